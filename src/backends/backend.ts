@@ -1,0 +1,127 @@
+import type { ModelFacts } from "../models/gguf.js";
+
+/**
+ * What a backend can be asked for; a measurement says which of these it needs.
+ * - `likelihood`: the log-probability of every token of a given text
+ * - `options`: the log-probabilities of continuations of one prefix
+ * - `prompt-timing`, `generation-timing`: time of a prompt, of tokens made one by one
+ */
+export type Capability = "likelihood" | "options" | "prompt-timing" | "generation-timing";
+
+/** Settings of an engine; what a variant does not say has llama.cpp's own default. */
+export interface EngineSettings {
+  /** CPU threads; default: the physical cores that this process may use. */
+  threads?: number;
+  /** Layers on the GPU; −1: all that the build supports. */
+  gpuLayers?: number;
+  /** Tokens given to one decode call (llama.cpp `n_batch`), default 2048. */
+  batch?: number;
+  /** Tokens computed at once (llama.cpp `n_ubatch`), default 512. */
+  ubatch?: number;
+  flashAttention?: "auto" | "on" | "off";
+  /** Types of the KV cache, `f16` by default. */
+  cacheTypeK?: string;
+  cacheTypeV?: string;
+  mmap?: boolean;
+  /** Which build of the library: `auto` takes the fastest that this machine can load. */
+  gpu?: "auto" | "cpu" | "cuda" | "vulkan" | "metal";
+}
+
+/** What a backend needs to open a variant. */
+export interface VariantSpec {
+  name: string;
+  /** A GGUF file (the first of a split one), or the name by which a server knows the model. */
+  model: string;
+  backend: string;
+  settings: EngineSettings;
+  lora?: { path: string; scale: number }[];
+  facts?: ModelFacts;
+}
+
+/** What an opened engine says of itself; part of the provenance. */
+export interface EngineFacts {
+  /** `llama.cpp v0.5.0` */
+  version: string;
+  /** The file that computes, e.g. `libggml-cpu-haswell.so`, and the devices it found. */
+  library: string;
+  devices: string[];
+  /** llama.cpp's own line of CPU features and build flags. */
+  system: string;
+  threads: number;
+  /** Bytes of all tensors. */
+  tensorBytes: number;
+  parameters: number;
+  vocabulary: number;
+  /** The context that the model was trained for, in tokens. */
+  trainedContext: number;
+  addsBos: boolean;
+  loadSeconds: number;
+}
+
+/** Token windows scored together; each is decoded alone from position 0. */
+export interface WindowRequest {
+  /** Tokens per window; all windows have this length. */
+  context: number;
+  /** At most `engine.parallelWindows(context)` windows. */
+  windows: Int32Array[];
+  /** The first position whose logits predict a scored token: rows `scoreFrom … context − 2` are scored. */
+  scoreFrom: number;
+}
+
+/** One question: options that continue a shared prefix, all in tokens; prefix and each option hold at least one. */
+export interface OptionRequest {
+  prefix: Int32Array;
+  options: Int32Array[];
+}
+
+export interface TokenCount {
+  /** UTF-8 bytes and Unicode characters that the tokens stand for. */
+  bytes: number;
+  characters: number;
+}
+
+/** An opened variant. One caller at a time. Methods of a capability that the backend lacks are never called. */
+export interface Engine {
+  readonly facts: EngineFacts;
+  /** UTF-8 text to ids; `special`: add BOS/EOS as the model wants. Special tokens in the text are not parsed. */
+  tokenize(text: string, special: boolean): Int32Array;
+  /** What a run of tokens stands for. */
+  measureTokens(tokens: Int32Array): TokenCount;
+  /** The token that the model wants first, or −1. */
+  readonly bos: number;
+
+  /** How many windows of this length are decoded together; results depend on it, so a resumed job keeps these borders. */
+  parallelWindows(context: number): number;
+  /** Negative log-likelihoods in nats, `context − 1 − scoreFrom` for each window. */
+  score(request: WindowRequest, progress?: (tokens: number) => void): Promise<Float64Array[]>;
+
+  /** Tokens that one batch of `scoreOptions` may hold; the caller packs questions up to it. */
+  optionBatchTokens(context: number): number;
+  /** Negative log-likelihoods in nats: [question][option][token]. The questions form one batch. */
+  scoreOptions(questions: OptionRequest[], context: number): Promise<Float64Array[][]>;
+
+  /** Readies a context for speed tests of `prompt` or `generate` tokens after `depth` cached ones, and warms up. */
+  prepareSpeed(test: SpeedTest): Promise<void>;
+  /** Seconds of one repetition of the prepared test. */
+  timeSpeed(test: SpeedTest): Promise<number>;
+
+  /** Largest resident set of the process since the last call, in bytes. */
+  peakMemory(): number;
+  close(): Promise<void>;
+}
+
+/** Exactly one of `prompt` and `generate` is above 0. */
+export interface SpeedTest {
+  prompt: number;
+  generate: number;
+  depth: number;
+}
+
+export interface Backend {
+  readonly name: string;
+  readonly capabilities: ReadonlySet<Capability>;
+  /** The version that goes into job ids, known without opening a model. */
+  version(settings: EngineSettings): { version: string; library: string; origin: string };
+  /** Loads the model; throws a BenchError that says why it cannot. */
+  open(variant: VariantSpec): Promise<Engine>;
+}

@@ -1,0 +1,47 @@
+/** What went wrong, in a form that survives a process border, a file and a report. */
+export interface Failure {
+  /** Stable, for scripts: `model-missing`, `out-of-memory`, … */
+  code: string;
+  /** One sentence: what happened, and where. */
+  message: string;
+  /** What to do about it. */
+  hint?: string;
+}
+
+/**
+ * An error that the user can mend: shown as one sentence and a remedy, without a stack.
+ * Every other error is a fault of the program and shows its stack.
+ */
+export class BenchError extends Error {
+  readonly code: string;
+  readonly hint: string | undefined;
+
+  constructor(code: string, message: string, options: { hint?: string; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.name = "BenchError";
+    this.code = code;
+    this.hint = options.hint;
+  }
+}
+
+/** Any thrown value as a plain record; the code of an unforeseen error is `internal`. */
+export function toFailure(error: unknown): Failure {
+  if (error instanceof BenchError)
+    return { code: error.code, message: error.message, ...(error.hint ? { hint: error.hint } : {}) };
+  return { code: "internal", message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+}
+
+/** The way back: a failure that crossed a process border becomes an error again. */
+export function fromFailure(failure: Failure): BenchError {
+  return new BenchError(failure.code, failure.message, failure.hint ? { hint: failure.hint } : {});
+}
+
+/** The one place that decides what the process answers with. */
+export const exitCodes = {
+  allMeasured: 0,
+  badInput: 1,
+  someFailed: 2,
+  gateFailed: 3,
+  gateUndecided: 4,
+  stopped: 130,
+} as const;

@@ -1,0 +1,37 @@
+import type { z } from "zod";
+import type { Capability, Engine } from "../backends/backend.js";
+import type { Dataset } from "../datasets.js";
+import type { Measured } from "../events.js";
+
+export interface MeasureContext<Settings> {
+  engine: Engine;
+  settings: Settings;
+  /** Absent for measurements without data. */
+  dataset?: Dataset;
+  /** Items that the run already holds. */
+  done: ReadonlySet<string>;
+  /** Measure these items alone (one turn of an interleaved job); all that are left where absent. */
+  only?: ReadonlySet<string>;
+  /** Called often; also the sign of life that the watchdog waits for. */
+  progress(done: number, total: number, unit: string): void;
+}
+
+/** What can be measured on an opened variant. Knows no concrete backend, no store and no screen. */
+export interface Measurement<Settings = Record<string, unknown>> {
+  readonly name: string;
+  /** Settings in a benchmark file, defaults included. */
+  readonly settings: z.ZodType<Settings>;
+  readonly needs: readonly Capability[];
+  readonly data: "text" | "choice" | "none";
+  /** Interleaved jobs take turns, one item each, over the variants: drift of the machine then hits all alike. */
+  readonly interleaved: boolean;
+  /** Whether the result depends on the machine, so that another machine makes another job. */
+  readonly machineBound: boolean;
+  metrics(settings: Settings): string[];
+  /** Tokens of context that the settings ask for, for the memory estimate and the refusal of what the model cannot hold. */
+  context(settings: Settings): { context: number; parallel: number; rows: number };
+  /** Known items, in order, where they are known before the data is read (interleaved jobs). */
+  items?(settings: Settings): string[];
+  /** Yields each item once, in the same order and batches whatever `done` holds. */
+  measure(context: MeasureContext<Settings>): AsyncGenerator<Measured>;
+}

@@ -1,0 +1,145 @@
+/**
+ * How the samples of a metric become one figure.
+ * - `perplexity`: exp of the weighted mean of negative log-likelihoods (nats per token).
+ * - `ratio`: weighted mean (bits per byte: nats summed over bytes summed).
+ * - `proportion`: share of samples that are 1.
+ * - `rate`: mean of independent repetitions.
+ * - `maximum`: the largest sample.
+ * - `single`: one value that is exact or taken once.
+ */
+export type Aggregation = "perplexity" | "ratio" | "proportion" | "rate" | "maximum" | "single";
+
+/** A metric described once; every table, view and rule reads it from here. */
+export interface Metric {
+  /** The name in files and rules. */
+  name: string;
+  /** The head of a column. */
+  label: string;
+  /** The unit of the stored value. */
+  unit: string;
+  better: "lower" | "higher" | "neither";
+  aggregation: Aggregation;
+  /** Digits after the point in tables for people. */
+  digits: number;
+  /** One sentence: what it is and whose definition. */
+  meaning: string;
+}
+
+const described: Record<string, Omit<Metric, "name">> = {
+  perplexity: {
+    label: "PPL",
+    unit: "1",
+    better: "lower",
+    aggregation: "perplexity",
+    digits: 4,
+    meaning: "exp of the mean negative log-likelihood per token over the second half of each chunk, as llama-perplexity",
+  },
+  bits_per_byte: {
+    label: "bits/byte",
+    unit: "bit",
+    better: "lower",
+    aggregation: "ratio",
+    digits: 4,
+    meaning: "negative log2-likelihood per UTF-8 byte of the scored text; comparable across tokenizers",
+  },
+  bits_per_character: {
+    label: "bits/char",
+    unit: "bit",
+    better: "lower",
+    aggregation: "ratio",
+    digits: 4,
+    meaning: "negative log2-likelihood per Unicode character of the scored text; comparable across tokenizers",
+  },
+  acc: {
+    label: "acc",
+    unit: "1",
+    better: "higher",
+    aggregation: "proportion",
+    digits: 4,
+    meaning: "share of questions whose option with the highest mean log-probability per token is right, as llama-perplexity",
+  },
+  acc_norm: {
+    label: "acc_norm",
+    unit: "1",
+    better: "higher",
+    aggregation: "proportion",
+    digits: 4,
+    meaning: "share of questions whose option with the highest log-probability per character is right, as lm-eval",
+  },
+  size: {
+    label: "size",
+    unit: "B",
+    better: "lower",
+    aggregation: "single",
+    digits: 0,
+    meaning: "bytes of the model's files",
+  },
+  bpw: {
+    label: "BPW",
+    unit: "bit",
+    better: "lower",
+    aggregation: "single",
+    digits: 2,
+    meaning: "bits per weight: 8 × bytes of all tensors / number of weights, as llama.cpp prints",
+  },
+  parameters: {
+    label: "parameters",
+    unit: "1",
+    better: "neither",
+    aggregation: "single",
+    digits: 0,
+    meaning: "number of weights",
+  },
+  load_time: {
+    label: "load",
+    unit: "s",
+    better: "lower",
+    aggregation: "single",
+    digits: 2,
+    meaning: "seconds to load the model in its engine process, with whatever the page cache held",
+  },
+  peak_memory: {
+    label: "peak memory",
+    unit: "B",
+    better: "lower",
+    aggregation: "maximum",
+    digits: 0,
+    meaning: "largest resident set of the engine process during the measurement",
+  },
+};
+
+const families: { pattern: RegExp; metric: (match: RegExpMatchArray) => Omit<Metric, "name"> }[] = [
+  {
+    pattern: /^pp(\d+)(?:@d(\d+))?$/,
+    metric: ([, n, depth]) => ({
+      label: `pp${n}${depth ? ` @ d${depth}` : ""}`,
+      unit: "tok/s",
+      better: "higher",
+      aggregation: "rate",
+      digits: 2,
+      meaning: `prompt processing: ${n} tokens in one prompt${depth ? ` after ${depth} cached tokens` : ""}, as llama-bench`,
+    }),
+  },
+  {
+    pattern: /^tg(\d+)(?:@d(\d+))?$/,
+    metric: ([, n, depth]) => ({
+      label: `tg${n}${depth ? ` @ d${depth}` : ""}`,
+      unit: "tok/s",
+      better: "higher",
+      aggregation: "rate",
+      digits: 2,
+      meaning: `token generation: ${n} tokens one by one${depth ? ` after ${depth} cached tokens` : ""}, as llama-bench`,
+    }),
+  },
+];
+
+/** The description of a metric. Throws for a name that no measurement produces: that is a fault of the program. */
+export function metric(name: string): Metric {
+  const own = Object.hasOwn(described, name) ? described[name] : undefined;
+  if (own) return { name, ...own };
+  for (const family of families) {
+    const match = name.match(family.pattern);
+    if (match) return { name, ...family.metric(match) };
+  }
+  throw new Error(`no metric is named "${name}"`);
+}
