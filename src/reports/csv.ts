@@ -1,0 +1,58 @@
+import { stringify } from "csv-stringify/sync";
+import { absence, type Column, joinMemory, type Row, type Table } from "./table.js";
+
+/**
+ * Numbers are written in the shortest form that reads back as the same double, nothing as an empty cell.
+ * A text that a spreadsheet would compute (`=1+1`) gets an apostrophe before it: variant names come from files that
+ * others made, and a table is the thing that people open by a double click. `run.json` has the name as it is.
+ */
+const write = (columns: string[], records: unknown[][]) =>
+  stringify([columns, ...records], { escape_formulas: true, cast: { boolean: String } });
+
+/** One row per measured variant × measurement × metric: for pandas, DuckDB and scripts. */
+export function longCsv({ rows, columns }: Table): string {
+  const head = "variant,backend,measurement,dataset,metric,value,error,low,high,n,unit".split(",");
+  const records = rows.flatMap(({ variant, cells }) =>
+    columns.flatMap(({ measurement, dataset, metric }, index) => {
+      const cell = cells[index];
+      if (cell?.state !== "measured") return [];
+      const { value, error, low, high, n, unit } = cell.summary;
+      return [[variant.name, variant.backend, measurement, dataset, metric.name, value, error, low, high, n, unit]];
+    }),
+  );
+  return write(head, records);
+}
+
+/** One row per variant, value and error of every metric, and what is missing in words: for spreadsheets. */
+export function wideCsv(table: Table): string {
+  const { columns, rows } = joinMemory(table);
+  const head = columns.flatMap(({ name, metric }) => (hasError(metric) ? [name, `${name}_error`] : [name]));
+  const records = rows.map((row) => [
+    row.variant.name,
+    row.variant.backend,
+    row.variant.model,
+    row.variant.facts?.architecture,
+    row.variant.facts?.quant,
+    row.variant.facts && row.variant.facts.imatrix !== undefined,
+    ...columns.flatMap(({ metric }, index) => {
+      const cell = row.cells[index];
+      const summary = cell?.state === "measured" ? cell.summary : undefined;
+      return hasError(metric) ? [summary?.value, summary?.error] : [summary?.value];
+    }),
+    status(row, columns),
+  ]);
+  return write(["variant", "backend", "model", "architecture", "quant", "imatrix", ...head, "status"], records);
+}
+
+const hasError = ({ aggregation }: Column["metric"]) => aggregation !== "single" && aggregation !== "maximum";
+
+/** `complete`, or what is not there and why. */
+function status({ cells }: Row, columns: Column[]): string {
+  const where = new Map<string, Set<string>>();
+  cells.forEach((cell, index) => {
+    const why = absence(cell);
+    const measurement = columns[index]?.measurement;
+    if (why && measurement) where.set(why, (where.get(why) ?? new Set()).add(measurement));
+  });
+  return Array.from(where, ([why, measurements]) => `${[...measurements].join(", ")} ${why}`).join("; ") || "complete";
+}

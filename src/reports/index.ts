@@ -1,0 +1,32 @@
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { StoredEvent } from "../events.js";
+import { longCsv, wideCsv } from "./csv.js";
+import { markdown } from "./markdown.js";
+import { runJson } from "./run-json.js";
+import { type Table, tableFrom } from "./table.js";
+
+/** The files of a run folder that are made from its events. */
+const files: Record<string, (table: Table) => string> = {
+  "table.md": markdown,
+  "table.csv": wideCsv,
+  "table-long.csv": longCsv,
+  "run.json": runJson,
+};
+
+/**
+ * Writes all reports of a run: the same events give the same bytes, no clock and no machine is asked.
+ * Each file is there whole or not at all, whenever the process ends. Returns the paths.
+ */
+export async function writeReports(folder: string, events: Iterable<StoredEvent>): Promise<string[]> {
+  const table = tableFrom(events);
+  await mkdir(folder, { recursive: true });
+  const paths: string[] = [];
+  for (const [name, render] of Object.entries(files)) {
+    const path = join(folder, name);
+    await writeFile(`${path}.tmp`, render(table));
+    await rename(`${path}.tmp`, path);
+    paths.push(path);
+  }
+  return paths;
+}

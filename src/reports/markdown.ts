@@ -1,0 +1,123 @@
+import type { Aggregation } from "../metrics.js";
+import { intervalsOf, type Layout, layoutOf } from "./layout.js";
+import { oneLine, type Table } from "./table.js";
+
+/** The report for people, in GitHub's Markdown. */
+export function markdown(table: Table): string {
+  const main = layoutOf(table);
+  const intervals = intervalsOf(table);
+  const sections = [
+    `# ${inert(table.started.name)}`,
+    draw(main),
+    numbered(main.footnotes),
+    bullets(table.notes.map(inert)),
+    intervals.rows.length > 0 ? `## 95 % intervals\n\n${draw(intervals)}` : "",
+    `## How to read this\n\n${bullets(explanations(table))}`,
+    `## Where the figures come from\n\n${bullets(provenance(table))}`,
+    fenced(table.started.provenance.command.map(oneLine).map(quoted).join(" ")),
+  ];
+  return `${sections.filter((section) => section !== "").join("\n\n")}\n`;
+}
+
+/** Padded, so that it reads as a table before it is rendered, too. */
+function draw({ columns, rows }: Layout): string {
+  const lines = [columns.map(({ text }) => text), ...rows].map((line) => line.map(inert));
+  const widths = columns.map((_, index) => Math.max(3, ...lines.map((line) => line[index]!.length)));
+  const row = (cells: string[]) => `| ${cells.join(" | ")} |`;
+  const [head, ...body] = lines.map((line) =>
+    row(line.map((text, i) => (columns[i]!.align === "right" ? text.padStart(widths[i]!) : text.padEnd(widths[i]!)))),
+  );
+  const rule = row(
+    widths.map((width, i) => (columns[i]!.align === "right" ? `${"-".repeat(width - 1)}:` : "-".repeat(width))),
+  );
+  return [head, rule, ...body].join("\n");
+}
+
+const bullets = (lines: string[]) => lines.map((line) => `- ${line}`).join("\n");
+
+/** Not a numbered list: the marks in the table are literal text. */
+const numbered = (notes: string[]) => notes.map((note, index) => inert(`[${index + 1}] ${note}`)).join("  \n");
+
+/** What ± and the intervals mean, for the kinds of figures that are there. */
+function explanations({ columns }: Table): string[] {
+  const there = new Set(columns.map(({ metric }) => metric.aggregation));
+  const of: [Aggregation, string][] = [
+    [
+      "perplexity",
+      "PPL: ± is llama-perplexity's, which takes the tokens as independent. The 95 % interval takes whole chunks as the unit, because the tokens of one chunk hang together; it says what other text of this kind would give. Variants measured on the same text share its difficulty: two overlapping intervals do not mean that they cannot be told apart.",
+    ],
+    [
+      "ratio",
+      "bits/byte, bits/char: ± is the standard error with chunks as the unit; comparable across tokenizers, PPL is not.",
+    ],
+    [
+      "proportion",
+      "Accuracy: ± is the standard error, as llama-perplexity and lm-eval print it; the 95 % interval is Wilson's.",
+    ],
+    [
+      "rate",
+      "Speed: ± is the standard deviation of single repetitions, as llama-bench prints it; the 95 % interval is that of their mean. ms/token is 1000 / (tok/s), its ± by the delta method.",
+    ],
+  ];
+  return [
+    ...of.flatMap(([aggregation, text]) => (there.has(aggregation) ? [text] : [])),
+    "1 MB = 1,000,000 bytes. BPW: bits per weight.",
+  ];
+}
+
+function provenance({ started, engines, sessions }: Table): string[] {
+  const { engine, machine, datasets, versions } = started.provenance;
+  const opened = [...engines.values()];
+  const unique = (values: (string | number)[]) => [...new Set(values)].join(", ");
+  const names = new Set(started.jobs.map(({ measurement }) => measurement));
+  return [
+    `Engine: ${inert(unique(opened.length > 0 ? opened.map(({ version, library }) => `${version} (${library})`) : [`${engine.version} (${engine.library})`]))}`,
+    `Machine: ${inert([machine.cpu, ...machine.gpus].join(", "))}, ${machine.cpus} CPUs, ${(machine.memoryBytes / 1e9).toFixed(1)} GB memory, ${inert(`${machine.os} ${machine.arch}`)}${opened.length > 0 ? `; threads: ${unique(opened.map(({ threads }) => threads))}` : ""}`,
+    ...Array.from(names, (name) => {
+      const job = started.jobs.find(({ measurement }) => measurement === name)!;
+      const settings = Object.entries(job.settings).map(
+        ([key, value]) => `${key} ${typeof value === "string" ? value : JSON.stringify(value)}`,
+      );
+      return `${inert(name)}: ${inert([job.dataset, ...settings].filter(Boolean).join(", "))}`;
+    }),
+    ...datasets.map(
+      ({ name, sha256, bytes }) => `Data: ${inert(name)}, ${bytes} bytes, sha256 ${sha256.slice(0, 12)}…`,
+    ),
+    ...started.variants.flatMap(({ name, facts }) =>
+      facts
+        ? [
+            `Model: ${inert(name)}, ${inert(`${facts.architecture} ${facts.quant}`)}, sha256 ${facts.sha256.slice(0, 12)}…`,
+          ]
+        : [],
+    ),
+    `${Object.entries(versions)
+      .map(([name, version]) => inert(`${name} ${version}`))
+      .join(
+        ", ",
+      )}; ${new Date(sessions[0]!.at).toISOString().slice(0, 10)}${sessions.length > 1 ? `, in ${sessions.length} sessions` : ""}`,
+  ];
+}
+
+/** As a shell reads it. */
+const quoted = (argument: string) =>
+  /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
+
+/** A fence longer than any inside, so that the text cannot end it. */
+function fenced(text: string): string {
+  const longest = Math.max(2, ...Array.from(text.matchAll(/`+/g), ([run]) => run.length));
+  const fence = "`".repeat(longest + 1);
+  return `${fence}sh\n${text}\n${fence}`;
+}
+
+/**
+ * Text from outside as inert text in a table cell: no HTML, no markup, no end of the cell. Underscores inside a word are left
+ * alone, for GitHub does not read them as emphasis and `Q4_K_M` stays legible.
+ */
+function inert(text: string): string {
+  return oneLine(text)
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replace(/[\\`*|~[\]]/g, "\\$&")
+    .replace(/(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu, "\\_");
+}

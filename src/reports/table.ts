@@ -1,0 +1,285 @@
+import { BenchError, type Failure } from "../errors.js";
+import type { JobRecord, Sample, StoredEvent, VariantRecord } from "../events.js";
+import { metric as describe, type Metric } from "../metrics.js";
+import { type Summary, summarize } from "../stats/summary.js";
+
+export type Started = Extract<StoredEvent, { type: "started" }>;
+export type Opened = Extract<StoredEvent, { type: "opened" }>;
+
+/** What is known of one variant × measurement × metric. */
+export type Cell =
+  | { state: "measured"; summary: Summary; notes: string[] }
+  | { state: "failed"; failure: Failure }
+  | { state: "impossible"; reason: string }
+  /** Begun or waiting; `n` items are there so far. A figure over some of the items is no figure of the whole. */
+  | { state: "unfinished"; n: number }
+  /** Nobody asked for it. */
+  | { state: "absent" };
+
+export interface Column {
+  /** The name in the benchmark file; `model` for facts of the file itself, empty where measurements are joined. */
+  measurement: string;
+  dataset: string;
+  metric: Metric;
+  /** Unique in the table: the metric's name, with the measurement's before it where several give that metric. */
+  name: string;
+}
+
+export interface Row {
+  variant: VariantRecord;
+  /** One cell per column. */
+  cells: Cell[];
+}
+
+/** Everything that reports are made of, from the event list alone. */
+export interface Table {
+  /** The plan that counts: the last one. */
+  started: Started;
+  /** One per time the command ran. */
+  sessions: { at: number; command: string[]; outcome: "complete" | "stopped" | "cut off" }[];
+  /** By variant, as last opened. */
+  engines: Map<string, Opened["engine"]>;
+  columns: Column[];
+  rows: Row[];
+  /** Sentences about the whole run. */
+  notes: string[];
+}
+
+/** The measurement under which facts of the model file stand. */
+const modelFacts = "model";
+/** CPU cores that others used during a repetition, from where on speed suffers visibly. */
+const foreignLoad = 0.1;
+
+type Item = { item: string; samples: Sample[]; foreign: number };
+interface JobState {
+  record: JobRecord;
+  /** By item: should an item have been measured twice, the later one counts. */
+  items: Map<string, Item>;
+  failure: Failure | undefined;
+  done: boolean;
+}
+
+/**
+ * Folds the event list into the grid. Several sessions append to one list: the last `started` event says which
+ * variants and jobs count, whichever session measured them.
+ */
+export function tableFrom(events: Iterable<StoredEvent>): Table {
+  const list = [...events];
+  const started = list.findLast((event) => event.type === "started");
+  if (!started)
+    throw new BenchError("nothing-run", "This run holds no measurement yet.", {
+      hint: "Start it with `gguf-bench run`.",
+    });
+  const jobs = jobStates(started, list);
+  const engines = new Map(list.flatMap((event) => (event.type === "opened" ? [[event.variant, event.engine]] : [])));
+  const columns = columnsOf(started, jobs);
+  return {
+    started,
+    sessions: sessionsOf(list),
+    engines,
+    columns,
+    rows: started.variants.map((variant) => ({
+      variant,
+      cells: columns.map((column) =>
+        column.measurement === modelFacts
+          ? factCell(variant, column.metric.name, engines)
+          : jobCell(jobs.get(cellKey(variant.name, column.measurement)), column.metric, variant),
+      ),
+    })),
+    notes: notesOf(started, list, jobs),
+  };
+}
+
+const cellKey = (variant: string, measurement: string) => JSON.stringify([variant, measurement]);
+
+/** By variant and measurement. Variants that are alike but for their names share a job id, and so its samples. */
+function jobStates(started: Started, events: StoredEvent[]): Map<string, JobState> {
+  const byId = new Map(started.jobs.map(({ id }) => [id, emptyState()]));
+  for (const event of events) {
+    const job = "job" in event && event.job !== undefined ? byId.get(event.job) : undefined;
+    if (!job) continue;
+    switch (event.type) {
+      case "samples":
+        job.items.set(event.item, {
+          item: event.item,
+          samples: event.samples,
+          foreign: Number(event.detail?.foreign ?? 0),
+        });
+        break;
+      case "job-started":
+        job.failure = undefined;
+        break;
+      case "job-failed":
+        job.failure = event.failure;
+        break;
+      case "job-done":
+        job.done = true;
+        break;
+    }
+  }
+  const broken = new Map(started.variants.map(({ name, failure }) => [name, failure]));
+  return new Map(
+    started.jobs.map((record) => {
+      const state = byId.get(record.id)!;
+      const failure = state.failure ?? broken.get(record.variant);
+      return [cellKey(record.variant, record.measurement), { record, ...state, failure }];
+    }),
+  );
+}
+
+const emptyState = (): Omit<JobState, "record"> => ({ items: new Map(), failure: undefined, done: false });
+
+function sessionsOf(events: StoredEvent[]): Table["sessions"] {
+  const sessions: Table["sessions"] = [];
+  for (const event of events) {
+    if (event.type === "started")
+      sessions.push({ at: event.at, command: event.provenance.command, outcome: "cut off" });
+    const session = sessions.at(-1);
+    if (event.type === "finished" && session) session.outcome = event.outcome;
+  }
+  return sessions;
+}
+
+/** Facts of the file, the measurements in the order of the plan, memory and load time last. */
+function columnsOf(started: Started, jobs: Map<string, JobState>): Column[] {
+  const names = new Set([
+    ...started.measurements.map(({ name }) => name),
+    ...started.jobs.map(({ measurement }) => measurement),
+  ]);
+  const measured = [...names].flatMap((measurement) => {
+    const of = [...jobs.values()].filter(({ record }) => record.measurement === measurement);
+    const announced = of.flatMap(({ record }) => record.metrics);
+    const found = of.flatMap(({ items }) => [...items.values()].flatMap(({ samples }) => samples.map((s) => s.metric)));
+    const dataset = of[0]?.record.dataset ?? "";
+    return [...new Set([...announced, ...found.sort()])].map((name) => ({
+      measurement,
+      dataset,
+      metric: describe(name),
+    }));
+  });
+  const fact = (name: string) => ({ measurement: modelFacts, dataset: "", metric: describe(name) });
+  const isMemory = ({ metric }: { metric: Metric }) => metric.name === "peak_memory";
+  const all = [
+    ...["size", "bpw", "parameters"].map(fact),
+    ...measured.filter((column) => !isMemory(column)),
+    ...measured.filter(isMemory),
+    fact("load_time"),
+  ];
+  return all.map((column) => {
+    const shared = all.filter(({ metric }) => metric.name === column.metric.name).length > 1;
+    return { ...column, name: shared ? `${column.measurement}.${column.metric.name}` : column.metric.name };
+  });
+}
+
+function factCell(variant: VariantRecord, name: string, engines: Table["engines"]): Cell {
+  const value = {
+    size: variant.facts?.bytes,
+    bpw: variant.facts?.bpw,
+    parameters: variant.facts?.parameters,
+    load_time: engines.get(variant.name)?.loadSeconds,
+  }[name];
+  if (value === undefined) return variant.failure ? { state: "failed", failure: variant.failure } : { state: "absent" };
+  return {
+    state: "measured",
+    summary: summarize(name, [{ item: variant.name, value, weight: 1 }]),
+    notes: [],
+  };
+}
+
+function jobCell(job: JobState | undefined, metric: Metric, variant: VariantRecord): Cell {
+  if (job?.record.impossible !== undefined) return { state: "impossible", reason: job.record.impossible };
+  const items = [...(job?.items.values() ?? [])].filter(({ samples }) => samples.some((s) => s.metric === metric.name));
+  if (job?.done) {
+    if (items.length === 0) return { state: "absent" };
+    const samples = items.flatMap(({ item, samples }) =>
+      samples.filter((sample) => sample.metric === metric.name).map((sample) => ({ ...sample, item })),
+    );
+    const summary = summarize(metric.name, samples);
+    return { state: "measured", summary, notes: [...summary.warnings, ...foreignNote(metric, items)] };
+  }
+  const failure = job ? job.failure : variant.failure;
+  if (failure) return { state: "failed", failure };
+  return job ? { state: "unfinished", n: items.length } : { state: "absent" };
+}
+
+function foreignNote(metric: Metric, items: Item[]): string[] {
+  if (metric.aggregation !== "rate") return [];
+  const disturbed = items.filter(({ foreign }) => foreign > foreignLoad);
+  if (disturbed.length === 0) return [];
+  const most = Math.max(...disturbed.map(({ foreign }) => foreign));
+  return [
+    `other processes used up to ${most.toFixed(1)} CPU cores during ${disturbed.length} of ${items.length} repetitions: the figure may be too low`,
+  ];
+}
+
+function notesOf(started: Started, events: StoredEvent[], jobs: Map<string, JobState>): string[] {
+  const possible = [...jobs.values()].filter(({ record }) => record.impossible === undefined);
+  const open = possible.filter(({ done, failure }) => !done && !failure);
+  const variants = new Set(started.variants.map(({ name }) => name));
+  const ids = new Set(started.jobs.map(({ id }) => id));
+  const warnings = events.flatMap((event) => {
+    if (event.type !== "warning") return [];
+    if (event.variant !== undefined && !variants.has(event.variant)) return [];
+    if (event.job !== undefined && !ids.has(event.job)) return [];
+    return [event.variant === undefined ? event.message : `${event.variant}: ${event.message}`];
+  });
+  return [
+    ...(open.length > 0
+      ? [`${open.length} of ${possible.length} jobs are not finished: the same command continues where it stopped`]
+      : []),
+    ...new Set([
+      ...started.provenance.datasets.flatMap(({ name, note }) => (note === undefined ? [] : [`${name}: ${note}`])),
+      ...warnings,
+    ]),
+  ];
+}
+
+/**
+ * The same table with one column of peak memory, the largest over the measurements: what one row per variant wants to
+ * say is how much memory the variant takes.
+ */
+export function joinMemory(table: Table): Table {
+  const isMemory = ({ metric }: Column) => metric.name === "peak_memory";
+  const at = table.columns.findIndex(isMemory);
+  if (at < 0) return table;
+  const only = table.columns.filter(isMemory).length === 1;
+  const joined: Column = only
+    ? table.columns[at]!
+    : { measurement: "", dataset: "", metric: describe("peak_memory"), name: "peak_memory" };
+  const keep = (_: unknown, index: number) => index === at || !isMemory(table.columns[index]!);
+  return {
+    ...table,
+    columns: table.columns.with(at, joined).filter(keep),
+    rows: table.rows.map((row) => ({
+      ...row,
+      cells: row.cells.with(at, largest(row.cells.filter((_, index) => isMemory(table.columns[index]!)))).filter(keep),
+    })),
+  };
+}
+
+/** Cells of failed jobs beside measured ones do not hide the memory that was measured. */
+function largest(cells: Cell[]): Cell {
+  const measured = cells.filter((cell) => cell.state === "measured");
+  const [most] = measured.toSorted((a, b) => b.summary.value - a.summary.value);
+  return most ?? cells[0] ?? { state: "absent" };
+}
+
+/** Why a cell has no figure, in words on one line; undefined for cells that have one or need none. */
+export function absence(cell: Cell): string | undefined {
+  switch (cell.state) {
+    case "failed":
+      return `failed: ${oneLine(cell.failure.message)}`;
+    case "impossible":
+      return `not possible: ${oneLine(cell.reason)}`;
+    case "unfinished":
+      return `unfinished: ${cell.n} items so far`;
+    default:
+      return undefined;
+  }
+}
+
+/** The first line alone, for messages may carry a stack; without control characters, which a terminal would obey. */
+export function oneLine(text: string): string {
+  const [line = ""] = text.trim().split(/[\r\n]/, 1);
+  return line.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ");
+}

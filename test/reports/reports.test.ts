@@ -1,0 +1,180 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import stringWidth from "string-width";
+import { describe, expect, test } from "vitest";
+import type { StoredEvent } from "../../dist/events.js";
+import { longCsv, wideCsv } from "../../dist/reports/csv.js";
+import { writeReports } from "../../dist/reports/index.js";
+import { markdown } from "../../dist/reports/markdown.js";
+import { runJson } from "../../dist/reports/run-json.js";
+import { tableFrom } from "../../dist/reports/table.js";
+import { text } from "../../dist/reports/text.js";
+import { events } from "./fixture.js";
+
+const table = tableFrom(events);
+const golden = (name: string) => new URL(`../golden/reports/${name}`, import.meta.url).pathname;
+const python = process.env.PYTHON ?? "python3";
+const readers = spawnSync(python, ["-c", "import pandas, duckdb"]).status === 0;
+
+describe("golden files", () => {
+  test.each([
+    ["table.md", markdown],
+    ["table.csv", wideCsv],
+    ["table-long.csv", longCsv],
+    ["run.json", runJson],
+    ["table-80.txt", (t: typeof table) => text(t, 80)],
+    ["table-200.txt", (t: typeof table) => text(t, 200)],
+  ])("%s", async (name, render) => {
+    await expect(render(table)).toMatchFileSnapshot(golden(name));
+  });
+});
+
+describe("the grid", () => {
+  const cell = (variant: string, column: string, of = table) =>
+    of.rows.find((row) => row.variant.name === variant)?.cells[of.columns.findIndex(({ name }) => name === column)];
+
+  test("a job that failed and was done later is measured", () => {
+    expect(cell("Q2_K", "perplexity-zh.perplexity")).toMatchObject({ state: "measured", summary: { n: 1 } });
+  });
+
+  test("failed, impossible and unfinished cells say so", () => {
+    expect(cell("Q2_K", "acc")).toMatchObject({ state: "failed", failure: { code: "engine-died" } });
+    expect(cell("=1+1", "pp512")).toMatchObject({ state: "failed", failure: { code: "model-missing" } });
+    expect(cell("<img src=x onerror=alert(1)>|", "acc")).toMatchObject({ state: "impossible" });
+    expect(cell("模型-very-long-name-that-goes-on-and-on-and-on", "bits_per_byte")).toEqual({
+      state: "unfinished",
+      n: 2,
+    });
+  });
+
+  test("a retry that is under way hides the failure before it", () => {
+    const retry: StoredEvent[] = [...events, { type: "job-started", at: 0, job: "hellaswag/Q2_K", done: 0 }];
+    expect(cell("Q2_K", "acc", tableFrom(retry))).toEqual({ state: "unfinished", n: 0 });
+  });
+
+  test("jobs that the last plan does not hold are left out", () => {
+    const last = events.findLast((event) => event.type === "started")!;
+    const narrow: StoredEvent = {
+      ...last,
+      variants: last.variants.slice(0, 1),
+      jobs: last.jobs.filter(({ variant, measurement }) => variant === "F16" && measurement === "speed"),
+    };
+    const { columns, rows } = tableFrom([...events, narrow]);
+    expect(rows).toHaveLength(1);
+    expect(new Set(columns.map(({ measurement }) => measurement))).toEqual(new Set(["model", "speed"]));
+  });
+
+  test("variants that share a job share its samples", () => {
+    const last = events.findLast((event) => event.type === "started")!;
+    const twin = { ...last.variants[0]!, name: "twin" };
+    const jobs = last.jobs.filter(({ variant }) => variant === "F16").map((job) => ({ ...job, variant: "twin" }));
+    const both: StoredEvent = { ...last, variants: [...last.variants, twin], jobs: [...last.jobs, ...jobs] };
+    const of = tableFrom([...events, both]);
+    expect(cell("twin", "acc", of)).toEqual(cell("F16", "acc", of));
+    expect(cell("twin", "acc", of)).toMatchObject({ state: "measured" });
+  });
+
+  test("the order in which items came changes no byte", () => {
+    const samples = events.filter((event) => event.type === "samples");
+    const others = events.filter((event) => event.type !== "samples");
+    expect(longCsv(tableFrom([...others, ...samples.toReversed()]))).toBe(longCsv(table));
+  });
+
+  test("an empty list is refused with a remedy", () => {
+    expect(() => tableFrom([])).toThrowError(expect.objectContaining({ code: "nothing-run" }));
+  });
+});
+
+describe("what comes from outside stays inert", () => {
+  test("no HTML and no further cells in Markdown", () => {
+    const lines = markdown(table).split("\n");
+    expect(lines.filter((line) => line.includes("<img"))).toEqual([]);
+    const rows = lines.filter((line) => line.startsWith("| "));
+    const cells = (line: string) => line.split(/(?<!\\)\|/).length;
+    expect(new Set(rows.slice(0, 7).map(cells)).size).toBe(1);
+  });
+
+  test("no control characters reach a terminal or a table", () => {
+    const [first, ...rest] = events;
+    const escaped = { ...first, variants: [{ ...table.rows[0]!.variant, name: "a\u001b[2Jb\u0007" }] } as StoredEvent;
+    for (const render of [text, markdown])
+      expect(render(tableFrom([escaped, ...rest.filter((event) => event.type !== "started")]))).not.toMatch(
+        /[\u0000-\u0009\u000b-\u001f]/,
+      );
+  });
+
+  test("a spreadsheet computes nothing", () => {
+    expect(wideCsv(table)).toContain("\n'=1+1,");
+  });
+});
+
+test("a terminal of 80 columns shows every major column", () => {
+  for (const line of text(table, 80).split("\n")) expect(stringWidth(line)).toBeLessThanOrEqual(80);
+  for (const head of ["size MB", "BPW", "tg128 tok/s", "acc %", "peak memory MB"])
+    expect(text(table, 80)).toContain(head);
+});
+
+test("writes whole files, the same bytes for the same events", async () => {
+  const [a, b] = [mkdtempSync(join(tmpdir(), "reports-")), mkdtempSync(join(tmpdir(), "reports-"))];
+  const paths = await writeReports(a, events);
+  await writeReports(b, events.values());
+  await writeReports(b, events);
+  expect(readdirSync(a).sort()).toEqual(["run.json", "table-long.csv", "table.csv", "table.md"]);
+  for (const path of paths) {
+    expect(existsSync(path)).toBe(true);
+    expect(readFileSync(path)).toEqual(readFileSync(path.replace(a, b)));
+  }
+});
+
+test("run.json needs no clock but the events'", () => {
+  const record = JSON.parse(runJson(table));
+  expect(record.sessions).toEqual([
+    expect.objectContaining({ at: "2026-01-02T03:04:05.000Z", outcome: "cut off" }),
+    expect.objectContaining({ outcome: "stopped" }),
+  ]);
+  expect(record.variants[0]).toMatchObject({ name: "F16", facts: { quant: "F16" }, opened: { threads: 2 } });
+});
+
+describe.skipIf(!readers)("pandas and DuckDB read both tables without options (skipped without them)", () => {
+  test("numbers are numbers, text is text, and not a bit is lost", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "reports-"));
+    await writeReports(folder, events);
+    const script = `
+import json, sys, pandas, duckdb
+out = {}
+for name in ("table.csv", "table-long.csv"):
+    path = sys.argv[1] + "/" + name
+    frame = pandas.read_csv(path)
+    relation = duckdb.sql(f"select * from '{path}'")
+    out[name] = {
+        "pandas": {c: t.kind for c, t in frame.dtypes.items() if hasattr(t, "kind")},
+        "duckdb": dict(zip(relation.columns, map(str, relation.types))),
+        "rows": [len(frame), len(relation.fetchall())],
+    }
+long = sys.argv[1] + "/table-long.csv"
+frame = pandas.read_csv(long)
+pick = (frame.variant == "F16") & (frame.measurement == "perplexity") & (frame.metric == "perplexity")
+out["value"] = [float(frame[pick].value.iloc[0]),
+  duckdb.sql(f"select value from '{long}' where variant = 'F16' and measurement = 'perplexity' and metric = 'perplexity'").fetchall()[0][0]]
+print(json.dumps(out))`;
+    const run = spawnSync(python, ["-c", script, folder], { encoding: "utf8" });
+    expect(run.stderr).toBe("");
+    const out = JSON.parse(run.stdout);
+    for (const column of ["value", "error", "low", "high", "n"]) {
+      expect(out["table-long.csv"].pandas[column]).toMatch(/[fi]/);
+      expect(out["table-long.csv"].duckdb[column]).toMatch(/DOUBLE|BIGINT/);
+    }
+    for (const column of ["size", "bpw", "pp512", "pp512_error", "acc", "peak_memory"]) {
+      expect(out["table.csv"].pandas[column]).toMatch(/[fi]/);
+      expect(out["table.csv"].duckdb[column]).toMatch(/DOUBLE|BIGINT/);
+    }
+    expect(out["table.csv"].duckdb.status).toBe("VARCHAR");
+    expect(out["table.csv"].rows).toEqual([5, 5]);
+    const index = table.columns.findIndex(({ name }) => name === "perplexity.perplexity");
+    const cell = table.rows[0]!.cells[index];
+    const value = cell?.state === "measured" ? cell.summary.value : undefined;
+    expect(out.value).toEqual([value, value]);
+  });
+});

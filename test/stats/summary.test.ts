@@ -1,0 +1,209 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { normalQuantile, tQuantile } from "../../dist/stats/distributions.js";
+import { running, summarize } from "../../dist/stats/summary.js";
+
+/** Mulberry32 by T. Ettinger: small, seeded, good enough for draws. */
+function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Standard normal draws, Box & Muller. */
+function normal(seed: number): () => number {
+  const uniform = random(seed);
+  return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+}
+
+const chunk = (nlls: number[], item = "0") => ({
+  item,
+  value: nlls.reduce((sum, nll) => sum + nll, 0) / nlls.length,
+  weight: nlls.length,
+  square: nlls.reduce((sum, nll) => sum + nll * nll, 0) / nlls.length,
+});
+
+/** The lines of llama.cpp's tools/perplexity/perplexity.cpp that make "Final estimate: PPL = … +/- …". */
+function llamaPerplexity(tokens: number[]): { ppl: number; error: number } {
+  let [nll, nll2] = [0, 0];
+  for (const token of tokens) {
+    nll += token;
+    nll2 += token * token;
+  }
+  nll2 /= tokens.length;
+  nll /= tokens.length;
+  const ppl = Math.exp(nll);
+  nll2 -= nll * nll;
+  return { ppl, error: Math.sqrt(nll2 / (tokens.length - 1)) * ppl };
+}
+
+describe("perplexity", () => {
+  test("is llama-perplexity's to the printed digits, ± included", () => {
+    const draw = normal(1);
+    const texts = Array.from({ length: 16 }, () => Array.from({ length: 255 }, () => Math.exp(1 + 0.7 * draw())));
+    const expected = llamaPerplexity(texts.flat());
+    const summary = summarize(
+      "perplexity",
+      texts.map((nlls, i) => ({ ...chunk(nlls), item: String(i) })),
+    );
+    expect(summary.value.toFixed(4)).toBe(expected.ppl.toFixed(4));
+    expect(summary.error!.toFixed(5)).toBe(expected.error.toFixed(5));
+    expect(summary.value / expected.ppl).toBeCloseTo(1, 12);
+    expect(summary.error! / expected.error).toBeCloseTo(1, 10);
+  });
+
+  test("holds for chunks of any lengths", () => {
+    const nll = fc.double({ min: 0, max: 30, noNaN: true });
+    fc.assert(
+      fc.property(
+        fc.array(fc.array(nll, { minLength: 1, maxLength: 20 }), { minLength: 2, maxLength: 12 }),
+        (texts) => {
+          const expected = llamaPerplexity(texts.flat());
+          const { value, error } = summarize(
+            "perplexity",
+            texts.map((nlls, i) => chunk(nlls, String(i))),
+          );
+          expect(value / expected.ppl).toBeCloseTo(1, 10);
+          // Where all tokens are alike the formula as it stands is rounding noise, even of a negative number.
+          if (expected.error > 1e-5 * expected.ppl) expect(error! / expected.error).toBeCloseTo(1, 4);
+        },
+      ),
+    );
+  });
+
+  test("one chunk has a ± and no interval, and says why", () => {
+    const { error, low, warnings } = summarize("perplexity", [chunk([1, 2, 3])]);
+    expect(error).toBeGreaterThan(0);
+    expect(low).toBeUndefined();
+    expect(warnings).toEqual([expect.stringContaining("10 or more")]);
+  });
+
+  test("samples without squares give a figure without ±", () => {
+    const samples = [1, 2].map((value) => ({ item: String(value), value, weight: 10 }));
+    expect(summarize("perplexity", samples)).toMatchObject({ value: Math.exp(1.5), error: undefined });
+  });
+});
+
+/**
+ * 32 chunks of tokens that follow each other (AR(1)) around a level of their chunk, skewed as losses are. How often does
+ * an interval hold the true perplexity?
+ */
+test("the clustered interval covers the truth in 95 % of draws, the ± of independent tokens does not", () => {
+  const draw = normal(20260102);
+  const [chunks, tokens, draws] = [32, 48, 4000];
+  const [between, memory, spread] = [0.25, 0.6, 0.4];
+  // The log of a token's loss is normal with this variance, so that its mean is known.
+  const truth = Math.exp(Math.exp((between ** 2 + spread ** 2) / 2));
+  let [clustered, independent] = [0, 0];
+  for (let i = 0; i < draws; i++) {
+    const summary = running("perplexity");
+    for (let c = 0; c < chunks; c++) {
+      const level = between * draw();
+      let state = draw();
+      const nlls = Array.from({ length: tokens }, () => {
+        state = memory * state + Math.sqrt(1 - memory ** 2) * draw();
+        return Math.exp(level + spread * state);
+      });
+      summary.add(chunk(nlls));
+    }
+    const { value, error, low, high } = summary.summary();
+    if (low! <= truth && truth <= high!) clustered++;
+    if (Math.abs(value - truth) <= 1.96 * error!) independent++;
+  }
+  expect(clustered / draws).toBeGreaterThan(0.935);
+  expect(clustered / draws).toBeLessThan(0.965);
+  expect(independent / draws).toBeLessThan(0.8);
+});
+
+describe("other aggregations", () => {
+  test("ratio: weighted mean, clustered error by hand", () => {
+    const samples = [
+      { item: "0", value: 1, weight: 1 },
+      { item: "1", value: 2, weight: 3 },
+    ];
+    // mean 7/4; residuals 1·(1 − 7/4) and 3·(2 − 7/4), n/(n − 1) = 2, Σw = 4
+    const { value, error } = summarize("bits_per_byte", samples);
+    expect(value).toBe(1.75);
+    expect(error).toBeCloseTo(Math.sqrt(2 * (0.75 ** 2 + 0.75 ** 2)) / 4, 14);
+  });
+
+  test("proportion: the usual error, Wilson's interval", () => {
+    const samples = Array.from({ length: 200 }, (_, i) => ({ item: String(i), value: i < 107 ? 1 : 0, weight: 1 }));
+    const { value, error, low, high, n } = summarize("acc", samples);
+    expect([value, n]).toEqual([0.535, 200]);
+    expect(error).toBeCloseTo(Math.sqrt((0.535 * 0.465) / 199), 14);
+    // scipy.stats.binomtest(107, 200).proportion_ci(method="wilson")
+    expect([low, high]).toEqual([expect.closeTo(0.4658664687, 9), expect.closeTo(0.6028143584, 9)]);
+  });
+
+  test("proportion: all right is not certain", () => {
+    const samples = Array.from({ length: 10 }, (_, i) => ({ item: String(i), value: 1, weight: 1 }));
+    expect(summarize("acc", samples)).toMatchObject({
+      value: 1,
+      error: 0,
+      high: 1,
+      low: expect.closeTo(0.7224672001, 9),
+    });
+  });
+
+  test("rate: standard deviation as llama-bench, t interval of the mean", () => {
+    const samples = [100, 102, 104].map((value, i) => ({ item: String(i), value, weight: 1 }));
+    const half = (tQuantile(0.975, 2) * 2) / Math.sqrt(3);
+    expect(summarize("tg128", samples)).toEqual({
+      metric: "tg128",
+      value: 102,
+      error: 2,
+      low: expect.closeTo(102 - half, 10),
+      high: expect.closeTo(102 + half, 10),
+      n: 3,
+      unit: "tok/s",
+      warnings: [],
+    });
+    expect(summarize("tg128", samples.slice(0, 2)).warnings).toHaveLength(1);
+    expect(summarize("tg128", samples.slice(0, 1))).toMatchObject({ error: undefined, low: undefined });
+  });
+
+  test("maximum and single", () => {
+    const samples = [3, 5, 4].map((value, i) => ({ item: String(i), value, weight: 1 }));
+    expect(summarize("peak_memory", samples)).toMatchObject({ value: 5, error: undefined, low: undefined, n: 3 });
+    expect(summarize("size", samples.slice(0, 1)).value).toBe(3);
+  });
+
+  test("what is not a number spoils the figure instead of counting as 0", () => {
+    const samples = [chunk([1, 2]), { ...chunk([1]), value: null as unknown as number }];
+    expect(summarize("perplexity", samples)).toMatchObject({
+      value: Number.NaN,
+      low: undefined,
+      warnings: [expect.stringContaining("1 of 2")],
+    });
+    expect(summarize("perplexity", [])).toMatchObject({ value: Number.NaN, n: 0 });
+  });
+});
+
+test("the order of items changes no bit, and running ends where the batch does", () => {
+  fc.assert(
+    fc.property(fc.array(fc.double({ min: 0, max: 20, noNaN: true }), { minLength: 1, maxLength: 30 }), (values) => {
+      const samples = values.map((value, i) => ({ item: `c${i}`, value, weight: 1 + i, square: value * value + 1 }));
+      const live = running("perplexity");
+      for (const sample of samples) live.add(sample);
+      const batch = summarize("perplexity", samples);
+      expect(summarize("perplexity", samples.toReversed())).toEqual(batch);
+      expect(live.summary()).toEqual(batch);
+    }),
+  );
+});
+
+test("quantiles agree with SciPy", () => {
+  for (const [p, freedom, expected] of [
+    [0.975, 1, 12.706204736174694],
+    [0.975, 15, 2.131449545559776],
+    [0.95, 4, 2.1318467863266495],
+    [0.975, 1000, 1.9623390808264083],
+  ] as const)
+    expect(tQuantile(p, freedom) / expected).toBeCloseTo(1, 9);
+  expect(normalQuantile(0.975)).toBeCloseTo(1.959963984540054, 12);
+});
