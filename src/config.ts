@@ -1,9 +1,16 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${…} is the placeholder of benchmark files
+import { basename, dirname, extname, resolve } from "node:path";
+import { z } from "zod";
 import type { EngineSettings } from "./backends/backend.js";
+import { findDatasets } from "./datasets.js";
+import { BenchError } from "./errors.js";
+import type { Measurement } from "./measurements/measurement.js";
+import { explain, jsonSchema, nearest, YamlFile, type YamlPath } from "./yaml.js";
 
 /** One variant of a benchmark file, axes expanded, placeholders filled in. */
 export interface VariantConfig {
   name: string;
-  /** Path or URI, as resolved against the file's folder, `--models-dir` and the environment. */
+  /** Path or URI, placeholders filled in; `resolveModel` finds the file. */
   model: string;
   backend: string;
   reference: boolean;
@@ -19,6 +26,8 @@ export interface MeasurementConfig {
   kind: string;
   /** Dataset name or path, for measurements with data. */
   dataset?: string;
+  /** Another file of the dataset's form, measured instead of the card's. */
+  file?: string;
   /** Checked by the measurement's own schema, defaults filled in. */
   settings: Record<string, unknown>;
 }
@@ -26,6 +35,7 @@ export interface MeasurementConfig {
 /** A benchmark file, read, checked, defaults filled in. */
 export interface Benchmark {
   name: string;
+  description?: string;
   variants: VariantConfig[];
   measurements: MeasurementConfig[];
   /** Seconds without a sign of life after which a job is given up. */
@@ -34,4 +44,563 @@ export interface Benchmark {
   memoryLimit?: number;
   dataDir?: string;
   modelsDir?: string;
+  /** Where relative paths start: the file's folder, or the working directory. */
+  baseDir: string;
+}
+
+/** The members of the family of measurements, by name. */
+// biome-ignore lint/suspicious/noExplicitAny: the settings of each member are its own
+export type Measurements = Record<string, Measurement<any>>;
+
+export interface ReadOptions {
+  measurements: Measurements;
+  /** What `${models}` stands for. */
+  modelsDir?: string;
+  /** What `${data}` stands for. */
+  dataDir?: string;
+  /** What other placeholders stand for; by default the process's own. */
+  env?: NodeJS.ProcessEnv;
+}
+
+// ---- The form of the file: errors, defaults and the JSON Schema come from these alone.
+
+const cacheType = z.enum(["f16", "f32", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]);
+
+const settingsShape = {
+  threads: z
+    .int()
+    .min(1)
+    .max(1024)
+    .optional()
+    .meta({ description: "CPU threads; by default the physical cores.", examples: [4] }),
+  gpuLayers: z
+    .int()
+    .min(-1)
+    .optional()
+    .meta({ description: "Layers on the GPU; -1: all that the build supports.", examples: [-1] }),
+  batch: z
+    .int()
+    .min(1)
+    .optional()
+    .meta({ description: "Tokens given to one decode call (llama.cpp's n_batch).", examples: [2048] }),
+  ubatch: z
+    .int()
+    .min(1)
+    .optional()
+    .meta({ description: "Tokens computed at once (llama.cpp's n_ubatch).", examples: [512] }),
+  flashAttention: z
+    .enum(["auto", "on", "off"])
+    .optional()
+    .describe('Flash attention; quote "on" and "off" for editors of YAML 1.1.'),
+  cacheTypeK: cacheType.optional().describe("Type of the K cache, f16 by default."),
+  cacheTypeV: cacheType.optional().describe("Type of the V cache, f16 by default."),
+  mmap: z.boolean().optional().describe("Map the model's file rather than read it."),
+  gpu: z.enum(["auto", "cpu", "cuda", "vulkan", "metal"]).optional().describe("Which build of the library."),
+};
+
+const engineSettings = z.strictObject(settingsShape);
+
+const scalar = z.union([z.string(), z.number(), z.boolean()]);
+
+const adapter = z.union([z.string().min(1), z.strictObject({ path: z.string().min(1), scale: z.number().default(1) })]);
+
+const matrixSchema = z
+  .object({
+    exclude: z.array(z.record(z.string(), scalar)).optional().describe("Combinations to leave out."),
+  })
+  .catchall(z.array(scalar).min(1).describe("An axis is a list, `quant: [Q8_0, Q4_K_M]`."))
+  .describe("Axes, each a list: one variant per combination. ${axis} stands for its value, in the name too.");
+
+const variantSchema = z.strictObject({
+  model: z
+    .string()
+    .min(1)
+    .meta({
+      description: "A path (from this file's folder, then --models-dir), hf:owner/repo:quant or https://…",
+      examples: ["${models}/model-Q4_K_M.gguf"],
+    }),
+  reference: z.boolean().default(false).describe("The variant that the others are compared with."),
+  backend: z.string().min(1).default("llama").describe("Which backend runs it."),
+  lora: z
+    .union([adapter, z.array(adapter)])
+    .optional()
+    .describe("LoRA adapters: a path, or {path, scale}, or a list of them."),
+  tags: z.record(z.string(), scalar).default({}).describe("Free labels, by which reports find pairs."),
+  ...settingsShape,
+});
+
+const size = /^(\d+(?:\.\d+)?) ?([kMGT]i?)?B$/;
+
+const fileShape = {
+  name: z.string().min(1).optional().describe("By default the file's name."),
+  description: z.string().optional(),
+  defaults: engineSettings.default({}).describe("Engine settings of all variants."),
+  timeout: z.number().positive().default(600).describe("Seconds without a sign of life after which a job is given up."),
+  memoryLimit: z
+    .union([z.int().positive(), z.string().regex(size)])
+    .optional()
+    .meta({
+      description: 'What engines may use, in bytes or as "4 GB" or "4 GiB"; by default what the machine has free.',
+      examples: ["4 GB"],
+    }),
+};
+
+const entries = z.record(z.string(), z.unknown());
+
+const fileSchema = z
+  .strictObject({
+    ...fileShape,
+    variants: entries.describe("What is measured: a name, then `model:` and settings."),
+    measurements: entries.describe("What is measured on each: a name, then settings."),
+  })
+  .describe("A benchmark file is a map with `variants:` and `measurements:`.");
+
+/** What an entry says besides the settings of its measurement, by the kind of data that it needs. */
+const entryKeys = {
+  text: {
+    text: z
+      .string()
+      .min(1)
+      .meta({ description: "A dataset's name, or the path of any UTF-8 text.", examples: ["wikitext-2"] }),
+  },
+  choice: {
+    dataset: z.string().min(1).optional().describe("A dataset's name or folder; by default the entry's name."),
+    file: z.string().min(1).optional().describe("Another file of the same form, measured instead of the dataset's."),
+  },
+  none: {},
+};
+
+const kindKey = z.string().optional().describe("Which measurement this is, where the entry's name does not say it.");
+
+/** What an entry of `measurements:` may say: its own keys and the measurement's settings, which are checked apart. */
+function entrySchema(measurement: Measurement<unknown>) {
+  const settings = unchecked(jsonSchema(measurement.settings).properties ?? {});
+  return z.strictObject({ measurement: kindKey, ...entryKeys[measurement.data], ...settings });
+}
+
+function settingKeys(measurement: Measurement<unknown>): string[] {
+  return Object.keys(jsonSchema(measurement.settings).properties ?? {});
+}
+
+/** The JSON Schema of benchmark files, for editors. */
+export function benchmarkSchema(measurements: Measurements): object {
+  const file = jsonSchema(fileSchema);
+  const variant = jsonSchema(variantSchema.extend({ matrix: matrixSchema.optional() }));
+  const entry = (name: string, measurement: Measurement<unknown>, named: boolean) => {
+    const own = jsonSchema(entrySchema(measurement));
+    const settings = jsonSchema(measurement.settings);
+    const kind = named ? { measurement: { ...own.properties?.measurement, const: name } } : {};
+    const required = [...(own.required ?? []), ...(settings.required ?? []), ...(named ? ["measurement"] : [])];
+    return {
+      type: required.length > 0 ? "object" : ["object", "null"],
+      properties: { ...own.properties, ...settings.properties, ...kind },
+      ...(required.length > 0 ? { required } : {}),
+      additionalProperties: false,
+    };
+  };
+  const members = Object.entries(measurements);
+  return withPlaceholders({
+    ...file,
+    title: "A benchmark file of gguf-bench",
+    properties: {
+      ...file.properties,
+      variants: { ...file.properties?.variants, minProperties: 1, additionalProperties: variant },
+      measurements: {
+        ...file.properties?.measurements,
+        minProperties: 1,
+        properties: Object.fromEntries(members.map(([name, one]) => [name, entry(name, one, false)])),
+        // An entry of any other name says its kind, or is named like a dataset of questions.
+        additionalProperties: { anyOf: members.map(([name, one]) => entry(name, one, one.data !== "choice")) },
+      },
+    },
+  }) as object;
+}
+
+/** Wherever a number, a choice or true/false is expected, a placeholder may stand. */
+function withPlaceholders(form: unknown): unknown {
+  if (Array.isArray(form)) return form.map(withPlaceholders);
+  if (typeof form !== "object" || form === null) return form;
+  const { $schema: _, ...own } = Object.fromEntries(
+    Object.entries(form).map(([key, value]) => [key, key === "$schema" ? undefined : withPlaceholders(value)]),
+  );
+  if (!("enum" in own) && !["integer", "number", "boolean"].includes(own.type as string)) return own;
+  const { description, default: fallback, examples, ...bare } = own;
+  const said = Object.fromEntries(
+    Object.entries({ description, default: fallback, examples }).filter(([, v]) => v !== undefined),
+  );
+  return { ...said, anyOf: [bare, { type: "string", pattern: "\\$\\{.+\\}" }] };
+}
+
+const MAX_VARIANTS = 10_000;
+
+/**
+ * Reads a benchmark file. Placeholders are filled in this order: the axes of a variant's matrix, `${models}` and
+ * `${data}` (the two folders), the environment; `$${x}` stands for a literal `${x}`.
+ *
+ * Throws a BenchError with code `config` that names file:line:column, what is wrong, and the remedy.
+ */
+export async function readBenchmark(path: string, options: ReadOptions): Promise<Benchmark> {
+  const file = await YamlFile.read(path, "config");
+  // What placeholders may stand in is checked once they are filled in.
+  const outline = fileSchema.extend(unchecked(fileShape));
+  const { variants, measurements, ...rest } = file.check(outline, file.value, []);
+  const head = file.check(z.strictObject(fileShape), fill(rest, placeholders(file, options), []), []);
+  return {
+    name: head.name ?? basename(path, extname(path)),
+    ...(head.description === undefined ? {} : { description: head.description }),
+    variants: readVariants(file, variants, head.defaults as EngineSettings, options),
+    measurements: await readMeasurements(file, measurements, options),
+    timeout: head.timeout,
+    ...(head.memoryLimit === undefined ? {} : { memoryLimit: inBytes(head.memoryLimit) }),
+    ...folders(options),
+    baseDir: dirname(resolve(path)),
+  };
+}
+
+function unchecked(keys: object): Record<string, z.ZodOptional<z.ZodUnknown>> {
+  return Object.fromEntries(Object.keys(keys).map((key) => [key, z.unknown().optional()]));
+}
+
+function folders({ dataDir, modelsDir }: ReadOptions): { dataDir?: string; modelsDir?: string } {
+  return { ...(dataDir === undefined ? {} : { dataDir }), ...(modelsDir === undefined ? {} : { modelsDir }) };
+}
+
+function inBytes(limit: number | string): number {
+  if (typeof limit === "number") return limit;
+  const [, amount, unit = ""] = limit.match(size)!;
+  const base = unit.endsWith("i") ? 1024 : 1000;
+  return Math.round(Number(amount) * base ** " kMGT".indexOf(unit.charAt(0) || " "));
+}
+
+// ---- Placeholders
+
+/** The value of a placeholder; throws where it has none. */
+type Lookup = (name: string, path: YamlPath) => Scalar;
+type Scalar = string | number | boolean;
+
+const PLACEHOLDER = /\$(\$?)\{([^{}]*)\}/g;
+
+function placeholders(file: YamlFile, options: ReadOptions, axes: Record<string, Scalar> = {}): Lookup {
+  const { modelsDir, dataDir, env = process.env } = options;
+  const dirs: Record<string, string | undefined> = { models: modelsDir, data: dataDir };
+  return (name, path) => {
+    if (Object.hasOwn(axes, name)) return axes[name]!;
+    if (Object.hasOwn(dirs, name)) {
+      if (dirs[name] !== undefined) return dirs[name];
+      throw file.fault(path, `\${${name}} is not known.`, { hint: `Say where that is: --${name}-dir DIR.` });
+    }
+    if (env[name] !== undefined) return env[name];
+    const known = Object.keys(axes).length > 0 ? `, or one of the axes ${Object.keys(axes).join(", ")}` : "";
+    throw file.fault(path, `\${${name}} is not set in the environment.`, {
+      hint: `Set it (${name}=… gguf-bench run …)${known}. A literal \${${name}} is written $\${${name}}.`,
+    });
+  };
+}
+
+/** Data with its placeholders filled in. A value that is nothing but a placeholder takes the type of what it stands for. */
+function fill<Data>(data: Data, lookup: Lookup, path: YamlPath): Data {
+  return fillAny(data, lookup, path) as Data;
+}
+
+function fillAny(data: unknown, lookup: Lookup, path: YamlPath): unknown {
+  if (typeof data === "string") {
+    const whole = data.match(/^\$\{([^{}]*)\}$/);
+    if (whole) return typed(lookup(whole[1]!, path));
+    return data.replace(PLACEHOLDER, (all, escaped, name) => (escaped ? all.slice(1) : String(lookup(name, path))));
+  }
+  if (Array.isArray(data)) return data.map((one, index) => fillAny(one, lookup, [...path, index]));
+  if (typeof data !== "object" || data === null) return data;
+  return Object.fromEntries(Object.entries(data).map(([key, value]) => [key, fillAny(value, lookup, [...path, key])]));
+}
+
+/** As YAML would read it, so that a number from the environment is a number. */
+function typed(value: Scalar): Scalar {
+  if (value === "true" || value === "false") return value === "true";
+  return typeof value === "string" && /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value;
+}
+
+// ---- Variants
+
+const variantOutline = z
+  .looseObject({ matrix: matrixSchema.optional() })
+  .describe("A variant is a map, `NAME: {model: FILE.gguf}`.");
+
+/** One combination of axes of an entry of `variants:`. */
+interface Combination {
+  key: string;
+  path: YamlPath;
+  body: Record<string, unknown>;
+  axes: Record<string, Scalar>;
+}
+
+function readVariants(
+  file: YamlFile,
+  entries: Record<string, unknown>,
+  defaults: EngineSettings,
+  options: ReadOptions,
+): VariantConfig[] {
+  const path = ["variants"];
+  if (Object.keys(entries).length === 0)
+    throw file.fault(path, "there are no variants.", { hint: "For example `Q4_K_M: {model: model-Q4_K_M.gguf}`." });
+  const variants: VariantConfig[] = [];
+  const names = new Set<string>();
+  for (const combination of combinations(file, entries, placeholders(file, options))) {
+    const variant = readVariant(file, combination, defaults, options);
+    const fault = (message: string, hint: string) => file.fault(combination.path, message, { hint, at: "key" });
+    if (names.has(variant.name))
+      throw fault(
+        `two variants are named "${variant.name}".`,
+        "Put an axis into the name, such as ${quant}, or rename one.",
+      );
+    if (variant.reference && variants.some((other) => other.reference))
+      throw fault(`"${variant.name}" is a second reference.`, "One variant is what all others are compared with.");
+    names.add(variant.name);
+    variants.push(variant);
+  }
+  return variants;
+}
+
+/** All variants to be, counted before any is made. */
+function combinations(file: YamlFile, entries: Record<string, unknown>, lookup: Lookup): Combination[] {
+  const matrices = Object.entries(entries).map(([key, entry]) => {
+    const path = ["variants", key];
+    const { matrix, ...body } = file.check(variantOutline, entry, path);
+    const { exclude = [], ...axes } = fill(matrix ?? {}, lookup, [...path, "matrix"]);
+    for (const axis of Object.keys(axes)) checkAxis(file, axis, key, body);
+    for (const [index, excluded] of exclude.entries())
+      for (const axis of Object.keys(excluded))
+        if (!Object.hasOwn(axes, axis))
+          throw file.fault([...path, "matrix", "exclude", index, axis], `there is no axis \`${axis}\`.`, {
+            hint: nearest(axis, Object.keys(axes)),
+            at: "key",
+          });
+    return { key, path, body, axes: axes as Record<string, Scalar[]>, exclude };
+  });
+  const count = matrices.reduce(
+    (total, { axes }) => total + Object.values(axes).reduce((product, values) => product * values.length, 1),
+    0,
+  );
+  if (count > MAX_VARIANTS)
+    throw file.fault(["variants"], `the matrix makes ${count} variants, more than ${MAX_VARIANTS}.`, {
+      hint: "Shorten its axes, or split the file.",
+      at: "key",
+    });
+  return matrices.flatMap(({ key, path, body, axes, exclude }) => {
+    let made: Record<string, Scalar>[] = [{}];
+    for (const [axis, values] of Object.entries(axes))
+      made = made.flatMap((one) => values.map((value) => ({ ...one, [axis]: value })));
+    const kept = made.filter(
+      (one) => !exclude.some((out) => Object.entries(out).every(([axis, v]) => one[axis] === v)),
+    );
+    return kept.map((axes) => ({ key, path, body, axes }));
+  });
+}
+
+/** An axis must make a difference, or all its variants would be one. */
+function checkAxis(file: YamlFile, axis: string, key: string, body: Record<string, unknown>): void {
+  const path = ["variants", key, "matrix", axis];
+  if (!/^[A-Za-z_][\w-]*$/.test(axis) || axis === "models" || axis === "data")
+    throw file.fault(path, `an axis cannot be named \`${axis}\`.`, { hint: "Letters, digits, - and _.", at: "key" });
+  const sets = axis in settingsShape && body[axis] === undefined;
+  if (!sets && !JSON.stringify(body).includes(`\${${axis}}`))
+    throw file.fault(path, `the axis \`${axis}\` is used nowhere but in the name.`, {
+      hint: `Put \${${axis}} into the model or a setting; an axis named like a setting, such as threads, sets it by itself.`,
+      at: "key",
+    });
+}
+
+function readVariant(
+  file: YamlFile,
+  { key, path, body, axes }: Combination,
+  defaults: EngineSettings,
+  options: ReadOptions,
+): VariantConfig {
+  const lookup = placeholders(file, options, axes);
+  const unnamed = Object.entries(axes).filter(([axis]) => !key.includes(`\${${axis}}`));
+  const parts = unnamed.map(([axis, value]) => (typeof value === "string" ? `-${value}` : `-${axis}=${value}`));
+  const name = `${String(fill(key, lookup, path))}${parts.join("")}`;
+  if (name.trim() !== name || name === "" || /[\0-\x1f]/.test(name))
+    throw file.fault(path, `"${name}" cannot be a name.`, { hint: "No blanks around it, no line ends.", at: "key" });
+  const settingAxes = Object.fromEntries(Object.entries(axes).filter(([axis]) => axis in settingsShape));
+  const filled = { ...settingAxes, ...fill(body, lookup, path) };
+  const { model, reference, backend, lora, tags, ...settings } = file.check(variantSchema, filled, path, {
+    context: "The context belongs to a measurement: `perplexity: {text: wikitext-2, context: 512}`.",
+  });
+  const adapters = lora === undefined ? [] : Array.isArray(lora) ? lora : [lora];
+  return {
+    name,
+    model,
+    backend,
+    reference,
+    lora: adapters.map((one) => (typeof one === "string" ? { path: one, scale: 1 } : one)),
+    tags: Object.fromEntries(Object.entries({ ...axes, ...tags }).map(([tag, value]) => [tag, String(value)])),
+    settings: { ...defaults, ...settings } as EngineSettings,
+  };
+}
+
+// ---- Measurements
+
+const entryOutline = z.looseObject({}).describe("A measurement has settings, `perplexity: {text: wikitext-2}`.");
+
+async function readMeasurements(
+  file: YamlFile,
+  entries: Record<string, unknown>,
+  options: ReadOptions,
+): Promise<MeasurementConfig[]> {
+  const family = options.measurements;
+  if (Object.keys(entries).length === 0)
+    throw file.fault(["measurements"], "nothing is measured.", {
+      hint: "For example `perplexity: {text: wikitext-2}`.",
+    });
+  const read: MeasurementConfig[] = [];
+  for (const [name, raw] of Object.entries(entries)) {
+    const path = ["measurements", name];
+    const entry = file.check(entryOutline, fill(raw ?? {}, placeholders(file, options), path), path);
+    const said = entry.measurement;
+    if (said !== undefined && !Object.hasOwn(family, String(said)))
+      throw file.fault([...path, "measurement"], `there is no measurement "${said}".`, {
+        hint: nearest(String(said), Object.keys(family)),
+      });
+    const kind = said !== undefined ? String(said) : Object.hasOwn(family, name) ? name : "choice";
+    if (kind === "choice" && entry.dataset === undefined) {
+      const fault = await noQuestions(name, options);
+      if (fault) throw file.fault(path, fault.message, { hint: fault.hint, at: "key" });
+    }
+    const measurement = family[kind]!;
+    const own = file.check(entrySchema(measurement), entry, path, engineHints) as Record<string, string | undefined>;
+    const given = settingKeys(measurement).filter((key) => entry[key] !== undefined);
+    const settings = Object.fromEntries(given.map((key) => [key, entry[key]]));
+    read.push({
+      name,
+      kind,
+      ...data(measurement, name, own),
+      settings: file.check(measurement.settings, settings, path) as Record<string, unknown>,
+    });
+  }
+  return read;
+}
+
+const engineHints = Object.fromEntries(
+  Object.keys(settingsShape).map((key) => [
+    key,
+    `\`${key}\` is an engine setting: it goes into a variant or \`defaults\`.`,
+  ]),
+);
+
+function data(
+  measurement: Measurement<unknown>,
+  name: string,
+  said: { text?: string | undefined; dataset?: string | undefined; file?: string | undefined },
+): { dataset?: string; file?: string } {
+  if (measurement.data === "none") return {};
+  const dataset = measurement.data === "text" ? said.text! : (said.dataset ?? name);
+  return { dataset, ...(said.file === undefined ? {} : { file: said.file }) };
+}
+
+/** Why there is no dataset of questions of this name, which is not that of a measurement either; undefined if there is. */
+async function noQuestions(name: string, { measurements, dataDir }: ReadOptions) {
+  const cards = (await findDatasets(dataDir === undefined ? {} : { dataDir })).map(({ card }) => card);
+  const kind = cards.find((card) => card.name === name)?.kind;
+  if (kind === "choice") return undefined;
+  const tasks = cards.filter((card) => card.kind === "choice").map((card) => card.name);
+  if (name === "choice")
+    return { message: "`dataset` is missing: it says which questions.", hint: `Known: ${tasks.join(", ")}.` };
+  if (kind === "text")
+    return { message: `"${name}" is a text, not a measurement.`, hint: `For example \`perplexity: {text: ${name}}\`.` };
+  const known = [...Object.keys(measurements).filter((one) => one !== "choice"), ...tasks];
+  return {
+    message: `there is no measurement and no dataset of questions named "${name}".`,
+    hint: `${nearest(name, known)} An entry of another name says \`measurement:\`.`,
+  };
+}
+
+// ---- Without a file
+
+export interface QuickOptions extends ReadOptions {
+  /** Paths or URIs; a variant is named by its file name without `.gguf`. */
+  models: string[];
+  /** Names of measurements or of datasets of questions; perplexity by default. */
+  measures?: string[];
+  text?: string;
+  context?: number;
+  chunks?: number;
+  threads?: number;
+  prompt?: number;
+  generate?: number;
+  repetitions?: number;
+  limit?: number;
+}
+
+/** The same Benchmark from command-line flags. Throws a BenchError with code `config` that names the flag. */
+export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> {
+  const { models, measures = ["perplexity"], text, threads, measurements: family } = options;
+  if (models.length === 0)
+    throw flagFault("Nothing to measure: no model is given.", "Give a benchmark file, or --model FILE.gguf.");
+  const settings = checkFlags(engineSettings, threads === undefined ? {} : { threads }) as EngineSettings;
+  const { context, chunks, prompt, generate, repetitions, limit } = options;
+  const flags = Object.entries({ text, context, chunks, prompt, generate, repetitions, limit }).filter(
+    ([, value]) => value !== undefined,
+  );
+
+  const read: MeasurementConfig[] = [];
+  const used = new Set<string>();
+  for (const name of new Set(measures)) {
+    const kind = Object.hasOwn(family, name) ? name : "choice";
+    const fault = kind === "choice" ? await noQuestions(name, options) : undefined;
+    if (fault) throw flagFault(`--measure ${name}: ${fault.message}`, fault.hint);
+    const measurement = family[kind]!;
+    const needsText = measurement.data === "text";
+    if (needsText && text === undefined)
+      throw flagFault(`--measure ${name} needs a text.`, "Add --text FILE (any UTF-8 text), or --text wikitext-2.");
+    const keys = settingKeys(measurement);
+    const own = flags.filter(([flag]) => keys.includes(flag));
+    for (const flag of [...own.map(([flag]) => flag), ...(needsText ? ["text"] : [])]) used.add(flag);
+    read.push({
+      name,
+      kind,
+      ...data(measurement, name, { text }),
+      settings: checkFlags(measurement.settings, Object.fromEntries(own)) as Record<string, unknown>,
+    });
+  }
+  const idle = flags.find(([flag]) => !used.has(flag))?.[0];
+  if (idle) throw flagFault(`--${idle} has no meaning for ${measures.join(", ")}.`, `Leave --${idle} out.`);
+
+  const names = variantNames(models);
+  const common = { backend: "llama", reference: false, lora: [], tags: {}, settings };
+  return {
+    name: "quick",
+    variants: models.map((model, index) => ({ name: names[index]!, model, ...common })),
+    measurements: read,
+    timeout: fileShape.timeout.parse(undefined),
+    ...folders(options),
+    baseDir: process.cwd(),
+  };
+}
+
+function checkFlags(schema: z.ZodType, value: Record<string, unknown>): unknown {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const { path, message } = explain(result.error.issues[0]!, schema, value);
+  throw flagFault(message.replace(`\`${path[0]}\``, `--${path[0]}`));
+}
+
+function flagFault(message: string, hint?: string): BenchError {
+  return new BenchError("config", message, hint === undefined ? {} : { hint });
+}
+
+/** File names without `.gguf`; where two are alike, with as many folders as it takes to tell them apart. */
+function variantNames(models: string[]): string[] {
+  const name = (model: string, depth: number) =>
+    model
+      .replace(/^[a-z][a-z0-9+.-]+:\/*/i, "")
+      .replace(/\.gguf$/, "")
+      .split(/[/\\]/)
+      .slice(-depth)
+      .join("/");
+  return models.map((model, index) => {
+    if (models.indexOf(model) < index) throw flagFault(`--model ${model} is given twice.`, "Leave one of them out.");
+    let depth = 1;
+    while (depth < 50 && models.some((other) => other !== model && name(other, depth) === name(model, depth))) depth++;
+    return name(model, depth);
+  });
 }

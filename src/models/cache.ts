@@ -1,0 +1,54 @@
+import { createHash, randomUUID } from "node:crypto";
+import type { BigIntStats } from "node:fs";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+/** The user's own cache: `$GGUF_BENCH_CACHE`, else `$XDG_CACHE_HOME/gguf-bench`, else `~/.cache/gguf-bench`. */
+export function cacheDirectory(env: NodeJS.ProcessEnv = process.env): string {
+  if (env.GGUF_BENCH_CACHE) return env.GGUF_BENCH_CACHE;
+  return join(env.XDG_CACHE_HOME || join(homedir(), ".cache"), "gguf-bench");
+}
+
+/** What must be unchanged for facts about a file to hold: a file written anew has another of these. */
+export function fileIdentity(stats: BigIntStats): string {
+  return [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(":");
+}
+
+// Raised when what is kept changes its meaning: older entries are then as good as absent.
+const FORMAT = 1;
+
+/** Facts that cost seconds to find out, kept by path; undefined unless they are about exactly these files. */
+export async function recall<Facts>(path: string, identities: string[]): Promise<Facts | undefined> {
+  try {
+    const entry = JSON.parse(await readFile(entryPath(path), "utf8"));
+    const facts = JSON.stringify(entry.facts);
+    if (entry.format !== FORMAT || entry.path !== path || entry.digest !== digest(facts)) return undefined;
+    if (JSON.stringify(entry.identities) !== JSON.stringify(identities)) return undefined;
+    return entry.facts;
+  } catch {
+    return undefined; // absent, torn or not JSON: found out again
+  }
+}
+
+/** Keeps facts for `recall`. A cache that cannot be written costs time, never a run. */
+export async function remember<Facts>(path: string, identities: string[], facts: Facts): Promise<void> {
+  const target = entryPath(path);
+  const draft = `${target}.${randomUUID()}`;
+  const entry = { format: FORMAT, path, identities, digest: digest(JSON.stringify(facts)), facts };
+  try {
+    await mkdir(join(cacheDirectory(), "facts"), { recursive: true });
+    await writeFile(draft, JSON.stringify(entry));
+    await rename(draft, target);
+  } catch {
+    await rm(draft, { force: true }).catch(() => {});
+  }
+}
+
+function entryPath(path: string): string {
+  return join(cacheDirectory(), "facts", `${digest(path).slice(0, 32)}.json`);
+}
+
+function digest(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}

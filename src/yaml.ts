@@ -1,0 +1,261 @@
+import { readFile, stat } from "node:fs/promises";
+import { type Document, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import { z } from "zod";
+import { BenchError } from "./errors.js";
+
+/** Keys and indexes that lead from the root of a file to a value. */
+export type YamlPath = readonly (string | number)[];
+
+// People write a few kilobytes; a parser's worst cases grow with the square of this.
+const MAX_BYTES = 250_000;
+// Far above what people write, far below what a file of nested aliases grows to.
+const MAX_ALIASES = 1000;
+
+/** A YAML file whose faults are BenchErrors that name file:line:column, what is wrong, and the remedy. */
+export class YamlFile {
+  /** The file as plain data. */
+  readonly value: unknown;
+  readonly #path: string;
+  readonly #code: string;
+  readonly #document: Document;
+  readonly #lines: LineCounter;
+
+  private constructor(path: string, code: string, text: string) {
+    this.#path = path;
+    this.#code = code;
+    this.#lines = new LineCounter();
+    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, merge: true });
+    const fault = this.#document.errors[0] ?? this.#document.warnings[0];
+    if (fault) {
+      const { line, col } = this.#lines.linePos(fault.pos[0]);
+      const bare = /[{,][^"'\n]*\$\{/.test(text.split("\n")[line - 1] ?? "");
+      const what = fault.message.includes("call stack") ? "it is nested too deeply." : sentence(fault.message);
+      throw new BenchError(code, `${path}:${line}:${col}: ${what}`, {
+        hint: bare
+          ? `Within { } a value with \${…} needs quotation marks: { model: "\${models}/a.gguf" }.`
+          : fault.code === "DUPLICATE_KEY"
+            ? "Rename or remove one of the two."
+            : "Look at indentation, colons and quotation marks there.",
+      });
+    }
+    try {
+      this.value = this.#document.toJS({ maxAliasCount: MAX_ALIASES });
+    } catch (cause) {
+      throw new BenchError(code, `${path} cannot be read: its aliases (*name) unfold to too much.`, { cause });
+    }
+  }
+
+  /** Throws a BenchError with the given code: no such file, too large, not YAML. */
+  static async read(path: string, code: string): Promise<YamlFile> {
+    const stats = await stat(path).catch((cause) => {
+      throw new BenchError(code, `There is no file ${path}.`, { cause });
+    });
+    if (!stats.isFile()) throw new BenchError(code, `${path} is not a file.`);
+    if (stats.size > MAX_BYTES)
+      throw new BenchError(code, `${path} has ${stats.size} bytes; a file of settings has at most ${MAX_BYTES}.`);
+    return new YamlFile(path, code, await readFile(path, "utf8"));
+  }
+
+  /** The error for a value, or for the key before it. */
+  fault(
+    path: YamlPath,
+    message: string,
+    options: { hint?: string | undefined; at?: "key" | "value" } = {},
+  ): BenchError {
+    const { line, col } = this.#lines.linePos(this.#offset(path, options.at ?? "value"));
+    const { hint } = options;
+    return new BenchError(this.#code, `${this.#path}:${line}:${col}: ${message}`, hint === undefined ? {} : { hint });
+  }
+
+  /**
+   * Data of the schema with its defaults. `value` is what stands at `path`, with placeholders filled in perhaps;
+   * `elsewhere` has hints for keys that are known, but not here.
+   */
+  check<Schema extends z.ZodType>(
+    schema: Schema,
+    value: unknown,
+    path: YamlPath,
+    elsewhere: Record<string, string> = {},
+  ): z.output<Schema> {
+    const result = schema.safeParse(value);
+    if (result.success) return result.data;
+    const name = path.at(-1) ?? "the file";
+    const found = result.error.issues.map((issue) => explain(issue, schema, value, { elsewhere, name }));
+    const at = (one: Explanation) => this.#offset([...path, ...one.path], one.at);
+    const first = found.reduce((least, one) => (at(one) < at(least) ? one : least));
+    throw this.fault([...path, ...first.path], first.message, first);
+  }
+
+  /** Where a path stands in the text; where it leads into an alias or a merged map, the last place that is written. */
+  #offset(path: YamlPath, at: "key" | "value"): number {
+    let node: unknown = this.#document.contents;
+    let offset = rangeStart(node) ?? 0;
+    for (const [depth, step] of path.entries()) {
+      if (isMap(node)) {
+        const pair = node.items.find((item) => String(isScalar(item.key) ? item.key.value : item.key) === String(step));
+        if (!pair) break;
+        const last = depth === path.length - 1;
+        offset = (last && at === "value" ? rangeStart(pair.value) : undefined) ?? rangeStart(pair.key) ?? offset;
+        node = pair.value;
+      } else if (isSeq(node)) {
+        node = node.items[Number(step)];
+        offset = rangeStart(node) ?? offset;
+      } else break;
+    }
+    return offset;
+  }
+}
+
+function rangeStart(node: unknown): number | undefined {
+  return (node as Node | null | undefined)?.range?.[0];
+}
+
+function sentence(message: string): string {
+  const line = message.split("\n")[0]!.trim();
+  return /[.!?]$/.test(line) ? line : `${line}.`;
+}
+
+export interface Explanation {
+  path: (string | number)[];
+  at: "key" | "value";
+  message: string;
+  hint?: string;
+}
+
+/** A JSON Schema as far as it is read here. */
+export interface Form {
+  type?: string;
+  enum?: unknown[];
+  const?: unknown;
+  anyOf?: Form[];
+  properties?: Record<string, Form>;
+  required?: string[];
+  additionalProperties?: Form | false;
+  items?: Form;
+  minimum?: number;
+  maximum?: number;
+  exclusiveMinimum?: number;
+  pattern?: string;
+  description?: string;
+  examples?: unknown[];
+  default?: unknown;
+}
+
+export function jsonSchema(schema: z.ZodType): Form {
+  return z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as Form;
+}
+
+/**
+ * What zod found fault with, in words; what is expected is read from the schema itself. `name` is what the whole value
+ * is called, `elsewhere` has hints for keys that are known, but not here.
+ */
+export function explain(
+  issue: z.core.$ZodIssue,
+  schema: z.ZodType,
+  value: unknown,
+  { elsewhere = {}, name = "this" }: { elsewhere?: Record<string, string>; name?: string | number } = {},
+): Explanation {
+  const path = issue.path as (string | number)[];
+  if (issue.code === "invalid_union") {
+    // The alternative that fits in kind says more than "none of these".
+    const meant = issue.errors.find(
+      (one) => !one.some(({ code, path }) => code === "invalid_type" && path.length === 0),
+    );
+    const inner = meant?.[0];
+    if (inner) return explain({ ...inner, path: [...path, ...inner.path] }, schema, value, { elsewhere, name });
+  }
+  const form = formAt(jsonSchema(schema), path);
+  if (issue.code === "unrecognized_keys") {
+    const unknown = issue.keys[0]!;
+    const hint = elsewhere[unknown] ?? nearest(unknown, keysOf(form));
+    return { path: [...path, unknown], at: "key", message: `there is no key \`${unknown}\` here.`, hint };
+  }
+  const key = path.at(-1) ?? name;
+  const given = path.reduce<unknown>((at, step) => (at as Record<string | number, unknown> | undefined)?.[step], value);
+  const remedy = [form && example(key, form), form?.description].filter(Boolean).join(" ");
+  const hint = remedy === "" ? {} : { hint: remedy };
+  if (given === undefined) return { path, at: "key", message: `\`${key}\` is missing.`, ...hint };
+  const what = typeof key === "number" ? `item ${key + 1}` : key.includes(" ") ? key : `\`${key}\``;
+  const expected = form && issue.code !== "custom" ? expectation(form) : undefined;
+  const message = expected
+    ? `${what} must be ${expected}, not ${shown(given)}.`
+    : `${what}: ${sentence(issue.message)}`;
+  return { path, at: "value", message, ...hint };
+}
+
+function keysOf(form: Form | undefined): string[] {
+  return Object.keys(form?.properties ?? {}).concat(...(form?.anyOf ?? []).map(keysOf));
+}
+
+function formAt(form: Form | undefined, path: (string | number)[]): Form | undefined {
+  if (form === undefined || path.length === 0) return form;
+  const [step, ...rest] = path;
+  if (form.anyOf) return form.anyOf.map((one) => formAt(one, path)).find((one) => one !== undefined);
+  if (typeof step === "number") return formAt(form.items, rest);
+  return formAt(form.properties?.[step!] ?? (form.additionalProperties || undefined), rest);
+}
+
+function expectation(form: Form): string | undefined {
+  if (form.anyOf) {
+    const all = form.anyOf.map(expectation);
+    return all.includes(undefined) ? undefined : [...new Set(all)].join(" or ");
+  }
+  if (form.enum) return `one of ${form.enum.join(", ")}`;
+  if (form.const !== undefined) return `"${form.const}"`;
+  const noun = {
+    integer: "a whole number",
+    number: "a number",
+    string: "text",
+    boolean: "true or false",
+    array: "a list",
+    object: "a map (lines of `key: value`)",
+  }[form.type ?? ""];
+  if (!noun) return undefined;
+  const { minimum, maximum, exclusiveMinimum } = form;
+  if (form.pattern !== undefined) return `${noun} of the form shown`;
+  if (isBound(exclusiveMinimum)) return `${noun} above ${exclusiveMinimum}`;
+  if (isBound(minimum))
+    return isBound(maximum) ? `${noun} from ${minimum} to ${maximum}` : `${noun} of at least ${minimum}`;
+  return isBound(maximum) ? `${noun} of at most ${maximum}` : noun;
+}
+
+function isBound(bound: number | undefined): boolean {
+  return bound !== undefined && Math.abs(bound) < Number.MAX_SAFE_INTEGER;
+}
+
+function example(key: string | number | undefined, form: Form): string | undefined {
+  const value = form.examples?.[0] ?? form.default ?? form.enum?.[0];
+  if (value === undefined || typeof value === "object" || typeof key !== "string") return undefined;
+  return `For example \`${key}: ${value}\`.`;
+}
+
+function shown(value: unknown): string {
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object" && value !== null) return "a map";
+  const text = value === null ? "empty" : JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+/** A hint that names the known word most like an unknown one, and the others. */
+export function nearest(word: string, known: string[]): string {
+  if (known.length === 0) return "None is known here.";
+  const bare = (text: string) => text.toLowerCase().replace(/[^a-z0-9]/g, "");
+  const ranked = known
+    .map((name) => ({ name, steps: distance(bare(word), bare(name)) }))
+    .sort((a, b) => a.steps - b.steps);
+  const { name, steps } = ranked[0]!;
+  const all = `Known: ${known.join(", ")}.`;
+  return steps <= Math.max(1, Math.floor(name.length / 3)) ? `Did you mean \`${name}\`? ${all}` : all;
+}
+
+/** Levenshtein's: how many letters must change, come or go. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++)
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    row = next;
+  }
+  return row[b.length]!;
+}
