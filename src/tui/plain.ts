@@ -1,0 +1,104 @@
+import type { Event, StoredEvent } from "../events.js";
+import { metric } from "../metrics.js";
+import { formatDuration, formatFigure, isPrincipal, oneLine } from "./figures.js";
+import { type Cell, figure, initialState, isOfThisSession, reduce, tick, timeLeft } from "./state.js";
+import type { View } from "./view.js";
+
+/** Progress is told no more often than this. */
+const interval = 10_000;
+
+export interface PlainOptions {
+  write(text: string): void;
+  now?: () => number;
+}
+
+/** The run as lines, for logs and pipes: one for each thing that happened, none that takes anything back. */
+export function startPlain({ write, now = Date.now }: PlainOptions): View {
+  const opened = now();
+  let state = initialState();
+  let live = false;
+  let toldAt = opened;
+
+  const line = (text: string) => {
+    toldAt = now();
+    write(`${text}\n`);
+  };
+  const measurable = () => state.cells.size - state.counts.impossible;
+  const name = (cell: Cell) => `[${cell.position}/${measurable()}] ${cell.job.variant} ${cell.job.measurement}`;
+
+  const begin = () => {
+    const { counts } = state;
+    const parts = [`${state.rows.length} ${state.rows.length === 1 ? "variant" : "variants"}`, `${measurable()} jobs`];
+    if (counts.before > 0) parts.push(`${counts.before} done before`);
+    line(`${oneLine(state.name)}: ${parts.join(", ")}`);
+    for (const note of state.notes.values()) {
+      const where = [note.variant, note.measurements.join(", ")].filter(Boolean).join(" ");
+      const times = note.kind === "impossible" && note.count > 1 ? ` (${note.count} variants)` : "";
+      line(`${note.kind === "impossible" ? "not possible" : note.kind}: ${where}: ${oneLine(note.message)}${times}`);
+    }
+  };
+
+  const progress = () => {
+    const cell = state.current;
+    if (!cell || now() - toldAt < interval) return;
+    const { total, jobs } = timeLeft(state);
+    const count = cell.total === undefined ? `${cell.done}` : `${cell.done}/${cell.total}`;
+    const left = jobs.get(cell);
+    const ended = state.counts.done + state.counts.failed;
+    const parts = [`${count} ${cell.unit}`, ...figures(cell)];
+    if (left !== undefined) parts.push(`${formatDuration(left)} left`);
+    const whole =
+      total.milliseconds > 0 ? `, ${total.known ? "about" : "over"} ${formatDuration(total.milliseconds)} left` : "";
+    line(`${name(cell)}: ${parts.join(", ")}; in total ${ended}/${measurable()} jobs${whole}`);
+  };
+
+  const tell = (event: Event | StoredEvent) => {
+    if (event.type === "started") return begin();
+    if (event.type === "warning") {
+      const job = event.job === undefined ? undefined : state.cells.get(event.job);
+      const where = job ? `${name(job)}: ` : event.variant === undefined ? "" : `${event.variant}: `;
+      return line(`warning: ${where}${oneLine(event.message)}`);
+    }
+    if (event.type === "finished") {
+      const { done, failed, before } = state.counts;
+      const parts = [`${done} measured${before > 0 ? ` (${before} before)` : ""}`];
+      if (failed > 0) parts.push(`${failed} failed`);
+      const took = formatDuration(state.now - state.startedAt);
+      const how = event.outcome === "stopped" ? "stopped; the same command continues" : "finished";
+      return line(`${how}: ${parts.join(", ")} of ${measurable()} jobs in ${took}`);
+    }
+    if (!("job" in event)) return;
+    const cell = state.cells.get(event.job);
+    if (!cell) return;
+    if (event.type === "job-started")
+      line(`${name(cell)}: started${event.done > 0 ? `, ${event.done} ${cell.unit} done before` : ""}`);
+    else if (event.type === "job-done") {
+      const count = `${event.items} ${cell.unit === "items" && event.items === 1 ? "item" : cell.unit}`;
+      line(`${name(cell)}: ${figures(cell).join(", ")} (${count}, ${event.seconds.toFixed(1)} s)`);
+    } else if (event.type === "job-failed") {
+      const hint = event.failure.hint ? ` (${oneLine(event.failure.hint)})` : "";
+      line(`${name(cell)}: failed: ${oneLine(event.failure.message)}${hint}`);
+    } else progress();
+  };
+
+  return {
+    handle(event) {
+      live = isOfThisSession(event, opened) ?? live;
+      if (live) tick(state, now());
+      state = reduce(state, event);
+      if (live) tell(event);
+    },
+    close: async () => {},
+  };
+}
+
+/** What a job is about, or all it has where nothing is principal. */
+function figures(cell: Cell): string[] {
+  const principal = cell.job.metrics.filter(isPrincipal);
+  const texts: string[] = [];
+  for (const name of principal.length > 0 ? principal : cell.job.metrics) {
+    const known = figure(cell, name);
+    if (known) texts.push(`${metric(name).label} ${formatFigure(name, known)}`);
+  }
+  return texts;
+}

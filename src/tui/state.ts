@@ -1,0 +1,423 @@
+import type { Event, JobRecord, StoredEvent, VariantRecord } from "../events.js";
+import { type Running, running } from "../stats/summary.js";
+
+export type Status = "waiting" | "running" | "done" | "failed" | "impossible";
+
+/** A metric as it stands. */
+export interface Figure {
+  value: number;
+  /** Undefined while there are too few samples to know one, and for what is exact. */
+  error: number | undefined;
+  n: number;
+}
+
+/** One variant × measurement. */
+export interface Cell {
+  job: JobRecord;
+  variant: VariantRecord;
+  /** Position among the jobs that can be measured, from 1; 0 for an impossible one. */
+  position: number;
+  status: Status;
+  /** One sentence: why it failed, or why it cannot be measured. */
+  reason?: string;
+  hint?: string;
+  accumulators: Map<string, Accumulator>;
+  /** Items held, those of earlier sessions included. */
+  items: number;
+  /** How far the measurement is, in its own unit; `total` is unknown until it says so. */
+  done: number;
+  total: number | undefined;
+  unit: string;
+  /** `done` when this session took the job up; absent until known. */
+  from: number | undefined;
+  /** Milliseconds of this session that went into the job. */
+  busy: number;
+  /** Seconds that the finished job took, as the run says. */
+  seconds: number | undefined;
+  /** Finished before this session began. */
+  before: boolean;
+}
+
+interface Accumulator {
+  running: Running;
+  count: number;
+  /** The figure for `at` samples, kept because a frame asks more often than samples come. */
+  figure: Figure | undefined;
+  at: number;
+}
+
+/** Something to tell the user beside the matrix; repeated ones are counted instead of listed. */
+export interface Note {
+  kind: "warning" | "failed" | "impossible";
+  message: string;
+  hint?: string;
+  variant?: string;
+  /** Measurements that it befell. */
+  measurements: string[];
+  count: number;
+}
+
+export interface Row {
+  variant: VariantRecord;
+  /** In the order of `State.measurements`; undefined where the plan has no such job. */
+  cells: (Cell | undefined)[];
+}
+
+export interface State {
+  /** The benchmark's name; empty until the run has started. */
+  name: string;
+  /** Names as in the benchmark file, in the order of the jobs. */
+  measurements: { name: string; metrics: string[] }[];
+  rows: Row[];
+  cells: Map<string, Cell>;
+  /** The job that gave the last sign of life. */
+  current: Cell | undefined;
+  /** Started and not ended; several where jobs take turns. */
+  active: Set<Cell>;
+  /** Of all jobs that can be measured; the impossible ones are counted apart. */
+  counts: Record<Status, number> & { before: number };
+  notes: Map<string, Note>;
+  /** Milliseconds since the epoch: when this session started, and the latest time known. */
+  startedAt: number;
+  now: number;
+  /** When any job last told something: the time since then belongs to the job that tells next. */
+  reportedAt: number;
+  outcome: "complete" | "stopped" | undefined;
+}
+
+export function initialState(): State {
+  return {
+    name: "",
+    measurements: [],
+    rows: [],
+    cells: new Map(),
+    current: undefined,
+    active: new Set(),
+    counts: { waiting: 0, running: 0, done: 0, failed: 0, impossible: 0, before: 0 },
+    notes: new Map(),
+    startedAt: 0,
+    now: 0,
+    reportedAt: 0,
+    outcome: undefined,
+  };
+}
+
+/** Oldest notes go first; a person reads the latest, the report keeps all. */
+const keptNotes = 200;
+
+/**
+ * Folds one event into the state, in place, and gives the same state back: what the fold holds (accumulators, maps) is
+ * its own, so an event costs the same whether it is the tenth or the ten-thousandth. It reads no clock: the time comes
+ * in by the events' `at` and by `tick`, hence the same events and ticks always make the same state.
+ *
+ * A run that is continued says `started` once more after the events of its earlier sessions: what is done stays done,
+ * the rest waits anew.
+ */
+export function reduce(state: State, event: Event | StoredEvent): State {
+  if ("at" in event) state.now = event.type === "started" ? event.at : Math.max(state.now, event.at);
+  switch (event.type) {
+    case "started":
+      start(state, event);
+      break;
+    case "opened":
+      // Loading a model is no pace of any measurement.
+      state.reportedAt = state.now;
+      break;
+    case "job-started": {
+      const cell = state.cells.get(event.job);
+      if (!cell) break;
+      state.reportedAt = state.now;
+      turn(state, cell, "running");
+      cell.done = event.done;
+      cell.from = event.done;
+      state.current = cell;
+      break;
+    }
+    case "samples": {
+      const cell = state.cells.get(event.job);
+      if (!cell) break;
+      for (const sample of event.samples) {
+        let accumulator = cell.accumulators.get(sample.metric);
+        if (!accumulator) {
+          accumulator = { running: running(sample.metric), count: 0, figure: undefined, at: -1 };
+          cell.accumulators.set(sample.metric, accumulator);
+        }
+        accumulator.running.add(sample);
+        accumulator.count++;
+      }
+      cell.items++;
+      // A measurement that reports its progress counts for itself, maybe in other units.
+      if (cell.total === undefined) cell.done = Math.max(cell.done, cell.items);
+      report(state, cell);
+      break;
+    }
+    case "progress": {
+      const cell = state.cells.get(event.job);
+      if (!cell) break;
+      // `from` came in items; where the report counts something smaller or larger, it cannot have been more than this.
+      if (cell.from !== undefined) cell.from = Math.min(cell.from, event.done);
+      cell.done = event.done;
+      cell.total = event.total > 0 ? event.total : undefined;
+      cell.unit = event.unit;
+      report(state, cell);
+      break;
+    }
+    case "job-done": {
+      const cell = state.cells.get(event.job);
+      if (!cell) break;
+      report(state, cell);
+      cell.seconds = event.seconds;
+      if (cell.total === undefined) cell.total = Math.max(event.items, cell.items);
+      cell.done = cell.total;
+      turn(state, cell, "done");
+      break;
+    }
+    case "job-failed": {
+      const cell = state.cells.get(event.job);
+      if (!cell) break;
+      report(state, cell);
+      cell.reason = event.failure.message;
+      if (event.failure.hint) cell.hint = event.failure.hint;
+      turn(state, cell, "failed");
+      note(state, "failed", event.failure.message, {
+        variant: cell.job.variant,
+        measurement: cell.job.measurement,
+        hint: event.failure.hint,
+      });
+      break;
+    }
+    case "warning": {
+      const job = event.job === undefined ? undefined : state.cells.get(event.job)?.job;
+      note(state, "warning", event.message, {
+        variant: event.variant ?? job?.variant,
+        measurement: job?.measurement,
+      });
+      break;
+    }
+    case "finished":
+      state.outcome = event.outcome;
+      state.current = undefined;
+      for (const cell of [...state.active]) turn(state, cell, "waiting");
+      break;
+  }
+  return state;
+}
+
+/** Lets the time pass without an event. */
+export function tick(state: State, now: number): State {
+  if (now > state.now) state.now = now;
+  return state;
+}
+
+/**
+ * Whether the events from here on happen now; undefined where the event does not say. A continued run first retells
+ * its earlier sessions: their `started` is older than the view, and their time must not be taken from our clock.
+ */
+export function isOfThisSession(event: Event | StoredEvent, viewOpenedAt: number): boolean | undefined {
+  return event.type === "started" ? event.at >= viewOpenedAt - 10_000 : undefined;
+}
+
+function start(state: State, event: Extract<Event, { type: "started" }>): void {
+  const earlier = state.cells;
+  state.name = event.name;
+  state.startedAt = event.at;
+  state.reportedAt = event.at;
+  state.outcome = undefined;
+  state.current = undefined;
+  state.cells = new Map();
+  state.active = new Set();
+  state.notes = new Map();
+  state.counts = { waiting: 0, running: 0, done: 0, failed: 0, impossible: 0, before: 0 };
+  state.measurements = [];
+  const columns = new Map<string, number>();
+  for (const job of event.jobs) {
+    const column = columns.get(job.measurement);
+    if (column === undefined) {
+      columns.set(job.measurement, state.measurements.length);
+      state.measurements.push({ name: job.measurement, metrics: [...job.metrics] });
+    } else {
+      const { metrics } = state.measurements[column]!;
+      for (const name of job.metrics) if (!metrics.includes(name)) metrics.push(name);
+    }
+  }
+  const rows = new Map<string, Row>();
+  for (const variant of event.variants)
+    rows.set(variant.name, { variant, cells: state.measurements.map(() => undefined) });
+  state.rows = [...rows.values()];
+
+  let position = 0;
+  for (const job of event.jobs) {
+    const row = rows.get(job.variant);
+    if (!row) continue;
+    const kept = earlier.get(job.id);
+    const cell: Cell = {
+      job,
+      variant: row.variant,
+      position: job.impossible === undefined ? ++position : 0,
+      status: "waiting",
+      accumulators: kept?.accumulators ?? new Map(),
+      items: kept?.items ?? 0,
+      done: kept?.done ?? 0,
+      total: kept?.total,
+      unit: kept?.unit ?? "items",
+      from: undefined,
+      busy: 0,
+      seconds: kept?.seconds,
+      before: kept?.status === "done",
+    };
+    if (job.impossible !== undefined) {
+      cell.status = "impossible";
+      cell.reason = job.impossible;
+      note(state, "impossible", job.impossible, { variant: job.variant, measurement: job.measurement });
+    } else if (row.variant.failure) {
+      cell.status = "failed";
+      cell.reason = row.variant.failure.message;
+      if (row.variant.failure.hint) cell.hint = row.variant.failure.hint;
+      note(state, "failed", row.variant.failure.message, {
+        variant: job.variant,
+        measurement: job.measurement,
+        hint: row.variant.failure.hint,
+      });
+    } else if (cell.before) {
+      cell.status = "done";
+      state.counts.before++;
+    }
+    state.counts[cell.status]++;
+    state.cells.set(job.id, cell);
+    row.cells[columns.get(job.measurement)!] = cell;
+  }
+}
+
+/** The wall time between two reports is the work of the job that reports: true in sequence, in turns and side by side. */
+function report(state: State, cell: Cell): void {
+  cell.busy += Math.max(0, state.now - state.reportedAt);
+  state.reportedAt = state.now;
+  if (cell.status === "running") state.current = cell;
+}
+
+function turn(state: State, cell: Cell, status: Status): void {
+  state.counts[cell.status]--;
+  state.counts[status]++;
+  cell.status = status;
+  if (status === "running") {
+    state.active.add(cell);
+    return;
+  }
+  state.active.delete(cell);
+  if (state.current === cell) state.current = undefined;
+}
+
+function note(
+  state: State,
+  kind: Note["kind"],
+  message: string,
+  about: { variant?: string | undefined; measurement?: string | undefined; hint?: string | undefined },
+): void {
+  // What cannot be measured has its reason in the backend: one line for all variants.
+  const key = `${kind}\n${kind === "impossible" ? "" : (about.variant ?? "")}\n${message}`;
+  const known = state.notes.get(key);
+  if (known) {
+    known.count++;
+    if (known.variant !== about.variant) delete known.variant;
+    if (about.measurement !== undefined && !known.measurements.includes(about.measurement))
+      known.measurements.push(about.measurement);
+    return;
+  }
+  const fresh: Note = { kind, message, count: 1, measurements: [] };
+  if (about.variant !== undefined) fresh.variant = about.variant;
+  if (about.measurement !== undefined) fresh.measurements.push(about.measurement);
+  if (about.hint !== undefined) fresh.hint = about.hint;
+  state.notes.set(key, fresh);
+  if (state.notes.size > keptNotes) state.notes.delete(state.notes.keys().next().value!);
+}
+
+/** What the samples so far say of a metric; undefined where there are none. */
+export function figure(cell: Cell, name: string): Figure | undefined {
+  const accumulator = cell.accumulators.get(name);
+  if (!accumulator) return undefined;
+  if (accumulator.at !== accumulator.count) {
+    const { value, error } = accumulator.running.summary();
+    accumulator.figure = { value, error, n: accumulator.count };
+    accumulator.at = accumulator.count;
+  }
+  return accumulator.figure;
+}
+
+/** Share of the job that is done, 0 … 1; undefined while its length is unknown. */
+export function share(cell: Cell): number | undefined {
+  if (cell.status === "done") return 1;
+  return cell.total === undefined ? undefined : Math.min(1, cell.done / cell.total);
+}
+
+/** Share of the whole run: finished jobs and the begun part of the others, each job counted alike. */
+export function totalShare(state: State): number {
+  const jobs = state.cells.size - state.counts.impossible;
+  if (jobs === 0) return 0;
+  let sum = state.counts.done + state.counts.failed;
+  for (const cell of state.active) sum += share(cell) ?? 0;
+  return sum / jobs;
+}
+
+/** Milliseconds left; `known` is false where some job has no estimate yet, and the time is then a lower bound. */
+export interface TimeLeft {
+  milliseconds: number;
+  known: boolean;
+}
+
+/**
+ * The time left, in total and for each job that runs. A job's own pace counts most; a job that has none yet takes that
+ * of the same measurement on the other variants, scaled by parameters, or by bytes where tokens are generated one by
+ * one, because reading the weights is then what takes the time.
+ */
+export function timeLeft(state: State): { total: TimeLeft; jobs: Map<Cell, number> } {
+  const jobs = new Map<Cell, number>();
+  const total: TimeLeft = { milliseconds: 0, known: true };
+  for (let column = 0; column < state.measurements.length; column++) {
+    const size = sizeOf(state, column);
+    let time = 0;
+    let work = 0;
+    for (const row of state.rows) {
+      const cell = row.cells[column];
+      const pace = cell && wholeJob(cell);
+      if (!pace) continue;
+      time += pace.milliseconds;
+      work += pace.share * size(cell);
+    }
+    for (const row of state.rows) {
+      const cell = row.cells[column];
+      if (!cell || (cell.status !== "waiting" && cell.status !== "running")) continue;
+      const own = wholeJob(cell);
+      const whole = own ? own.milliseconds / own.share : work > 0 ? (time / work) * size(cell) : undefined;
+      if (whole === undefined) {
+        total.known = false;
+        continue;
+      }
+      // Between two reports the clock runs on, else the figure would stand still and then jump.
+      const since = cell === state.current ? state.now - state.reportedAt : 0;
+      const left = Math.max(0, whole * (1 - (share(cell) ?? 0)) - since);
+      total.milliseconds += left;
+      if (cell.status === "running") jobs.set(cell, left);
+    }
+  }
+  return { total, jobs };
+}
+
+/** Time spent and the share of the job that it bought; undefined before there is anything to judge by. */
+function wholeJob(cell: Cell): { milliseconds: number; share: number } | undefined {
+  if (cell.status === "done" && cell.seconds !== undefined && cell.busy === 0)
+    return cell.seconds > 0 ? { milliseconds: cell.seconds * 1000, share: 1 } : undefined;
+  if (cell.total === undefined || cell.from === undefined) return undefined;
+  const bought = (cell.done - cell.from) / cell.total;
+  return bought > 0 && cell.busy > 0 ? { milliseconds: cell.busy, share: Math.min(1, bought) } : undefined;
+}
+
+/** How the variants of a column compare in size; all alike where one of them is unknown. */
+function sizeOf(state: State, column: number): (cell: Cell) => number {
+  const bytes = state.measurements[column]!.metrics.some((name) => /^tg\d/.test(name));
+  const of = (cell: Cell) => (bytes ? cell.variant.facts?.bytes : cell.variant.facts?.parameters);
+  for (const row of state.rows) {
+    const cell = row.cells[column];
+    if (cell && cell.status !== "failed" && !of(cell)) return () => 1;
+  }
+  return (cell) => of(cell) ?? 1;
+}
