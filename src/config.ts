@@ -199,7 +199,7 @@ export function benchmarkSchema(measurements: Measurements): object {
     };
   };
   const members = Object.entries(measurements);
-  return withPlaceholders({
+  const schema = withPlaceholders({
     ...file,
     title: "A benchmark file of gguf-bench",
     properties: {
@@ -213,7 +213,8 @@ export function benchmarkSchema(measurements: Measurements): object {
         additionalProperties: { anyOf: members.map(([name, one]) => entry(name, one, one.data !== "choice")) },
       },
     },
-  }) as object;
+  });
+  return { $schema: "https://json-schema.org/draft/2020-12/schema", ...(schema as object) };
 }
 
 /** Wherever a number, a choice or true/false is expected, a placeholder may stand. */
@@ -242,8 +243,9 @@ const MAX_VARIANTS = 10_000;
 export async function readBenchmark(path: string, options: ReadOptions): Promise<Benchmark> {
   const file = await YamlFile.read(path, "config");
   // What placeholders may stand in is checked once they are filled in.
-  const outline = fileSchema.extend(unchecked(fileShape));
-  const { variants, measurements, ...rest } = file.check(outline, file.value, []);
+  const { variants: each, measurements: named } = fileSchema.shape;
+  const outline = z.strictObject({ ...unchecked(fileShape), variants: each, measurements: named });
+  const { variants, measurements, ...rest } = file.check(outline.describe(fileSchema.description!), file.value, []);
   const head = file.check(z.strictObject(fileShape), fill(rest, placeholders(file, options), []), []);
   return {
     name: head.name ?? basename(path, extname(path)),
@@ -261,8 +263,12 @@ function unchecked(keys: object): Record<string, z.ZodOptional<z.ZodUnknown>> {
   return Object.fromEntries(Object.keys(keys).map((key) => [key, z.unknown().optional()]));
 }
 
+/** The two folders, absolute: they were given from the working directory, not from the file's folder. */
 function folders({ dataDir, modelsDir }: ReadOptions): { dataDir?: string; modelsDir?: string } {
-  return { ...(dataDir === undefined ? {} : { dataDir }), ...(modelsDir === undefined ? {} : { modelsDir }) };
+  return {
+    ...(dataDir === undefined ? {} : { dataDir: resolve(dataDir) }),
+    ...(modelsDir === undefined ? {} : { modelsDir: resolve(modelsDir) }),
+  };
 }
 
 function inBytes(limit: number | string): number {
@@ -281,7 +287,8 @@ type Scalar = string | number | boolean;
 const PLACEHOLDER = /\$(\$?)\{([^{}]*)\}/g;
 
 function placeholders(file: YamlFile, options: ReadOptions, axes: Record<string, Scalar> = {}): Lookup {
-  const { modelsDir, dataDir, env = process.env } = options;
+  const { env = process.env } = options;
+  const { modelsDir, dataDir } = folders(options);
   const dirs: Record<string, string | undefined> = { models: modelsDir, data: dataDir };
   return (name, path) => {
     if (Object.hasOwn(axes, name)) return axes[name]!;

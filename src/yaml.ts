@@ -81,8 +81,10 @@ export class YamlFile {
     if (result.success) return result.data;
     const name = path.at(-1) ?? "the file";
     const found = result.error.issues.map((issue) => explain(issue, schema, value, { elsewhere, name }));
+    // A key that is missing is often there under a name that is not known: that is the one to speak of.
+    const unknown = found.filter(({ message }) => message.startsWith("there is no key"));
     const at = (one: Explanation) => this.#offset([...path, ...one.path], one.at);
-    const first = found.reduce((least, one) => (at(one) < at(least) ? one : least));
+    const first = (unknown.length > 0 ? unknown : found).reduce((least, one) => (at(one) < at(least) ? one : least));
     throw this.fault([...path, ...first.path], first.message, first);
   }
 
@@ -161,7 +163,7 @@ export function explain(
     const meant = issue.errors.find(
       (one) => !one.some(({ code, path }) => code === "invalid_type" && path.length === 0),
     );
-    const inner = meant?.[0];
+    const inner = meant?.find(({ code }) => code === "unrecognized_keys") ?? meant?.[0];
     if (inner) return explain({ ...inner, path: [...path, ...inner.path] }, schema, value, { elsewhere, name });
   }
   const form = formAt(jsonSchema(schema), path);

@@ -192,7 +192,7 @@ function appearance(head: Buffer): [what: string, hint: string] {
     return ["safetensors", "Convert it with llama.cpp's convert_hf_to_gguf.py."];
   if (head.toString("latin1", 0, 2) === "PK") return ["a ZIP archive or a PyTorch file", get];
   if (head[0] === 0x1f && head[1] === 0x8b) return ["compressed with gzip", "Unpack it first."];
-  if (head.readUInt32BE(0) === 0x28b52ffd) return ["compressed with zstd", "Unpack it first."];
+  if (head.toString("hex", 0, 4) === "28b52ffd") return ["compressed with zstd", "Unpack it first."];
   // A character may be cut at the end of what was read.
   if (!/[\0-\x08\x0e-\x1f]/.test(text) && !text.slice(0, -4).includes("\ufffd")) return ["text", get];
   return ["some other binary file", get];

@@ -110,16 +110,39 @@ function likeness(a: string, b: string): number {
   return (2 * [...left].filter((pair) => right.has(pair)).length) / (left.size + right.size || 1);
 }
 
+// A server that sends nothing for so long is given up; the downloader itself would try for hours.
+const PATIENCE = 60_000;
+
 async function download(uri: string, progress: SourceFolders["progress"]): Promise<string> {
   const { resolveModelFile } = await import("node-llama-cpp");
+  const directory = join(cacheDirectory(), "models");
+  const cached = await resolveModelFile(uri, { directory, cli: false, download: false }).catch(() => undefined);
+  if (cached) return cached;
+
+  const silence = new AbortController();
+  let timer = setTimeout(() => {}, 0);
+  const givenUp = new Promise<never>((_, reject) => {
+    silence.signal.addEventListener("abort", () => reject(silence.signal.reason), { once: true });
+  });
+  const heard = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => silence.abort(new Error(`nothing came for ${PATIENCE / 1000} s`)), PATIENCE);
+  };
   try {
-    return await resolveModelFile(uri, {
-      directory: join(cacheDirectory(), "models"),
+    heard();
+    await fetch(server(uri), { method: "HEAD", signal: silence.signal });
+    const fetched = resolveModelFile(uri, {
+      directory,
       cli: false,
+      signal: silence.signal,
       // What has come is kept: the next try goes on from there.
       deleteTempFileOnCancel: false,
-      ...(progress ? { onProgress: (status) => progress(status.downloadedSize, status.totalSize) } : {}),
+      onProgress: ({ downloadedSize, totalSize }) => {
+        heard();
+        progress?.(downloadedSize, totalSize);
+      },
     });
+    return await Promise.race([fetched, givenUp]);
   } catch (cause) {
     const said = deepest(cause).replace(/\s+/g, " ").replace(/\.$/, "");
     const reason = UNREACHABLE.test(said) ? "its server cannot be reached" : said;
@@ -127,10 +150,18 @@ async function download(uri: string, progress: SourceFolders["progress"]): Promi
       hint: "Check the name and the network, or download the file and give its path.",
       cause,
     });
+  } finally {
+    clearTimeout(timer);
   }
 }
 
-const UNREACHABLE = /fetch failed|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|ETIMEDOUT/;
+/** The address that tells whether there is a network at all. */
+function server(uri: string): string {
+  if (/^https?:/i.test(uri)) return uri;
+  return process.env.MODEL_ENDPOINT || process.env.HF_ENDPOINT || "https://huggingface.co/";
+}
+
+const UNREACHABLE = /fetch failed|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|ETIMEDOUT|bad port/;
 
 /** The innermost cause says what happened: "fetch failed" says nothing. */
 function deepest(error: unknown): string {

@@ -1,0 +1,373 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${…} is the placeholder of benchmark files
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Benchmark, benchmarkSchema, quickBenchmark, readBenchmark } from "../dist/config.js";
+import { BenchError } from "../dist/errors.js";
+import { measurements } from "../dist/measurements/index.js";
+
+let dir: string;
+
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), "gguf-bench-test-"));
+});
+
+afterAll(() => rmSync(dir, { recursive: true }));
+
+const env = { HOME_OF_MODELS: "/env", COUNT: "3" };
+
+function read(yaml: string): Promise<Benchmark> {
+  writeFileSync(join(dir, "b.yaml"), yaml);
+  return readBenchmark(join(dir, "b.yaml"), { measurements, modelsDir: "/models", dataDir: "/data", env });
+}
+
+const some = "measurements: {speed: {}}\n";
+
+async function variants(yaml: string) {
+  return (await read(`${some}variants:\n${yaml}`)).variants;
+}
+
+/** Message without the folder, and hint. */
+async function failure(attempt: Promise<unknown>): Promise<{ message: string; hint: string | undefined }> {
+  const error = await attempt.then(
+    () => undefined,
+    (error) => error,
+  );
+  expect(error).toBeInstanceOf(BenchError);
+  expect(error.code).toBe("config");
+  return { message: error.message.replace(`${dir}/`, ""), hint: error.hint };
+}
+
+describe("a benchmark file", () => {
+  test("is read with its defaults", async () => {
+    const benchmark = await read(`
+defaults: {threads: 2}
+memoryLimit: 1.5 GiB
+variants:
+  F16: {model: a.gguf, reference: true, threads: 4}
+  Q4: {model: b.gguf, lora: [l.gguf, {path: m.gguf, scale: 0.5}], tags: {version: 2}, flashAttention: off}
+measurements:
+  perplexity: {text: some.txt, chunks: 16}
+  chinese: {measurement: perplexity, text: zh-wiki, context: 1024}
+  speed:
+  hellaswag: {limit: 200, file: few.txt}
+`);
+    expect(benchmark).toEqual({
+      name: "b",
+      baseDir: dir,
+      dataDir: "/data",
+      modelsDir: "/models",
+      timeout: 600,
+      memoryLimit: 1.5 * 2 ** 30,
+      variants: [
+        {
+          name: "F16",
+          model: "a.gguf",
+          backend: "llama",
+          reference: true,
+          lora: [],
+          tags: {},
+          settings: { threads: 4 },
+        },
+        {
+          name: "Q4",
+          model: "b.gguf",
+          backend: "llama",
+          reference: false,
+          lora: [
+            { path: "l.gguf", scale: 1 },
+            { path: "m.gguf", scale: 0.5 },
+          ],
+          tags: { version: "2" },
+          settings: { threads: 2, flashAttention: "off" },
+        },
+      ],
+      measurements: [
+        { name: "perplexity", kind: "perplexity", dataset: "some.txt", settings: { context: 512, chunks: 16 } },
+        { name: "chinese", kind: "perplexity", dataset: "zh-wiki", settings: { context: 1024 } },
+        { name: "speed", kind: "speed", settings: { prompt: 512, generate: 128, repetitions: 5, depth: 0 } },
+        {
+          name: "hellaswag",
+          kind: "choice",
+          dataset: "hellaswag",
+          file: "few.txt",
+          settings: { limit: 200, context: 512 },
+        },
+      ],
+    });
+  });
+
+  test("may use merge keys and aliases; a fault in what is merged is found", async () => {
+    const read = await variants("  a: &a {model: a.gguf, threads: 2}\n  b:\n    <<: *a\n    model: b.gguf\n");
+    expect(read[1]).toMatchObject({ model: "b.gguf", settings: { threads: 2 } });
+    const { message } = await failure(variants("  a: {model: a.gguf}\n  b:\n    <<: {thread: 2}\n    model: b.gguf\n"));
+    expect(message).toMatch(/^b\.yaml:[45]:\d+: there is no key `thread` here/);
+  });
+});
+
+describe("the matrix", () => {
+  test("makes one variant per combination; values fill name, model, tags and settings", async () => {
+    const made = await variants(`
+  m-\${quant}:
+    matrix: {quant: [F16, Q8_0], threads: [1, 2], exclude: [{quant: Q8_0, threads: 2}]}
+    model: \${models}/m-\${quant}.gguf
+    batch: \${COUNT}
+    tags: {file: "\${quant}.gguf"}
+`);
+    expect(made.map(({ name, model, settings, tags }) => [name, model, settings, tags])).toEqual([
+      [
+        "m-F16-threads=1",
+        "/models/m-F16.gguf",
+        { threads: 1, batch: 3 },
+        { quant: "F16", threads: "1", file: "F16.gguf" },
+      ],
+      [
+        "m-F16-threads=2",
+        "/models/m-F16.gguf",
+        { threads: 2, batch: 3 },
+        { quant: "F16", threads: "2", file: "F16.gguf" },
+      ],
+      [
+        "m-Q8_0-threads=1",
+        "/models/m-Q8_0.gguf",
+        { threads: 1, batch: 3 },
+        { quant: "Q8_0", threads: "1", file: "Q8_0.gguf" },
+      ],
+    ]);
+  });
+
+  test("a value that is nothing but a placeholder keeps its type", async () => {
+    const made = await variants("  a:\n    matrix: {t: [1, 2]}\n    model: a.gguf\n    threads: ${t}\n");
+    expect(made.map(({ name, settings }) => [name, settings.threads])).toEqual([
+      ["a-t=1", 1],
+      ["a-t=2", 2],
+    ]);
+  });
+
+  test("of ten thousand variants is made, of more refused before it is made", async () => {
+    const axis = (count: number) => `[${Array.from({ length: count }, (_, i) => i)}]`;
+    const matrix = (a: number, b: number) =>
+      `  v:\n    matrix: {a: ${axis(a)}, b: ${axis(b)}}\n    model: \${a}-\${b}\n`;
+    expect(await variants(matrix(100, 100))).toHaveLength(10_000);
+    expect((await failure(variants(matrix(5_000, 5_000)))).message).toBe(
+      "b.yaml:2:1: the matrix makes 25000000 variants, more than 10000.",
+    );
+  });
+
+  test.each([
+    ["matrix: {q: [1]}\n    model: a", "b.yaml:4:14: the axis `q` is used nowhere but in the name."],
+    [
+      "matrix: {threads: [1]}\n    model: a\n    threads: 2",
+      "b.yaml:4:14: the axis `threads` is used nowhere but in the name.",
+    ],
+    ["matrix: {models: [1]}\n    model: ${models}", "b.yaml:4:14: an axis cannot be named `models`."],
+    ["matrix: {q: 1}\n    model: ${q}", "b.yaml:4:17: `q` must be a list, not 1."],
+    ["matrix: {q: [1, 1]}\n    model: m${q}", 'b.yaml:3:3: two variants are named "v-q=1".'],
+    ["matrix: {q: [1], exclude: [{p: 1}]}\n    model: ${q}", "b.yaml:4:33: there is no axis `p`."],
+    ["matrix: {q: [1, 2]}\n    model: m${q}\n    reference: true", 'b.yaml:3:3: "v-q=2" is a second reference.'],
+  ])("that makes no sense (%#)", async (body, message) => {
+    expect((await failure(variants(`  v:\n    ${body}\n`))).message).toBe(message);
+  });
+});
+
+describe("placeholders", () => {
+  test("axes, then the folders, then the environment; $${x} stands for itself", async () => {
+    const yaml = "  v:\n    matrix: {HOME_OF_MODELS: [axis]}\n    model: ${HOME_OF_MODELS}/${models}/${data}/$${x}\n";
+    expect((await variants(yaml))[0]!.model).toBe("axis//models//data/${x}");
+    expect((await variants("  v:\n    model: ${HOME_OF_MODELS}/a.gguf\n"))[0]!.model).toBe("/env/a.gguf");
+  });
+
+  test("that are not set name the line and the remedy", async () => {
+    const unset = await failure(variants("  v:\n    model: ${NOWHERE}/a.gguf\n"));
+    expect(unset.message).toBe("b.yaml:4:12: ${NOWHERE} is not set in the environment.");
+    writeFileSync(join(dir, "b.yaml"), `${some}variants:\n  v:\n    model: \${models}/a.gguf\n`);
+    const nowhere = await failure(readBenchmark(join(dir, "b.yaml"), { measurements, env }));
+    expect(nowhere).toEqual({
+      message: "b.yaml:4:12: ${models} is not known.",
+      hint: "Say where that is: --models-dir DIR.",
+    });
+  });
+
+  test("the models' folder is meant from the working directory, not from the file's folder", async () => {
+    writeFileSync(join(dir, "b.yaml"), `${some}variants:\n  v:\n    model: \${models}/a.gguf\n`);
+    const benchmark = await readBenchmark(join(dir, "b.yaml"), { measurements, modelsDir: "ladder" });
+    expect(benchmark.variants[0]!.model).toBe(resolve("ladder/a.gguf"));
+  });
+});
+
+const variant = "variants: {a: {model: a.gguf}}\n";
+
+// Each: the file, the message, and a part of the hint.
+test.each([
+  ["", "b.yaml:1:1: the file must be a map (lines of `key: value`), not empty.", "`variants:` and `measurements:`"],
+  ["- a", "b.yaml:1:1: the file must be a map (lines of `key: value`), not a list.", "`variants:`"],
+  ["a: b: c", "b.yaml:1:4: Nested mappings are not allowed in compact mappings.", "colons"],
+  [`${variant}measurements:\n\tspeed:`, "b.yaml:3:1: Tabs are not allowed as indentation.", "indentation"],
+  [some, "b.yaml:1:1: `variants` is missing.", "a name, then `model:`"],
+  [`${some}variants: {}`, "b.yaml:2:11: there are no variants.", "Q4_K_M"],
+  [
+    `${some}variants: {a: x.gguf}`,
+    '`a` must be a map (lines of `key: value`), not "x.gguf".',
+    "NAME: {model: FILE.gguf}",
+  ],
+  [`${some}variants: {a: {}}`, "b.yaml:2:12: `model` is missing.", "For example `model: "],
+  [`${some}variants: {a: {modl: x}}`, "b.yaml:2:16: there is no key `modl` here.", "Did you mean `model`?"],
+  [
+    `${some}variants:\n  a:\n    model: x\n    gpu-layers: 3`,
+    "b.yaml:5:5: there is no key `gpu-layers` here.",
+    "Did you mean `gpuLayers`?",
+  ],
+  [
+    `${some}variants: {a: {model: x, threads: two}}`,
+    'b.yaml:2:35: `threads` must be a whole number from 1 to 1024, not "two".',
+    "For example `threads: 4`.",
+  ],
+  [
+    `${some}variants: {a: {model: x, cacheTypeK: q4}}`,
+    '`cacheTypeK` must be one of f16, f32, bf16, q8_0, q5_1, q5_0, q4_1, q4_0, iq4_nl, not "q4".',
+    "f16",
+  ],
+  [`${some}variants: {a: {model: x, context: 8}}`, "there is no key `context` here.", "belongs to a measurement"],
+  [`${some}variants: {a: {model: x, lora: {pat: y}}}`, "there is no key `pat` here.", "Did you mean `path`?"],
+  [`${some}variants: {a: {model: \${models}/x}}`, "b.yaml:2:", "needs quotation marks"],
+  [`${some}variants: {a: {model: x}, a: {model: y}}`, "b.yaml:2:27: Map keys must be unique.", "Rename or remove"],
+  [`${some}variants: {" a": {model: x}}`, '" a" cannot be a name.', "No blanks around it"],
+  [`${variant}measurements: {}`, "b.yaml:2:15: nothing is measured.", "perplexity: {text: wikitext-2}"],
+  [`${variant}measurements: {perplexity: }`, "b.yaml:2:16: `text` is missing.", "For example `text: wikitext-2`."],
+  [
+    `${variant}measurements: {perplexity: {text: a, chunk: 4}}`,
+    "there is no key `chunk` here.",
+    "Did you mean `chunks`?",
+  ],
+  [
+    `${variant}measurements: {perplexity: {text: a, chunks: 0}}`,
+    "b.yaml:2:46: `chunks` must be a whole number of at least 1, not 0.",
+    "How many chunks",
+  ],
+  [
+    `${variant}measurements: {perplexity: {text: a, threads: 4}}`,
+    "there is no key `threads` here.",
+    "is an engine setting",
+  ],
+  [
+    `${variant}measurements: {perplexty: {text: a}}`,
+    'no dataset of questions named "perplexty".',
+    "Did you mean `perplexity`?",
+  ],
+  [
+    `${variant}measurements: {wikitext-2: {}}`,
+    '"wikitext-2" is a text, not a measurement.',
+    "perplexity: {text: wikitext-2}",
+  ],
+  [`${variant}measurements: {choice: {}}`, "`dataset` is missing", "hellaswag"],
+  [
+    `${variant}measurements: {x: {measurement: foo}}`,
+    'b.yaml:2:33: there is no measurement "foo".',
+    "Known: perplexity, speed, choice",
+  ],
+  [
+    `${variant}${some}memoryLimit: lots`,
+    'b.yaml:3:14: `memoryLimit` must be a whole number above 0 or text of the form shown, not "lots".',
+    "4 GB",
+  ],
+  [`${variant}${some}timeout: 0`, "b.yaml:3:10: `timeout` must be a number above 0, not 0.", "600"],
+  [`${variant}${some}nam: x`, "b.yaml:3:1: there is no key `nam` here.", "Did you mean `name`?"],
+])("a fault names the place and the remedy (%#)", async (yaml, message, hint) => {
+  const error = await failure(read(yaml));
+  expect(error.message).toContain(message);
+  expect(error.hint).toContain(hint);
+});
+
+describe("a hostile file costs little", () => {
+  const soon = async (yaml: string, message: RegExp) => {
+    const started = Date.now();
+    expect((await failure(read(yaml))).message).toMatch(message);
+    expect(Date.now() - started).toBeLessThan(15_000);
+  };
+
+  test("aliases that unfold to billions", () => {
+    const level = (name: string, of: string) => `${name}: &${name} [${Array(9).fill(`*${of}`)}]\n`;
+    const levels = ["b", "c", "d", "e", "f", "g"].map((name, index) => level(name, "abcdef"[index]!));
+    return soon(`a: &a [1, 2, 3]\n${levels.join("")}`, /unfold to too much/);
+  });
+
+  test("deep nesting", () => soon("[".repeat(100_000), /nested too deeply/));
+
+  test("size", () => soon(`# ${"x".repeat(300_000)}`, /has 300002 bytes; a file of settings has at most 250000/));
+});
+
+test("no such file", async () => {
+  const missing = readBenchmark(join(dir, "none.yaml"), { measurements });
+  expect((await failure(missing)).message).toBe("There is no file none.yaml.");
+});
+
+describe("flags instead of a file", () => {
+  test("make the same benchmark", async () => {
+    const benchmark = await quickBenchmark({
+      measurements,
+      models: ["x/a.gguf", "hf:owner/repo:Q4_K_M"],
+      measures: ["perplexity", "speed", "hellaswag"],
+      text: "some.txt",
+      context: 256,
+      chunks: 4,
+      prompt: 64,
+      limit: 10,
+      threads: 2,
+    });
+    expect(benchmark.variants.map(({ name, settings }) => [name, settings])).toEqual([
+      ["a", { threads: 2 }],
+      ["repo:Q4_K_M", { threads: 2 }],
+    ]);
+    expect(benchmark.measurements).toEqual([
+      { name: "perplexity", kind: "perplexity", dataset: "some.txt", settings: { context: 256, chunks: 4 } },
+      { name: "speed", kind: "speed", settings: { prompt: 64, generate: 128, repetitions: 5, depth: 0 } },
+      { name: "hellaswag", kind: "choice", dataset: "hellaswag", settings: { limit: 10, context: 256 } },
+    ]);
+    expect(benchmark.baseDir).toBe(process.cwd());
+  });
+
+  test("name variants by file, by folder where files are named alike", async () => {
+    const models = ["v1/m/a.gguf", "v2/m/a.gguf", "b.gguf", "https://x.org/c.gguf"];
+    const { variants } = await quickBenchmark({ measurements, models, measures: ["speed"] });
+    expect(variants.map(({ name }) => name)).toEqual(["v1/m/a", "v2/m/a", "b", "c"]);
+  });
+
+  test.each([
+    [{ models: [] }, "Nothing to measure: no model is given."],
+    [{ models: ["a"] }, "--measure perplexity needs a text."],
+    [{ models: ["a", "a"], text: "t" }, "--model a is given twice."],
+    [{ models: ["a"], text: "t", chunks: 1.5 }, "--chunks must be a whole number of at least 1, not 1.5."],
+    [{ models: ["a"], text: "t", threads: 0 }, "--threads must be a whole number from 1 to 1024, not 0."],
+    [{ models: ["a"], measures: ["speed"], text: "t" }, "--text has no meaning for speed."],
+    [
+      { models: ["a"], measures: ["sped"] },
+      '--measure sped: there is no measurement and no dataset of questions named "sped".',
+    ],
+  ])("that make no sense (%#)", async (options, message) => {
+    expect((await failure(quickBenchmark({ measurements, ...options }))).message).toBe(message);
+  });
+});
+
+describe("the files in benchmarks/", () => {
+  const files = readdirSync("benchmarks").filter((name) => name.endsWith(".yaml"));
+
+  test.each(files)("%s is valid and names its schema", async (name) => {
+    const path = join("benchmarks", name);
+    expect(readFileSync(path, "utf8")).toMatch(/^# yaml-language-server: \$schema=\.\/schema\.json\n/);
+    await readBenchmark(path, { measurements, modelsDir: "/models", dataDir: "/data" });
+  });
+
+  test("smollm2.yaml is the ladder", async () => {
+    const { variants } = await readBenchmark("benchmarks/smollm2.yaml", { measurements, modelsDir: "/m" });
+    const quants = "F16 Q8_0 Q6_K Q5_K_M Q4_K_M Q4_0 Q3_K_M Q2_K Q4_K_M-im Q3_K_M-im Q2_K-im IQ4_XS-im".split(" ");
+    expect(variants.map(({ name, model }) => [name, model])).toEqual(quants.map((q) => [q, `/m/smollm2-${q}.gguf`]));
+    expect(variants.filter(({ reference }) => reference).map(({ name }) => name)).toEqual(["F16"]);
+  });
+
+  // `npx vitest run test/config.test.ts -u` writes it anew.
+  test("schema.json is up to date", async () => {
+    const schema = `${JSON.stringify(benchmarkSchema(measurements), null, 2)}\n`;
+    await expect(schema).toMatchFileSnapshot("../benchmarks/schema.json");
+  });
+});
