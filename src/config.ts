@@ -280,8 +280,8 @@ function inBytes(limit: number | string): number {
 
 // ---- Placeholders
 
-/** The value of a placeholder; throws where it has none. */
-type Lookup = (name: string, path: YamlPath) => Scalar;
+/** The value of a placeholder that stands within a text or is the `whole` value; throws where it has none. */
+type Lookup = (name: string, path: YamlPath, whole: boolean) => Scalar;
 type Scalar = string | number | boolean;
 
 const PLACEHOLDER = /\$(\$?)\{([^{}]*)\}/g;
@@ -290,13 +290,13 @@ function placeholders(file: YamlFile, options: ReadOptions, axes: Record<string,
   const { env = process.env } = options;
   const { modelsDir, dataDir } = folders(options);
   const dirs: Record<string, string | undefined> = { models: modelsDir, data: dataDir };
-  return (name, path) => {
+  return (name, path, whole) => {
     if (Object.hasOwn(axes, name)) return axes[name]!;
     if (Object.hasOwn(dirs, name)) {
       if (dirs[name] !== undefined) return dirs[name];
       throw file.fault(path, `\${${name}} is not known.`, { hint: `Say where that is: --${name}-dir DIR.` });
     }
-    if (env[name] !== undefined) return env[name];
+    if (env[name] !== undefined) return whole ? typed(env[name]) : env[name];
     const known = Object.keys(axes).length > 0 ? `, or one of the axes ${Object.keys(axes).join(", ")}` : "";
     throw file.fault(path, `\${${name}} is not set in the environment.`, {
       hint: `Set it (${name}=… gguf-bench run …)${known}. A literal \${${name}} is written $\${${name}}.`,
@@ -312,8 +312,10 @@ function fill<Data>(data: Data, lookup: Lookup, path: YamlPath): Data {
 function fillAny(data: unknown, lookup: Lookup, path: YamlPath): unknown {
   if (typeof data === "string") {
     const whole = data.match(/^\$\{([^{}]*)\}$/);
-    if (whole) return typed(lookup(whole[1]!, path));
-    return data.replace(PLACEHOLDER, (all, escaped, name) => (escaped ? all.slice(1) : String(lookup(name, path))));
+    if (whole) return lookup(whole[1]!, path, true);
+    return data.replace(PLACEHOLDER, (all, escaped, name) =>
+      escaped ? all.slice(1) : String(lookup(name, path, false)),
+    );
   }
   if (Array.isArray(data)) return data.map((one, index) => fillAny(one, lookup, [...path, index]));
   if (typeof data !== "object" || data === null) return data;
@@ -321,9 +323,9 @@ function fillAny(data: unknown, lookup: Lookup, path: YamlPath): unknown {
 }
 
 /** As YAML would read it, so that a number from the environment is a number. */
-function typed(value: Scalar): Scalar {
+function typed(value: string): Scalar {
   if (value === "true" || value === "false") return value === "true";
-  return typeof value === "string" && /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value;
+  return /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value;
 }
 
 // ---- Variants
@@ -346,9 +348,6 @@ function readVariants(
   defaults: EngineSettings,
   options: ReadOptions,
 ): VariantConfig[] {
-  const path = ["variants"];
-  if (Object.keys(entries).length === 0)
-    throw file.fault(path, "there are no variants.", { hint: "For example `Q4_K_M: {model: model-Q4_K_M.gguf}`." });
   const variants: VariantConfig[] = [];
   const names = new Set<string>();
   for (const combination of combinations(file, entries, placeholders(file, options))) {
@@ -364,6 +363,10 @@ function readVariants(
     names.add(variant.name);
     variants.push(variant);
   }
+  if (variants.length === 0)
+    throw file.fault(["variants"], "there are no variants.", {
+      hint: "For example `Q4_K_M: {model: model-Q4_K_M.gguf}`.",
+    });
   return variants;
 }
 
@@ -408,7 +411,7 @@ function checkAxis(file: YamlFile, axis: string, key: string, body: Record<strin
   const path = ["variants", key, "matrix", axis];
   if (!/^[A-Za-z_][\w-]*$/.test(axis) || axis === "models" || axis === "data")
     throw file.fault(path, `an axis cannot be named \`${axis}\`.`, { hint: "Letters, digits, - and _.", at: "key" });
-  const sets = axis in settingsShape && body[axis] === undefined;
+  const sets = Object.hasOwn(settingsShape, axis) && body[axis] === undefined;
   if (!sets && !JSON.stringify(body).includes(`\${${axis}}`))
     throw file.fault(path, `the axis \`${axis}\` is used nowhere but in the name.`, {
       hint: `Put \${${axis}} into the model or a setting; an axis named like a setting, such as threads, sets it by itself.`,
@@ -428,7 +431,7 @@ function readVariant(
   const name = `${String(fill(key, lookup, path))}${parts.join("")}`;
   if (name.trim() !== name || name === "" || /[\0-\x1f]/.test(name))
     throw file.fault(path, `"${name}" cannot be a name.`, { hint: "No blanks around it, no line ends.", at: "key" });
-  const settingAxes = Object.fromEntries(Object.entries(axes).filter(([axis]) => axis in settingsShape));
+  const settingAxes = Object.fromEntries(Object.entries(axes).filter(([axis]) => Object.hasOwn(settingsShape, axis)));
   const filled = { ...settingAxes, ...fill(body, lookup, path) };
   const { model, reference, backend, lora, tags, ...settings } = file.check(variantSchema, filled, path, {
     context: "The context belongs to a measurement: `perplexity: {text: wikitext-2, context: 512}`.",

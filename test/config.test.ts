@@ -143,6 +143,8 @@ describe("the matrix", () => {
       ["a-t=1", 1],
       ["a-t=2", 2],
     ]);
+    const tagged = await variants('  a:\n    matrix: {v: ["1.10"]}\n    model: a\n    tags: {version: "${v}"}\n');
+    expect(tagged[0]).toMatchObject({ name: "a-1.10", tags: { version: "1.10" } });
   });
 
   test("of ten thousand variants is made, of more refused before it is made", async () => {
@@ -164,6 +166,7 @@ describe("the matrix", () => {
     ["matrix: {models: [1]}\n    model: ${models}", "b.yaml:4:14: an axis cannot be named `models`."],
     ["matrix: {q: 1}\n    model: ${q}", "b.yaml:4:17: `q` must be a list, not 1."],
     ["matrix: {q: [1, 1]}\n    model: m${q}", 'b.yaml:3:3: two variants are named "v-q=1".'],
+    ["matrix: {q: [1], exclude: [{q: 1}]}\n    model: ${q}", "b.yaml:3:3: there are no variants."],
     ["matrix: {q: [1], exclude: [{p: 1}]}\n    model: ${q}", "b.yaml:4:33: there is no axis `p`."],
     ["matrix: {q: [1, 2]}\n    model: m${q}\n    reference: true", 'b.yaml:3:3: "v-q=2" is a second reference.'],
   ])("that makes no sense (%#)", async (body, message) => {
