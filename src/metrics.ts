@@ -32,7 +32,8 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "lower",
     aggregation: "perplexity",
     digits: 4,
-    meaning: "exp of the mean negative log-likelihood per token over the second half of each chunk, as llama-perplexity",
+    meaning:
+      "exp of the mean negative log-likelihood per token over the second half of each chunk, as llama-perplexity",
   },
   bits_per_byte: {
     label: "bits/byte",
@@ -56,7 +57,8 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "higher",
     aggregation: "proportion",
     digits: 4,
-    meaning: "share of questions whose option with the highest mean log-probability per token is right, as llama-perplexity",
+    meaning:
+      "share of questions whose option with the highest mean log-probability per token is right, as llama-perplexity",
   },
   acc_norm: {
     label: "acc_norm",

@@ -95,8 +95,8 @@ export interface Engine {
   /** Negative log-likelihoods in nats, `context − 1 − scoreFrom` for each window. */
   score(request: WindowRequest, progress?: (tokens: number) => void): Promise<Float64Array[]>;
 
-  /** Tokens that one batch of `scoreOptions` may hold; the caller packs questions up to it. */
-  optionBatchTokens(context: number): number;
+  /** What one batch of `scoreOptions` may hold; the caller packs questions up to it. */
+  optionBatch(context: number): { tokens: number; options: number };
   /** Negative log-likelihoods in nats: [question][option][token]. The questions form one batch. */
   scoreOptions(questions: OptionRequest[], context: number): Promise<Float64Array[][]>;
 
@@ -117,9 +117,18 @@ export interface SpeedTest {
   depth: number;
 }
 
+/** Where models are looked for. */
+export interface ModelFolders {
+  /** Where relative paths start. */
+  baseDir: string;
+  modelsDir?: string;
+}
+
 export interface Backend {
   readonly name: string;
   readonly capabilities: ReadonlySet<Capability>;
+  /** Finds the model (a download may be needed) and reads what it says of itself. Throws a BenchError that says why it cannot. */
+  inspect(model: string, folders: ModelFolders): Promise<{ model: string; facts: ModelFacts }>;
   /** The version that goes into job ids, known without opening a model. */
   version(settings: EngineSettings): { version: string; library: string; origin: string };
   /** Loads the model; throws a BenchError that says why it cannot. */

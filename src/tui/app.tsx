@@ -1,6 +1,6 @@
 import type { ReadStream, WriteStream } from "node:tty";
 import { Box, render, Text, useInput } from "ink";
-import type { ReactElement } from "react";
+import { type ReactElement, useLayoutEffect } from "react";
 import { bar, formatDuration, formatFigure, isPrincipal, oneLine } from "./figures.js";
 import {
   ascii,
@@ -51,6 +51,8 @@ export interface AppProps {
   colour: boolean;
   glyphs: Glyphs;
   onKey?: ((key: KeyName) => void) | undefined;
+  /** The frame goes away for good: at the end, and on a signal that Ink heeds. */
+  onGone?: (() => void) | undefined;
 }
 
 export type KeyName = "stop" | "up" | "down" | "page-up" | "page-down" | "home" | "end" | "left" | "right" | "follow";
@@ -62,7 +64,8 @@ const gap = "   ";
  * before the footer are left to the painting: Ink would take as long for them as for full ones.
  */
 export function App(props: AppProps): ReactElement {
-  const { state, looking, columns: width, lines, glyphs, onKey } = props;
+  const { state, looking, columns: width, lines, glyphs, onKey, onGone } = props;
+  useLayoutEffect(() => onGone, [onGone]);
   const sections = divide(state, looking, lines);
   const table = layout(state, width, looking.column);
   const from = firstRow(state, looking, sections.rows);
@@ -73,13 +76,13 @@ export function App(props: AppProps): ReactElement {
       {onKey && <Keys onKey={onKey} />}
       <Header {...props} left={left} bar={sections.bar} />
       {sections.blanks && <Text> </Text>}
-      {sections.heads && <Heads {...props} table={table} clipped={clippedText(state, from, rows.length)} />}
+      {sections.heads && <Heads {...props} table={table} />}
       {rows.map((row) => (
         <Box key={row.variant.name} height={1}>
           <Box width={table.nameWidth} flexShrink={0}>
             <Tinted
               {...props}
-              tone={state.current?.variant === row.variant ? "running" : "plain"}
+              tone={state.current && row.cells.includes(state.current) ? "running" : "plain"}
               wrap="truncate-middle"
               text={oneLine(row.variant.name)}
             />
@@ -93,7 +96,7 @@ export function App(props: AppProps): ReactElement {
       {latestNotes(state, sections.notes).map((note) => (
         <NoteLine key={`${note.kind} ${note.variant} ${note.message}`} {...props} note={note} />
       ))}
-      <Footer {...props} clipped={rows.length < state.rows.length} table={table} />
+      <Footer {...props} clipped={clippedText(state, from, rows.length)} table={table} />
     </Box>
   );
 }
@@ -126,14 +129,15 @@ export function footerLines(looking: Looking, lines: number): number {
 export function firstRow(state: State, looking: Looking, shown: number): number {
   const last = Math.max(0, state.rows.length - shown);
   if (!looking.follow) return Math.min(Math.max(0, looking.row), last);
-  const current = state.current ? state.rows.findIndex((row) => row.variant === state.current?.variant) : -1;
+  const current = state.current ? state.rows.findIndex((row) => row.cells.includes(state.current)) : -1;
   if (current < 0) return Math.min(Math.max(0, looking.row), last);
   return Math.min(Math.max(0, current - Math.floor(shown / 2)), last);
 }
 
+/** Which rows are shown, where not all are. */
 function clippedText(state: State, from: number, shown: number): string {
   if (shown >= state.rows.length || shown === 0) return "";
-  return ` ${from + 1}–${from + shown} of ${state.rows.length}`;
+  return `${from + 1} to ${from + shown} of ${state.rows.length}`;
 }
 
 function Header(props: AppProps & { left: ReturnType<typeof timeLeft>; bar: boolean }): ReactElement {
@@ -153,8 +157,8 @@ function Header(props: AppProps & { left: ReturnType<typeof timeLeft>; bar: bool
     : left.total.milliseconds > 0
       ? `${left.total.known ? "about" : "over"} ${formatDuration(left.total.milliseconds)} left`
       : jobs > 0
-        ? "time left: —"
-        : "preparing …";
+        ? `${glyphs.unknown} left`
+        : "preparing";
   // Room for the longest text, so that the bar keeps its length.
   const after = ` ${String(Math.floor(whole * 100)).padStart(3)} %${gap}${remaining.padEnd(24)}`;
   return (
@@ -162,7 +166,7 @@ function Header(props: AppProps & { left: ReturnType<typeof timeLeft>; bar: bool
       <Box height={1} justifyContent="space-between">
         <Tinted {...props} bold text={oneLine(state.name) || "gguf-bench"} />
         <Box flexShrink={0}>
-          <Tinted {...props} tone="quiet" text={`${gap}${parts.join(" · ")}`} />
+          <Tinted {...props} tone="quiet" text={`${gap}${parts.join(glyphs.separator)}`} />
         </Box>
       </Box>
       {props.bar && (
@@ -178,8 +182,8 @@ function Header(props: AppProps & { left: ReturnType<typeof timeLeft>; bar: bool
   );
 }
 
-function Heads(props: AppProps & { table: Layout; clipped: string }): ReactElement {
-  const { state, table, clipped } = props;
+function Heads(props: AppProps & { table: Layout }): ReactElement {
+  const { state, table } = props;
   return (
     <>
       <Box height={1}>
@@ -192,7 +196,7 @@ function Heads(props: AppProps & { table: Layout; clipped: string }): ReactEleme
       </Box>
       <Box height={1}>
         <Box width={table.nameWidth} flexShrink={0}>
-          <Tinted {...props} tone="quiet" text={`variant${clipped}`} />
+          <Tinted {...props} tone="quiet" text="variant" />
         </Box>
         <Tinted {...props} tone="quiet" text={columnHeads(table.columns)} />
       </Box>
@@ -209,7 +213,7 @@ function Running(props: AppProps & { count: number; left: Map<Cell, number> }): 
     if (cell !== state.current) cells.push(cell);
   }
   if (count > 0 && cells.length === 0)
-    return <Tinted {...props} tone="quiet" text={state.counts.waiting > 0 ? "loading …" : "finishing …"} />;
+    return <Tinted {...props} tone="quiet" text={state.counts.waiting > 0 ? "loading the model" : "finishing"} />;
   const widest = (names: string[]) => names.reduce((most, name) => Math.max(most, roughWidth(name)), 0);
   const natural =
     widest(state.rows.map((row) => row.variant.name)) + widest(state.measurements.map(({ name }) => name)) + 3;
@@ -224,11 +228,11 @@ function Running(props: AppProps & { count: number; left: Map<Cell, number> }): 
 }
 
 function RunningLine(props: AppProps & { cell: Cell; nameWidth: number; left: Map<Cell, number> }): ReactElement {
-  const { cell, nameWidth, glyphs, columns } = props;
-  const known = share(cell);
+  const { state, cell, nameWidth, glyphs, columns } = props;
+  const known = share(state, cell);
   const left = props.left.get(cell);
-  const count = `${cell.done}${cell.total === undefined ? "" : `/${cell.total}`} ${cell.unit}`;
-  const time = left === undefined ? "— left" : `${formatDuration(left)} left`;
+  const count = `${Math.floor(cell.done)}${cell.total === undefined ? "" : `/${cell.total}`} ${cell.unit}`;
+  const time = left === undefined ? `${glyphs.unknown} left` : `${formatDuration(left)} left`;
   const after = `  ${count.padEnd(15)}  ${time.padEnd(14)}`;
   const length = Math.min(50, Math.max(0, columns - nameWidth - 2 - after.length));
   const figures = columns >= 140 ? runningFigures(cell) : "";
@@ -287,12 +291,12 @@ function NoteLine(props: AppProps & { note: Note }): ReactElement {
   );
 }
 
-function Footer(props: AppProps & { clipped: boolean; table: Layout }): ReactElement {
+function Footer(props: AppProps & { clipped: string; table: Layout }): ReactElement {
   const { state, looking, columns, lines, glyphs, clipped, table } = props;
   const keys: string[] = [];
   if (!state.outcome) keys.push(looking.stopping ? "q stop now" : "q stop");
-  if (clipped) keys.push(`↑↓ rows${looking.follow ? "" : "  f follow"}`);
-  if (table.hidden > 0 || looking.column > 0) keys.push(`←→ columns (${table.hidden} more)`);
+  if (clipped) keys.push(`${glyphs.rowKeys} rows (${clipped})${looking.follow ? "" : `${gap}f follow`}`);
+  if (table.hidden > 0 || looking.column > 0) keys.push(`${glyphs.columnKeys} columns (${table.hidden} more)`);
   const legend = (["done", "running", "waiting", "failed", "impossible"] as const)
     .map((status) => `${glyphs.status[status]} ${status === "impossible" ? "not possible" : status}`)
     .join("  ");
@@ -383,18 +387,36 @@ function style(tone: Tone, colour: boolean): { color?: string; dimColor?: boolea
   }
 }
 
+const letters: Record<string, KeyName> = {
+  q: "stop",
+  k: "up",
+  j: "down",
+  h: "left",
+  l: "right",
+  g: "home",
+  G: "end",
+  f: "follow",
+};
+
 function Keys({ onKey }: { onKey(key: KeyName): void }): null {
   useInput((input, key) => {
-    if (input === "q" || (key.ctrl && input === "c")) onKey("stop");
-    else if (key.upArrow || input === "k") onKey("up");
-    else if (key.downArrow || input === "j") onKey("down");
-    else if (key.leftArrow || input === "h") onKey("left");
-    else if (key.rightArrow || input === "l") onKey("right");
+    if (key.ctrl) {
+      if (input === "c") onKey("stop");
+    } else if (key.upArrow) onKey("up");
+    else if (key.downArrow) onKey("down");
+    else if (key.leftArrow) onKey("left");
+    else if (key.rightArrow) onKey("right");
     else if (key.pageUp) onKey("page-up");
     else if (key.pageDown) onKey("page-down");
-    else if (key.home || input === "g") onKey("home");
-    else if (key.end || input === "G") onKey("end");
-    else if (input === "f" || key.escape) onKey("follow");
+    else if (key.home) onKey("home");
+    else if (key.end) onKey("end");
+    else if (key.escape) onKey("follow");
+    // A key held down, or typed while a frame was drawn, comes as several letters at once.
+    else
+      for (const letter of input) {
+        const name = Object.hasOwn(letters, letter) ? letters[letter] : undefined;
+        if (name) onKey(name);
+      }
   });
   return null;
 }
@@ -440,8 +462,13 @@ export interface AppOptions {
 const atOnce = 100;
 const calm = 500;
 const rarest = 4000;
-/** Of one processor's time that drawing may take: where frames are costly they come less often. */
-const drawingShare = 0.01;
+/**
+ * Of one processor's time that drawing may take: where frames are costly they come less often. Folding the events and
+ * the garbage left behind come on top; together they stay below 2 %.
+ */
+const drawingShare = 0.007;
+/** Milliseconds of drawing that are free at the start, when code is not yet compiled and the eye most curious. */
+const headStart = 300;
 
 /** The live view on a terminal. Ink lays the frame out and reads the keys; `screen.ts` brings it to the terminal. */
 export function startView({
@@ -461,7 +488,8 @@ export function startView({
   let timer: NodeJS.Timeout | undefined;
   let due = 0;
   let drawnAt = 0;
-  let cost = 0;
+  const since = performance.now();
+  let spent = 0;
 
   const screen = openScreen(stdout);
   // Ink's own painting clears the whole terminal, scrollback included, when a window shrinks below the last frame. In
@@ -490,6 +518,7 @@ export function startView({
       colour={colour}
       glyphs={glyphs}
       onKey={stdin.isTTY ? onKey : undefined}
+      onGone={screen.close}
     />
   );
 
@@ -501,7 +530,7 @@ export function startView({
     instance.rerender(frame());
     drawnAt = performance.now();
     const { user, system } = process.cpuUsage(before);
-    cost = 0.7 * cost + (0.3 * (user + system)) / 1000;
+    spent += (user + system) / 1000;
   };
 
   const schedule = (pause: number) => {
@@ -514,7 +543,9 @@ export function startView({
     timer = setTimeout(draw, Math.max(0, at - performance.now()));
     timer.unref();
   };
-  const changed = () => schedule(Math.min(rarest, Math.max(calm, cost / drawingShare)));
+  // Milliseconds until the frames drawn so far are within the share again.
+  const debt = () => (spent - headStart) / drawingShare - (performance.now() - since);
+  const changed = () => schedule(Math.min(rarest, Math.max(calm, debt())));
 
   function onKey(key: KeyName): void {
     looking = look(looking, key, state, height());

@@ -16,7 +16,10 @@ export interface Glyphs {
   full: string;
   empty: string;
   plusMinus: string;
-  ellipsis: string;
+  unknown: string;
+  separator: string;
+  rowKeys: string;
+  columnKeys: string;
 }
 
 export const unicode: Glyphs = {
@@ -25,7 +28,10 @@ export const unicode: Glyphs = {
   full: "█",
   empty: "░",
   plusMinus: "±",
-  ellipsis: "…",
+  unknown: "—",
+  separator: " · ",
+  rowKeys: "↑↓",
+  columnKeys: "←→",
 };
 
 /** For terminals that do not speak UTF-8. */
@@ -35,7 +41,10 @@ export const ascii: Glyphs = {
   full: "#",
   empty: ".",
   plusMinus: "+-",
-  ellipsis: "...",
+  unknown: "?",
+  separator: ", ",
+  rowKeys: "j k",
+  columnKeys: "h l",
 };
 
 /** Metrics that belong to the variant rather than to one measurement; they stand once, whichever job measured them. */
@@ -141,9 +150,10 @@ function allColumns(state: State): Column[] {
     };
   };
   const measured = new Set(state.measurements.flatMap(({ metrics }) => metrics));
-  const known = state.rows.some((row) => row.variant.facts);
+  if (state.rows.some((row) => row.variant.facts)) for (const name of ofFile) measured.add(name);
+  if (state.rows.some((row) => row.loadSeconds !== undefined)) measured.add("load_time");
   return [
-    ...ofFile.filter((name) => known || measured.has(name)).map((name) => column(name, undefined)),
+    ...ofFile.filter((name) => measured.has(name)).map((name) => column(name, undefined)),
     ...state.measurements.flatMap(({ metrics }, index) =>
       metrics.filter((name) => !ofVariant.has(name)).map((name) => column(name, index)),
     ),
@@ -274,7 +284,7 @@ function variantValue(row: Row, name: string): number | undefined {
   const { facts } = row.variant;
   if (facts && name === "size") return facts.bytes;
   if (facts && name === "bpw") return facts.bpw;
-  if (facts && name === "parameters") return facts.parameters;
+  if (name === "load_time" && row.loadSeconds !== undefined) return row.loadSeconds;
   let value: number | undefined;
   for (const cell of row.cells) {
     const known = cell && figure(cell, name);

@@ -40,9 +40,10 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
 
   const progress = () => {
     const cell = state.current;
-    if (!cell || now() - toldAt < interval) return;
+    if (!cell || now() - toldAt < interval || cell.done === cell.total) return;
     const { total, jobs } = timeLeft(state);
-    const count = cell.total === undefined ? `${cell.done}` : `${cell.done}/${cell.total}`;
+    const done = Math.floor(cell.done);
+    const count = cell.total === undefined ? `${done}` : `${done}/${cell.total}`;
     const left = jobs.get(cell);
     const ended = state.counts.done + state.counts.failed;
     const parts = [`${count} ${cell.unit}`, ...figures(cell)];

@@ -32,10 +32,13 @@ export function openScreen(stdout: WriteStream): Screen {
     if (!open) return;
     open = false;
     process.off("exit", close);
+    process.off("uncaughtExceptionMonitor", close);
     stdout.write(leave);
   };
-  // However the process ends, short of being killed, the user's terminal comes back.
+  // However the process ends, short of being killed, the user's terminal comes back; and before a crash is reported,
+  // else the report would go away with this screen.
   process.on("exit", close);
+  process.on("uncaughtExceptionMonitor", close);
 
   return {
     paint(frame, footer) {

@@ -11,10 +11,12 @@ export interface Figure {
   n: number;
 }
 
-/** One variant × measurement. */
+/** One job. Variants that differ in nothing but their names have it in common. */
 export interface Cell {
   job: JobRecord;
   variant: VariantRecord;
+  /** Index into `State.measurements`. */
+  column: number;
   /** Position among the jobs that can be measured, from 1; 0 for an impossible one. */
   position: number;
   status: Status;
@@ -24,11 +26,11 @@ export interface Cell {
   accumulators: Map<string, Accumulator>;
   /** Items held, those of earlier sessions included. */
   items: number;
-  /** How far the measurement is, in its own unit; `total` is unknown until it says so. */
+  /** How far the measurement is, in items, a fraction of one included; `total` is unknown until it says so. */
   done: number;
   total: number | undefined;
   unit: string;
-  /** `done` when this session took the job up; absent until known. */
+  /** Items held when this session took the job up; undefined before that. */
   from: number | undefined;
   /** Milliseconds of this session that went into the job. */
   busy: number;
@@ -59,15 +61,26 @@ export interface Note {
 
 export interface Row {
   variant: VariantRecord;
+  /** Once the engine was opened. */
+  loadSeconds: number | undefined;
   /** In the order of `State.measurements`; undefined where the plan has no such job. */
   cells: (Cell | undefined)[];
+}
+
+export interface Column {
+  /** As in the benchmark file. */
+  name: string;
+  /** Those announced, then those that came unannounced (peak memory, say). */
+  metrics: string[];
+  /** Items of a job, learnt from the first job that knew; the same for all variants. */
+  total: number | undefined;
 }
 
 export interface State {
   /** The benchmark's name; empty until the run has started. */
   name: string;
-  /** Names as in the benchmark file, in the order of the jobs. */
-  measurements: { name: string; metrics: string[] }[];
+  /** In the order of the jobs. */
+  measurements: Column[];
   rows: Row[];
   cells: Map<string, Cell>;
   /** The job that gave the last sign of life. */
@@ -122,6 +135,7 @@ export function reduce(state: State, event: Event | StoredEvent): State {
     case "opened":
       // Loading a model is no pace of any measurement.
       state.reportedAt = state.now;
+      for (const row of state.rows) if (row.variant.name === event.variant) row.loadSeconds = event.engine.loadSeconds;
       break;
     case "job-started": {
       const cell = state.cells.get(event.job);
@@ -141,23 +155,22 @@ export function reduce(state: State, event: Event | StoredEvent): State {
         if (!accumulator) {
           accumulator = { running: running(sample.metric), count: 0, figure: undefined, at: -1 };
           cell.accumulators.set(sample.metric, accumulator);
+          announce(state.measurements[cell.column]!, sample.metric);
         }
         accumulator.running.add(sample);
         accumulator.count++;
       }
       cell.items++;
-      // A measurement that reports its progress counts for itself, maybe in other units.
-      if (cell.total === undefined) cell.done = Math.max(cell.done, cell.items);
+      // Progress is often told before the work that it announces, hence the larger one.
+      cell.done = Math.max(cell.done, cell.items);
       report(state, cell);
       break;
     }
     case "progress": {
       const cell = state.cells.get(event.job);
       if (!cell) break;
-      // `from` came in items; where the report counts something smaller or larger, it cannot have been more than this.
-      if (cell.from !== undefined) cell.from = Math.min(cell.from, event.done);
-      cell.done = event.done;
-      cell.total = event.total > 0 ? event.total : undefined;
+      cell.done = Math.max(event.done, cell.items);
+      if (event.total > 0) learn(state, cell, event.total);
       cell.unit = event.unit;
       report(state, cell);
       break;
@@ -167,8 +180,8 @@ export function reduce(state: State, event: Event | StoredEvent): State {
       if (!cell) break;
       report(state, cell);
       cell.seconds = event.seconds;
-      if (cell.total === undefined) cell.total = Math.max(event.items, cell.items);
-      cell.done = cell.total;
+      if (cell.total === undefined) learn(state, cell, Math.max(event.items, cell.items));
+      cell.done = cell.total ?? cell.items;
       turn(state, cell, "done");
       break;
     }
@@ -234,7 +247,7 @@ function start(state: State, event: Extract<Event, { type: "started" }>): void {
     const column = columns.get(job.measurement);
     if (column === undefined) {
       columns.set(job.measurement, state.measurements.length);
-      state.measurements.push({ name: job.measurement, metrics: [...job.metrics] });
+      state.measurements.push({ name: job.measurement, metrics: [...job.metrics], total: undefined });
     } else {
       const { metrics } = state.measurements[column]!;
       for (const name of job.metrics) if (!metrics.includes(name)) metrics.push(name);
@@ -242,22 +255,29 @@ function start(state: State, event: Extract<Event, { type: "started" }>): void {
   }
   const rows = new Map<string, Row>();
   for (const variant of event.variants)
-    rows.set(variant.name, { variant, cells: state.measurements.map(() => undefined) });
+    rows.set(variant.name, { variant, loadSeconds: undefined, cells: state.measurements.map(() => undefined) });
   state.rows = [...rows.values()];
 
   let position = 0;
   for (const job of event.jobs) {
     const row = rows.get(job.variant);
     if (!row) continue;
+    const column = columns.get(job.measurement)!;
+    const shared = state.cells.get(job.id);
+    if (shared) {
+      row.cells[column] = shared;
+      continue;
+    }
     const kept = earlier.get(job.id);
     const cell: Cell = {
       job,
       variant: row.variant,
+      column,
       position: job.impossible === undefined ? ++position : 0,
       status: "waiting",
       accumulators: kept?.accumulators ?? new Map(),
       items: kept?.items ?? 0,
-      done: kept?.done ?? 0,
+      done: kept?.items ?? 0,
       total: kept?.total,
       unit: kept?.unit ?? "items",
       from: undefined,
@@ -284,8 +304,19 @@ function start(state: State, event: Extract<Event, { type: "started" }>): void {
     }
     state.counts[cell.status]++;
     state.cells.set(job.id, cell);
-    row.cells[columns.get(job.measurement)!] = cell;
+    row.cells[column] = cell;
+    if (kept) for (const name of kept.accumulators.keys()) announce(state.measurements[column]!, name);
+    if (cell.total !== undefined) state.measurements[column]!.total = cell.total;
   }
+}
+
+function announce({ metrics }: Column, name: string): void {
+  if (!metrics.includes(name)) metrics.push(name);
+}
+
+function learn(state: State, cell: Cell, total: number): void {
+  cell.total = total;
+  state.measurements[cell.column]!.total = total;
 }
 
 /** The wall time between two reports is the work of the job that reports: true in sequence, in turns and side by side. */
@@ -344,18 +375,22 @@ export function figure(cell: Cell, name: string): Figure | undefined {
 }
 
 /** Share of the job that is done, 0 … 1; undefined while its length is unknown. */
-export function share(cell: Cell): number | undefined {
+export function share(state: State, cell: Cell): number | undefined {
   if (cell.status === "done") return 1;
-  return cell.total === undefined ? undefined : Math.min(1, cell.done / cell.total);
+  const total = cell.total ?? state.measurements[cell.column]!.total;
+  return total === undefined ? undefined : Math.min(1, cell.done / total);
 }
 
-/** Share of the whole run: finished jobs and the begun part of the others, each job counted alike. */
+/** Share of the whole run: what is done of each job that can be measured, every job counted alike. */
 export function totalShare(state: State): number {
-  const jobs = state.cells.size - state.counts.impossible;
-  if (jobs === 0) return 0;
-  let sum = state.counts.done + state.counts.failed;
-  for (const cell of state.active) sum += share(cell) ?? 0;
-  return sum / jobs;
+  let jobs = 0;
+  let sum = 0;
+  for (const cell of state.cells.values()) {
+    if (cell.status === "impossible") continue;
+    jobs++;
+    sum += cell.status === "failed" ? 1 : (share(state, cell) ?? 0);
+  }
+  return jobs === 0 ? 0 : sum / jobs;
 }
 
 /** Milliseconds left; `known` is false where some job has no estimate yet, and the time is then a lower bound. */
@@ -372,38 +407,34 @@ export interface TimeLeft {
 export function timeLeft(state: State): { total: TimeLeft; jobs: Map<Cell, number> } {
   const jobs = new Map<Cell, number>();
   const total: TimeLeft = { milliseconds: 0, known: true };
-  for (let column = 0; column < state.measurements.length; column++) {
-    const size = sizeOf(state, column);
-    let time = 0;
-    let work = 0;
-    for (const row of state.rows) {
-      const cell = row.cells[column];
-      const pace = cell && wholeJob(cell);
-      if (!pace) continue;
-      time += pace.milliseconds;
-      work += pace.share * size(cell);
+  const columns = state.measurements.map((_, column) => ({ size: sizeOf(state, column), time: 0, work: 0 }));
+  for (const cell of state.cells.values()) {
+    const pace = paceOf(cell);
+    const column = columns[cell.column]!;
+    if (!pace) continue;
+    column.time += pace.milliseconds;
+    column.work += pace.share * column.size(cell);
+  }
+  for (const cell of state.cells.values()) {
+    if (cell.status !== "waiting" && cell.status !== "running") continue;
+    const { size, time, work } = columns[cell.column]!;
+    const own = paceOf(cell);
+    const whole = own ? own.milliseconds / own.share : work > 0 ? (time / work) * size(cell) : undefined;
+    if (whole === undefined) {
+      total.known = false;
+      continue;
     }
-    for (const row of state.rows) {
-      const cell = row.cells[column];
-      if (!cell || (cell.status !== "waiting" && cell.status !== "running")) continue;
-      const own = wholeJob(cell);
-      const whole = own ? own.milliseconds / own.share : work > 0 ? (time / work) * size(cell) : undefined;
-      if (whole === undefined) {
-        total.known = false;
-        continue;
-      }
-      // Between two reports the clock runs on, else the figure would stand still and then jump.
-      const since = cell === state.current ? state.now - state.reportedAt : 0;
-      const left = Math.max(0, whole * (1 - (share(cell) ?? 0)) - since);
-      total.milliseconds += left;
-      if (cell.status === "running") jobs.set(cell, left);
-    }
+    // Between two reports the clock runs on, else the figure would stand still and then jump.
+    const since = cell === state.current ? state.now - state.reportedAt : 0;
+    const left = Math.max(0, whole * (1 - (share(state, cell) ?? 0)) - since);
+    total.milliseconds += left;
+    if (cell.status === "running") jobs.set(cell, left);
   }
   return { total, jobs };
 }
 
 /** Time spent and the share of the job that it bought; undefined before there is anything to judge by. */
-function wholeJob(cell: Cell): { milliseconds: number; share: number } | undefined {
+function paceOf(cell: Cell): { milliseconds: number; share: number } | undefined {
   if (cell.status === "done" && cell.seconds !== undefined && cell.busy === 0)
     return cell.seconds > 0 ? { milliseconds: cell.seconds * 1000, share: 1 } : undefined;
   if (cell.total === undefined || cell.from === undefined) return undefined;
@@ -415,9 +446,7 @@ function wholeJob(cell: Cell): { milliseconds: number; share: number } | undefin
 function sizeOf(state: State, column: number): (cell: Cell) => number {
   const bytes = state.measurements[column]!.metrics.some((name) => /^tg\d/.test(name));
   const of = (cell: Cell) => (bytes ? cell.variant.facts?.bytes : cell.variant.facts?.parameters);
-  for (const row of state.rows) {
-    const cell = row.cells[column];
-    if (cell && cell.status !== "failed" && !of(cell)) return () => 1;
-  }
+  for (const cell of state.cells.values())
+    if (cell.column === column && cell.status !== "failed" && !of(cell)) return () => 1;
   return (cell) => of(cell) ?? 1;
 }

@@ -1,0 +1,403 @@
+import fs from "node:fs";
+import os from "node:os";
+import { BenchError } from "../errors.js";
+import { Context, type ContextShape } from "../llama/context.js";
+import {
+  chooseLibrary,
+  dieWithParent,
+  type Fields,
+  type Library,
+  loadLibrary,
+  type Pointer,
+} from "../llama/library.js";
+import { ScoringPool } from "../llama/scoring.js";
+import { readModelFacts } from "../models/gguf.js";
+import { resolveModel } from "../models/sources.js";
+import type {
+  Backend,
+  Engine,
+  EngineFacts,
+  EngineSettings,
+  OptionRequest,
+  SpeedTest,
+  TokenCount,
+  VariantSpec,
+  WindowRequest,
+} from "./backend.js";
+
+const defaultBatch = 2048;
+const defaultUbatch = 512;
+/** llama.cpp's LLAMA_MAX_SEQ. */
+const mostSequences = 256;
+
+/** Options of one batch; llama.cpp reserves a row of logits for each. */
+const optionSequences = 64;
+
+/** llama.cpp in this process, through the library that node-llama-cpp supplies. */
+export const llama: Backend = {
+  name: "llama",
+  capabilities: new Set(["likelihood", "options", "prompt-timing", "generation-timing"]),
+  version(settings) {
+    const { directory, llama: file, origin, gpu } = chooseLibrary(settings.gpu);
+    const release = file.match(/\.v([\d.]+)\./)?.[1];
+    return {
+      version: `llama.cpp ${release ? `v${release.replace(/\.$/, "")}` : sourceBuildRelease(directory)}`,
+      library: `${gpu} ${origin}`,
+      origin,
+    };
+  },
+  async inspect(model, folders) {
+    const { path } = await resolveModel(model, folders);
+    return { model: path, facts: await readModelFacts(path) };
+  },
+  async open(variant) {
+    // Only an engine process has a channel to a parent.
+    if (process.send) dieWithParent();
+    return new LlamaEngine(variant);
+  },
+};
+
+/** A source build's files have no version in their names; llama.cpp's own versioned link beside them does. */
+function sourceBuildRelease(directory: string): string {
+  const linked = fs.readdirSync(directory).find((file) => /^libllama\.so\.\d+\.\d+\.\d+$/.test(file));
+  return linked ? `v${linked.replace("libllama.so.", "")}` : "(source build)";
+}
+
+class LlamaEngine implements Engine {
+  readonly facts: EngineFacts;
+  readonly bos: number;
+  readonly #library: Library;
+  readonly #model: Pointer;
+  readonly #vocab: Pointer;
+  readonly #vocabulary: number;
+  readonly #settings: EngineSettings;
+  readonly #threads: number;
+  readonly #threadpool: Pointer | null;
+  readonly #pieces = new Map<number, TokenCount>();
+  readonly #adapters: { pointers: BigUint64Array; scales: Float32Array } | undefined;
+  #pool: ScoringPool | undefined;
+  #context: { key: string; context: Context } | undefined;
+
+  constructor(variant: VariantSpec) {
+    this.#settings = variant.settings;
+    this.#threads = variant.settings.threads ?? physicalCores();
+    const library = loadLibrary(chooseLibrary(variant.settings.gpu));
+    this.#library = library;
+    const started = performance.now();
+    const parameters: Fields = { ...library.modelDefaults() };
+    if (variant.settings.gpuLayers !== undefined) parameters.n_gpu_layers = variant.settings.gpuLayers;
+    if (variant.settings.mmap === false) parameters.load_mode = 0;
+    const model = library.loadModel(variant.model, parameters);
+    if (!model)
+      throw new BenchError("load-failed", `llama.cpp could not load ${variant.model}`, {
+        hint: "see the engine's last lines; the file may be damaged, or newer than this llama.cpp",
+      });
+    this.#model = model;
+    this.#vocab = library.vocab(model);
+    this.#vocabulary = library.vocabSize(this.#vocab);
+    const addsBos = library.addsBos(this.#vocab);
+    this.bos = addsBos ? library.bos(this.#vocab) : -1;
+    this.#threadpool = library.newThreadpool(this.#threads);
+    if (variant.lora?.length) this.#adapters = this.#loadAdapters(variant.lora);
+    this.facts = {
+      version: `llama.cpp ${library.version}`,
+      library: library.cpuLibrary(),
+      devices: library.devices(),
+      system: library.systemInfo().trim(),
+      threads: this.#threads,
+      tensorBytes: Number(library.modelSize(model)),
+      parameters: Number(library.modelParameters(model)),
+      vocabulary: this.#vocabulary,
+      trainedContext: library.trainedContext(model),
+      addsBos,
+      loadSeconds: (performance.now() - started) / 1000,
+    };
+  }
+
+  #loadAdapters(lora: { path: string; scale: number }[]) {
+    const pointers = new BigUint64Array(lora.length);
+    lora.forEach(({ path }, i) => {
+      const adapter = this.#library.loadAdapter(this.#model, path);
+      if (!adapter) throw new BenchError("load-failed", `llama.cpp could not load the LoRA adapter ${path}`);
+      pointers[i] = adapter;
+    });
+    return { pointers, scales: Float32Array.from(lora, ({ scale }) => scale) };
+  }
+
+  /** A context of this shape; the one before is freed when it has another. */
+  #open(shape: ContextShape, sequencesPerToken = 1): Context {
+    const key = JSON.stringify([shape, sequencesPerToken]);
+    if (this.#context?.key === key) return this.#context.context;
+    this.#context?.context.free();
+    this.#context = undefined;
+    const { flashAttention = "auto", cacheTypeK, cacheTypeV } = this.#settings;
+    const fields: Fields = {
+      n_threads: this.#threads,
+      n_threads_batch: this.#threads,
+      flash_attn_type: { auto: -1, off: 0, on: 1 }[flashAttention],
+    };
+    if (cacheTypeK) fields.type_k = this.#library.cacheType(cacheTypeK);
+    if (cacheTypeV) fields.type_v = this.#library.cacheType(cacheTypeV);
+    const context = new Context(this.#library, this.#model, shape, sequencesPerToken, fields, this.#threadpool);
+    if (this.#adapters) {
+      const { pointers, scales } = this.#adapters;
+      this.#library.setAdapters(context.pointer, pointers, pointers.length, scales);
+    }
+    this.#context = { key, context };
+    return context;
+  }
+
+  #scoring(): ScoringPool {
+    // More than a few workers wait for memory, not for arithmetic.
+    this.#pool ??= new ScoringPool(this.#vocabulary, this.#ubatch * 2, Math.min(this.#threads, 8));
+    return this.#pool;
+  }
+
+  get #batch(): number {
+    return this.#settings.batch ?? defaultBatch;
+  }
+
+  get #ubatch(): number {
+    return Math.min(this.#settings.ubatch ?? defaultUbatch, this.#batch);
+  }
+
+  tokenize(text: string, special: boolean): Int32Array {
+    const bytes = Buffer.from(text, "utf8");
+    // koffi passes a Buffer by address; an empty one has none.
+    if (bytes.length === 0 && !special) return new Int32Array(0);
+    let out = new Int32Array(bytes.length + 16);
+    const source = bytes.length > 0 ? bytes : Buffer.alloc(1);
+    let count = this.#library.tokenize(this.#vocab, source, bytes.length, out, out.length, special, false);
+    if (count < 0) {
+      out = new Int32Array(-count);
+      count = this.#library.tokenize(this.#vocab, source, bytes.length, out, out.length, special, false);
+    }
+    return out.slice(0, count);
+  }
+
+  measureTokens(tokens: Int32Array): TokenCount {
+    const sum: TokenCount = { bytes: 0, characters: 0 };
+    for (const token of tokens) {
+      let piece = this.#pieces.get(token);
+      if (!piece) {
+        piece = this.#measureToken(token);
+        this.#pieces.set(token, piece);
+      }
+      sum.bytes += piece.bytes;
+      sum.characters += piece.characters;
+    }
+    return sum;
+  }
+
+  #measureToken(token: number): TokenCount {
+    let out = Buffer.alloc(64);
+    let length = this.#library.tokenToPiece(this.#vocab, token, out, out.length, 0, true);
+    if (length < 0) {
+      out = Buffer.alloc(-length);
+      length = this.#library.tokenToPiece(this.#vocab, token, out, out.length, 0, true);
+    }
+    let characters = 0;
+    // A character counts where its first byte stands, so characters that are split over tokens count once.
+    for (let i = 0; i < length; i++) if ((out[i]! & 0xc0) !== 0x80) characters++;
+    return { bytes: length, characters };
+  }
+
+  parallelWindows(context: number): number {
+    return Math.min(Math.max(1, Math.floor(this.#batch / context)), mostSequences);
+  }
+
+  /**
+   * llama-perplexity's geometry: as many windows side by side as fit a batch, each a sequence of its own with its own part
+   * of the cache. llama.cpp splits such a batch of 2048 tokens into micro-batches of ⌊n_ubatch / windows⌋ tokens of every
+   * window; here each of those is a decode call of its own. The computation is the same to the last bit, but the logits
+   * of only one micro-batch are held at a time: 512 × vocabulary, whatever the context.
+   */
+  async score(request: WindowRequest, progress?: (tokens: number) => void): Promise<Float64Array[]> {
+    const { context: length, windows, scoreFrom } = request;
+    const sequences = this.parallelWindows(length);
+    const cells = sequences * length;
+    const batch = Math.min(this.#batch, cells);
+    const shape = { context: cells, batch, ubatch: Math.min(this.#ubatch, batch), sequences, unified: false };
+    const context = this.#open(shape);
+    const pool = this.#scoring();
+    const results = windows.map(() => new Float64Array(length - 1 - scoreFrom));
+    const step = Math.max(1, Math.floor(shape.ubatch / windows.length));
+    const targets: number[] = [];
+    const places: [window: number, row: number][] = [];
+    context.clear();
+    for (let batchStart = 0; batchStart < length; batchStart += batch) {
+      const batchEnd = Math.min(batchStart + batch, length);
+      for (let from = batchStart; from < batchEnd; from += step) {
+        const to = Math.min(from + step, batchEnd);
+        targets.length = 0;
+        places.length = 0;
+        for (const [sequence, window] of windows.entries())
+          for (let position = from; position < to; position++) {
+            const token = position === 0 && this.bos >= 0 ? this.bos : window[position]!;
+            // The last position's logits predict nothing of this window, but llama-perplexity computes them.
+            context.add(token, position, sequence, position >= scoreFrom);
+            if (position < scoreFrom) continue;
+            targets.push(position + 1 < length ? window[position + 1]! : 0);
+            places.push([sequence, position - scoreFrom]);
+          }
+        const rows = context.decode();
+        if (rows.count > 0) {
+          const scores = pool.score(rows.pointer, targets);
+          places.forEach(([window, row], i) => {
+            if (row < length - 1 - scoreFrom) results[window]![row] = scores[i]!;
+          });
+        }
+        progress?.((to - from) * windows.length);
+      }
+    }
+    return results;
+  }
+
+  optionBatch(context: number) {
+    return { tokens: Math.min(context, this.#ubatch), options: optionSequences };
+  }
+
+  /** All questions in one decode: a prefix token belongs to the sequences of all its options, an option's to its own. */
+  async scoreOptions(questions: OptionRequest[], contextLength: number): Promise<Float64Array[][]> {
+    const options = Math.max(...questions.map((question) => question.options.length));
+    const shape: ContextShape = {
+      context: contextLength,
+      batch: contextLength,
+      ubatch: Math.min(this.#ubatch, contextLength),
+      sequences: optionSequences,
+      unified: true,
+    };
+    const context = this.#open(shape, Math.max(options, 8));
+    const targets: number[] = [];
+    context.clear();
+    let sequence = 0;
+    let row = 0;
+    // Row r predicts targets[r]; a prefix's last row predicts the first token of every option and is read apart.
+    const plan = questions.map(({ prefix, options: continuations }) => {
+      const own = continuations.map((_, i) => sequence + i);
+      sequence += continuations.length;
+      prefix.forEach((token, position) => context.add(token, position, own, position === prefix.length - 1));
+      const prefixRow = row++;
+      targets.push(0);
+      const starts = continuations.map((tokens, i) => {
+        const start = row;
+        for (let k = 0; k < tokens.length; k++) {
+          const last = k === tokens.length - 1;
+          context.add(tokens[k]!, prefix.length + k, own[i]!, !last);
+          if (!last) {
+            targets.push(tokens[k + 1]!);
+            row++;
+          }
+        }
+        return start;
+      });
+      return { prefixRow, starts };
+    });
+    const rows = context.decode();
+    const pool = this.#scoring();
+    const scores = pool.score(rows.pointer, targets);
+    return questions.map(({ options: continuations }, q) => {
+      const { prefixRow, starts } = plan[q]!;
+      const first = pool.scoreOne(
+        rows.pointer,
+        prefixRow,
+        continuations.map((tokens) => tokens[0]!),
+      );
+      return continuations.map((tokens, i) => {
+        const values = new Float64Array(tokens.length);
+        values[0] = first[i]!;
+        for (let k = 1; k < tokens.length; k++) values[k] = scores[starts[i]! + k - 1]!;
+        return values;
+      });
+    });
+  }
+
+  #speedContext({ prompt, generate, depth }: SpeedTest): Context {
+    const cells = prompt + generate + depth;
+    return this.#open({ context: cells, batch: this.#batch, ubatch: this.#ubatch, sequences: 1, unified: false });
+  }
+
+  async prepareSpeed(test: SpeedTest): Promise<void> {
+    const context = this.#speedContext(test);
+    context.clear(false);
+    if (test.prompt > 0) this.#prompt(context, test.prompt, 0);
+    else this.#generate(context, 1, 0);
+  }
+
+  async timeSpeed(test: SpeedTest): Promise<number> {
+    const context = this.#speedContext(test);
+    context.clear(false);
+    if (test.depth > 0) this.#prompt(context, test.depth, 0);
+    const started = process.hrtime.bigint();
+    if (test.prompt > 0) this.#prompt(context, test.prompt, test.depth);
+    if (test.generate > 0) this.#generate(context, test.generate, test.depth);
+    return Number(process.hrtime.bigint() - started) / 1e9;
+  }
+
+  /** Random tokens, BOS first where the model has one: as llama-bench. */
+  #token(position: number): number {
+    return position === 0 && this.bos >= 0 ? this.bos : Math.floor(Math.random() * this.#vocabulary);
+  }
+
+  #prompt(context: Context, count: number, from: number): void {
+    for (let done = 0; done < count; ) {
+      const tokens = Math.min(this.#batch, count - done);
+      for (let i = 0; i < tokens; i++) {
+        const position = from + done + i;
+        context.add(this.#token(position), position, 0, i === tokens - 1);
+      }
+      context.decode();
+      done += tokens;
+    }
+  }
+
+  #generate(context: Context, count: number, from: number): void {
+    for (let i = 0; i < count; i++) {
+      context.add(this.#token(from + i), from + i, 0, true);
+      context.decode();
+    }
+  }
+
+  peakMemory(): number {
+    const peak = highWaterMark();
+    try {
+      // Linux: "5" sets the high-water mark back to what is resident now, so that each measurement has its own.
+      fs.writeFileSync("/proc/self/clear_refs", "5");
+    } catch {
+      // Elsewhere the peak is that of the process so far.
+    }
+    return peak;
+  }
+
+  async close(): Promise<void> {
+    await this.#pool?.close();
+    this.#context?.context.free();
+    this.#library.freeModel(this.#model);
+    if (this.#threadpool) this.#library.freeThreadpool(this.#threadpool);
+  }
+}
+
+function highWaterMark(): number {
+  try {
+    const match = fs.readFileSync("/proc/self/status", "utf8").match(/^VmHWM:\s+(\d+) kB/m);
+    if (match) return Number(match[1]) * 1024;
+  } catch {
+    // Not Linux.
+  }
+  return process.resourceUsage().maxRSS * 1024;
+}
+
+/** Cores, not hardware threads: llama.cpp's own default, for two threads of a core share its arithmetic units. */
+function physicalCores(): number {
+  const usable = os.availableParallelism();
+  try {
+    const cores = new Set<string>();
+    const root = "/sys/devices/system/cpu";
+    for (const entry of fs.readdirSync(root))
+      if (/^cpu\d+$/.test(entry)) cores.add(fs.readFileSync(`${root}/${entry}/topology/thread_siblings_list`, "utf8"));
+    if (cores.size > 0) return Math.min(usable, cores.size);
+  } catch {
+    // No such files: trust the scheduler's number.
+  }
+  return usable;
+}

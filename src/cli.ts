@@ -1,0 +1,111 @@
+#!/usr/bin/env node
+import { Command, InvalidArgumentError, Option } from "commander";
+
+// Only the parser is loaded here; a command's own code comes when it is asked for, so that --help answers at once.
+const commands = () => import("./commands.js");
+
+const integer = (least: number) => (text: string) => {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < least)
+    throw new InvalidArgumentError(`a whole number from ${least} on is expected.`);
+  return value;
+};
+const list = (value: string, before: string[] = []) => [...before, value];
+const bytes = (text: string) => {
+  const match = text.match(/^(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?$/i);
+  if (!match) throw new InvalidArgumentError("a size is expected, such as 800MB or 4GiB.");
+  const [, amount, prefix, binary] = match;
+  return Math.round(Number(amount) * (binary ? 1024 : 1000) ** " kmgt".indexOf((prefix || " ").toLowerCase()));
+};
+
+const program = new Command("gguf-bench")
+  .description("Which of these local model files should I use, publish, or worry about?")
+  .helpCommand(false)
+  .showHelpAfterError("(gguf-bench --help shows what there is)")
+  .option("--version", "print the version")
+  .on("option:version", async () => {
+    process.stdout.write(`${(await commands()).versions()["gguf-bench"]}\n`);
+    process.exit(0);
+  })
+  .addHelpText(
+    "after",
+    `
+Examples:
+  gguf-bench run benchmarks/smollm2.yaml --models-dir models --data-dir data
+  gguf-bench run --model a.gguf --model b.gguf --text book.txt --chunks 16
+  gguf-bench run --model a.gguf --measure speed --prompt 512 --generate 128
+  gguf-bench report reports/smollm2
+
+Exit codes:
+  0 all measured · 1 bad input or nothing measured · 2 some cells failed
+  3 gate failed · 4 gate undecided · 130 stopped by the user (the same command goes on)`,
+  );
+
+program
+  .command("run")
+  .description("measure variants and write the tables; the same command goes on where an earlier one ended")
+  .argument("[file]", "a benchmark file (YAML)")
+  .option("--model <path or uri>", "a variant to measure without a file; repeatable", list)
+  .option("--measure <name>", "perplexity (default), speed, or a task such as hellaswag; repeatable", list)
+  .option("--text <file or dataset>", "text for perplexity, such as wikitext-2")
+  .option("--context <n>", "tokens per chunk (default 512)", integer(1))
+  .option("--chunks <n>", "chunks of the text (default: all)", integer(1))
+  .option("--limit <n>", "questions of a task (default: all)", integer(1))
+  .option("--threads <n>", "CPU threads (default: the physical cores)", integer(1))
+  .option("--prompt <n>", "tokens of the prompt speed test (default 512)", integer(0))
+  .option("--generate <n>", "tokens of the generation speed test (default 128)", integer(0))
+  .option("--repetitions <n>", "how often each speed test is timed (default 5)", integer(1))
+  .option("--data-dir <dir>", "where datasets are")
+  .option("--models-dir <dir>", "where models are")
+  .option("--out <folder>", "the run's folder (default reports/<name>)")
+  .option("--only <pattern>", "these variants or measurements alone, * stands for anything; repeatable", list)
+  .option("--exclude <pattern>", "not these; repeatable", list)
+  .option("--memory-limit <size>", "memory that engines may use, such as 4GB (default: what is free)", bytes)
+  .option("--timeout <seconds>", "give a job up after so long without a sign of life (default 600)", integer(1))
+  .option("--dry-run", "print the plan, with estimated memory and time")
+  .option("--plain", "lines instead of the live view")
+  .option("--json", "events as JSON lines on stdout")
+  .action(async (file: string | undefined, { model, measure, ...options }) => {
+    const { runCommand } = await commands();
+    process.exitCode = await runCommand({
+      ...options,
+      ...(file ? { file } : {}),
+      ...(model ? { models: model } : {}),
+      ...(measure ? { measures: measure } : {}),
+      dataDir: options.dataDir ?? process.env.GGUF_BENCH_DATA,
+      modelsDir: options.modelsDir ?? process.env.GGUF_BENCH_MODELS,
+      command: ["gguf-bench", ...process.argv.slice(2)],
+    });
+  });
+
+program
+  .command("report")
+  .description("make the tables of a run again from its events; needs no model")
+  .argument("<run>", "a run's folder")
+  .action(async (folder: string) => {
+    process.exitCode = await (await commands()).reportCommand(folder);
+  });
+
+program
+  .command("list")
+  .description("what there is: runs, benchmark files, datasets, backends")
+  .addOption(new Option("--data-dir <dir>", "where datasets are").env("GGUF_BENCH_DATA"))
+  .action(async ({ dataDir }) => {
+    process.stdout.write(await (await import("./listing.js")).listing(dataDir));
+  });
+
+program
+  .command("doctor")
+  .description("what this machine has: llama.cpp libraries, processor, GPU, memory, data")
+  .option("--build", "build llama.cpp from node-llama-cpp's own source for this processor; engines then use it")
+  .addOption(new Option("--data-dir <dir>", "where datasets are").env("GGUF_BENCH_DATA"))
+  .action(async ({ build, dataDir }) => {
+    const doctor = await import("./doctor.js");
+    if (build) await doctor.buildLibrary();
+    process.stdout.write(await doctor.diagnosis(dataDir));
+  });
+
+program.parseAsync().catch(async (error) => {
+  process.stderr.write((await commands()).sayError(error));
+  process.exitCode = 1;
+});

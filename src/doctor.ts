@@ -1,0 +1,67 @@
+import { spawn } from "node:child_process";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { findDatasets } from "./datasets.js";
+import { BenchError } from "./errors.js";
+import { chooseLibrary, findLibraries, llamaRelease, loadLibrary } from "./llama/library.js";
+import { freeMemory, thisMachine } from "./plan.js";
+
+/** What this machine has for measuring, as text. Loads the library that engines would use, so what it says is what they get. */
+export async function diagnosis(dataDir: string | undefined): Promise<string> {
+  const machine = thisMachine();
+  const chosen = chooseLibrary();
+  const library = await quietly(() => loadLibrary(chosen));
+  const lines = [
+    `Machine      ${machine.cpu}, ${machine.cpus} logical processors, ${machine.os}, ${machine.arch}`,
+    `Memory       ${gigabytes(machine.memoryBytes)}, of which ${gigabytes(freeMemory())} can be used now`,
+    `Node         ${process.versions.node}`,
+    `Library      llama.cpp ${library.version} (${llamaRelease} expected: its C interface was checked)`,
+    `             ${chosen.origin} for ${chosen.gpu}, ${library.cpuLibrary()}`,
+    `             ${chosen.directory}`,
+    `Features     ${library.systemInfo().trim()}`,
+    ...library.devices().map((device, i) => `${i === 0 ? "Devices" : "       "}      ${device}`),
+  ];
+  const others = findLibraries().filter(({ directory }) => directory !== chosen.directory);
+  for (const [i, { gpu, origin, directory }] of others.entries())
+    lines.push(`${i === 0 ? "Also found" : "          "}   ${gpu} ${origin}: ${directory}`);
+  if (chosen.origin === "prebuilt" && chosen.gpu === "cpu")
+    lines.push(
+      "Advice       a build for this processor can be faster: gguf-bench doctor --build (about 5 minutes on 2 cores)",
+    );
+  const datasets = await findDatasets(dataDir ? { dataDir } : {});
+  for (const [i, { card, path: file }] of datasets.entries())
+    lines.push(`${i === 0 ? "Data" : "    "}         ${card.name}: ${file ?? `not here (${card.source})`}`);
+  return `${lines.join("\n")}\n`;
+}
+
+/** llama.cpp writes what it loads to stderr; here it would only stand between the lines. */
+async function quietly<T>(action: () => T): Promise<T> {
+  const fs = await import("node:fs");
+  const kept = fs.openSync("/dev/stderr", "w");
+  fs.closeSync(kept);
+  return action();
+}
+
+const require = createRequire(import.meta.url);
+
+/**
+ * Builds llama.cpp, the very version that is shipped, from the source bundle inside node-llama-cpp, for this processor.
+ * Needs cmake and a C++ compiler, but no network. `findLibraries` puts the result first.
+ */
+export async function buildLibrary(): Promise<void> {
+  const root = path.dirname(require.resolve("node-llama-cpp/package.json"));
+  const cli = path.join(root, "dist", "cli", "cli.js");
+  const gpu = chooseLibrary().gpu;
+  const child = spawn(process.execPath, [cli, "source", "download", "--gpu", gpu === "cpu" ? "false" : gpu], {
+    stdio: "inherit",
+  });
+  const code = await new Promise((resolve) => child.on("close", resolve));
+  if (code !== 0)
+    throw new BenchError("build-failed", `the build of llama.cpp ended with exit code ${code}`, {
+      hint: "its last lines above say why; cmake (3.19 or later) and a C++ compiler are needed",
+    });
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(1)} GB`;
+}

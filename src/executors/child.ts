@@ -1,0 +1,212 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import type { EngineFacts, VariantSpec } from "../backends/backend.js";
+import { BenchError, type Failure, fromFailure } from "../errors.js";
+import type { Executor, MeasureReply, MeasureRequest, OpenedEngine } from "./executor.js";
+
+export type ToEngine =
+  | { type: "open"; variant: VariantSpec }
+  | { type: "measure"; request: MeasureRequest }
+  | { type: "stop" }
+  | { type: "close" };
+
+export type ToParent =
+  | { type: "opened"; facts: EngineFacts }
+  | MeasureReply
+  | { type: "stopped" }
+  | { type: "failed"; failure: Failure };
+
+const program = fileURLToPath(new URL("./engine-process.js", import.meta.url));
+
+/**
+ * A process of its own for every variant: a native crash or the kernel's out-of-memory killer costs one job, and all
+ * memory comes back. `timeout`: seconds without a sign of life after which an engine is killed.
+ */
+export function childExecutor({ timeout }: { timeout: number }): Executor {
+  const open = new Set<EngineProcess>();
+  // Started while the plan is still being made; the first engine need not wait for it.
+  let spare: EngineProcess | undefined = new EngineProcess(timeout);
+  open.add(spare);
+  return {
+    async open(variant) {
+      const engine = spare ?? new EngineProcess(timeout);
+      spare = undefined;
+      open.add(engine);
+      await engine.open(variant);
+      return engine;
+    },
+    stop() {
+      for (const engine of open) engine.stop();
+    },
+    async close() {
+      for (const engine of open) engine.kill();
+      await Promise.all([...open].map((engine) => engine.gone));
+    },
+  };
+}
+
+/** How much of an engine's log is kept for an error message. */
+const keptLog = 64 * 1024;
+
+class EngineProcess implements OpenedEngine {
+  facts!: EngineFacts;
+  alive = true;
+  readonly gone: Promise<void>;
+  readonly #process: ChildProcess;
+  readonly #timeout: number;
+  #variant: VariantSpec | undefined;
+  #log = "";
+  #inbox: ToParent[] = [];
+  #wake: (() => void) | undefined;
+  #ended: string | undefined;
+  #closing = false;
+
+  constructor(timeout: number) {
+    this.#timeout = timeout;
+    this.#process = fork(program, {
+      // llama.cpp logs to stderr; a log that is read from a pipe survives a crash.
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+      serialization: "advanced",
+      // A crash prints its own message; the debugger that ggml would call for a backtrace is slow and may hang.
+      env: { ...process.env, GGML_NO_BACKTRACE: "1" },
+      execArgv: ["--max-semi-space-size=2", "--no-warnings"],
+    });
+    this.#process.stderr!.setEncoding("utf8").on("data", (text: string) => {
+      this.#log = (this.#log + text).slice(-keptLog);
+    });
+    this.#process.on("message", (message: ToParent) => {
+      this.#inbox.push(message);
+      this.#wake?.();
+    });
+    this.gone = new Promise((resolve) => {
+      const end = (how: string) => {
+        this.alive = false;
+        this.#ended ??= how;
+        this.#wake?.();
+        resolve();
+      };
+      // "close" comes after the log has been read to its end.
+      this.#process.on("close", (code, signal) => end(signal ?? `exit code ${code}`));
+      this.#process.on("error", (error) => end(error.message));
+    });
+  }
+
+  async open(variant: VariantSpec): Promise<void> {
+    this.#variant = variant;
+    this.#send({ type: "open", variant });
+    try {
+      for (;;) {
+        const message = await this.#receive("loading the model");
+        if (message.type === "opened") {
+          this.facts = message.facts;
+          return;
+        }
+      }
+    } catch (error) {
+      this.kill();
+      throw error;
+    }
+  }
+
+  async *measure(request: MeasureRequest): AsyncGenerator<MeasureReply> {
+    this.#send({ type: "measure", request });
+    for (;;) {
+      const message = await this.#receive(`measuring ${request.kind}`);
+      if (message.type === "stopped") return;
+      if (message.type === "measured" || message.type === "progress" || message.type === "complete") yield message;
+      if (message.type === "complete") return;
+    }
+  }
+
+  stop(): void {
+    this.#send({ type: "stop" });
+  }
+
+  kill(): void {
+    this.#closing = true;
+    this.#process.kill("SIGKILL");
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#send({ type: "close" });
+    const late = setTimeout(() => this.#process.kill("SIGKILL"), 10_000);
+    await this.gone;
+    clearTimeout(late);
+  }
+
+  #send(message: ToEngine): void {
+    if (this.#process.connected) this.#process.send(message, () => {}); // the end of the process says more than EPIPE
+  }
+
+  async #receive(doing: string): Promise<ToParent> {
+    const message = await this.#next(doing);
+    if (message.type === "failed") throw this.#explained(fromFailure(message.failure));
+    return message;
+  }
+
+  async #next(doing: string): Promise<ToParent> {
+    for (;;) {
+      const message = this.#inbox.shift();
+      if (message) return message;
+      if (this.#ended !== undefined) throw this.#death(doing);
+      let timer: NodeJS.Timeout | undefined;
+      const timedOut = await new Promise<boolean>((resolve) => {
+        this.#wake = () => resolve(false);
+        timer = setTimeout(() => resolve(true), this.#timeout * 1000);
+      });
+      clearTimeout(timer);
+      this.#wake = undefined;
+      if (timedOut && this.#inbox.length === 0) {
+        this.kill();
+        throw new BenchError("timeout", `${this.#name} gave no sign of life for ${this.#timeout} s while ${doing}`, {
+          hint: "raise `timeout` in the benchmark file if the machine is just slow",
+        });
+      }
+    }
+  }
+
+  get #name(): string {
+    return `the engine of ${this.#variant?.name ?? "?"}`;
+  }
+
+  #death(doing: string): BenchError {
+    const how = this.#ended!;
+    if (this.#closing) return new BenchError("stopped", `${this.#name} was stopped while ${doing}`);
+    if (how === "SIGKILL")
+      return new BenchError(
+        "engine-killed",
+        `${this.#name} was killed (SIGKILL) while ${doing}, most likely for want of memory`,
+        {
+          hint: "take a smaller quantization or context, or free memory, and run the same command again",
+        },
+      );
+    const said = this.#lastWords();
+    return new BenchError("engine-crashed", `${this.#name} crashed (${how}) while ${doing}${said ? `: ${said}` : ""}`, {
+      hint: "the same command measures this cell again; if it crashes again, the file or this build of llama.cpp is at fault",
+    });
+  }
+
+  /** llama.cpp gives its reason in the log only. */
+  #explained(error: BenchError): BenchError {
+    if (error.code !== "load-failed") return error;
+    const said = this.#lastWords();
+    return said
+      ? new BenchError(error.code, `${error.message}: ${said}`, {
+          ...(error.hint ? { hint: error.hint } : {}),
+          cause: error,
+        })
+      : error;
+  }
+
+  #lastWords(): string {
+    const lines = this.#log
+      .split("\n")
+      .filter((line) => /error|fail|assert|abort|not within|unknown|invalid|missing/i.test(line));
+    // The first complaint is the cause, what follows are the callers that pass it on.
+    return (lines[0] ?? "")
+      .replace(/^\S+: (error: )?/, "")
+      .trim()
+      .slice(0, 300);
+  }
+}

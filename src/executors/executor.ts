@@ -1,0 +1,40 @@
+import type { EngineFacts, VariantSpec } from "../backends/backend.js";
+import type { Dataset } from "../datasets.js";
+import type { Measured } from "../events.js";
+
+/** What of a job is to be measured now. */
+export interface MeasureRequest {
+  /** The member of the family of measurements. */
+  kind: string;
+  settings: Record<string, unknown>;
+  dataset?: Dataset;
+  /** Items that the run already holds. */
+  done: string[];
+  /** These items alone. */
+  only?: string[];
+}
+
+export type MeasureReply =
+  | ({ type: "measured" } & Measured)
+  | { type: "progress"; done: number; total: number; unit: string }
+  /** The last reply: the largest resident set during this request, in bytes. */
+  | { type: "complete"; peakMemory: number };
+
+/** A variant opened somewhere. */
+export interface OpenedEngine {
+  readonly facts: EngineFacts;
+  /** Ends after `complete`; a stop ends it after the item at hand, without. Throws a BenchError when it cannot go on. */
+  measure(request: MeasureRequest): AsyncIterable<MeasureReply>;
+  /** False once the process behind it is gone. */
+  readonly alive: boolean;
+  close(): Promise<void>;
+}
+
+/** Where engines run. */
+export interface Executor {
+  open(variant: VariantSpec): Promise<OpenedEngine>;
+  /** Graceful: every engine ends after the item at hand. */
+  stop(): void;
+  /** At once: every engine is killed. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,20 @@
+// The library's face: everything that the command line does can be called from here.
+export type { Backend, Capability, Engine, EngineFacts, EngineSettings, VariantSpec } from "./backends/backend.js";
+export { findBackend } from "./backends/index.js";
+export { reportCommand, runCommand } from "./commands.js";
+export { type Benchmark, benchmarkSchema, quickBenchmark, readBenchmark } from "./config.js";
+export { type Dataset, findDatasets, resolveDataset } from "./datasets.js";
+export { BenchError, exitCodes, type Failure } from "./errors.js";
+export type { Event, JobRecord, Measured, Provenance, Sample, StoredEvent, VariantRecord } from "./events.js";
+export { childExecutor, type Executor } from "./executors/index.js";
+export { measurements } from "./measurements/index.js";
+export type { Measurement } from "./measurements/measurement.js";
+export { type Metric, metric } from "./metrics.js";
+export { estimateMemory, type ModelFacts, readModelFacts } from "./models/gguf.js";
+export { type Job, makePlan, type Plan } from "./plan.js";
+export { writeReports } from "./reports/index.js";
+export { type Cell, type Table, tableFrom } from "./reports/table.js";
+export { run } from "./run.js";
+export { running, type Summary, summarize } from "./stats/summary.js";
+export { readEvents, readTokens, Store } from "./store.js";
+export { openView, type View } from "./tui/index.js";

@@ -1,0 +1,70 @@
+import fs from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { backendNames } from "./backends/index.js";
+import { findDatasets } from "./datasets.js";
+import { readEvents } from "./store.js";
+
+const packaged = fileURLToPath(new URL("../benchmarks", import.meta.url));
+
+/** What there is to run, to measure with and to look at, as text. */
+export async function listing(dataDir: string | undefined): Promise<string> {
+  const datasets = await findDatasets(dataDir ? { dataDir } : {});
+  return [
+    ...section("Runs (reports/)", runs("reports")),
+    ...section("Benchmark files", benchmarkFiles()),
+    ...section(
+      "Datasets",
+      datasets.map(({ card, path: file }) => [card.name, card.kind, file ? `at ${file}` : `not here; ${card.source}`]),
+    ),
+    ...section(
+      "Backends",
+      backendNames.map((name) => [name]),
+    ),
+  ].join("\n");
+}
+
+function section(title: string, rows: string[][]): string[] {
+  const widths = rows.reduce<number[]>((most, row) => row.map((cell, i) => Math.max(most[i] ?? 0, cell.length)), []);
+  const lines = rows.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i]!)).join("  ")}`.trimEnd());
+  return [title, ...(lines.length > 0 ? lines : ["  none"]), ""];
+}
+
+function runs(folder: string): string[][] {
+  if (!fs.existsSync(folder)) return [];
+  return fs
+    .readdirSync(folder)
+    .sort()
+    .filter((name) => fs.existsSync(path.join(folder, name, "events.jsonl")))
+    .map((name) => {
+      try {
+        const events = readEvents(path.join(folder, name));
+        const started = events.findLast((event) => event.type === "started");
+        const ended = new Set(events.flatMap((event) => (event.type === "job-done" ? [event.job] : [])));
+        if (!started) return [name, "empty", ""];
+        const done = started.jobs.filter((job) => ended.has(job.id)).length;
+        return [
+          name,
+          new Date(started.at).toISOString().slice(0, 16).replace("T", " "),
+          `${done} of ${started.jobs.length} jobs done`,
+        ];
+      } catch {
+        return [name, "damaged", ""];
+      }
+    });
+}
+
+/** Each file says in its first comment which question it answers. */
+function benchmarkFiles(): string[][] {
+  return fs
+    .readdirSync(packaged)
+    .filter((name) => name.endsWith(".yaml"))
+    .sort()
+    .map((name) => {
+      const comment = fs
+        .readFileSync(path.join(packaged, name), "utf8")
+        .split("\n")
+        .find((line) => line.startsWith("# ") && !line.includes("yaml-language-server"));
+      return [`benchmarks/${name}`, comment?.slice(2) ?? ""];
+    });
+}

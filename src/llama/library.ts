@@ -1,0 +1,473 @@
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import os from "node:os";
+import path from "node:path";
+import koffi, { type LibraryHandle } from "koffi";
+import { BenchError } from "../errors.js";
+
+/** The llama.cpp release whose C structs are described below; it goes with the pinned node-llama-cpp version. */
+export const llamaRelease = "v0.5.0";
+
+/** A folder that holds libllama, and how it came there. */
+export interface LibraryLocation {
+  directory: string;
+  /** File names inside the folder. */
+  llama: string;
+  ggml: string;
+  ggmlBase: string;
+  /** `prebuilt`: from an npm package; `source build`: made on this machine by `doctor --build`. */
+  origin: "prebuilt" | "source build";
+  gpu: "cpu" | "cuda" | "vulkan" | "metal";
+}
+
+const require = createRequire(import.meta.url);
+
+/**
+ * The libraries on this machine, best first: a build from source before a prebuilt one (its kernels fit this CPU), a GPU
+ * before the CPU. `GGUF_BENCH_LIBRARY` names a folder to use instead.
+ */
+export function findLibraries(): LibraryLocation[] {
+  const own = process.env.GGUF_BENCH_LIBRARY;
+  if (own) {
+    const location = describeFolder(path.resolve(own), "source build");
+    if (!location)
+      throw new BenchError("library-missing", `there is no libllama in ${own} (GGUF_BENCH_LIBRARY)`, {
+        hint: "name the folder that holds libllama, libggml and libggml-base, or unset the variable",
+      });
+    return [location];
+  }
+  const found: LibraryLocation[] = [];
+  for (const directory of sourceBuildFolders()) {
+    const location = describeFolder(directory, "source build");
+    if (location) found.push(location);
+  }
+  for (const name of prebuiltPackages()) {
+    const directory = packageFolder(`@node-llama-cpp/${name}`);
+    const bins = directory && path.join(directory, "bins");
+    if (!bins || !fs.existsSync(bins)) continue;
+    for (const entry of fs.readdirSync(bins)) {
+      const location = describeFolder(path.join(bins, entry), "prebuilt");
+      if (location) found.push(location);
+    }
+  }
+  return found;
+}
+
+/** The library for the asked device; `auto` takes a GPU build only where its driver is there. */
+export function chooseLibrary(gpu: "auto" | LibraryLocation["gpu"] = "auto"): LibraryLocation {
+  const all = findLibraries();
+  const usable =
+    gpu === "auto" ? all.filter((l) => l.gpu === "cpu" || driverPresent(l.gpu)) : all.filter((l) => l.gpu === gpu);
+  const order = (l: LibraryLocation) => (l.gpu === "cpu" ? 1 : 0) * 2 + (l.origin === "prebuilt" ? 1 : 0);
+  const best = usable.sort((a, b) => order(a) - order(b))[0];
+  if (!best)
+    throw new BenchError(
+      "library-missing",
+      `no llama.cpp library for ${gpu === "auto" ? "this machine" : gpu} on ${process.platform}-${process.arch}; found: ${all.map((l) => `${l.gpu} (${l.origin})`).join(", ") || "none"}`,
+      { hint: "run `npm install` again with optional dependencies, or build one with `gguf-bench doctor --build`" },
+    );
+  return best;
+}
+
+function prebuiltPackages(): string[] {
+  const arch = process.arch;
+  if (process.platform === "darwin") return arch === "arm64" ? ["mac-arm64-metal"] : ["mac-x64"];
+  if (process.platform === "win32")
+    return arch === "arm64" ? ["win-arm64"] : ["win-x64-cuda", "win-x64-vulkan", "win-x64"];
+  if (arch === "arm64") return ["linux-arm64"];
+  return ["linux-x64-cuda", "linux-x64-vulkan", "linux-x64"];
+}
+
+/** Where `node-llama-cpp source download` puts its builds. */
+function sourceBuildFolders(): string[] {
+  const root = packageFolder("node-llama-cpp");
+  const builds = root && path.join(root, "llama", "localBuilds");
+  if (!builds || !fs.existsSync(builds)) return [];
+  return fs
+    .readdirSync(builds)
+    .map((name) => path.join(builds, name, "Release"))
+    .filter((directory) => fs.existsSync(directory));
+}
+
+function packageFolder(name: string): string | undefined {
+  for (const base of require.resolve.paths(name) ?? []) {
+    const directory = path.join(base, name);
+    if (fs.existsSync(path.join(directory, "package.json"))) return fs.realpathSync(directory);
+  }
+  return undefined;
+}
+
+/** `libllama.v0.5.0.so`, `libllama.cuda.v0.5.0.so`, `libllama.v0.5.0.dylib`, `llama.v0.5.0.dll`; a source build has the plain names. */
+function describeFolder(directory: string, origin: LibraryLocation["origin"]): LibraryLocation | undefined {
+  if (!fs.existsSync(directory)) return undefined;
+  const files = fs.readdirSync(directory);
+  const find = (stem: string) =>
+    files
+      .filter((file) =>
+        new RegExp(`^(lib)?${stem}(\\.(cuda|vulkan|metal))?(\\.v[\\d.]+)?\\.(so|dylib|dll)$`).test(file),
+      )
+      .sort((a, b) => b.length - a.length)[0];
+  const [llama, ggml, ggmlBase] = [find("llama"), find("ggml"), find("ggml-base")];
+  if (!llama || !ggml || !ggmlBase) return undefined;
+  const has = (stem: string) => files.some((file) => file.includes(`ggml-${stem}`));
+  const gpu = has("cuda") ? "cuda" : has("vulkan") ? "vulkan" : has("metal") ? "metal" : "cpu";
+  return { directory: fs.realpathSync(directory), llama, ggml, ggmlBase, origin, gpu };
+}
+
+function driverPresent(gpu: LibraryLocation["gpu"]): boolean {
+  if (gpu === "metal") return process.platform === "darwin" && os.arch() === "arm64";
+  if (gpu === "cuda")
+    return (
+      fs.existsSync("/proc/driver/nvidia/version") ||
+      fs.existsSync("/dev/nvidiactl") ||
+      (process.platform === "win32" &&
+        fs.existsSync(path.join(process.env.SystemRoot ?? "C:\\Windows", "System32", "nvcuda.dll")))
+    );
+  // Vulkan also runs on software renderers, which would be slower than the CPU build: only where asked for.
+  return false;
+}
+
+const P = "void *";
+
+const ModelParams = koffi.struct("llama_model_params", {
+  devices: P,
+  tensor_buft_overrides: P,
+  n_gpu_layers: "int32_t",
+  split_mode: "int32_t",
+  load_mode: "int32_t",
+  lazy_mode: "int32_t",
+  main_gpu: "int32_t",
+  tensor_split: P,
+  progress_callback: P,
+  progress_callback_user_data: P,
+  kv_overrides: P,
+  vocab_only: "bool",
+  check_tensors: "bool",
+  use_extra_bufts: "bool",
+  no_host: "bool",
+  no_alloc: "bool",
+  load_mtp: "bool",
+});
+
+const ContextParams = koffi.struct("llama_context_params", {
+  n_ctx: "uint32_t",
+  n_batch: "uint32_t",
+  n_ubatch: "uint32_t",
+  n_seq_max: "uint32_t",
+  n_rs_seq: "uint32_t",
+  n_outputs_max: "uint32_t",
+  n_outputs_max_per_seq: "uint32_t",
+  n_threads: "int32_t",
+  n_threads_batch: "int32_t",
+  ctx_type: "int32_t",
+  rope_scaling_type: "int32_t",
+  pooling_type: "int32_t",
+  attention_type: "int32_t",
+  flash_attn_type: "int32_t",
+  rope_freq_base: "float",
+  rope_freq_scale: "float",
+  yarn_ext_factor: "float",
+  yarn_attn_factor: "float",
+  yarn_beta_fast: "float",
+  yarn_beta_slow: "float",
+  yarn_orig_ctx: "uint32_t",
+  defrag_thold: "float",
+  cb_eval: P,
+  cb_eval_user_data: P,
+  type_k: "int32_t",
+  type_v: "int32_t",
+  abort_callback: P,
+  abort_callback_data: P,
+  embeddings: "bool",
+  offload_kqv: "bool",
+  no_perf: "bool",
+  op_offload: "bool",
+  swa_full: "bool",
+  kv_unified: "bool",
+  samplers: P,
+  n_samplers: "size_t",
+  ctx_other: P,
+});
+
+const Batch = koffi.struct("llama_batch", {
+  n_tokens: "int32_t",
+  token: P,
+  embd: P,
+  pos: P,
+  n_seq_id: P,
+  seq_id: P,
+  logits: P,
+});
+
+const ThreadpoolParams = koffi.struct("ggml_threadpool_params", {
+  cpumask: koffi.array("bool", 512),
+  n_threads: "int",
+  prio: "int",
+  poll: "uint32_t",
+  strict_cpu: "bool",
+  paused: "bool",
+});
+
+/**
+ * Default values that the C functions must return through the structs above. A field that moved, grew or changed its
+ * meaning shows here, before any call could read or write the wrong bytes.
+ */
+const expectedDefaults = {
+  model: {
+    n_gpu_layers: -1,
+    split_mode: 1,
+    main_gpu: 0,
+    vocab_only: false,
+    check_tensors: false,
+    use_extra_bufts: true,
+    no_host: false,
+    no_alloc: false,
+  },
+  context: {
+    n_ctx: 512,
+    n_batch: 2048,
+    n_ubatch: 512,
+    n_seq_max: 1,
+    n_threads: 4,
+    n_threads_batch: 4,
+    rope_scaling_type: -1,
+    pooling_type: -1,
+    attention_type: -1,
+    flash_attn_type: -1,
+    rope_freq_base: 0,
+    rope_freq_scale: 0,
+    yarn_ext_factor: -1,
+    yarn_attn_factor: -1,
+    yarn_beta_fast: -1,
+    yarn_beta_slow: -1,
+    yarn_orig_ctx: 0,
+    defrag_thold: -1,
+    type_k: 1,
+    type_v: 1,
+    embeddings: false,
+    offload_kqv: true,
+    no_perf: true,
+    op_offload: true,
+    swa_full: true,
+    kv_unified: false,
+    n_samplers: 0,
+  },
+  sizes: { model: 80, context: 160, batch: 56 },
+} as const;
+
+export type Pointer = bigint;
+export type Fields = Record<string, unknown>;
+
+/** The C functions in use, bound. Calls are synchronous: an engine process has nothing else to do meanwhile. */
+export interface Library {
+  location: LibraryLocation;
+  version: string;
+  modelDefaults(): Fields;
+  contextDefaults(): Fields;
+  loadModel(path: string, params: Fields): Pointer | null;
+  freeModel(model: Pointer): void;
+  modelSize(model: Pointer): bigint;
+  modelParameters(model: Pointer): bigint;
+  trainedContext(model: Pointer): number;
+  vocab(model: Pointer): Pointer;
+  vocabSize(vocab: Pointer): number;
+  addsBos(vocab: Pointer): boolean;
+  bos(vocab: Pointer): number;
+  tokenize(
+    vocab: Pointer,
+    text: Buffer,
+    length: number,
+    out: Int32Array,
+    max: number,
+    special: boolean,
+    parse: boolean,
+  ): number;
+  tokenToPiece(vocab: Pointer, token: number, out: Buffer, length: number, lstrip: number, special: boolean): number;
+  newContext(model: Pointer, params: Fields): Pointer | null;
+  freeContext(context: Pointer): void;
+  memory(context: Pointer): Pointer;
+  clearMemory(memory: Pointer, data: boolean): void;
+  removeSequence(memory: Pointer, sequence: number, from: number, to: number): boolean;
+  copySequence(memory: Pointer, from: number, to: number, start: number, end: number): void;
+  decode(context: Pointer, batch: Fields): number;
+  synchronize(context: Pointer): void;
+  logits(context: Pointer): Pointer;
+  systemInfo(): string;
+  devices(): string[];
+  /** The file of the CPU variant in use, e.g. `libggml-cpu-haswell.so`. */
+  cpuLibrary(): string;
+  newThreadpool(threads: number): Pointer | null;
+  freeThreadpool(pool: Pointer): void;
+  attachThreadpool(context: Pointer, generate: Pointer, batch: Pointer): void;
+  loadAdapter(model: Pointer, path: string): Pointer | null;
+  setAdapters(context: Pointer, adapters: BigUint64Array, count: number, scales: Float32Array): number;
+  cacheType(name: string): number;
+}
+
+/** Loads a library, checks its ABI and starts its backends. Once per process. */
+export function loadLibrary(location: LibraryLocation): Library {
+  const file = (name: string) => path.join(location.directory, name);
+  // koffi resolves dependencies by name; loading them first by path makes the order of folders irrelevant.
+  const base = koffi.load(file(location.ggmlBase));
+  const ggml = koffi.load(file(location.ggml));
+  const llama = koffi.load(file(location.llama));
+
+  const version = bindVersion(llama);
+  if (version !== undefined && !sameRelease(version, llamaRelease))
+    throw new BenchError(
+      "library-version",
+      `${file(location.llama)} is llama.cpp ${version}; this release of gguf-bench speaks ${llamaRelease}`,
+      {
+        hint: "install the node-llama-cpp version that package.json pins, or rebuild with `gguf-bench doctor --build`",
+      },
+    );
+  const modelDefaults = llama.func("llama_model_default_params", ModelParams, []) as () => Fields;
+  const contextDefaults = llama.func("llama_context_default_params", ContextParams, []) as () => Fields;
+  const problems = abiProblems(modelDefaults(), contextDefaults());
+  if (problems.length > 0)
+    throw new BenchError(
+      "library-abi",
+      `${file(location.llama)} does not have the C interface of llama.cpp ${llamaRelease}: ${problems.slice(0, 4).join("; ")}`,
+      {
+        hint: "install the node-llama-cpp version that package.json pins",
+      },
+    );
+
+  (ggml.func("ggml_backend_load_all_from_path", "void", ["str"]) as (p: string) => void)(location.directory);
+  (llama.func("llama_backend_init", "void", []) as () => void)();
+
+  const deviceCount = ggml.func("ggml_backend_dev_count", "size_t", []) as () => number;
+  const deviceAt = ggml.func("ggml_backend_dev_get", P, ["size_t"]) as (i: number) => Pointer;
+  const deviceByType = ggml.func("ggml_backend_dev_by_type", P, ["int"]) as (type: number) => Pointer;
+  const deviceName = base.func("ggml_backend_dev_name", "str", [P]) as (d: Pointer) => string;
+  const deviceDescription = base.func("ggml_backend_dev_description", "str", [P]) as (d: Pointer) => string;
+  const deviceRegistry = base.func("ggml_backend_dev_backend_reg", P, [P]) as (d: Pointer) => Pointer;
+  const procAddress = base.func("ggml_backend_reg_get_proc_address", P, [P, "str"]) as (
+    r: Pointer,
+    n: string,
+  ) => Pointer;
+  const threadpoolDefaults = base.func("ggml_threadpool_params_default", ThreadpoolParams, ["int"]) as (
+    n: number,
+  ) => Fields;
+  const typeName = base.func("ggml_type_name", "str", ["int"]) as (type: number) => string | null;
+
+  // The thread pool lives in the CPU backend, which is loaded at run time: its functions come through its registry.
+  const cpu = () => deviceRegistry(deviceByType(0));
+  const newPool = koffi.proto("void *ggml_threadpool_new(ggml_threadpool_params *params)");
+  const freePool = koffi.proto("void ggml_threadpool_free(void *pool)");
+  const bind = <F>(name: string, result: unknown, parameters: unknown[]) =>
+    llama.func(name, result as never, parameters as never[]) as unknown as F;
+
+  return {
+    location,
+    version: version ?? llamaRelease,
+    modelDefaults,
+    contextDefaults,
+    loadModel: bind("llama_model_load_from_file", P, ["str", ModelParams]),
+    freeModel: bind("llama_model_free", "void", [P]),
+    modelSize: (model) => BigInt(bind<(m: Pointer) => number | bigint>("llama_model_size", "uint64_t", [P])(model)),
+    modelParameters: (model) =>
+      BigInt(bind<(m: Pointer) => number | bigint>("llama_model_n_params", "uint64_t", [P])(model)),
+    trainedContext: bind("llama_model_n_ctx_train", "int32_t", [P]),
+    vocab: bind("llama_model_get_vocab", P, [P]),
+    vocabSize: bind("llama_vocab_n_tokens", "int32_t", [P]),
+    addsBos: bind("llama_vocab_get_add_bos", "bool", [P]),
+    bos: bind("llama_vocab_bos", "int32_t", [P]),
+    tokenize: bind("llama_tokenize", "int32_t", [P, P, "int32_t", P, "int32_t", "bool", "bool"]),
+    tokenToPiece: bind("llama_token_to_piece", "int32_t", [P, "int32_t", P, "int32_t", "int32_t", "bool"]),
+    newContext: bind("llama_init_from_model", P, [P, ContextParams]),
+    freeContext: bind("llama_free", "void", [P]),
+    memory: bind("llama_get_memory", P, [P]),
+    clearMemory: bind("llama_memory_clear", "void", [P, "bool"]),
+    removeSequence: bind("llama_memory_seq_rm", "bool", [P, "int32_t", "int32_t", "int32_t"]),
+    copySequence: bind("llama_memory_seq_cp", "void", [P, "int32_t", "int32_t", "int32_t", "int32_t"]),
+    decode: bind("llama_decode", "int32_t", [P, Batch]),
+    synchronize: bind("llama_synchronize", "void", [P]),
+    logits: bind("llama_get_logits", P, [P]),
+    systemInfo: bind("llama_print_system_info", "str", []),
+    devices: () =>
+      Array.from({ length: Number(deviceCount()) }, (_, i) => {
+        const device = deviceAt(i);
+        return `${deviceName(device)}: ${deviceDescription(device).trim()}`;
+      }),
+    cpuLibrary: () => loadedCpuLibrary(location),
+    newThreadpool: (threads) => {
+      const address = procAddress(cpu(), "ggml_threadpool_new");
+      return address ? koffi.call(address, newPool, threadpoolDefaults(threads)) : null;
+    },
+    freeThreadpool: (pool) => {
+      const address = procAddress(cpu(), "ggml_threadpool_free");
+      if (address) koffi.call(address, freePool, pool);
+    },
+    attachThreadpool: bind("llama_attach_threadpool", "void", [P, P, P]),
+    loadAdapter: bind("llama_adapter_lora_init", P, [P, "str"]),
+    setAdapters: bind("llama_set_adapters_lora", "int32_t", [P, P, "size_t", P]),
+    cacheType: (name) => {
+      for (let type = 0; type < 64; type++) if (typeName(type)?.toLowerCase() === name.toLowerCase()) return type;
+      throw new BenchError("config", `"${name}" is no type of a KV cache`, {
+        hint: "use f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0 or iq4_nl",
+      });
+    },
+  };
+}
+
+/** Differences between the structs above and what the library returns; empty when it is the library we know. */
+export function abiProblems(model: Fields, context: Fields): string[] {
+  const problems: string[] = [];
+  const compare = (what: string, got: unknown, want: unknown) => {
+    if (got !== want) problems.push(`${what} is ${got}, not ${want}`);
+  };
+  for (const [name, want] of Object.entries(expectedDefaults.model)) compare(name, model[name], want);
+  for (const [name, want] of Object.entries(expectedDefaults.context)) compare(name, context[name], want);
+  compare("sizeof llama_model_params", koffi.sizeof(ModelParams), expectedDefaults.sizes.model);
+  compare("sizeof llama_context_params", koffi.sizeof(ContextParams), expectedDefaults.sizes.context);
+  compare("sizeof llama_batch", koffi.sizeof(Batch), expectedDefaults.sizes.batch);
+  return problems;
+}
+
+function bindVersion(llama: LibraryHandle): string | undefined {
+  try {
+    return (llama.func("llama_version", "str", []) as () => string)();
+  } catch {
+    return undefined; // Some builds leave it out; the struct check below still stands.
+  }
+}
+
+/** Builds that are no tagged release say `0.5.0-dev`; the structs are those of the number. */
+const sameRelease = (a: string, b: string) => a.replace(/^v|-.*$/g, "") === b.replace(/^v|-.*$/g, "");
+
+/** ggml picks the CPU variant itself and does not say which; the process's memory map does. */
+function loadedCpuLibrary(location: LibraryLocation): string {
+  try {
+    const maps = fs.readFileSync("/proc/self/maps", "utf8");
+    const match = maps.match(/\/([^/\n]*ggml-cpu[^/\n]*\.so)/);
+    if (match) return match[1]!;
+  } catch {
+    // Not Linux: the folder's name has to do.
+  }
+  return path.basename(location.directory);
+}
+
+/**
+ * Linux: lets the kernel kill this process when its parent dies. A parent that was killed cannot tell its engines to stop,
+ * and one deep in a decode would hold the model's memory until it next looks up.
+ */
+export function dieWithParent(): void {
+  if (process.platform !== "linux") return;
+  const setDeathSignal = 1;
+  const prctl = koffi.load("libc.so.6").func("prctl", "int", ["int", "unsigned long"]) as (
+    o: number,
+    s: number,
+  ) => number;
+  prctl(setDeathSignal, os.constants.signals.SIGKILL);
+}
+
+/** A typed array's or buffer's address, for struct fields; the array must be kept referenced by the caller. */
+export function address(data: NodeJS.ArrayBufferView): Pointer {
+  return koffi.address(data) as Pointer;
+}
+
+/** Native memory as floats, without a copy; valid until the next decode. */
+export function floatsAt(pointer: Pointer, count: number): Float32Array {
+  return new Float32Array(koffi.view(pointer, count * 4));
+}

@@ -1,0 +1,4 @@
+import { workerData } from "node:worker_threads";
+import { serveScoring } from "./scoring.js";
+
+serveScoring(workerData.vocabulary, workerData.shared);

@@ -1,0 +1,75 @@
+import os from "node:os";
+import { z } from "zod";
+import type { SpeedTest } from "../backends/backend.js";
+import type { Measured } from "../events.js";
+import type { Measurement } from "./measurement.js";
+
+const settings = z.strictObject({
+  prompt: z.int().min(0).default(512).describe("Tokens of the prompt test, `pp`; 0: leave it out."),
+  generate: z.int().min(0).default(128).describe("Tokens of the generation test, `tg`; 0: leave it out."),
+  repetitions: z.int().min(1).default(5).describe("How often each test is timed, after a warm-up."),
+  depth: z.int().min(0).default(0).describe("Tokens already in the KV cache when the timing starts."),
+});
+type Settings = z.infer<typeof settings>;
+
+/**
+ * Tokens per second as llama-bench defines them: `pp` one prompt of random tokens, `tg` tokens decoded one by one, each in
+ * a context of just that size, after a warm-up. Repetitions of the variants take turns, so that a drift of the machine
+ * meets all of them. What other processes take of the CPU meanwhile is kept with each sample as `foreign`, in cores.
+ */
+export const speed: Measurement<Settings> = {
+  name: "speed",
+  settings,
+  needs: ["prompt-timing", "generation-timing"],
+  data: "none",
+  interleaved: true,
+  machineBound: true,
+  metrics: (settings) => tests(settings).map(({ metric }) => metric),
+  context: ({ prompt, generate, depth }) => ({ context: Math.max(prompt, generate) + depth, parallel: 1, rows: 1 }),
+  items: (settings) =>
+    Array.from({ length: settings.repetitions }, (_, repetition) =>
+      tests(settings).map(({ metric }) => `${metric}/${repetition}`),
+    ).flat(),
+
+  async *measure({ engine, settings, done, only, progress }) {
+    const items = speed.items!(settings);
+    let prepared: string | undefined;
+    for (const { metric, test } of tests(settings))
+      for (let repetition = 0; repetition < settings.repetitions; repetition++) {
+        const item = `${metric}/${repetition}`;
+        if (done.has(item) || (only && !only.has(item))) continue;
+        progress(items.indexOf(item), items.length, "repetitions");
+        if (prepared !== metric) await engine.prepareSpeed(test);
+        prepared = metric;
+        yield await timed(item, metric, test, () => engine.timeSpeed(test));
+      }
+  },
+};
+
+function tests({ prompt, generate, depth }: Settings): { metric: string; test: SpeedTest }[] {
+  const at = depth > 0 ? `@d${depth}` : "";
+  return [
+    ...(prompt > 0 ? [{ metric: `pp${prompt}${at}`, test: { prompt, generate: 0, depth } }] : []),
+    ...(generate > 0 ? [{ metric: `tg${generate}${at}`, test: { prompt: 0, generate, depth } }] : []),
+  ];
+}
+
+async function timed(item: string, metric: string, test: SpeedTest, run: () => Promise<number>): Promise<Measured> {
+  const before = busy();
+  const seconds = await run();
+  const after = busy();
+  const foreign = Math.max(0, (after.all - before.all - (after.own - before.own)) / (after.at - before.at));
+  return {
+    item,
+    samples: [{ metric, value: (test.prompt + test.generate) / seconds, weight: 1 }],
+    detail: { seconds, foreign: Math.round(foreign * 100) / 100 },
+  };
+}
+
+/** CPU seconds used so far by the whole machine and by this process, and the time. */
+function busy(): { all: number; own: number; at: number } {
+  let all = 0;
+  for (const { times } of os.cpus()) all += times.user + times.nice + times.sys + times.irq;
+  const { user, system } = process.cpuUsage();
+  return { all: all / 1000, own: (user + system) / 1e6, at: performance.now() / 1000 };
+}

@@ -1,0 +1,296 @@
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import os from "node:os";
+import type { Backend, VariantSpec } from "./backends/backend.js";
+import { findBackend } from "./backends/index.js";
+import type { Benchmark, MeasurementConfig, VariantConfig } from "./config.js";
+import { type Dataset, resolveDataset } from "./datasets.js";
+import { BenchError, type Failure, toFailure } from "./errors.js";
+import type { JobRecord, Machine, Provenance, VariantRecord } from "./events.js";
+import { measurements } from "./measurements/index.js";
+import { estimateMemory, type MemoryEstimate } from "./models/gguf.js";
+
+/** A job with all that is needed to run it. */
+export interface Job extends JobRecord {
+  spec: VariantSpec;
+  data?: Dataset;
+  /** Absent where the model could not be read. */
+  memory?: MemoryEstimate;
+}
+
+/** Variants × measurements, in order. */
+export interface Plan {
+  name: string;
+  variants: VariantRecord[];
+  jobs: Job[];
+  measurements: { name: string; kind: string; settings: Record<string, unknown> }[];
+  provenance: Provenance;
+  /** Bytes that engines may use. */
+  memoryLimit: number;
+  timeout: number;
+}
+
+export interface PlanOptions {
+  command: string[];
+  versions: Record<string, string>;
+  /** Patterns (`*` stands for anything) over `variant`, `measurement` or `variant/measurement`. */
+  only?: string[];
+  exclude?: string[];
+}
+
+/** Reads the models' headers and the data, and makes the jobs. Loads no model. Throws for data that are not there. */
+export async function makePlan(benchmark: Benchmark, options: PlanOptions): Promise<Plan> {
+  const machine = thisMachine();
+  const data = new Map<MeasurementConfig, Dataset>();
+  for (const config of benchmark.measurements)
+    if (config.dataset !== undefined)
+      data.set(
+        config,
+        await resolveDataset(config.dataset, {
+          kind: measurements[config.kind]!.data as "text" | "choice",
+          baseDir: benchmark.baseDir,
+          ...(benchmark.dataDir ? { dataDir: benchmark.dataDir } : {}),
+          ...(config.file ? { file: config.file } : {}),
+        }),
+      );
+
+  const wanted = selection(options);
+  const variants: VariantRecord[] = [];
+  const jobs: Job[] = [];
+  let engine: Provenance["engine"] | undefined;
+  for (const config of benchmark.variants) {
+    const cells = benchmark.measurements.filter((measurement) => wanted(config.name, measurement.name));
+    if (cells.length === 0) continue;
+    const backend = await findBackend(config.backend);
+    const version = backend.version(config.settings);
+    engine ??= version;
+    const { model, record } = await inspect(config, backend, benchmark);
+    variants.push(record);
+    const spec: VariantSpec = {
+      name: config.name,
+      model,
+      backend: config.backend,
+      settings: config.settings,
+      lora: config.lora,
+      ...(record.facts ? { facts: record.facts } : {}),
+    };
+    for (const measurement of cells) jobs.push(job(measurement, spec, record, backend, data.get(measurement), machine));
+  }
+  if (jobs.length === 0)
+    throw new BenchError("config", "nothing is left to measure after --only and --exclude", {
+      hint: `there are the variants ${benchmark.variants.map(({ name }) => name).join(", ")} and the measurements ${benchmark.measurements.map(({ name }) => name).join(", ")}`,
+    });
+  return {
+    name: benchmark.name,
+    variants,
+    jobs,
+    measurements: benchmark.measurements.map(({ name, kind, settings }) => ({ name, kind, settings })),
+    provenance: {
+      command: options.command,
+      versions: options.versions,
+      machine,
+      engine: engine!,
+      datasets: distinct([...data.values()]),
+    },
+    memoryLimit: benchmark.memoryLimit ?? freeMemory(),
+    timeout: benchmark.timeout,
+  };
+}
+
+async function inspect(config: VariantConfig, backend: Backend, { baseDir, modelsDir }: Benchmark) {
+  const record: VariantRecord = {
+    name: config.name,
+    model: config.model,
+    backend: config.backend,
+    reference: config.reference,
+    tags: config.tags,
+    settings: { ...config.settings, ...(config.lora.length > 0 ? { lora: config.lora } : {}) },
+  };
+  try {
+    const { model, facts } = await backend.inspect(config.model, { baseDir, ...(modelsDir ? { modelsDir } : {}) });
+    return { model, record: { ...record, facts } };
+  } catch (error) {
+    if (!(error instanceof BenchError)) throw error;
+    const failure: Failure = toFailure(error);
+    return { model: config.model, record: { ...record, failure } };
+  }
+}
+
+function job(
+  config: MeasurementConfig,
+  spec: VariantSpec,
+  variant: VariantRecord,
+  backend: Backend,
+  data: Dataset | undefined,
+  machine: Machine,
+): Job {
+  const measurement = measurements[config.kind]!;
+  const lacking = measurement.needs.filter((need) => !backend.capabilities.has(need));
+  const { context, parallel, rows } = measurement.context(config.settings);
+  const trained = variant.facts?.contextLength ?? Infinity;
+  const impossible =
+    lacking.length > 0
+      ? `${backend.name} gives no ${lacking.join(", no ")}`
+      : context > trained
+        ? `a context of ${context} tokens is asked for; the model was trained for ${trained}`
+        : undefined;
+  const { version, library } = backend.version(spec.settings);
+  const id = identity({
+    model: variant.facts?.sha256 ?? `unread ${variant.model}`,
+    lora: spec.lora,
+    backend: backend.name,
+    version,
+    library,
+    variant: spec.settings,
+    kind: config.kind,
+    settings: config.settings,
+    dataset: data?.sha256,
+    // The kernels differ between processors, so the last digits do; the speed of course.
+    processor: machine.cpu,
+    ...(measurement.machineBound ? { machine } : {}),
+  });
+  return {
+    id,
+    variant: spec.name,
+    backend: backend.name,
+    measurement: config.name,
+    kind: config.kind,
+    dataset: data?.name ?? "",
+    ...(data ? { datasetSha256: data.sha256 } : {}),
+    settings: config.settings,
+    metrics: measurement.metrics(config.settings),
+    ...(impossible ? { impossible } : {}),
+    spec,
+    ...(data ? { data } : {}),
+    ...(variant.facts
+      ? { memory: estimateMemory(variant.facts, { context, parallel, rows, ...cacheBits(spec) }) }
+      : {}),
+  };
+}
+
+/** Bits per cached value, for the estimate. */
+function cacheBits({ settings }: VariantSpec): { cacheBitsK?: number; cacheBitsV?: number } {
+  const bits = (type: string | undefined) =>
+    type === undefined ? undefined : type === "f32" ? 32 : type.startsWith("q8") ? 8.5 : /^(q|iq)/.test(type) ? 6 : 16;
+  const [k, v] = [bits(settings.cacheTypeK), bits(settings.cacheTypeV)];
+  return { ...(k ? { cacheBitsK: k } : {}), ...(v ? { cacheBitsV: v } : {}) };
+}
+
+/** Stable under the order of keys. */
+function identity(parts: unknown): string {
+  const canonical = JSON.stringify(parts, (_, value) =>
+    value && typeof value === "object" && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
+  return createHash("sha256").update(canonical).digest("hex").slice(0, 16);
+}
+
+function selection({ only, exclude }: PlanOptions): (variant: string, measurement: string) => boolean {
+  const matcher = (patterns: string[]) => {
+    const tests = patterns.map(
+      (pattern) =>
+        new RegExp(
+          `^${pattern
+            .split("*")
+            .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"))
+            .join(".*")}$`,
+        ),
+    );
+    return (variant: string, measurement: string) =>
+      tests.some((test) => test.test(variant) || test.test(measurement) || test.test(`${variant}/${measurement}`));
+  };
+  const [taken, left] = [only?.length ? matcher(only) : () => true, matcher(exclude ?? [])];
+  return (variant, measurement) => taken(variant, measurement) && !left(variant, measurement);
+}
+
+function distinct(datasets: Dataset[]): Provenance["datasets"] {
+  const seen = new Map<string, Provenance["datasets"][number]>();
+  for (const { name, path, sha256, bytes, note } of datasets)
+    seen.set(`${name} ${sha256}`, { name, path, sha256, bytes, ...(note ? { note } : {}) });
+  return [...seen.values()];
+}
+
+export function thisMachine(): Machine {
+  return {
+    cpu: os.cpus()[0]?.model.trim() ?? "unknown",
+    cpus: os.availableParallelism(),
+    memoryBytes: os.totalmem(),
+    os: `${os.type()} ${os.release()}`,
+    arch: process.arch,
+    gpus: [],
+  };
+}
+
+/** What can be had without swapping: free and reclaimable memory, less where a control group says so. */
+export function freeMemory(): number {
+  const constrained = process.constrainedMemory();
+  const group = constrained > 0 && constrained < os.totalmem() ? constrained - groupUsage() : Infinity;
+  return Math.min(availableMemory(), group);
+}
+
+/** libuv's figure for containers leaves out what the kernel can reclaim; MemAvailable does not. */
+function availableMemory(): number {
+  try {
+    const match = fs.readFileSync("/proc/meminfo", "utf8").match(/^MemAvailable:\s+(\d+) kB/m);
+    if (match) return Number(match[1]) * 1024;
+  } catch {
+    // Not Linux.
+  }
+  return os.freemem();
+}
+
+function groupUsage(): number {
+  try {
+    return Number(fs.readFileSync("/sys/fs/cgroup/memory.current", "utf8"));
+  } catch {
+    return 0;
+  }
+}
+
+/** The plan as text, one line a job. */
+export function describePlan({ jobs, variants, memoryLimit }: Plan): string {
+  const width = Math.max(...variants.map(({ name }) => name.length));
+  const lines = jobs.map((job) => {
+    const failure = variants.find(({ name }) => name === job.variant)?.failure;
+    const what = `${job.id.slice(0, 8)}  ${job.variant.padEnd(width)}  ${job.measurement.padEnd(12)}`;
+    if (failure) return `${what}  cannot be measured: ${failure.message}`;
+    if (job.impossible) return `${what}  not possible: ${job.impossible}`;
+    const memory = job.memory ? `${Math.ceil(job.memory.total / 1e6)} MB` : "?";
+    const over = job.memory && job.memory.total > memoryLimit ? " (more than may be used)" : "";
+    return `${what}  ${memory.padStart(9)}${over}  ${about(job)}`;
+  });
+  const total = jobs.reduce((sum, job) => sum + (seconds(job) ?? 0), 0);
+  const known = jobs.some((job) => seconds(job) !== undefined);
+  return `${lines.join("\n")}\n${jobs.length} jobs${known ? `, very roughly ${duration(total)} in all` : ""}; engines may use ${(memoryLimit / 1e9).toFixed(1)} GB\n`;
+}
+
+const about = (job: Job) => {
+  const time = seconds(job);
+  return time === undefined ? "" : `about ${duration(time)}`;
+};
+
+/**
+ * A first guess: a token costs two operations per weight, and a core of these years does some 60 thousand million of them a
+ * second in a prompt; generation reads all weights once a token, at some 10 GB/s.
+ */
+function seconds({ spec, data, kind, settings, impossible }: Job): number | undefined {
+  if (!spec.facts || impossible) return undefined;
+  const threads = spec.settings.threads ?? os.availableParallelism();
+  const perToken = (2 * spec.facts.parameters) / (60e9 * threads);
+  const { context = 512, chunks = Infinity, limit = Infinity } = settings as Record<string, number>;
+  const { prompt = 0, generate = 0, repetitions = 1 } = settings as Record<string, number>;
+  if (kind === "speed") return (repetitions + 1) * (prompt * perToken + (generate * spec.facts.tensorBytes) / 10e9);
+  // Four bytes of text make a token, roughly.
+  if (data?.kind === "text") return Math.min(chunks * context, data.bytes / 4) * perToken;
+  if (data?.kind === "choice") return (Math.min(1, limit / data.items.length) * data.bytes * perToken) / 4;
+  return undefined;
+}
+
+function duration(time: number): string {
+  return time < 90
+    ? `${Math.ceil(time)} s`
+    : time < 5400
+      ? `${Math.round(time / 60)} min`
+      : `${(time / 3600).toFixed(1)} h`;
+}

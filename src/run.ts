@@ -1,0 +1,232 @@
+import { BenchError, type Failure, toFailure } from "./errors.js";
+import type { Event } from "./events.js";
+import type { Executor, OpenedEngine } from "./executors/index.js";
+import { measurements } from "./measurements/index.js";
+import type { Job, Plan } from "./plan.js";
+
+/** What an earlier session left of a job. */
+export interface JobProgress {
+  items: ReadonlySet<string>;
+  complete: boolean;
+}
+
+export interface RunOptions {
+  executor: Executor;
+  /** By job id. */
+  done: ReadonlyMap<string, JobProgress>;
+  /** Ends the run after the item at hand. */
+  signal: AbortSignal;
+}
+
+/**
+ * Runs a plan and says what happens. Knows neither store nor screen: whoever consumes the events keeps them.
+ *
+ * First the jobs of each variant one after another, in one engine process per variant; then the interleaved jobs, item by
+ * item in turns over all variants, with as many engines open as fit into memory. A job that fails is one failed cell.
+ */
+export async function* run(plan: Plan, { executor, done, signal }: RunOptions): AsyncGenerator<Event> {
+  const { name, variants, measurements: asked, provenance } = plan;
+  const jobs = plan.jobs.map(({ spec: _, data: __, memory: ___, ...record }) => record);
+  yield { type: "started", at: Date.now(), name, variants, jobs, measurements: asked, provenance };
+
+  const engines = new Engines(plan, executor);
+  const left = plan.jobs.filter((job) => !job.impossible && !done.get(job.id)?.complete);
+  const failed = new Map(
+    plan.variants.flatMap((variant) => (variant.failure ? [[variant.name, variant.failure]] : [])),
+  );
+  const runs = new Map<Job, JobRun>();
+  for (const job of left) runs.set(job, new JobRun(job, done.get(job.id)));
+  const interleaved = (job: Job) => measurements[job.kind]!.interleaved;
+  const alone = left.filter((job) => !interleaved(job));
+  const turns = left.filter(interleaved);
+
+  for (const [i, job] of alone.entries()) {
+    if (signal.aborted) break;
+    yield* attempt(runs.get(job)!, engines, failed, signal);
+    // An engine is kept for its next job, or for its turns later on where memory allows.
+    const next = alone[i + 1];
+    if (next?.variant !== job.variant && !turns.some((turn) => turn.variant === job.variant))
+      await engines.release(job.variant);
+  }
+  for (const kind of new Set(turns.map((job) => job.measurement))) {
+    const group = turns.filter((job) => job.measurement === kind);
+    const items = measurements[group[0]!.kind]!.items!(group[0]!.settings);
+    for (const job of group) if (!signal.aborted) yield* runs.get(job)!.begin();
+    for (const item of items)
+      for (const job of group) {
+        const jobRun = runs.get(job)!;
+        if (signal.aborted || jobRun.over || jobRun.items.has(item)) continue;
+        yield* attempt(jobRun, engines, failed, signal, item);
+      }
+    for (const job of group) if (!signal.aborted) yield* runs.get(job)!.end();
+  }
+  await engines.releaseAll();
+  yield { type: "finished", at: Date.now(), outcome: signal.aborted ? "stopped" : "complete" };
+}
+
+/** The state of one job in this session. */
+class JobRun {
+  readonly items: Set<string>;
+  over = false;
+  #seconds = 0;
+  #peakMemory = 0;
+  #begun = false;
+
+  constructor(
+    readonly job: Job,
+    earlier: JobProgress | undefined,
+  ) {
+    this.items = new Set(earlier?.items);
+  }
+
+  *begin(): Generator<Event> {
+    if (this.#begun) return;
+    this.#begun = true;
+    yield { type: "job-started", at: Date.now(), job: this.job.id, done: this.items.size };
+  }
+
+  /** What an engine says while it measures `item`, or all that is left. Ends the job when the engine says it is complete. */
+  async *measure(engine: OpenedEngine, item?: string): AsyncGenerator<Event> {
+    const { id, kind, settings, data } = this.job;
+    const started = performance.now();
+    const replies = engine.measure({
+      kind,
+      settings,
+      ...(data ? { dataset: data } : {}),
+      done: [...this.items],
+      ...(item === undefined ? {} : { only: [item] }),
+    });
+    for await (const reply of replies) {
+      if (reply.type === "measured") {
+        this.items.add(reply.item);
+        const { type: _, ...measured } = reply;
+        yield { type: "samples", job: id, ...measured };
+      } else if (reply.type === "progress") yield { ...reply, job: id };
+      else {
+        this.#peakMemory = Math.max(this.#peakMemory, reply.peakMemory);
+        this.#seconds += (performance.now() - started) / 1000;
+        if (item === undefined) yield* this.end();
+      }
+    }
+  }
+
+  *end(): Generator<Event> {
+    if (this.over || !this.#begun) return;
+    this.over = true;
+    const { id } = this.job;
+    if (this.#peakMemory > 0)
+      yield {
+        type: "samples",
+        job: id,
+        item: "peak_memory",
+        samples: [{ metric: "peak_memory", value: this.#peakMemory, weight: 1 }],
+      };
+    yield { type: "job-done", at: Date.now(), job: id, items: this.items.size, seconds: this.#seconds };
+  }
+
+  *fail(failure: Failure): Generator<Event> {
+    this.over = true;
+    yield { type: "job-failed", at: Date.now(), job: this.job.id, failure };
+  }
+}
+
+/** Opens the variant where it is not open, and measures. A variant that cannot be opened fails all its jobs at once. */
+async function* attempt(
+  jobRun: JobRun,
+  engines: Engines,
+  failed: Map<string, Failure>,
+  signal: AbortSignal,
+  item?: string,
+): AsyncGenerator<Event> {
+  const { job } = jobRun;
+  const known = failed.get(job.variant);
+  if (known) return yield* jobRun.fail(known);
+  try {
+    yield* jobRun.begin();
+    engines.fits(job);
+    let opening = true;
+    try {
+      for await (const event of engines.open(job)) yield event;
+      opening = false;
+    } finally {
+      // The reason is thrown below; the variant's other jobs need not try again.
+      if (opening) engines.forget(job.variant);
+    }
+  } catch (error) {
+    if (signal.aborted) return;
+    const failure = toFailure(error);
+    if (failure.code !== "out-of-memory") failed.set(job.variant, failure);
+    return yield* jobRun.fail(failure);
+  }
+  try {
+    yield* jobRun.measure(engines.get(job.variant)!, item);
+  } catch (error) {
+    if (signal.aborted) return;
+    yield* jobRun.fail(toFailure(error));
+  }
+}
+
+/** Open engines, as many as memory allows; who was used least recently goes first. */
+class Engines {
+  readonly #open = new Map<string, { engine: OpenedEngine; bytes: number }>();
+
+  constructor(
+    private readonly plan: Plan,
+    private readonly executor: Executor,
+  ) {}
+
+  /** Throws where the job alone would not fit. */
+  fits({ memory, variant }: Job): void {
+    if (!memory || memory.total <= this.plan.memoryLimit) return;
+    const { weights, kv, compute, logits } = memory;
+    const parts = `weights ${gigabytes(weights)}, KV cache ${gigabytes(kv)}, computation ${gigabytes(compute + logits)}`;
+    throw new BenchError(
+      "out-of-memory",
+      `${variant} needs about ${gigabytes(memory.total)} of memory (${parts}); ${gigabytes(this.plan.memoryLimit)} may be used`,
+      { hint: "take a smaller quantization or context, free memory, or raise `memoryLimit`" },
+    );
+  }
+
+  get(variant: string): OpenedEngine | undefined {
+    return this.#open.get(variant)?.engine;
+  }
+
+  async *open({ variant, spec, memory }: Job): AsyncGenerator<Event> {
+    const found = this.#open.get(variant);
+    if (found?.engine.alive) {
+      // Re-inserted, for the order of the map is the order of use.
+      this.#open.delete(variant);
+      this.#open.set(variant, found);
+      return;
+    }
+    this.#open.delete(variant);
+    const bytes = memory?.total ?? 0;
+    let used = [...this.#open.values()].reduce((sum, one) => sum + one.bytes, bytes);
+    for (const [other, one] of this.#open) {
+      if (used <= this.plan.memoryLimit) break;
+      await this.release(other);
+      used -= one.bytes;
+    }
+    const engine = await this.executor.open(spec);
+    this.#open.set(variant, { engine, bytes });
+    yield { type: "opened", at: Date.now(), variant, engine: engine.facts };
+  }
+
+  forget(variant: string): void {
+    this.#open.delete(variant);
+  }
+
+  async release(variant: string): Promise<void> {
+    const found = this.#open.get(variant);
+    this.#open.delete(variant);
+    await found?.engine.close();
+  }
+
+  async releaseAll(): Promise<void> {
+    for (const variant of [...this.#open.keys()]) await this.release(variant);
+  }
+}
+
+function gigabytes(bytes: number): string {
+  return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${Math.ceil(bytes / 1e6)} MB`;
+}
