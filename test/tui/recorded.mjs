@@ -31,9 +31,9 @@ export const measurements = [
 ];
 
 const metricsOf = {
-  perplexity: ["perplexity", "bits_per_byte", "bits_per_character", "peak_memory"],
-  speed: ["pp512", "tg128", "load_time", "size", "bpw", "parameters", "peak_memory"],
-  choice: ["acc", "acc_norm", "peak_memory"],
+  perplexity: ["perplexity", "bits_per_byte", "bits_per_character"],
+  speed: ["pp512", "tg128"],
+  choice: ["acc", "acc_norm"],
 };
 
 export const jobId = (variantName, measurement) => `${variantName}/${measurement}`;
@@ -77,7 +77,7 @@ export function noise(seed) {
 const nll = { F16: 3.376, Q8_0: 3.38, Q4_K_M: 3.435, "Q4_K_M-im": 3.407, Q2_K: 3.714, "Q2_K-im": 3.554 };
 
 /** Samples of the `index`-th item of a measurement, about as SmolLM2 gives them. */
-export function samplesOf(variantName, kind, index, random) {
+export function samplesOf(variantName, kind, _index, random) {
   const quant = variantName.replace(/^.*?-(F16|Q)/, "$1");
   const sample = (metric, value, weight = 1, extra = {}) => ({ metric, value, weight, ...extra });
   if (kind === "perplexity") {
@@ -90,11 +90,12 @@ export function samplesOf(variantName, kind, index, random) {
     ];
   }
   if (kind === "choice") return [sample("acc", random() > 0.16 ? 1 : 0), sample("acc_norm", random() > 0.1 ? 1 : 0)];
-  const first = index === 0 ? [sample("load_time", 0.31), sample("peak_memory", 380 * MiB)] : [];
-  return [...first, sample("pp512", 640 + 12 * random()), sample("tg128", 71 + random())];
+  return [sample("peak_memory", 380 * MiB), sample("pp512", 640 + 12 * random()), sample("tg128", 71 + random())];
 }
 
 export const unitOf = { perplexity: "chunks", speed: "repetitions", choice: "questions" };
+/** Milliseconds per item. */
+const pauses = { perplexity: 320, speed: 600, choice: 25 };
 export const itemsOf = { perplexity: 16, speed: 5, choice: 200 };
 
 /**
@@ -120,12 +121,12 @@ export function* wholeRun(variants, { seed = 7, pace = 1, broken = {}, of = meas
     type: "job-done",
     job: jobId(v.name, m.name),
     items: items[m.kind],
-    seconds: (items[m.kind] * 320) / 1000,
+    seconds: (items[m.kind] * pauses[m.kind] * pace) / 1000,
   });
   const alone = of.filter((m) => m.kind !== "speed");
   for (const v of variants) {
     if (v.failure) continue;
-    yield [300 * pace, { type: "opened", variant: v.name, engine: {} }];
+    yield [300 * pace, { type: "opened", variant: v.name, engine: { loadSeconds: 0.31 } }];
     for (const m of alone) {
       yield [0, { type: "job-started", job: jobId(v.name, m.name), done: 0 }];
       for (let index = 0; index < items[m.kind]; index++) {
@@ -133,7 +134,7 @@ export function* wholeRun(variants, { seed = 7, pace = 1, broken = {}, of = meas
           yield [0, { type: "job-failed", job: jobId(v.name, m.name), failure: broken[v.name] }];
           break;
         }
-        yield [(m.kind === "perplexity" ? 320 : 25) * pace, one(v, m, index)];
+        yield [pauses[m.kind] * pace, one(v, m, index)];
         yield [0, moved(v, m, index + 1)];
       }
       if (!(m.kind === "perplexity" && broken[v.name])) yield [0, done(v, m)];
@@ -144,7 +145,7 @@ export function* wholeRun(variants, { seed = 7, pace = 1, broken = {}, of = meas
     for (const v of taking) yield [0, { type: "job-started", job: jobId(v.name, m.name), done: 0 }];
     for (let index = 0; index < items.speed; index++)
       for (const v of taking) {
-        yield [600 * pace, one(v, m, index)];
+        yield [pauses.speed * pace, one(v, m, index)];
         yield [0, moved(v, m, index + 1)];
         if (index === items.speed - 1) yield [0, done(v, m)];
       }

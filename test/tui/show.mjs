@@ -1,5 +1,5 @@
 // Plays a made-up run into the view of the terminal that it runs in, and tells on standard error what the view cost.
-// node show.mjs [pace] [variants]
+// node show.mjs [pace] [variants] [crash]
 import { performance } from "node:perf_hooks";
 import { openView } from "../../dist/tui/index.js";
 import { ladder, started, variant, wholeRun } from "./recorded.mjs";
@@ -43,6 +43,7 @@ const running = process.cpuUsage();
 for (const [pause, event] of wholeRun(variants, { pace })) {
   if (event.job === "SmolLM2-135M-F16/speed") continue;
   if (pause > 0) await sleep(pause);
+  if (process.argv[4] === "crash" && event.type === "samples") throw new Error("a fault of the program");
   view.handle({ ...event, at: Date.now() });
   if (stopping === "now") break;
   if (stopping === "graceful" && event.type === "samples") {

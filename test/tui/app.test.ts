@@ -1,0 +1,299 @@
+import { EventEmitter } from "node:events";
+import { stripVTControlCharacters } from "node:util";
+import { renderToString } from "ink";
+import { render } from "ink-testing-library";
+import { createElement } from "react";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Event } from "../../dist/events.js";
+import { App, type AppProps, type KeyName, look, startView } from "../../dist/tui/app.js";
+import { ascii, unicode } from "../../dist/tui/matrix.js";
+import { initialState, reduce, type State, tick } from "../../dist/tui/state.js";
+import { jobId, ladder, started, variant, wholeRun } from "./recorded.mjs";
+
+const T = 1_700_000_000_000;
+const sizes = [
+  [80, 24],
+  [200, 60],
+] as const;
+
+/** The state after the first `count` events of a run. */
+function stateAfter(
+  count: number,
+  variants = ladder,
+  options: object = {},
+  impossible: Record<string, string> = {},
+): State {
+  let state = reduce(initialState(), started(T, variants, { impossible }) as Event);
+  let now = T;
+  let seen = 0;
+  for (const [pause, event] of wholeRun(variants, options)) {
+    if (seen++ === count) break;
+    now += pause;
+    if ("job" in event && impossible[event.job as string]) continue;
+    state = reduce(tick(state, now), { ...event, at: now } as Event);
+  }
+  return state;
+}
+
+function frame(state: State, columns: number, rows: number, props: Partial<AppProps> = {}): string[] {
+  const looking = { row: 0, follow: true, column: 0, stopping: undefined };
+  const plain = { state, looking, columns, lines: rows - 1, colour: false, glyphs: unicode };
+  return renderToString(createElement(App, { ...plain, ...props }), { columns }).split("\n");
+}
+
+/** Terminal cells; enough for the characters in these tests. */
+const widthOf = (line: string) =>
+  [...line].reduce((sum, c) => sum + (/[\u2e80-\u9fff\uff00-\uff60]/.test(c) ? 2 : 1), 0);
+
+function expectFits(lines: string[], columns: number, rows: number): void {
+  expect(lines.length).toBeLessThanOrEqual(rows - 1);
+  for (const line of lines) expect(widthOf(line), line).toBeLessThanOrEqual(columns);
+}
+
+describe("frames", () => {
+  for (const [columns, rows] of sizes)
+    it(`fit ${columns}×${rows} at every stage of a run`, () => {
+      for (const count of [0, 1, 2, 3, 20, 40, 400, 800, 1200, 1400, 1e6])
+        expectFits(frame(stateAfter(count), columns, rows), columns, rows);
+    });
+
+  it("show running values with their error and what is left", async () => {
+    const lines = frame(stateAfter(24), 80, 24);
+    await expect(`${lines.join("\n")}\n`).toMatchFileSnapshot("golden/running-80x24.txt");
+    expect(lines.find((line) => line.startsWith("SmolLM2-135M-F16"))).toMatch(/▶ +\d+\.\d{4} ±\d+\.\d{4}/);
+    expect(lines.find((line) => line.startsWith("▶"))).toMatch(/11\/16 chunks +2 s left/);
+  });
+
+  it("use the room of a large terminal for more columns", async () => {
+    const lines = frame(stateAfter(800), 200, 60);
+    await expect(`${lines.join("\n")}\n`).toMatchFileSnapshot("golden/running-200x60.txt");
+    for (const head of ["bits/byte", "size", "BPW", "peak memory", "acc_norm"]) expect(lines[4]).toContain(head);
+  });
+
+  it("stand still while figures grow: no column moves", () => {
+    const positions = [24, 400, 800, 1200].map((count) => frame(stateAfter(count), 80, 24)[4]);
+    expect(new Set(positions).size).toBe(1);
+  });
+
+  it("say what failed and why, and what cannot be", async () => {
+    const variants = [
+      ...ladder.slice(0, 3),
+      variant("cut-short", {
+        failure: {
+          code: "truncated",
+          message: "cut-short.gguf ends after 41 of 272 tensors",
+          hint: "download it again",
+        },
+      }),
+    ];
+    const broken = {
+      "SmolLM2-135M-Q8_0": { code: "out-of-memory", message: "the engine process was killed for want of memory" },
+    };
+    const state = stateAfter(
+      470,
+      variants,
+      { broken },
+      { [jobId("SmolLM2-135M-F16", "speed")]: "ollama gives no timing" },
+    );
+    const lines = frame(state, 80, 24);
+    await expect(`${lines.join("\n")}\n`).toMatchFileSnapshot("golden/failures-80x24.txt");
+    expectFits(lines, 80, 24);
+  });
+
+  it("cut long and wide names in the middle, so that the quantization stays in sight", () => {
+    const variants = [
+      variant("Llama-3-Chinese-8B-Instruct-v3-with-a-name-that-never-ends-Q4_K_M-im"),
+      variant("羊驼中文大模型指令精调版本三第三版量化模型-Q2_K"),
+      variant("emoji 🦙🦙🦙🦙🦙🦙🦙🦙🦙🦙🦙🦙🦙🦙🦙 Q8_0"),
+    ];
+    const lines = frame(stateAfter(30, variants), 80, 24);
+    expectFits(lines, 80, 24);
+    expect(lines[5]).toContain("Q4_K_M-im");
+    expect(lines[6]).toContain("Q2_K");
+    const marks = [5, 6, 7].map((index) => widthOf(lines[index]!.replace(/🦙/g, "中").split(/[▶·✓]/)[0]!));
+    expect(new Set(marks).size).toBe(1);
+  });
+
+  it("keep the running row in sight of 30, and say which rows these are", () => {
+    const many = Array.from({ length: 30 }, (_, index) => variant(`variant-${String(index + 1).padStart(2, "0")}`));
+    for (const [columns, rows] of sizes) {
+      const state = stateAfter(8200, many);
+      const name = state.current!.variant.name;
+      const lines = frame(state, columns, rows);
+      expectFits(lines, columns, rows);
+      expect(lines.some((line) => line.startsWith(`${name} `))).toBe(true);
+    }
+    const lines = frame(stateAfter(8200, many), 80, 24);
+    expect(lines.join("\n")).toMatch(/↑↓ rows \(\d+ to \d+ of 30\)/);
+  });
+
+  it("degrade down to a line", () => {
+    for (let rows = 2; rows < 24; rows++) expectFits(frame(stateAfter(30), 80, rows), 80, rows);
+    for (const columns of [20, 40, 60]) expectFits(frame(stateAfter(30), columns, 24), columns, 24);
+    expect(frame(stateAfter(30), 80, 2)[0]).toContain("smollm2");
+  });
+
+  it("have no control characters without colour, and none but ASCII where the terminal knows no more", () => {
+    expect(frame(stateAfter(30), 80, 24).join("\n")).not.toMatch(/\u001b/);
+    const bytes = frame(stateAfter(30), 80, 24, { glyphs: ascii }).slice(0, -1).join("");
+    expect(bytes).toMatch(/^[\u0020-\u007e]*$/);
+  });
+
+  it("say how to go on while they stop", () => {
+    const looking = { row: 0, follow: true, column: 0, stopping: "graceful" } as const;
+    const lines = frame(stateAfter(24), 80, 24, { looking });
+    expect(lines.at(-2)).toBe("Stopping: finishes the current chunk first. The same command continues.");
+    expect(lines.at(-1)).toContain("q stop now");
+  });
+});
+
+describe("keys", () => {
+  const many = Array.from({ length: 30 }, (_, index) => variant(`variant-${index + 1}`));
+  const state = stateAfter(3, many);
+  const press = (...keys: KeyName[]) =>
+    keys.reduce((looking, key) => look(looking, key, state, 23), {
+      row: 0,
+      follow: true,
+      column: 0,
+      stopping: undefined,
+    } as ReturnType<typeof look>);
+
+  it("scroll and stop at the ends", () => {
+    expect(press("down", "down", "up")).toMatchObject({ row: 1, follow: false });
+    expect(press("up")).toMatchObject({ row: 0 });
+    const end = press("end").row;
+    expect(press("end", "down").row).toBe(end);
+    expect(press("end", "home").row).toBe(0);
+    expect(press("down", "follow").follow).toBe(true);
+  });
+
+  it("stop gracefully, then at once", () => {
+    expect(press("stop").stopping).toBe("graceful");
+    expect(press("stop", "stop").stopping).toBe("now");
+  });
+
+  it("reach the view from the terminal", async () => {
+    const keys: KeyName[] = [];
+    const view = render(
+      createElement(App, {
+        state,
+        looking: press(),
+        columns: 80,
+        lines: 23,
+        colour: false,
+        glyphs: unicode,
+        onKey: (key) => keys.push(key),
+      }),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    for (const typed of ["j", "\u001b[B", "k", "\u001b[A", "q", "\u0003"]) {
+      view.stdin.write(typed);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    view.unmount();
+    expect(keys).toEqual(["down", "down", "up", "up", "stop", "stop"]);
+  });
+});
+
+/** A terminal that keeps the screen that was painted on it. */
+class Terminal extends EventEmitter {
+  isTTY = true;
+  written = "";
+  lines: string[] = [];
+  constructor(
+    public columns: number,
+    public rows: number,
+  ) {
+    super();
+  }
+  write(text: string): boolean {
+    this.written += text;
+    if (text.includes("\u001b[2J")) this.lines = [];
+    for (const [, row, content] of text.matchAll(
+      /\u001b\[(\d+);1H\u001b\[2K([^\n]*?)(?=\u001b\[\d+;1H|\u001b\[\?2026l|$)/g,
+    ))
+      this.lines[Number(row) - 1] = stripVTControlCharacters(content!);
+    return true;
+  }
+}
+
+describe("the view on a terminal", () => {
+  const environment = { ...process.env };
+  beforeEach(() => {
+    process.env.NO_COLOR = "1";
+  });
+  afterEach(() => {
+    process.env = { ...environment };
+  });
+  const open = (terminal: Terminal) =>
+    startView({
+      onStop() {},
+      stdout: terminal as never,
+      stdin: Object.assign(new EventEmitter(), { isTTY: false }) as never,
+    });
+  const sleep = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+  it("paints only what changed, follows a resize and gives the terminal back", async () => {
+    const terminal = new Terminal(80, 24);
+    const view = open(terminal);
+    view.handle(started(Date.now(), ladder) as Event);
+    await sleep(250);
+    expect(terminal.lines[0]).toContain("smollm2");
+    expect(terminal.lines[22]).toContain("q stop");
+    expectFits(terminal.lines, 80, 24);
+
+    terminal.written = "";
+    view.handle({ type: "warning", at: Date.now(), message: "busy" });
+    await sleep(1500);
+    expect(terminal.written).toContain("busy");
+    expect(terminal.written).not.toContain("\u001b[2J");
+    expect(terminal.written).not.toContain("SmolLM2-135M-Q8_0");
+
+    Object.assign(terminal, { columns: 200, rows: 60 });
+    terminal.emit("resize");
+    await sleep(250);
+    expect(terminal.lines.join("\n")).toContain("bits/byte");
+    expect(terminal.lines[58]).toContain("q stop");
+
+    Object.assign(terminal, { columns: 60, rows: 12 });
+    terminal.emit("resize");
+    await sleep(250);
+    expectFits(terminal.lines, 60, 12);
+
+    expect(terminal.written).not.toMatch(/\u001b\[[0-9;]*m/);
+    await view.close();
+    expect(terminal.written.endsWith("\u001b[?7h\u001b[?25h\u001b[?1049l")).toBe(true);
+    const { length } = terminal.written;
+    await sleep(300);
+    expect(terminal.written.length).toBe(length);
+    expect(terminal.listenerCount("resize")).toBe(0);
+  });
+
+  it("never erases the scrollback", async () => {
+    const terminal = new Terminal(80, 50);
+    const view = open(terminal);
+    view.handle(started(Date.now(), ladder) as Event);
+    await sleep(200);
+    Object.assign(terminal, { rows: 10 });
+    terminal.emit("resize");
+    await sleep(200);
+    await view.close();
+    expect(terminal.written).not.toContain("\u001b[3J");
+  });
+
+  it("draws at most ten frames a second, however many events come", async () => {
+    const terminal = new Terminal(80, 24);
+    const view = open(terminal);
+    view.handle(started(Date.now(), ladder) as Event);
+    await sleep(200);
+    terminal.written = "";
+    const began = performance.now();
+    for (const [, event] of [...wholeRun(ladder)].slice(0, 300)) {
+      view.handle({ ...event, at: Date.now() } as Event);
+      await sleep(3);
+    }
+    const frames = terminal.written.split("\u001b[?2026h").length - 1;
+    expect(frames).toBeLessThanOrEqual(1 + ((performance.now() - began) / 1000) * 10);
+    await view.close();
+  });
+});

@@ -1,0 +1,83 @@
+import { readFileSync } from "node:fs";
+import { expect, it } from "vitest";
+import type { Event } from "../../dist/events.js";
+import { startPlain } from "../../dist/tui/plain.js";
+import { jobId, ladder, started, variant, wholeRun } from "./recorded.mjs";
+
+const T = 1_700_000_000_000;
+
+/** Plays a run on a clock of its own. */
+function play(events: Iterable<[number, object]>, first: object): string {
+  let now = T;
+  let text = "";
+  const view = startPlain({
+    write: (more) => {
+      text += more;
+    },
+    now: () => now,
+  });
+  view.handle(first as Event);
+  for (const [pause, event] of events) {
+    now += pause;
+    view.handle({ ...event, at: now } as Event);
+  }
+  return text;
+}
+
+it("tells a run in lines", async () => {
+  const broken = { code: "crash", message: "the engine process died of SIGSEGV", hint: "try fewer threads" };
+  const variants = [
+    ...ladder.slice(1, 4),
+    variant("lost", { failure: { code: "model-missing", message: "no file models/lost.gguf" } }),
+  ];
+  const first = started(T, variants, {
+    impossible: { [jobId("SmolLM2-135M-Q8_0", "speed")]: "ollama gives no prompt timing" },
+  });
+  function* events(): Generator<[number, object]> {
+    yield [
+      1000,
+      { type: "warning", message: "another process uses 38 % of the processor", variant: "SmolLM2-135M-Q8_0" },
+    ];
+    for (const [pause, event] of wholeRun(variants, { pace: 4, broken: { "SmolLM2-135M-Q4_K_M": broken } }))
+      if (event.job !== jobId("SmolLM2-135M-Q8_0", "speed")) yield [pause, event];
+    yield [0, { type: "finished", outcome: "complete" }];
+  }
+  await expect(play(events(), first)).toMatchFileSnapshot("golden/plain.txt");
+});
+
+it("has no control characters and no line without its end", () => {
+  const text = readFileSync(new URL("golden/plain.txt", import.meta.url), "utf8");
+  expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/);
+  expect(text.endsWith("\n")).toBe(true);
+});
+
+it("does not retell an earlier session, and says how much of it counts", () => {
+  const again = started(T, ladder.slice(0, 1));
+  const earlier: [number, object][] = [...wholeRun(ladder.slice(0, 1))].slice(0, 40);
+  let text = "";
+  const view = startPlain({
+    write: (more) => {
+      text += more;
+    },
+    now: () => T,
+  });
+  view.handle(started(T - 1e7, ladder.slice(0, 1)) as Event);
+  for (const [, event] of earlier) view.handle({ ...event, at: T - 1e7 } as Event);
+  expect(text).toBe("");
+  view.handle(again as Event);
+  expect(text).toBe("smollm2: 1 variant, 3 jobs, 1 done before\n");
+});
+
+it("says how to go on after a stop", () => {
+  const text = play([[2000, { type: "finished", outcome: "stopped" }]], started(T, ladder));
+  expect(text).toContain("stopped; the same command continues: 0 measured of 18 jobs in 2 s");
+});
+
+it("makes what comes from elsewhere harmless", () => {
+  const text = play(
+    [[0, { type: "warning", message: "bad\u001b[31m\nstack", variant: "a" }]],
+    started(T, [variant("a")], { name: "x\u001b]0;title\u0007" }),
+  );
+  expect(text).not.toContain("\u001b");
+  expect(text).not.toContain("stack");
+});

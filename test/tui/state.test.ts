@@ -1,0 +1,287 @@
+import { describe, expect, it } from "vitest";
+import type { Event } from "../../dist/events.js";
+import { figure, initialState, reduce, type State, share, tick, timeLeft, totalShare } from "../../dist/tui/state.js";
+import { itemsOf, job, jobId, ladder, measurements, started, variant, wholeRun } from "./recorded.mjs";
+
+const T = 1_700_000_000_000;
+const perplexity = measurements[0]!;
+const [small, large] = [
+  variant("small", { parameters: 100e6, mebibytes: 50 }),
+  variant("large", { parameters: 300e6, mebibytes: 200 }),
+];
+
+function fold(events: Event[], state: State = initialState()): State {
+  for (const event of events) state = reduce(state, event);
+  return state;
+}
+
+const opening = (variants = [small, large], of = [perplexity], at = T) => started(at, variants, { of }) as Event;
+const begin = (name: string, at: number, done = 0, of = perplexity): Event => ({
+  type: "job-started",
+  at,
+  job: jobId(name, of.name),
+  done,
+});
+const chunk = (name: string, item: number, value = 3): Event => ({
+  type: "samples",
+  job: jobId(name, "perplexity"),
+  item: String(item),
+  samples: [{ metric: "perplexity", value, weight: 255, square: value * value + 9 }],
+});
+const moved = (name: string, done: number, total = 4): Event => ({
+  type: "progress",
+  job: jobId(name, "perplexity"),
+  done,
+  total,
+  unit: "chunks",
+});
+const cellOf = (state: State, name: string, measurement = "perplexity") => state.cells.get(jobId(name, measurement))!;
+
+describe("a run from its start", () => {
+  it("waits, runs, is done", () => {
+    const state = fold([opening()]);
+    expect(state.counts).toMatchObject({ waiting: 2, running: 0, done: 0 });
+    fold([begin("small", T + 1000)], state);
+    expect(cellOf(state, "small").status).toBe("running");
+    expect(state.current).toBe(cellOf(state, "small"));
+    fold([chunk("small", 0), chunk("small", 1)], state);
+    expect(figure(cellOf(state, "small"), "perplexity")!.value).toBeCloseTo(Math.exp(3), 10);
+    fold([{ type: "job-done", at: T + 9000, job: jobId("small", "perplexity"), items: 2, seconds: 8 }], state);
+    expect(cellOf(state, "small")).toMatchObject({ status: "done", seconds: 8, total: 2, done: 2 });
+    expect(state.counts).toMatchObject({ waiting: 1, running: 0, done: 1 });
+    expect(state.current).toBeUndefined();
+    fold([{ type: "finished", at: T + 9000, outcome: "complete" }], state);
+    expect(state.outcome).toBe("complete");
+  });
+
+  it("narrows the error as samples come", () => {
+    const state = fold([opening(), begin("small", T)]);
+    const errors = Array.from({ length: 16 }, (_, index) => {
+      fold([chunk("small", index, 3 + (index % 2 ? 0.1 : -0.1))], state);
+      return figure(cellOf(state, "small"), "perplexity")!.error!;
+    });
+    expect(errors.at(-1)!).toBeLessThan(errors[0]! / 3);
+  });
+
+  it("shows metrics that nobody announced", () => {
+    const state = fold([opening(), begin("small", T)]);
+    fold(
+      [
+        {
+          type: "samples",
+          job: jobId("small", "perplexity"),
+          item: "0",
+          samples: [{ metric: "peak_memory", value: 2 ** 28, weight: 1 }],
+        },
+      ],
+      state,
+    );
+    expect(state.measurements[0]!.metrics).toContain("peak_memory");
+  });
+
+  it("keeps one cell for variants that are alike but for their names", () => {
+    const event = started(T, [small, variant("twin")], { of: [perplexity] });
+    event.jobs[1]!.id = event.jobs[0]!.id;
+    const state = fold([event as Event]);
+    expect(state.counts.waiting).toBe(1);
+    expect(state.rows[1]!.cells[0]).toBe(state.rows[0]!.cells[0]);
+  });
+});
+
+describe("failures", () => {
+  const failure = { code: "out-of-memory", message: "large was killed for want of memory", hint: "use fewer threads" };
+
+  it("keeps the sentence in the cell and among the notes, and goes on", () => {
+    const state = fold([
+      opening(),
+      begin("large", T),
+      { type: "job-failed", at: T + 1, job: jobId("large", "perplexity"), failure },
+    ]);
+    expect(cellOf(state, "large")).toMatchObject({ status: "failed", reason: failure.message, hint: failure.hint });
+    expect([...state.notes.values()]).toMatchObject([
+      { kind: "failed", variant: "large", measurements: ["perplexity"] },
+    ]);
+    expect(state.counts).toMatchObject({ waiting: 1, failed: 1, running: 0 });
+  });
+
+  it("fails all cells of a variant that cannot be read, in one note", () => {
+    const broken = variant("broken", { failure });
+    const state = fold([opening([small, broken], measurements)]);
+    expect(state.counts).toMatchObject({ failed: 3, waiting: 3 });
+    expect([...state.notes.values()]).toMatchObject([{ count: 3, measurements: ["perplexity", "speed", "hellaswag"] }]);
+  });
+
+  it("tells what is impossible once for all variants, as neither error nor gap", () => {
+    const event = started(T, [small, large], {
+      of: measurements,
+      impossible: { "small/speed": "ollama gives no timing", "large/speed": "ollama gives no timing" },
+    });
+    const state = fold([event as Event]);
+    expect(state.counts).toMatchObject({ impossible: 2, waiting: 4, failed: 0 });
+    expect([...state.notes.values()]).toMatchObject([{ kind: "impossible", count: 2 }]);
+  });
+
+  it("counts a warning that is repeated", () => {
+    const warning: Event = {
+      type: "warning",
+      at: T,
+      message: "another process is busy",
+      job: jobId("small", "perplexity"),
+    };
+    const state = fold([opening(), warning, warning]);
+    expect([...state.notes.values()]).toMatchObject([{ kind: "warning", variant: "small", count: 2 }]);
+  });
+});
+
+describe("a run that is continued", () => {
+  const first: Event[] = [
+    opening(),
+    begin("small", T),
+    chunk("small", 0),
+    chunk("small", 1),
+    { type: "job-done", at: T + 8000, job: jobId("small", "perplexity"), items: 2, seconds: 8 },
+    begin("large", T + 8000),
+    chunk("large", 0),
+  ];
+
+  it("keeps what is done and takes the rest up where it stood", () => {
+    const state = fold([...first, opening(undefined, undefined, T + 1e6)]);
+    expect(state.counts).toMatchObject({ done: 1, before: 1, waiting: 1, running: 0 });
+    expect(state.startedAt).toBe(T + 1e6);
+    expect(figure(cellOf(state, "large"), "perplexity")!.n).toBe(1);
+    fold([begin("large", T + 1e6, 1)], state);
+    expect(cellOf(state, "large")).toMatchObject({ done: 1, from: 1, items: 1 });
+  });
+
+  it("knows from the earlier session how long the rest will take", () => {
+    const state = fold([...first, opening(undefined, undefined, T + 1e6)]);
+    // 8 s for 100 M parameters make 24 s for 300 M; one of two chunks is there.
+    expect(timeLeft(state).total.milliseconds).toBeCloseTo(12_000);
+    expect(timeLeft(state).total.known).toBe(true);
+  });
+
+  it("tries again what failed", () => {
+    const state = fold([
+      opening(),
+      begin("large", T),
+      { type: "job-failed", at: T, job: jobId("large", "perplexity"), failure: { code: "crash", message: "crashed" } },
+      opening(undefined, undefined, T + 1e6),
+    ]);
+    expect(cellOf(state, "large").status).toBe("waiting");
+    expect(state.notes.size).toBe(0);
+  });
+
+  it("forgets jobs whose id has changed", () => {
+    const changed = opening(undefined, undefined, T + 1e6) as Extract<Event, { type: "started" }>;
+    changed.jobs = changed.jobs.map((record) => ({ ...job(record.variant, perplexity), id: `${record.id}-v2` }));
+    const state = fold([...first, changed]);
+    expect(state.counts).toMatchObject({ done: 0, before: 0, waiting: 2 });
+    expect(figure(state.cells.get("large/perplexity-v2")!, "perplexity")).toBeUndefined();
+  });
+});
+
+describe("time", () => {
+  it("is unknown before there is anything to judge by", () => {
+    const state = fold([opening(), begin("small", T)]);
+    expect(timeLeft(state)).toEqual({ total: { milliseconds: 0, known: false }, jobs: new Map() });
+  });
+
+  it("follows the job's own pace and scales it to the others by their size", () => {
+    const state = fold([opening(), begin("small", T)]);
+    tick(state, T + 2000);
+    fold([chunk("small", 0), moved("small", 1)], state);
+    const { total, jobs } = timeLeft(state);
+    expect(jobs.get(cellOf(state, "small"))).toBe(6000);
+    // 8 s for the small one, so 24 s for the one with three times the parameters.
+    expect(total.milliseconds).toBeCloseTo(6000 + 24_000);
+    expect(total.known).toBe(true);
+  });
+
+  it("runs on between two reports", () => {
+    const state = fold([opening(), begin("small", T)]);
+    tick(state, T + 2000);
+    fold([chunk("small", 0), moved("small", 1)], state);
+    tick(state, T + 3000);
+    expect(timeLeft(state).jobs.get(cellOf(state, "small"))).toBe(5000);
+  });
+
+  it("is a lower bound while a measurement was never tried", () => {
+    const state = fold([opening([small], measurements), begin("small", T)]);
+    tick(state, T + 2000);
+    fold([chunk("small", 0), moved("small", 1)], state);
+    expect(timeLeft(state).total).toEqual({ milliseconds: 6000, known: false });
+  });
+
+  it("gives each of the jobs that take turns its own share of the wall time", () => {
+    const speed = measurements[1]!;
+    const state = fold([opening([small, large], [speed]), begin("small", T, 0, speed), begin("large", T, 0, speed)]);
+    let now = T;
+    for (const [name, milliseconds] of [
+      ["small", 1000],
+      ["large", 4000],
+    ] as const) {
+      now += milliseconds;
+      tick(state, now);
+      fold(
+        [
+          {
+            type: "samples",
+            job: jobId(name, "speed"),
+            item: "tg128/0",
+            samples: [{ metric: "tg128", value: 9, weight: 1 }],
+          },
+          { type: "progress", job: jobId(name, "speed"), done: 1, total: 5, unit: "repetitions" },
+        ],
+        state,
+      );
+    }
+    const { jobs } = timeLeft(state);
+    expect(jobs.get(cellOf(state, "small", "speed"))).toBe(4000);
+    expect(jobs.get(cellOf(state, "large", "speed"))).toBe(16_000);
+  });
+
+  it("takes progress inside an item, and progress told before the work", () => {
+    const state = fold([opening(), begin("small", T), moved("small", 0.5)]);
+    expect(share(state, cellOf(state, "small"))).toBe(0.125);
+    fold([chunk("small", 0), chunk("small", 1), moved("small", 1)], state);
+    expect(cellOf(state, "small").done).toBe(2);
+  });
+
+  it("counts every job alike in the total, failed ones as ended", () => {
+    const state = fold([opening(), begin("small", T), moved("small", 2)]);
+    expect(totalShare(state)).toBe(0.25);
+  });
+});
+
+it("gives the same state for the same events and ticks", () => {
+  const play = () => {
+    let state = fold([opening(ladder, measurements)]);
+    let now = T;
+    for (const [pause, event] of wholeRun(ladder)) {
+      now += pause;
+      state = reduce(tick(state, now), { ...event, at: now } as Event);
+    }
+    const figures = [...state.cells].map(([id, cell]) => [
+      id,
+      cell.status,
+      cell.busy,
+      cell.job.metrics.map((name) => figure(cell, name)),
+    ]);
+    return { figures, counts: state.counts, left: timeLeft(state).total };
+  };
+  expect(play()).toEqual(play());
+  expect(play().counts).toMatchObject({ done: 18, waiting: 0, running: 0, failed: 0 });
+});
+
+it("replays 10,000 events in well under a second, at the same cost each", () => {
+  const many = Array.from({ length: 12 }, (_, index) => variant(`variant-${index}`));
+  const state = fold([opening(many, measurements)]);
+  const events = [...wholeRun(many, { items: { ...itemsOf, choice: 400 } })].map(
+    ([, event]) => ({ ...event, at: T }) as Event,
+  );
+  expect(events.length).toBeGreaterThan(10_000);
+  const began = performance.now();
+  fold(events, state);
+  timeLeft(state);
+  expect(performance.now() - began).toBeLessThan(500);
+});
