@@ -120,7 +120,11 @@ const variantSchema = z.strictObject({
       examples: ["${models}/model-Q4_K_M.gguf"],
     }),
   reference: z.boolean().default(false).describe("The variant that the others are compared with."),
-  backend: z.string().min(1).default("llama").describe("Which backend runs it."),
+  backend: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Which backend runs it; by default llama, or what the model's scheme says."),
   lora: z
     .union([adapter, z.array(adapter)])
     .optional()
@@ -440,12 +444,17 @@ function readVariant(
   return {
     name,
     model,
-    backend,
+    backend: backend ?? backendOf(model),
     reference,
     lora: adapters.map((one) => (typeof one === "string" ? { path: one, scale: 1 } : one)),
     tags: Object.fromEntries(Object.entries({ ...axes, ...tags }).map(([tag, value]) => [tag, String(value)])),
     settings: { ...defaults, ...settings } as EngineSettings,
   };
+}
+
+/** `mock:…` is a model of the mock; files and downloads are llama.cpp's. */
+function backendOf(model: string): string {
+  return model.startsWith("mock:") ? "mock" : "llama";
 }
 
 // ---- Measurements
@@ -576,10 +585,10 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
   if (idle) throw flagFault(`--${idle} has no meaning for ${measures.join(", ")}.`, `Leave --${idle} out.`);
 
   const names = variantNames(models);
-  const common = { backend: "llama", reference: false, lora: [], tags: {}, settings };
+  const common = { reference: false, lora: [], tags: {}, settings };
   return {
     name: "quick",
-    variants: models.map((model, index) => ({ name: names[index]!, model, ...common })),
+    variants: models.map((model, index) => ({ name: names[index]!, model, backend: backendOf(model), ...common })),
     measurements: read,
     timeout: fileShape.timeout.parse(undefined),
     ...folders(options),

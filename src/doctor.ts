@@ -10,7 +10,7 @@ import { freeMemory, thisMachine } from "./plan.js";
 export async function diagnosis(dataDir: string | undefined): Promise<string> {
   const machine = thisMachine();
   const chosen = chooseLibrary();
-  const library = await quietly(() => loadLibrary(chosen));
+  const library = loadLibrary(chosen, { quiet: true });
   const lines = [
     `Machine      ${machine.cpu}, ${machine.cpus} logical processors, ${machine.os}, ${machine.arch}`,
     `Memory       ${gigabytes(machine.memoryBytes)}, of which ${gigabytes(freeMemory())} can be used now`,
@@ -32,14 +32,6 @@ export async function diagnosis(dataDir: string | undefined): Promise<string> {
   for (const [i, { card, path: file }] of datasets.entries())
     lines.push(`${i === 0 ? "Data" : "    "}         ${card.name}: ${file ?? `not here (${card.source})`}`);
   return `${lines.join("\n")}\n`;
-}
-
-/** llama.cpp writes what it loads to stderr; here it would only stand between the lines. */
-async function quietly<T>(action: () => T): Promise<T> {
-  const fs = await import("node:fs");
-  const kept = fs.openSync("/dev/stderr", "w");
-  fs.closeSync(kept);
-  return action();
 }
 
 const require = createRequire(import.meta.url);

@@ -55,8 +55,8 @@ export class Store {
   done(): Map<string, { items: Set<string>; complete: boolean }> {
     const jobs = new Map<string, { items: Set<string>; complete: boolean }>();
     const job = (id: string) => {
-      let found = jobs.get(id);
-      if (!found) jobs.set(id, (found = { items: new Set(), complete: false }));
+      const found = jobs.get(id) ?? { items: new Set<string>(), complete: false };
+      jobs.set(id, found);
       return found;
     };
     for (const event of this.events) {
@@ -115,7 +115,8 @@ export class Store {
           },
         );
       fs.ftruncateSync(file, bytes);
-      this.#tokens.set(key, (open = { file, bytes }));
+      open = { file, bytes };
+      this.#tokens.set(key, open);
     }
     try {
       writeAll(open.file, Buffer.from(values.buffer, values.byteOffset, values.byteLength));

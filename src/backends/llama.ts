@@ -276,18 +276,17 @@ class LlamaEngine implements Engine {
     const plan = questions.map(({ prefix, options: continuations }) => {
       const own = continuations.map((_, i) => sequence + i);
       sequence += continuations.length;
-      prefix.forEach((token, position) => context.add(token, position, own, position === prefix.length - 1));
+      for (const [position, token] of prefix.entries())
+        context.add(token, position, own, position === prefix.length - 1);
       const prefixRow = row++;
       targets.push(0);
       const starts = continuations.map((tokens, i) => {
         const start = row;
-        for (let k = 0; k < tokens.length; k++) {
-          const last = k === tokens.length - 1;
-          context.add(tokens[k]!, prefix.length + k, own[i]!, !last);
-          if (!last) {
-            targets.push(tokens[k + 1]!);
-            row++;
-          }
+        // The last token predicts nothing that is asked for.
+        for (let k = 0; k + 1 < tokens.length; k++) {
+          context.add(tokens[k]!, prefix.length + k, own[i]!, true);
+          targets.push(tokens[k + 1]!);
+          row++;
         }
         return start;
       });

@@ -304,8 +304,8 @@ export interface Library {
   cacheType(name: string): number;
 }
 
-/** Loads a library, checks its ABI and starts its backends. Once per process. */
-export function loadLibrary(location: LibraryLocation): Library {
+/** Loads a library, checks its ABI and starts its backends. Once per process. `quiet`: without its log on stderr. */
+export function loadLibrary(location: LibraryLocation, { quiet = false } = {}): Library {
   const file = (name: string) => path.join(location.directory, name);
   // koffi resolves dependencies by name; loading them first by path makes the order of folders irrelevant.
   const base = koffi.load(file(location.ggmlBase));
@@ -333,6 +333,12 @@ export function loadLibrary(location: LibraryLocation): Library {
       },
     );
 
+  if (quiet) {
+    // Any C function that takes nothing and does nothing will do as the callback; one in JS would be called from
+    // llama.cpp's own threads.
+    const silence = base.symbol("ggml_time_init");
+    (llama.func("llama_log_set", "void", [P, P]) as (callback: unknown, data: null) => void)(silence, null);
+  }
   (ggml.func("ggml_backend_load_all_from_path", "void", ["str"]) as (p: string) => void)(location.directory);
   (llama.func("llama_backend_init", "void", []) as () => void)();
 

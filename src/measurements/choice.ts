@@ -58,7 +58,7 @@ interface Question {
   item: ChoiceItem;
   prefix: Int32Array;
   options: Int32Array[];
-  /** Of prefix and options together. */
+  /** To be decoded: of the prefix and of all options but their last ones. */
   tokens: number;
 }
 
@@ -97,7 +97,7 @@ function tokenized(item: ChoiceItem, engine: Engine, delimiter: string): Questio
   let shared = 0;
   while (shared < shortest - 1 && whole.every((tokens) => tokens[shared] === whole[0]![shared])) shared++;
   const options = whole.map((tokens) => tokens.subarray(shared));
-  const tokens = shared + options.reduce((sum, option) => sum + option.length, 0);
+  const tokens = shared + options.reduce((sum, option) => sum + option.length - 1, 0);
   return { item, prefix: whole[0]!.subarray(0, shared), options, tokens };
 }
 
