@@ -466,7 +466,7 @@ const rarest = 4000;
  * Of one processor's time that drawing may take: where frames are costly they come less often. Folding the events and
  * the garbage left behind come on top; together they stay below 2 %.
  */
-const drawingShare = 0.007;
+const drawingShare = 0.005;
 /** Milliseconds of drawing that are free at the start, when code is not yet compiled and the eye most curious. */
 const headStart = 300;
 

@@ -24,7 +24,8 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     write(`${text}\n`);
   };
   const measurable = () => state.cells.size - state.counts.impossible;
-  const name = (cell: Cell) => `[${cell.position}/${measurable()}] ${cell.job.variant} ${cell.job.measurement}`;
+  const name = (cell: Cell) =>
+    `[${cell.position}/${measurable()}] ${oneLine(cell.job.variant)} ${oneLine(cell.job.measurement)}`;
 
   const begin = () => {
     const { counts } = state;
@@ -32,9 +33,11 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     if (counts.before > 0) parts.push(`${counts.before} done before`);
     line(`${oneLine(state.name)}: ${parts.join(", ")}`);
     for (const note of state.notes.values()) {
+      // What failed in the plan fails again when its turn comes.
+      if (note.kind !== "impossible") continue;
       const where = [note.variant, note.measurements.join(", ")].filter(Boolean).join(" ");
-      const times = note.kind === "impossible" && note.count > 1 ? ` (${note.count} variants)` : "";
-      line(`${note.kind === "impossible" ? "not possible" : note.kind}: ${where}: ${oneLine(note.message)}${times}`);
+      const times = note.count > 1 ? ` (${note.count} jobs)` : "";
+      line(`not possible: ${oneLine(where)}: ${oneLine(note.message)}${times}`);
     }
   };
 

@@ -34,7 +34,7 @@ export interface Cell {
   from: number | undefined;
   /** Milliseconds of this session that went into the job. */
   busy: number;
-  /** Seconds that the finished job took, as the run says. */
+  /** Seconds that the session which ended the job gave it, as the run says. */
   seconds: number | undefined;
   /** Finished before this session began. */
   before: boolean;
@@ -136,6 +136,11 @@ export function reduce(state: State, event: Event | StoredEvent): State {
       // Loading a model is no pace of any measurement.
       state.reportedAt = state.now;
       for (const row of state.rows) if (row.variant.name === event.variant) row.loadSeconds = event.engine.loadSeconds;
+      for (const cell of state.active)
+        if (cell.job.variant === event.variant) {
+          state.current = cell;
+          break;
+        }
       break;
     case "job-started": {
       const cell = state.cells.get(event.job);
@@ -144,7 +149,8 @@ export function reduce(state: State, event: Event | StoredEvent): State {
       turn(state, cell, "running");
       cell.done = event.done;
       cell.from = event.done;
-      state.current = cell;
+      // Jobs that take turns all start before the first of them works.
+      state.current ??= cell;
       break;
     }
     case "samples": {
@@ -160,7 +166,8 @@ export function reduce(state: State, event: Event | StoredEvent): State {
         accumulator.running.add(sample);
         accumulator.count++;
       }
-      cell.items++;
+      // What comes beside the items (peak memory, say) is none of them.
+      if (event.samples.some(({ metric }) => cell.job.metrics.includes(metric))) cell.items++;
       // Progress is often told before the work that it announces, hence the larger one.
       cell.done = Math.max(cell.done, cell.items);
       report(state, cell);
@@ -227,7 +234,7 @@ export function tick(state: State, now: number): State {
  * its earlier sessions: their `started` is older than the view, and their time must not be taken from our clock.
  */
 export function isOfThisSession(event: Event | StoredEvent, viewOpenedAt: number): boolean | undefined {
-  return event.type === "started" ? event.at >= viewOpenedAt - 10_000 : undefined;
+  return event.type === "started" ? event.at >= viewOpenedAt : undefined;
 }
 
 function start(state: State, event: Extract<Event, { type: "started" }>): void {
@@ -277,10 +284,10 @@ function start(state: State, event: Extract<Event, { type: "started" }>): void {
       status: "waiting",
       accumulators: kept?.accumulators ?? new Map(),
       items: kept?.items ?? 0,
-      done: kept?.items ?? 0,
+      done: (kept?.status === "done" ? kept.total : undefined) ?? kept?.items ?? 0,
       total: kept?.total,
       unit: kept?.unit ?? "items",
-      from: undefined,
+      from: kept?.status === "done" ? kept.from : undefined,
       busy: 0,
       seconds: kept?.seconds,
       before: kept?.status === "done",
@@ -348,6 +355,8 @@ function note(
   const key = `${kind}\n${kind === "impossible" ? "" : (about.variant ?? "")}\n${message}`;
   const known = state.notes.get(key);
   if (known) {
+    // A variant that cannot be read fails once in the plan and once more when its turn comes.
+    if (kind === "failed" && about.measurement !== undefined && known.measurements.includes(about.measurement)) return;
     known.count++;
     if (known.variant !== about.variant) delete known.variant;
     if (about.measurement !== undefined && !known.measurements.includes(about.measurement))
@@ -435,11 +444,11 @@ export function timeLeft(state: State): { total: TimeLeft; jobs: Map<Cell, numbe
 
 /** Time spent and the share of the job that it bought; undefined before there is anything to judge by. */
 function paceOf(cell: Cell): { milliseconds: number; share: number } | undefined {
-  if (cell.status === "done" && cell.seconds !== undefined && cell.busy === 0)
-    return cell.seconds > 0 ? { milliseconds: cell.seconds * 1000, share: 1 } : undefined;
   if (cell.total === undefined || cell.from === undefined) return undefined;
   const bought = (cell.done - cell.from) / cell.total;
-  return bought > 0 && cell.busy > 0 ? { milliseconds: cell.busy, share: Math.min(1, bought) } : undefined;
+  // Of an earlier session there is only what the run says itself: the seconds of the session that ended the job.
+  const milliseconds = cell.before ? (cell.seconds ?? 0) * 1000 : cell.busy;
+  return bought > 0 && milliseconds > 0 ? { milliseconds, share: Math.min(1, bought) } : undefined;
 }
 
 /** How the variants of a column compare in size; all alike where one of them is unknown. */

@@ -125,7 +125,10 @@ export function* wholeRun(variants, { seed = 7, pace = 1, broken = {}, of = meas
   });
   const alone = of.filter((m) => m.kind !== "speed");
   for (const v of variants) {
-    if (v.failure) continue;
+    if (v.failure) {
+      for (const m of of) yield [0, { type: "job-failed", job: jobId(v.name, m.name), failure: v.failure }];
+      continue;
+    }
     yield [300 * pace, { type: "opened", variant: v.name, engine: { loadSeconds: 0.31 } }];
     for (const m of alone) {
       yield [0, { type: "job-started", job: jobId(v.name, m.name), done: 0 }];

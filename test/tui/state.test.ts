@@ -79,6 +79,22 @@ describe("a run from its start", () => {
     expect(state.measurements[0]!.metrics).toContain("peak_memory");
   });
 
+  it("does not count as an item what comes beside them", () => {
+    const state = fold([opening(), begin("small", T), chunk("small", 0)]);
+    const beside = { metric: "peak_memory", value: 2 ** 28, weight: 1 };
+    fold([{ type: "samples", job: jobId("small", "perplexity"), item: "peak_memory", samples: [beside] }], state);
+    expect(cellOf(state, "small").items).toBe(1);
+  });
+
+  it("shows the job whose model was opened, of those that take turns", () => {
+    const speed = measurements[1]!;
+    const state = fold([opening([small, large], [speed]), begin("small", T, 0, speed), begin("large", T, 0, speed)]);
+    expect(state.current).toBe(cellOf(state, "small", "speed"));
+    fold([{ type: "opened", at: T, variant: "large", engine: { loadSeconds: 2 } as never }], state);
+    expect(state.current).toBe(cellOf(state, "large", "speed"));
+    expect(state.rows[1]!.loadSeconds).toBe(2);
+  });
+
   it("keeps one cell for variants that are alike but for their names", () => {
     const event = started(T, [small, variant("twin")], { of: [perplexity] });
     event.jobs[1]!.id = event.jobs[0]!.id;
