@@ -34,6 +34,7 @@ Examples:
   gguf-bench run benchmarks/smollm2.yaml --models-dir models --data-dir data
   gguf-bench run --model a.gguf --model b.gguf --text book.txt --chunks 16
   gguf-bench run --model a.gguf --measure speed --prompt 512 --generate 128
+  gguf-bench quantize model-F16.gguf --types Q8_0,Q4_K_M,Q2_K --imatrix model.imatrix.gguf
   gguf-bench report reports/smollm2
 
 Exit codes:
@@ -84,6 +85,18 @@ program
   .argument("<run>", "a run's folder")
   .action(async (folder: string) => {
     process.exitCode = await (await commands()).reportCommand(folder);
+  });
+
+program
+  .command("quantize")
+  .description("make a ladder of quantizations from one model file, byte for byte as llama-quantize does")
+  .argument("<model>", "an unquantized model (F16, BF16 or F32)")
+  .requiredOption("--types <list>", "types to make, such as Q8_0,Q4_K_M,Q2_K", (text: string) => text.split(","))
+  .option("--imatrix <file>", "an importance matrix made by llama-imatrix; names get -im")
+  .option("--out <dir>", "where the files go (default: beside the model)")
+  .option("--models-dir <dir>", "where models are")
+  .action(async (model: string, options) => {
+    process.exitCode = await (await commands()).quantizeCommand(model, options);
   });
 
 program

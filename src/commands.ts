@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { existsSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { type QuickOptions, quickBenchmark, readBenchmark } from "./config.js";
@@ -6,6 +7,8 @@ import { BenchError, exitCodes, toFailure } from "./errors.js";
 import type { Event, StoredEvent } from "./events.js";
 import { childExecutor } from "./executors/index.js";
 import { measurements } from "./measurements/index.js";
+import { checkType, quantizeFile } from "./models/quantize.js";
+import { resolveModel } from "./models/sources.js";
 import { describePlan, makePlan, type Plan } from "./plan.js";
 import { writeReports } from "./reports/index.js";
 import { tableFrom } from "./reports/table.js";
@@ -86,6 +89,22 @@ export async function reportCommand(folder: string): Promise<number> {
   return exitCodes.allMeasured;
 }
 
+/** Makes quantizations of one model file, named after it. A file that is there already is left alone. */
+export async function quantizeCommand(
+  model: string,
+  { types, imatrix, out, modelsDir }: { types: string[]; imatrix?: string; out?: string; modelsDir?: string },
+): Promise<number> {
+  const { path: source } = await resolveModel(model, { baseDir: process.cwd(), ...(modelsDir ? { modelsDir } : {}) });
+  const stem = path.basename(source, ".gguf").replace(/-(F16|BF16|F32)$/i, "");
+  for (const type of types.map(checkType)) {
+    const output = path.join(out ?? path.dirname(source), `${stem}-${type}${imatrix ? "-im" : ""}.gguf`);
+    const there = existsSync(output);
+    if (!there) await quantizeFile(source, output, { type, ...(imatrix ? { imatrix } : {}) });
+    process.stdout.write(`${output}  ${(statSync(output).size / 1e6).toFixed(1)} MB${there ? " (was there)" : ""}\n`);
+  }
+  return exitCodes.allMeasured;
+}
+
 async function benchmarkOf(options: RunCommand) {
   const benchmark = options.file
     ? await readBenchmark(options.file, { measurements, ...folders(options) })
@@ -156,8 +175,11 @@ function conclusion(folder: string, events: StoredEvent[], stopped: boolean): st
 /** What scripts are told: see `exitCodes`. Cells that cannot be measured do not count. */
 function exitCode(events: StoredEvent[], stopped: boolean): number {
   if (stopped) return exitCodes.stopped;
-  const { rows } = tableFrom(events);
-  const states = rows.flatMap((row) => row.cells.map((cell) => cell.state));
+  const { rows, columns } = tableFrom(events);
+  // What a file says of itself was not measured.
+  const states = rows.flatMap((row) =>
+    row.cells.flatMap((cell, i) => (columns[i]!.measurement === "model" ? [] : [cell.state])),
+  );
   if (!states.includes("measured")) return exitCodes.badInput;
   return states.includes("failed") || states.includes("unfinished") ? exitCodes.someFailed : exitCodes.allMeasured;
 }

@@ -12,6 +12,8 @@ export interface VariantConfig {
   name: string;
   /** Path or URI, placeholders filled in; `resolveModel` finds the file. */
   model: string;
+  /** The type to make of the model first, with an importance matrix perhaps. */
+  quantize?: { type: string; imatrix?: string };
   backend: string;
   reference: boolean;
   lora: { path: string; scale: number }[];
@@ -119,6 +121,16 @@ const variantSchema = z.strictObject({
       description: "A path (from this file's folder, then --models-dir), hf:owner/repo:quant or https://…",
       examples: ["${models}/model-Q4_K_M.gguf"],
     }),
+  quantize: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({
+      description:
+        "Quantize the model to this type first, as llama-quantize does; the file is kept in the user's cache.",
+      examples: ["Q4_K_M"],
+    }),
+  imatrix: z.string().min(1).optional().describe("The importance matrix for `quantize`, a GGUF file of llama-imatrix."),
   reference: z.boolean().default(false).describe("The variant that the others are compared with."),
   backend: z
     .string()
@@ -437,13 +449,24 @@ function readVariant(
     throw file.fault(path, `"${name}" cannot be a name.`, { hint: "No blanks around it, no line ends.", at: "key" });
   const settingAxes = Object.fromEntries(Object.entries(axes).filter(([axis]) => Object.hasOwn(settingsShape, axis)));
   const filled = { ...settingAxes, ...fill(body, lookup, path) };
-  const { model, reference, backend, lora, tags, ...settings } = file.check(variantSchema, filled, path, {
-    context: "The context belongs to a measurement: `perplexity: {text: wikitext-2, context: 512}`.",
-  });
+  const { model, quantize, imatrix, reference, backend, lora, tags, ...settings } = file.check(
+    variantSchema,
+    filled,
+    path,
+    {
+      context: "The context belongs to a measurement: `perplexity: {text: wikitext-2, context: 512}`.",
+    },
+  );
+  if (imatrix !== undefined && quantize === undefined)
+    throw file.fault([...path, "imatrix"], "an importance matrix without a type to quantize to.", {
+      hint: "Add `quantize: Q4_K_M`, say; a file that is quantized already says itself which matrix was used.",
+      at: "key",
+    });
   const adapters = lora === undefined ? [] : Array.isArray(lora) ? lora : [lora];
   return {
     name,
     model,
+    ...(quantize === undefined ? {} : { quantize: { type: quantize, ...(imatrix === undefined ? {} : { imatrix }) } }),
     backend: backend ?? backendOf(model),
     reference,
     lora: adapters.map((one) => (typeof one === "string" ? { path: one, scale: 1 } : one)),

@@ -17,11 +17,16 @@ export class BenchError extends Error {
   readonly hint: string | undefined;
 
   constructor(code: string, message: string, options: { hint?: string; cause?: unknown } = {}) {
-    super(message, { cause: options.cause });
+    super(stopped(message), { cause: options.cause });
     this.name = "BenchError";
     this.code = code;
-    this.hint = options.hint;
+    this.hint = options.hint && stopped(options.hint.charAt(0).toUpperCase() + options.hint.slice(1));
   }
+}
+
+/** A sentence ends with a stop, so that a remedy can follow it. */
+function stopped(sentence: string): string {
+  return /[.!?…)]$/.test(sentence) ? sentence : `${sentence}.`;
 }
 
 /** Any thrown value as a plain record; the code of an unforeseen error is `internal`. */

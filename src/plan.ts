@@ -107,7 +107,7 @@ async function inspect(config: VariantConfig, backend: Backend, { baseDir, model
     settings: { ...config.settings, ...(config.lora.length > 0 ? { lora: config.lora } : {}) },
   };
   try {
-    const { model, facts } = await backend.inspect(config.model, { baseDir, ...(modelsDir ? { modelsDir } : {}) });
+    const { model, facts } = await backend.inspect(config, { baseDir, ...(modelsDir ? { modelsDir } : {}) });
     return { model, record: { ...record, facts } };
   } catch (error) {
     if (!(error instanceof BenchError)) throw error;

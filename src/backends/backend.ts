@@ -117,6 +117,14 @@ export interface SpeedTest {
   depth: number;
 }
 
+/** Which model a variant is made of. */
+export interface ModelSource {
+  /** Path, URI, or the name by which a server knows it. */
+  model: string;
+  /** Made from the model when first asked for, and kept in the user's cache. */
+  quantize?: { type: string; imatrix?: string };
+}
+
 /** Where models are looked for. */
 export interface ModelFolders {
   /** Where relative paths start. */
@@ -128,7 +136,7 @@ export interface Backend {
   readonly name: string;
   readonly capabilities: ReadonlySet<Capability>;
   /** Finds the model (a download may be needed) and reads what it says of itself. Throws a BenchError that says why it cannot. */
-  inspect(model: string, folders: ModelFolders): Promise<{ model: string; facts: ModelFacts }>;
+  inspect(source: ModelSource, folders: ModelFolders): Promise<{ model: string; facts: ModelFacts }>;
   /** The version that goes into job ids, known without opening a model. */
   version(settings: EngineSettings): { version: string; library: string; origin: string };
   /** Loads the model; throws a BenchError that says why it cannot. */

@@ -12,6 +12,7 @@ import {
 } from "../llama/library.js";
 import { ScoringPool } from "../llama/scoring.js";
 import { readModelFacts } from "../models/gguf.js";
+import { quantizedModel } from "../models/quantize.js";
 import { resolveModel } from "../models/sources.js";
 import type {
   Backend,
@@ -46,8 +47,12 @@ export const llama: Backend = {
       origin,
     };
   },
-  async inspect(model, folders) {
-    const { path } = await resolveModel(model, folders);
+  async inspect({ model, quantize }, folders) {
+    let { path } = await resolveModel(model, folders);
+    if (quantize) {
+      const imatrix = quantize.imatrix === undefined ? undefined : (await resolveModel(quantize.imatrix, folders)).path;
+      path = await quantizedModel(path, { type: quantize.type, ...(imatrix ? { imatrix } : {}) });
+    }
     return { model: path, facts: await readModelFacts(path) };
   },
   async open(variant) {

@@ -78,7 +78,7 @@ export const mock: Backend = {
   name: "mock",
   capabilities: new Set(["likelihood", "options", "prompt-timing", "generation-timing"]),
   version: () => ({ version: "mock 1", library: "mock", origin: "mock" }),
-  async inspect(model) {
+  async inspect({ model }) {
     const { bytes } = mockSettings(model);
     const sha256 = createHash("sha256").update(model).digest("hex");
     return {

@@ -1,0 +1,13 @@
+// Quantizes one file and ends: a crash or a want of memory stays here.
+import { toFailure } from "../errors.js";
+import { type QuantizeRequest, quantize } from "../llama/quantize.js";
+
+process.once("message", (request: QuantizeRequest) => {
+  let failure: ReturnType<typeof toFailure> | undefined;
+  try {
+    quantize(request);
+  } catch (error) {
+    failure = toFailure(error);
+  }
+  process.send!(failure ?? "done", () => process.disconnect());
+});
