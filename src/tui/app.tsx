@@ -275,7 +275,7 @@ function latestNotes(state: State, count: number): Note[] {
 function NoteLine(props: AppProps & { note: Note }): ReactElement {
   const { note, glyphs } = props;
   const mark = note.kind === "warning" ? glyphs.warning : glyphs.status[note.kind];
-  const times = note.count > 1 ? ` (${note.count}×)` : "";
+  const times = note.count > Math.max(1, note.measurements.length) ? ` (${note.count}×)` : "";
   const where = [note.variant, note.measurements.join(", ")].filter(Boolean).join(" ");
   const hint = note.hint ? ` (${oneLine(note.hint)})` : "";
   const tone: Tone = note.kind === "failed" ? "failed" : note.kind === "warning" ? "warning" : "quiet";
