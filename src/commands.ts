@@ -40,7 +40,7 @@ export interface RunCommand extends Omit<QuickOptions, "measurements" | "models"
 
 /** Measures what a benchmark file or the flags ask for, and writes the tables. Returns the exit code. */
 export async function runCommand(options: RunCommand): Promise<number> {
-  const executor = options.dryRun ? undefined : childExecutor({ timeout: options.timeout ?? 600 });
+  const executor = options.dryRun ? undefined : childExecutor();
   try {
     const benchmark = await benchmarkOf(options);
     const plan = await makePlan(benchmark, {

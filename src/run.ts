@@ -207,7 +207,7 @@ class Engines {
       await this.release(other);
       used -= one.bytes;
     }
-    const engine = await this.executor.open(spec);
+    const engine = await this.executor.open(spec, { timeout: this.plan.timeout });
     this.#open.set(variant, { engine, bytes });
     yield { type: "opened", at: Date.now(), variant, engine: engine.facts };
   }

@@ -20,19 +20,19 @@ const program = fileURLToPath(new URL("./engine-process.js", import.meta.url));
 
 /**
  * A process of its own for every variant: a native crash or the kernel's out-of-memory killer costs one job, and all
- * memory comes back. `timeout`: seconds without a sign of life after which an engine is killed.
+ * memory comes back.
  */
-export function childExecutor({ timeout }: { timeout: number }): Executor {
+export function childExecutor(): Executor {
   const open = new Set<EngineProcess>();
   // Started while the plan is still being made; the first engine need not wait for it.
-  let spare: EngineProcess | undefined = new EngineProcess(timeout);
+  let spare: EngineProcess | undefined = new EngineProcess();
   open.add(spare);
   return {
-    async open(variant) {
-      const engine = spare ?? new EngineProcess(timeout);
+    async open(variant, { timeout }) {
+      const engine = spare ?? new EngineProcess();
       spare = undefined;
       open.add(engine);
-      await engine.open(variant);
+      await engine.open(variant, timeout);
       return engine;
     },
     stop() {
@@ -53,16 +53,15 @@ class EngineProcess implements OpenedEngine {
   alive = true;
   readonly gone: Promise<void>;
   readonly #process: ChildProcess;
-  readonly #timeout: number;
   #variant: VariantSpec | undefined;
+  #timeout = Infinity;
   #log = "";
   #inbox: ToParent[] = [];
   #wake: (() => void) | undefined;
   #ended: string | undefined;
   #closing = false;
 
-  constructor(timeout: number) {
-    this.#timeout = timeout;
+  constructor() {
     this.#process = fork(program, {
       // llama.cpp logs to stderr; a log that is read from a pipe survives a crash.
       stdio: ["ignore", "ignore", "pipe", "ipc"],
@@ -91,8 +90,9 @@ class EngineProcess implements OpenedEngine {
     });
   }
 
-  async open(variant: VariantSpec): Promise<void> {
+  async open(variant: VariantSpec, timeout: number): Promise<void> {
     this.#variant = variant;
+    this.#timeout = timeout;
     this.#send({ type: "open", variant });
     try {
       for (;;) {
@@ -124,6 +124,8 @@ class EngineProcess implements OpenedEngine {
 
   kill(): void {
     this.#closing = true;
+    // From now on, not from the moment that the kernel has cleared it away: a next job needs another engine.
+    this.alive = false;
     this.#process.kill("SIGKILL");
   }
 

@@ -32,7 +32,8 @@ export interface OpenedEngine {
 
 /** Where engines run. */
 export interface Executor {
-  open(variant: VariantSpec): Promise<OpenedEngine>;
+  /** `timeout`: seconds without a sign of life after which the engine is killed. */
+  open(variant: VariantSpec, options: { timeout: number }): Promise<OpenedEngine>;
   /** Graceful: every engine ends after the item at hand. */
   stop(): void;
   /** At once: every engine is killed. */

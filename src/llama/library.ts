@@ -255,6 +255,19 @@ const expectedDefaults = {
   sizes: { model: 80, context: 160, batch: 56 },
 } as const;
 
+/** ggml's numbers of the types that a KV cache can have; part of the file format, so they never change. */
+const cacheTypes: Record<string, number> = {
+  f32: 0,
+  f16: 1,
+  bf16: 30,
+  q8_0: 8,
+  q5_1: 7,
+  q5_0: 6,
+  q4_1: 3,
+  q4_0: 2,
+  iq4_nl: 20,
+};
+
 export type Pointer = bigint;
 export type Fields = Record<string, unknown>;
 
@@ -306,11 +319,32 @@ export interface Library {
 
 /** Loads a library, checks its ABI and starts its backends. Once per process. `quiet`: without its log on stderr. */
 export function loadLibrary(location: LibraryLocation, { quiet = false } = {}): Library {
+  if (loaded) {
+    if (loaded.location.directory === location.directory) return loaded;
+    throw new BenchError("library-missing", "two builds of llama.cpp cannot be used in one process");
+  }
+  loaded = bindLibrary(location, quiet);
+  return loaded;
+}
+
+let loaded: Library | undefined;
+
+function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
   const file = (name: string) => path.join(location.directory, name);
   // koffi resolves dependencies by name; loading them first by path makes the order of folders irrelevant.
-  const base = koffi.load(file(location.ggmlBase));
-  const ggml = koffi.load(file(location.ggml));
-  const llama = koffi.load(file(location.llama));
+  const load = (name: string) => {
+    try {
+      return koffi.load(file(name));
+    } catch (cause) {
+      throw new BenchError("library-missing", `${file(name)} cannot be loaded: ${(cause as Error).message}`, {
+        hint: "run `npm install` again, or build one with `gguf-bench doctor --build`",
+        cause,
+      });
+    }
+  };
+  const base = load(location.ggmlBase);
+  const ggml = load(location.ggml);
+  const llama = load(location.llama);
 
   const version = bindVersion(llama);
   if (version !== undefined && !sameRelease(version, llamaRelease))
@@ -355,7 +389,6 @@ export function loadLibrary(location: LibraryLocation, { quiet = false } = {}): 
   const threadpoolDefaults = base.func("ggml_threadpool_params_default", ThreadpoolParams, ["int"]) as (
     n: number,
   ) => Fields;
-  const typeName = base.func("ggml_type_name", "str", ["int"]) as (type: number) => string | null;
 
   // The thread pool lives in the CPU backend, which is loaded at run time: its functions come through its registry.
   const cpu = () => deviceRegistry(deviceByType(0));
@@ -409,9 +442,10 @@ export function loadLibrary(location: LibraryLocation, { quiet = false } = {}): 
     loadAdapter: bind("llama_adapter_lora_init", P, [P, "str"]),
     setAdapters: bind("llama_set_adapters_lora", "int32_t", [P, P, "size_t", P]),
     cacheType: (name) => {
-      for (let type = 0; type < 64; type++) if (typeName(type)?.toLowerCase() === name.toLowerCase()) return type;
+      const type = cacheTypes[name.toLowerCase()];
+      if (type !== undefined) return type;
       throw new BenchError("config", `"${name}" is no type of a KV cache`, {
-        hint: "use f32, f16, bf16, q8_0, q5_1, q5_0, q4_1, q4_0 or iq4_nl",
+        hint: `use ${Object.keys(cacheTypes).join(", ")}`,
       });
     },
   };
