@@ -1,0 +1,321 @@
+// What is compared, and what each comparison must show. A new one is a member of this list.
+import fs from "node:fs";
+import path from "node:path";
+import { compareAnswers, noiseFloor } from "./hellaswag.mjs";
+import { compared } from "./pairs.mjs";
+import { repository } from "./tools.mjs";
+
+/** What we may need beyond the peer: two Node processes. */
+const memoryAllowance = 120e6;
+
+/**
+ * A line of the table. `target` is met where `value` lies in it; a line without one informs. A time or a memory is not
+ * judged in a quick run; a time neither where others disturbed a run.
+ * @typedef {{quantity: string, ours?: string, peer?: string, value?: number, range?: [number, number], show?: (n: number) => string,
+ *   target?: {text: string, least?: number, most: number}, kind: "time" | "memory" | "result", note?: string}} Row
+ * @typedef {{name: string, title: string, needs: string[], run: (bench: any) => Promise<{rows: Row[], pairs: any[], [more: string]: any}>}} Comparison
+ */
+
+const seconds = (value) => `${value.toFixed(2)} s`;
+const megabytes = (value) => `${(value / 1e6).toFixed(0)} MB`;
+const rate = (value) => `${value.toFixed(1)} tok/s`;
+const ratio = (value) => value.toFixed(3);
+const difference = (value) => `${value < 0 ? "−" : "+"}${megabytes(Math.abs(value))}`;
+const atMost = (most) => ({ text: `≤ ${most.toFixed(2)}`, most });
+const memoryTarget = { text: `≤ ${difference(memoryAllowance)}`, most: memoryAllowance };
+
+/** @returns {Row} */
+function row(quantity, kind, figures, unit, show, target) {
+  const { ours, peer, median, low, high } = figures;
+  const range = /** @type {[number, number]} */ ([low, high]);
+  return {
+    quantity,
+    kind,
+    ours: unit(ours),
+    peer: unit(peer),
+    value: median,
+    range,
+    show,
+    ...(target ? { target } : {}),
+  };
+}
+
+/** @returns {Row} */
+const check = (quantity, right, ours, peer, note) => ({
+  quantity,
+  kind: "result",
+  ours,
+  peer,
+  value: right ? 1 : 0,
+  show: () => (right ? "yes" : "no"),
+  target: { text: "yes", least: 1, most: 1 },
+  ...(note ? { note } : {}),
+});
+
+const wall = (pairs, target) =>
+  row(
+    "wall",
+    "time",
+    compared(pairs, (run) => run.wall),
+    seconds,
+    ratio,
+    target,
+  );
+const userCpu = (pairs) =>
+  row(
+    "user CPU",
+    "time",
+    compared(pairs, (run) => run.user),
+    seconds,
+    ratio,
+  );
+const peakMemory = (pairs, target) =>
+  row(
+    "peak memory",
+    "memory",
+    compared(
+      pairs,
+      (run) => run.peak,
+      (ours, peer) => ours - peer,
+    ),
+    megabytes,
+    difference,
+    target,
+  );
+
+/** One more, untimed pair: what both hold when pages that two processes share count once. */
+async function sharedOnce(bench, ours, peer) {
+  if (bench.quick) return [];
+  const [our, their] = [await bench.memory(ours), await bench.memory(peer)];
+  const figures = {
+    ours: our.pss,
+    peer: their.pss,
+    median: our.pss - their.pss,
+    low: our.pss - their.pss,
+    high: our.pss - their.pss,
+  };
+  return [row("peak memory, shared pages once", "memory", figures, megabytes, difference)];
+}
+
+function sameDigits(pairs, note) {
+  const [ours, peer] = ["ours", "peer"].map((side) =>
+    [...new Set(pairs.map((pair) => pair[side].read[0].ppl))].join(" | "),
+  );
+  return check("PPL, digits equal", ours === peer, ours, peer, note);
+}
+
+/** @returns {Comparison} */
+const perplexity = (quant) => ({
+  name: `ppl:${quant}`,
+  title: `perplexity of ${quant}, whole process, against llama-perplexity on the same libraries`,
+  needs: ["same"],
+  async run({ tools, sizes, interleaved, ...bench }) {
+    const { context, chunks } = sizes.perplexity;
+    const library = tools.sharedLibrary();
+    const ours = { name: "gguf-bench", steps: [tools.ourPerplexity(quant, { context, chunks, library })] };
+    const peer = {
+      name: "llama-perplexity",
+      steps: [tools.peerPerplexity(tools.perplexityTool.same, quant, { context, chunks })],
+    };
+    const pairs = await interleaved(ours, peer);
+    const rows = [sameDigits(pairs), wall(pairs, atMost(1)), userCpu(pairs), peakMemory(pairs, memoryTarget)];
+    return { pairs, rows: [...rows, ...(await sharedOnce(bench, ours, peer))] };
+  },
+});
+
+/**
+ * Against the tool built for this processor. Ours takes the library that it would take by itself; the prebuilt one is slow
+ * with F16, so there the target holds for a source build alone.
+ * @returns {Comparison}
+ */
+const native = (quant, { most, wantsSourceBuild = false }) => ({
+  name: `native:${quant}`,
+  title: `perplexity of ${quant}, whole process, against the natively built llama-perplexity`,
+  needs: ["native"],
+  async run({ tools, sizes, interleaved }) {
+    const { context, chunks } = sizes.perplexity;
+    const peer = {
+      name: "native llama-perplexity",
+      steps: [tools.peerPerplexity(tools.perplexityTool.native, quant, { context, chunks })],
+    };
+    const against = async (library) =>
+      interleaved({ name: "gguf-bench", steps: [tools.ourPerplexity(quant, { context, chunks, library })] }, peer);
+    const pairs = await against(undefined);
+    const built = sourceBuild();
+    const judged = built || !wantsSourceBuild;
+    const rows = [wall(pairs, judged ? atMost(most) : undefined), userCpu(pairs), peakMemory(pairs)];
+    const { ours, peer: theirs } = sameDigits(pairs);
+    rows.push({
+      quantity: "PPL",
+      kind: "result",
+      ours,
+      peer: theirs,
+      note: ours === theirs ? "digits equal" : "other kernels, other last digits",
+    });
+    rows[0].note = built ? "ours on the source build" : "ours on the prebuilt library";
+    if (!judged) rows[0].note += `; with \`gguf-bench doctor --build\` the target is ≤ ${most.toFixed(2)}`;
+    if (!wantsSourceBuild || !built || !tools.hasSharedLibrary()) return { pairs, rows };
+    const prebuilt = await against(tools.sharedLibrary());
+    return { pairs, prebuilt, rows: [...rows, { ...wall(prebuilt), note: "ours on the prebuilt library" }] };
+  },
+});
+
+/** Where llama.cpp was built from source, which the engine then prefers; `GGUF_BENCH_LIBRARY` names one as well. */
+function sourceBuild() {
+  if (process.env.GGUF_BENCH_LIBRARY) return process.env.GGUF_BENCH_LIBRARY;
+  const folder = path.join(repository, "node_modules/node-llama-cpp/llama/localBuilds");
+  const builds = fs.existsSync(folder) ? fs.readdirSync(folder) : [];
+  return builds.map((name) => path.join(folder, name, "Release")).find((release) => fs.existsSync(release));
+}
+
+/** @returns {Comparison} */
+const speed = (quant) => ({
+  name: `speed:${quant}`,
+  title: `tokens per second of ${quant}, against llama-bench on the same libraries`,
+  needs: ["bench"],
+  async run({ tools, sizes, interleaved }) {
+    const ours = {
+      name: "gguf-bench",
+      steps: [tools.ourSpeed(quant, { ...sizes.speed, library: tools.sharedLibrary() })],
+    };
+    const peer = { name: "llama-bench", steps: [tools.peerSpeed(tools.benchTool, quant, sizes.speed)] };
+    const pairs = await interleaved(ours, peer);
+    const target = { text: "0.97–1.03", least: 0.97, most: 1.03 };
+    const test = (name, key) =>
+      row(
+        name,
+        "time",
+        compared(pairs, (run) => run.read[0][key]),
+        rate,
+        ratio,
+        target,
+      );
+    return { pairs, rows: [test(`pp${sizes.speed.prompt}`, "pp"), test(`tg${sizes.speed.generate}`, "tg")] };
+  },
+});
+
+/** @returns {Comparison} */
+const longContext = (quant) => ({
+  name: `context:${quant}`,
+  title: `a long context of ${quant}: the same digits, without context × vocabulary in memory`,
+  needs: ["same"],
+  async run({ tools, sizes, interleaved, ...bench }) {
+    const { context, chunks, tooLong } = sizes.long;
+    const library = tools.sharedLibrary();
+    const ours = { name: "gguf-bench", steps: [tools.ourPerplexity(quant, { context, chunks, library })] };
+    const peer = {
+      name: "llama-perplexity",
+      steps: [tools.peerPerplexity(tools.perplexityTool.same, quant, { context, chunks })],
+    };
+    // Memory and digits do not depend on the hour: one pair will do.
+    const pairs = await interleaved(ours, peer, 1);
+    const all = context * pairs[0].ours.read[0].vocabulary * 4;
+    const memory = {
+      ...peakMemory(pairs, memoryTarget),
+      note: `all logits of one context alone would be ${megabytes(all)}`,
+    };
+    const refused = await bench.any({
+      name: "gguf-bench",
+      steps: [tools.ourRefusal(quant, { context: tooLong, library })],
+    });
+    const { code, said } = refused.read[0];
+    const refusal = check(
+      `context ${tooLong} refused`,
+      code === 1 && said !== undefined,
+      `exit code ${code}`,
+      "",
+      said?.trim(),
+    );
+    return { pairs, rows: [sameDigits(pairs), memory, wall(pairs), refusal] };
+  },
+});
+
+/** @returns {Comparison} */
+const hellaswag = (quant) => ({
+  name: `hellaswag:${quant}`,
+  title: `HellaSwag with ${quant}, answers task by task, against llama-perplexity on the same libraries`,
+  needs: ["same", "hellaswag"],
+  async run({ tools, sizes, interleaved, temporary, ...bench }) {
+    const { tasks, otherContext } = sizes.hellaswag;
+    const { folder, file } = firstTasks(tools.hellaswagFile, tasks, temporary);
+    const library = tools.sharedLibrary();
+    const ours = { name: "gguf-bench", steps: [tools.ourHellaswag(quant, { folder, library })] };
+    const peer = {
+      name: "llama-perplexity",
+      steps: [tools.peerHellaswag(tools.perplexityTool.same, quant, { file, tasks })],
+    };
+    const pairs = await interleaved(ours, peer);
+    // The same tasks in smaller batches: nothing but the batch's shape changes, so this much of any score is noise.
+    const other = await bench.any({
+      name: "gguf-bench",
+      steps: [tools.ourHellaswag(quant, { folder, context: otherContext, library })],
+    });
+    const { answers } = pairs[0].ours.read[0];
+    const floor = noiseFloor(answers, other.read[0].answers);
+    const { differences, unordered } = compareAnswers(answers, pairs[0].peer.read[0].right, floor);
+    const unexplained = differences.filter(({ explained }) => !explained);
+    const count = (right) => `${right.filter(Boolean).length} of ${right.length} right`;
+    const listed = differences
+      .map(({ task, ours, gap }) => `task ${task}: ours ${ours ? "right" : "wrong"}, gap ${gap.toFixed(4)}`)
+      .join("; ");
+    const answersRow = check(
+      "answers equal",
+      unexplained.length === 0,
+      count(answers.map(({ right }) => right)),
+      count(pairs[0].peer.read[0].right),
+      `${differences.length} differ, ${unexplained.length} of them by more than the noise floor of ${floor.toFixed(4)} nat per token` +
+        `${listed ? ` (${listed})` : ""}; in file order ${unordered} would`,
+    );
+    return {
+      pairs,
+      floor,
+      differences,
+      rows: [answersRow, wall(pairs, atMost(1)), userCpu(pairs), peakMemory(pairs, memoryTarget)],
+    };
+  },
+});
+
+/** The tasks as a file for the peer, in a folder that serves us as a data directory. */
+function firstTasks(source, tasks, temporary) {
+  const folder = path.join(temporary, `data-${tasks}`);
+  const file = path.join(folder, "hellaswag", path.basename(source));
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  const lines = fs
+    .readFileSync(source, "utf8")
+    .split("\n")
+    .slice(0, 6 * tasks);
+  fs.writeFileSync(file, `${lines.join("\n")}\n`);
+  return { folder, file };
+}
+
+/** @type {Comparison[]} */
+export const comparisons = [
+  perplexity("F16"),
+  perplexity("Q8_0"),
+  perplexity("Q4_K_M"),
+  native("F16", { most: 1.05, wantsSourceBuild: true }),
+  native("Q8_0", { most: 1 }),
+  native("Q4_K_M", { most: 1 }),
+  speed("Q8_0"),
+  speed("Q4_K_M"),
+  longContext("Q4_K_M"),
+  hellaswag("Q8_0"),
+];
+
+/** How much is measured; `quick` shows that all of it works and proves nothing about time. */
+export const sizes = {
+  full: {
+    pairs: 5,
+    perplexity: { context: 512, chunks: 16 },
+    speed: { prompt: 512, generate: 128, repetitions: 5 },
+    long: { context: 8192, chunks: 2, tooLong: 16384 },
+    hellaswag: { tasks: 200, otherContext: 256 },
+  },
+  quick: {
+    pairs: 1,
+    perplexity: { context: 128, chunks: 2 },
+    speed: { prompt: 32, generate: 8, repetitions: 2 },
+    long: { context: 512, chunks: 2, tooLong: 16384 },
+    hellaswag: { tasks: 12, otherContext: 256 },
+  },
+};

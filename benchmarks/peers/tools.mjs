@@ -1,0 +1,177 @@
+// The command lines of both sides, where their programs and data are, and how to read what they print.
+import fs from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const repository = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../..");
+const cli = path.join(repository, "dist/cli.js");
+
+/** The programs' version lines go to stderr or stdout, as they please. */
+const all = (run) => `${run.stdout}\n${run.stderr}`;
+
+/**
+ * Where everything is, and ours and the peers' commands as steps of a side.
+ * @param {{models: string, peers: string, dataDir: string, threads: number, temporary: string}} options
+ */
+export function tools({ models, peers, dataDir, threads, temporary }) {
+  const same = path.join(peers, "same-library");
+  const native = path.join(peers, "bin");
+  const wiki = path.join(dataDir, "wikitext-2", "wiki.test.raw");
+  const model = (quant) => path.join(models, `smollm2-${quant}.gguf`);
+  let runs = 0;
+
+  /** Our own program with a fresh run folder, so that nothing is resumed. */
+  const ours = (args, { library, read }) => {
+    const folder = path.join(temporary, `run-${++runs}`);
+    return {
+      command: process.execPath,
+      args: [cli, "run", ...args, "--threads", String(threads), "--out", folder, "--plain"],
+      env: { ...process.env, ...(library ? { GGUF_BENCH_LIBRARY: library } : {}) },
+      read(run) {
+        try {
+          const events = fs.readFileSync(path.join(folder, "events.jsonl"), "utf8").trim().split("\n");
+          const parsed = events.map((line) => JSON.parse(line));
+          const figures = readLongTable(path.join(folder, "table-long.csv"));
+          const engine = parsed.find(({ type }) => type === "opened")?.engine;
+          return {
+            ...read({ events: parsed, figures, run }),
+            library: engine?.library,
+            vocabulary: engine?.vocabulary,
+          };
+        } finally {
+          fs.rmSync(folder, { recursive: true, force: true });
+        }
+      },
+    };
+  };
+  const flags = (options) => Object.entries(options).flatMap(([flag, value]) => [`--${flag}`, String(value)]);
+
+  return {
+    cli,
+    wiki,
+    model,
+    hellaswagFile: path.join(dataDir, "hellaswag", "hellaswag_val_full.txt"),
+    perplexityTool: { same: path.join(same, "llama-perplexity"), native: path.join(native, "llama-perplexity") },
+    benchTool: path.join(same, "llama-bench"),
+    hasSharedLibrary: () => fs.existsSync(path.join(same, "libllama.so.0")),
+    /** The folder of the libraries that the peers of `same-library` run on: ours runs on the very same files. */
+    sharedLibrary: () => path.dirname(fs.realpathSync(path.join(same, "libllama.so.0"))),
+
+    ourPerplexity: (quant, { context, chunks, library }) => {
+      const args = ["--model", model(quant), ...flags({ text: wiki, context, chunks })];
+      return () => ours(args, { library, read: ({ figures }) => ({ ppl: printed(figures("perplexity")) }) });
+    },
+    /** For what must be refused: the exit code and the sentence. */
+    ourRefusal: (quant, { context, library }) => {
+      const args = ["--model", model(quant), ...flags({ text: wiki, context, chunks: 2 })];
+      return () => ({
+        ...ours(args, { library, read: () => ({}) }),
+        read: (run) => ({
+          code: run.code,
+          said: all(run)
+            .split("\n")
+            .find((line) => /token/.test(line) && line.includes(context)),
+        }),
+      });
+    },
+    ourSpeed: (quant, { prompt, generate, repetitions, library }) => {
+      const args = ["--model", model(quant), "--measure", "speed", ...flags({ prompt, generate, repetitions })];
+      return () => ours(args, { library, read: ({ events }) => ourSpeeds(events) });
+    },
+    /** `folder`: a data directory that has the tasks as its hellaswag data. */
+    ourHellaswag: (quant, { folder, context, library }) => {
+      const args = ["--model", model(quant), "--measure", "hellaswag", "--data-dir", folder];
+      if (context) args.push(...flags({ context }));
+      return () => ours(args, { library, read: ({ events }) => ({ answers: ourAnswers(events) }) });
+    },
+    peerPerplexity: (tool, quant, { context, chunks }) => {
+      const args = ["-m", model(quant), "-f", wiki, "-c", context, "--chunks", chunks, "-t", threads].map(String);
+      return () => ({ command: tool, args, read: (run) => ({ ppl: finalEstimate(all(run)) }) });
+    },
+    peerSpeed: (tool, quant, { prompt, generate, repetitions }) => {
+      const counts = ["-p", prompt, "-n", generate, "-r", repetitions, "-t", threads].map(String);
+      const args = ["-m", model(quant), "-o", "json", ...counts];
+      return () => ({ command: tool, args, read: (run) => peerSpeeds(run.stdout) });
+    },
+    peerHellaswag: (tool, quant, { file, tasks }) => {
+      const args = [
+        "-m",
+        model(quant),
+        "-f",
+        file,
+        "--hellaswag",
+        "--hellaswag-tasks",
+        String(tasks),
+        "-t",
+        String(threads),
+      ];
+      return () => ({ command: tool, args, read: (run) => ({ right: rightAnswers(all(run)) }) });
+    },
+  };
+}
+
+/** PPL and its error as llama-perplexity prints them: %.4lf +/- %.5lf. */
+const printed = ({ value, error }) => `${value.toFixed(4)} +/- ${error.toFixed(5)}`;
+
+function finalEstimate(text) {
+  const found = text.match(/Final estimate: PPL = ([\d.]+ \+\/- [\d.]+)/);
+  if (!found) throw new Error("no final estimate of the PPL");
+  return found[1];
+}
+
+/** A lookup of a figure by metric; the variant is the only one, and its columns hold no quoted commas before them. */
+function readLongTable(file) {
+  const [head, ...rows] = fs
+    .readFileSync(file, "utf8")
+    .trim()
+    .split(/\r?\n/)
+    .map((line) => line.split(","));
+  return (metric) => {
+    const row = rows.find((cells) => cells[head.indexOf("metric")] === metric);
+    if (!row) throw new Error(`no ${metric} in table-long.csv`);
+    return { value: Number(row[head.indexOf("value")]), error: Number(row[head.indexOf("error")]) };
+  };
+}
+
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** llama-bench's avg_ts is the mean of the repetitions' tokens per second; so is this. */
+function ourSpeeds(events) {
+  const samples = events.filter(({ type }) => type === "samples").flatMap(({ samples }) => samples);
+  const rate = (prefix) => mean(samples.filter(({ metric }) => metric.startsWith(prefix)).map(({ value }) => value));
+  return { pp: rate("pp"), tg: rate("tg") };
+}
+
+function peerSpeeds(json) {
+  const tests = JSON.parse(json);
+  return {
+    pp: tests.find(({ n_prompt, n_gen }) => n_prompt > 0 && n_gen === 0).avg_ts,
+    tg: tests.find(({ n_prompt, n_gen }) => n_gen > 0 && n_prompt === 0).avg_ts,
+  };
+}
+
+/** In file order. `means`: mean log-probability per token of each option, the rule of llama-perplexity. */
+function ourAnswers(events) {
+  const answers = events
+    .filter(({ type, detail }) => type === "samples" && detail?.gold !== undefined)
+    .map(({ item, samples, detail }) => ({
+      task: Number(item),
+      right: samples.find(({ metric }) => metric === "acc").value === 1,
+      means: detail.scores?.map((sum, i) => sum / detail.tokens[i]),
+    }));
+  if (answers.length === 0) throw new Error("no answers");
+  return answers.sort((a, b) => a.task - b.task);
+}
+
+/** llama-perplexity prints the accuracy so far after each task; what it grew by says whether the task was right. */
+export function rightAnswers(text) {
+  const right = [];
+  let before = 0;
+  for (const [, count, percent] of text.matchAll(/^(\d+)\t([\d.]+)%\t\[/gm)) {
+    const sum = Math.round((Number(percent) / 100) * Number(count));
+    right.push(sum > before);
+    before = sum;
+  }
+  if (right.length === 0) throw new Error("no accuracies");
+  return right;
+}
