@@ -7,6 +7,7 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { sizes as allSizes, comparisons } from "./comparisons.mjs";
 import { BusyError, interleavedPairs, loadLimit, quietRun, ToolError } from "./pairs.mjs";
+import { killRun } from "./process.mjs";
 import { tools as findTools, repository } from "./tools.mjs";
 
 const usage = `npm run bench:peers -- [options]
@@ -73,7 +74,11 @@ if (unknown !== undefined) stop(`--only ${unknown}: there are ${comparisons.map(
 
 const temporary = fs.mkdtempSync(path.join(os.tmpdir(), "gguf-bench-peers-"));
 process.on("exit", () => fs.rmSync(temporary, { recursive: true, force: true }));
-for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM"])) process.on(signal, () => process.exit(130));
+for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM"]))
+  process.on(signal, () => {
+    killRun();
+    process.exit(130);
+  });
 
 const places = { models: options.models, peers: options.peers, dataDir: options["data-dir"] };
 const tools = findTools({ ...absolute(places), threads, temporary });

@@ -19,6 +19,14 @@ import os from "node:os";
 /** Often enough to see a process before it ends; VmHWM keeps what happens between two looks. */
 const lookEvery = 100;
 
+/** The shell of the run at hand. @type {number | undefined} */
+let running;
+
+/** Ends the run at hand with all its processes; for when this one ends early. */
+export function killRun() {
+  if (running !== undefined) for (const pid of descendants(running)) process.kill(pid, "SIGKILL");
+}
+
 /**
  * @param {{command: string, args: string[], env?: NodeJS.ProcessEnv}} what
  * @param {{pss?: boolean}} [options]
@@ -35,11 +43,13 @@ export async function runProcess({ command, args, env = process.env }, { pss = f
   });
   const [stdout, stderr, times] = [1, 2, 3].map((fd) => collect(child.stdio[fd]));
   const memory = new TreeMemory(/** @type {number} */ (child.pid), pss);
+  running = child.pid;
   const looking = setInterval(() => memory.look(), lookEvery);
   const code = await new Promise((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (exit, signal) => resolve(exit ?? 128 + (os.constants.signals[signal] ?? 0)));
   });
+  running = undefined;
   clearInterval(looking);
   const wall = (performance.now() - started) / 1000;
   const { user, system } = childTimes(times());
