@@ -16,6 +16,8 @@ export interface VariantConfig {
   quantize?: { type: string; imatrix?: string };
   backend: string;
   reference: boolean;
+  /** The variant that this one is compared with, where it is not the reference. */
+  against?: string;
   lora: { path: string; scale: number }[];
   tags: Record<string, string>;
   settings: EngineSettings;
@@ -131,7 +133,12 @@ const variantSchema = z.strictObject({
       examples: ["Q4_K_M"],
     }),
   imatrix: z.string().min(1).optional().describe("The importance matrix for `quantize`, a GGUF file of llama-imatrix."),
-  reference: z.boolean().default(false).describe("The variant that the others are compared with."),
+  reference: z
+    .union([z.boolean(), z.string().min(1)])
+    .default(false)
+    .describe(
+      "true: the variant that the others are compared with; a name: the variant that this one is compared with.",
+    ),
   backend: z
     .string()
     .min(1)
@@ -468,7 +475,8 @@ function readVariant(
     model,
     ...(quantize === undefined ? {} : { quantize: { type: quantize, ...(imatrix === undefined ? {} : { imatrix }) } }),
     backend: backend ?? backendOf(model),
-    reference,
+    reference: reference === true,
+    ...(typeof reference === "string" ? { against: reference } : {}),
     lora: adapters.map((one) => (typeof one === "string" ? { path: one, scale: 1 } : one)),
     tags: Object.fromEntries(Object.entries({ ...axes, ...tags }).map(([tag, value]) => [tag, String(value)])),
     settings: { ...defaults, ...settings } as EngineSettings,
@@ -608,10 +616,16 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
   if (idle) throw flagFault(`--${idle} has no meaning for ${measures.join(", ")}.`, `Leave --${idle} out.`);
 
   const names = variantNames(models);
-  const common = { reference: false, lora: [], tags: {}, settings };
+  const common = { lora: [], tags: {}, settings };
   return {
     name: "quick",
-    variants: models.map((model, index) => ({ name: names[index]!, model, backend: backendOf(model), ...common })),
+    variants: models.map((model, index) => ({
+      name: names[index]!,
+      model,
+      backend: backendOf(model),
+      reference: index === 0,
+      ...common,
+    })),
     measurements: read,
     timeout: fileShape.timeout.parse(undefined),
     ...folders(options),

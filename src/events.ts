@@ -44,6 +44,8 @@ export interface JobRecord {
   settings: Record<string, unknown>;
   /** The metrics that this job will give. */
   metrics: string[];
+  /** The variant that a lock-step job compares with; the job's own variant where it measures the noise floor. */
+  against?: string;
   /** Why this cell cannot be measured; neither an error nor a gap. */
   impossible?: string;
 }
@@ -55,6 +57,8 @@ export interface VariantRecord {
   model: string;
   backend: string;
   reference: boolean;
+  /** Compared with this variant rather than with the reference. */
+  against?: string;
   tags: Record<string, string>;
   settings: Record<string, unknown>;
   /** Absent where the model could not be read. */

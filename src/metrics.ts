@@ -2,12 +2,22 @@
  * How the samples of a metric become one figure.
  * - `perplexity`: exp of the weighted mean of negative log-likelihoods (nats per token).
  * - `ratio`: weighted mean (bits per byte: nats summed over bytes summed).
+ * - `token-mean`: weighted mean, its ± from the spread of the tokens, as llama-perplexity's.
+ * - `root-mean-square`: square root of the weighted mean.
  * - `proportion`: share of samples that are 1.
  * - `rate`: mean of independent repetitions.
  * - `maximum`: the largest sample.
  * - `single`: one value that is exact or taken once.
  */
-export type Aggregation = "perplexity" | "ratio" | "proportion" | "rate" | "maximum" | "single";
+export type Aggregation =
+  | "perplexity"
+  | "ratio"
+  | "token-mean"
+  | "root-mean-square"
+  | "proportion"
+  | "rate"
+  | "maximum"
+  | "single";
 
 /** A metric described once; every table, view and rule reads it from here. */
 export interface Metric {
@@ -50,6 +60,48 @@ const described: Record<string, Omit<Metric, "name">> = {
     aggregation: "ratio",
     digits: 4,
     meaning: "negative log2-likelihood per Unicode character of the scored text; comparable across tokenizers",
+  },
+  kld: {
+    label: "KLD",
+    unit: "nat",
+    better: "lower",
+    aggregation: "token-mean",
+    digits: 6,
+    meaning:
+      "mean Kullback-Leibler divergence of the next token's distribution from the reference's, over the whole vocabulary",
+  },
+  same_top: {
+    label: "same top",
+    unit: "1",
+    better: "higher",
+    aggregation: "token-mean",
+    digits: 5,
+    meaning: "share of tokens whose most likely prediction is the reference's, as llama-perplexity",
+  },
+  delta_p: {
+    label: "Δp",
+    unit: "1",
+    better: "neither",
+    aggregation: "token-mean",
+    digits: 5,
+    meaning: "mean difference of the right token's probability from the reference's, as llama-perplexity",
+  },
+  delta_p_rms: {
+    label: "Δp RMS",
+    unit: "1",
+    better: "lower",
+    aggregation: "root-mean-square",
+    digits: 5,
+    meaning: "root mean square of the difference of the right token's probability, as llama-perplexity",
+  },
+  ln_ppl_ratio: {
+    label: "ln PPL ratio",
+    unit: "1",
+    better: "lower",
+    aggregation: "token-mean",
+    digits: 6,
+    meaning:
+      "ln of the ratio of the perplexities of the variant and of the reference, token by token, as llama-perplexity",
   },
   acc: {
     label: "acc",

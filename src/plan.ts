@@ -13,6 +13,8 @@ import { estimateMemory, type MemoryEstimate } from "./models/gguf.js";
 /** A job with all that is needed to run it. */
 export interface Job extends JobRecord {
   spec: VariantSpec;
+  /** Of a lock-step job. */
+  reference?: VariantSpec;
   data?: Dataset;
   /** Absent where the model could not be read. */
   memory?: MemoryEstimate;
@@ -56,7 +58,7 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
 
   const wanted = selection(options);
   const variants: VariantRecord[] = [];
-  const jobs: Job[] = [];
+  const inspected = new Map<string, Inspected>();
   let engine: Provenance["engine"] | undefined;
   for (const config of benchmark.variants) {
     const cells = benchmark.measurements.filter((measurement) => wanted(config.name, measurement.name));
@@ -74,8 +76,15 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
       lora: config.lora,
       ...(record.facts ? { facts: record.facts } : {}),
     };
-    for (const measurement of cells) jobs.push(job(measurement, spec, record, backend, data.get(measurement), machine));
+    inspected.set(config.name, { spec, record, backend, cells });
   }
+  const reference = benchmark.variants.find((variant) => variant.reference)?.name;
+  const jobs = [...inspected.values()].flatMap((variant) =>
+    variant.cells.map((cell) => {
+      const against = variant.record.against ?? reference;
+      return job(cell, variant, against === undefined ? undefined : inspected.get(against), data.get(cell), machine);
+    }),
+  );
   if (jobs.length === 0)
     throw new BenchError("config", "nothing is left to measure after --only and --exclude", {
       hint: `there are the variants ${benchmark.variants.map(({ name }) => name).join(", ")} and the measurements ${benchmark.measurements.map(({ name }) => name).join(", ")}`,
@@ -103,6 +112,7 @@ async function inspect(config: VariantConfig, backend: Backend, { baseDir, model
     model: config.model,
     backend: config.backend,
     reference: config.reference,
+    ...(config.against ? { against: config.against } : {}),
     tags: config.tags,
     settings: { ...config.settings, ...(config.lora.length > 0 ? { lora: config.lora } : {}) },
   };
@@ -116,27 +126,31 @@ async function inspect(config: VariantConfig, backend: Backend, { baseDir, model
   }
 }
 
+/** A variant with its model found, and what is to be measured on it. */
+interface Inspected {
+  spec: VariantSpec;
+  record: VariantRecord;
+  backend: Backend;
+  cells: MeasurementConfig[];
+}
+
 function job(
   config: MeasurementConfig,
-  spec: VariantSpec,
-  variant: VariantRecord,
-  backend: Backend,
+  variant: Inspected,
+  reference: Inspected | undefined,
   data: Dataset | undefined,
   machine: Machine,
 ): Job {
   const measurement = measurements[config.kind]!;
-  const lacking = measurement.needs.filter((need) => !backend.capabilities.has(need));
+  const { backend, record } = variant;
+  const against = measurement.lockStep ? reference : undefined;
+  // The reference against itself in another batch shape: how far the same model is from itself.
+  const spec = against === variant ? otherShape(variant.spec) : variant.spec;
   const { context, parallel, rows } = measurement.context(config.settings);
-  const trained = variant.facts?.contextLength ?? Infinity;
-  const impossible =
-    lacking.length > 0
-      ? `${backend.name} gives no ${lacking.join(", no ")}`
-      : context > trained
-        ? `a context of ${context} tokens is asked for; the model was trained for ${trained}`
-        : undefined;
+  const impossible = reasonAgainst(config, variant, against, context);
   const { version, library } = backend.version(spec.settings);
   const id = identity({
-    model: variant.facts?.sha256 ?? `unread ${variant.model}`,
+    model: record.facts?.sha256 ?? `unread ${record.model}`,
     lora: spec.lora,
     backend: backend.name,
     version,
@@ -145,6 +159,7 @@ function job(
     kind: config.kind,
     settings: config.settings,
     dataset: data?.sha256,
+    ...(against ? { against: [against.record.facts?.sha256, against.spec.lora, against.spec.settings] } : {}),
     // The kernels differ between processors, so the last digits do; the speed of course.
     processor: machine.cpu,
     ...(measurement.machineBound ? { machine } : {}),
@@ -159,13 +174,43 @@ function job(
     ...(data ? { datasetSha256: data.sha256 } : {}),
     settings: config.settings,
     metrics: measurement.metrics(config.settings),
+    ...(against ? { against: against.record.name, reference: against.spec } : {}),
     ...(impossible ? { impossible } : {}),
     spec,
     ...(data ? { data } : {}),
-    ...(variant.facts
-      ? { memory: estimateMemory(variant.facts, { context, parallel, rows, ...cacheBits(spec) }) }
-      : {}),
+    ...(record.facts ? { memory: estimateMemory(record.facts, { context, parallel, rows, ...cacheBits(spec) }) } : {}),
   };
+}
+
+/** Half the micro-batch: the same sums in another order. */
+function otherShape(spec: VariantSpec): VariantSpec {
+  return {
+    ...spec,
+    settings: { ...spec.settings, ubatch: Math.max(1, Math.floor((spec.settings.ubatch ?? 512) / 2)) },
+  };
+}
+
+/** Why a cell cannot be measured, in a sentence without its end; undefined where it can. */
+function reasonAgainst(
+  config: MeasurementConfig,
+  { backend, record }: Inspected,
+  against: Inspected | undefined,
+  context: number,
+): string | undefined {
+  const measurement = measurements[config.kind]!;
+  const lacking = measurement.needs.filter((need) => !backend.capabilities.has(need));
+  if (lacking.length > 0) return `${backend.name} gives no ${lacking.join(", no ")}`;
+  const trained = record.facts?.contextLength ?? Number.POSITIVE_INFINITY;
+  if (context > trained) return `a context of ${context} tokens is asked for; the model was trained for ${trained}`;
+  if (!measurement.lockStep) return undefined;
+  if (!against) return "no variant is the reference; say `reference: true` at the one to compare with";
+  if (against.record.failure) return `the reference ${against.record.name} cannot be read`;
+  if (against.backend !== backend)
+    return `the reference runs on ${against.backend.name}, this variant on ${backend.name}`;
+  const [own, other] = [record.facts, against.record.facts];
+  if (own && other && own.tokenizerSha256 !== other.tokenizerSha256)
+    return `its tokenizer differs from that of the reference ${against.record.name}; compare bits per byte`;
+  return undefined;
 }
 
 /** Bits per cached value, for the estimate. */

@@ -1,6 +1,6 @@
 import { BenchError, type Failure, toFailure } from "./errors.js";
 import type { Event } from "./events.js";
-import type { Executor, OpenedEngine } from "./executors/index.js";
+import type { Executor, MeasureReply, OpenedEngine } from "./executors/index.js";
 import { measurements } from "./measurements/index.js";
 import type { Job, Plan } from "./plan.js";
 
@@ -26,7 +26,7 @@ export interface RunOptions {
  */
 export async function* run(plan: Plan, { executor, done, signal }: RunOptions): AsyncGenerator<Event> {
   const { name, variants, measurements: asked, provenance } = plan;
-  const jobs = plan.jobs.map(({ spec: _, data: __, memory: ___, ...record }) => record);
+  const jobs = plan.jobs.map(({ spec: _, reference: __, data: ___, memory: ____, ...record }) => record);
   yield { type: "started", at: Date.now(), name, variants, jobs, measurements: asked, provenance };
 
   const engines = new Engines(plan, executor);
@@ -37,7 +37,8 @@ export async function* run(plan: Plan, { executor, done, signal }: RunOptions): 
   const runs = new Map<Job, JobRun>();
   for (const job of left) runs.set(job, new JobRun(job, done.get(job.id)));
   const interleaved = (job: Job) => measurements[job.kind]!.interleaved;
-  const alone = left.filter((job) => !interleaved(job));
+  const lockStep = (job: Job) => measurements[job.kind]!.lockStep;
+  const alone = left.filter((job) => !interleaved(job) && !lockStep(job));
   const turns = left.filter(interleaved);
 
   for (const [i, job] of alone.entries()) {
@@ -61,7 +62,82 @@ export async function* run(plan: Plan, { executor, done, signal }: RunOptions): 
     for (const job of group) if (!signal.aborted) yield* runs.get(job)!.end();
   }
   await engines.releaseAll();
+  for (const group of lockStepGroups(left.filter(lockStep), plan.memoryLimit)) {
+    if (signal.aborted) break;
+    yield* sideBySide(
+      group.map((job) => runs.get(job)!),
+      executor,
+      plan.timeout,
+      failed,
+      signal,
+    );
+  }
   yield { type: "finished", at: Date.now(), outcome: signal.aborted ? "stopped" : "complete" };
+}
+
+/**
+ * Jobs that are measured together against one reference: as many as fit into memory beside it. Where not all fit, the
+ * reference is evaluated once per group.
+ */
+function lockStepGroups(jobs: Job[], memoryLimit: number): Job[][] {
+  const groups: { key: string; bytes: number; jobs: Job[] }[] = [];
+  for (const job of jobs) {
+    const key = `${job.measurement} ${job.against}`;
+    const bytes = job.memory?.total ?? 0;
+    const open = groups.findLast((group) => group.key === key);
+    // The reference itself is counted like the job's own variant: it is the largest of them as a rule.
+    if (open && open.bytes + bytes <= memoryLimit) {
+      open.jobs.push(job);
+      open.bytes += bytes;
+    } else groups.push({ key, bytes: bytes + (job.reference?.facts?.tensorBytes ?? 0), jobs: [job] });
+  }
+  return groups.map((group) => group.jobs);
+}
+
+/** Measures jobs in lock-step. Where one of several takes the process down, each is tried alone, so that only it fails. */
+async function* sideBySide(
+  group: JobRun[],
+  executor: Executor,
+  timeout: number,
+  failed: Map<string, Failure>,
+  signal: AbortSignal,
+): AsyncGenerator<Event> {
+  const ready: JobRun[] = [];
+  for (const jobRun of group) {
+    const known = failed.get(jobRun.job.variant);
+    if (known) yield* jobRun.fail(known);
+    else {
+      yield* jobRun.begin();
+      ready.push(jobRun);
+    }
+  }
+  const [first] = ready;
+  if (!first) return;
+  const byVariant = new Map(ready.map((jobRun) => [jobRun.job.variant, jobRun]));
+  let engine: OpenedEngine | undefined;
+  try {
+    engine = await executor.open(first.job.reference!, { timeout, others: ready.map(({ job }) => job.spec) });
+    const { kind, settings, data } = first.job;
+    const started = performance.now();
+    const replies = engine.measure({
+      kind,
+      settings,
+      ...(data ? { dataset: data } : {}),
+      done: [],
+      variants: ready.map(({ job, items }) => ({ name: job.variant, done: [...items] })),
+    });
+    for await (const reply of replies) {
+      if (reply.type === "progress") for (const { job } of ready) yield { ...reply, job: job.id };
+      else if (reply.type === "measured") yield* byVariant.get(reply.variant!)!.keep(reply);
+      else for (const jobRun of ready) yield* jobRun.end((performance.now() - started) / 1000 / ready.length);
+    }
+  } catch (error) {
+    if (signal.aborted) return;
+    if (ready.length === 1) yield* first.fail(toFailure(error));
+    else for (const jobRun of ready) if (!jobRun.over) yield* sideBySide([jobRun], executor, timeout, failed, signal);
+  } finally {
+    await engine?.close();
+  }
 }
 
 /** The state of one job in this session. */
@@ -97,11 +173,8 @@ class JobRun {
       ...(item === undefined ? {} : { only: [item] }),
     });
     for await (const reply of replies) {
-      if (reply.type === "measured") {
-        this.items.add(reply.item);
-        const { type: _, ...measured } = reply;
-        yield { type: "samples", job: id, ...measured };
-      } else if (reply.type === "progress") yield { ...reply, job: id };
+      if (reply.type === "measured") yield* this.keep(reply);
+      else if (reply.type === "progress") yield { ...reply, job: id };
       else {
         this.#peakMemory = Math.max(this.#peakMemory, reply.peakMemory);
         this.#seconds += (performance.now() - started) / 1000;
@@ -110,9 +183,15 @@ class JobRun {
     }
   }
 
-  *end(): Generator<Event> {
+  *keep({ type: _, variant: __, ...measured }: Extract<MeasureReply, { type: "measured" }>): Generator<Event> {
+    this.items.add(measured.item);
+    yield { type: "samples", job: this.job.id, ...measured };
+  }
+
+  *end(seconds = 0): Generator<Event> {
     if (this.over || !this.#begun) return;
     this.over = true;
+    this.#seconds += seconds;
     const { id } = this.job;
     if (this.#peakMemory > 0)
       yield {

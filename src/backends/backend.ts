@@ -4,9 +4,10 @@ import type { ModelFacts } from "../models/gguf.js";
  * What a backend can be asked for; a measurement says which of these it needs.
  * - `likelihood`: the log-probability of every token of a given text
  * - `options`: the log-probabilities of continuations of one prefix
+ * - `divergence`: the distributions of two variants at every token of a given text, side by side
  * - `prompt-timing`, `generation-timing`: time of a prompt, of tokens made one by one
  */
-export type Capability = "likelihood" | "options" | "prompt-timing" | "generation-timing";
+export type Capability = "likelihood" | "options" | "divergence" | "prompt-timing" | "generation-timing";
 
 /** Settings of an engine; what a variant does not say has llama.cpp's own default. */
 export interface EngineSettings {
@@ -68,6 +69,18 @@ export interface WindowRequest {
   scoreFrom: number;
 }
 
+/** Per scored token of one window, `context − 1 − scoreFrom` each. */
+export interface WindowDivergence {
+  /** Nats, under the variant and under the reference. */
+  nll: Float64Array;
+  nllReference: Float64Array;
+  /** Kullback-Leibler divergence of the variant from the reference, in nats, over the whole vocabulary. */
+  kld: Float64Array;
+  /** The most likely token of the variant and of the reference. */
+  top: Int32Array;
+  topReference: Int32Array;
+}
+
 /** One question: options that continue a shared prefix, all in tokens; prefix and each option hold at least one. */
 export interface OptionRequest {
   prefix: Int32Array;
@@ -94,6 +107,16 @@ export interface Engine {
   parallelWindows(context: number): number;
   /** Negative log-likelihoods in nats, `context − 1 − scoreFrom` for each window. */
   score(request: WindowRequest, progress?: (tokens: number) => void): Promise<Float64Array[]>;
+
+  /**
+   * Decodes the windows here, as the reference, and in each of the `variants` (engines of the same backend in the same
+   * process), step by step side by side. Result: [variant][window].
+   */
+  diverge(
+    request: WindowRequest,
+    variants: Engine[],
+    progress?: (tokens: number) => void,
+  ): Promise<WindowDivergence[][]>;
 
   /** What one batch of `scoreOptions` may hold; the caller packs questions up to it. */
   optionBatch(context: number): { tokens: number; options: number };

@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import os from "node:os";
 import { BenchError } from "../errors.js";
-import { Context, type ContextShape } from "../llama/context.js";
+import { Context, type ContextShape, type Rows } from "../llama/context.js";
 import {
   chooseLibrary,
   dieWithParent,
@@ -37,7 +37,7 @@ const optionSequences = 64;
 /** llama.cpp in this process, through the library that node-llama-cpp supplies. */
 export const llama: Backend = {
   name: "llama",
-  capabilities: new Set(["likelihood", "options", "prompt-timing", "generation-timing"]),
+  capabilities: new Set(["likelihood", "options", "divergence", "prompt-timing", "generation-timing"]),
   version(settings) {
     const { directory, llama: file, origin, gpu } = chooseLibrary(settings.gpu);
     const release = file.match(/\.v([\d.]+)\./)?.[1];
@@ -66,6 +66,15 @@ export const llama: Backend = {
 function sourceBuildRelease(directory: string): string {
   const linked = fs.readdirSync(directory).find((file) => /^libllama\.so\.\d+\.\d+\.\d+$/.test(file));
   return linked ? `v${linked.replace("libllama.so.", "")}` : "(source build)";
+}
+
+/** One decode call of windows: its rows of logits, the tokens that they predict, and where those stand. */
+interface Block {
+  rows: Rows;
+  targets: number[];
+  places: [window: number, row: number][];
+  /** Tokens that were decoded. */
+  tokens: number;
 }
 
 class LlamaEngine implements Engine {
@@ -211,51 +220,93 @@ class LlamaEngine implements Engine {
     return Math.min(Math.max(1, Math.floor(this.#batch / context)), mostSequences);
   }
 
+  async score(request: WindowRequest, progress?: (tokens: number) => void): Promise<Float64Array[]> {
+    const { context: length, windows, scoreFrom } = request;
+    const results = windows.map(() => new Float64Array(length - 1 - scoreFrom));
+    for (const block of this.#blocks(request)) {
+      if (block.targets.length > 0) {
+        const scores = this.#scoring().score(block.rows.pointer, block.targets);
+        for (const [i, [window, row]] of block.places.entries()) results[window]![row] = finite(scores[i]!);
+      }
+      progress?.(block.tokens);
+    }
+    return results;
+  }
+
+  async diverge(request: WindowRequest, variants: Engine[], progress?: (tokens: number) => void) {
+    const { context: length, windows, scoreFrom } = request;
+    const scored = length - 1 - scoreFrom;
+    const results = variants.map(() =>
+      windows.map(() => ({
+        nll: new Float64Array(scored),
+        nllReference: new Float64Array(scored),
+        kld: new Float64Array(scored),
+        top: new Int32Array(scored),
+        topReference: new Int32Array(scored),
+      })),
+    );
+    const step = this.#step(windows.length);
+    const others = (variants as LlamaEngine[]).map((variant) => variant.#blocks(request, step));
+    for (const block of this.#blocks(request, step)) {
+      for (const [v, other] of others.entries()) {
+        const { rows } = other.next().value as Block;
+        if (block.targets.length === 0) continue;
+        const compared = this.#scoring().compare(rows.pointer, block.rows.pointer, block.targets);
+        for (const [i, [window, row]] of block.places.entries()) {
+          const into = results[v]![window]!;
+          const token = compared[i]!;
+          into.nll[row] = finite(token.nll);
+          into.nllReference[row] = finite(token.nllReference);
+          into.kld[row] = token.kld;
+          into.top[row] = token.top;
+          into.topReference[row] = token.topReference;
+        }
+      }
+      progress?.(block.tokens);
+    }
+    return results;
+  }
+
+  /** Tokens of each window in one decode call. */
+  #step(windows: number): number {
+    return Math.max(1, Math.floor(this.#ubatch / windows));
+  }
+
   /**
    * llama-perplexity's geometry: as many windows side by side as fit a batch, each a sequence of its own with its own part
    * of the cache. llama.cpp splits such a batch of 2048 tokens into micro-batches of ⌊n_ubatch / windows⌋ tokens of every
    * window; here each of those is a decode call of its own. The computation is the same to the last bit, but the logits
    * of only one micro-batch are held at a time: 512 × vocabulary, whatever the context.
    */
-  async score(request: WindowRequest, progress?: (tokens: number) => void): Promise<Float64Array[]> {
-    const { context: length, windows, scoreFrom } = request;
+  *#blocks(
+    { context: length, windows, scoreFrom }: WindowRequest,
+    step = this.#step(windows.length),
+  ): Generator<Block> {
     const sequences = this.parallelWindows(length);
     const cells = sequences * length;
     const batch = Math.min(this.#batch, cells);
     const shape = { context: cells, batch, ubatch: Math.min(this.#ubatch, batch), sequences, unified: false };
     const context = this.#open(shape);
-    const pool = this.#scoring();
-    const results = windows.map(() => new Float64Array(length - 1 - scoreFrom));
-    const step = Math.max(1, Math.floor(shape.ubatch / windows.length));
-    const targets: number[] = [];
-    const places: [window: number, row: number][] = [];
     context.clear();
     for (let batchStart = 0; batchStart < length; batchStart += batch) {
       const batchEnd = Math.min(batchStart + batch, length);
       for (let from = batchStart; from < batchEnd; from += step) {
         const to = Math.min(from + step, batchEnd);
-        targets.length = 0;
-        places.length = 0;
+        const targets: number[] = [];
+        const places: Block["places"] = [];
         for (const [sequence, window] of windows.entries())
           for (let position = from; position < to; position++) {
             const token = position === 0 && this.bos >= 0 ? this.bos : window[position]!;
-            // The last position's logits predict nothing of this window, but llama-perplexity computes them.
-            context.add(token, position, sequence, position >= scoreFrom);
-            if (position < scoreFrom) continue;
-            targets.push(position + 1 < length ? window[position + 1]! : 0);
+            // The last position's logits predict nothing of this window.
+            const scored = position >= scoreFrom && position + 1 < length;
+            context.add(token, position, sequence, scored);
+            if (!scored) continue;
+            targets.push(window[position + 1]!);
             places.push([sequence, position - scoreFrom]);
           }
-        const rows = context.decode();
-        if (rows.count > 0) {
-          const scores = pool.score(rows.pointer, targets);
-          places.forEach(([window, row], i) => {
-            if (row < length - 1 - scoreFrom) results[window]![row] = scores[i]!;
-          });
-        }
-        progress?.((to - from) * windows.length);
+        yield { rows: context.decode(), targets, places, tokens: (to - from) * windows.length };
       }
     }
-    return results;
   }
 
   optionBatch(context: number) {
@@ -309,8 +360,8 @@ class LlamaEngine implements Engine {
       );
       return continuations.map((tokens, i) => {
         const values = new Float64Array(tokens.length);
-        values[0] = first[i]!;
-        for (let k = 1; k < tokens.length; k++) values[k] = scores[starts[i]! + k - 1]!;
+        values[0] = finite(first[i]!);
+        for (let k = 1; k < tokens.length; k++) values[k] = finite(scores[starts[i]! + k - 1]!);
         return values;
       });
     });
@@ -379,6 +430,14 @@ class LlamaEngine implements Engine {
     this.#library.freeModel(this.#model);
     if (this.#threadpool) this.#library.freeThreadpool(this.#threadpool);
   }
+}
+
+/** A broken file loads and decodes like any other; only its logits tell. */
+function finite(nll: number): number {
+  if (Number.isFinite(nll)) return nll;
+  throw new BenchError("not-finite", `the model's log-probabilities are no numbers (${-nll})`, {
+    hint: "the file's weights may be damaged, or a value overflows: try flashAttention: off, or an f32 KV cache",
+  });
 }
 
 function highWaterMark(): number {

@@ -76,7 +76,7 @@ function normals(name: string): () => number {
 
 export const mock: Backend = {
   name: "mock",
-  capabilities: new Set(["likelihood", "options", "prompt-timing", "generation-timing"]),
+  capabilities: new Set(["likelihood", "options", "divergence", "prompt-timing", "generation-timing"]),
   version: () => ({ version: "mock 1", library: "mock", origin: "mock" }),
   async inspect({ model }) {
     const { bytes } = mockSettings(model);
@@ -165,6 +165,29 @@ class MockEngine implements Engine {
     return windows.map((window) =>
       Float64Array.from(window.subarray(scoreFrom + 1, context), (token) => this.#cost(token)),
     );
+  }
+
+  async diverge(request: WindowRequest, variants: Engine[], progress?: (tokens: number) => void) {
+    const nllReference = await this.score(request, progress);
+    const law = this.#nll.map((cost) => Math.exp(-cost));
+    return Promise.all(
+      (variants as MockEngine[]).map(async (variant) => {
+        const nll = await variant.score(request);
+        const kld = law.reduce((sum, p, byte) => sum + p * (variant.#nll[byte]! - this.#nll[byte]!), 0);
+        return nll.map((values, window) => ({
+          nll: values,
+          nllReference: nllReference[window]!,
+          kld: new Float64Array(values.length).fill(kld),
+          top: new Int32Array(values.length).fill(variant.#top),
+          topReference: new Int32Array(values.length).fill(this.#top),
+        }));
+      }),
+    );
+  }
+
+  /** The most likely byte. */
+  get #top(): number {
+    return this.#nll.indexOf(Math.min(...this.#nll));
   }
 
   /** BOS has no probability in the law; inside a text it costs as much as the rarest of 2^16. */

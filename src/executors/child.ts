@@ -2,10 +2,10 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { EngineFacts, VariantSpec } from "../backends/backend.js";
 import { BenchError, type Failure, fromFailure } from "../errors.js";
-import type { Executor, MeasureReply, MeasureRequest, OpenedEngine } from "./executor.js";
+import type { Executor, MeasureReply, MeasureRequest, OpenedEngine, OpenOptions } from "./executor.js";
 
 export type ToEngine =
-  | { type: "open"; variant: VariantSpec }
+  | { type: "open"; variant: VariantSpec; others: VariantSpec[] }
   | { type: "measure"; request: MeasureRequest }
   | { type: "stop" }
   | { type: "close" };
@@ -28,11 +28,11 @@ export function childExecutor(): Executor {
   let spare: EngineProcess | undefined = new EngineProcess();
   open.add(spare);
   return {
-    async open(variant, { timeout }) {
+    async open(variant, options) {
       const engine = spare ?? new EngineProcess();
       spare = undefined;
       open.add(engine);
-      await engine.open(variant, timeout);
+      await engine.open(variant, options);
       return engine;
     },
     stop() {
@@ -90,10 +90,10 @@ class EngineProcess implements OpenedEngine {
     });
   }
 
-  async open(variant: VariantSpec, timeout: number): Promise<void> {
+  async open(variant: VariantSpec, { timeout, others = [] }: OpenOptions): Promise<void> {
     this.#variant = variant;
     this.#timeout = timeout;
-    this.#send({ type: "open", variant });
+    this.#send({ type: "open", variant, others });
     try {
       for (;;) {
         const message = await this.#receive("loading the model");

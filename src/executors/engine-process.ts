@@ -1,29 +1,37 @@
 // The program of an engine process: opens one variant and measures what it is asked to, until its parent is gone.
-import type { Engine } from "../backends/backend.js";
+import type { Engine, VariantSpec } from "../backends/backend.js";
 import { findBackend } from "../backends/index.js";
 import { toFailure } from "../errors.js";
 import { measurements } from "../measurements/index.js";
 import type { ToEngine, ToParent } from "./child.js";
 
 let engine: Engine | undefined;
+/** By variant name, in lock-step measurements. */
+const others = new Map<string, Engine>();
 let stopping = false;
 
 const send = (message: ToParent) => process.send!(message);
 /** Lets messages in: decoding blocks the event loop. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
+async function openVariant(variant: VariantSpec): Promise<Engine> {
+  return (await findBackend(variant.backend)).open(variant);
+}
+
 async function handle(message: ToEngine): Promise<void> {
   switch (message.type) {
     case "open": {
-      engine = await (await findBackend(message.variant.backend)).open(message.variant);
+      engine = await openVariant(message.variant);
+      for (const other of message.others) others.set(other.name, await openVariant(other));
       send({ type: "opened", facts: engine.facts });
       break;
     }
     case "measure": {
-      const { kind, settings, dataset, done, only } = message.request;
+      const { kind, settings, dataset, done, only, variants = [] } = message.request;
       engine!.peakMemory(); // from here on
       const measured = measurements[kind]!.measure({
         engine: engine!,
+        variants: variants.map(({ name, done }) => ({ name, engine: others.get(name)!, done: new Set(done) })),
         settings,
         ...(dataset ? { dataset } : {}),
         done: new Set(done),
@@ -42,7 +50,7 @@ async function handle(message: ToEngine): Promise<void> {
       stopping = true;
       break;
     case "close":
-      await engine?.close();
+      for (const one of [...others.values(), engine]) await one?.close();
       process.disconnect();
   }
 }

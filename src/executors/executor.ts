@@ -12,10 +12,13 @@ export interface MeasureRequest {
   done: string[];
   /** These items alone. */
   only?: string[];
+  /** Lock-step: the variants to measure against the opened one, and what the run holds of each. */
+  variants?: { name: string; done: string[] }[];
 }
 
 export type MeasureReply =
-  | ({ type: "measured" } & Measured)
+  /** `variant`: whose item it is, in a lock-step measurement. */
+  | ({ type: "measured"; variant?: string } & Measured)
   | { type: "progress"; done: number; total: number; unit: string }
   /** The last reply: the largest resident set during this request, in bytes. */
   | { type: "complete"; peakMemory: number };
@@ -30,10 +33,16 @@ export interface OpenedEngine {
   close(): Promise<void>;
 }
 
+export interface OpenOptions {
+  /** Seconds without a sign of life after which the engine is killed. */
+  timeout: number;
+  /** Opened in the same process, for lock-step measurements. */
+  others?: VariantSpec[];
+}
+
 /** Where engines run. */
 export interface Executor {
-  /** `timeout`: seconds without a sign of life after which the engine is killed. */
-  open(variant: VariantSpec, options: { timeout: number }): Promise<OpenedEngine>;
+  open(variant: VariantSpec, options: OpenOptions): Promise<OpenedEngine>;
   /** Graceful: every engine ends after the item at hand. */
   stop(): void;
   /** At once: every engine is killed. */

@@ -24,32 +24,109 @@ declare const WebAssembly: {
 
 interface ScoringExports {
   memory: { buffer: ArrayBuffer; grow(pages: number): number };
-  maximum(count: number): number;
-  sum_exp(count: number, maximum: number): number;
+  maximum(at: number, count: number): number;
+  index_of(at: number, count: number, value: number): number;
+  sum_exp(at: number, count: number, maximum: number): number;
+  cross(a: number, b: number, count: number, maximumA: number, maximumB: number): number;
 }
 
 let compiled: object | undefined;
 
+/** An instance of scoring.wat with room for `rows` rows, each padded to a multiple of 8. */
+function scoringInstance(vocabulary: number, rows: number) {
+  compiled ??= new WebAssembly.Module(fs.readFileSync(new URL("./scoring.wasm", import.meta.url)));
+  const scoring = new WebAssembly.Instance(compiled).exports as ScoringExports;
+  const padded = Math.ceil(vocabulary / 8) * 8;
+  const missing = rows * padded * 4 - scoring.memory.buffer.byteLength;
+  if (missing > 0) scoring.memory.grow(Math.ceil(missing / 65536));
+  const buffers = Array.from({ length: rows }, (_, row) =>
+    new Float32Array(scoring.memory.buffer, row * padded * 4, padded).fill(-Infinity),
+  );
+  return { scoring, padded, buffers };
+}
+
 /** The same in WASM SIMD, for rows of `vocabulary` logits; see scoring.wat. */
 export function simdScorer(vocabulary: number): RowScorer {
-  compiled ??= new WebAssembly.Module(fs.readFileSync(new URL("./scoring.wasm", import.meta.url)));
-  const { memory, maximum, sum_exp } = new WebAssembly.Instance(compiled).exports as ScoringExports;
-  const padded = Math.ceil(vocabulary / 8) * 8;
-  const missing = padded * 4 - memory.buffer.byteLength;
-  if (missing > 0) memory.grow(Math.ceil(missing / 65536));
-  const buffer = new Float32Array(memory.buffer, 0, padded).fill(-Infinity);
+  const { scoring, padded, buffers } = scoringInstance(vocabulary, 1);
   return (row, token) => {
-    buffer.set(row);
-    const most = maximum(padded);
-    return Math.log(sum_exp(padded, most)) + most - row[token]!;
+    buffers[0]!.set(row);
+    const most = scoring.maximum(0, padded);
+    return Math.log(scoring.sum_exp(0, padded, most)) + most - row[token]!;
+  };
+}
+
+/** What one scored token says of two models. */
+export interface RowDivergence {
+  /** Negative log-likelihood in nats under the variant, and under the reference. */
+  nll: number;
+  nllReference: number;
+  /** Kullback-Leibler divergence of the variant from the reference, in nats: sum of p_ref · ln(p_ref / p_variant). */
+  kld: number;
+  /** The most likely token of each; the lower id on a tie. */
+  top: number;
+  topReference: number;
+}
+
+export type RowComparer = (reference: Float32Array, variant: Float32Array, token: number) => RowDivergence;
+
+/** The definition, in plain JS and doubles. */
+export function plainComparer(): RowComparer {
+  const logSumExp = (row: Float32Array) => {
+    let maximum = -Infinity;
+    let top = 0;
+    for (const [i, logit] of row.entries())
+      if (logit > maximum) {
+        maximum = logit;
+        top = i;
+      }
+    let sum = 0;
+    for (const logit of row) sum += Math.exp(logit - maximum);
+    return { log: Math.log(sum) + maximum, top };
+  };
+  return (reference, variant, token) => {
+    const [r, v] = [logSumExp(reference), logSumExp(variant)];
+    let kld = 0;
+    for (let i = 0; i < reference.length; i++) {
+      const logP = reference[i]! - r.log;
+      kld += Math.exp(logP) * (logP - (variant[i]! - v.log));
+    }
+    return {
+      nll: v.log - variant[token]!,
+      nllReference: r.log - reference[token]!,
+      kld,
+      top: v.top,
+      topReference: r.top,
+    };
+  };
+}
+
+/** The same in WASM SIMD. */
+export function simdComparer(vocabulary: number): RowComparer {
+  const { scoring, padded, buffers } = scoringInstance(vocabulary, 2);
+  const other = padded * 4;
+  return (reference, variant, token) => {
+    buffers[0]!.set(reference);
+    buffers[1]!.set(variant);
+    const [mostR, mostV] = [scoring.maximum(0, padded), scoring.maximum(other, padded)];
+    const [sumR, sumV] = [scoring.sum_exp(0, padded, mostR), scoring.sum_exp(other, padded, mostV)];
+    const [logR, logV] = [Math.log(sumR), Math.log(sumV)];
+    return {
+      nll: logV + mostV - variant[token]!,
+      nllReference: logR + mostR - reference[token]!,
+      kld: scoring.cross(0, other, padded, mostR, mostV) / sumR - logR + logV,
+      top: scoring.index_of(other, padded, mostV),
+      topReference: scoring.index_of(0, padded, mostR),
+    };
   };
 }
 
 /** What the threads share: control words, then the tokens and the results of the block at hand. */
 interface Shared {
   control: Int32Array;
-  pointer: BigUint64Array;
+  /** Addresses of the rows of the variant and of the reference; the latter 0 where only one model is scored. */
+  pointers: BigUint64Array;
   tokens: Int32Array;
+  /** `columns` values a row; the first is the NLL. */
   results: Float64Array;
 }
 
@@ -58,44 +135,60 @@ const NEXT_ROW = 1;
 const ROWS = 2;
 const RUNNING = 3;
 
+const columns = 5;
+
 /**
  * Scores blocks of rows on the calling thread and `threads − 1` workers, which read the logits where llama.cpp left them.
  * The caller waits: decoding and scoring both want all cores, so overlapping them gains nothing on a CPU, and on a GPU
  * the scoring of a block takes a small part of its decode.
  */
 export class ScoringPool {
-  readonly #scorer: RowScorer;
-  readonly #workers: Worker[] = [];
+  readonly #worker: BlockWorker;
+  readonly #threads: Worker[] = [];
   readonly #shared: Shared;
 
-  constructor(
-    private readonly vocabulary: number,
-    maximumRows: number,
-    threads: number,
-  ) {
-    this.#scorer = simdScorer(vocabulary);
+  constructor(vocabulary: number, maximumRows: number, threads: number) {
     const shared = (bytes: number) => new SharedArrayBuffer(bytes);
     this.#shared = {
       control: new Int32Array(shared(16)),
-      pointer: new BigUint64Array(shared(8)),
+      pointers: new BigUint64Array(shared(16)),
       tokens: new Int32Array(shared(4 * maximumRows)),
-      results: new Float64Array(shared(8 * maximumRows)),
+      results: new Float64Array(shared(8 * columns * maximumRows)),
     };
+    this.#worker = new BlockWorker(vocabulary, this.#shared);
     for (let i = 1; i < threads; i++) {
       const worker = new Worker(new URL("./scoring-worker.js", import.meta.url), {
         workerData: { vocabulary, shared: this.#shared },
-        // A worker holds no more than one row; the engine's memory is the model's.
+        // A worker holds no more than two rows; the engine's memory is the model's.
         resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 },
       });
       worker.unref();
-      this.#workers.push(worker);
+      this.#threads.push(worker);
     }
   }
 
-  /** NLL in nats of `tokens[i]` under row i. The result is a copy. */
+  /** NLL in nats of `tokens[i]` under row i. */
   score(pointer: Pointer, tokens: ArrayLike<number>): Float64Array {
-    const { control, results } = this.#shared;
-    this.#shared.pointer[0] = pointer;
+    this.#block([pointer, 0n], tokens);
+    return Float64Array.from({ length: tokens.length }, (_, row) => this.#shared.results[row * columns]!);
+  }
+
+  /** Rows of a variant against the same rows of the reference. */
+  compare(variant: Pointer, reference: Pointer, tokens: ArrayLike<number>): RowDivergence[] {
+    this.#block([variant, reference], tokens);
+    return Array.from({ length: tokens.length }, (_, row) => {
+      const [nll, nllReference, kld, top, topReference] = this.#shared.results.subarray(
+        row * columns,
+        (row + 1) * columns,
+      );
+      return { nll: nll!, nllReference: nllReference!, kld: kld!, top: top!, topReference: topReference! };
+    });
+  }
+
+  #block([variant, reference]: [Pointer, Pointer], tokens: ArrayLike<number>): void {
+    const { control, pointers } = this.#shared;
+    pointers[0] = variant;
+    pointers[1] = reference;
     this.#shared.tokens.set(tokens);
     // A worker that woke late from the block before may look in at any moment: the data stand before the counters, the
     // end before the start, so that whatever it takes is a row of this block.
@@ -103,40 +196,69 @@ export class ScoringPool {
     Atomics.store(control, NEXT_ROW, 0);
     Atomics.add(control, GENERATION, 1);
     Atomics.notify(control, GENERATION);
-    takeRows(this.#shared, this.vocabulary, this.#scorer);
+    this.#worker.takeRows();
     // All rows are taken; some worker may still be at its last one.
     for (let running = Atomics.load(control, RUNNING); running > 0; running = Atomics.load(control, RUNNING))
       Atomics.wait(control, RUNNING, running);
-    return results.slice(0, tokens.length);
   }
 
   /** NLL in nats of several tokens under one and the same row. */
   scoreOne(pointer: Pointer, row: number, tokens: readonly number[]): number[] {
-    const start = pointer + BigInt(row * this.vocabulary * 4);
-    const logits = floatsAt(start, this.vocabulary);
-    const [first] = tokens;
-    if (first === undefined) return [];
-    const nll = this.#scorer(logits, first);
-    return tokens.map((token) => nll + logits[first]! - logits[token]!);
+    return this.#worker.scoreOne(pointer, row, tokens);
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+    await Promise.all(this.#threads.map((worker) => worker.terminate()));
   }
 }
 
-/** Takes row after row until none is left: whoever is faster does more. */
-function takeRows(shared: Shared, vocabulary: number, scorer: RowScorer): void {
-  const { control, pointer, tokens, results } = shared;
-  const rows = control[ROWS]!;
-  const logits = floatsAt(pointer[0]!, rows * vocabulary);
-  for (let row = Atomics.add(control, NEXT_ROW, 1); row < rows; row = Atomics.add(control, NEXT_ROW, 1))
-    results[row] = scorer(logits.subarray(row * vocabulary, (row + 1) * vocabulary), tokens[row]!);
+/** One thread's part in the scoring of blocks. */
+class BlockWorker {
+  readonly #scorer: RowScorer;
+  #comparer: RowComparer | undefined;
+
+  constructor(
+    readonly vocabulary: number,
+    readonly shared: Shared,
+  ) {
+    this.#scorer = simdScorer(vocabulary);
+  }
+
+  /** Takes row after row until none is left: whoever is faster does more. */
+  takeRows(): void {
+    const { control, pointers, tokens, results } = this.shared;
+    const rows = Atomics.load(control, ROWS);
+    const [variant, reference] = pointers as unknown as [Pointer, Pointer];
+    const all = floatsAt(variant, rows * this.vocabulary);
+    const others = reference ? floatsAt(reference, rows * this.vocabulary) : undefined;
+    if (others) this.#comparer ??= simdComparer(this.vocabulary);
+    for (let row = Atomics.add(control, NEXT_ROW, 1); row < rows; row = Atomics.add(control, NEXT_ROW, 1)) {
+      const [from, to] = [row * this.vocabulary, (row + 1) * this.vocabulary];
+      const token = tokens[row]!;
+      if (!others) results[row * columns] = this.#scorer(all.subarray(from, to), token);
+      else {
+        const { nll, nllReference, kld, top, topReference } = this.#comparer!(
+          others.subarray(from, to),
+          all.subarray(from, to),
+          token,
+        );
+        results.set([nll, nllReference, kld, top, topReference], row * columns);
+      }
+    }
+  }
+
+  scoreOne(pointer: Pointer, row: number, tokens: readonly number[]): number[] {
+    const [first] = tokens;
+    if (first === undefined) return [];
+    const logits = floatsAt(pointer + BigInt(row * this.vocabulary * 4), this.vocabulary);
+    const nll = this.#scorer(logits, first);
+    return tokens.map((token) => nll + logits[first]! - logits[token]!);
+  }
 }
 
 /** The life of a worker: wait for a block, help with it, wait again. */
 export function serveScoring(vocabulary: number, shared: Shared): never {
-  const scorer = simdScorer(vocabulary);
+  const worker = new BlockWorker(vocabulary, shared);
   const { control } = shared;
   let seen = 0;
   for (;;) {
@@ -144,7 +266,7 @@ export function serveScoring(vocabulary: number, shared: Shared): never {
     seen = Atomics.load(control, GENERATION);
     // Counted in before it looks for a row: the caller leaves only when nobody is counted in and no row is left.
     Atomics.add(control, RUNNING, 1);
-    if (Atomics.load(control, NEXT_ROW) < Atomics.load(control, ROWS)) takeRows(shared, vocabulary, scorer);
+    if (Atomics.load(control, NEXT_ROW) < Atomics.load(control, ROWS)) worker.takeRows();
     Atomics.sub(control, RUNNING, 1);
     Atomics.notify(control, RUNNING);
   }

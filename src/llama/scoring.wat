@@ -1,9 +1,13 @@
-;; Log-soft-max sums over one row of logits, four floats at a time.
+;; Log-soft-max sums over rows of logits, four floats at a time.
 ;;
-;; The caller copies a row to address 0, pads it with -inf to a multiple of 8 floats, and asks for
-;;   maximum(count)             the largest logit
-;;   sum_exp(count, maximum)    sum of exp(logit - maximum), terms in f32 as in llama-perplexity, sum in f64
-;; so that  -log p(token) = log(sum) + maximum - logit[token].
+;; The caller copies a row to an address, pads it with very negative floats to a multiple of 8, and asks for
+;;   maximum(at, count)             the largest logit
+;;   index_of(at, count, value)     where a value stands first
+;;   sum_exp(at, count, maximum)    sum of exp(logit - maximum), terms in f32 as in llama-perplexity, sum in f64
+;; so that  -log p(token) = log(sum) + maximum - logit[token];
+;;   cross(at, other, count, maximum, other_maximum)
+;;                                  sum of exp(a - max a) · ((a - max a) - (b - max b)) over two rows a and b,
+;; so that  KLD(a, b) = cross / sum a - log(sum a) + log(sum b).
 ;;
 ;; exp(x), x <= 0: x = n·ln 2 + r with |r| <= ln 2 / 2, exp(x) = 2^n · exp(r); exp(r) by the minimax polynomial of degree 6
 ;; of Cephes (S. Moshier, expf), relative error below 2e-7; ln 2 is split in two so that r is exact. Below -87 the
@@ -15,7 +19,8 @@
     (local $n v128)
     (local $r v128)
     (local $p v128)
-    (local.set $x (f32x4.pmax (v128.const f32x4 -87 -87 -87 -87) (local.get $x)))
+    ;; In this order a NaN stays: x < -87 ? -87 : x.
+    (local.set $x (f32x4.pmax (local.get $x) (v128.const f32x4 -87 -87 -87 -87)))
     (local.set $n (f32x4.nearest (f32x4.mul (local.get $x)
       (v128.const f32x4 0x1.715476p+0 0x1.715476p+0 0x1.715476p+0 0x1.715476p+0))))
     (local.set $r (f32x4.sub (local.get $x) (f32x4.mul (local.get $n)
@@ -40,12 +45,11 @@
       (i32x4.add (i32x4.trunc_sat_f32x4_s (local.get $n)) (v128.const i32x4 127 127 127 127))
       (i32.const 23))))
 
-  (func (export "maximum") (param $count i32) (result f32)
-    (local $at i32)
+  (func (export "maximum") (param $at i32) (param $count i32) (result f32)
     (local $end i32)
     (local $a v128)
     (local $b v128)
-    (local.set $end (i32.shl (local.get $count) (i32.const 2)))
+    (local.set $end (i32.add (local.get $at) (i32.shl (local.get $count) (i32.const 2))))
     (local.set $a (v128.const f32x4 -inf -inf -inf -inf))
     (local.set $b (local.get $a))
     (loop $next
@@ -57,14 +61,13 @@
       (f32.max (f32x4.extract_lane 0 (local.get $a)) (f32x4.extract_lane 1 (local.get $a)))
       (f32.max (f32x4.extract_lane 2 (local.get $a)) (f32x4.extract_lane 3 (local.get $a)))))
 
-  (func (export "sum_exp") (param $count i32) (param $maximum f32) (result f64)
-    (local $at i32)
+  (func (export "sum_exp") (param $at i32) (param $count i32) (param $maximum f32) (result f64)
     (local $end i32)
     (local $m v128)
     (local $terms v128)
     (local $low v128)
     (local $high v128)
-    (local.set $end (i32.shl (local.get $count) (i32.const 2)))
+    (local.set $end (i32.add (local.get $at) (i32.shl (local.get $count) (i32.const 2))))
     (local.set $m (f32x4.splat (local.get $maximum)))
     (loop $next
       (local.set $terms (f32x4.add
@@ -74,5 +77,39 @@
       (local.set $high (f64x2.add (local.get $high) (f64x2.promote_low_f32x4
         (i64x2.splat (i64x2.extract_lane 1 (local.get $terms))))))
       (br_if $next (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 32))) (local.get $end))))
+    (local.set $low (f64x2.add (local.get $low) (local.get $high)))
+    (f64.add (f64x2.extract_lane 0 (local.get $low)) (f64x2.extract_lane 1 (local.get $low))))
+
+  (func (export "index_of") (param $at i32) (param $count i32) (param $value f32) (result i32)
+    (local $i i32)
+    (loop $next
+      (if (f32.eq (f32.load (i32.add (local.get $at) (i32.shl (local.get $i) (i32.const 2)))) (local.get $value))
+        (then (return (local.get $i))))
+      (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (local.get $count))))
+    (i32.const -1))
+
+  (func (export "cross") (param $a i32) (param $b i32) (param $count i32) (param $ma f32) (param $mb f32) (result f64)
+    (local $end i32)
+    (local $max_a v128)
+    (local $max_b v128)
+    (local $x v128)
+    (local $terms v128)
+    (local $low v128)
+    (local $high v128)
+    (local.set $end (i32.add (local.get $a) (i32.shl (local.get $count) (i32.const 2))))
+    (local.set $max_a (f32x4.splat (local.get $ma)))
+    (local.set $max_b (f32x4.splat (local.get $mb)))
+    (loop $next
+      ;; Held at -1e30 so that a logit of -inf in both rows gives 0 and not NaN.
+      (local.set $x (f32x4.pmax (v128.const f32x4 -1e30 -1e30 -1e30 -1e30)
+        (f32x4.sub (v128.load (local.get $a)) (local.get $max_a))))
+      (local.set $terms (f32x4.mul (call $exp (local.get $x)) (f32x4.sub (local.get $x)
+        (f32x4.pmax (v128.const f32x4 -1e30 -1e30 -1e30 -1e30)
+          (f32x4.sub (v128.load (local.get $b)) (local.get $max_b))))))
+      (local.set $low (f64x2.add (local.get $low) (f64x2.promote_low_f32x4 (local.get $terms))))
+      (local.set $high (f64x2.add (local.get $high) (f64x2.promote_low_f32x4
+        (i64x2.splat (i64x2.extract_lane 1 (local.get $terms))))))
+      (local.set $b (i32.add (local.get $b) (i32.const 16)))
+      (br_if $next (i32.lt_u (local.tee $a (i32.add (local.get $a) (i32.const 16))) (local.get $end))))
     (local.set $low (f64x2.add (local.get $low) (local.get $high)))
     (f64.add (f64x2.extract_lane 0 (local.get $low)) (f64x2.extract_lane 1 (local.get $low)))))

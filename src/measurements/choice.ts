@@ -34,6 +34,7 @@ export const choice: Measurement<Settings> = {
   needs: ["options"],
   data: "choice",
   interleaved: false,
+  lockStep: false,
   machineBound: false,
   metrics: () => ["acc", "acc_norm"],
   context: ({ context }) => ({ context, parallel: 1, rows: 512 }),

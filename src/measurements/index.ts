@@ -1,8 +1,9 @@
 import { choice } from "./choice.js";
+import { divergence } from "./divergence.js";
 import type { Measurement } from "./measurement.js";
 import { perplexity } from "./perplexity.js";
 import { speed } from "./speed.js";
 
 /** The family of measurements, by name. A new member: a file beside these, and a line here. */
 // biome-ignore lint/suspicious/noExplicitAny: each member has settings of its own
-export const measurements: Record<string, Measurement<any>> = { perplexity, speed, choice };
+export const measurements: Record<string, Measurement<any>> = { perplexity, divergence, speed, choice };

@@ -3,8 +3,18 @@ import type { Capability, Engine } from "../backends/backend.js";
 import type { Dataset } from "../datasets.js";
 import type { Measured } from "../events.js";
 
-export interface MeasureContext<Settings> {
+/** A variant that is measured side by side with others against one reference. */
+export interface LockStepVariant {
+  name: string;
   engine: Engine;
+  done: ReadonlySet<string>;
+}
+
+export interface MeasureContext<Settings> {
+  /** Of the variant; of the reference in a lock-step measurement. */
+  engine: Engine;
+  /** In a lock-step measurement: who is measured against the reference. */
+  variants: LockStepVariant[];
   settings: Settings;
   /** Absent for measurements without data. */
   dataset?: Dataset;
@@ -25,6 +35,8 @@ export interface Measurement<Settings = Record<string, unknown>> {
   readonly data: "text" | "choice" | "none";
   /** Interleaved jobs take turns, one item each, over the variants: drift of the machine then hits all alike. */
   readonly interleaved: boolean;
+  /** Lock-step jobs measure several variants at once against the reference, in one process. */
+  readonly lockStep: boolean;
   /** Whether the result depends on the machine, so that another machine makes another job. */
   readonly machineBound: boolean;
   metrics(settings: Settings): string[];
@@ -33,5 +45,5 @@ export interface Measurement<Settings = Record<string, unknown>> {
   /** Known items, in order, where they are known before the data is read (interleaved jobs). */
   items?(settings: Settings): string[];
   /** Yields each item once, in the same order and batches whatever `done` holds. */
-  measure(context: MeasureContext<Settings>): AsyncGenerator<Measured>;
+  measure(context: MeasureContext<Settings>): AsyncGenerator<Measured & { variant?: string }>;
 }

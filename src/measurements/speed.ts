@@ -23,6 +23,7 @@ export const speed: Measurement<Settings> = {
   needs: ["prompt-timing", "generation-timing"],
   data: "none",
   interleaved: true,
+  lockStep: false,
   machineBound: true,
   metrics: (settings) => tests(settings).map(({ metric }) => metric),
   context: ({ prompt, generate, depth }) => ({ context: Math.max(prompt, generate) + depth, parallel: 1, rows: 1 }),

@@ -127,6 +127,30 @@ const figures: Record<Aggregation, (sums: Sums) => Figure> = {
     return { value, error, low, high, warnings: chunkWarnings(sums.n) };
   },
 
+  /**
+   * Weighted mean over all tokens. `error`: `sqrt((mean of squares − mean²) / (tokens − 1))`, llama-perplexity's ± of its
+   * divergence figures, which takes the tokens as independent; `low`, `high`: with the chunks as clusters.
+   */
+  "token-mean"(sums) {
+    const value = sums.mean;
+    const error = sums.w > 1 ? Math.sqrt(sums.unitVariance / (sums.w - 1)) : Number.NaN;
+    const half = sums.n < 2 ? Number.NaN : halfWidth(sums.n) * sums.clusteredError;
+    return { value, error, low: value - half, high: value + half, warnings: chunkWarnings(sums.n) };
+  },
+
+  /** Samples are means of squares. The errors of the mean of squares, carried through the root (delta method). */
+  "root-mean-square"(sums) {
+    const { value: mean, error, low, high, warnings } = figures["token-mean"](sums);
+    const value = Math.sqrt(mean);
+    return {
+      value,
+      error: error === undefined ? error : error / (2 * value),
+      low: low === undefined ? low : Math.sqrt(Math.max(0, low)),
+      high: high === undefined ? high : Math.sqrt(high),
+      warnings: warnings ?? [],
+    };
+  },
+
   /** Weighted mean with the chunks as clusters; no other tool prints an error, so `error` is the clustered one. */
   ratio(sums) {
     const value = sums.mean;

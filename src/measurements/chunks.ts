@@ -1,0 +1,75 @@
+import { z } from "zod";
+import type { Engine } from "../backends/backend.js";
+import type { TextDataset } from "../datasets.js";
+import { BenchError } from "../errors.js";
+
+/** Settings of what is measured on a text. */
+export const chunkSettings = z.strictObject({
+  context: z.int().min(8).max(1_048_576).default(512).describe("Tokens per chunk."),
+  chunks: z.int().min(1).optional().describe("How many chunks from the start; by default all."),
+});
+export type ChunkSettings = z.infer<typeof chunkSettings>;
+
+/** Tokens of context, sequences side by side and rows of logits that the engine will hold. */
+export const chunkGeometry = ({ context }: ChunkSettings) => ({
+  context,
+  parallel: Math.max(1, Math.floor(2048 / context)),
+  rows: 512,
+});
+
+/** Chunks that are decoded together. */
+export interface ChunkGroup {
+  chunks: number[];
+  /** `context` tokens for each chunk. */
+  windows: Int32Array[];
+}
+
+/**
+ * A text as llama-perplexity cuts it. The text, less one final line feed, is tokenized once with BOS and cut into chunks of
+ * `context` tokens that do not overlap; what is left over is not used. Every chunk is decoded alone, its first token
+ * replaced by BOS, and scored in its second half, so that each scored token has at least context/2 before it:
+ *
+ *     tokens   | BOS t1 t2 … t255 | t256 t257 … t510  t511 |  next chunk …
+ *     logits                        ↓    ↓        ↓
+ *     predict                       t257 t258 …   t511        context − 1 − ⌊context/2⌋ terms
+ *
+ * The chunks that are decoded together shape each other's last digits, so the groups depend on the text and the settings
+ * alone: a resumed job forms the same ones.
+ */
+export function chunked(engine: Engine, { text }: TextDataset, settings: ChunkSettings) {
+  const { context } = settings;
+  const tokens = engine.tokenize(text.replace(/\n$/, ""), true);
+  const count = chunkCount(tokens.length, settings);
+  const together = engine.parallelWindows(context);
+  const groups: ChunkGroup[] = [];
+  for (let first = 0; first < count; first += together) {
+    const chunks = Array.from({ length: Math.min(together, count - first) }, (_, i) => first + i);
+    groups.push({ chunks, windows: chunks.map((chunk) => tokens.subarray(chunk * context, (chunk + 1) * context)) });
+  }
+  const scoreFrom = Math.floor(context / 2);
+  /** The tokens that a window's rows predict: row i the token after position scoreFrom + i. */
+  const scored = (window: Int32Array) => window.subarray(scoreFrom + 1, context);
+  return { count, scoreFrom, groups, scored };
+}
+
+function chunkCount(tokens: number, { context, chunks }: ChunkSettings): number {
+  if (tokens < 2 * context)
+    throw new BenchError(
+      "text-too-short",
+      `the text has ${tokens} tokens; a context of ${context} needs at least ${2 * context}`,
+      { hint: `take a longer text, or a context of at most ${Math.floor(tokens / 2)}` },
+    );
+  const all = Math.floor(tokens / context);
+  return chunks === undefined ? all : Math.min(chunks, all);
+}
+
+/** Mean and mean of squares of one value per token, as a sample. */
+export function tokenSample(metric: string, values: ArrayLike<number>) {
+  let sum = 0;
+  let squares = 0;
+  for (let i = 0; i < values.length; i++) {
+    sum += values[i]!;
+    squares += values[i]! * values[i]!;
+  }
+  return { metric, value: sum / values.length, weight: values.length, square: squares / values.length };
+}
