@@ -9,9 +9,9 @@ export interface Clustered {
 }
 
 /** From fewer blocks than these a variance is too uncertain to be worth less bias. */
-const fewestBlocks = 6;
+const fewestBlocks = 8;
 /** How much of the variance may be left to the analytic correction. */
-const leftOver = 0.2;
+const leftOver = 0.1;
 
 /**
  * Standard error of `Σ residuals` where neighbours are alike: consecutive chunks of a text share an article, and so what a
@@ -23,7 +23,7 @@ const leftOver = 0.2;
  *
  * (batch means: Glynn & Whitt 1991; few blocks with t: Ibragimov & Müller 2010). For a first-order autoregression of
  * coefficient ρ, blocks of length L miss the share `left = 2ρ(1 − ρ^L) / (L(1 − ρ²))` of the variance. The shortest
- * L that misses at most 20 % is taken, as far as 6 blocks remain, and what it misses is put back. ρ is the
+ * L that misses at most 10 % is taken, as far as 8 blocks remain, and what it misses is put back. ρ is the
  * autocorrelation of the residuals at lag 1 plus (1 + 4ρ)/n, its bias (Marriott & Pope 1954); a negative one is taken as 0,
  * which errs on the wide side. `test/stats/simulation.test.ts` shows the coverage that this has.
  */

@@ -248,7 +248,7 @@ function linear({ aggregation }: Metric, items: Observation[]) {
     sum += weight * values[i]!;
   });
   const mean = sum / weights;
-  const root = String(aggregation) === "root-mean-square";
+  const root = aggregation === "root-mean-square";
   const estimate = root ? Math.sqrt(mean) : mean;
   const slope = root && estimate > 0 ? 1 / (2 * estimate) : 1;
   const residuals = items.map(({ weight }, i) => (slope * weight * (values[i]! - mean)) / weights);
@@ -388,7 +388,7 @@ function accuracies(
   };
 }
 
-const bootstrapDraws = 1999;
+const bootstrapDraws = 999;
 
 /** Whole clusters are drawn again; the t statistic of each draw says how far t strays by chance. */
 function bootstrapped(changes: number[], items: Observation[], clusters: ReadonlyMap<string, string>) {
@@ -398,36 +398,42 @@ function bootstrapped(changes: number[], items: Observation[], clusters: Readonl
     clusters,
     changes.map(() => 1),
   );
-  const groups = sums.map((_, group) => group);
-  const estimateOf = (drawn: number[]) => {
-    let [sum, size] = [0, 0];
+  const groups = sums.length;
+  const drawn = new Int32Array(groups);
+  /** Mean and standard error over the clusters in `drawn`. */
+  const figures = () => {
+    let [sum, size, squares] = [0, 0, 0];
     for (const group of drawn) {
       sum += sums[group]!;
       size += sizes[group]!;
     }
     const mean = sum / size;
-    return { mean, spread: clusteredError(drawn.map((group) => (sums[group]! - mean * sizes[group]!) / size)) };
+    for (const group of drawn) squares += (sums[group]! - mean * sizes[group]!) ** 2;
+    return { mean, error: Math.sqrt((groups / (groups - 1)) * squares) / size };
   };
-  const { mean, spread } = estimateOf(groups);
-  const next = random(groups.length);
-  const strays = Array.from({ length: bootstrapDraws }, () => {
-    const drawn = estimateOf(groups.map(() => Math.floor(next() * groups.length)));
-    const stray = Math.abs(drawn.mean - mean);
-    return stray === 0 ? 0 : stray / drawn.spread.error;
-  }).sort((a, b) => a - b);
+  drawn.forEach((_, group) => {
+    drawn[group] = group;
+  });
+  const { mean, error } = figures();
+  const next = random(groups);
+  const strays = Float64Array.from({ length: bootstrapDraws }, () => {
+    for (let group = 0; group < groups; group++) drawn[group] = Math.floor(next() * groups);
+    const again = figures();
+    return again.mean === mean ? 0 : Math.abs(again.mean - mean) / again.error;
+  }).sort();
   const critical = strays[Math.ceil(0.95 * (bootstrapDraws + 1)) - 1]!;
-  const observed = mean === 0 ? 0 : Math.abs(mean) / spread.error;
+  const observed = mean === 0 ? 0 : Math.abs(mean) / error;
   const further = strays.filter((stray) => stray >= observed).length;
   return {
     difference: mean,
-    low: Math.max(-1, mean - critical * spread.error),
-    high: Math.min(1, mean + critical * spread.error),
+    low: Math.max(-1, mean - critical * error),
+    high: Math.min(1, mean + critical * error),
     p: (further + 1) / (bootstrapDraws + 1),
-    clusters: groups.length,
+    clusters: groups,
     block: 1,
-    detectable: (critical + tQuantile(0.8, spread.freedom)) * spread.error,
-    warnings: groups.length < enoughClusters ? [`${groups.length} clusters are few: 10 or more would be better.`] : [],
-    basis: { kind: "t" as const, link: "identity" as const, estimate: mean, ...spread },
+    detectable: (critical + tQuantile(0.8, groups - 1)) * error,
+    warnings: groups < enoughClusters ? [`${groups} clusters are few: 10 or more would be better.`] : [],
+    basis: { kind: "t" as const, link: "identity" as const, estimate: mean, error, freedom: groups - 1 },
   };
 }
 

@@ -55,30 +55,39 @@ export function scoreInterval(flips: Flips): { low: number; high: number } {
 export function detectableChange({ n, toRight, toWrong }: Flips): number {
   const rate = (toRight + toWrong) / n;
   const enough = (delta: number) => powerOfMcnemar(n, Math.max(rate, delta), delta) >= 0.8;
-  return enough(1) ? bisect(0, 1, (delta) => !enough(delta)) : Infinity;
+  return enough(1) ? bisect(0, 1, (delta) => !enough(delta), 14) : Infinity;
 }
 
 function powerOfMcnemar(n: number, rate: number, delta: number): number {
   const right = (rate + delta) / (2 * rate);
-  const spread = 6 * Math.sqrt(n * rate * (1 - rate)) + 6;
+  const spread = 5 * Math.sqrt(n * rate * (1 - rate)) + 5;
   const [least, most] = [Math.max(0, Math.floor(n * rate - spread)), Math.min(n, Math.ceil(n * rate + spread))];
   let power = 0;
-  let critical = -1;
   let below = binomialAtMost(least - 1, n, rate);
   for (let flips = least; flips <= most; flips++) {
     const upTo = binomialAtMost(flips, n, rate);
-    // The largest number of flips the other way that is still significant; grows by at most one per flip.
-    while (2 * binomialAtMost(critical + 1, flips, 0.5) <= 0.05 && critical + 1 < flips / 2) critical++;
+    const critical = criticalFlips(flips);
     if (critical >= 0) power += (upTo - below) * binomialAtLeast(flips - critical, flips, right);
     below = upTo;
   }
   return power;
 }
 
+const criticals: number[] = [];
+
+/** The largest number of flips the other way that is still significant; −1 where none is. Grows by at most one per flip. */
+function criticalFlips(flips: number): number {
+  for (let count = criticals.length; count <= flips; count++) {
+    const before = criticals[count - 1] ?? -1;
+    criticals.push(2 * binomialAtMost(before + 1, count, 0.5) <= 0.05 ? before + 1 : before);
+  }
+  return criticals[flips]!;
+}
+
 /** Where a condition that holds at the lower end ceases to hold. */
-function bisect(low: number, high: number, holds: (x: number) => boolean): number {
+function bisect(low: number, high: number, holds: (x: number) => boolean, steps = 30): number {
   let [from, to] = [low, high];
-  for (let i = 0; i < 40; i++) {
+  for (let i = 0; i < steps; i++) {
     const middle = (from + to) / 2;
     if (holds(middle)) from = middle;
     else to = middle;

@@ -1,0 +1,256 @@
+import { describe, expect, test } from "vitest";
+import { type Comparison, compare, holm, type Observation, verdict } from "../../dist/stats/compare.js";
+import { random } from "../../dist/stats/random.js";
+
+/** Standard normal numbers, the same for the same seed (Box and Muller). */
+function normals(seed: number): () => number {
+  const next = random(seed);
+  return () => Math.sqrt(-2 * Math.log(next())) * Math.cos(2 * Math.PI * next());
+}
+
+/** Consecutive chunks that hang together: a first-order autoregression with variance 1. */
+function autoregression(n: number, rho: number, normal: () => number): number[] {
+  let last = normal();
+  return Array.from({ length: n }, () => {
+    const value = last;
+    last = rho * last + Math.sqrt(1 - rho * rho) * normal();
+    return value;
+  });
+}
+
+const observed = (values: number[], weight = 1): Observation[] =>
+  values.map((value, i) => ({ item: String(i), value, weight }));
+
+/** Per cent of draws for which `holds`. */
+function percentage(draws: number, holds: (draw: number) => boolean): number {
+  let count = 0;
+  for (let draw = 0; draw < draws; draw++) if (holds(draw)) count++;
+  return (100 * count) / draws;
+}
+
+const covers = ({ low, high }: Pick<Comparison, "low" | "high">, truth: number) => low <= truth && truth <= high;
+const report = (what: string, figure: number) => console.log(`      ${what}: ${figure.toFixed(1)} %`);
+
+describe("95 % intervals of a PPL difference cover the truth in 93.5 to 96.5 % of 3000 draws", () => {
+  const draws = 3000;
+  const tokens = 16;
+  const truth = Math.expm1(0.02);
+
+  /** One text: what a chunk costs (shared), what B adds to it (autocorrelated), what every token adds. */
+  function drawn(normal: () => number, chunks: number, rho: number) {
+    const difficulty = autoregression(chunks, 0.5, normal).map((one) => 3 + 0.4 * one);
+    const extra = autoregression(chunks, rho, normal).map((one) => 0.02 + 0.03 * one);
+    const perToken = extra.map((mean) => Array.from({ length: tokens }, () => mean + 0.1 * normal()));
+    const cost = perToken.map((chunk, i) => difficulty[i]! + chunk.reduce((sum, one) => sum + one, 0) / tokens);
+    return { a: observed(difficulty, tokens), b: observed(cost, tokens), perToken: perToken.flat() };
+  }
+
+  /** What tools print that take every token as an independent draw. */
+  function tokenInterval(values: number[]) {
+    const mean = values.reduce((sum, one) => sum + one, 0) / values.length;
+    const squares = values.reduce((sum, one) => sum + (one - mean) ** 2, 0);
+    const half = 1.96 * Math.sqrt(squares / (values.length - 1) / values.length);
+    return { low: Math.expm1(mean - half), high: Math.expm1(mean + half) };
+  }
+
+  test.each([
+    [32, 0.3],
+    [64, 0],
+    [64, 0.3],
+    [200, 0.5],
+  ])("%i chunks, autocorrelation %d", (chunks, rho) => {
+    const normal = normals(chunks + 1000 * rho);
+    let byToken = 0;
+    const share = percentage(draws, () => {
+      const { a, b, perToken } = drawn(normal, chunks, rho);
+      if (covers(tokenInterval(perToken), truth)) byToken++;
+      return covers(compare("perplexity", a, b), truth);
+    });
+    report(`${chunks} chunks, autocorrelation ${rho}`, share);
+    report("  the same with tokens as independent draws", (100 * byToken) / draws);
+    expect(share).toBeGreaterThan(93.5);
+    expect(share).toBeLessThan(96.5);
+    // An interval that passes whatever it is given would prove nothing.
+    expect((100 * byToken) / draws).toBeLessThan(93.5);
+  });
+
+  // What a short text says of its own autocorrelation is vague; the intervals then are a little short, and say so.
+  test.each([
+    [16, 0.3],
+    [64, 0.5],
+  ])("%i chunks, autocorrelation %d: near to it, and far from what independent tokens give", (chunks, rho) => {
+    const normal = normals(chunks);
+    const share = percentage(draws, () => {
+      const { a, b } = drawn(normal, chunks, rho);
+      return covers(compare("perplexity", a, b), truth);
+    });
+    report(`${chunks} chunks, autocorrelation ${rho}`, share);
+    expect(share).toBeGreaterThan(92.5);
+    expect(share).toBeLessThan(96.5);
+  });
+
+  test("the stated detectable difference is seen four times in five", () => {
+    const normal = normals(80);
+    const sizes = Array.from({ length: 500 }, () => {
+      const { a, b } = drawn(normal, 48, 0.3);
+      return compare("perplexity", a, b).detectable;
+    });
+    const stated = Math.log1p(sizes.reduce((sum, one) => sum + one, 0) / sizes.length);
+    const seen = percentage(2000, () => {
+      const { a, b } = drawn(normal, 48, 0.3);
+      const moved = b.map((one) => ({ ...one, value: one.value - 0.02 + stated }));
+      return compare("perplexity", a, moved).p < 0.05;
+    });
+    report("seen of the stated detectable difference", seen);
+    expect(seen).toBeGreaterThan(77.5);
+    expect(seen).toBeLessThan(90);
+  });
+});
+
+test("documents as clusters: coverage where all chunks of a document share an effect", () => {
+  const normal = normals(5);
+  const share = percentage(3000, () => {
+    const clusters = new Map<string, string>();
+    const values: number[] = [];
+    for (let document = 0; document < 24; document++) {
+      const effect = normal();
+      for (let chunk = 0; chunk <= document % 4; chunk++) {
+        clusters.set(String(values.length), `document ${document}`);
+        values.push(0.05 + 0.1 * effect + 0.05 * normal());
+      }
+    }
+    const zeros = observed(values.map(() => 0));
+    return covers(compare("bits_per_byte", zeros, observed(values), { clusters }), 0.05);
+  });
+  report("24 documents of 1 to 4 chunks", share);
+  expect(share).toBeGreaterThan(93.5);
+  expect(share).toBeLessThan(96.5);
+});
+
+describe("accuracy", () => {
+  /** `n` questions; A is right in `right`, B differs: `gain` of the wrong become right, `loss` of the right wrong. */
+  function answers(next: () => number, n: number, right: number, gain: number, loss: number) {
+    const a = Array.from({ length: n }, () => (next() < right ? 1 : 0));
+    const b = a.map((one) => (one === 1 ? (next() < loss ? 0 : 1) : next() < gain ? 1 : 0));
+    return { a: observed(a), b: observed(b) };
+  }
+
+  test.each([
+    [100, 0.6, 0.1, 0.12],
+    [200, 0.5, 0.06, 0.03],
+    [400, 0.7, 0.1, 0.02],
+  ])("score interval, %i questions", (n, right, gain, loss) => {
+    const next = random(n);
+    const truth = (1 - right) * gain - right * loss;
+    const share = percentage(2500, () => {
+      const { a, b } = answers(next, n, right, gain, loss);
+      return covers(compare("acc", a, b), truth);
+    });
+    report(`paired accuracies, ${n} questions`, share);
+    expect(share).toBeGreaterThan(93.5);
+    expect(share).toBeLessThan(97);
+  });
+
+  test("the exact test errs at most in 5 %, and sees what it says it sees", () => {
+    const next = random(9);
+    const wrong = percentage(2000, () => {
+      const { a, b } = answers(next, 200, 0.5, 0.1, 0.1);
+      return compare("acc", a, b).p < 0.05;
+    });
+    const { detectable } = compare(
+      "acc",
+      observed([...Array(200).keys()].map((i) => i % 2)),
+      observed([...Array(200).keys()].map((i) => (i < 20 ? 1 - (i % 2) : i % 2))),
+    );
+    // A tenth of the answers flips, as there; the balance moves by the stated difference.
+    const seen = percentage(2000, () => {
+      const gain = 0.1 + detectable;
+      const { a, b } = answers(next, 200, 0.5, gain, 0.1 - detectable);
+      return compare("acc", a, b).p < 0.05;
+    });
+    report("false differences of the exact McNemar test", wrong);
+    report("seen of the stated detectable change", seen);
+    expect(wrong).toBeLessThanOrEqual(5);
+    expect(seen).toBeGreaterThan(76);
+    expect(seen).toBeLessThan(86);
+  });
+
+  test("subjects as clusters: the bootstrap covers, the plain score interval does not", () => {
+    const [next, normal] = [random(3), normals(4)];
+    let plain = 0;
+    const share = percentage(2000, () => {
+      const clusters = new Map<string, string>();
+      const [a, b]: [number[], number[]] = [[], []];
+      for (let subject = 0; subject < 20; subject++) {
+        // Some subjects gain, some lose.
+        const change = Math.max(-0.45, Math.min(0.45, 0.15 * normal()));
+        for (let question = 0; question < 25; question++) {
+          clusters.set(String(a.length), `subject ${subject}`);
+          a.push(next() < 0.5 ? 1 : 0);
+          b.push(next() < 0.5 + change ? 1 : 0);
+        }
+      }
+      if (covers(compare("acc", observed(a), observed(b)), 0)) plain++;
+      return covers(compare("acc", observed(a), observed(b), { clusters }), 0);
+    });
+    report("20 subjects of 25 questions", share);
+    report("  the same without clusters", plain / 20);
+    expect(share).toBeGreaterThan(93.5);
+    expect(share).toBeLessThan(96.5);
+    expect(plain / 20).toBeLessThan(93.5);
+  });
+});
+
+test("speed, 5 repetitions: the t interval of log ratios covers, a percentile bootstrap does not", () => {
+  const [normal, next] = [normals(11), random(12)];
+  let bootstrapped = 0;
+  const draws = 3000;
+  const share = percentage(draws, () => {
+    // The machine drifts, which both variants feel; each repetition has noise of its own.
+    const drift = autoregression(5, 0.8, normal).map((one) => 0.05 * one);
+    const rate = (mean: number) => observed(drift.map((one) => mean * Math.exp(one + 0.01 * normal())));
+    const [a, b] = [rate(50), rate(48)];
+    const ratios = b.map(({ value }, i) => Math.log(value / a[i]!.value));
+    const means = Array.from(
+      { length: 199 },
+      () => ratios.reduce((sum) => sum + ratios[Math.floor(next() * 5)]!, 0) / 5,
+    );
+    means.sort((x, y) => x - y);
+    if (covers({ low: means[4]!, high: means[194]! }, Math.log(48 / 50))) bootstrapped++;
+    return covers(compare("tg128", a, b), 48 / 50 - 1);
+  });
+  report("t on logs", share);
+  report("percentile bootstrap", (100 * bootstrapped) / draws);
+  expect(share).toBeGreaterThan(93.5);
+  expect(share).toBeLessThan(96.5);
+  expect((100 * bootstrapped) / draws).toBeLessThan(90);
+});
+
+test("a whole report without a difference: some false one in at most 5 % of 2000 families (Holm)", () => {
+  const [normal, next] = [normals(21), random(22)];
+  const draws = 2000;
+  let unadjusted = 0;
+  const share = percentage(draws, () => {
+    const difficulty = autoregression(64, 0.5, normal);
+    const right = Array.from({ length: 100 }, () => next());
+    // Six variants against one reference: perplexity, accuracy, speed; nothing of it is real.
+    const variants = Array.from({ length: 7 }, () => ({
+      perplexity: observed(
+        autoregression(64, 0.3, normal).map((one, i) => 3 + 0.4 * difficulty[i]! + 0.02 * one),
+        256,
+      ),
+      acc: observed(right.map((one) => (one + 0.2 * normal() < 0.5 ? 1 : 0))),
+      tg128: observed(Array.from({ length: 5 }, () => 50 * Math.exp(0.01 * normal()))),
+    }));
+    const [reference, ...others] = variants;
+    const family = others.flatMap((variant) =>
+      (["perplexity", "acc", "tg128"] as const).map((metric) => compare(metric, reference![metric], variant[metric])),
+    );
+    if (family.some((one) => verdict(one).kind === "different")) unadjusted++;
+    return holm(family).some((one) => verdict(one).kind === "different");
+  });
+  report("families with a false difference", share);
+  report("  the same without the adjustment", (100 * unadjusted) / draws);
+  expect(share).toBeLessThanOrEqual(5);
+  expect((100 * unadjusted) / draws).toBeGreaterThan(20);
+});
