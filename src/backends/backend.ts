@@ -69,6 +69,17 @@ export interface WindowRequest {
   scoreFrom: number;
 }
 
+/** The logits of one scored position. */
+export interface ScoredRow {
+  /** Index of the window in the request, and of the position from `scoreFrom` on. */
+  window: number;
+  row: number;
+  /** One per token of the vocabulary. */
+  logits: Float32Array;
+  /** The token that follows in the text. */
+  token: number;
+}
+
 /** Per scored token of one window, `context − 1 − scoreFrom` each. */
 export interface WindowDivergence {
   /** Nats, under the variant and under the reference. */
@@ -108,6 +119,12 @@ export interface Engine {
   /** Negative log-likelihoods in nats, `context − 1 − scoreFrom` for each window. */
   score(request: WindowRequest, progress?: (tokens: number) => void): Promise<Float64Array[]>;
 
+  /** Shows the logits of every scored position, in order within each window; they are valid during the call alone. */
+  visitRows(
+    request: WindowRequest,
+    visit: (row: ScoredRow) => void,
+    progress?: (tokens: number) => void,
+  ): Promise<void>;
   /**
    * Decodes the windows here, as the reference, and in each of the `variants` (engines of the same backend in the same
    * process), step by step side by side. Result: [variant][window].

@@ -20,6 +20,7 @@ import type {
   EngineFacts,
   EngineSettings,
   OptionRequest,
+  ScoredRow,
   SpeedTest,
   TokenCount,
   VariantSpec,
@@ -231,6 +232,16 @@ class LlamaEngine implements Engine {
       progress?.(block.tokens);
     }
     return results;
+  }
+
+  async visitRows(request: WindowRequest, visit: (row: ScoredRow) => void, progress?: (tokens: number) => void) {
+    const width = this.#vocabulary;
+    for (const { rows, places, targets, tokens } of this.#blocks(request)) {
+      const logits = rows.count > 0 ? floatsAt(rows.pointer, rows.count * width) : undefined;
+      for (const [i, [window, row]] of places.entries())
+        visit({ window, row, logits: logits!.subarray(i * width, (i + 1) * width), token: targets[i]! });
+      progress?.(tokens);
+    }
   }
 
   async diverge(request: WindowRequest, variants: Engine[], progress?: (tokens: number) => void) {

@@ -1,6 +1,15 @@
 import { createHash } from "node:crypto";
 import { BenchError } from "../errors.js";
-import type { Backend, Engine, EngineFacts, OptionRequest, SpeedTest, VariantSpec, WindowRequest } from "./backend.js";
+import type {
+  Backend,
+  Engine,
+  EngineFacts,
+  OptionRequest,
+  ScoredRow,
+  SpeedTest,
+  VariantSpec,
+  WindowRequest,
+} from "./backend.js";
 
 /**
  * A model without memory: every token is drawn from one law over the 256 bytes, whatever stands before it. So the true
@@ -165,6 +174,14 @@ class MockEngine implements Engine {
     return windows.map((window) =>
       Float64Array.from(window.subarray(scoreFrom + 1, context), (token) => this.#cost(token)),
     );
+  }
+
+  async visitRows({ context, windows, scoreFrom }: WindowRequest, visit: (row: ScoredRow) => void) {
+    await this.#batch();
+    const logits = Float32Array.from({ length: vocabulary }, (_, token) => -this.#cost(token));
+    for (const [window, tokens] of windows.entries())
+      for (let row = 0; row < context - 1 - scoreFrom; row++)
+        visit({ window, row, logits, token: tokens[scoreFrom + row + 1]! });
   }
 
   async diverge(request: WindowRequest, variants: Engine[], progress?: (tokens: number) => void) {
