@@ -6,6 +6,7 @@ import {
   chooseLibrary,
   dieWithParent,
   type Fields,
+  floatsAt,
   type Library,
   loadLibrary,
   type Pointer,

@@ -1,0 +1,130 @@
+import { metric as describe } from "../metrics.js";
+import type { Series } from "./series.js";
+
+/** Whether two figures may be compared. */
+export interface Comparability {
+  /** Why they must not be, in one sentence. */
+  refused?: string;
+  /** The metric that can be compared instead. */
+  instead?: string;
+  /** Whether the same item is the same piece of work in both. */
+  paired: boolean;
+  /** What differs besides the variants, in sentences: marked, not refused. */
+  notes: string[];
+}
+
+/** Figures per token: they mean something within one tokenizer only. */
+const perToken = new Set(["perplexity", "kld", "same_top", "delta_p", "delta_p_rms", "ln_ppl_ratio"]);
+
+/** Settings of a measurement that say how much is measured rather than what: the items that both have are compared. */
+const extent = new Set(["chunks", "limit", "repetitions"]);
+
+/**
+ * May B's figure be set against A's? Everything but the thing in question must be alike. `across`: the two come from
+ * different runs, where another engine or another setting is what is compared.
+ */
+export function comparability(name: string, a: Series, b: Series, { across = false } = {}): Comparability {
+  const refusal = refusalOf(name, a, b, across);
+  const notes = [...enginesNote(a, b), ...settingsNote(a, b), ...machineNote(name, a, b)];
+  const sameTokens = sameTokenizer(a, b);
+  const speed = describe(name).aggregation === "rate";
+  return {
+    ...(refusal ?? {}),
+    // Repetitions of one run take turns, those of two runs do not meet; chunk 7 holds another text in other tokens.
+    paired: speed ? !across : sameTokens || a.job.kind === "choice",
+    notes: refusal ? [] : notes,
+  };
+}
+
+function refusalOf(
+  name: string,
+  a: Series,
+  b: Series,
+  across: boolean,
+): Pick<Comparability, "refused" | "instead"> | undefined {
+  const { label, aggregation } = describe(name);
+  if (a.job.kind !== b.job.kind)
+    return { refused: `${label} is not compared: ${a.job.kind} was measured for one, ${b.job.kind} for the other.` };
+  if (a.job.datasetSha256 !== b.job.datasetSha256 || a.job.dataset !== b.job.dataset)
+    return { refused: `${label} is not compared: the data differ (${dataOf(a)} against ${dataOf(b)}).` };
+  const settings = differences(a.job.settings, b.job.settings).filter((key) => !extent.has(key));
+  if (settings.length > 0)
+    return { refused: `${label} is not compared: ${told(settings, a.job.settings, b.job.settings)}.` };
+  if (usesTemplate(a) && templateOf(a) !== templateOf(b))
+    return { refused: `${label} is not compared: the chat templates differ, so the models saw different prompts.` };
+  if (aggregation === "rate" && !sameMachine(a, b))
+    return { refused: `${label} is not compared: ${a.machine.cpu} against ${b.machine.cpu} is another machine.` };
+  if (perToken.has(name)) {
+    const [x, y] = [a.variant.facts, b.variant.facts];
+    if (x && y && x.vocabulary !== y.vocabulary)
+      return {
+        refused: `${label} is not compared: vocabularies of ${x.vocabulary} and ${y.vocabulary} tokens; figures per token need one tokenizer.`,
+        instead: "bits_per_byte",
+      };
+    if (!sameTokenizer(a, b))
+      return {
+        refused: `${label} is not compared: the tokenizers differ, and figures per token need one tokenizer.`,
+        instead: "bits_per_byte",
+      };
+  }
+  if (a.job.against !== b.job.against && a.job.kind === "divergence")
+    return {
+      refused: `${label} is not compared: one is the distance from ${a.job.against}, the other from ${b.job.against}.`,
+    };
+  if (!across && !sameEngine(a, b) && a.variant.facts?.sha256 !== b.variant.facts?.sha256)
+    return {
+      refused: `${label} is not compared: another model on another engine (${engineOf(a)} against ${engineOf(b)}); which of the two makes the difference could not be told.`,
+    };
+  return undefined;
+}
+
+/** Says where an importance matrix was made from the very text, or the same corpus, that is measured here. */
+export function imatrixFlag({ variant, job, file }: Series): string | undefined {
+  const source = variant.facts?.imatrix?.dataset;
+  if (!source || (job.kind !== "perplexity" && job.kind !== "divergence")) return undefined;
+  const base = (path: string) => path.split(/[/\\]/).at(-1)!.toLowerCase();
+  const words = (text: string) => text.toLowerCase().split(/[^\p{L}\p{N}]+/u);
+  if (file !== "" && base(source) === base(file))
+    return `${variant.name}: its importance matrix was made from ${source}, the text that is measured here: its figure flatters it.`;
+  const common = words(`${job.dataset} ${file}`).filter((word) => telling(word) && words(source).includes(word));
+  if (common.length === 0) return undefined;
+  return `${variant.name}: its importance matrix was made from ${source}, which seems to be of the corpus that is measured here (${job.dataset}): its figure may flatter it.`;
+}
+
+const common = new Set(
+  "test train valid validation held heldout text data dataset datasets corpus chunks full".split(" "),
+);
+const telling = (word: string) => word.length >= 4 && !/^\d+$/.test(word) && !common.has(word);
+
+const sameTokenizer = (a: Series, b: Series) =>
+  a.variant.facts?.tokenizerSha256 === b.variant.facts?.tokenizerSha256 || !a.variant.facts || !b.variant.facts;
+const sameEngine = (a: Series, b: Series) => engineOf(a) === engineOf(b) && a.job.backend === b.job.backend;
+const sameMachine = (a: Series, b: Series) => a.machine.cpu === b.machine.cpu && a.machine.cpus === b.machine.cpus;
+const engineOf = ({ engine }: Series) => `${engine.version}, ${engine.library}`;
+const dataOf = ({ job }: Series) => `${job.dataset} ${job.datasetSha256?.slice(0, 12) ?? ""}`.trim();
+const templateOf = ({ variant }: Series) => variant.facts?.chatTemplateSha256;
+const usesTemplate = ({ job }: Series) => job.kind === "generation" || job.settings.template !== undefined;
+
+function enginesNote(a: Series, b: Series): string[] {
+  return sameEngine(a, b) ? [] : [`The engines differ: ${engineOf(a)} against ${engineOf(b)}.`];
+}
+
+function settingsNote(a: Series, b: Series): string[] {
+  const keys = differences(a.variant.settings, b.variant.settings);
+  return keys.length > 0 ? [`Engine settings differ: ${told(keys, a.variant.settings, b.variant.settings)}.`] : [];
+}
+
+function machineNote(name: string, a: Series, b: Series): string[] {
+  if (sameMachine(a, b) || describe(name).aggregation === "rate") return [];
+  return [`The machines differ (${a.machine.cpu} against ${b.machine.cpu}): last digits do, too.`];
+}
+
+function differences(a: Record<string, unknown>, b: Record<string, unknown>): string[] {
+  const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])].sort();
+  return keys.filter((key) => JSON.stringify(a[key]) !== JSON.stringify(b[key]));
+}
+
+function told(keys: string[], a: Record<string, unknown>, b: Record<string, unknown>): string {
+  const value = (one: unknown) => (one === undefined ? "default" : typeof one === "string" ? one : JSON.stringify(one));
+  return keys.map((key) => `${key} ${value(a[key])} against ${value(b[key])}`).join(", ");
+}

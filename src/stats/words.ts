@@ -1,0 +1,82 @@
+import { metric as describe } from "../metrics.js";
+import { type Comparison, type Verdict, verdict } from "./compare.js";
+
+/** A size of difference as a person reads it: `2.8 %`, `4.1 points`, `0.0123 nat`. */
+export function amount(comparison: Pick<Comparison, "metric" | "scale">, size: number): string {
+  return `${number(comparison, size)}${unitOf(comparison)}`;
+}
+
+/** From one end to the other, the unit once. */
+function range(comparison: Comparison, low: number, high: number): string {
+  return `${number(comparison, low)} … ${number(comparison, high)}${unitOf(comparison)}`;
+}
+
+function number({ metric, scale }: Pick<Comparison, "metric" | "scale">, size: number): string {
+  if (!Number.isFinite(size)) return Number.isNaN(size) ? "?" : "any";
+  const share = scale === "relative" || describe(metric).unit === "1";
+  return trimmed(share ? 100 * size : size).replace("-", "−");
+}
+
+function unitOf({ metric, scale }: Pick<Comparison, "metric" | "scale">): string {
+  const { unit } = describe(metric);
+  return scale === "relative" ? " %" : unit === "1" ? " points" : ` ${unit}`;
+}
+
+/** Two figures that matter, at least one after the point. */
+function trimmed(size: number): string {
+  const digits = size === 0 ? 1 : Math.min(9, Math.max(1, 1 - Math.floor(Math.log10(Math.abs(size)))));
+  return size.toFixed(digits);
+}
+
+export function probability(p: number): string {
+  if (Number.isNaN(p)) return "= ?";
+  return p < 0.001 ? "< 0.001" : `= ${p.toFixed(p < 0.1 ? 3 : 2)}`;
+}
+
+/** What a comparison says, without the names: `better by 2.8 % (95 % CI 1.9 … 3.7 %, Holm p < 0.001)`. */
+export function clause(comparison: Comparison, said: Verdict = verdict(comparison)): string {
+  return [flipsOf(comparison), judged(comparison, said)].filter(Boolean).join(", ");
+}
+
+/** The same as a sentence's beginning: `B beats A on PPL by 2.8 % (…)`. Undefined where there is no winner. */
+export function winner(comparison: Comparison, said: Verdict, label: string, a: string, b: string): string | undefined {
+  if (said.kind !== "different" || (said.direction !== "better" && said.direction !== "worse")) return undefined;
+  const verb = said.direction === "better" ? "beats" : "loses to";
+  const flips = flipsOf(comparison);
+  return `${b} ${verb} ${a} on ${label} by ${measured(comparison, said)}${flips ? `, ${flips}` : ""}`;
+}
+
+function judged(comparison: Comparison, said: Verdict): string {
+  switch (said.kind) {
+    case "different":
+      return `${said.direction} by ${measured(comparison, said)}`;
+    case "equivalent":
+      return `equivalent within ${amount(comparison, said.margin)} (95 % CI ${range(comparison, comparison.low, comparison.high)})`;
+    case "undistinguished":
+      if (isIdentical(comparison)) return "identical";
+      return `not distinguishable (could have seen ${amount(comparison, said.detectable)})`;
+  }
+}
+
+/** Size and interval, turned so that a gain and a loss both read as a positive size. */
+function measured(comparison: Comparison, said: Extract<Verdict, { kind: "different" }>): string {
+  const { difference, low, high, adjusted, p } = comparison;
+  const down = difference < 0;
+  const interval = down ? range(comparison, -high, -low) : range(comparison, low, high);
+  const name = adjusted === undefined ? "p" : "Holm p";
+  const small = said.within ? "; within the margin that matters" : "";
+  return `${amount(comparison, Math.abs(difference))} (95 % CI ${interval}, ${name} ${probability(adjusted ?? p)}${small})`;
+}
+
+function flipsOf({ flips }: Comparison): string {
+  if (!flips) return "";
+  const { n, toRight, toWrong } = flips;
+  const count = toRight + toWrong;
+  if (count === 0) return `none of ${n} answers flipped`;
+  return `${count} answer${count === 1 ? "" : "s"} of ${n} flipped (${toRight} to right, ${toWrong} to wrong)`;
+}
+
+/** Item by item the same number. */
+export function isIdentical({ basis, difference, flips }: Comparison): boolean {
+  return basis.kind === "t" && difference === 0 && basis.error === 0 && flips === undefined;
+}
