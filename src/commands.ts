@@ -68,12 +68,16 @@ export async function runCommand(options: RunCommand): Promise<number> {
         store.append(event);
         view.handle(event);
       }
+    } catch (error) {
+      // What went wrong first is what is told; the tables can be made again.
+      await writeReports(folder, store.events).catch(() => {});
+      throw error;
     } finally {
       await view.close();
       stop.end();
-      await writeReports(folder, store.events);
       store.close();
     }
+    await writeTables(folder, store.events);
     if (!options.json) process.stdout.write(conclusion(folder, store.events, stop.signal.aborted));
     return exitCode(store.events, stop.signal.aborted);
   } finally {
@@ -81,10 +85,22 @@ export async function runCommand(options: RunCommand): Promise<number> {
   }
 }
 
+async function writeTables(folder: string, events: StoredEvent[]): Promise<void> {
+  try {
+    await writeReports(folder, events);
+  } catch (cause) {
+    if (!(cause instanceof Error && "syscall" in cause)) throw cause;
+    throw new BenchError("disk", `the tables in ${folder} cannot be written: ${cause.message}`, {
+      hint: `make room, then \`gguf-bench report ${folder}\` makes them; nothing that was measured is lost`,
+      cause,
+    });
+  }
+}
+
 /** Makes all tables of a run again from its events; no model is needed. */
 export async function reportCommand(folder: string): Promise<number> {
   const events = readEvents(folder);
-  await writeReports(folder, events);
+  await writeTables(folder, events);
   process.stdout.write(conclusion(folder, events, false));
   return exitCodes.allMeasured;
 }

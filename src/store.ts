@@ -209,8 +209,16 @@ function repair(folder: string): void {
 function takeLock(folder: string): string {
   const lock = path.join(folder, "lock");
   const own = `${lock}.${randomBytes(6).toString("hex")}`;
-  fs.writeFileSync(own, JSON.stringify({ pid: process.pid, started: processStart(process.pid), host: os.hostname() }));
   try {
+    const owner: Owner = { pid: process.pid, started: processStart(process.pid), host: os.hostname() };
+    try {
+      fs.writeFileSync(own, JSON.stringify(owner));
+    } catch (cause) {
+      throw new BenchError("folder", `the run's folder ${folder} cannot be written to: ${(cause as Error).message}`, {
+        hint: "make room or give the right to write, or name another folder with --out",
+        cause,
+      });
+    }
     for (let tries = 0; tries < 5; tries++) {
       try {
         fs.linkSync(own, lock); // fails if there is one: the only step that must be atomic
