@@ -1,0 +1,303 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Backend, Engine, OptionRequest, VariantSpec } from "../../dist/backends/backend.js";
+import { backendNames, findBackend } from "../../dist/backends/index.js";
+import { mockLaw } from "../../dist/backends/mock.js";
+import { BenchError } from "../../dist/errors.js";
+import { smollm2, someText, temporaryFolder, writeRandomLlama } from "../support.js";
+
+const folder = temporaryFolder();
+
+/** What to open of each member of the family; a new one comes with an example here. */
+interface Example {
+  backend: string;
+  what: string;
+  /** Undefined where this machine has no such model. */
+  model: string | undefined;
+  other?: string;
+  unknown: string;
+  /**
+   * How far the log-probability of an option may lie from that of the same tokens in a window, nats per token: another
+   * batch shape takes other kernels, and a quantized model rounds its activations in another way. 0: exactly alike.
+   */
+  noise: number;
+}
+
+const examples: Example[] = [
+  {
+    backend: "mock",
+    what: "a law",
+    model: "mock:seed=3",
+    other: "mock:seed=3,damage=0.2",
+    unknown: "mock:sed=3",
+    noise: 0,
+  },
+  {
+    backend: "llama",
+    what: "random weights",
+    model: writeRandomLlama(folder, "random"),
+    other: writeRandomLlama(folder, "other", { seed: 2 }),
+    unknown: join(folder, "absent.gguf"),
+    noise: 0.02,
+  },
+  { backend: "llama", what: "SmolLM2-135M Q4_1", model: smollm2, unknown: join(folder, "absent.gguf"), noise: 0.35 },
+];
+
+it("every backend is held to the contract", () => {
+  expect([...new Set(examples.map(({ backend }) => backend))].sort()).toEqual([...backendNames].sort());
+});
+
+it("a backend that does not exist is refused with those that do", async () => {
+  await expect(findBackend("nemo")).rejects.toMatchObject({ code: "config", hint: expect.stringContaining("mock") });
+  await expect(findBackend("constructor")).rejects.toBeInstanceOf(BenchError);
+});
+
+const capabilities = ["likelihood", "options", "divergence", "prompt-timing", "generation-timing"];
+const english = "The quick brown fox jumps over the lazy dog.\n\nIt's 3.14, isn't it?";
+const chinese = "困惑度衡量语言模型对文本的预测能力。";
+const emoji = "🦙🧮 naïve café 👩‍👩‍👧";
+
+for (const { backend: name, what, model, other, unknown, noise } of examples)
+  describe.skipIf(!model)(`${name}, ${what}${model ? "" : " (not on this machine)"}`, () => {
+    let backend: Backend;
+    let engine: Engine;
+    let spec: VariantSpec;
+    const context = 64;
+    const scoreFrom = context / 2;
+
+    const inspected = async (path: string): Promise<VariantSpec> => {
+      const found = await backend.inspect({ model: path }, { baseDir: folder });
+      return { name: "v", model: found.model, facts: found.facts, backend: name, settings: { threads: 1 } };
+    };
+
+    beforeAll(async () => {
+      backend = await findBackend(name);
+      spec = await inspected(model!);
+      engine = await backend.open(spec);
+    });
+    afterAll(async () => engine?.close());
+
+    /** Windows of one text, as many as are asked for. */
+    const windows = (count: number, seed = 1) => {
+      const tokens = engine.tokenize(someText(count * context * 8, seed), true);
+      return Array.from({ length: count }, (_, i) => tokens.slice(i * context, (i + 1) * context));
+    };
+
+    it("says what it can do, and which version it is, before any model is opened", () => {
+      expect(backend.name).toBe(name);
+      for (const capability of backend.capabilities) expect(capabilities).toContain(capability);
+      expect(backend.capabilities.size).toBeGreaterThan(0);
+      const version = backend.version({});
+      for (const text of [version.version, version.library, version.origin]) expect(text).toMatch(/\S/);
+      expect(backend.version({})).toEqual(version);
+    });
+
+    it("tells all facts of the file and of the engine", () => {
+      const facts = spec.facts!;
+      expect(facts.sha256).toMatch(/^[0-9a-f]{64}$/);
+      expect(facts.bytes).toBeGreaterThanOrEqual(facts.tensorBytes);
+      expect(facts.bpw).toBeCloseTo((8 * facts.tensorBytes) / facts.parameters, 6);
+      for (const text of [facts.architecture, facts.quant]) expect(text).toMatch(/\S/);
+      const opened = engine.facts;
+      expect(opened.parameters).toBe(facts.parameters);
+      expect(opened.tensorBytes).toBe(facts.tensorBytes);
+      expect(opened.vocabulary).toBe(facts.vocabulary);
+      expect(opened.trainedContext).toBe(facts.contextLength);
+      expect(opened.threads).toBe(1);
+      expect(opened.loadSeconds).toBeGreaterThanOrEqual(0);
+      expect(opened.addsBos).toBe(engine.bos >= 0);
+      for (const text of [opened.version, opened.library]) expect(text).toMatch(/\S/);
+      expect(structuredClone(opened)).toEqual(opened); // crosses a process border whole
+    });
+
+    it("tokens stand for the text's bytes and characters", () => {
+      for (const text of [english, chinese, emoji, english + chinese + emoji, " ", "\n", "a"]) {
+        const tokens = engine.tokenize(text, false);
+        const characters = [...text].length;
+        expect(engine.measureTokens(tokens), JSON.stringify(text)).toEqual({
+          bytes: Buffer.byteLength(text),
+          characters,
+        });
+        // Counted token by token, characters that are split over tokens count once.
+        const single = [...tokens].map((token) => engine.measureTokens(Int32Array.of(token)));
+        expect(single.reduce((sum, one) => sum + one.characters, 0)).toBe(characters);
+        expect([...engine.tokenize(text, true)]).toEqual(engine.bos >= 0 ? [engine.bos, ...tokens] : [...tokens]);
+      }
+      expect(engine.tokenize("", false)).toHaveLength(0);
+      expect(engine.tokenize("", true).length).toBeLessThanOrEqual(2);
+    });
+
+    it("special tokens in a text are text", () => {
+      expect([...engine.tokenize("<s></s><|im_start|>", false)]).not.toContain(engine.bos);
+    });
+
+    it("scores each window's tail: finite, not negative, the same bits twice and in any order of calls", async () => {
+      const together = Math.min(3, engine.parallelWindows(context));
+      const [one, two] = [windows(together), windows(together, 2)];
+      const first = await engine.score({ context, windows: one, scoreFrom });
+      expect(first).toHaveLength(together);
+      for (const values of first) {
+        expect(values).toHaveLength(context - 1 - scoreFrom);
+        for (const value of values) expect(Number.isFinite(value) && value >= 0).toBe(true);
+      }
+      const second = await engine.score({ context, windows: two, scoreFrom });
+      expect(second).not.toEqual(first);
+      expect(await engine.score({ context, windows: one, scoreFrom })).toEqual(first);
+      expect(await engine.score({ context, windows: two, scoreFrom })).toEqual(second);
+      // Something else in between: another context, other batches.
+      await engine.score({ context: 32, windows: [two[0]!.slice(0, 32)], scoreFrom: 8 });
+      expect(await engine.score({ context, windows: one, scoreFrom })).toEqual(first);
+    });
+
+    it("tells its progress in tokens", async () => {
+      const counted: number[] = [];
+      const together = Math.min(2, engine.parallelWindows(context));
+      await engine.score({ context, windows: windows(together), scoreFrom }, (tokens) => counted.push(tokens));
+      expect(counted.reduce((sum, tokens) => sum + tokens, 0)).toBe(together * context);
+    });
+
+    it("options agree with windows of the same tokens, up to the noise of another batch shape", async () => {
+      const tokens = engine.tokenize(someText(600, 5), true).slice(0, context);
+      const [whole] = await engine.score({ context, windows: [tokens], scoreFrom: 19 });
+      const request: OptionRequest = {
+        prefix: tokens.slice(0, 20),
+        options: [tokens.slice(20, 40), tokens.slice(20, 30)],
+      };
+      const [scored] = await engine.scoreOptions([request], 256);
+      let worst = 0;
+      for (const [o, length] of [20, 10].entries()) {
+        expect(scored![o]).toHaveLength(length);
+        for (let i = 0; i < length; i++) worst = Math.max(worst, Math.abs(scored![o]![i]! - whole![i]!));
+      }
+      process.stdout.write(`noise floor of ${name}, ${what}: ${worst.toExponential(2)} nats per token\n`);
+      expect(worst).toBeLessThanOrEqual(noise);
+    });
+
+    it("options of one token, alone and in a crowd", async () => {
+      const prefix = engine.tokenize("The answer is", true);
+      const letters = ["A", "B", "C", "D"].map((letter) => engine.tokenize(letter, false).slice(0, 1));
+      const [alone] = await engine.scoreOptions([{ prefix, options: letters }], 256);
+      expect(alone!.map((values) => values.length)).toEqual([1, 1, 1, 1]);
+      const { tokens, options } = engine.optionBatch(256);
+      const count = Math.min(4, Math.floor(options / 4), Math.floor(tokens / (prefix.length + 4)));
+      const crowd = await engine.scoreOptions(
+        Array.from({ length: count }, () => ({ prefix, options: letters })),
+        256,
+      );
+      for (const question of crowd)
+        for (const [i, values] of question.entries())
+          expect(Math.abs(values[0]! - alone![i]![0]!)).toBeLessThanOrEqual(noise);
+      expect(await engine.scoreOptions([{ prefix, options: letters }], 256)).toEqual([alone]);
+      expect(await engine.scoreOptions([{ prefix, options: [letters[2]!] }], 256)).toHaveLength(1);
+    });
+
+    it("a full batch of options, of mixed lengths", async () => {
+      const text = engine.tokenize(someText(2000, 9), false);
+      const { options: room } = engine.optionBatch(512);
+      const questions = Array.from({ length: Math.floor(room / 4) }, (_, q) => ({
+        prefix: text.slice(q, q + 3 + (q % 3)),
+        options: [1, 2, 4, 3].map((length, o) => text.slice(100 + 8 * q + o, 100 + 8 * q + o + length)),
+      }));
+      const scored = await engine.scoreOptions(questions, 512);
+      expect(scored.map((options) => options.map((values) => values.length))).toEqual(
+        questions.map(() => [1, 2, 4, 3]),
+      );
+      for (const value of scored.flat().flatMap((values) => [...values]))
+        expect(Number.isFinite(value) && value >= 0).toBe(true);
+      expect(await engine.scoreOptions(questions, 512)).toEqual(scored);
+    });
+
+    it("times prompts and generation", async () => {
+      for (const test of [
+        { prompt: 16, generate: 0, depth: 0 },
+        { prompt: 0, generate: 4, depth: 0 },
+        { prompt: 8, generate: 0, depth: 16 },
+      ]) {
+        await engine.prepareSpeed(test);
+        expect(await engine.timeSpeed(test)).toBeGreaterThan(0);
+      }
+      expect(engine.peakMemory()).toBeGreaterThan(0);
+    });
+
+    it("divergence: none from itself, closed under the reference's own scores", async () => {
+      if (!backend.capabilities.has("divergence")) return;
+      const engines = [await backend.open(spec), await backend.open(await inspected(other ?? model!))];
+      try {
+        const request = { context, windows: windows(1), scoreFrom };
+        const [nll] = await engine.score(request);
+        const [self, far] = (await engine.diverge(request, engines)).map((windows) => windows[0]!);
+        expect(self!.nllReference).toEqual(nll);
+        expect(self!.nll).toEqual(nll);
+        expect(self!.top).toEqual(self!.topReference);
+        for (const value of self!.kld) expect(Math.abs(value)).toBeLessThan(1e-6);
+        expect(far!.nllReference).toEqual(nll);
+        if (other) for (const value of far!.kld) expect(value).toBeGreaterThan(0);
+      } finally {
+        for (const one of engines) await one.close();
+      }
+    });
+
+    it("an unknown model is refused with a sentence", async () => {
+      const attempt = backend.inspect({ model: unknown }, { baseDir: folder }).then(async ({ model }) => {
+        await backend.open({ ...spec, model });
+      });
+      const error = await attempt.then(
+        () => undefined,
+        (error) => error,
+      );
+      expect(error).toBeInstanceOf(BenchError);
+      expect(error.message).toMatch(/^\S.*\.$/s);
+      expect(error.code).not.toBe("internal");
+    });
+  });
+
+describe("the mock's laws", () => {
+  const open = async (model: string) => {
+    const mock = await findBackend("mock");
+    return mock.open({ name: model, model, backend: "mock", settings: {} });
+  };
+
+  it("perplexity in closed form, from the counts of bytes", async () => {
+    const engine = await open("mock:seed=5,damage=0.4");
+    const text = someText(3000, 11);
+    const window = engine.tokenize(text, true).slice(0, 1024);
+    const [nll] = await engine.score({ context: 1024, windows: [window], scoreFrom: 0 });
+    const counts = new Float64Array(256);
+    for (const byte of Buffer.from(text).subarray(0, 1023)) counts[byte]!++;
+    const law = mockLaw({ seed: 5, damage: 0.4 });
+    const truth = counts.reduce((sum, count, byte) => sum - count * Math.log(law[byte]!), 0) / 1023;
+    const mean = nll!.reduce((a, b) => a + b, 0) / nll!.length;
+    expect(Math.exp(mean)).toBeCloseTo(Math.exp(truth), 9);
+  });
+
+  it("a law is a law, its damage grows, and the divergence has a closed form", async () => {
+    const truth = mockLaw({ seed: 1, damage: 0 });
+    expect(truth.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 12);
+    const divergence = (damage: number) => {
+      const law = mockLaw({ seed: 1, damage });
+      return truth.reduce((sum, p, byte) => sum + p * Math.log(p / law[byte]!), 0);
+    };
+    const ladder = [0, 0.05, 0.2, 0.8].map(divergence);
+    expect(ladder[0]).toBe(0);
+    expect(ladder).toEqual([...ladder].sort((a, b) => a - b));
+    // For small noise half its variance: KLD of a tilt is damage²/2 · Var, here Var ≈ 1.
+    expect(ladder[1]! / (0.05 ** 2 / 2)).toBeGreaterThan(0.7);
+    expect(ladder[1]! / (0.05 ** 2 / 2)).toBeLessThan(1.3);
+
+    const reference = await open("mock:seed=1");
+    const variant = await open("mock:seed=1,damage=0.2");
+    const window = reference.tokenize(someText(200), true).slice(0, 64);
+    const [only] = await reference.diverge({ context: 64, windows: [window], scoreFrom: 32 }, [variant]);
+    for (const value of only![0]!.kld) expect(value).toBeCloseTo(ladder[2]!, 12);
+  });
+
+  it("settings that are none are refused", async () => {
+    writeFileSync(join(folder, "none"), "");
+    for (const model of ["mock:what=1", "mock:seed=x", "mock:seed"])
+      await expect(open(model)).rejects.toMatchObject({
+        code: "model-invalid",
+        hint: expect.stringContaining("damage"),
+      });
+  });
+});

@@ -1,0 +1,174 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { builtinModules } from "node:module";
+import { dirname, join, posix, relative, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+/** The floors of the house, top to bottom: an import goes down, never up or along. A name is a file of `src/` or a folder. */
+const rows = [
+  ["cli"],
+  // The face and the table of contents: index re-exports what commands does.
+  ["index"],
+  ["commands"],
+  ["tui", "run", "reports", "doctor", "listing"],
+  ["plan", "gate", "executors"],
+  // Each measurement's settings are checked where a benchmark file is read, so that a fault names its line.
+  ["config"],
+  ["measurements", "stats", "store"],
+  ["events", "datasets", "backends"],
+  // Quantized variants are made where models come from, by libllama.
+  ["models"],
+  ["llama"],
+  ["metrics", "yaml"],
+  ["errors"],
+];
+
+/** Imports along a row, each with its reason. */
+const along: Record<string, string> = {
+  "events -> backends/backend.ts": "an `opened` event holds what the engine says of itself",
+};
+
+/** Families of interchangeable siblings: a member knows the contract and no other member. */
+const families: Record<string, { contract: string; members: (file: string) => boolean }> = {
+  backends: { contract: "backend.ts", members: (file) => !["backend.ts", "index.ts"].includes(file) },
+  measurements: { contract: "measurement.ts", members: (file) => !["measurement.ts", "index.ts"].includes(file) },
+  executors: { contract: "executor.ts", members: (file) => !["executor.ts", "index.ts"].includes(file) },
+};
+
+/** Parts of one member that stand in a file of their own. */
+const partOf: Record<string, string> = { "executors/engine-process.ts": "executors/child.ts" };
+
+/** Each outside package, and the one file that knows it: what replaces it then is one file's business. */
+const outside: Record<string, string[]> = {
+  "@huggingface/gguf": ["models/gguf.ts"],
+  cephes: ["stats/distributions.ts"],
+  commander: ["cli.ts"],
+  "csv-stringify": ["reports/csv.ts"],
+  ink: ["tui/app.tsx"],
+  react: ["tui/app.tsx"],
+  koffi: ["llama/library.ts", "llama/quantize.ts"],
+  "node-llama-cpp": ["llama/library.ts", "models/sources.ts", "doctor.ts"],
+  "string-width": ["reports/text.ts"],
+  yaml: ["yaml.ts"],
+  // The language in which settings, cards and benchmark files are described; each describes its own.
+  zod: ["config.ts", "datasets.ts", "yaml.ts", "measurements/*.ts"],
+};
+
+interface Import {
+  from: string;
+  to: string;
+}
+
+const src = fileURLToPath(new URL("../src", import.meta.url));
+
+function sources(): Map<string, string> {
+  const names = readdirSync(src, { recursive: true, encoding: "utf8" }).filter((name) => /\.tsx?$/.test(name));
+  return new Map(names.map((name) => [name.split(sep).join("/"), readFileSync(join(src, name), "utf8")]));
+}
+
+/** Every `from "…"`, `import "…"`, `import("…")` and `require.resolve("…")` of a source; comments are passed over. */
+function specifiers(source: string): string[] {
+  const code = source.replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*\/\/.*$/gm, "");
+  const pattern =
+    /^(?:import|export)\b[^"';]*?\bfrom\s*"([^"]+)"|^import\s*"([^"]+)"|\bimport\(\s*"([^"]+)"|\brequire(?:\.resolve)?\(\s*"([^"]+)"/gm;
+  return [...code.matchAll(pattern)].map((match) => match.slice(1).find((part) => part !== undefined)!);
+}
+
+function readImports(files: Map<string, string>) {
+  const inside: Import[] = [];
+  const packages: Import[] = [];
+  for (const [from, source] of files)
+    for (const specifier of specifiers(source)) {
+      if (specifier.startsWith(".")) {
+        const target = posix.normalize(posix.join(dirname(from), specifier)).replace(/\.js$/, "");
+        const to = [`${target}.ts`, `${target}.tsx`].find((name) => files.has(name));
+        if (to) inside.push({ from, to });
+        else if (!/\.(json|wasm)$/.test(specifier)) throw new Error(`${from} imports ${specifier}, which is not there`);
+      } else if (!specifier.startsWith("node:") && !builtinModules.includes(specifier))
+        packages.push({ from, to: specifier.match(/^(@[^/]+\/)?[^/]+/)![0] });
+    }
+  return { inside, packages };
+}
+
+const unit = (file: string) => file.split("/")[0]!.replace(/\.tsx?$/, "");
+const floor = (file: string) => rows.findIndex((row) => row.includes(unit(file)));
+
+/** All that breaks the house's rules, a sentence each. */
+function violations(files: Map<string, string>): string[] {
+  const { inside, packages } = readImports(files);
+  const found: string[] = [];
+  for (const file of files.keys()) if (floor(file) < 0) found.push(`${file} stands on no floor`);
+  for (const { from, to } of inside) {
+    if (unit(from) === unit(to)) {
+      const family = families[unit(from)];
+      const [member, other] = [from, to].map((file) => partOf[file] ?? file);
+      const isMember = (file: string) => family?.members(posix.basename(file));
+      if (member !== other && isMember(from) && isMember(to)) found.push(`${from} imports another member, ${to}`);
+      if (posix.basename(from) === family?.contract) found.push(`the contract ${from} imports ${to}`);
+      continue;
+    }
+    const allowed = along[`${unit(from)} -> ${to}`];
+    if (floor(to) <= floor(from) && !allowed) found.push(`${from} imports ${to}, which does not stand below it`);
+    if (unit(from) === "measurements" && unit(to) === "backends" && to !== "backends/backend.ts")
+      found.push(`${from} imports ${to}: a measurement knows the contract of backends alone`);
+  }
+  for (const { from, to } of packages) {
+    const places = outside[to];
+    const fits = (place: string) => new RegExp(`^${place.replace(/\./g, "\\.").replace("*", "[^/]*")}$`).test(from);
+    if (!places) found.push(`${from} imports ${to}, which no file is known to need`);
+    else if (!places.some(fits)) found.push(`${from} imports ${to}, which is named in ${places.join(", ")}`);
+  }
+  return found;
+}
+
+describe("the floors of the house", () => {
+  const files = sources();
+
+  it("hold: imports go down, members know no members, each outside dependency has its place", () => {
+    expect(violations(files)).toEqual([]);
+  });
+
+  it("every exception is still needed", () => {
+    const { inside, packages } = readImports(files);
+    for (const exception of Object.keys(along))
+      expect(inside.map(({ from, to }) => `${unit(from)} -> ${to}`)).toContain(exception);
+    const named = new Set(packages.map(({ to }) => to));
+    // node-llama-cpp is found on disk and asked to build, as well as imported.
+    expect(Object.keys(outside).filter((name) => !named.has(name))).toEqual([]);
+  });
+
+  it("package.json lists what is imported, and nothing else", () => {
+    const own = JSON.parse(readFileSync(join(src, "../package.json"), "utf8"));
+    expect(Object.keys(own.dependencies).sort()).toEqual(Object.keys(outside).sort());
+  });
+
+  it("see each kind of fault", () => {
+    const faults: [file: string, source: string, said: RegExp][] = [
+      ["backends/mock.ts", 'import type { Store } from "../store.js";', /does not stand below/],
+      ["store.ts", 'import { summarize } from "./stats/summary.js";', /does not stand below/],
+      ["errors.ts", 'const later = () => import("./run.js");', /does not stand below/],
+      ["commands.ts", 'export * from "./cli.js";', /does not stand below/],
+      ["run.ts", 'import { writeReports } from "./reports/index.js";', /does not stand below/],
+      ["backends/ollama.ts", 'import { mockLaw } from "./mock.js";', /another member/],
+      ["measurements/speed.ts", 'import { llama } from "../backends/llama.js";', /contract of backends alone/],
+      ["run.ts", 'import koffi from "koffi";', /named in llama/],
+      ["plan.ts", 'import lodash from "lodash/fp";', /no file is known to need/],
+      ["telemetry.ts", "", /on no floor/],
+    ];
+    for (const [file, source, said] of faults) {
+      const before = violations(files);
+      const after = violations(new Map([...files, [file, `${files.get(file) ?? ""}\n${source}\n`]]));
+      expect(after.length, `${file}: ${source}`).toBeGreaterThan(before.length);
+      expect(after.join("\n")).toMatch(said);
+    }
+  });
+
+  it("test/ mirrors src/: no test imports a source directly", () => {
+    const tests = fileURLToPath(new URL(".", import.meta.url));
+    for (const name of readdirSync(tests, { recursive: true, encoding: "utf8" })) {
+      if (!/\.tsx?$/.test(name)) continue;
+      const found = specifiers(readFileSync(join(tests, name), "utf8")).filter((one) => /\/src\//.test(one));
+      expect(found, relative(tests, name)).toEqual([]);
+    }
+  });
+});

@@ -1,0 +1,129 @@
+import { execFile } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+import { readTokens } from "../../dist/store.js";
+import {
+  bench,
+  eventsOf,
+  llamaPerplexity,
+  smollm2,
+  someText,
+  temporaryFolder,
+  wikitext,
+  writeRandomLlama,
+} from "../support.js";
+
+// llama-perplexity on the very libraries that the package ships: whatever differs then is ours.
+const folder = temporaryFolder();
+const random = writeRandomLlama(folder, "random");
+const text = join(folder, "text.txt");
+// A final line feed, which llama-perplexity takes away.
+writeFileSync(text, `${someText(9000)}\n`);
+// Enough for 2,600 tokens; the whole takes longer to tokenize than these to decode.
+const excerpt = join(folder, "excerpt.txt");
+if (wikitext)
+  writeFileSync(
+    excerpt,
+    readFileSync(wikitext)
+      .subarray(0, 16_384)
+      .toString()
+      .replace(/\ufffd$/, ""),
+  );
+
+interface Printed {
+  /** The perplexity after each chunk, four decimals. */
+  running: string[];
+  final: string;
+  error: string;
+}
+
+async function theirs(model: string, file: string, context: number, chunks: number): Promise<Printed> {
+  const flags = ["-m", model, "-f", file, "-c", String(context), "--chunks", String(chunks), "-t", "1"];
+  const { stdout, stderr } = await promisify(execFile)(llamaPerplexity!, flags, { maxBuffer: 1 << 26 });
+  const said = stdout + stderr;
+  const [, final, error] = said.match(/Final estimate: PPL = (\S+) \+\/- (\S+)/)!;
+  return {
+    running: [...said.matchAll(/\[\d+\](\d+\.\d{4})/g)].map((match) => match[1]!),
+    final: final!,
+    error: error!,
+  };
+}
+
+async function ours(out: string, model: string, file: string, context: number, chunks: number): Promise<Printed> {
+  const asked = ["--text", file, "--context", String(context), "--chunks", String(chunks), "--threads", "1"];
+  const { code, stderr } = await bench(["run", "--model", model, ...asked, "--out", out, "--plain"]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  let [sum, weight] = [0, 0];
+  const running: string[] = [];
+  for (const event of eventsOf(out))
+    for (const sample of event.type === "samples" ? event.samples : [])
+      if (sample.metric === "perplexity") {
+        sum += sample.value * sample.weight;
+        weight += sample.weight;
+        running.push(Math.exp(sum / weight).toFixed(4));
+      }
+  const rows = readFileSync(join(out, "table-long.csv"), "utf8").split("\n");
+  const [value, error] = rows
+    .map((row) => row.split(",").slice(4))
+    .find(([metric]) => metric === "perplexity")!
+    .slice(1);
+  return { running, final: Number(value).toFixed(4), error: Number(error).toFixed(5) };
+}
+
+const shapes: [context: number, chunks: number][] = [
+  [512, 2],
+  [1024, 2],
+  // Three windows side by side.
+  [640, 3],
+];
+// A real model takes its time: all shapes where the peers are asked for by name, else one.
+const thorough = process.env.BENCH_PEERS !== undefined;
+
+describe.skipIf(!llamaPerplexity)(
+  `equal to llama-perplexity to the printed digit${llamaPerplexity ? "" : " (not on this machine)"}`,
+  () => {
+    for (const [context, chunks] of [...shapes, [640, 4], [96, 25], [100, 7], [2048, 1], [8, 300]] as const)
+      it(`random weights, ${chunks} × ${context}`, async () => {
+        const out = join(folder, `random-${context}-${chunks}`);
+        expect(await ours(out, random, text, context, chunks)).toEqual(await theirs(random, text, context, chunks));
+      });
+
+    for (const [context, chunks] of thorough ? shapes : shapes.slice(0, 1))
+      it.skipIf(!smollm2 || !wikitext)(`SmolLM2 Q4_1 on WikiText-2, ${chunks} × ${context}`, async () => {
+        const out = join(folder, `smollm2-${context}`);
+        expect(await ours(out, smollm2!, excerpt, context, chunks)).toEqual(
+          await theirs(smollm2!, excerpt, context, chunks),
+        );
+      });
+  },
+);
+
+describe("what is kept of every token", () => {
+  it("gives the samples: their mean, their square, their number", async () => {
+    const out = join(folder, "kept");
+    await ours(out, random, text, 128, 20);
+    const samples = eventsOf(out).filter((event) => event.type === "samples" && event.tokens !== undefined);
+    expect(samples).toHaveLength(20);
+    for (const event of samples) {
+      if (event.type !== "samples") continue;
+      const nll = readTokens(out, event.job, "nll", event.tokens!.nll!);
+      expect(nll).toHaveLength(63);
+      const [sample] = event.samples;
+      expect(sample!.value).toBe(nll.reduce((sum, value) => sum + value, 0) / nll.length);
+      expect(sample!.square).toBeCloseTo(nll.reduce((sum, value) => sum + value * value, 0) / nll.length, 12);
+    }
+  });
+
+  it("threads do not change a bit of it", async () => {
+    const args = ["--text", text, "--context", "256", "--chunks", "12", "--plain"];
+    const [one, two] = [join(folder, "one"), join(folder, "two")];
+    await bench(["run", "--model", random, ...args, "--threads", "1", "--out", one]);
+    await bench(["run", "--model", random, ...args, "--threads", "2", "--out", two]);
+    const values = (out: string) =>
+      eventsOf(out).flatMap((event) => (event.type === "samples" && event.tokens ? event.samples : []));
+    expect(values(one)).toHaveLength(36);
+    expect(values(two)).toEqual(values(one));
+  });
+});

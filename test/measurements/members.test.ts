@@ -1,0 +1,282 @@
+import { describe, expect, it } from "vitest";
+import { z } from "zod";
+import type { Engine, OptionRequest } from "../../dist/backends/backend.js";
+import { findBackend } from "../../dist/backends/index.js";
+import type { Dataset } from "../../dist/datasets.js";
+import type { Measured } from "../../dist/events.js";
+import { measurements } from "../../dist/measurements/index.js";
+import { metric } from "../../dist/metrics.js";
+import { someQuestions, someText } from "../support.js";
+
+const open = async (model = "mock:seed=1") =>
+  (await findBackend("mock")).open({ name: "v", model, backend: "mock", settings: {} });
+
+/** An engine that writes down what is asked of it. */
+async function recorded() {
+  const engine = await open();
+  const scored: { windows: number[]; context: number }[] = [];
+  const asked: OptionRequest[][] = [];
+  const spy: Engine = new Proxy(engine, {
+    get(target, key) {
+      if (key === "score")
+        return (request: Parameters<Engine["score"]>[0], progress?: (tokens: number) => void) => {
+          scored.push({ windows: request.windows.map((window) => window[1]!), context: request.context });
+          return target.score(request, progress);
+        };
+      if (key === "scoreOptions")
+        return (questions: OptionRequest[], context: number) => {
+          asked.push(questions);
+          return target.scoreOptions(questions, context);
+        };
+      const value = Reflect.get(target, key, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  return { engine: spy, scored, asked };
+}
+
+interface Call {
+  engine: Engine;
+  settings?: Record<string, unknown>;
+  dataset?: Dataset;
+  done?: string[];
+  only?: string[];
+}
+
+async function measure(kind: string, { engine, settings = {}, dataset, done = [], only }: Call) {
+  const member = measurements[kind]!;
+  const items: Measured[] = [];
+  const progress: [number, number][] = [];
+  const yielded = member.measure({
+    engine,
+    settings: member.settings.parse(settings),
+    ...(dataset ? { dataset } : {}),
+    done: new Set(done),
+    ...(only ? { only: new Set(only) } : {}),
+    progress: (count: number, total: number) => progress.push([count, total]),
+  } as never);
+  for await (const item of yielded) items.push(item);
+  return { items, progress };
+}
+
+const textData = (text: string): Dataset => ({
+  kind: "text",
+  name: "t",
+  path: "t",
+  sha256: "0".repeat(64),
+  bytes: Buffer.byteLength(text),
+  text,
+});
+
+function questionData(count: number, change: (lines: string[]) => void = () => {}): Dataset {
+  const lines = someQuestions(count).trimEnd().split("\n");
+  change(lines);
+  const items = Array.from({ length: count }, (_, i) => ({
+    id: String(i),
+    context: lines[6 * i]!,
+    gold: Number(lines[6 * i + 1]),
+    options: lines.slice(6 * i + 2, 6 * i + 6),
+  }));
+  return { kind: "choice", name: "q", path: "q", sha256: "", bytes: 1, items, delimiter: " ", chance: 0.25 };
+}
+
+describe("every measurement", () => {
+  for (const [name, member] of Object.entries(measurements)) {
+    it(`${name}: describes itself`, () => {
+      expect(member.name).toBe(name);
+      const settings = member.settings.parse({});
+      expect(z.toJSONSchema(member.settings, { io: "input" }).type).toBe("object");
+      for (const one of member.metrics(settings)) expect(metric(one).name).toBe(one);
+      const { context, parallel, rows } = member.context(settings);
+      for (const count of [context, parallel, rows]) expect(count).toBeGreaterThan(0);
+      expect(member.interleaved ? member.items!(settings).length : 1).toBeGreaterThan(0);
+      expect(() => member.settings.parse({ contexts: 1 })).toThrow(/contexts/);
+    });
+  }
+});
+
+describe("perplexity", () => {
+  const text = someText(3000);
+  const dataset = textData(text);
+  const settings = { context: 128 };
+
+  it("cuts the text into whole chunks, the rest left out, and says one sample of each metric a chunk", async () => {
+    const { items } = await measure("perplexity", { engine: await open(), settings, dataset });
+    const tokens = Buffer.byteLength(text) + 1;
+    expect(items.map(({ item }) => item)).toEqual(
+      Array.from({ length: Math.floor(tokens / 128) }, (_, i) => String(i)),
+    );
+    for (const { samples, tokens: kept } of items) {
+      expect(samples.map((sample) => sample.metric)).toEqual(["perplexity", "bits_per_byte", "bits_per_character"]);
+      expect(kept!.nll).toHaveLength(63);
+      // A token of the mock is a byte.
+      expect(samples[1]!.value).toBeCloseTo(samples[0]!.value / Math.LN2, 12);
+      expect(samples[1]!.weight).toBe(63);
+      expect(samples[2]!.value * samples[2]!.weight).toBeCloseTo(samples[1]!.value * 63, 9);
+      expect(samples[2]!.weight).toBeLessThanOrEqual(63);
+    }
+  });
+
+  it("one final line feed is not measured, a second one is", async () => {
+    const short = textData("x".repeat(255));
+    const [plain, one, two] = await Promise.all(
+      [short.kind === "text" ? short.text : "", `${"x".repeat(255)}\n`, `${"x".repeat(254)}\n\n`].map(async (data) => {
+        const { items } = await measure("perplexity", { engine: await open(), settings, dataset: textData(data) });
+        return items.map(({ samples }) => samples);
+      }),
+    );
+    expect(one).toEqual(plain);
+    expect(two).not.toEqual(plain);
+  });
+
+  it("forms the same groups of chunks, whatever is there already", async () => {
+    const whole = await recorded();
+    const all = await measure("perplexity", { engine: whole.engine, settings, dataset });
+    const together = whole.engine.parallelWindows(128);
+    expect(together).toBe(16);
+    const resumed = await recorded();
+    const done = ["0", "3", "17"];
+    const rest = await measure("perplexity", { engine: resumed.engine, settings, dataset, done });
+    expect(resumed.scored).toEqual(whole.scored);
+    expect(rest.items).toEqual(all.items.filter(({ item }) => !done.includes(item)));
+    const last = await recorded();
+    const firstGroup = Array.from({ length: together }, (_, i) => String(i));
+    await measure("perplexity", { engine: last.engine, settings, dataset, done: firstGroup });
+    expect(last.scored).toEqual(whole.scored.slice(1));
+  });
+
+  it("counts up to the number of chunks that were asked for", async () => {
+    const { items, progress } = await measure("perplexity", {
+      engine: await open(),
+      settings: { context: 128, chunks: 5 },
+      dataset,
+    });
+    expect(items).toHaveLength(5);
+    expect(progress[0]).toEqual([0, 5]);
+    expect(progress.at(-1)).toEqual([5, 5]);
+  });
+
+  it("refuses a text of less than two contexts", async () => {
+    const short = measure("perplexity", { engine: await open(), dataset: textData("short"), settings });
+    await expect(short).rejects.toMatchObject({ code: "text-too-short", message: expect.stringContaining("6 tokens") });
+  });
+});
+
+describe("choice", () => {
+  const settings = { context: 512 };
+
+  it("asks every question once, packed into batches that are the same whatever is there already", async () => {
+    const dataset = questionData(60);
+    const whole = await recorded();
+    const all = await measure("choice", { engine: whole.engine, settings, dataset });
+    expect(all.items.map(({ item }) => item)).toEqual(Array.from({ length: 60 }, (_, i) => String(i)));
+    expect(whole.asked.length).toBeGreaterThan(2);
+    // The last token of an option predicts nothing and is not decoded.
+    const size = (questions: OptionRequest[]) =>
+      questions.reduce((sum, q) => sum + q.prefix.length + q.options.reduce((all, o) => all + o.length - 1, 0), 0);
+    for (const batch of whole.asked) {
+      expect(size(batch)).toBeLessThanOrEqual(512);
+      expect(batch.reduce((sum, { options }) => sum + options.length, 0)).toBeLessThanOrEqual(64);
+    }
+    const resumed = await recorded();
+    const rest = await measure("choice", { engine: resumed.engine, settings, dataset, done: ["1", "2", "30"] });
+    expect(resumed.asked).toEqual(whole.asked);
+    expect(rest.items).toEqual(all.items.filter(({ item }) => !["1", "2", "30"].includes(item)));
+  });
+
+  it("shares what all options have in common and leaves each at least one token", async () => {
+    const { engine, asked } = await recorded();
+    const items = [
+      { id: "same start", context: "c", gold: 0, options: ["abc1", "abc2", "abc3"] },
+      { id: "one begins the others", context: "c", gold: 0, options: ["ab", "abc", "abcd"] },
+    ];
+    const base = questionData(1);
+    await measure("choice", { engine, dataset: { ...base, items } as Dataset });
+    const lengths = asked.flat().map(({ prefix, options }) => [prefix.length, ...options.map((o) => o.length)]);
+    // BOS, c, a blank, and the letters that all begin with; but a last letter for each.
+    expect(lengths).toEqual([
+      [6, 1, 1, 1],
+      [4, 1, 2, 3],
+    ]);
+  });
+
+  it("answers with the likeliest per token, per character, the earlier on a tie", async () => {
+    const nll: Record<string, number[]> = { a: [1, 1], bb: [0.9, 1.2], cccc: [1, 1] };
+    const engine = await open();
+    const rigged: Engine = Object.create(engine, {
+      facts: { value: engine.facts },
+      bos: { value: 256 },
+      tokenize: {
+        value: (text: string) =>
+          Int32Array.from([1, 2, ...(text.at(-1) === "a" ? [10, 11] : text.at(-1) === "b" ? [20, 21] : [30, 31])]),
+      },
+      optionBatch: { value: () => ({ tokens: 512, options: 64 }) },
+      scoreOptions: { value: async () => [Object.values(nll).map((values) => Float64Array.from(values))] },
+    });
+    const item = { id: "0", context: "c", gold: 2, options: Object.keys(nll) };
+    const { items } = await measure("choice", {
+      engine: rigged,
+      dataset: { ...questionData(1), items: [item] } as Dataset,
+    });
+    expect(items[0]!.detail).toMatchObject({
+      prediction: 0,
+      prediction_norm: 2,
+      scores: [-2, -2.1, -2],
+      tokens: [2, 2, 2],
+    });
+    expect(items[0]!.samples).toEqual([
+      { metric: "acc", value: 0, weight: 1 },
+      { metric: "acc_norm", value: 1, weight: 1 },
+    ]);
+  });
+
+  it("a question that does not fit is unanswerable, counted as wrong and said; its neighbours are not touched", async () => {
+    const long = questionData(5, (lines) => {
+      lines[6 * 2] = "long ".repeat(200);
+    });
+    const { items } = await measure("choice", { engine: await open(), settings, dataset: long });
+    const fine = await measure("choice", { engine: await open(), settings, dataset: questionData(5) });
+    expect(items[2]).toMatchObject({ detail: { unanswerable: true }, samples: [{ value: 0 }, { value: 0 }] });
+    for (const i of [0, 1, 3, 4]) expect(items[i]).toEqual(fine.items[i]);
+  });
+
+  it("limit", async () => {
+    const { items } = await measure("choice", {
+      engine: await open(),
+      settings: { limit: 3 },
+      dataset: questionData(9),
+    });
+    expect(items).toHaveLength(3);
+  });
+});
+
+describe("speed", () => {
+  const settings = { prompt: 64, generate: 16, repetitions: 3 };
+
+  it("times each test as often as asked, prompt before generation", async () => {
+    const { items } = await measure("speed", { engine: await open("mock:seed=1,rate=100"), settings });
+    expect(items.map(({ item }) => item)).toEqual(["pp64/0", "pp64/1", "pp64/2", "tg16/0", "tg16/1", "tg16/2"]);
+    for (const { samples, detail } of items) {
+      expect(samples).toHaveLength(1);
+      expect(samples[0]!.value).toBeGreaterThan(samples[0]!.metric === "pp64" ? 900 : 90);
+      expect(samples[0]!.value).toBeLessThan(samples[0]!.metric === "pp64" ? 1100 : 110);
+      expect(detail!.foreign).toBeGreaterThanOrEqual(0);
+    }
+  });
+
+  it("items of the plan are those that are measured; turns and what is done are heeded", async () => {
+    const member = measurements.speed!;
+    const planned = member.items!(member.settings.parse(settings));
+    expect([...planned].sort()).toEqual(["pp64/0", "pp64/1", "pp64/2", "tg16/0", "tg16/1", "tg16/2"]);
+    const { items } = await measure("speed", { engine: await open(), settings, only: ["tg16/1"] });
+    expect(items.map(({ item }) => item)).toEqual(["tg16/1"]);
+    const rest = await measure("speed", { engine: await open(), settings, done: planned.slice(0, 4) });
+    expect(rest.items.map(({ item }) => item).sort()).toEqual([...planned.slice(4)].sort());
+  });
+
+  it("0 leaves a test out; a depth is in the metric's name", () => {
+    const member = measurements.speed!;
+    expect(member.metrics(member.settings.parse({ prompt: 0 }))).toEqual(["tg128"]);
+    expect(member.metrics(member.settings.parse({ generate: 0, depth: 64 }))).toEqual(["pp512@d64"]);
+  });
+});

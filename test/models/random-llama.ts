@@ -1,0 +1,132 @@
+/**
+ * A real model for llama.cpp, made in milliseconds: two layers of seeded random weights, a byte-level tokenizer. What it
+ * says is noise, but it is loaded, decoded and scored by the same code as any other, so the engine can be tested, killed
+ * and resumed on a machine that has no model.
+ */
+export interface RandomLlama {
+  seed?: number;
+  /** The context that the model says it was trained for. */
+  context?: number;
+}
+
+const width = 64;
+const hidden = 96;
+const layers = 2;
+const heads = 4;
+const kvHeads = 2;
+const bos = 256;
+
+export function randomLlama({ seed = 1, context = 2048 }: RandomLlama = {}): Buffer {
+  // One merge, so that a token of two bytes exists.
+  const tokens = [...byteAlphabet(), "<s>", "Ġt"];
+  const kv = (width / heads) * kvHeads;
+  const tensors: [name: string, shape: number[]][] = [
+    ["token_embd.weight", [width, tokens.length]],
+    ["output_norm.weight", [width]],
+    ["output.weight", [width, tokens.length]],
+  ];
+  for (let layer = 0; layer < layers; layer++)
+    for (const [name, shape] of [
+      ["attn_norm", [width]],
+      ["attn_q", [width, width]],
+      ["attn_k", [width, kv]],
+      ["attn_v", [width, kv]],
+      ["attn_output", [width, width]],
+      ["ffn_norm", [width]],
+      ["ffn_gate", [width, hidden]],
+      ["ffn_up", [width, hidden]],
+      ["ffn_down", [hidden, width]],
+    ] as const)
+      tensors.push([`blk.${layer}.${name}.weight`, [...shape]]);
+
+  const metadata: [key: string, value: Buffer][] = [
+    ["general.architecture", string("llama")],
+    ["general.name", string(`random llama ${seed}`)],
+    ["llama.block_count", u32Value(layers)],
+    ["llama.context_length", u32Value(context)],
+    ["llama.embedding_length", u32Value(width)],
+    ["llama.feed_forward_length", u32Value(hidden)],
+    ["llama.attention.head_count", u32Value(heads)],
+    ["llama.attention.head_count_kv", u32Value(kvHeads)],
+    ["llama.attention.layer_norm_rms_epsilon", f32Value(1e-5)],
+    ["llama.rope.dimension_count", u32Value(width / heads)],
+    ["tokenizer.ggml.model", string("gpt2")],
+    ["tokenizer.ggml.pre", string("gpt-2")],
+    ["tokenizer.ggml.tokens", array(8, tokens.map(text))],
+    [
+      "tokenizer.ggml.token_type",
+      array(
+        5,
+        tokens.map((_, i) => u32(i === bos ? 3 : 1)),
+      ),
+    ],
+    ["tokenizer.ggml.merges", array(8, [text("Ġ t")])],
+    ["tokenizer.ggml.bos_token_id", u32Value(bos)],
+    ["tokenizer.ggml.eos_token_id", u32Value(bos)],
+    ["tokenizer.ggml.add_bos_token", Buffer.concat([u32(7), Buffer.from([1])])],
+  ];
+
+  const parts = [Buffer.from("GGUF"), u32(3), u64(tensors.length), u64(metadata.length)];
+  for (const [key, value] of metadata) parts.push(text(key), value);
+  let offset = 0;
+  for (const [name, shape] of tensors) {
+    parts.push(text(name), u32(shape.length), ...shape.map(u64), u32(0), u64(offset));
+    offset += padded(4 * size(shape));
+  }
+  const next = normals(seed);
+  const header = Buffer.concat(parts);
+  const body = [header, Buffer.alloc(padded(header.length) - header.length)];
+  for (const [name, shape] of tensors) {
+    // Norms are 1; the output is wide enough that some tokens are clearly likelier than others.
+    const spread = name === "output.weight" ? 0.1 : name === "token_embd.weight" ? 1 : 0.15;
+    const values = Float32Array.from({ length: size(shape) }, () => (shape.length === 1 ? 1 : spread * next()));
+    body.push(Buffer.from(values.buffer), Buffer.alloc(padded(values.byteLength) - values.byteLength));
+  }
+  return Buffer.concat(body);
+}
+
+/** GPT-2's way of writing a byte as one printable character. */
+function byteAlphabet(): string[] {
+  let spare = 256;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    return String.fromCodePoint(printable ? byte : spare++);
+  });
+}
+
+function normals(seed: number): () => number {
+  let state = seed | 0;
+  const uniform = () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 4294967296;
+  };
+  return () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
+}
+
+const size = (shape: number[]) => shape.reduce((product, length) => product * length, 1);
+const padded = (bytes: number) => Math.ceil(bytes / 32) * 32;
+
+function u32(value: number): Buffer {
+  const buffer = Buffer.alloc(4);
+  buffer.writeUInt32LE(value);
+  return buffer;
+}
+
+function u64(value: number): Buffer {
+  const buffer = Buffer.alloc(8);
+  buffer.writeBigUInt64LE(BigInt(value));
+  return buffer;
+}
+
+function f32Value(value: number): Buffer {
+  const buffer = Buffer.alloc(4);
+  buffer.writeFloatLE(value);
+  return Buffer.concat([u32(6), buffer]);
+}
+
+const u32Value = (value: number) => Buffer.concat([u32(4), u32(value)]);
+const text = (value: string) => Buffer.concat([u64(Buffer.byteLength(value)), Buffer.from(value)]);
+const string = (value: string) => Buffer.concat([u32(8), text(value)]);
+const array = (type: number, values: Buffer[]) => Buffer.concat([u32(9), u32(type), u64(values.length), ...values]);
