@@ -1,5 +1,6 @@
 import { stringify } from "csv-stringify/sync";
 import { absence, type Column, joinMemory, type Row, type Table } from "./table.js";
+import type { Verdicts } from "./verdicts.js";
 
 /**
  * Numbers are written in the shortest form that reads back as the same double, nothing as an empty cell.
@@ -55,4 +56,24 @@ function status({ cells }: Row, columns: Column[]): string {
     if (why && measurement) where.set(why, (where.get(why) ?? new Set()).add(measurement));
   });
   return Array.from(where, ([why, measurements]) => `${[...measurements].join(", ")} ${why}`).join("; ") || "complete";
+}
+
+/** One row per pair × measurement × metric: what was compared, or why it was not. Shares stand as shares: 0.02 is 2 %. */
+export function comparisonsCsv({ questions }: Verdicts): string {
+  const head =
+    "question,a,b,measurement,dataset,metric,value_a,value_b,scale,difference,low,high,p,p_holm,n,paired,clusters,block,detectable,to_right,to_wrong,verdict,notes";
+  const number = (value: number | undefined) => (Number.isFinite(value) ? value : undefined);
+  const records = questions.flatMap(({ title, pairs }) =>
+    pairs.flatMap(({ a, b, results }) =>
+      results.map(({ measurement, dataset, metric, comparison: one, verdict, refused, notes }) => [
+        ...[title, a, b, measurement, dataset, metric],
+        ...[number(one?.a), number(one?.b), one?.scale, number(one?.difference), number(one?.low), number(one?.high)],
+        ...[number(one?.p), number(one?.adjusted), one?.n, one?.paired, one?.clusters, one?.block],
+        ...[number(one?.detectable), one?.flips?.toRight, one?.flips?.toWrong],
+        verdict ? (verdict.kind === "different" ? verdict.direction : verdict.kind) : "refused",
+        [refused ?? [], ...notes].flat().join(" "),
+      ]),
+    ),
+  );
+  return write(head.split(","), records);
 }

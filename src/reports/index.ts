@@ -1,16 +1,18 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { StoredEvent } from "../events.js";
-import { longCsv, wideCsv } from "./csv.js";
+import { comparisonsCsv, longCsv, wideCsv } from "./csv.js";
 import { markdown } from "./markdown.js";
 import { runJson } from "./run-json.js";
 import { type Table, tableFrom } from "./table.js";
+import { type Verdicts, verdictsFrom } from "./verdicts.js";
 
 /** The files of a run folder that are made from its events. */
-const files: Record<string, (table: Table) => string> = {
+const files: Record<string, (table: Table, verdicts: Verdicts) => string> = {
   "table.md": markdown,
   "table.csv": wideCsv,
   "table-long.csv": longCsv,
+  "comparisons.csv": (_, verdicts) => comparisonsCsv(verdicts),
   "run.json": runJson,
 };
 
@@ -19,12 +21,13 @@ const files: Record<string, (table: Table) => string> = {
  * Each file is there whole or not at all, whenever the process ends. Returns the paths.
  */
 export async function writeReports(folder: string, events: Iterable<StoredEvent>): Promise<string[]> {
-  const table = tableFrom(events);
+  const list = [...events];
+  const [table, verdicts] = [tableFrom(list), verdictsFrom(list)];
   await mkdir(folder, { recursive: true });
   const paths: string[] = [];
   for (const [name, render] of Object.entries(files)) {
     const path = join(folder, name);
-    await writeFile(`${path}.tmp`, render(table));
+    await writeFile(`${path}.tmp`, render(table, verdicts));
     await rename(`${path}.tmp`, path);
     paths.push(path);
   }

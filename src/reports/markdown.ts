@@ -1,9 +1,10 @@
 import type { Aggregation } from "../metrics.js";
 import { intervalsOf, type Layout, layoutOf } from "./layout.js";
 import { oneLine, type Table } from "./table.js";
+import type { Verdicts } from "./verdicts.js";
 
 /** The report for people, in GitHub's Markdown. */
-export function markdown(table: Table): string {
+export function markdown(table: Table, verdicts: Verdicts = { questions: [], notes: [] }): string {
   const main = layoutOf(table);
   const intervals = intervalsOf(table);
   const sections = [
@@ -11,6 +12,7 @@ export function markdown(table: Table): string {
     draw(main),
     numbered(main.footnotes),
     bullets(table.notes.map(inert)),
+    judged(verdicts),
     intervals.rows.length > 0 ? `## 95 % intervals\n\n${draw(intervals)}` : "",
     `## How to read this\n\n${bullets(explanations(table))}`,
     `## Where the figures come from\n\n${bullets(provenance(table))}`,
@@ -18,6 +20,20 @@ export function markdown(table: Table): string {
   ];
   return `${sections.filter((section) => section !== "").join("\n\n")}\n`;
 }
+
+/** Which differences are real: a line per pair, under the question that it answers. */
+function judged({ questions, notes }: Verdicts): string {
+  if (questions.length === 0) return "";
+  const asked = questions.map(({ title, answers, pairs }) =>
+    [`### ${inert(title)}`, answers.map(inert).join("  \n"), bullets(pairs.map(({ sentence }) => inert(sentence)))]
+      .filter((part) => part !== "")
+      .join("\n\n"),
+  );
+  return ["## Verdicts", ...asked, bullets(notes.map(inert)), howJudged].filter((part) => part !== "").join("\n\n");
+}
+
+const howJudged =
+  "Every comparison is paired: the same chunks, questions, turns. CI: 95 % interval of the difference, with pieces of text as the unit. Holm p: the chance of a single false difference among all of these is at most 5 %. Not distinguishable: neither a difference nor its absence is shown; in brackets what would have been seen four times in five. Equivalent: shown to be smaller than what matters (PPL 0.5 %, accuracy 1 point, speed 2 %, KLD 0.001 nat).";
 
 /** Padded, so that it reads as a table before it is rendered, too. */
 function draw({ columns, rows }: Layout): string {

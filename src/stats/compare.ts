@@ -54,7 +54,7 @@ export interface CompareOptions {
 
 export const alpha = 0.05;
 /** Below this the t quantile is far from the normal one, and one odd piece decides. */
-const enoughClusters = 10;
+const enoughClusters = 8;
 
 /**
  * Compares B with A over the items that both have.
@@ -356,7 +356,7 @@ function fewWarnings(name: string, n: number, clusters: number, block: number): 
   if (clusters >= (rate ? 3 : enoughClusters)) return [];
   if (rate) return [`The interval rests on ${n} repetitions; 5 or more would be better.`];
   const blocks = block > 1 ? `${clusters} blocks of ${block} neighbours that hang together` : `${clusters} pieces`;
-  return [`The interval rests on ${blocks}; ${enoughClusters} or more would be better.`];
+  return [`The interval rests on ${blocks}; 10 or more would be better.`];
 }
 
 function accuracies(

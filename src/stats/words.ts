@@ -12,7 +12,7 @@ function range(comparison: Comparison, low: number, high: number): string {
 }
 
 function number({ metric, scale }: Pick<Comparison, "metric" | "scale">, size: number): string {
-  if (!Number.isFinite(size)) return Number.isNaN(size) ? "?" : "any";
+  if (!Number.isFinite(size)) return "?";
   const share = scale === "relative" || describe(metric).unit === "1";
   return trimmed(share ? 100 * size : size).replace("-", "−");
 }
@@ -49,13 +49,19 @@ export function winner(comparison: Comparison, said: Verdict, label: string, a: 
 function judged(comparison: Comparison, said: Verdict): string {
   switch (said.kind) {
     case "different":
-      return `${said.direction} by ${measured(comparison, said)}`;
+      return `${directed(comparison, said.direction)} by ${measured(comparison, said)}`;
     case "equivalent":
       return `equivalent within ${amount(comparison, said.margin)} (95 % CI ${range(comparison, comparison.low, comparison.high)})`;
     case "undistinguished":
       if (isIdentical(comparison)) return "identical";
+      if (!Number.isFinite(said.detectable)) return "not distinguishable (too few items to see anything)";
       return `not distinguishable (could have seen ${amount(comparison, said.detectable)})`;
   }
+}
+
+function directed({ metric }: Comparison, direction: string): string {
+  if (describe(metric).aggregation !== "rate") return direction;
+  return direction === "better" ? "faster" : "slower";
 }
 
 /** Size and interval, turned so that a gain and a loss both read as a positive size. */

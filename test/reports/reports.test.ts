@@ -121,7 +121,7 @@ test("writes whole files, the same bytes for the same events", async () => {
   const paths = await writeReports(a, events);
   await writeReports(b, events.values());
   await writeReports(b, events);
-  expect(readdirSync(a).sort()).toEqual(["run.json", "table-long.csv", "table.csv", "table.md"]);
+  expect(readdirSync(a).sort()).toEqual(["comparisons.csv", "run.json", "table-long.csv", "table.csv", "table.md"]);
   for (const path of paths) {
     expect(existsSync(path)).toBe(true);
     expect(readFileSync(path)).toEqual(readFileSync(path.replace(a, b)));

@@ -1,0 +1,276 @@
+import type { StoredEvent, VariantRecord } from "../events.js";
+import { metric as describe } from "../metrics.js";
+import { comparability, imatrixFlag } from "../stats/comparable.js";
+import { type Comparison, compare, holm, type Verdict, verdict } from "../stats/compare.js";
+import { type Series, seriesFrom } from "../stats/series.js";
+import { clause, winner } from "../stats/words.js";
+
+/** Which differences of a run are real, in words and as data. */
+export interface Verdicts {
+  questions: Question[];
+  /** Sentences about the whole run. */
+  notes: string[];
+}
+
+/** `Does the importance matrix help?`, with one pair per quantization, say. */
+export interface Question {
+  title: string;
+  /** Counts over the pairs, one sentence per metric. */
+  answers: string[];
+  pairs: Pair[];
+}
+
+/** B seen from A. */
+export interface Pair {
+  a: string;
+  b: string;
+  results: Result[];
+  /** The whole pair in one sentence. */
+  sentence: string;
+}
+
+export interface Result {
+  measurement: string;
+  dataset: string;
+  metric: string;
+  /** `PPL`, or with the measurement's name where several give it. */
+  label: string;
+  /** Absent where it was refused. */
+  comparison?: Comparison;
+  verdict?: Verdict;
+  refused?: string;
+  notes: string[];
+}
+
+/**
+ * The difference that begins to matter, by metric: smaller ones count as none ("equivalent within"). Conventions, not laws:
+ * half a per cent of PPL is less than Q6_K costs, one point of accuracy is what reports round to, and two per cent of
+ * speed is what a warm processor takes.
+ */
+export function marginOf(name: string): number | undefined {
+  const { aggregation, unit } = describe(name);
+  if (aggregation === "perplexity") return 0.005;
+  if (aggregation === "rate") return 0.02;
+  if (aggregation === "proportion") return 0.01;
+  return { bits_per_byte: 0.005, kld: 0.001 }[name] ?? (unit === "1" ? 0.01 : undefined);
+}
+
+/** One figure per question that was asked: more of them would ask the same again and cost all the others power. */
+const leading = (name: string) => ["perplexity", "kld", "acc"].includes(name) || describe(name).aggregation === "rate";
+
+/** Every variant against its reference, and the pairs that tags make. Holm's adjustment is over all of them together. */
+export function verdictsFrom(events: readonly StoredEvent[]): Verdicts {
+  const series = seriesFrom(events);
+  const variants = [...new Map(series.map(({ variant }) => [variant.name, variant])).values()];
+  return verdictsOver(questionsOf(variants), (name) => series.filter(({ variant }) => variant.name === name));
+}
+
+/** A question before it is answered. */
+export interface Asked {
+  title: string;
+  pairs: [a: string, b: string][];
+  /** Makes the sentence per metric: `helps`, `better`. */
+  verb?: string;
+  /** Metrics that say nothing here. */
+  without?: string[];
+}
+
+export function verdictsOver(
+  asked: Asked[],
+  seriesOf: (variant: string, side: "a" | "b") => Series[],
+  { across = false, metrics }: { across?: boolean; metrics?: string[] } = {},
+): Verdicts {
+  const wanted = metrics ? (name: string) => metrics.includes(name) : leading;
+  const known = new Map<string, Result[]>();
+  const flags = new Set<string>();
+  for (const { pairs, without = [] } of asked)
+    for (const [a, b] of pairs) {
+      const [first, second] = [seriesOf(a, "a"), seriesOf(b, "b")];
+      known.set(
+        keyOf(a, b, without),
+        resultsOf(first, second, (metric) => wanted(metric) && !without.includes(metric), across),
+      );
+      for (const one of [...first, ...second]) {
+        const flag = imatrixFlag(one);
+        if (flag) flags.add(flag);
+      }
+    }
+  adjust([...known.values()].flat());
+  return {
+    questions: asked.map(({ title, pairs, verb, without }) => {
+      const made = pairs.map(([a, b]): Pair => {
+        const results = known.get(keyOf(a, b, without))!;
+        return { a, b, results, sentence: sentenceOf(a, b, results) };
+      });
+      return { title, pairs: made, answers: verb ? answersOf(made, verb) : [] };
+    }),
+    notes: [...flags],
+  };
+}
+
+const keyOf = (a: string, b: string, without: string[] = []) => JSON.stringify([a, b, without]);
+
+/** All comparisons of the report are one family. */
+function adjust(results: Result[]): void {
+  const compared = results.filter((result) => result.comparison !== undefined);
+  const family = holm(compared.map(({ comparison }) => comparison!));
+  compared.forEach((result, i) => {
+    result.comparison = family[i]!;
+    result.verdict = verdict(family[i]!, marginOf(result.metric));
+  });
+}
+
+// ---- Which pairs
+
+/** What tells variants apart: their tags, or what their files say. */
+interface Traits {
+  version: string;
+  quant: string;
+  imatrix: boolean;
+  /** All that must be alike in a pair. */
+  rest: string;
+}
+
+function traitsOf({ tags, facts, backend, settings }: VariantRecord): Traits {
+  const { version = "", quant = facts?.quant ?? "", imatrix, ...others } = tags;
+  const said = imatrix === undefined ? undefined : !["false", "no", "none", "off", "0", ""].includes(imatrix);
+  return {
+    version,
+    quant,
+    imatrix: said ?? facts?.imatrix !== undefined,
+    rest: JSON.stringify([Object.entries(others).sort(), backend, settings]),
+  };
+}
+
+/** The same model's file: so said by tags, or by its name and number of weights, which quantization keeps. */
+const sameModel = (a: VariantRecord, b: VariantRecord) =>
+  (a.tags.imatrix !== undefined && b.tags.imatrix !== undefined) ||
+  (a.facts?.architecture === b.facts?.architecture &&
+    a.facts?.parameters === b.facts?.parameters &&
+    a.facts?.name === b.facts?.name);
+
+function questionsOf(variants: VariantRecord[]): Asked[] {
+  const named = variants.map((variant) => ({ variant, traits: traitsOf(variant) }));
+  const reference = variants.find((variant) => variant.reference);
+  const bases = new Map<string, [string, string][]>();
+  for (const { name, against = reference?.name } of variants)
+    if (against !== undefined && against !== name && variants.some((variant) => variant.name === against))
+      bases.set(against, [...(bases.get(against) ?? []), [against, name]]);
+
+  const pairs = (fits: (a: (typeof named)[number], b: (typeof named)[number]) => boolean) =>
+    named.flatMap((a) =>
+      named.flatMap((b) => (fits(a, b) ? [[a.variant.name, b.variant.name] as [string, string]] : [])),
+    );
+  const matrix = pairs(
+    (a, b) =>
+      !a.traits.imatrix &&
+      b.traits.imatrix &&
+      a.traits.quant !== "" &&
+      a.traits.quant === b.traits.quant &&
+      a.traits.version === b.traits.version &&
+      a.traits.rest === b.traits.rest &&
+      sameModel(a.variant, b.variant),
+  );
+  const versions = [...new Set(named.map(({ traits }) => traits.version))]
+    .filter((version) => version !== "")
+    .sort(natural);
+  const steps = versions.slice(1).map(
+    (version, i): Asked => ({
+      title: `Is ${version} better than ${versions[i]}?`,
+      verb: "better",
+      // How far each is from v1 says nothing of which is better.
+      without: ["kld"],
+      pairs: pairs(
+        (a, b) =>
+          a.traits.version === versions[i] &&
+          b.traits.version === version &&
+          a.traits.quant === b.traits.quant &&
+          a.traits.imatrix === b.traits.imatrix &&
+          a.traits.rest === b.traits.rest,
+      ),
+    }),
+  );
+  const all: Asked[] = [
+    { title: "Does the importance matrix help?", verb: "helps", pairs: matrix },
+    ...steps,
+    ...Array.from(bases, ([base, list]): Asked => ({ title: `What does it cost against ${base}?`, pairs: list })),
+  ];
+  return all.filter((question) => question.pairs.length > 0);
+}
+
+const natural = (a: string, b: string) => a.localeCompare(b, "en", { numeric: true });
+
+// ---- One pair
+
+function resultsOf(a: Series[], b: Series[], wanted: (metric: string) => boolean, across: boolean): Result[] {
+  return a.flatMap((first) => {
+    const second = b.find(({ job }) => job.measurement === first.job.measurement);
+    if (!second || first.missing !== undefined || second.missing !== undefined) return [];
+    return first.job.metrics
+      .filter((name) => wanted(name) && first.observations.has(name) && second.observations.has(name))
+      .flatMap((name) => measuredPair(name, first, second, across));
+  });
+}
+
+function measuredPair(name: string, a: Series, b: Series, across: boolean): Result[] {
+  const { refused, instead, paired, notes } = comparability(name, a, b, { across });
+  const { measurement, dataset, kind } = a.job;
+  const { label } = describe(name);
+  const result = {
+    measurement,
+    dataset,
+    metric: name,
+    label: measurement === kind || kind === "speed" ? label : `${measurement} ${label}`,
+  };
+  if (refused !== undefined) {
+    const offered = instead && a.observations.has(instead) ? measuredPair(instead, a, b, across) : [];
+    return [{ ...result, refused, notes: [] }, ...offered];
+  }
+  const [x, y] = [a.observations.get(name)!, b.observations.get(name)!];
+  const comparison = compare(name, x, y, { paired, ...(a.clusters ? { clusters: a.clusters } : {}) });
+  return [
+    {
+      ...result,
+      comparison,
+      notes: [...notes, ...comparison.warnings.map((warning) => `${result.label}: ${warning}`)],
+    },
+  ];
+}
+
+function sentenceOf(a: string, b: string, results: Result[]): string {
+  const compared = results.filter((result) => result.comparison);
+  const refused = results.flatMap((result) => result.refused ?? []);
+  const [lead, ...rest] = compared;
+  const parts = lead
+    ? [
+        winner(lead.comparison!, lead.verdict!, lead.label, a, b) ??
+          `${b} against ${a}: ${lead.label} ${wording(lead)}`,
+        ...rest.map((result) => `${result.label}: ${wording(result)}`),
+      ]
+    : [];
+  const notes = [...new Set(compared.flatMap((result) => result.notes))];
+  const first = parts.length > 0 ? `${parts.join("; ")}.` : `${b} against ${a}: nothing was compared.`;
+  return [first, ...refused, ...notes].join(" ");
+}
+
+const wording = ({ comparison, verdict: said }: Result) => clause(comparison!, said!);
+
+/** `PPL: helps at 2 of 3 (Q4_K_M-im, Q2_K-im), …` */
+function answersOf(pairs: Pair[], verb: string): string[] {
+  // Speed stands in the sentences; neither question is about it.
+  const asked = pairs.flatMap(({ results }) => results).filter(({ metric }) => describe(metric).aggregation !== "rate");
+  const labels = [...new Set(asked.map(({ label }) => label))];
+  return labels.flatMap((label) => {
+    const of = pairs.flatMap(({ b, results }) => {
+      const result = results.find((one) => one.label === label && one.verdict);
+      return result ? [{ b, said: result.verdict! }] : [];
+    });
+    if (of.length === 0) return [];
+    const names = (direction: string) =>
+      of.flatMap(({ b, said }) => (said.kind === "different" && said.direction === direction ? [b] : []));
+    const [better, worse] = [names("better"), names("worse")];
+    const list = (some: string[]) => (some.length > 0 ? ` (${some.join(", ")})` : "");
+    const harm = worse.length > 0 ? `, the contrary in ${worse.length}${list(worse)}` : "";
+    return [`${label}: ${verb} in ${better.length} of ${of.length} pairs${list(better)}${harm}.`];
+  });
+}

@@ -1,0 +1,214 @@
+import { describe, expect, test } from "vitest";
+import type { JobRecord, StoredEvent, VariantRecord } from "../../dist/events.js";
+import { comparisonsCsv } from "../../dist/reports/csv.js";
+import { markdown } from "../../dist/reports/markdown.js";
+import { tableFrom } from "../../dist/reports/table.js";
+import { verdictsFrom } from "../../dist/reports/verdicts.js";
+import { random } from "../../dist/stats/random.js";
+
+interface Made {
+  name: string;
+  tags?: Record<string, string>;
+  reference?: boolean;
+  against?: string;
+  quant?: string;
+  /** Nats per token above the first variant, and its spread over the chunks. */
+  cost: number;
+  /** Questions answered otherwise than by the first variant: [to right, to wrong]. */
+  flips?: [number, number];
+  tokenizer?: string;
+  imatrix?: string;
+}
+
+/** A run of these variants, measured by 32 chunks and 200 questions. */
+function events(variants: Made[]): StoredEvent[] {
+  const records = variants.map(
+    ({ name, tags = {}, reference = false, against, quant = "F16", tokenizer = "t", imatrix }): VariantRecord => ({
+      name,
+      model: `${name}.gguf`,
+      backend: "llama",
+      reference,
+      ...(against ? { against } : {}),
+      tags,
+      settings: {},
+      facts: {
+        files: [],
+        sha256: name,
+        bytes: 1,
+        tensorBytes: 1,
+        parameters: 1,
+        bpw: 4,
+        quant,
+        architecture: "llama",
+        name: "Small",
+        contextLength: 512,
+        vocabulary: 1000,
+        layers: 1,
+        kvBytesPerToken: 1,
+        tokenizerSha256: tokenizer,
+        ...(imatrix ? { imatrix: { file: "i.gguf", dataset: imatrix, chunks: 10 } } : {}),
+      },
+    }),
+  );
+  const job = (variant: string, measurement: string, kind: string, metrics: string[]): JobRecord => ({
+    id: `${variant} ${measurement}`,
+    variant,
+    backend: "llama",
+    measurement,
+    kind,
+    dataset: kind === "choice" ? measurement : "wikitext-2",
+    datasetSha256: kind,
+    settings: {},
+    metrics,
+  });
+  const jobs = variants.flatMap(({ name }) => [
+    job(name, "perplexity", "perplexity", ["perplexity", "bits_per_byte"]),
+    job(name, "hellaswag", "choice", ["acc", "acc_norm"]),
+  ]);
+  const started: StoredEvent = {
+    type: "started",
+    at: 0,
+    name: "ladder",
+    variants: records,
+    jobs,
+    measurements: [],
+    provenance: {
+      command: ["gguf-bench"],
+      versions: {},
+      machine: { cpu: "A", cpus: 2, memoryBytes: 1e9, os: "Linux", arch: "x64", gpus: [] },
+      engine: { version: "llama.cpp b1", library: "cpu.so", origin: "" },
+      datasets: [{ name: "wikitext-2", path: "/data/wiki.test.raw", sha256: "perplexity", bytes: 1 }],
+    },
+  };
+  const next = random(1);
+  const difficulty = Array.from({ length: 32 }, () => 3 + next());
+  const samples = variants.flatMap(({ name, cost, flips: [toRight, toWrong] = [0, 0] }): StoredEvent[] => [
+    ...difficulty.map((nll, chunk): StoredEvent => {
+      const value = nll + cost * (0.8 + 0.4 * next());
+      return {
+        type: "samples",
+        job: `${name} perplexity`,
+        item: String(chunk),
+        samples: [
+          { metric: "perplexity", value, weight: 255, square: value * value + 1 },
+          { metric: "bits_per_byte", value: value / 3, weight: 1000 },
+        ],
+      };
+    }),
+    ...Array.from({ length: 200 }, (_, question): StoredEvent => {
+      const right = question % 2;
+      const flipped = (right === 0 && question < 2 * toRight) || (right === 1 && question < 2 * toWrong);
+      const value = flipped ? 1 - right : right;
+      const sample = { value, weight: 1 };
+      return {
+        type: "samples",
+        job: `${name} hellaswag`,
+        item: String(question),
+        samples: [
+          { metric: "acc", ...sample },
+          { metric: "acc_norm", ...sample },
+        ],
+      };
+    }),
+  ]);
+  const done = jobs.map(({ id }): StoredEvent => ({ type: "job-done", at: 1, job: id, items: 1, seconds: 1 }));
+  return [started, ...samples, ...done];
+}
+
+const ladder: Made[] = [
+  { name: "F16", reference: true, cost: 0, tags: { quant: "F16" } },
+  { name: "Q4_K_M", cost: 0.05, tags: { quant: "Q4_K_M", imatrix: "false" }, flips: [1, 2] },
+  { name: "Q4_K_M-im", cost: 0.022, tags: { quant: "Q4_K_M", imatrix: "true" }, flips: [0, 1] },
+  { name: "Q2_K", cost: 0.3, tags: { quant: "Q2_K", imatrix: "false" }, flips: [2, 30] },
+  { name: "Q2_K-im", cost: 0.18, tags: { quant: "Q2_K", imatrix: "true" }, flips: [2, 18] },
+];
+
+const sentences = (made: Made[]) =>
+  Object.fromEntries(
+    verdictsFrom(events(made)).questions.map(({ title, pairs }) => [title, pairs.map(({ sentence }) => sentence)]),
+  );
+
+describe("verdicts in words", () => {
+  test("the importance matrix, a pair per quantization, found by tags", () => {
+    const { "Does the importance matrix help?": pairs } = sentences(ladder);
+    expect(pairs).toHaveLength(2);
+    expect(pairs![0]).toMatch(
+      /^Q4_K_M-im beats Q4_K_M on PPL by 2\.\d % \(95 % CI 2\.\d … \d\.\d %, Holm p < 0\.001\); hellaswag acc: 2 answers of 200 flipped \(1 to right, 1 to wrong\), not distinguishable \(could have seen 3.9 points\)\.$/,
+    );
+    expect(verdictsFrom(events(ladder)).questions[0]!.answers[0]).toBe(
+      "PPL: helps in 2 of 2 pairs (Q4_K_M-im, Q2_K-im).",
+    );
+  });
+
+  test("every variant against the reference, losses of accuracy with the flips both ways", () => {
+    const { "What does it cost against F16?": pairs } = sentences(ladder);
+    expect(pairs).toHaveLength(4);
+    expect(pairs![2]).toMatch(
+      /^Q2_K loses to F16 on PPL by .*; hellaswag acc: 32 answers of 200 flipped \(2 to right, 30 to wrong\), worse by 14\.0 points \(95 % CI /,
+    );
+  });
+
+  test("pairs are found from the files where there are no tags", () => {
+    const found = sentences([
+      { name: "a", quant: "Q2_K", cost: 0 },
+      { name: "b", quant: "Q2_K", cost: -0.1, imatrix: "calibration.txt" },
+      { name: "c", quant: "Q4_0", cost: -0.1, imatrix: "calibration.txt" },
+    ]);
+    expect(Object.keys(found)).toEqual(["Does the importance matrix help?"]);
+    expect(found["Does the importance matrix help?"]).toHaveLength(1);
+  });
+
+  test("versions pair the same quantization; each version has its own reference", () => {
+    const found = sentences([
+      { name: "v1-F16", reference: true, cost: 0, tags: { version: "v1", quant: "F16" } },
+      { name: "v1-Q4", cost: 0.1, tags: { version: "v1", quant: "Q4" } },
+      { name: "v2-F16", cost: -0.2, tags: { version: "v2", quant: "F16" }, against: "v2-F16" },
+      { name: "v2-Q4", cost: -0.1, tags: { version: "v2", quant: "Q4" }, against: "v2-F16" },
+    ]);
+    expect(found["Is v2 better than v1?"]!.map((sentence) => sentence.slice(0, 27))).toEqual([
+      "v2-F16 beats v1-F16 on PPL ",
+      "v2-Q4 beats v1-Q4 on PPL by",
+    ]);
+    expect(Object.keys(found)).toEqual([
+      "Is v2 better than v1?",
+      "What does it cost against v1-F16?",
+      "What does it cost against v2-F16?",
+    ]);
+  });
+
+  test("another tokenizer: PPL is refused, bits per byte are compared", () => {
+    const { "What does it cost against a?": pairs } = sentences([
+      { name: "a", reference: true, cost: 0 },
+      { name: "b", cost: 0.1, tokenizer: "other" },
+    ]);
+    expect(pairs![0]).toMatch(/^b against a: bits\/byte not distinguishable/);
+    expect(pairs![0]).toContain("PPL is not compared: the tokenizers differ");
+    expect(pairs![0]).toContain("compared unpaired");
+  });
+
+  test("an importance matrix that has seen the evaluation text is flagged", () => {
+    const { notes } = verdictsFrom(
+      events([
+        { name: "a", reference: true, cost: 0 },
+        { name: "b", cost: 0.1, imatrix: "wiki.test.raw" },
+      ]),
+    );
+    expect(notes).toEqual([expect.stringMatching(/^b: its importance matrix was made from wiki\.test\.raw, the text/)]);
+  });
+
+  test("they stand in table.md and, one row per pair and metric, in comparisons.csv", () => {
+    const list = events(ladder);
+    const text = markdown(tableFrom(list), verdictsFrom(list));
+    expect(text).toContain("## Verdicts\n\n### Does the importance matrix help?\n\nPPL: helps in 2 of 2 pairs");
+    const rows = comparisonsCsv(verdictsFrom(list)).trimEnd().split("\n");
+    expect(rows).toHaveLength(1 + 6 * 2);
+    expect(rows[1]).toMatch(/^Does the importance matrix help\?,Q4_K_M,Q4_K_M-im,perplexity,wikitext-2,perplexity,/);
+    expect(rows[1]).toContain(",better,");
+  });
+
+  test("one variant alone is compared with nothing", () => {
+    const list = events([{ name: "a", cost: 0 }]);
+    expect(verdictsFrom(list)).toEqual({ questions: [], notes: [] });
+    expect(markdown(tableFrom(list), verdictsFrom(list))).not.toContain("Verdicts");
+  });
+});

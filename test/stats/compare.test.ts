@@ -1,0 +1,243 @@
+import { describe, expect, test } from "vitest";
+import type { JobRecord, VariantRecord } from "../../dist/events.js";
+import { blockedError } from "../../dist/stats/blocks.js";
+import { comparability, imatrixFlag } from "../../dist/stats/comparable.js";
+import { compare, holm, level, pAtLeast, pAtMost, share, verdict } from "../../dist/stats/compare.js";
+import { mcnemar, scoreInterval } from "../../dist/stats/proportions.js";
+import type { Series } from "../../dist/stats/series.js";
+import { clause } from "../../dist/stats/words.js";
+
+const items = (values: number[], weight = 1) => values.map((value, i) => ({ item: String(i), value, weight }));
+const answers = (n: number, toRight: number, toWrong: number) => ({
+  a: items(Array.from({ length: n }, (_, i) => (i < toRight ? 0 : i < toRight + toWrong ? 1 : i % 2))),
+  b: items(Array.from({ length: n }, (_, i) => (i < toRight ? 1 : i < toRight + toWrong ? 0 : i % 2))),
+});
+
+describe("compare", () => {
+  test("perplexity: a ratio, from differences of paired chunks", () => {
+    const a = items([3, 3.5, 2.9, 3.3, 3.1, 3.6], 255);
+    const b = a.map((one, i) => ({ ...one, value: one.value + 0.02 + (i % 2) * 0.001 }));
+    const found = compare("perplexity", a, b);
+    expect(found).toMatchObject({ scale: "relative", n: 6, paired: true, block: 1 });
+    expect(found.difference).toBeCloseTo(Math.exp(0.0205) - 1, 12);
+    expect(found.low).toBeGreaterThan(0.0195);
+    expect(found.high).toBeLessThan(0.022);
+    // The same chunks unpaired drown in what chunks differ by anyway.
+    expect(compare("perplexity", a, b, { paired: false }).p).toBeGreaterThan(0.5);
+    expect(found.p).toBeLessThan(0.001);
+  });
+
+  test("t against R: t.test(c(.1,.3,.2,.5,.4), mu = 0) has p 0.01325 and the interval 0.1037 … 0.4963", () => {
+    const found = compare("tg128", items([1, 1, 1, 1, 1]), items([0.1, 0.3, 0.2, 0.5, 0.4].map(Math.exp)));
+    expect(found.p).toBeCloseTo(0.01325, 4);
+    expect([Math.log1p(found.low), Math.log1p(found.high)].map((one) => one.toFixed(4))).toEqual(["0.1037", "0.4963"]);
+  });
+
+  test("exact McNemar against R: binom.test(2, 12)$p.value is 0.03857", () => {
+    expect(mcnemar({ n: 100, toRight: 10, toWrong: 2 })).toBeCloseTo(0.03857, 4);
+    expect(mcnemar({ n: 100, toRight: 0, toWrong: 0 })).toBe(1);
+  });
+
+  test("the score interval without any flip is ±z²/(n + z²), as its formula gives by hand", () => {
+    const { low, high } = scoreInterval({ n: 200, toRight: 0, toWrong: 0 });
+    const z2 = 1.959964 ** 2;
+    expect(high).toBeCloseTo(z2 / (200 + z2), 6);
+    expect(low).toBeCloseTo(-z2 / (200 + z2), 6);
+  });
+
+  test("accuracy says flips both ways", () => {
+    const { a, b } = answers(200, 2, 1);
+    const found = compare("acc", a, b);
+    expect(found).toMatchObject({ difference: 0.005, p: 1, flips: { n: 200, toRight: 2, toWrong: 1 } });
+    expect(clause(found)).toMatch(
+      /^3 answers of 200 flipped \(2 to right, 1 to wrong\), not distinguishable \(could have seen \d\.\d points\)$/,
+    );
+  });
+
+  test("the same data are identical, and equivalent within anything", () => {
+    const a = items([1, 2, 3, 4]);
+    const found = compare("kld", a, a);
+    expect(found).toMatchObject({ difference: 0, low: 0, high: 0, p: 1 });
+    expect(clause(found)).toBe("identical");
+    expect(verdict(found, 1e-9)).toEqual({ kind: "equivalent", margin: 1e-9 });
+  });
+
+  test("a difference may be there and yet be smaller than what matters", () => {
+    const a = items([3, 3, 3, 3, 3, 3]);
+    const b = items([3.001, 3.0011, 3.0012, 3.001, 3.0011, 3.0009]);
+    expect(verdict(compare("perplexity", a, b), 0.005)).toEqual({
+      kind: "different",
+      direction: "worse",
+      within: true,
+    });
+    expect(verdict(compare("perplexity", a, b))).toEqual({ kind: "different", direction: "worse", within: false });
+  });
+
+  test("items of one alone are left out and counted; no common item at all is said", () => {
+    const found = compare("kld", items([1, 2, 3, 4]), items([1, 2, 4]));
+    expect(found.n).toBe(3);
+    expect(found.warnings[0]).toBe("1 items are in one of the two alone and are left out; 3 are compared.");
+    const strangers = items([1, 2, 3]).map((one) => ({ ...one, item: `x${one.item}` }));
+    expect(compare("kld", items([1, 2, 4]), strangers)).toMatchObject({ paired: false });
+  });
+
+  test("one item, and values that are no numbers, give no verdict", () => {
+    expect(verdict(compare("kld", items([1]), items([2])))).toEqual({ kind: "undistinguished", detectable: Infinity });
+    const broken = compare("perplexity", items([1, 2]), items([1, Number.NaN]));
+    expect(broken.warnings).toEqual(["1 values are not numbers: the model computes infinities or NaN."]);
+    expect(verdict(broken).kind).toBe("undistinguished");
+  });
+
+  test("the order in which items came does not matter", () => {
+    const a = items([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8]);
+    const b = items([2, 7, 1, 8, 2, 8, 1, 8, 2, 8, 4, 5]);
+    expect(compare("kld", a.toReversed(), b)).toEqual(compare("kld", a, b.toReversed()));
+  });
+
+  test("root mean squares by the delta method", () => {
+    const found = level("delta_p_rms", items([0.04, 0.05, 0.06, 0.05]));
+    expect(found.difference).toBeCloseTo(Math.sqrt(0.05), 12);
+    const plain = level("kld", items([0.04, 0.05, 0.06, 0.05]));
+    const errors = [found, plain].map(({ basis }) => (basis.kind === "t" ? basis.error : 0));
+    expect(errors[0]).toBeCloseTo(errors[1]! / (2 * Math.sqrt(0.05)), 12);
+  });
+
+  test("shares with the exact binomial law: 3 of 100, R's binom.test gives 0.00623 … 0.08518", () => {
+    const found = share("acc", 3, 100);
+    expect([found.low.toFixed(5), found.high.toFixed(5)]).toEqual(["0.00623", "0.08518"]);
+    expect(pAtMost(found, 0.005)).toBeLessThan(0.05);
+    expect(pAtLeast(found, 0.1)).toBeLessThan(0.05);
+  });
+
+  test("Holm: R's p.adjust(c(.01, .04, .03), 'holm') is .03 .06 .06; what has no p does not count", () => {
+    const adjusted = holm([{ p: 0.01 }, { p: Number.NaN }, { p: 0.04 }, { p: 0.03 }]).map((one) => one.adjusted);
+    expect(adjusted.map((p) => Number(p.toFixed(10)))).toEqual([0.03, Number.NaN, 0.06, 0.06]);
+  });
+});
+
+describe("blocks", () => {
+  test("chunks that alternate stay single, chunks that drift are joined", () => {
+    const n = 120;
+    const alternating = Array.from({ length: n }, (_, i) => (i % 2 ? 1 : -1));
+    expect(blockedError(alternating)).toMatchObject({ block: 1, clusters: n });
+    const waves = Array.from({ length: n }, (_, i) => Math.sin((2 * Math.PI * i) / 40));
+    expect(blockedError(waves).block).toBeGreaterThan(5);
+    expect(blockedError(waves).clusters).toBeGreaterThanOrEqual(8);
+  });
+});
+
+describe("what may be compared", () => {
+  const facts = {
+    files: [],
+    sha256: "a",
+    bytes: 1,
+    tensorBytes: 1,
+    parameters: 1,
+    bpw: 16,
+    quant: "F16",
+    architecture: "llama",
+    name: "m",
+    contextLength: 512,
+    vocabulary: 1000,
+    layers: 1,
+    kvBytesPerToken: 1,
+    tokenizerSha256: "t",
+  };
+  const series = (
+    change: {
+      job?: Partial<JobRecord>;
+      facts?: Partial<NonNullable<VariantRecord["facts"]>>;
+      variant?: Partial<VariantRecord>;
+      rest?: Partial<Series>;
+    } = {},
+  ): Series => ({
+    variant: {
+      name: "v",
+      model: "m.gguf",
+      backend: "llama",
+      reference: false,
+      tags: {},
+      settings: {},
+      facts: { ...facts, ...change.facts },
+      ...change.variant,
+    },
+    job: {
+      id: "1",
+      variant: "v",
+      backend: "llama",
+      measurement: "perplexity",
+      kind: "perplexity",
+      dataset: "wikitext-2",
+      datasetSha256: "d1",
+      settings: { context: 512, chunks: 16 },
+      metrics: ["perplexity"],
+      ...change.job,
+    },
+    engine: { version: "llama.cpp b1", library: "cpu.so" },
+    machine: { cpu: "A", cpus: 2 },
+    file: "wiki.test.raw",
+    observations: new Map(),
+    ...change.rest,
+  });
+  const plain = series();
+  const refused = (name: string, other: Series, options?: { across?: boolean }) =>
+    comparability(name, plain, other, options).refused;
+
+  test("six mismatched pairs are refused, each in a sentence", () => {
+    expect(refused("perplexity", series({ facts: { tokenizerSha256: "other" } }))).toBe(
+      "PPL is not compared: the tokenizers differ, and figures per token need one tokenizer.",
+    );
+    expect(refused("perplexity", series({ facts: { vocabulary: 999 } }))).toMatch(
+      /vocabularies of 1000 and 999 tokens/,
+    );
+    expect(refused("perplexity", series({ job: { settings: { context: 2048, chunks: 16 } } }))).toBe(
+      "PPL is not compared: context 512 against 2048.",
+    );
+    expect(refused("perplexity", series({ job: { datasetSha256: "d2" } }))).toMatch(
+      /the data differ \(wikitext-2 d1 against wikitext-2 d2\)/,
+    );
+    const other = { engine: { version: "llama.cpp b2", library: "cpu.so" } };
+    expect(refused("perplexity", series({ facts: { sha256: "b" }, rest: other }))).toMatch(/another engine/);
+    const spoken = (template: string) =>
+      series({ job: { kind: "generation" }, facts: { chatTemplateSha256: template } });
+    expect(comparability("acc", spoken("x"), spoken("y")).refused).toMatch(/chat templates differ/);
+  });
+
+  test("speed on another machine is refused", () => {
+    expect(refused("tg128", series({ rest: { machine: { cpu: "B", cpus: 8 } } }))).toMatch(
+      /A against B is another machine/,
+    );
+  });
+
+  test("bits per byte are offered where the tokenizers differ, unpaired", () => {
+    const other = series({ facts: { tokenizerSha256: "other" } });
+    expect(comparability("perplexity", plain, other).instead).toBe("bits_per_byte");
+    expect(comparability("bits_per_byte", plain, other)).toEqual({ paired: false, notes: [] });
+  });
+
+  test("the same model on another engine, and other engine settings, are marked", () => {
+    const other = series({
+      variant: { settings: { threads: 4 } },
+      rest: { engine: { version: "llama.cpp b2", library: "cpu.so" } },
+    });
+    expect(comparability("perplexity", plain, other).notes).toEqual([
+      "The engines differ: llama.cpp b1, cpu.so against llama.cpp b2, cpu.so.",
+      "Engine settings differ: threads default against 4.",
+    ]);
+  });
+
+  test("fewer chunks are no other measurement", () => {
+    expect(comparability("perplexity", plain, series({ job: { settings: { context: 512, chunks: 8 } } }))).toEqual({
+      paired: true,
+      notes: [],
+    });
+  });
+
+  test("an importance matrix made from the evaluation text, or its corpus, is flagged", () => {
+    const made = (dataset: string) => imatrixFlag(series({ facts: { imatrix: { file: "i", dataset, chunks: 100 } } }));
+    expect(made("/data/wiki.test.raw")).toMatch(/the text that is measured here: its figure flatters it/);
+    expect(made("wikitext-2-raw/wiki.train.raw")).toMatch(/corpus that is measured here/);
+    expect(made("calibration_datav3.txt")).toBeUndefined();
+    expect(imatrixFlag(plain)).toBeUndefined();
+  });
+});
