@@ -49,6 +49,7 @@ program
   .option("--model <path or uri>", "a variant to measure without a file; repeatable", list)
   .option("--measure <name>", "perplexity (default), speed, or a task such as hellaswag; repeatable", list)
   .option("--text <file or dataset>", "text for perplexity, such as wikitext-2")
+  .option("--base <file>", "stored reference for --measure stored-divergence, see `gguf-bench reference`")
   .option("--context <n>", "tokens per chunk (default 512)", integer(1))
   .option("--chunks <n>", "chunks of the text (default: all)", integer(1))
   .option("--limit <n>", "questions of a task (default: all)", integer(1))

@@ -190,6 +190,15 @@ const entryKeys = {
     dataset: z.string().min(1).optional().describe("A dataset's name or folder; by default the entry's name."),
     file: z.string().min(1).optional().describe("Another file of the same form, measured instead of the dataset's."),
   },
+  reference: {
+    base: z
+      .string()
+      .min(1)
+      .meta({
+        description: "A file of `gguf-bench reference`, or of llama-perplexity --kl-divergence-base.",
+        examples: ["${models}/model-F16.kld"],
+      }),
+  },
   none: {},
 };
 
@@ -540,9 +549,15 @@ const engineHints = Object.fromEntries(
 function data(
   measurement: Measurement<unknown>,
   name: string,
-  said: { text?: string | undefined; dataset?: string | undefined; file?: string | undefined },
+  said: {
+    text?: string | undefined;
+    dataset?: string | undefined;
+    file?: string | undefined;
+    base?: string | undefined;
+  },
 ): { dataset?: string; file?: string } {
   if (measurement.data === "none") return {};
+  if (measurement.data === "reference") return { dataset: said.base! };
   const dataset = measurement.data === "text" ? said.text! : (said.dataset ?? name);
   return { dataset, ...(said.file === undefined ? {} : { file: said.file }) };
 }
@@ -572,6 +587,8 @@ export interface QuickOptions extends ReadOptions {
   /** Names of measurements or of datasets of questions; perplexity by default. */
   measures?: string[];
   text?: string;
+  /** A stored reference. */
+  base?: string;
   context?: number;
   chunks?: number;
   threads?: number;
@@ -583,12 +600,12 @@ export interface QuickOptions extends ReadOptions {
 
 /** The same Benchmark from command-line flags. Throws a BenchError with code `config` that names the flag. */
 export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> {
-  const { models, measures = ["perplexity"], text, threads, measurements: family } = options;
+  const { models, measures = ["perplexity"], text, base, threads, measurements: family } = options;
   if (models.length === 0)
     throw flagFault("Nothing to measure: no model is given.", "Give a benchmark file, or --model FILE.gguf.");
   const settings = checkFlags(engineSettings, threads === undefined ? {} : { threads }) as EngineSettings;
   const { context, chunks, prompt, generate, repetitions, limit } = options;
-  const flags = Object.entries({ text, context, chunks, prompt, generate, repetitions, limit }).filter(
+  const flags = Object.entries({ text, base, context, chunks, prompt, generate, repetitions, limit }).filter(
     ([, value]) => value !== undefined,
   );
 
@@ -602,13 +619,17 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
     const needsText = measurement.data === "text";
     if (needsText && text === undefined)
       throw flagFault(`--measure ${name} needs a text.`, "Add --text FILE (any UTF-8 text), or --text wikitext-2.");
+    const needsBase = measurement.data === "reference";
+    if (needsBase && base === undefined)
+      throw flagFault(`--measure ${name} needs a stored reference.`, "Add --base FILE, see `gguf-bench reference`.");
     const keys = settingKeys(measurement);
     const own = flags.filter(([flag]) => keys.includes(flag));
-    for (const flag of [...own.map(([flag]) => flag), ...(needsText ? ["text"] : [])]) used.add(flag);
+    for (const flag of [...own.map(([flag]) => flag), ...(needsText ? ["text"] : []), ...(needsBase ? ["base"] : [])])
+      used.add(flag);
     read.push({
       name,
       kind,
-      ...data(measurement, name, { text }),
+      ...data(measurement, name, { text, base }),
       settings: checkFlags(measurement.settings, Object.fromEntries(own)) as Record<string, unknown>,
     });
   }

@@ -5,6 +5,7 @@ import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { BenchError } from "./errors.js";
+import type { ReferenceData } from "./references/index.js";
 import { YamlFile } from "./yaml.js";
 
 /** A text to measure likelihood on. */
@@ -44,7 +45,7 @@ export interface ChoiceDataset {
   note?: string;
 }
 
-export type Dataset = TextDataset | ChoiceDataset;
+export type Dataset = TextDataset | ChoiceDataset | ReferenceData;
 
 const fileName = z.string().min(1).describe("A file in the dataset's folder.");
 

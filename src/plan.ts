@@ -9,6 +9,7 @@ import { BenchError, type Failure, toFailure } from "./errors.js";
 import type { JobRecord, Machine, Provenance, VariantRecord } from "./events.js";
 import { measurements } from "./measurements/index.js";
 import { estimateMemory, type MemoryEstimate } from "./models/gguf.js";
+import { resolveReference } from "./references/index.js";
 
 /** A job with all that is needed to run it. */
 export interface Job extends JobRecord {
@@ -45,16 +46,7 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
   const machine = thisMachine();
   const data = new Map<MeasurementConfig, Dataset>();
   for (const config of benchmark.measurements)
-    if (config.dataset !== undefined)
-      data.set(
-        config,
-        await resolveDataset(config.dataset, {
-          kind: measurements[config.kind]!.data as "text" | "choice",
-          baseDir: benchmark.baseDir,
-          ...(benchmark.dataDir ? { dataDir: benchmark.dataDir } : {}),
-          ...(config.file ? { file: config.file } : {}),
-        }),
-      );
+    if (config.dataset !== undefined) data.set(config, await dataOf(config, config.dataset, benchmark));
 
   const wanted = selection(options);
   const variants: VariantRecord[] = [];
@@ -106,6 +98,12 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
   };
 }
 
+function dataOf({ kind, file }: MeasurementConfig, name: string, { baseDir, dataDir }: Benchmark): Promise<Dataset> {
+  const data = measurements[kind]!.data as "text" | "choice" | "reference";
+  if (data === "reference") return resolveReference(name, { baseDir });
+  return resolveDataset(name, { kind: data, baseDir, ...(dataDir ? { dataDir } : {}), ...(file ? { file } : {}) });
+}
+
 async function inspect(config: VariantConfig, backend: Backend, { baseDir, modelsDir }: Benchmark) {
   const record: VariantRecord = {
     name: config.name,
@@ -146,8 +144,8 @@ function job(
   const against = measurement.lockStep ? reference : undefined;
   // The reference against itself in another batch shape: how far the same model is from itself.
   const spec = against === variant ? otherShape(variant.spec) : variant.spec;
-  const { context, parallel, rows } = measurement.context(config.settings);
-  const impossible = reasonAgainst(config, variant, against, context);
+  const { context, parallel, rows } = measurement.context(config.settings, data);
+  const impossible = reasonAgainst(config, variant, against, context) ?? reasonAgainstReference(record, data);
   const { version, library } = backend.version(spec.settings);
   const id = identity({
     model: record.facts?.sha256 ?? `unread ${record.model}`,
@@ -173,7 +171,7 @@ function job(
     dataset: data?.name ?? "",
     ...(data ? { datasetSha256: data.sha256 } : {}),
     settings: config.settings,
-    metrics: measurement.metrics(config.settings),
+    metrics: measurement.metrics(config.settings, data),
     ...(against ? { against: against.record.name, reference: against.spec } : {}),
     ...(impossible ? { impossible } : {}),
     spec,
@@ -210,6 +208,17 @@ function reasonAgainst(
   const [own, other] = [record.facts, against.record.facts];
   if (own && other && own.tokenizerSha256 !== other.tokenizerSha256)
     return `its tokenizer differs from that of the reference ${against.record.name}; compare bits per byte`;
+  return undefined;
+}
+
+/** Why a variant cannot be compared with a stored reference. */
+function reasonAgainstReference({ facts }: VariantRecord, data: Dataset | undefined): string | undefined {
+  if (data?.kind !== "reference" || !facts) return undefined;
+  const { vocabulary, tokenizerSha256 } = data.head;
+  if (vocabulary !== facts.vocabulary)
+    return `${data.name} has a vocabulary of ${vocabulary} tokens, this model one of ${facts.vocabulary}`;
+  if (tokenizerSha256 !== undefined && tokenizerSha256 !== facts.tokenizerSha256)
+    return `its tokenizer differs from that of the model that ${data.name} was written with; compare bits per byte`;
   return undefined;
 }
 
@@ -328,6 +337,7 @@ function seconds({ spec, data, kind, settings, impossible }: Job): number | unde
   if (kind === "speed") return (repetitions + 1) * (prompt * perToken + (generate * spec.facts.tensorBytes) / 10e9);
   // Four bytes of text make a token, roughly.
   if (data?.kind === "text") return Math.min(chunks * context, data.bytes / 4) * perToken;
+  if (data?.kind === "reference") return Math.min(chunks, data.head.chunks) * data.head.context * perToken;
   if (data?.kind === "choice") return (Math.min(1, limit / data.items.length) * data.bytes * perToken) / 4;
   return undefined;
 }

@@ -267,7 +267,7 @@ test.each([
   [
     `${variant}measurements: {x: {measurement: foo}}`,
     'b.yaml:2:33: there is no measurement "foo".',
-    "Known: perplexity, divergence, speed, choice",
+    "Known: perplexity, divergence, stored-divergence, speed, choice",
   ],
   [
     `${variant}${some}memoryLimit: lots`,

@@ -16,6 +16,8 @@ const rows = [
   ["config"],
   ["measurements", "stats", "store"],
   ["events", "datasets", "backends"],
+  // A stored reference is data; its digest is kept as the models' are.
+  ["references"],
   // Quantized variants are made where models come from, by libllama.
   ["models"],
   ["llama"],
@@ -28,10 +30,14 @@ const along: Record<string, string> = {
   "events -> backends/backend.ts": "an `opened` event holds what the engine says of itself",
 };
 
+/** What measurements on a text share. */
+const aboutTexts = ["chunks.ts", "recording.ts"];
+
 /** Families of interchangeable siblings: a member knows the contract and no other member. */
 const families: Record<string, { contract: string; members: (file: string) => boolean }> = {
   backends: { contract: "backend.ts", members: (file) => !["backend.ts", "index.ts"].includes(file) },
-  measurements: { contract: "measurement.ts", members: (file) => !["measurement.ts", "index.ts"].includes(file) },
+  measurements: { contract: "measurement.ts", members: (file) => !["measurement.ts", "index.ts", ...aboutTexts].includes(file) },
+  references: { contract: "reference.ts", members: (file) => ["base-file.ts", "compact.ts"].includes(file) },
   executors: { contract: "executor.ts", members: (file) => !["executor.ts", "index.ts"].includes(file) },
 };
 

@@ -3,7 +3,14 @@ import { divergence } from "./divergence.js";
 import type { Measurement } from "./measurement.js";
 import { perplexity } from "./perplexity.js";
 import { speed } from "./speed.js";
+import { storedDivergence } from "./stored-divergence.js";
 
 /** The family of measurements, by name. A new member: a file beside these, and a line here. */
 // biome-ignore lint/suspicious/noExplicitAny: each member has settings of its own
-export const measurements: Record<string, Measurement<any>> = { perplexity, divergence, speed, choice };
+export const measurements: Record<string, Measurement<any>> = {
+  perplexity,
+  divergence,
+  "stored-divergence": storedDivergence,
+  speed,
+  choice,
+};

@@ -32,16 +32,16 @@ export interface Measurement<Settings = Record<string, unknown>> {
   /** Settings in a benchmark file, defaults included. */
   readonly settings: z.ZodType<Settings>;
   readonly needs: readonly Capability[];
-  readonly data: "text" | "choice" | "none";
+  readonly data: "text" | "choice" | "reference" | "none";
   /** Interleaved jobs take turns, one item each, over the variants: drift of the machine then hits all alike. */
   readonly interleaved: boolean;
   /** Lock-step jobs measure several variants at once against the reference, in one process. */
   readonly lockStep: boolean;
   /** Whether the result depends on the machine, so that another machine makes another job. */
   readonly machineBound: boolean;
-  metrics(settings: Settings): string[];
+  metrics(settings: Settings, data?: Dataset): string[];
   /** Tokens of context that the settings ask for, for the memory estimate and the refusal of what the model cannot hold. */
-  context(settings: Settings): { context: number; parallel: number; rows: number };
+  context(settings: Settings, data?: Dataset): { context: number; parallel: number; rows: number };
   /** Known items, in order, where they are known before the data is read (interleaved jobs). */
   items?(settings: Settings): string[];
   /** Yields each item once, in the same order and batches whatever `done` holds. */

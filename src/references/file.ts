@@ -1,0 +1,71 @@
+import fs from "node:fs";
+import { BenchError } from "../errors.js";
+
+/** A file whose parts are read and written where they belong, never as a whole. */
+export class PlacedFile {
+  readonly #file: number;
+
+  constructor(
+    readonly path: string,
+    mode: "read" | "write",
+  ) {
+    try {
+      this.#file = fs.openSync(path, mode === "read" ? "r" : "w");
+    } catch (cause) {
+      const missing = (cause as NodeJS.ErrnoException).code === "ENOENT" && mode === "read";
+      throw new BenchError(
+        missing ? "reference-missing" : "reference-file",
+        missing
+          ? `there is no stored reference ${path}`
+          : `${path} cannot be opened for ${mode === "read" ? "reading" : "writing"}: ${(cause as Error).message}`,
+        {
+          hint: missing
+            ? "write it with `gguf-bench reference MODEL --text FILE --out FILE`, or with llama-perplexity --kl-divergence-base FILE"
+            : "check the path and its permissions",
+          cause,
+        },
+      );
+    }
+  }
+
+  get bytes(): number {
+    return fs.fstatSync(this.#file).size;
+  }
+
+  /** Fills `into` from a place on; throws where the file ends before. */
+  read(into: ArrayBufferView, position: number): void {
+    const bytes = new Uint8Array(into.buffer, into.byteOffset, into.byteLength);
+    for (let done = 0; done < bytes.length; ) {
+      const count = fs.readSync(this.#file, bytes, done, bytes.length - done, position + done);
+      if (count === 0) throw damaged(this.path, `it ends after ${this.bytes} bytes`);
+      done += count;
+    }
+  }
+
+  write(from: ArrayBufferView, position: number): void {
+    const bytes = new Uint8Array(from.buffer, from.byteOffset, from.byteLength);
+    try {
+      for (let done = 0; done < bytes.length; )
+        done += fs.writeSync(this.#file, bytes, done, bytes.length - done, position + done);
+    } catch (cause) {
+      throw new BenchError("disk", `${this.path} cannot be written: ${(cause as Error).message}`, {
+        hint: "make room on the disk; `--form compact` needs a fiftieth of it",
+        cause,
+      });
+    }
+  }
+
+  sync(): void {
+    fs.fsyncSync(this.#file);
+  }
+
+  close(): void {
+    fs.closeSync(this.#file);
+  }
+}
+
+export function damaged(path: string, why: string): BenchError {
+  return new BenchError("reference-damaged", `${path} is no whole reference file: ${why}`, {
+    hint: "write it again; an interrupted llama-perplexity leaves such a file",
+  });
+}

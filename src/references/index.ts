@@ -1,0 +1,59 @@
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import { basename, resolve } from "node:path";
+import { BenchError } from "../errors.js";
+import { fileIdentity, recall, remember } from "../models/cache.js";
+import { baseFile } from "./base-file.js";
+import { PlacedFile } from "./file.js";
+import type { ReferenceForm, ReferenceHead, StoredReference } from "./reference.js";
+
+/** The forms of a stored reference. A new member: a file beside these, and a line here. */
+export const referenceForms: readonly ReferenceForm[] = [baseFile];
+
+/** A file of distributions to compare with, as a measurement's data. */
+export interface ReferenceData {
+  kind: "reference";
+  name: string;
+  path: string;
+  /** Of the whole file. */
+  sha256: string;
+  bytes: number;
+  head: ReferenceHead;
+  note?: string;
+}
+
+/** Opens a file in whatever form it is. Throws a BenchError for a file that is missing, foreign or damaged. */
+export function openReference(path: string): StoredReference {
+  const file = new PlacedFile(path, "read");
+  const start = Buffer.alloc(8);
+  try {
+    if (file.bytes >= start.length) file.read(start, 0);
+  } catch (cause) {
+    throw new BenchError("reference-foreign", `${path} cannot be read: ${(cause as Error).message}`, { cause });
+  } finally {
+    file.close();
+  }
+  const form = referenceForms.find(({ magic }) => magic === start.toString("latin1"));
+  if (!form)
+    throw new BenchError("reference-foreign", `${path} holds no log-probabilities of a reference`, {
+      hint: "`gguf-bench reference` writes such files, and llama-perplexity --kl-divergence-base",
+    });
+  return form.open(path);
+}
+
+/** Finds a file and reads its head. The digest of a large file takes its time, so it is kept as long as the file is the same. */
+export async function resolveReference(nameOrPath: string, { baseDir }: { baseDir: string }): Promise<ReferenceData> {
+  const path = resolve(baseDir, nameOrPath);
+  const opened = openReference(path);
+  opened.close();
+  const stats = fs.statSync(path, { bigint: true });
+  const identities = [fileIdentity(stats)];
+  let sha256 = (await recall<{ sha256: string }>(path, identities))?.sha256;
+  if (!sha256) {
+    const hash = createHash("sha256");
+    for await (const piece of fs.createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(piece);
+    sha256 = hash.digest("hex");
+    await remember(path, identities, { sha256 });
+  }
+  return { kind: "reference", name: basename(path), path, sha256, bytes: Number(stats.size), head: opened.head };
+}
