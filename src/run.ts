@@ -64,13 +64,8 @@ export async function* run(plan: Plan, { executor, done, signal }: RunOptions): 
   await engines.releaseAll();
   for (const group of lockStepGroups(left.filter(lockStep), plan.memoryLimit)) {
     if (signal.aborted) break;
-    yield* sideBySide(
-      group.map((job) => runs.get(job)!),
-      executor,
-      plan.timeout,
-      failed,
-      signal,
-    );
+    const jobRuns = group.map((job) => runs.get(job)!);
+    yield* sideBySide(jobRuns, executor, plan, failed, signal);
   }
   yield { type: "finished", at: Date.now(), outcome: signal.aborted ? "stopped" : "complete" };
 }
@@ -98,14 +93,14 @@ function lockStepGroups(jobs: Job[], memoryLimit: number): Job[][] {
 async function* sideBySide(
   group: JobRun[],
   executor: Executor,
-  timeout: number,
+  plan: Plan,
   failed: Map<string, Failure>,
   signal: AbortSignal,
 ): AsyncGenerator<Event> {
   const ready: JobRun[] = [];
   for (const jobRun of group) {
-    const known = failed.get(jobRun.job.variant);
-    if (known) yield* jobRun.fail(known);
+    const known = failed.get(jobRun.job.variant) ?? outOfMemory(jobRun.job, plan.memoryLimit);
+    if (known) yield* jobRun.fail(known instanceof BenchError ? toFailure(known) : known);
     else {
       yield* jobRun.begin();
       ready.push(jobRun);
@@ -116,7 +111,10 @@ async function* sideBySide(
   const byVariant = new Map(ready.map((jobRun) => [jobRun.job.variant, jobRun]));
   let engine: OpenedEngine | undefined;
   try {
-    engine = await executor.open(first.job.reference!, { timeout, others: ready.map(({ job }) => job.spec) });
+    engine = await executor.open(first.job.reference!, {
+      timeout: plan.timeout,
+      others: ready.map(({ job }) => job.spec),
+    });
     const { kind, settings, data } = first.job;
     const started = performance.now();
     const replies = engine.measure({
@@ -134,7 +132,7 @@ async function* sideBySide(
   } catch (error) {
     if (signal.aborted) return;
     if (ready.length === 1) yield* first.fail(toFailure(error));
-    else for (const jobRun of ready) if (!jobRun.over) yield* sideBySide([jobRun], executor, timeout, failed, signal);
+    else for (const jobRun of ready) if (!jobRun.over) yield* sideBySide([jobRun], executor, plan, failed, signal);
   } finally {
     await engine?.close();
   }
@@ -223,17 +221,11 @@ async function* attempt(
   try {
     yield* jobRun.begin();
     engines.fits(job);
-    let opening = true;
-    try {
-      for await (const event of engines.open(job)) yield event;
-      opening = false;
-    } finally {
-      // The reason is thrown below; the variant's other jobs need not try again.
-      if (opening) engines.forget(job.variant);
-    }
+    yield* engines.open(job);
   } catch (error) {
     if (signal.aborted) return;
     const failure = toFailure(error);
+    // Another job of the variant may need less memory; what cannot be loaded is not tried again.
     if (failure.code !== "out-of-memory") failed.set(job.variant, failure);
     return yield* jobRun.fail(failure);
   }
@@ -243,6 +235,24 @@ async function* attempt(
     if (signal.aborted) return;
     yield* jobRun.fail(toFailure(error));
   }
+}
+
+/** The reason why a job cannot run in so much memory, in bytes; in lock-step the reference is loaded beside it. */
+function outOfMemory({ memory, variant, reference }: Job, limit: number): BenchError | undefined {
+  const beside = reference?.facts?.tensorBytes ?? 0;
+  if (!memory || memory.total + beside <= limit) return undefined;
+  const { weights, kv, compute, logits } = memory;
+  const parts = [
+    `weights ${gigabytes(weights)}`,
+    `KV cache ${gigabytes(kv)}`,
+    `computation ${gigabytes(compute + logits)}`,
+    ...(beside ? [`the reference ${gigabytes(beside)}`] : []),
+  ];
+  return new BenchError(
+    "out-of-memory",
+    `${variant} needs about ${gigabytes(memory.total + beside)} of memory (${parts.join(", ")}); ${gigabytes(limit)} may be used`,
+    { hint: "take a smaller quantization or context, free memory, or raise `memoryLimit`" },
+  );
 }
 
 /** Open engines, as many as memory allows; who was used least recently goes first. */
@@ -255,15 +265,9 @@ class Engines {
   ) {}
 
   /** Throws where the job alone would not fit. */
-  fits({ memory, variant }: Job): void {
-    if (!memory || memory.total <= this.plan.memoryLimit) return;
-    const { weights, kv, compute, logits } = memory;
-    const parts = `weights ${gigabytes(weights)}, KV cache ${gigabytes(kv)}, computation ${gigabytes(compute + logits)}`;
-    throw new BenchError(
-      "out-of-memory",
-      `${variant} needs about ${gigabytes(memory.total)} of memory (${parts}); ${gigabytes(this.plan.memoryLimit)} may be used`,
-      { hint: "take a smaller quantization or context, free memory, or raise `memoryLimit`" },
-    );
+  fits(job: Job): void {
+    const failure = outOfMemory(job, this.plan.memoryLimit);
+    if (failure) throw failure;
   }
 
   get(variant: string): OpenedEngine | undefined {
@@ -289,10 +293,6 @@ class Engines {
     const engine = await this.executor.open(spec, { timeout: this.plan.timeout });
     this.#open.set(variant, { engine, bytes });
     yield { type: "opened", at: Date.now(), variant, engine: engine.facts };
-  }
-
-  forget(variant: string): void {
-    this.#open.delete(variant);
   }
 
   async release(variant: string): Promise<void> {
