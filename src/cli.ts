@@ -1,8 +1,11 @@
 #!/usr/bin/env node
+import { readFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 
 // Only the parser is loaded here; a command's own code comes when it is asked for, so that --help answers at once.
 const commands = () => import("./commands.js");
+
+const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string };
 
 const integer = (least: number) => (text: string) => {
   const value = Number(text);
@@ -22,11 +25,7 @@ const program = new Command("gguf-bench")
   .description("Which of these local model files should I use, publish, or worry about?")
   .helpCommand(false)
   .showHelpAfterError("(gguf-bench --help shows what there is)")
-  .option("--version", "print the version")
-  .on("option:version", async () => {
-    process.stdout.write(`${(await commands()).versions()["gguf-bench"]}\n`);
-    process.exit(0);
-  })
+  .version(version, "--version", "print the version")
   .addHelpText(
     "after",
     `
