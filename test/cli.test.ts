@@ -1,0 +1,230 @@
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { bench, someQuestions, someText, temporaryFolder, verdicts, writeRandomLlama } from "./support.js";
+
+const folder = temporaryFolder();
+writeFileSync(join(folder, "text.txt"), someText(9000));
+writeFileSync(join(folder, "questions.txt"), someQuestions(20));
+const matrix = join(folder, "matrix.yaml");
+writeFileSync(
+  matrix,
+  `
+variants:
+  a: {model: "mock:seed=1", reference: true}
+  b: {model: "mock:seed=1,damage=0.2"}
+measurements:
+  perplexity: {text: text.txt, context: 64}
+  hellaswag: {file: questions.txt}
+`,
+);
+
+/** Every file that a process loads through the module loader, as lines on stderr. */
+const spy = (() => {
+  const hooks = `export async function load(url, context, next) {
+    if (url.startsWith("file:")) (await import("node:fs")).writeSync(2, "loaded " + url + "\\n");
+    return next(url, context);
+  }`;
+  const register = `import { register } from "node:module"; register(${JSON.stringify(`data:text/javascript,${encodeURIComponent(hooks)}`)});`;
+  return ["--import", `data:text/javascript,${encodeURIComponent(register)}`];
+})();
+
+describe("--help", () => {
+  it("loads the parser of arguments and nothing else", async () => {
+    for (const args of [["--help"], ["run", "--help"], ["report", "--help"]]) {
+      const { code, stdout, stderr } = await bench(args, { nodeArgs: spy });
+      expect(code).toBe(0);
+      expect(stdout).toMatch(/^Usage: gguf-bench/);
+      const loaded = stderr.split("\n").filter(Boolean);
+      expect(loaded.some((line) => line.endsWith("/dist/cli.js"))).toBe(true);
+      const heavy = loaded.filter((line) => !/\/dist\/cli\.js$|\/node_modules\/commander\//.test(line));
+      expect(heavy).toEqual([]);
+    }
+  });
+
+  it("the spy sees what other commands load", async () => {
+    const { stderr } = await bench(["run", matrix, "--dry-run"], { nodeArgs: spy });
+    for (const name of ["zod", "yaml", "commands.js"]) expect(stderr).toContain(name);
+    // A plan needs no screen and no downloader.
+    for (const name of ["ink", "react", "node-llama-cpp"]) expect(stderr).not.toContain(`node_modules/${name}/`);
+  });
+
+  it("names the exit codes, the commands and examples", async () => {
+    const { stdout } = await bench(["--help"]);
+    for (const text of ["run", "report", "list", "doctor", "Examples:", "130", "gate undecided"])
+      expect(stdout).toContain(text);
+    expect((await bench(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+describe("what the user can mend is one sentence and a remedy, exit code 1", () => {
+  const empty = join(folder, "empty");
+  mkdirSync(empty);
+  const write = (name: string, text: string) => {
+    writeFileSync(join(folder, name), text);
+    return join(folder, name);
+  };
+  const faults: Record<string, string[]> = {
+    "no model": ["run"],
+    "no such file": ["run", join(folder, "absent.yaml")],
+    "no YAML": ["run", write("bad.yaml", "variants: [")],
+    "a wrong key": [
+      "run",
+      write("key.yaml", "variants: {a: {model: mock:seed=1, thread: 1}}\nmeasurements: {speed: {}}"),
+    ],
+    "no measurements": ["run", write("none.yaml", "variants: {a: {model: mock:seed=1}}\nmeasurements: {}")],
+    "an unknown backend": [
+      "run",
+      write("be.yaml", "variants: {a: {model: x, backend: nemo}}\nmeasurements: {speed: {}}"),
+    ],
+    "no text": ["run", "--model", "mock:seed=1"],
+    "an unknown text": ["run", "--model", "mock:seed=1", "--text", "absent"],
+    "an unknown measurement": ["run", "--model", "mock:seed=1", "--measure", "beauty"],
+    "an idle flag": ["run", "--model", "mock:seed=1", "--measure", "speed", "--chunks", "3"],
+    "nothing left": ["run", matrix, "--only", "nobody"],
+    "no run": ["report", empty],
+    "no run folder": ["report", join(folder, "absent")],
+  };
+  for (const [what, args] of Object.entries(faults))
+    it(what, async () => {
+      const { code, stdout, stderr } = await bench(args, { cwd: empty });
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toMatch(/^gguf-bench: [^\n]+[.!?)]\n( {2}[A-Z"`][^\n]+\n)?$/);
+      expect(stderr).not.toMatch(/\n\s+at /);
+      expect(readdirSync(empty)).toEqual([]);
+    });
+
+  it("flags that do not parse", async () => {
+    for (const args of [
+      ["run", "--chunks", "many"],
+      ["run", "--beauty"],
+      ["ruin"],
+      ["report"],
+      ["run", "--memory-limit", "much"],
+    ]) {
+      const { code, stdout, stderr } = await bench(args);
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toMatch(/^error: .*\n/);
+      expect(stderr).not.toMatch(/\n\s+at /);
+    }
+  });
+
+  it("a model that is not there is a failed cell; nothing measured is exit code 1", async () => {
+    const out = join(folder, "nothing");
+    const said = await bench(["run", "--model", join(folder, "absent.gguf"), "--measure", "speed", "--out", out]);
+    expect({ code: said.code, stderr: said.stderr }).toEqual({ code: 1, stderr: "" });
+    expect(said.stdout).toMatch(/absent\.gguf/);
+  });
+});
+
+describe("a run without a file", () => {
+  it("names a variant by its file, takes settings from flags, and has a folder of its own", async () => {
+    const model = writeRandomLlama(folder, "tiny-Q4_K_M");
+    const args = [
+      "run",
+      "--model",
+      model,
+      "--text",
+      join(folder, "text.txt"),
+      "--context",
+      "128",
+      "--chunks",
+      "3",
+      "--threads",
+      "1",
+    ];
+    const first = await bench(args, { cwd: folder });
+    expect({ code: first.code, stderr: first.stderr }).toEqual({ code: 0, stderr: "" });
+    expect(first.stdout).toMatch(/tiny-Q4_K_M +perplexity|tiny-Q4_K_M perplexity: PPL/);
+    const [name] = readdirSync(join(folder, "reports"));
+    expect(name).toMatch(/^quick-[0-9a-f]{8}$/);
+    // The same question has the same folder: there is nothing left to do.
+    const second = await bench(args, { cwd: folder });
+    expect(second.code).toBe(0);
+    expect(second.stdout).not.toMatch(/: started/);
+    expect(readdirSync(join(folder, "reports"))).toEqual([name]);
+  });
+
+  it("a damaged weight is a failed cell with a sentence, not a figure", async () => {
+    const model = writeRandomLlama(folder, "damaged");
+    const bytes = readFileSync(model);
+    // Not-a-numbers in the last tensor, a layer's ffn_down.
+    bytes.fill(0xff, bytes.length - 4096, bytes.length - 2048);
+    writeFileSync(model, bytes);
+    const out = join(folder, "damaged-run");
+    const asked = ["--text", join(folder, "text.txt"), "--context", "128", "--chunks", "3", "--threads", "1"];
+    const said = await bench(["run", "--model", model, ...asked, "--out", out]);
+    expect(said.code).toBe(1);
+    expect(said.stdout).toMatch(/log-probabilities are no numbers/);
+  });
+});
+
+describe("--json", () => {
+  it("prints events as JSON lines and nothing else", async () => {
+    const { code, stdout, stderr } = await bench(["run", matrix, "--json", "--out", join(folder, "json")]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const events = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(events[0].type).toBe("started");
+    expect(events.at(-1)).toMatchObject({ type: "finished", outcome: "complete" });
+    expect(events.filter((event) => event.type === "job-done")).toHaveLength(4);
+    expect(events.find((event) => event.type === "samples").samples[0].value).toBeGreaterThan(0);
+    const stored = readFileSync(join(folder, "json", "events.jsonl"), "utf8")
+      .trimEnd()
+      .split("\n");
+    expect(events.filter((event) => event.type !== "progress")).toHaveLength(stored.length);
+    expect(verdicts(stored.map((line) => JSON.parse(line)))["b hellaswag"]).toBe("done");
+  });
+});
+
+describe("report", () => {
+  it("makes the same bytes as the run, and the same again", async () => {
+    const out = join(folder, "reported");
+    expect((await bench(["run", matrix, "--out", out, "--plain"])).code).toBe(0);
+    const files = () =>
+      readdirSync(out)
+        .filter((name) => name !== "tokens")
+        .map((name) => [name, readFileSync(join(out, name), "utf8")]);
+    const before = files();
+    expect(before.map(([name]) => name)).toEqual(
+      expect.arrayContaining(["run.json", "table-long.csv", "table.csv", "table.md"]),
+    );
+    for (let again = 0; again < 2; again++) {
+      const { code, stderr, stdout } = await bench(["report", out]);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      expect(stdout).toContain("Tables:");
+      expect(files()).toEqual(before);
+    }
+  });
+
+  it("reads a run that was cut off, torn line and all", async () => {
+    const out = join(folder, "torn");
+    await bench(["run", matrix, "--out", out, "--plain"]);
+    const events = readFileSync(join(out, "events.jsonl"), "utf8");
+    writeFileSync(join(out, "events.jsonl"), events.slice(0, Math.floor(events.length * 0.6)));
+    const { code } = await bench(["report", out]);
+    expect(code).toBe(0);
+    expect(readFileSync(join(out, "table.md"), "utf8")).toMatch(/unfinished|cut off|not finished/i);
+  });
+});
+
+describe("--dry-run", () => {
+  it("prints the plan and makes nothing", async () => {
+    const out = join(folder, "dry");
+    const { code, stdout } = await bench(["run", matrix, "--dry-run", "--out", out]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/4 jobs/);
+    expect(readdirSync(folder)).not.toContain("dry");
+  });
+});
+
+describe("list", () => {
+  it("says what there is", async () => {
+    const { code, stdout, stderr } = await bench(["list"], { cwd: folder });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    for (const text of ["Runs", "Benchmark files", "Datasets", "Backends", "mock", "wikitext-2"])
+      expect(stdout).toContain(text);
+  });
+});

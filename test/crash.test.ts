@@ -1,0 +1,138 @@
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import {
+  eventsOf,
+  qualityRows,
+  random,
+  smollm2,
+  someQuestions,
+  someText,
+  start,
+  temporaryFolder,
+  writeRandomLlama,
+} from "./support.js";
+
+// kill −9 at any moment, the same command again, as often as it takes: the tables are those of the uninterrupted run.
+// KILLS=30 kills the runs of real engines that often, too.
+const folder = temporaryFolder();
+writeFileSync(join(folder, "text.txt"), someText(9000));
+writeFileSync(join(folder, "questions.txt"), someQuestions(60));
+
+/** All that a run folder holds of the quality: rows of the tables and per-token values. */
+function quality(out: string) {
+  const tokens = readdirSync(join(out, "tokens")).sort();
+  const wide = readFileSync(join(out, "table.csv"), "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((row) => row.split(","));
+  const kept = wide[0]!.map((name) => !/^(pp|tg)\d|^load_time|peak_memory/.test(name));
+  return {
+    long: qualityRows(out),
+    wide: wide.map((row) => row.filter((_, i) => kept[i]).join(",")),
+    tokens: tokens.map((name) => `${name} ${readFileSync(join(out, "tokens", name)).toString("base64")}`),
+    items: eventsOf(out).flatMap((event) =>
+      event.type === "samples" && event.item !== "peak_memory" ? [`${event.job} ${event.item}`] : [],
+    ),
+  };
+}
+
+async function survives(name: string, file: string, kills: number, seed: number): Promise<void> {
+  const command = (out: string) => ["run", file, "--plain", "--out", out];
+  const reference = join(folder, `${name}-whole`);
+  const began = Date.now();
+  const whole = await start(command(reference)).ended;
+  expect({ code: whole.code, stderr: whole.stderr }).toEqual({ code: 0, stderr: "" });
+  const wall = Date.now() - began;
+  const expected = quality(reference);
+  expect(new Set(expected.items).size).toBe(expected.items.length);
+
+  const next = random(seed);
+  let killed = 0;
+  let inside = 0;
+  for (let campaign = 0; killed < kills; campaign++) {
+    const out = join(folder, `${name}-${campaign}`);
+    for (;;) {
+      const before = eventsOf(out).filter((event) => event.type === "samples").length;
+      const { child, ended } = start(command(out));
+      // Later and later, so that a campaign ends; but the moment is the clock's, not the program's.
+      const timer = setTimeout(() => child.kill("SIGKILL"), killed < kills ? next() * wall : 1e9);
+      const outcome = await ended;
+      clearTimeout(timer);
+      if (outcome.signal === "SIGKILL") {
+        killed++;
+        if (eventsOf(out).filter((event) => event.type === "samples").length > before) inside++;
+        continue;
+      }
+      expect({ code: outcome.code, stderr: outcome.stderr }).toEqual({ code: 0, stderr: "" });
+      break;
+    }
+    const got = quality(out);
+    expect(got.long).toEqual(expected.long);
+    expect(got.wide).toEqual(expected.wide);
+    expect(got.tokens.length).toBe(expected.tokens.length);
+    expect(got.tokens.every((file, i) => file === expected.tokens[i])).toBe(true);
+    // Every item once: nothing lost, nothing measured twice.
+    expect([...got.items].sort()).toEqual([...expected.items].sort());
+  }
+  process.stdout.write(`${name}: ${killed} kills, ${inside} of them after new samples\n`);
+  expect(inside).toBeGreaterThan(0);
+}
+
+const file = (name: string, yaml: string) => {
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, `${name}.yaml`), yaml);
+  return join(folder, `${name}.yaml`);
+};
+const kills = Number(process.env.KILLS ?? 0);
+
+describe("killed and run again", () => {
+  it("the mock", { timeout: 600_000 }, async () => {
+    const matrix = file(
+      "mock",
+      `
+variants:
+  a: {model: "mock:seed=1,delay=0.02", reference: true}
+  b: {model: "mock:seed=1,damage=0.1,delay=0.02"}
+measurements:
+  perplexity: {text: text.txt, context: 64}
+  short: {measurement: perplexity, text: text.txt, context: 32, chunks: 40}
+  long: {measurement: perplexity, text: text.txt, context: 5000}
+  hellaswag: {file: questions.txt}
+  speed: {prompt: 8, generate: 2, repetitions: 3}
+`,
+    );
+    await survives("mock", matrix, kills || 25, 1);
+  });
+
+  it("llama.cpp with random weights", { timeout: 900_000 }, async () => {
+    for (const seed of [1, 2]) writeRandomLlama(folder, `random-${seed}`, { seed });
+    const matrix = file(
+      "llama",
+      `
+defaults: {threads: 1}
+variants:
+  a: {model: random-1.gguf, reference: true}
+  b: {model: random-2.gguf}
+measurements:
+  perplexity: {text: text.txt, context: 128}
+  hellaswag: {file: questions.txt}
+`,
+    );
+    await survives("llama", matrix, kills || 6, 2);
+  });
+
+  it.skipIf(!smollm2 || !kills)("llama.cpp with SmolLM2 (where KILLS is set)", { timeout: 3_600_000 }, async () => {
+    const matrix = file(
+      "smollm2",
+      `
+variants:
+  model: {model: ${JSON.stringify(smollm2)}}
+measurements:
+  perplexity: {text: text.txt, context: 256, chunks: 8}
+  hellaswag: {file: questions.txt, limit: 20}
+`,
+    );
+    await survives("smollm2", matrix, kills, 3);
+  });
+});

@@ -1,0 +1,184 @@
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { readBenchmark } from "../dist/config.js";
+import { measurements } from "../dist/measurements/index.js";
+import { describePlan, makePlan, type PlanOptions } from "../dist/plan.js";
+import { cli, someQuestions, someText, temporaryFolder, writeRandomLlama } from "./support.js";
+
+const folder = temporaryFolder();
+writeFileSync(join(folder, "text.txt"), someText(4000));
+writeFileSync(join(folder, "other.txt"), someText(4000, 99));
+writeFileSync(join(folder, "questions.txt"), someQuestions(10));
+
+const file = join(folder, "b.yaml");
+const two = `
+variants:
+  a: {model: "mock:seed=1", reference: true, threads: 1, batch: 64}
+  b: {model: "mock:seed=1,damage=0.1"}
+measurements:
+  perplexity: {text: text.txt, context: 64, chunks: 4}
+  hellaswag: {file: questions.txt}
+  speed: {repetitions: 2}
+`;
+
+async function plan(yaml: string, options: Partial<PlanOptions> = {}) {
+  writeFileSync(file, yaml);
+  return makePlan(await readBenchmark(file, { measurements }), { command: [], versions: {}, ...options });
+}
+
+async function ids(yaml: string, options?: Partial<PlanOptions>): Promise<Record<string, string>> {
+  const { jobs } = await plan(yaml, options);
+  return Object.fromEntries(jobs.map((job) => [`${job.variant}/${job.measurement}`, job.id]));
+}
+
+/** Names of the jobs whose ids differ from those of the file above. */
+async function changed(yaml: string): Promise<string[]> {
+  const [before, after] = [await ids(two), await ids(yaml)];
+  return Object.keys(after).filter((name) => before[name] !== after[name]);
+}
+
+describe("job ids", () => {
+  it("are distinct, and the same under any order of keys", async () => {
+    const before = await ids(two);
+    expect(new Set(Object.values(before)).size).toBe(6);
+    for (const id of Object.values(before)) expect(id).toMatch(/^[0-9a-f]{16}$/);
+    const turned = `
+measurements:
+  speed: {repetitions: 2}
+  hellaswag: {file: questions.txt}
+  perplexity: {chunks: 4, context: 64, text: text.txt}
+variants:
+  b: {model: "mock:seed=1,damage=0.1"}
+  a: {batch: 64, threads: 1, reference: true, model: "mock:seed=1"}
+`;
+    expect(await ids(turned)).toEqual(before);
+  });
+
+  it("are the same in another process", async () => {
+    const before = Object.values(await ids(two));
+    const said = execFileSync(process.execPath, [cli, "run", file, "--dry-run"], { encoding: "utf8" });
+    expect(before.map((id) => said.includes(id.slice(0, 8)))).toEqual(before.map(() => true));
+  });
+
+  it("do not depend on names, tags, defaults written out or the reference", async () => {
+    expect(await changed(two.replace("reference: true, ", ""))).toEqual([]);
+    expect(await changed(two.replace('damage=0.1"', 'damage=0.1", tags: {quant: Q4}'))).toEqual([]);
+    expect(await changed(two.replace("repetitions: 2", "repetitions: 2, prompt: 512, depth: 0"))).toEqual([]);
+    const renamed = await ids(two.replace("  a:", "  first:"));
+    expect(renamed["first/perplexity"]).toBe((await ids(two))["a/perplexity"]);
+  });
+
+  it("change with all that determines the result, and only for the jobs concerned", async () => {
+    expect(await changed(two.replace("seed=1,damage", "seed=2,damage"))).toEqual([
+      "b/perplexity",
+      "b/hellaswag",
+      "b/speed",
+    ]);
+    expect(await changed(two.replace("batch: 64", "batch: 128"))).toEqual(["a/perplexity", "a/hellaswag", "a/speed"]);
+    expect(await changed(two.replace("context: 64", "context: 128"))).toEqual(["a/perplexity", "b/perplexity"]);
+    expect(await changed(two.replace("chunks: 4", "chunks: 5"))).toEqual(["a/perplexity", "b/perplexity"]);
+    expect(await changed(two.replace("text.txt", "other.txt"))).toEqual(["a/perplexity", "b/perplexity"]);
+    expect(await changed(two.replace("questions.txt", "questions.txt, limit: 3"))).toEqual([
+      "a/hellaswag",
+      "b/hellaswag",
+    ]);
+  });
+
+  it("follow the content of files, not their names", async () => {
+    const model = (name: string) => `
+variants: {m: {model: ${name}.gguf, threads: 1}}
+measurements: {perplexity: {text: text.txt, context: 64}}
+`;
+    for (const [name, seed] of [
+      ["one", 1],
+      ["same", 1],
+      ["two", 2],
+    ] as const)
+      writeRandomLlama(folder, name, { seed });
+    const one = await ids(model("one"));
+    const other = await ids(model("two"));
+    expect(await ids(model("same"))).toEqual(one);
+    expect(other).not.toEqual(one);
+    // The same name, another content: a replaced file is another model.
+    writeRandomLlama(folder, "one", { seed: 2 });
+    expect(await ids(model("one"))).toEqual(other);
+    writeFileSync(join(folder, "text.txt"), someText(4000, 5));
+    expect(await ids(model("one"))).not.toEqual(other);
+    writeFileSync(join(folder, "text.txt"), someText(4000));
+  });
+});
+
+describe("the order", () => {
+  it("is the file's: variants, and for each of them the measurements", async () => {
+    const { jobs } = await plan(two);
+    expect(jobs.map((job) => `${job.variant}/${job.measurement}`)).toEqual([
+      "a/perplexity",
+      "a/hellaswag",
+      "a/speed",
+      "b/perplexity",
+      "b/hellaswag",
+      "b/speed",
+    ]);
+  });
+
+  it("only and exclude choose variants, measurements and cells, with stars", async () => {
+    const names = async (options: Partial<PlanOptions>) => Object.keys(await ids(two, options)).join(" ");
+    expect(await names({ only: ["a"] })).toBe("a/perplexity a/hellaswag a/speed");
+    expect(await names({ only: ["speed"] })).toBe("a/speed b/speed");
+    expect(await names({ only: ["b/hella*"] })).toBe("b/hellaswag");
+    expect(await names({ only: ["*pe*"], exclude: ["a/*"] })).toBe("b/perplexity b/speed");
+    expect(await names({ exclude: ["perplexity", "hellaswag"] })).toBe("a/speed b/speed");
+    expect(await names({ only: ["a", "b/speed"], exclude: ["a/speed"] })).toBe("a/perplexity a/hellaswag b/speed");
+  });
+
+  it("nothing left is an error that says what there is", async () => {
+    await expect(plan(two, { only: ["c*"] })).rejects.toMatchObject({
+      code: "config",
+      hint: expect.stringMatching(/variants a, b .*measurements perplexity, hellaswag, speed/),
+    });
+    // A dot is a dot.
+    await expect(plan(two, { only: ["."] })).rejects.toMatchObject({ code: "config" });
+  });
+
+  it("ids are those of the whole file", async () => {
+    const [all, some] = [await ids(two), await ids(two, { only: ["b"] })];
+    for (const [name, id] of Object.entries(some)) expect(all[name]).toBe(id);
+  });
+});
+
+describe("what cannot be measured", () => {
+  it("a context beyond the trained one is impossible, with both numbers; the rest of the matrix stands", async () => {
+    const { jobs } = await plan(two.replace("context: 64, chunks: 4", "context: 8192"));
+    expect(jobs.filter((job) => job.impossible).map((job) => [job.variant, job.measurement, job.impossible])).toEqual([
+      ["a", "perplexity", "a context of 8192 tokens is asked for; the model was trained for 4096"],
+      ["b", "perplexity", "a context of 8192 tokens is asked for; the model was trained for 4096"],
+    ]);
+  });
+
+  it("a model that cannot be read is told in the plan, and the others are planned", async () => {
+    const broken = two
+      .replace('"mock:seed=1,damage=0.1"', "absent.gguf")
+      .replace("variants:", 'variants:\n  c: {model: "mock:what=1"}');
+    const { variants, jobs } = await plan(broken);
+    const failures = Object.fromEntries(variants.map(({ name, failure }) => [name, failure?.code]));
+    expect(failures).toEqual({ c: "model-invalid", a: undefined, b: expect.stringContaining("model") });
+    expect(jobs).toHaveLength(9);
+    expect(describePlan(await plan(broken))).toMatch(/c +perplexity +cannot be measured: "what=1" is no setting/);
+  });
+
+  it("data that are not there stop the plan", async () => {
+    await expect(plan(two.replace("text.txt", "absent.txt"))).rejects.toMatchObject({ code: "dataset-unknown" });
+  });
+});
+
+describe("the plan as text", () => {
+  it("a line a job with memory and time, and what may be used", async () => {
+    const model = writeRandomLlama(folder, "shown");
+    const said = describePlan(await plan(two.replace('"mock:seed=1"', model)));
+    expect(said.split("\n").filter((line) => /^[0-9a-f]{8} /.test(line))).toHaveLength(6);
+    expect(said).toMatch(/a +perplexity +\d+ MB +about \d+ s/);
+    expect(said).toMatch(/6 jobs, very roughly .* in all; engines may use \d+\.\d GB\n$/);
+  });
+});

@@ -1,0 +1,281 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { readBenchmark } from "../dist/config.js";
+import type { Event } from "../dist/events.js";
+import { childExecutor } from "../dist/executors/index.js";
+import { measurements } from "../dist/measurements/index.js";
+import { makePlan } from "../dist/plan.js";
+import { run } from "../dist/run.js";
+import {
+  bench,
+  eventsOf,
+  qualityRows,
+  someQuestions,
+  someText,
+  start,
+  temporaryFolder,
+  until,
+  verdicts,
+} from "./support.js";
+
+const folder = temporaryFolder();
+writeFileSync(join(folder, "text.txt"), someText(12_000));
+writeFileSync(join(folder, "questions.txt"), someQuestions(30));
+let count = 0;
+
+/** A benchmark file of these variants of the mock; the run's folder and the arguments that run it. */
+function matrix(variants: Record<string, string>, measured: string[], more = "") {
+  const name = `m${count++}`;
+  const file = join(folder, `${name}.yaml`);
+  const rows = Object.entries(variants).map(([variant, model]) => `  ${variant}: {model: ${JSON.stringify(model)}}`);
+  writeFileSync(
+    file,
+    `${more}\nvariants:\n${rows.join("\n")}\nmeasurements:\n${measured.map((one) => `  ${one}\n`).join("")}`,
+  );
+  const out = join(folder, name);
+  return { file, out, args: ["run", file, "--out", out, "--plain"] };
+}
+
+const perplexity = "perplexity: {text: text.txt, context: 64}";
+const hellaswag = "hellaswag: {file: questions.txt}";
+const speed = "speed: {prompt: 32, generate: 8, repetitions: 3}";
+
+/** In this process, without a store. */
+async function events(
+  file: string,
+  options: { done?: Event[]; stopAfter?: (event: Event) => boolean } = {},
+): Promise<Event[]> {
+  const plan = await makePlan(await readBenchmark(file, { measurements }), { command: [], versions: {} });
+  const executor = childExecutor();
+  const stop = new AbortController();
+  const done = new Map<string, { items: Set<string>; complete: boolean }>();
+  for (const event of options.done ?? []) {
+    if (!("job" in event) || event.job === undefined) continue;
+    const job = done.get(event.job) ?? { items: new Set(), complete: false };
+    done.set(event.job, job);
+    if (event.type === "samples") job.items.add(event.item);
+    if (event.type === "job-done") job.complete = true;
+  }
+  const all: Event[] = [];
+  try {
+    for await (const event of run(plan, { executor, done, signal: stop.signal })) {
+      all.push(event);
+      if (options.stopAfter?.(event)) {
+        stop.abort();
+        executor.stop();
+      }
+    }
+  } finally {
+    await executor.close();
+  }
+  return all;
+}
+
+const items = (all: Event[]) =>
+  all.flatMap((event) =>
+    event.type === "samples" && event.item !== "peak_memory" ? [`${event.job} ${event.item}`] : [],
+  );
+
+describe("the events of a run", () => {
+  it("begin with the plan, end with the outcome, and every job is started, measured and done", async () => {
+    const { file } = matrix({ a: "mock:seed=1", b: "mock:seed=2" }, [perplexity, hellaswag]);
+    const all = await events(file);
+    expect(all[0]!.type).toBe("started");
+    expect(all.at(-1)).toMatchObject({ type: "finished", outcome: "complete" });
+    const told = all.flatMap((event) =>
+      event.type === "opened" ? [`open ${event.variant}`] : event.type.startsWith("job-") ? [event.type] : [],
+    );
+    const job = ["job-started", "job-done"];
+    expect(told).toEqual(["job-started", "open a", "job-done", ...job, "job-started", "open b", "job-done", ...job]);
+    expect(new Set(items(all)).size).toBe(items(all).length);
+  });
+
+  it("interleave the repetitions of speed: each variant's first, then each one's second", async () => {
+    const { file } = matrix({ a: "mock:seed=1", b: "mock:seed=2", c: "mock:seed=3" }, [speed, perplexity]);
+    const all = await events(file);
+    const started = all[0]!;
+    const variantOf = new Map(started.type === "started" ? started.jobs.map((job) => [job.id, job]) : []);
+    const turns = all.flatMap((event) => {
+      const job = event.type === "samples" ? variantOf.get(event.job)! : undefined;
+      return job?.kind === "speed" && "item" in event && event.item !== "peak_memory"
+        ? [`${job.variant} ${event.item}`]
+        : [];
+    });
+    const round = (item: string) => ["a", "b", "c"].map((name) => `${name} ${item}`);
+    expect(turns).toEqual([0, 1, 2].flatMap((i) => [...round(`pp32/${i}`), ...round(`tg8/${i}`)]));
+    // Nothing else runs meanwhile.
+    const kinds = all.flatMap((event) => (event.type === "samples" ? [variantOf.get(event.job)!.kind] : []));
+    expect(kinds.lastIndexOf("perplexity")).toBeLessThan(kinds.indexOf("speed"));
+    expect(all.filter((event) => event.type === "opened")).toHaveLength(3);
+  });
+
+  it("a stopped run goes on inside a job: what was measured is not measured again, and nothing is missing", async () => {
+    const { file } = matrix({ a: "mock:seed=1,delay=0.05", b: "mock:seed=2" }, [perplexity, hellaswag, speed]);
+    const whole = await events(file);
+    for (const after of [0, 3, 40, 190, 215, 240]) {
+      let seen = 0;
+      const first = await events(file, { stopAfter: (event) => event.type === "samples" && seen++ === after });
+      expect(first.at(-1)).toMatchObject({ type: "finished", outcome: "stopped" });
+      const second = await events(file, { done: first });
+      expect(second.at(-1)).toMatchObject({ outcome: "complete" });
+      expect([...items(first), ...items(second)].sort()).toEqual(items(whole).sort());
+    }
+  });
+});
+
+describe("a matrix with variants that fail", () => {
+  it("each fails alone, with a sentence; the others are measured; exit code 2", async () => {
+    const { args, out } = matrix(
+      {
+        good: "mock:seed=1",
+        crashing: "mock:seed=2,crash=2",
+        broken: "mock:seed=3,broken=1",
+        unknown: "mock:seeed=4",
+        absent: "absent.gguf",
+        last: "mock:seed=5",
+      },
+      [perplexity, hellaswag, speed],
+    );
+    const { code, stderr, stdout } = await bench(args);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: "" });
+    const said = verdicts(eventsOf(out));
+    for (const name of ["good", "last"])
+      for (const measurement of ["perplexity", "hellaswag", "speed"])
+        expect(said[`${name} ${measurement}`]).toBe("done");
+    expect(said["crashing perplexity"]).toMatch(
+      /^the engine of crashing crashed \(SIGSEGV\) while measuring perplexity\.$/,
+    );
+    for (const measurement of ["perplexity", "hellaswag", "speed"]) {
+      expect(said[`broken ${measurement}`]).toBe("mock:seed=3,broken=1 cannot be loaded.");
+      expect(said[`unknown ${measurement}`]).toMatch(/"seeed=4" is no setting of a mock model\./);
+      expect(said[`absent ${measurement}`]).toMatch(/absent\.gguf/);
+    }
+    const table = readFileSync(join(out, "table.md"), "utf8");
+    expect(table).toMatch(/crashed \(SIGSEGV\)/);
+    expect(stdout).toMatch(/failed/);
+    // A failed cell is tried again by the same command; what was measured is not.
+    const again = await bench(args);
+    expect(again.code).toBe(2);
+    const jobs = eventsOf(out).filter((event) => event.type === "job-done");
+    expect(jobs.filter((event) => event.job === jobs[0]!.job)).toHaveLength(1);
+  });
+
+  it("an engine that goes silent is given up, and the next job of its variant gets a new one", async () => {
+    const { args, out } = matrix(
+      { silent: "mock:seed=1,hang=2", good: "mock:seed=2" },
+      [perplexity, "hellaswag: {file: questions.txt, limit: 2}", speed],
+      "timeout: 2",
+    );
+    const started = Date.now();
+    const { code } = await bench(args);
+    expect(code).toBe(2);
+    expect(Date.now() - started).toBeLessThan(60_000);
+    const said = verdicts(eventsOf(out));
+    expect(said["silent perplexity"]).toBe(
+      "the engine of silent gave no sign of life for 2 s while measuring perplexity.",
+    );
+    // One batch: it never comes to the second.
+    expect(said["silent hellaswag"]).toBe("done");
+    expect(said["good perplexity"]).toBe("done");
+    expect(said["good speed"]).toBe("done");
+  });
+
+  it("--timeout goes before the file's", async () => {
+    const { args, out } = matrix({ silent: "mock:seed=1,hang=1" }, [perplexity], "timeout: 500");
+    const { code, stderr } = await bench([...args, "--timeout", "1"]);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
+    expect(verdicts(eventsOf(out))["silent perplexity"]).toMatch(/for 1 s/);
+  });
+
+  it("a variant larger than the memory that may be used fails with the numbers", async () => {
+    const { args, out } = matrix(
+      { large: "mock:seed=1,bytes=9e9", small: "mock:seed=2" },
+      [perplexity, speed],
+      "memoryLimit: 2 GB",
+    );
+    const { code } = await bench(args);
+    expect(code).toBe(2);
+    const said = verdicts(eventsOf(out));
+    expect(said["large perplexity"]).toMatch(
+      /^large needs about 9\.\d GB of memory \(weights 9\.0 GB, .*\); 2\.0 GB may be used\.$/,
+    );
+    expect(said["large speed"]).toMatch(/may be used/);
+    expect(said["small perplexity"]).toBe("done");
+    // The flag goes before the file.
+    expect((await bench([...args, "--memory-limit", "20GB"])).code).toBe(0);
+  });
+
+  it("engines that do not fit together are opened in turns", async () => {
+    const { file } = matrix({ a: "mock:seed=1,bytes=6e8", b: "mock:seed=2,bytes=6e8" }, [speed], "memoryLimit: 1 GB");
+    const all = await events(file);
+    const opened = all.flatMap((event) => (event.type === "opened" ? [event.variant] : []));
+    expect(opened.join("")).toMatch(/^(ab){2,}$/);
+    expect(items(all)).toHaveLength(12);
+  });
+
+  it("cells that are impossible do not count as failed", async () => {
+    const { args, out } = matrix({ a: "mock:seed=1" }, [
+      perplexity,
+      "long: {measurement: perplexity, text: text.txt, context: 5000}",
+    ]);
+    expect((await bench(args)).code).toBe(0);
+    expect(verdicts(eventsOf(out))["a long"]).toMatch(/trained for 4096/);
+    const { args: alone } = matrix({ a: "mock:seed=1" }, [
+      "long: {measurement: perplexity, text: text.txt, context: 5000}",
+    ]);
+    expect((await bench(alone)).code).toBe(1);
+  });
+});
+
+describe("stopping", () => {
+  const slow = { a: "mock:seed=1,delay=0.25", b: "mock:seed=2,delay=0.05" };
+
+  it("SIGINT: after the item at hand, exit code 130, and the same command goes on", async () => {
+    const { args, out } = matrix(slow, [perplexity, hellaswag]);
+    const first = start(args);
+    await until("a sample", () => eventsOf(out).some((event) => event.type === "samples"));
+    first.child.kill("SIGINT");
+    const stopped = await first.ended;
+    expect({ code: stopped.code, stderr: stopped.stderr }).toEqual({ code: 130, stderr: "" });
+    expect(stopped.stdout).toMatch(/the same command (goes on|continues)/);
+    expect(eventsOf(out).at(-1)).toMatchObject({ type: "finished", outcome: "stopped" });
+    const done = eventsOf(out).filter((event) => event.type === "job-done").length;
+    expect(done).toBeLessThan(4);
+    const second = await bench(args);
+    expect({ code: second.code, stderr: second.stderr }).toEqual({ code: 0, stderr: "" });
+    const { args: whole, out: elsewhere } = matrix(slow, [perplexity, hellaswag]);
+    await bench(whole);
+    expect(qualityRows(out)).toEqual(qualityRows(elsewhere));
+  });
+
+  it("a second SIGINT: at once, even where an engine hangs", async () => {
+    const { args, out } = matrix({ a: "mock:seed=1,hang=3" }, [perplexity]);
+    const { child, ended } = start(args);
+    await until("a sample", () => eventsOf(out).some((event) => event.type === "samples"));
+    child.kill("SIGINT");
+    const early = await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 700))]);
+    expect(early).toBeUndefined();
+    child.kill("SIGINT");
+    const { code, stderr } = await ended;
+    expect({ code, stderr }).toEqual({ code: 130, stderr: "" });
+  });
+
+  it("an engine does not outlive its killed parent", async () => {
+    const { args, out } = matrix({ a: "mock:seed=1,hang=2" }, [perplexity]);
+    const { child, ended } = start(args);
+    await until("a sample", () => eventsOf(out).some((event) => event.type === "samples"));
+    const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim().split(" ");
+    expect(children.length).toBeGreaterThan(0);
+    child.kill("SIGKILL");
+    await ended;
+    const alive = (pid: string) => {
+      try {
+        return !/^\d+ \(.*\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+      } catch {
+        return false;
+      }
+    };
+    await until("the engine's end", () => !children.some(alive), 20);
+  });
+});
