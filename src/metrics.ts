@@ -103,6 +103,79 @@ const described: Record<string, Omit<Metric, "name">> = {
     meaning:
       "ln of the ratio of the perplexities of the variant and of the reference, token by token, as llama-perplexity",
   },
+  kld_estimate: {
+    label: "KLD est.",
+    unit: "nat",
+    better: "lower",
+    aggregation: "token-mean",
+    digits: 6,
+    meaning:
+      "mean Kullback-Leibler divergence as a compact reference gives it: exact over the tokens that it keeps, an unbiased estimate by sampled tokens over the others",
+  },
+  kld_low: {
+    label: "KLD ≥",
+    unit: "nat",
+    better: "lower",
+    aggregation: "token-mean",
+    digits: 6,
+    meaning: "what the mean Kullback-Leibler divergence is at least, whatever a compact reference leaves out",
+  },
+  kld_high: {
+    label: "KLD ≤",
+    unit: "nat",
+    better: "lower",
+    aggregation: "token-mean",
+    digits: 6,
+    meaning: "what the mean Kullback-Leibler divergence is at most, whatever a compact reference leaves out",
+  },
+  kld_width: {
+    label: "KLD width",
+    unit: "nat",
+    better: "lower",
+    aggregation: "token-mean",
+    digits: 6,
+    meaning: "width of the bracket that a compact reference gives",
+  },
+  perplexity_variant: {
+    label: "PPL",
+    unit: "1",
+    better: "lower",
+    aggregation: "single",
+    digits: 6,
+    meaning: "perplexity of the variant over the tokens that were compared",
+  },
+  perplexity_reference: {
+    label: "PPL of the reference",
+    unit: "1",
+    better: "neither",
+    aggregation: "single",
+    digits: 6,
+    meaning: "perplexity of the reference over the tokens that were compared",
+  },
+  ln_ppl_correlation: {
+    label: "Cor(ln PPL)",
+    unit: "1",
+    better: "higher",
+    aggregation: "single",
+    digits: 4,
+    meaning: "correlation of the negative log-likelihoods of variant and reference, as llama-perplexity",
+  },
+  ppl_ratio: {
+    label: "PPL ratio",
+    unit: "1",
+    better: "lower",
+    aggregation: "single",
+    digits: 6,
+    meaning: "perplexity of the variant over that of the reference, as llama-perplexity",
+  },
+  ppl_difference: {
+    label: "PPL difference",
+    unit: "1",
+    better: "lower",
+    aggregation: "single",
+    digits: 6,
+    meaning: "perplexity of the variant less that of the reference, as llama-perplexity",
+  },
   acc: {
     label: "acc",
     unit: "1",
@@ -184,6 +257,20 @@ const families: { pattern: RegExp; metric: (match: RegExpMatchArray) => Omit<Met
       digits: 2,
       meaning: `token generation: ${n} tokens one by one${depth ? ` after ${depth} cached tokens` : ""}, as llama-bench`,
     }),
+  },
+  {
+    pattern: /^(kld|delta_p)_(max|min|median|p(\d+(?:\.\d+)?))$/,
+    metric: ([, of, which, percent]) => {
+      const place = { max: "largest", min: "smallest", median: "median" }[which!] ?? `${percent} % percentile`;
+      return {
+        label: `${of === "kld" ? "KLD" : "Δp"} ${percent ? `${percent} %` : which}`,
+        unit: of === "kld" ? "nat" : "1",
+        better: of === "kld" ? "lower" : "neither",
+        aggregation: "single",
+        digits: of === "kld" ? 6 : 5,
+        meaning: `${place} over the tokens of ${of === "kld" ? "the Kullback-Leibler divergence" : "the difference of the right token's probability"}, as llama-perplexity`,
+      };
+    },
   },
 ];
 

@@ -182,15 +182,22 @@ export function readEvents(folder: string): StoredEvent[] {
 }
 
 /** The per-token values of one sample. `kind` must be the one they were written with. */
-export function readTokens(folder: string, job: string, name: string, [offset, count]: [number, number]): Float64Array {
-  const bytes = new Uint8Array(count * 8);
+export function readTokens<Values extends TokenValues = Float64Array>(
+  folder: string,
+  job: string,
+  name: string,
+  [offset, count]: [number, number],
+  kind: new (count: number) => Values = Float64Array as never,
+): Values {
+  const values = new kind(count);
+  const bytes = new Uint8Array(values.buffer);
   const file = fs.openSync(path.join(folder, "tokens", `${job}.${name}.bin`), "r");
   try {
-    fs.readSync(file, bytes, 0, bytes.length, offset * 8);
+    fs.readSync(file, bytes, 0, bytes.length, offset * values.BYTES_PER_ELEMENT);
   } finally {
     fs.closeSync(file);
   }
-  return new Float64Array(bytes.buffer);
+  return values;
 }
 
 /** A kill in the middle of a write leaves a last line without its end. */

@@ -11,7 +11,7 @@ const rows = [
   ["index"],
   ["commands"],
   ["tui", "run", "reports", "doctor", "listing"],
-  ["plan", "gate", "executors"],
+  ["plan", "gate", "baseline", "executors"],
   // Each measurement's settings are checked where a benchmark file is read, so that a fault names its line.
   ["config"],
   ["measurements", "stats", "store"],
@@ -36,7 +36,10 @@ const aboutTexts = ["chunks.ts", "recording.ts"];
 /** Families of interchangeable siblings: a member knows the contract and no other member. */
 const families: Record<string, { contract: string; members: (file: string) => boolean }> = {
   backends: { contract: "backend.ts", members: (file) => !["backend.ts", "index.ts"].includes(file) },
-  measurements: { contract: "measurement.ts", members: (file) => !["measurement.ts", "index.ts", ...aboutTexts].includes(file) },
+  measurements: {
+    contract: "measurement.ts",
+    members: (file) => !["measurement.ts", "index.ts", ...aboutTexts].includes(file),
+  },
   references: { contract: "reference.ts", members: (file) => ["base-file.ts", "compact.ts"].includes(file) },
   executors: { contract: "executor.ts", members: (file) => !["executor.ts", "index.ts"].includes(file) },
 };

@@ -1,4 +1,5 @@
 import { stringify } from "csv-stringify/sync";
+import { type Divergence, divergenceRows } from "./divergence.js";
 import { absence, type Column, joinMemory, type Row, type Table } from "./table.js";
 import type { Verdicts } from "./verdicts.js";
 
@@ -11,7 +12,7 @@ const write = (columns: string[], records: unknown[][]) =>
   stringify([columns, ...records], { escape_formulas: true, cast: { boolean: String } });
 
 /** One row per measured variant × measurement × metric: for pandas, DuckDB and scripts. */
-export function longCsv({ rows, columns }: Table): string {
+export function longCsv({ rows, columns }: Table, divergences: Divergence[] = []): string {
   const head = "variant,backend,measurement,dataset,metric,value,error,low,high,n,unit".split(",");
   const records = rows.flatMap(({ variant, cells }) =>
     columns.flatMap(({ measurement, dataset, metric }, index) => {
@@ -21,7 +22,7 @@ export function longCsv({ rows, columns }: Table): string {
       return [[variant.name, variant.backend, measurement, dataset, metric.name, value, error, low, high, n, unit]];
     }),
   );
-  return write(head, records);
+  return write(head, [...records, ...divergenceRows(divergences)]);
 }
 
 /** One row per variant, value and error of every metric, and what is missing in words: for spreadsheets. */

@@ -2,16 +2,17 @@ import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { StoredEvent } from "../events.js";
 import { comparisonsCsv, longCsv, wideCsv } from "./csv.js";
+import { type Divergence, divergencesFrom } from "./divergence.js";
 import { markdown } from "./markdown.js";
 import { runJson } from "./run-json.js";
 import { type Table, tableFrom } from "./table.js";
 import { type Verdicts, verdictsFrom } from "./verdicts.js";
 
 /** The files of a run folder that are made from its events. */
-const files: Record<string, (table: Table, verdicts: Verdicts) => string> = {
+const files: Record<string, (table: Table, verdicts: Verdicts, divergences: Divergence[]) => string> = {
   "table.md": markdown,
   "table.csv": wideCsv,
-  "table-long.csv": longCsv,
+  "table-long.csv": (table, _, divergences) => longCsv(table, divergences),
   "comparisons.csv": (_, verdicts) => comparisonsCsv(verdicts),
   "run.json": runJson,
 };
@@ -23,11 +24,12 @@ const files: Record<string, (table: Table, verdicts: Verdicts) => string> = {
 export async function writeReports(folder: string, events: Iterable<StoredEvent>): Promise<string[]> {
   const list = [...events];
   const [table, verdicts] = [tableFrom(list), verdictsFrom(list)];
+  const divergences = divergencesFrom(folder, table, list);
   await mkdir(folder, { recursive: true });
   const paths: string[] = [];
   for (const [name, render] of Object.entries(files)) {
     const path = join(folder, name);
-    await writeFile(`${path}.tmp`, render(table, verdicts));
+    await writeFile(`${path}.tmp`, render(table, verdicts, divergences));
     await rename(`${path}.tmp`, path);
     paths.push(path);
   }

@@ -1,10 +1,15 @@
 import type { Aggregation } from "../metrics.js";
+import { type Divergence, divergenceTables } from "./divergence.js";
 import { intervalsOf, type Layout, layoutOf } from "./layout.js";
 import { oneLine, type Table } from "./table.js";
 import type { Verdicts } from "./verdicts.js";
 
 /** The report for people, in GitHub's Markdown. */
-export function markdown(table: Table, verdicts: Verdicts = { questions: [], notes: [] }): string {
+export function markdown(
+  table: Table,
+  verdicts: Verdicts = { questions: [], notes: [] },
+  divergences: Divergence[] = [],
+): string {
   const main = layoutOf(table);
   const intervals = intervalsOf(table);
   const sections = [
@@ -13,6 +18,7 @@ export function markdown(table: Table, verdicts: Verdicts = { questions: [], not
     numbered(main.footnotes),
     bullets(table.notes.map(inert)),
     judged(verdicts),
+    diverging(divergences),
     intervals.rows.length > 0 ? `## 95 % intervals\n\n${draw(intervals)}` : "",
     `## How to read this\n\n${bullets(explanations(table))}`,
     `## Where the figures come from\n\n${bullets(provenance(table))}`,
@@ -20,6 +26,17 @@ export function markdown(table: Table, verdicts: Verdicts = { questions: [], not
   ];
   return `${sections.filter((section) => section !== "").join("\n\n")}\n`;
 }
+
+/** All figures of llama-perplexity's --kl-divergence. */
+function diverging(divergences: Divergence[]): string {
+  const tables = divergenceTables(divergences);
+  if (tables.length === 0) return "";
+  const parts = tables.map(({ title, table }) => `### ${inert(title)}\n\n${draw(table)}`);
+  return ["## Divergence", ...parts, howDiverging].join("\n\n");
+}
+
+const howDiverging =
+  "Against the reference, token by token, with llama-perplexity's formulas: its ± take the tokens as independent. Percentages are percentiles over the tokens.";
 
 /** Which differences are real: a line per pair, under the question that it answers. */
 function judged({ questions, notes }: Verdicts): string {

@@ -1,0 +1,188 @@
+import type { JobRecord, StoredEvent, VariantRecord } from "../events.js";
+import { metric as describe } from "../metrics.js";
+import { type DivergenceFigure, deltaPercents, divergenceFigures, kldPercents } from "../stats/divergence.js";
+import { readTokens } from "../store.js";
+import type { Heading, Layout } from "./layout.js";
+import { oneLine, type Table } from "./table.js";
+
+/** All that the per-token values say of one variant against its reference. */
+export interface Divergence {
+  job: JobRecord;
+  variant: VariantRecord;
+  /** Chunks and tokens. */
+  n: number;
+  tokens: number;
+  figures: DivergenceFigure[];
+}
+
+type Places = Record<string, [offset: number, count: number]>;
+
+/** From the per-token values beside the events; none where those files were not kept. */
+export function divergencesFrom(folder: string, { started }: Table, events: StoredEvent[]): Divergence[] {
+  const done = new Set(events.flatMap((event) => (event.type === "job-done" ? [event.job] : [])));
+  return started.jobs.flatMap((job) => {
+    const variant = started.variants.find(({ name }) => name === job.variant);
+    if (!variant || !done.has(job.id)) return [];
+    const items = new Map<string, Places>();
+    for (const event of events)
+      if (event.type === "samples" && event.job === job.id && event.tokens?.nll_reference)
+        items.set(event.item, event.tokens);
+    if (items.size === 0) return [];
+    const sorted = [...items].toSorted(([a], [b]) => Number(a) - Number(b)).map(([, places]) => places);
+    const all = <Values extends Float64Array | Float32Array | Int32Array>(
+      name: string,
+      kind: new (n: number) => Values,
+    ) => joined(folder, job.id, name, sorted, kind);
+    try {
+      const nll = all("nll", Float64Array)!;
+      const optional = Object.entries({ kld: "kld", estimate: "kld_estimate", low: "kld_low", high: "kld_high" });
+      const figures = divergenceFigures({
+        nll,
+        nllReference: all("nll_reference", Float64Array)!,
+        deltaP: all("delta_p", Float32Array)!,
+        top: all("top", Int32Array)!,
+        topReference: all("top_reference", Int32Array)!,
+        ...Object.fromEntries(
+          optional.flatMap(([key, name]) => {
+            const values = all(name, Float32Array);
+            return values ? [[key, values]] : [];
+          }),
+        ),
+      });
+      return [{ job, variant, n: items.size, tokens: nll.length, figures }];
+    } catch (error) {
+      // A run may be handed on without its tokens/.
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      throw error;
+    }
+  });
+}
+
+/** The values of all items, one after another; undefined where an item has none of that name. */
+function joined<Values extends Float64Array | Float32Array | Int32Array>(
+  folder: string,
+  job: string,
+  name: string,
+  items: Places[],
+  kind: new (n: number) => Values,
+): Values | undefined {
+  const places = items.flatMap((item) => (item[name] ? [item[name]] : []));
+  if (places.length < items.length) return undefined;
+  const values = new kind(places.reduce((sum, [, count]) => sum + count, 0));
+  let at = 0;
+  for (const place of places) {
+    values.set(readTokens(folder, job, name, place, kind), at);
+    at += place[1];
+  }
+  return values;
+}
+
+/** Rows of the long table: what the samples alone do not give. */
+export function divergenceRows(divergences: Divergence[]): unknown[][] {
+  return divergences.flatMap(({ job, variant, n, figures }) =>
+    figures
+      .filter(({ metric }) => !job.metrics.includes(metric))
+      .map(({ metric, value, error }) => {
+        const { unit } = describe(metric);
+        return [job.variant, variant.backend, job.measurement, job.dataset, metric, value, error, "", "", n, unit];
+      }),
+  );
+}
+
+interface Part {
+  title: string;
+  /** Head of a column, its metric, digits of figure and ±, and a factor. */
+  columns: [head: string, metric: string, digits: number, errorDigits?: number, factor?: number][];
+}
+
+const kldColumns = kldPercents.map((percent): Part["columns"][number] => [`${percent} %`, `kld_p${percent}`, 6]);
+const deltaColumns = deltaPercents.map((percent): Part["columns"][number] => [
+  `${percent} %`,
+  `delta_p_p${percent}`,
+  3,
+  3,
+  100,
+]);
+
+/** The figures in llama-perplexity's order and digits. */
+const parts: Part[] = [
+  {
+    title: "Perplexity",
+    columns: [
+      ["PPL", "perplexity_variant", 6],
+      ["PPL of the reference", "perplexity_reference", 6],
+      ["Cor(ln PPL) %", "ln_ppl_correlation", 2, 2, 100],
+      ["ln PPL ratio", "ln_ppl_ratio", 6],
+      ["PPL ratio", "ppl_ratio", 6],
+      ["PPL difference", "ppl_difference", 6],
+    ],
+  },
+  {
+    title: "KL divergence, nat",
+    columns: [
+      ["mean", "kld", 6],
+      ["maximum", "kld_max", 6],
+      ...kldColumns.slice(0, 4),
+      ["median", "kld_median", 6],
+      ...kldColumns.slice(4),
+      ["minimum", "kld_min", 6],
+    ],
+  },
+  {
+    title: "KL divergence from a compact reference, nat: an unbiased estimate, and bounds that hold for certain",
+    columns: [
+      ["estimate", "kld_estimate", 6],
+      ["at least", "kld_low", 6],
+      ["at most", "kld_high", 6],
+      ["width", "kld_width", 6],
+    ],
+  },
+  {
+    title: "Probability of the right token, Δp in %",
+    columns: [
+      ["mean", "delta_p", 3, 3, 100],
+      ["RMS", "delta_p_rms", 3, 3, 100],
+      ["maximum", "delta_p_max", 3, 3, 100],
+      ...deltaColumns.slice(0, 5),
+      ["median", "delta_p_median", 3, 3, 100],
+      ...deltaColumns.slice(5),
+      ["minimum", "delta_p_min", 3, 3, 100],
+      ["same top", "same_top", 3, 3, 100],
+    ],
+  },
+];
+
+/** For people: one table per part and measurement, one row per variant. */
+export function divergenceTables(divergences: Divergence[]): { title: string; table: Layout }[] {
+  const measurements = [...new Set(divergences.map(({ job }) => job.measurement))];
+  return measurements.flatMap((measurement) => {
+    const of = divergences.filter(({ job }) => job.measurement === measurement);
+    return parts.flatMap(({ title, columns }) => {
+      const rows = of.flatMap((divergence) => {
+        const cells = columns.map(([, metric, ...form]) => shown(divergence.figures, metric, form));
+        return cells[0] === "" ? [] : [[variantCell(divergence), ...cells]];
+      });
+      if (rows.length === 0) return [];
+      const heads: Heading[] = [
+        { text: "variant", align: "left", minor: false },
+        ...columns.map(([text]) => ({ text, align: "right" as const, minor: false })),
+      ];
+      const name = measurements.length > 1 ? `${oneLine(measurement)}: ${title}` : title;
+      return [{ title: name, table: { columns: heads, rows, footnotes: [] } }];
+    });
+  });
+}
+
+const variantCell = ({ job, variant }: Divergence) =>
+  oneLine(variant.name) + (job.against === job.variant ? " (against itself in another batch shape)" : "");
+
+function shown(
+  figures: DivergenceFigure[],
+  metric: string,
+  [digits, errorDigits = digits, factor = 1]: [number, number?, number?],
+): string {
+  const figure = figures.find((one) => one.metric === metric);
+  if (!figure) return "";
+  const text = (figure.value * factor).toFixed(digits);
+  return figure.error === undefined ? text : `${text} ± ${(figure.error * factor).toFixed(errorDigits)}`;
+}
