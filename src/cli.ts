@@ -37,6 +37,8 @@ Examples:
   gguf-bench run --model a.gguf --measure speed --prompt 512 --generate 128
   gguf-bench quantize model-F16.gguf --types Q8_0,Q4_K_M,Q2_K --imatrix model.imatrix.gguf
   gguf-bench report reports/smollm2
+  gguf-bench compare reports/smollm2:Q4_K_M reports/smollm2:Q4_K_M-im
+  gguf-bench gate reports/new --baseline baseline.jsonl --rule "perplexity: +0.5%" --rule "flips: 2%"
 
 Exit codes:
   0 all measured · 1 bad input or nothing measured · 2 some cells failed
@@ -87,6 +89,52 @@ program
   .argument("<run>", "a run's folder")
   .action(async (folder: string) => {
     process.exitCode = await (await commands()).reportCommand(folder);
+  });
+
+program
+  .command("compare")
+  .description("say which differences between two runs, or two variants of a run, are real")
+  .argument("<a>", "a run's folder, RUN:VARIANT, or a baseline file")
+  .argument("<b>", "what it is compared with")
+  .option("--metric <name>", "compare this metric; repeatable (default: perplexity, kld, acc, speeds)", list)
+  .option("--json", "everything as JSON")
+  .action(async (a: string, b: string, { metric, ...options }) => {
+    process.exitCode = await (await commands()).compareCommand(a, b, {
+      ...options,
+      ...(metric ? { metrics: metric } : {}),
+    });
+  });
+
+program
+  .command("baseline")
+  .description("write what later runs are held against: a text with one line per item, to keep in git")
+  .argument("<run>", "a run's folder")
+  .option("--out <file>", "where it goes (default: stdout)")
+  .action(async (run: string, options) => {
+    process.exitCode = await (await commands()).baselineCommand(run, options);
+  });
+
+program
+  .command("gate")
+  .description("hold a run against a baseline by rules: exit code 0 passed, 3 failed, 4 undecided")
+  .argument("<run>", "a run's folder")
+  .option("--baseline <file>", "a file made by `gguf-bench baseline`, or the folder of an earlier run")
+  .requiredOption("--rule <rule>", "such as `perplexity: +0.5%`, `flips: 2%`, `tg: -5%`, `kld: 0.01`; repeatable", list)
+  .option("--junit <file>", "write the answers as JUnit XML, too")
+  .addHelpText(
+    "after",
+    `
+Rules, METRIC: LIMIT, or MEASUREMENT.METRIC: LIMIT:
+  perplexity: +0.5%   may rise by half a per cent of the baseline's; also bits_per_byte, kld, size …
+  tg: -5%             every generation speed may fall by five per cent; pp likewise
+  acc: -2%            may fall by two points
+  flips: 2%           two per cent of the answers may change, whichever way
+  kld: 0.01           may be 0.01 nat at most, whatever the baseline
+  kld: 3x floor       three times the noise floor at most
+A rule fails where the data show more harm than it allows, passes where they exclude it, and is undecided otherwise.`,
+  )
+  .action(async (run: string, { rule, ...options }) => {
+    process.exitCode = await (await commands()).gateCommand(run, { ...options, rules: rule });
   });
 
 program

@@ -1,19 +1,24 @@
 import { createHash } from "node:crypto";
-import { existsSync, statSync } from "node:fs";
+import { existsSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
+import { asInBaseline, baselineText, readBaseline } from "./baseline.js";
 import { type QuickOptions, quickBenchmark, readBenchmark } from "./config.js";
 import { BenchError, exitCodes, toFailure } from "./errors.js";
 import type { Event, StoredEvent } from "./events.js";
 import { childExecutor } from "./executors/index.js";
+import { gate, parseRule } from "./gate.js";
 import { measurements } from "./measurements/index.js";
 import { checkType, quantizeFile } from "./models/quantize.js";
 import { resolveModel } from "./models/sources.js";
 import { describePlan, makePlan, type Plan } from "./plan.js";
 import { writeReports } from "./reports/index.js";
+import { junit } from "./reports/junit.js";
 import { tableFrom } from "./reports/table.js";
 import { text } from "./reports/text.js";
+import { type Asked, verdictsOver } from "./reports/verdicts.js";
 import { run } from "./run.js";
+import { type Series, seriesFrom } from "./stats/series.js";
 import { readEvents, Store } from "./store.js";
 import { openView, type View } from "./tui/index.js";
 
@@ -103,6 +108,103 @@ export async function reportCommand(folder: string): Promise<number> {
   await writeTables(folder, events);
   process.stdout.write(conclusion(folder, events, false));
   return exitCodes.allMeasured;
+}
+
+/** Compares two runs, or two variants (`RUN:VARIANT`), and says what is different. */
+export async function compareCommand(
+  a: string,
+  b: string,
+  { metrics, json }: { metrics?: string[]; json?: boolean } = {},
+) {
+  const [first, second] = [sideOf(a), sideOf(b)];
+  const across = first.path !== second.path;
+  const names = (side: typeof first) => [...new Set(side.series.map(({ variant }) => variant.name))];
+  const verdicts = verdictsOver(
+    [pairsOf(first, second, names)],
+    (name, side) => (side === "a" ? first : second).series.filter(({ variant }) => variant.name === name),
+    {
+      across,
+      ...(metrics ? { metrics } : {}),
+      shown: (name, side) => (across ? `${name} (${(side === "a" ? first : second).path})` : name),
+    },
+  );
+  const lines = verdicts.questions.flatMap(({ title, pairs }) => [
+    title,
+    ...pairs.map(({ sentence }) => `- ${sentence}`),
+  ]);
+  process.stdout.write(
+    json ? `${JSON.stringify(verdicts, null, 2)}\n` : `${[...lines, ...verdicts.notes].join("\n")}\n`,
+  );
+  return exitCodes.allMeasured;
+}
+
+/** Writes what a later run is held against: a text to keep in git. */
+export async function baselineCommand(folder: string, { out }: { out?: string } = {}): Promise<number> {
+  const content = baselineText(readEvents(folder));
+  if (out === undefined) process.stdout.write(content);
+  else writeFileSync(out, content);
+  return exitCodes.allMeasured;
+}
+
+/** Holds a run against a baseline by rules, a sentence each. */
+export async function gateCommand(
+  folder: string,
+  { baseline, rules, junit: file }: { baseline?: string; rules: string[]; junit?: string },
+): Promise<number> {
+  const parsed = rules.map(parseRule);
+  const before = baseline === undefined ? [] : seriesAt(baseline);
+  const now = seriesAt(folder).map(asInBaseline);
+  const result = gate(now, before.map(asInBaseline), parsed);
+  if (file !== undefined) writeFileSync(file, junit(result));
+  const marks = { passed: "pass", failed: "FAIL", undecided: "open" };
+  const lines = result.checks.map(({ rule, outcome, sentence }) => `${marks[outcome]}  ${rule}  ${sentence}`);
+  process.stdout.write(`${lines.join("\n")}\n\nGate: ${result.outcome}.\n`);
+  return { passed: exitCodes.allMeasured, failed: exitCodes.gateFailed, undecided: exitCodes.gateUndecided }[
+    result.outcome
+  ];
+}
+
+/** A run's folder, or a baseline's file. */
+function seriesAt(place: string): Series[] {
+  return existsSync(place) && statSync(place).isDirectory() ? seriesFrom(readEvents(place)) : readBaseline(place);
+}
+
+/** `RUN` or `RUN:VARIANT`; a folder may have a colon in its name, a variant too. */
+function sideOf(text: string): { path: string; variant?: string; series: Series[] } {
+  const at = existsSync(text)
+    ? -1
+    : Array.from(text.matchAll(/:/g), ({ index }) => index).find((i) => existsSync(text.slice(0, i)));
+  const path = at === undefined || at < 0 ? text : text.slice(0, at);
+  const variant = path === text ? undefined : text.slice(path.length + 1);
+  const all = existsSync(path) ? seriesAt(path) : seriesFrom(readEvents(path));
+  const series = variant === undefined ? all : all.filter((one) => one.variant.name === variant);
+  if (series.length === 0)
+    throw new BenchError("config", `${path} has no variant named "${variant}"`, {
+      hint: `it has ${[...new Set(all.map((one) => one.variant.name))].join(", ")}`,
+    });
+  return { path, series, ...(variant === undefined ? {} : { variant }) };
+}
+
+/** One variant each, or the variants of the same name; two runs of one variant each are a pair whatever its name. */
+function pairsOf(
+  a: ReturnType<typeof sideOf>,
+  b: ReturnType<typeof sideOf>,
+  names: (side: ReturnType<typeof sideOf>) => string[],
+): Asked {
+  const [first, second] = [names(a), names(b)];
+  const told = (side: typeof a) => [side.path, side.variant ?? []].flat().join(":");
+  const title = `${told(a)} → ${told(b)}`;
+  if (a.path === b.path && (a.variant === undefined || b.variant === undefined))
+    throw new BenchError("config", "a run compared with itself", {
+      hint: "name two of its variants: RUN:VARIANT RUN:VARIANT",
+    });
+  if (first.length === 1 && second.length === 1) return { title, pairs: [[first[0]!, second[0]!]] };
+  const shared = first.filter((name) => second.includes(name));
+  if (shared.length === 0)
+    throw new BenchError("config", `no variant of ${a.path} is one of ${b.path}`, {
+      hint: `name one of each, RUN:VARIANT: ${first.join(", ")} · ${second.join(", ")}`,
+    });
+  return { title, pairs: shared.map((name) => [name, name]) };
 }
 
 /** Makes quantizations of one model file, named after it. A file that is there already is left alone. */

@@ -78,7 +78,11 @@ export interface Asked {
 export function verdictsOver(
   asked: Asked[],
   seriesOf: (variant: string, side: "a" | "b") => Series[],
-  { across = false, metrics }: { across?: boolean; metrics?: string[] } = {},
+  {
+    across = false,
+    metrics,
+    shown = (variant) => variant,
+  }: { across?: boolean; metrics?: string[]; shown?: (variant: string, side: "a" | "b") => string } = {},
 ): Verdicts {
   const wanted = metrics ? (name: string) => metrics.includes(name) : leading;
   const known = new Map<string, Result[]>();
@@ -100,7 +104,7 @@ export function verdictsOver(
     questions: asked.map(({ title, pairs, verb, without }) => {
       const made = pairs.map(([a, b]): Pair => {
         const results = known.get(keyOf(a, b, without))!;
-        return { a, b, results, sentence: sentenceOf(a, b, results) };
+        return { a, b, results, sentence: sentenceOf(shown(a, "a"), shown(b, "b"), results) };
       });
       return { title, pairs: made, answers: verb ? answersOf(made, verb) : [] };
     }),

@@ -25,13 +25,19 @@ const extent = new Set(["chunks", "limit", "repetitions"]);
  */
 export function comparability(name: string, a: Series, b: Series, { across = false } = {}): Comparability {
   const refusal = refusalOf(name, a, b, across);
-  const notes = [...enginesNote(a, b), ...settingsNote(a, b), ...machineNote(name, a, b)];
   const sameTokens = sameTokenizer(a, b);
   const speed = describe(name).aggregation === "rate";
+  // Repetitions of one run take turns, those of two runs do not meet; chunk 7 holds another text in other tokens.
+  const paired = speed ? !across : sameTokens || a.job.kind === "choice";
+  const notes = [
+    ...enginesNote(a, b),
+    ...settingsNote(a, b),
+    ...machineNote(name, a, b),
+    ...unpairedNote(name, paired),
+  ];
   return {
     ...(refusal ?? {}),
-    // Repetitions of one run take turns, those of two runs do not meet; chunk 7 holds another text in other tokens.
-    paired: speed ? !across : sameTokens || a.job.kind === "choice",
+    paired,
     notes: refusal ? [] : notes,
   };
 }
@@ -104,6 +110,16 @@ const engineOf = ({ engine }: Series) => `${engine.version}, ${engine.library}`;
 const dataOf = ({ job }: Series) => `${job.dataset} ${job.datasetSha256?.slice(0, 12) ?? ""}`.trim();
 const templateOf = ({ variant }: Series) => variant.facts?.chatTemplateSha256;
 const usesTemplate = ({ job }: Series) => job.kind === "generation" || job.settings.template !== undefined;
+
+function unpairedNote(name: string, paired: boolean): string[] {
+  if (paired) return [];
+  const { label, aggregation } = describe(name);
+  return [
+    aggregation === "rate"
+      ? `${label}: the two were not timed in turns; what the machine did in between is not in the interval.`
+      : `${label}: the tokenizers differ, so the chunks hold other text; compared unpaired, which sees far less.`,
+  ];
+}
 
 function enginesNote(a: Series, b: Series): string[] {
   return sameEngine(a, b) ? [] : [`The engines differ: ${engineOf(a)} against ${engineOf(b)}.`];

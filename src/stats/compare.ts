@@ -11,8 +11,11 @@ export type Observation = Pick<Sample, "value" | "weight"> & { item: string };
 /** How far B lies from A, and how sure that is. Made of plain data: it goes into files as it is. */
 export interface Comparison {
   metric: string;
-  /** `relative`: differences are shares of A (0.02: B is 2 % above A); `absolute`: they are in the metric's unit. */
-  scale: "relative" | "absolute";
+  /**
+   * `relative`: differences are shares of A (0.02: B is 2 % above A); `absolute`: they are in the metric's unit;
+   * `level`: there is no A, the difference is the figure itself.
+   */
+  scale: "relative" | "absolute" | "level";
   /** The two values over the items that were compared. */
   a: number;
   b: number;
@@ -95,7 +98,7 @@ export function level(name: string, items: Observation[], { clusters }: CompareO
   const { estimate, residuals, log } = linear(metric, sorted);
   const spread = errorOf(metric, residuals, sorted, clusters);
   const told = log ? Math.exp : (x: number) => x;
-  return fromT(name, {
+  const found = fromT(name, {
     link: log ? "log" : "identity",
     estimate,
     spread,
@@ -104,6 +107,7 @@ export function level(name: string, items: Observation[], { clusters }: CompareO
     b: told(estimate),
     n: sorted.length,
   });
+  return { ...found, scale: "level" };
 }
 
 /** `count` of `n`, with the exact binomial law: for flips, and for accuracies by themselves. Clopper and Pearson's interval. */
@@ -120,7 +124,7 @@ export function share(name: string, count: number, n: number): Comparison {
   };
   return {
     ...nothing(name, []),
-    scale: "absolute",
+    scale: "level",
     a: 0,
     b: value,
     difference: value,
@@ -218,8 +222,10 @@ function pairs(a: Observation[], b: Observation[], wanted: boolean) {
   const byItem = new Map(b.map((one) => [one.item, one]));
   const first = natural(a.filter(({ item }) => byItem.has(item)));
   if (!wanted || first.length === 0) {
-    const why = wanted ? "No item of one is an item of the other" : "The items of the two are not the same";
-    const warnings = a.length > 0 && b.length > 0 ? [`${why}: compared unpaired, which sees far less.`] : [];
+    const unexpected = wanted && a.length > 0 && b.length > 0;
+    const warnings = unexpected
+      ? ["No item of one is an item of the other: compared unpaired, which sees far less."]
+      : [];
     return { first: natural(a), second: natural(b), paired: false, warnings };
   }
   const [lonelyA, lonelyB] = [a.length - first.length, b.length - first.length];

@@ -1,5 +1,6 @@
 import { metric as describe } from "../metrics.js";
 import { type Comparison, type Verdict, verdict } from "./compare.js";
+import type { Flips } from "./proportions.js";
 
 /** A size of difference as a person reads it: `2.8 %`, `4.1 points`, `0.0123 nat`. */
 export function amount(comparison: Pick<Comparison, "metric" | "scale">, size: number): string {
@@ -13,13 +14,34 @@ function range(comparison: Comparison, low: number, high: number): string {
 
 function number({ metric, scale }: Pick<Comparison, "metric" | "scale">, size: number): string {
   if (!Number.isFinite(size)) return "?";
-  const share = scale === "relative" || describe(metric).unit === "1";
-  return trimmed(share ? 100 * size : size).replace("-", "−");
+  const { digits } = describe(metric);
+  const shown = scale === "relative" || isShare(metric) ? 100 * size : size;
+  const text = scale === "level" ? shown.toFixed(isShare(metric) ? digits - 2 : digits) : trimmed(shown);
+  return text.replace("-", "−");
 }
 
 function unitOf({ metric, scale }: Pick<Comparison, "metric" | "scale">): string {
   const { unit } = describe(metric);
-  return scale === "relative" ? " %" : unit === "1" ? " points" : ` ${unit}`;
+  if (scale === "relative" || (scale === "level" && isShare(metric))) return " %";
+  return isShare(metric) ? " points" : unit === "1" ? "" : ` ${unit}`;
+}
+
+/** Told in per cent, and differences in points. */
+export function isShare(metric: string): boolean {
+  return describe(metric).aggregation === "proportion" || ["same_top", "delta_p", "delta_p_rms"].includes(metric);
+}
+
+/** `rose by 0.3 % (95 % CI 0.1 … 0.5 %)` */
+export function changed(comparison: Comparison): string {
+  if (isIdentical(comparison)) return "is the same in every item";
+  const { difference, low, high } = comparison;
+  const fell = difference < 0;
+  const [from, to] = fell ? [-high, -low] : [low, high];
+  return `${fell ? "fell" : "rose"} by ${amount(comparison, Math.abs(difference))}${interval({ ...comparison, low: from, high: to })}`;
+}
+
+export function interval(comparison: Comparison): string {
+  return Number.isFinite(comparison.low) ? ` (95 % CI ${range(comparison, comparison.low, comparison.high)})` : "";
 }
 
 /** Two figures that matter, at least one after the point. */
@@ -75,8 +97,11 @@ function measured(comparison: Comparison, said: Extract<Verdict, { kind: "differ
 }
 
 function flipsOf({ flips }: Comparison): string {
-  if (!flips) return "";
-  const { n, toRight, toWrong } = flips;
+  return flips ? flipped(flips) : "";
+}
+
+/** `3 answers of 200 flipped (2 to right, 1 to wrong)` */
+export function flipped({ n, toRight, toWrong }: Flips): string {
   const count = toRight + toWrong;
   if (count === 0) return `none of ${n} answers flipped`;
   return `${count} answer${count === 1 ? "" : "s"} of ${n} flipped (${toRight} to right, ${toWrong} to wrong)`;

@@ -212,7 +212,10 @@ describe("what may be compared", () => {
   test("bits per byte are offered where the tokenizers differ, unpaired", () => {
     const other = series({ facts: { tokenizerSha256: "other" } });
     expect(comparability("perplexity", plain, other).instead).toBe("bits_per_byte");
-    expect(comparability("bits_per_byte", plain, other)).toEqual({ paired: false, notes: [] });
+    expect(comparability("bits_per_byte", plain, other)).toEqual({
+      paired: false,
+      notes: [expect.stringContaining("compared unpaired")],
+    });
   });
 
   test("the same model on another engine, and other engine settings, are marked", () => {

@@ -1,0 +1,112 @@
+import { readFileSync } from "node:fs";
+import { BenchError } from "./errors.js";
+import type { StoredEvent } from "./events.js";
+import { type Series, seriesFrom } from "./stats/series.js";
+
+const format = "gguf-bench baseline 1";
+
+/**
+ * A run as a text to keep in git: JSON lines, first what it is, then per variant and measurement what was measured and
+ * where, then one line per item, all of it sorted, so that a changed figure is a changed line. Values have nine digits:
+ * far below any noise, and a few MB for a dozen variants over a whole test set.
+ */
+export function baselineText(events: readonly StoredEvent[]): string {
+  const started = events.findLast((event) => event.type === "started");
+  const series = seriesFrom(events).filter(({ missing }) => missing === undefined);
+  if (!started || series.length === 0)
+    throw new BenchError("nothing-run", "this run holds no finished measurement, so there is nothing to keep", {
+      hint: "run it to its end first",
+    });
+  const head = { format, name: started.name, versions: started.provenance.versions };
+  const sorted = series.map((one) => ({ one, key: keyOf(one) })).sort((a, b) => compareText(a.key, b.key));
+  return [head, ...sorted.map(({ one }) => about(one)), ...sorted.flatMap(({ one, key }) => lines(one, key))]
+    .map((line) => `${JSON.stringify(line)}\n`)
+    .join("");
+}
+
+/** Reads what `baselineText` wrote. Throws a BenchError that names the line. */
+export function readBaseline(file: string): Series[] {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new BenchError("baseline-missing", `the baseline ${file} cannot be read: ${(cause as Error).message}`, {
+      hint: `make one of a run that you trust: gguf-bench baseline RUN --out ${file}`,
+      cause,
+    });
+  }
+  const series = new Map<string, Series>();
+  for (const [index, line] of text.trimEnd().split("\n").entries())
+    try {
+      const value = JSON.parse(line);
+      if (index === 0) {
+        if (value.format !== format) throw new Error(`its first line does not say "${format}"`);
+      } else if (Array.isArray(value)) addItem(series, value as Line);
+      else series.set(keyOf(value), { ...value, observations: new Map() });
+    } catch (cause) {
+      throw new BenchError(
+        "baseline-damaged",
+        `${file}:${index + 1} is no line of a baseline: ${(cause as Error).message}`,
+        {
+          hint: "make it again: gguf-bench baseline RUN --out FILE",
+          cause,
+        },
+      );
+    }
+  return [...series.values()];
+}
+
+/**
+ * The same rounding as in the file, for what is compared with it: a run against its own baseline then differs by nothing.
+ */
+export function asInBaseline(series: Series): Series {
+  const observations = new Map(
+    Array.from(series.observations, ([metric, items]) => [
+      metric,
+      items.map((one) => ({ ...one, value: rounded(one.value) ?? Number.NaN })),
+    ]),
+  );
+  return { ...series, observations };
+}
+
+/** `[value, weight]`, or the value alone where the weight is 1; null for what is not a number. */
+type Value = number | null | [number | null, number];
+type Line = [key: string, item: string, values: Record<string, Value>, cluster?: string];
+
+const keyOf = ({ variant, job }: Pick<Series, "variant" | "job">) => `${variant.name}/${job.measurement}`;
+const compareText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
+const rounded = (value: number) => (Number.isFinite(value) ? Number(value.toPrecision(9)) : null);
+
+/** Without what only the machine that measured it knows. */
+function about({ variant, job, engine, machine, file }: Series) {
+  const { facts, ...rest } = variant;
+  return { variant: { ...rest, ...(facts ? { facts: { ...facts, files: [] } } : {}) }, job, engine, machine, file };
+}
+
+function lines({ observations, clusters }: Series, key: string): Line[] {
+  const items = new Map<string, Record<string, Value>>();
+  for (const metric of [...observations.keys()].sort())
+    for (const { item, value, weight } of observations.get(metric)!) {
+      const values = items.get(item) ?? {};
+      values[metric] = weight === 1 ? rounded(value) : [rounded(value), weight];
+      items.set(item, values);
+    }
+  return Array.from(items, ([item, values]): Line => {
+    const cluster = clusters?.get(item);
+    return cluster === undefined ? [key, item, values] : [key, item, values, cluster];
+  }).sort(([, a], [, b]) => a.localeCompare(b, "en", { numeric: true }));
+}
+
+function addItem(all: Map<string, Series>, [key, item, values, cluster]: Line): void {
+  const series = all.get(key);
+  if (!series) throw new Error(`"${key}" was not introduced before`);
+  for (const [metric, found] of Object.entries(values)) {
+    const [value, weight] = Array.isArray(found) ? found : [found, 1];
+    const list = series.observations.get(metric) ?? [];
+    list.push({ item, value: value ?? Number.NaN, weight });
+    series.observations.set(metric, list);
+  }
+  if (cluster === undefined) return;
+  series.clusters ??= new Map();
+  series.clusters.set(item, cluster);
+}

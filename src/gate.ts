@@ -1,0 +1,508 @@
+import { BenchError } from "./errors.js";
+import { metric as describe, type Metric } from "./metrics.js";
+import { comparability } from "./stats/comparable.js";
+import { type Comparison, compare, holm, level, type Observation, pAtLeast, pAtMost, share } from "./stats/compare.js";
+import { binomialAtLeast, binomialAtMost, normalQuantile, normalTail, tQuantile } from "./stats/distributions.js";
+import type { Series } from "./stats/series.js";
+import { amount, changed, flipped, interval, isShare, probability } from "./stats/words.js";
+
+/** `perplexity: +0.5%`, read. */
+export interface Rule {
+  /** As the user wrote it. */
+  text: string;
+  /** Asked of this measurement alone. */
+  measurement?: string;
+  /** A metric's name; `pp` and `tg` stand for all prompt and all generation speeds; `flips` for changed answers. */
+  metric: string;
+  limit: Limit;
+}
+
+type Limit =
+  /** How far it may move to the worse from the baseline: a share of the baseline's value, or in the metric's unit. */
+  | { kind: "change"; size: number; relative: boolean }
+  /** What it may be at the worst, whatever the baseline. */
+  | { kind: "level"; size: number }
+  /** How many times the noise floor, the reference's distance from itself. */
+  | { kind: "floor"; times: number }
+  /** The share of answers that may change, whichever way. */
+  | { kind: "flips"; size: number };
+
+export type Outcome = "passed" | "failed" | "undecided";
+
+/** One rule asked of one variant. */
+export interface Check {
+  rule: string;
+  variant: string;
+  measurement: string;
+  metric: string;
+  outcome: Outcome;
+  /** The answer: what was found, and what follows. */
+  sentence: string;
+  /** Items that would decide what is undecided, on top of those there are; absent where no number would. */
+  more?: number;
+}
+
+export interface Gate {
+  outcome: Outcome;
+  checks: Check[];
+}
+
+/** One-sided, which makes it the 95 % interval that the sentence shows: nothing is decided unless all of it lies on one side. */
+export const gateLevel = 0.025;
+
+const aliases: Record<string, string> = { ppl: "perplexity", accuracy: "acc" };
+
+/** Reads a rule; throws a BenchError that says what is wrong with it and how it is written. */
+export function parseRule(text: string): Rule {
+  const match = text.match(/^\s*(?:(.+)\.)?([\w@]+)\s*:\s*([+\-−]?)\s*(\d+(?:\.\d+)?|\.\d+)\s*(%|x(?:\s*floor)?)?\s*$/);
+  if (!match)
+    throw fault(
+      text,
+      "is no rule",
+      "write METRIC: LIMIT, such as `perplexity: +0.5%`, `acc: -2%`, `tg: -5%`, `kld: 0.01`, `flips: 2%`",
+    );
+  const [, measurement, said = "", sign = "", digits = "", unit = ""] = match;
+  const metric = aliases[said.toLowerCase()] ?? said;
+  const number = Number(digits);
+  const rule = (limit: Limit): Rule => ({ text: text.trim(), ...(measurement ? { measurement } : {}), metric, limit });
+  if (metric === "flips") {
+    if (sign !== "" || unit !== "%" || number > 100)
+      throw fault(text, "does not say a share of answers", "write `flips: 2%`: at most 2 % of the answers may change");
+    return rule({ kind: "flips", size: number / 100 });
+  }
+  const described = describedBy(metric, text);
+  const { better } = described;
+  if (better === "neither")
+    throw fault(text, `asks of ${metric}, of which neither less nor more is better`, "take another metric");
+  if (unit.startsWith("x")) {
+    if (metric !== "kld" || sign !== "")
+      throw fault(text, "sets against the noise floor what has none", "write `kld: 3x floor`");
+    return rule({ kind: "floor", times: number });
+  }
+  if (sign === "") {
+    if (unit === "%" && !isShare(described.name))
+      throw fault(
+        text,
+        `does not say of what ${number} % are`,
+        `write \`${said}: ${harmSign(described)}${number}%\` for a change against the baseline`,
+      );
+    return rule({ kind: "level", size: unit === "%" ? number / 100 : number });
+  }
+  if ((sign === "+") !== (better === "lower"))
+    throw fault(
+      text,
+      `allows ${metric} to get better, for ${better} is better`,
+      `the harm is written \`${said}: ${harmSign(described)}${digits}${unit}\``,
+    );
+  const relative = unit === "%" && !isShare(described.name);
+  return rule({ kind: "change", size: unit === "%" ? number / 100 : number, relative });
+}
+
+const harmSign = ({ better }: Metric) => (better === "lower" ? "+" : "-");
+
+function fault(rule: string, what: string, hint: string): BenchError {
+  return new BenchError("rule", `the rule "${rule.trim()}" ${what}`, { hint });
+}
+
+/** The metric, or one of its family, for what can be known of it before anything is measured. */
+function describedBy(name: string, text: string): Metric {
+  try {
+    return describe(name === "pp" || name === "tg" ? `${name}1` : name);
+  } catch {
+    throw fault(
+      text,
+      `asks of "${name}", which is no metric`,
+      "there are perplexity, bits_per_byte, kld, same_top, delta_p_rms, acc, acc_norm, flips, pp, tg, size, bpw, peak_memory",
+    );
+  }
+}
+
+/**
+ * Asks every rule of every variant of the run that it fits.
+ *
+ * A check fails only where the data show the harm beyond its limit, passes only where they exclude it, and is undecided
+ * otherwise. Failures are adjusted over all checks together (Holm), so that the chance of any false alarm of the
+ * whole gate is at most 2.5 %. What cannot be compared or was not measured is undecided, never passed.
+ */
+export function gate(run: Series[], baseline: Series[], rules: Rule[]): Gate {
+  const asked = rules.flatMap((rule) => {
+    const found = run.flatMap((series) => questionsOf(rule, series, run, baseline));
+    if (found.length === 0)
+      throw new BenchError("rule", `the rule "${rule.text}" fits nothing in the run`, {
+        hint: `the run has ${available(run)}${rule.measurement ? `; the part before the dot names a measurement` : ""}`,
+      });
+    return found;
+  });
+  const tested = asked.filter((one) => "comparison" in one);
+  const adjusted = holm(tested.map((one) => ({ p: certainty(one) === undefined ? harmShown(one) : Number.NaN })));
+  const family = Math.max(1, adjusted.filter(({ p }) => !Number.isNaN(p)).length);
+  const checks = asked.map((one) =>
+    "comparison" in one ? judged(one, adjusted[tested.indexOf(one)]!.adjusted, family) : one,
+  );
+  const outcomes = checks.map(({ outcome }) => outcome);
+  return {
+    checks,
+    outcome: outcomes.includes("failed") ? "failed" : outcomes.includes("undecided") ? "undecided" : "passed",
+  };
+}
+
+/** A check whose answer is a matter of statistics. */
+interface Question extends Pick<Check, "rule" | "variant" | "measurement" | "metric"> {
+  label: string;
+  comparison: Comparison;
+  /** On the comparison's scale; harm lies beyond it on the side that `rises` says. */
+  limit: number;
+  rises: boolean;
+  /** `PPL changed by 0.3 %`, with its interval. */
+  found: string;
+  /** `the 0.5 % allowed` */
+  allowed: string;
+  /** chunks, answers, repetitions */
+  items: string;
+  /** Same model, data, settings, engine, and the same answers: then the answers to other questions are the same, too. */
+  same?: boolean;
+  notes: string[];
+}
+
+function questionsOf(rule: Rule, series: Series, run: Series[], baseline: Series[]): (Question | Check)[] {
+  if (rule.measurement !== undefined && series.job.measurement !== rule.measurement) return [];
+  const exact = exactValues(rule.metric, series, run);
+  if (exact !== undefined) return exactCheck(rule, series, exact, run, baseline);
+  const names = metricsOf(rule, series);
+  return names.map((name) => {
+    const common = {
+      rule: rule.text,
+      variant: series.variant.name,
+      measurement: series.job.measurement,
+      metric: name,
+    };
+    const open = (why: string): Check => ({
+      ...common,
+      outcome: "undecided",
+      sentence: `${series.variant.name}: ${describe(name).label} is undecided: ${why}`,
+    });
+    if (series.missing !== undefined) return open(`${series.missing.replace(/\.$/, "")}.`);
+    const own = series.observations.get(name) ?? [];
+    if (own.some(({ value }) => !Number.isFinite(value)))
+      return {
+        ...common,
+        outcome: "failed",
+        sentence: `${series.variant.name}: ${describe(name).label} is not a number: the model computes infinities or NaN.`,
+      };
+    const question = questionOf(rule, name, series, own, run, baseline);
+    return typeof question === "string" ? open(question) : { ...common, ...question };
+  });
+}
+
+/** The comparison that a rule asks for, or why there is none. */
+function questionOf(
+  { limit }: Rule,
+  name: string,
+  series: Series,
+  own: Observation[],
+  run: Series[],
+  baseline: Series[],
+): Omit<Question, "rule" | "variant" | "measurement" | "metric"> | string {
+  const { label, better, aggregation } = describe(name);
+  const rises = better === "lower";
+  const items = { proportion: "answers", rate: "repetitions" }[aggregation as string] ?? "chunks";
+  const clusters = series.clusters ? { clusters: series.clusters } : {};
+  const common = { label, items, rises, notes: [] as string[] };
+
+  if (limit.kind === "level") {
+    const comparison = level(name, own, clusters);
+    return {
+      ...common,
+      comparison,
+      limit: limit.size,
+      found: `${label} is ${amount(comparison, comparison.difference)}${interval(comparison)}`,
+      allowed: `the ${written(limit, name)} ${rises ? "allowed" : "asked for"}`,
+    };
+  }
+  if (limit.kind === "floor") {
+    const floor = run.find(({ job }) => job.measurement === series.job.measurement && job.against === job.variant);
+    const noise = floor?.observations.get(name);
+    if (!noise) return "the noise floor was not measured; the reference must be among the variants.";
+    const comparison = compare(name, scaled(noise, limit.times), own);
+    const size = (times: number) => amount(comparison, comparison.a * times);
+    return {
+      ...common,
+      comparison,
+      limit: 0,
+      found: `${label} is ${amount(comparison, comparison.b)}`,
+      allowed: `${limit.times} times the noise floor of ${size(1 / limit.times)}`,
+    };
+  }
+
+  const before = partner(series, baseline, run);
+  if (typeof before === "string") return before;
+  if (before.missing !== undefined) return `the baseline has no figure: ${before.missing}.`;
+  const { refused, paired, notes } = comparability(name, before, series, { across: true });
+  if (refused !== undefined) return refused;
+  const old = before.observations.get(name);
+  if (!old) return "the baseline does not have it; make it again with this measurement.";
+
+  const sameJob = before.job.id === series.job.id;
+  if (limit.kind === "flips") {
+    const { flips, n } = compare(name, old, own);
+    if (!flips) return "answers are compared one by one, and the baseline has other questions.";
+    const count = flips.toRight + flips.toWrong;
+    const comparison = share(name, count, n);
+    return {
+      ...common,
+      rises: true,
+      comparison,
+      limit: limit.size,
+      same: sameJob && count === 0,
+      found: `${flipped(flips)}${interval(comparison)}`,
+      allowed: `the ${written(limit, name)} allowed`,
+      notes,
+    };
+  }
+  const signed = rises ? limit.size : -limit.size;
+  const plain = compare(name, old, own, { paired, ...clusters });
+  const told = {
+    ...common,
+    same: sameJob && plain.flips !== undefined && plain.flips.toRight + plain.flips.toWrong === 0,
+    found: `${label} ${changed(plain)}`,
+    allowed: `the ${written(limit, name)} allowed`,
+    notes: [...notes, ...plain.warnings],
+  };
+  if (limit.relative === (plain.scale === "relative")) return { ...told, comparison: plain, limit: signed };
+  // A share of a figure that is compared by its difference: then B is set against that multiple of A.
+  if (limit.relative)
+    return {
+      ...told,
+      comparison: compare(name, scaled(old, 1 + signed), own, { paired, ...clusters }),
+      limit: 0,
+    };
+  return { ...told, comparison: plain, limit: signed / plain.a };
+}
+
+/** A limit as the user gave it, with its unit. */
+function written(limit: Exclude<Limit, { kind: "floor" }>, name: string): string {
+  const { unit, label } = describe(name);
+  const relative = limit.kind === "change" && limit.relative;
+  if (!relative && !isShare(name)) return unit === "1" ? `${limit.size} ${label}` : `${limit.size} ${unit}`;
+  const percent = Number((100 * limit.size).toPrecision(10));
+  return limit.kind === "change" && !relative ? `${percent} points` : `${percent} %`;
+}
+
+const scaled = (items: Observation[], factor: number) => items.map((one) => ({ ...one, value: one.value * factor }));
+
+function metricsOf({ metric, limit }: Rule, { job }: Series): string[] {
+  if (metric === "flips") return job.metrics.filter((name) => name === "acc");
+  if (metric === "pp" || metric === "tg") return job.metrics.filter((name) => new RegExp(`^${metric}\\d`).test(name));
+  // The noise floor is what others are held against.
+  if (limit.kind === "floor" && job.against === job.variant) return [];
+  return job.metrics.filter((name) => name === metric);
+}
+
+/** The baseline's series of the same variant and measurement; the only variant of both, whatever their names. */
+function partner(series: Series, baseline: Series[], run: Series[]): Series | string {
+  const names = (list: Series[]) => [...new Set(list.map(({ variant }) => variant.name))];
+  const [own, old] = [names(run), names(baseline)];
+  const name = own.length === 1 && old.length === 1 ? old[0]! : series.variant.name;
+  const found = baseline.find(
+    ({ variant, job }) => variant.name === name && job.measurement === series.job.measurement,
+  );
+  if (found) return found;
+  return old.includes(name)
+    ? `the baseline has no ${series.job.measurement} of ${name}.`
+    : `the baseline has no variant named ${name}, only ${old.join(", ")}.`;
+}
+
+function available(run: Series[]): string {
+  return [...new Set(run.flatMap(({ job }) => job.metrics))].join(", ");
+}
+
+// ---- What is exact needs no statistics
+
+/** Facts of the file, and the largest memory: by variant, told once. */
+function exactValues(metric: string, { variant, job }: Series, run: Series[]): number | undefined {
+  const { aggregation } =
+    metric === "flips" || metric === "pp" || metric === "tg" ? { aggregation: "" } : describe(metric);
+  if (aggregation !== "single" && aggregation !== "maximum") return undefined;
+  if (run.find((one) => one.variant.name === variant.name)?.job.measurement !== job.measurement) return Number.NaN;
+  const own = run.filter((one) => one.variant.name === variant.name);
+  return exactValue(metric, own);
+}
+
+function exactValue(metric: string, own: Series[]): number {
+  const facts = own[0]?.variant.facts;
+  const fact = { size: facts?.bytes, bpw: facts?.bpw, parameters: facts?.parameters }[metric];
+  if (fact !== undefined) return fact;
+  return Math.max(...own.flatMap(({ observations }) => (observations.get(metric) ?? []).map(({ value }) => value)));
+}
+
+function exactCheck(rule: Rule, series: Series, value: number, run: Series[], baseline: Series[]): Check[] {
+  if (!Number.isFinite(value)) return [];
+  const { label, better } = describe(rule.metric);
+  const common = { rule: rule.text, variant: series.variant.name, measurement: "model", metric: rule.metric };
+  const say = (harm: boolean, sentence: string): Check[] => [
+    { ...common, outcome: harm ? "failed" : "passed", sentence: `${series.variant.name}: ${sentence}` },
+  ];
+  if (rule.limit.kind === "level") {
+    const harm = better === "lower" ? value > rule.limit.size : value < rule.limit.size;
+    return say(harm, `${label} is ${value}, ${harm ? "beyond" : "within"} the ${rule.limit.size} allowed.`);
+  }
+  const before = partner(series, baseline, run);
+  const old =
+    typeof before === "string"
+      ? Number.NaN
+      : exactValue(
+          rule.metric,
+          baseline.filter(({ variant }) => variant.name === before.variant.name),
+        );
+  if (!Number.isFinite(old) || rule.limit.kind !== "change")
+    return [
+      { ...common, outcome: "undecided", sentence: `${series.variant.name}: ${label}: the baseline does not have it.` },
+    ];
+  const { size, relative } = rule.limit;
+  const change = (better === "lower" ? 1 : -1) * (relative ? value / old - 1 : value - old);
+  return say(
+    change > size,
+    `${label} went from ${old} to ${value}, ${change > size ? "beyond" : "within"} ${rule.text}.`,
+  );
+}
+
+// ---- The answer
+
+/** Small where the data show harm beyond the limit. */
+function harmShown({ comparison, limit, rises }: Question): number {
+  return rises ? pAtMost(comparison, limit) : pAtLeast(comparison, limit);
+}
+
+/** Small where the data exclude it. */
+function harmExcluded({ comparison, limit, rises }: Question): number {
+  return rises ? pAtLeast(comparison, limit) : pAtMost(comparison, limit);
+}
+
+/** Item by item the same number leaves nothing to chance. */
+function certainty({ comparison: { basis }, limit, rises, same }: Question): Outcome | undefined {
+  if (same) return "passed";
+  if (basis.kind !== "t" || basis.error !== 0 || basis.freedom < 1) return undefined;
+  const found =
+    basis.link === "log1p"
+      ? Math.expm1(basis.estimate)
+      : basis.link === "log"
+        ? Math.exp(basis.estimate)
+        : basis.estimate;
+  return (rises ? found > limit : found < limit) ? "failed" : "passed";
+}
+
+function judged(question: Question, adjusted: number, family: number): Check {
+  const { rule, variant, measurement, metric, found, allowed, items, notes } = question;
+  const sure = certainty(question);
+  const excluded = harmExcluded(question);
+  const outcome = sure ?? (adjusted < gateLevel ? "failed" : excluded < gateLevel ? "passed" : "undecided");
+  const p = (value: number, name: string) => (sure === undefined ? ` (${name} ${probability(value)})` : "");
+  const more = outcome === "undecided" ? furtherItems(question, family) : undefined;
+  const decisive =
+    more === undefined
+      ? "no number of samples decides, so near is it to the limit"
+      : `about ${more} more ${items} would decide`;
+  // One side of the limit, but not surely enough for one of so many checks.
+  const narrow = harmShown(question) < gateLevel ? ` (Holm p ${probability(adjusted)} over ${family} checks)` : "";
+  const answer = {
+    failed: `beyond ${allowed}${p(adjusted, family > 1 ? "Holm p" : "p")}`,
+    passed: `within ${allowed}${p(excluded, "p")}`,
+    undecided: `whether that is within ${allowed} is open${narrow}; ${decisive}${seen(question, family)}`,
+  }[outcome];
+  return {
+    ...{ rule, variant, measurement, metric, outcome },
+    sentence: [`${variant}: ${found}: ${answer}.`, ...notes].join(" "),
+    ...(more === undefined ? {} : { more }),
+  };
+}
+
+/** Standard errors between limit and truth that are seen four times in five, were every other check to be adjusted for. */
+const reach = (family: number, freedom: number) =>
+  (tQuantile(1 - gateLevel / family, freedom) + tQuantile(0.8, freedom)) * (1 + 1 / (4 * freedom));
+
+/** How many more items would decide, were the truth where it seems to be. */
+function furtherItems(question: Question, family: number): number | undefined {
+  const { comparison, limit } = question;
+  const { basis, n } = comparison;
+  let needed = n;
+  if (basis.kind === "t") {
+    // The error falls with the root of the number.
+    const freedom = Math.max(1, basis.freedom);
+    needed =
+      n * ((reach(family, freedom) * basis.error) / Math.abs(basis.estimate - onTestScale(basis.link, limit))) ** 2;
+  } else {
+    const larger = (factor: number): Comparison => ({ ...comparison, basis: grown(basis, factor) });
+    const decided = (factor: number) => {
+      const more = { ...question, comparison: larger(factor) };
+      return harmShown(more) < gateLevel / family || harmExcluded(more) < gateLevel;
+    };
+    while (needed < 1e7 && !decided(needed / n)) needed *= 1.05;
+  }
+  const more = Math.max(1, Math.ceil(needed - n));
+  if (!Number.isFinite(more) || more > 1e6) return undefined;
+  return more < 20 ? more : Number(more.toPrecision(2));
+}
+
+/** The same shares among more questions. */
+function grown(basis: Exclude<Comparison["basis"], { kind: "t" }>, factor: number): Comparison["basis"] {
+  if (basis.kind === "share")
+    return { kind: "share", count: Math.round(basis.count * factor), n: Math.round(basis.n * factor) };
+  const { n, toRight, toWrong } = basis.flips;
+  return { kind: "score", flips: { n: n * factor, toRight: toRight * factor, toWrong: toWrong * factor } };
+}
+
+function onTestScale(link: "log1p" | "log" | "identity", value: number): number {
+  return link === "log1p" ? Math.log1p(value) : link === "log" ? Math.log(value) : value;
+}
+
+/** The figure, or the change, that would have failed four times in five. */
+export function detectableHarm(
+  { comparison, limit, rises }: Pick<Question, "comparison" | "limit" | "rises">,
+  family: number,
+): number {
+  const { basis } = comparison;
+  const side = rises ? 1 : -1;
+  if (basis.kind === "t") {
+    const step = side * reach(family, Math.max(1, basis.freedom)) * basis.error;
+    if (basis.link === "identity") return limit + step;
+    return basis.link === "log" ? limit * Math.exp(step) : Math.expm1(Math.log1p(limit) + step);
+  }
+  // From the limit outwards until the power is there.
+  for (let size = 0.001; size < 1; size += 0.001) {
+    const harm = limit + side * size;
+    if (harm < -1 || harm > 1) break;
+    if (powerAgainst(basis, limit, harm, rises, gateLevel / family) >= 0.8) return harm;
+  }
+  return Number.NaN;
+}
+
+function powerAgainst(
+  basis: Exclude<Comparison["basis"], { kind: "t" }>,
+  limit: number,
+  harm: number,
+  rises: boolean,
+  level: number,
+): number {
+  if (basis.kind === "share") {
+    const { n } = basis;
+    if (harm < 0) return 0;
+    // The first count that fails.
+    let count = Math.round(n * limit);
+    if (rises) {
+      while (count <= n && binomialAtLeast(count, n, limit) >= level) count++;
+      return binomialAtLeast(count, n, harm);
+    }
+    while (count >= 0 && binomialAtMost(count, n, limit) >= level) count--;
+    return binomialAtMost(count, n, harm);
+  }
+  const { n, toRight, toWrong } = basis.flips;
+  // As many answers flip as did, or as the harm needs by itself.
+  const spread = (shift: number) => Math.sqrt((Math.max((toRight + toWrong) / n, Math.abs(shift)) - shift * shift) / n);
+  return normalTail((normalQuantile(1 - level) * spread(limit) - Math.abs(harm - limit)) / spread(harm));
+}
+
+function seen(question: Question, family: number): string {
+  const harm = detectableHarm(question, family);
+  if (!Number.isFinite(harm) || question.limit === 0) return "";
+  return `, and ${amount(question.comparison, Math.abs(harm))} would have failed four times in five`;
+}
