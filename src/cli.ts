@@ -36,6 +36,8 @@ Examples:
   gguf-bench run --model a.gguf --model b.gguf --text book.txt --chunks 16
   gguf-bench run --model a.gguf --measure speed --prompt 512 --generate 128
   gguf-bench quantize model-F16.gguf --types Q8_0,Q4_K_M,Q2_K --imatrix model.imatrix.gguf
+  gguf-bench reference model-F16.gguf --text wikitext-2 --form compact --out model-F16.kld
+  gguf-bench run --model model-Q4_K_M.gguf --measure stored-divergence --base model-F16.kld
   gguf-bench report reports/smollm2
   gguf-bench compare reports/smollm2:Q4_K_M reports/smollm2:Q4_K_M-im
   gguf-bench gate reports/new --baseline baseline.jsonl --rule "perplexity: +0.5%" --rule "flips: 2%"
@@ -147,6 +149,28 @@ program
   .option("--models-dir <dir>", "where models are")
   .action(async (model: string, options) => {
     process.exitCode = await (await commands()).quantizeCommand(model, options);
+  });
+
+program
+  .command("reference")
+  .description("write a model's distributions over a text to a file, to compare variants with it later")
+  .argument("<model>", "the model to compare with, such as the F16")
+  .requiredOption("--text <file or dataset>", "such as wikitext-2")
+  .requiredOption("--out <file>", "the file; it is there whole or not at all")
+  .option("--context <n>", "tokens per chunk", integer(8), 512)
+  .option("--chunks <n>", "chunks of the text (default: all)", integer(1))
+  .option("--form <name>", "llama: as llama-perplexity --kl-divergence-base; compact: a fiftieth of it", "llama")
+  .option("--top <n>", "tokens that the compact form keeps of each position (default 256)", integer(1))
+  .option("--threads <n>", "CPU threads (default: the physical cores)", integer(1))
+  .option("--data-dir <dir>", "where datasets are")
+  .option("--models-dir <dir>", "where models are")
+  .option("--timeout <seconds>", "give up after so long without a sign of life", integer(1), 600)
+  .action(async (model: string, options) => {
+    process.exitCode = await (await commands()).referenceCommand(model, {
+      ...options,
+      dataDir: options.dataDir ?? process.env.GGUF_BENCH_DATA,
+      modelsDir: options.modelsDir ?? process.env.GGUF_BENCH_MODELS,
+    });
   });
 
 program

@@ -12,6 +12,7 @@ import { measurements } from "./measurements/index.js";
 import { checkType, quantizeFile } from "./models/quantize.js";
 import { resolveModel } from "./models/sources.js";
 import { describePlan, makePlan, type Plan } from "./plan.js";
+import { type RecordOptions, recordFile } from "./record.js";
 import { writeReports } from "./reports/index.js";
 import { junit } from "./reports/junit.js";
 import { tableFrom } from "./reports/table.js";
@@ -221,6 +222,40 @@ export async function quantizeCommand(
     process.stdout.write(`${output}  ${(statSync(output).size / 1e6).toFixed(1)} MB${there ? " (was there)" : ""}\n`);
   }
   return exitCodes.allMeasured;
+}
+
+/** Writes the distributions of a model over a text to a file, for `--measure stored-divergence`. */
+export async function referenceCommand(model: string, options: RecordOptions): Promise<number> {
+  const executor = childExecutor();
+  const stop = stopper(
+    () => void executor.close(),
+    () => void executor.close(),
+  );
+  try {
+    const shown = process.stderr.isTTY ? "\r" : "";
+    let told = -1;
+    const { head, bytes, peakMemory } = await recordFile(model, options, executor, (done, total) => {
+      const percent = Math.floor((100 * done) / total);
+      // A line for every tenth, where lines stay.
+      if (percent === told || (!shown && percent % 10 > 0)) return;
+      told = percent;
+      process.stderr.write(
+        `${shown}${options.out}: ${Math.floor(done)} of ${total} chunks, ${percent} %${shown ? "" : "\n"}`,
+      );
+    });
+    if (shown) process.stderr.write("\n");
+    const { form, context, chunks, vocabulary, top } = head;
+    process.stdout.write(
+      `${options.out}  ${(bytes / 1e6).toFixed(1)} MB, ${form}${top ? `, top ${top}` : ""}: ${chunks} chunks of ${context} tokens, vocabulary ${vocabulary}; peak memory ${(peakMemory / 1e6).toFixed(0)} MB\n`,
+    );
+    return exitCodes.allMeasured;
+  } catch (error) {
+    if (stop.signal.aborted) return exitCodes.stopped;
+    throw error;
+  } finally {
+    stop.end();
+    await executor.close();
+  }
 }
 
 async function benchmarkOf(options: RunCommand) {

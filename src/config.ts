@@ -493,7 +493,7 @@ function readVariant(
 }
 
 /** `mock:…` is a model of the mock; files and downloads are llama.cpp's. */
-function backendOf(model: string): string {
+export function backendOf(model: string): string {
   return model.startsWith("mock:") ? "mock" : "llama";
 }
 

@@ -10,7 +10,7 @@ const rows = [
   // The face and the table of contents: index re-exports what commands does.
   ["index"],
   ["commands"],
-  ["tui", "run", "reports", "doctor", "listing"],
+  ["tui", "run", "reports", "record", "doctor", "listing"],
   ["plan", "gate", "baseline", "executors"],
   // Each measurement's settings are checked where a benchmark file is read, so that a fault names its line.
   ["config"],

@@ -2,11 +2,12 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { EngineFacts, VariantSpec } from "../backends/backend.js";
 import { BenchError, type Failure, fromFailure } from "../errors.js";
-import type { Executor, MeasureReply, MeasureRequest, OpenedEngine, OpenOptions } from "./executor.js";
+import type { Executor, MeasureReply, MeasureRequest, OpenedEngine, OpenOptions, RecordRequest } from "./executor.js";
 
 export type ToEngine =
   | { type: "open"; variant: VariantSpec; others: VariantSpec[] }
   | { type: "measure"; request: MeasureRequest }
+  | { type: "record"; request: RecordRequest }
   | { type: "stop" }
   | { type: "close" };
 
@@ -108,10 +109,18 @@ class EngineProcess implements OpenedEngine {
     }
   }
 
-  async *measure(request: MeasureRequest): AsyncGenerator<MeasureReply> {
-    this.#send({ type: "measure", request });
+  measure(request: MeasureRequest): AsyncGenerator<MeasureReply> {
+    return this.#replies({ type: "measure", request }, `measuring ${request.kind}`);
+  }
+
+  record(request: RecordRequest): AsyncGenerator<MeasureReply> {
+    return this.#replies({ type: "record", request }, `writing ${request.path}`);
+  }
+
+  async *#replies(asked: ToEngine, doing: string): AsyncGenerator<MeasureReply> {
+    this.#send(asked);
     for (;;) {
-      const message = await this.#receive(`measuring ${request.kind}`);
+      const message = await this.#receive(doing);
       if (message.type === "stopped") return;
       if (message.type === "measured" || message.type === "progress" || message.type === "complete") yield message;
       if (message.type === "complete") return;

@@ -3,6 +3,8 @@ import type { Engine, VariantSpec } from "../backends/backend.js";
 import { findBackend } from "../backends/index.js";
 import { toFailure } from "../errors.js";
 import { measurements } from "../measurements/index.js";
+import { recordReference } from "../measurements/recording.js";
+import { findForm } from "../references/index.js";
 import type { ToEngine, ToParent } from "./child.js";
 
 let engine: Engine | undefined;
@@ -44,6 +46,18 @@ async function handle(message: ToEngine): Promise<void> {
         if (stopping) break;
       }
       send(stopping ? { type: "stopped" } : { type: "complete", peakMemory: engine!.peakMemory() });
+      break;
+    }
+    case "record": {
+      const { text, settings, form, path, ...known } = message.request;
+      engine!.peakMemory(); // from here on
+      await recordReference(engine!, {
+        text,
+        settings,
+        create: (plan) => findForm(form).create(path, { ...plan, ...known }),
+        progress: (count, total) => send({ type: "progress", done: count, total, unit: "chunks" }),
+      });
+      send({ type: "complete", peakMemory: engine!.peakMemory() });
       break;
     }
     case "stop":

@@ -1,6 +1,7 @@
 import type { EngineFacts, VariantSpec } from "../backends/backend.js";
-import type { Dataset } from "../datasets.js";
+import type { Dataset, TextDataset } from "../datasets.js";
 import type { Measured } from "../events.js";
+import type { ReferencePlan } from "../references/reference.js";
 
 /** What of a job is to be measured now. */
 export interface MeasureRequest {
@@ -16,6 +17,15 @@ export interface MeasureRequest {
   variants?: { name: string; done: string[] }[];
 }
 
+/** A reference to be written to a file. */
+export interface RecordRequest extends Pick<ReferencePlan, "modelSha256" | "tokenizerSha256" | "textSha256" | "top"> {
+  text: TextDataset;
+  settings: { context: number; chunks?: number };
+  /** The member of the family of references. */
+  form: string;
+  path: string;
+}
+
 export type MeasureReply =
   /** `variant`: whose item it is, in a lock-step measurement. */
   | ({ type: "measured"; variant?: string } & Measured)
@@ -28,6 +38,8 @@ export interface OpenedEngine {
   readonly facts: EngineFacts;
   /** Ends after `complete`; a stop ends it after the item at hand, without. Throws a BenchError when it cannot go on. */
   measure(request: MeasureRequest): AsyncIterable<MeasureReply>;
+  /** Writes the distributions of a text's scored tokens to a file; ends after `complete`. */
+  record(request: RecordRequest): AsyncIterable<MeasureReply>;
   /** False once the process behind it is gone. */
   readonly alive: boolean;
   close(): Promise<void>;

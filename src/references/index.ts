@@ -4,11 +4,21 @@ import { basename, resolve } from "node:path";
 import { BenchError } from "../errors.js";
 import { fileIdentity, recall, remember } from "../models/cache.js";
 import { baseFile } from "./base-file.js";
+import { compact } from "./compact.js";
 import { PlacedFile } from "./file.js";
 import type { ReferenceForm, ReferenceHead, StoredReference } from "./reference.js";
 
 /** The forms of a stored reference. A new member: a file beside these, and a line here. */
-export const referenceForms: readonly ReferenceForm[] = [baseFile];
+export const referenceForms: readonly ReferenceForm[] = [baseFile, compact];
+
+export function findForm(name: string): ReferenceForm {
+  const form = referenceForms.find((one) => one.name === name);
+  if (!form)
+    throw new BenchError("reference-form", `there is no form of reference files named "${name}"`, {
+      hint: `known: ${referenceForms.map((one) => one.name).join(", ")}`,
+    });
+  return form;
+}
 
 /** A file of distributions to compare with, as a measurement's data. */
 export interface ReferenceData {
