@@ -60,8 +60,13 @@ const leading = (name: string) => ["perplexity", "kld", "acc"].includes(name) ||
 
 /** Every variant against its reference, and the pairs that tags make. Holm's adjustment is over all of them together. */
 export function verdictsFrom(events: readonly StoredEvent[]): Verdicts {
-  const series = seriesFrom(events);
-  const variants = [...new Map(series.map(({ variant }) => [variant.name, variant])).values()];
+  const all = seriesFrom(events);
+  const versions = new Map(all.map(({ variant }) => [variant.name, variant.tags.version]));
+  // The distance of one version from another says nothing of what quantization cost.
+  const series = all.filter(
+    ({ job }) => job.against === undefined || versions.get(job.against) === versions.get(job.variant),
+  );
+  const variants = [...new Map(all.map(({ variant }) => [variant.name, variant])).values()];
   return verdictsOver(questionsOf(variants), (name) => series.filter(({ variant }) => variant.name === name));
 }
 
@@ -157,7 +162,7 @@ function questionsOf(variants: VariantRecord[]): Asked[] {
   const named = variants.map((variant) => ({ variant, traits: traitsOf(variant) }));
   const reference = variants.find((variant) => variant.reference);
   const bases = new Map<string, [string, string][]>();
-  for (const { name, against = reference?.name } of variants)
+  for (const { name, against = baseOf(name, named, reference) } of variants)
     if (against !== undefined && against !== name && variants.some((variant) => variant.name === against))
       bases.set(against, [...(bases.get(against) ?? []), [against, name]]);
 
@@ -200,6 +205,19 @@ function questionsOf(variants: VariantRecord[]): Asked[] {
     ...Array.from(bases, ([base, list]): Asked => ({ title: `What does it cost against ${base}?`, pairs: list })),
   ];
   return all.filter((question) => question.pairs.length > 0);
+}
+
+/** The reference; for another version than the reference's, the one of its own with the most bits per weight. */
+function baseOf(
+  name: string,
+  named: { variant: VariantRecord; traits: Traits }[],
+  reference: VariantRecord | undefined,
+): string | undefined {
+  if (!reference) return undefined;
+  const versionOf = (wanted: string) => named.find(({ variant }) => variant.name === wanted)!.traits.version;
+  if (versionOf(name) === versionOf(reference.name)) return reference.name;
+  const own = named.filter(({ traits }) => traits.version === versionOf(name));
+  return own.toSorted((a, b) => (b.variant.facts?.bpw ?? 0) - (a.variant.facts?.bpw ?? 0))[0]!.variant.name;
 }
 
 const natural = (a: string, b: string) => a.localeCompare(b, "en", { numeric: true });

@@ -17,13 +17,23 @@ interface Made {
   /** Questions answered otherwise than by the first variant: [to right, to wrong]. */
   flips?: [number, number];
   tokenizer?: string;
+  bpw?: number;
   imatrix?: string;
 }
 
 /** A run of these variants, measured by 32 chunks and 200 questions. */
 function events(variants: Made[]): StoredEvent[] {
   const records = variants.map(
-    ({ name, tags = {}, reference = false, against, quant = "F16", tokenizer = "t", imatrix }): VariantRecord => ({
+    ({
+      name,
+      tags = {},
+      reference = false,
+      against,
+      quant = "F16",
+      tokenizer = "t",
+      imatrix,
+      bpw = 4,
+    }): VariantRecord => ({
       name,
       model: `${name}.gguf`,
       backend: "llama",
@@ -37,7 +47,7 @@ function events(variants: Made[]): StoredEvent[] {
         bytes: 1,
         tensorBytes: 1,
         parameters: 1,
-        bpw: 4,
+        bpw,
         quant,
         architecture: "llama",
         name: "Small",
@@ -174,6 +184,16 @@ describe("verdicts in words", () => {
       "What does it cost against v1-F16?",
       "What does it cost against v2-F16?",
     ]);
+  });
+
+  test("a version without a reference of its own is held against its least quantized variant", () => {
+    const found = sentences([
+      { name: "v2-F16", reference: true, cost: -0.2, tags: { version: "v2" } },
+      { name: "v1-Q4", quant: "Q4_0", cost: 0.1, tags: { version: "v1" }, bpw: 4.5 },
+      { name: "v1-F16", cost: 0, tags: { version: "v1" }, bpw: 16 },
+    ]);
+    expect(found["What does it cost against v1-F16?"]).toHaveLength(1);
+    expect(found["What does it cost against v2-F16?"]).toBeUndefined();
   });
 
   test("another tokenizer: PPL is refused, bits per byte are compared", () => {

@@ -1,0 +1,329 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { baselineText, readBaseline } from "../dist/baseline.js";
+import { detectableHarm, type Gate, gate, parseRule } from "../dist/gate.js";
+import { junit } from "../dist/reports/junit.js";
+import { compare } from "../dist/stats/compare.js";
+import { random } from "../dist/stats/random.js";
+import type { Series } from "../dist/stats/series.js";
+import { bench, eventsOf, temporaryFolder } from "./support.js";
+
+const folder = temporaryFolder();
+
+/** One measured variant; `values` by metric, one per item. */
+function series(variant: string, values: Record<string, number[]>, change: Partial<Series["job"]> = {}): Series {
+  const metrics = Object.keys(values);
+  const kind =
+    metrics[0] === "acc"
+      ? "choice"
+      : metrics[0] === "tg128"
+        ? "speed"
+        : metrics[0] === "kld"
+          ? "divergence"
+          : "perplexity";
+  return {
+    variant: { name: variant, model: "m.gguf", backend: "llama", reference: false, tags: {}, settings: {} },
+    job: {
+      id: `${variant} ${Math.random()}`,
+      variant,
+      backend: "llama",
+      measurement: kind,
+      kind,
+      dataset: "text",
+      datasetSha256: "1",
+      settings: {},
+      metrics,
+      ...change,
+    },
+    engine: { version: "llama.cpp b1", library: "cpu.so" },
+    machine: { cpu: "A", cpus: 2 },
+    file: "text.txt",
+    observations: new Map(
+      Object.entries(values).map(([metric, list]) => [
+        metric,
+        list.map((value, i) => ({ item: String(i), value, weight: metric === "perplexity" ? 255 : 1 })),
+      ]),
+    ),
+  };
+}
+
+const ask = (run: Series[], baseline: Series[], ...rules: string[]): Gate => gate(run, baseline, rules.map(parseRule));
+const chunks = Array.from({ length: 24 }, (_, i) => 3 + 0.3 * Math.sin(7 * i));
+const wobble = (i: number) => 0.001 * Math.sin(13 * i + 1);
+
+describe("rules are short strings", () => {
+  test.each([
+    ["perplexity: +0.5%", { metric: "perplexity", limit: { kind: "change", size: 0.005, relative: true } }],
+    ["ppl:+0.5 %", { metric: "perplexity", limit: { kind: "change", size: 0.005, relative: true } }],
+    ["acc: -2%", { metric: "acc", limit: { kind: "change", size: 0.02, relative: false } }],
+    [
+      "hellaswag.acc: −2%",
+      { measurement: "hellaswag", metric: "acc", limit: { kind: "change", size: 0.02, relative: false } },
+    ],
+    ["tg: -5%", { metric: "tg", limit: { kind: "change", size: 0.05, relative: true } }],
+    ["kld: 0.01", { metric: "kld", limit: { kind: "level", size: 0.01 } }],
+    ["same_top: 95%", { metric: "same_top", limit: { kind: "level", size: 0.95 } }],
+    ["kld: 3x floor", { metric: "kld", limit: { kind: "floor", times: 3 } }],
+    ["flips: 2%", { metric: "flips", limit: { kind: "flips", size: 0.02 } }],
+  ])("%s", (text, rule) => expect(parseRule(text)).toMatchObject(rule));
+
+  test.each([
+    ["perplexity", /is no rule.*METRIC: LIMIT/s],
+    ["perplexty: +1%", /no metric.*perplexity, bits_per_byte/s],
+    ["perplexity: -1%", /lower is better.*`perplexity: \+1%`/s],
+    ["tg: +5%", /higher is better.*`tg: -5%`/s],
+    ["perplexity: 5%", /of what.*`perplexity: \+5%`/s],
+    ["flips: +2", /`flips: 2%`/],
+    ["delta_p: +1%", /neither less nor more is better/],
+    ["acc: 3x floor", /noise floor/],
+  ])("%s is refused with the remedy", (text, message) => {
+    expect(() => parseRule(text)).toThrow(expect.objectContaining({ code: "rule" }));
+    try {
+      parseRule(text);
+    } catch (error) {
+      const { message: said, hint } = error as { message: string; hint: string };
+      expect(`${said} ${hint}`).toMatch(message);
+    }
+  });
+
+  test("a rule that fits nothing says what there is", () => {
+    expect(() => ask([series("a", { perplexity: chunks })], [], "acc: 50%")).toThrow(/fits nothing in the run/);
+  });
+});
+
+describe("the gate's answers", () => {
+  const before = [series("Q4", { perplexity: chunks })];
+  const worse = (by: number) => [series("Q4", { perplexity: chunks.map((nll, i) => nll + by + wobble(i)) })];
+
+  test("harm beyond the limit fails, harm within it passes, the rest is open and says how many more would decide", () => {
+    expect(ask(worse(0.02), before, "perplexity: +0.5%").checks[0]).toMatchObject({
+      outcome: "failed",
+      sentence: expect.stringMatching(
+        /^Q4: PPL rose by 2\.0 % \(95 % CI .*\): beyond the 0\.5 % allowed \(p < 0\.001\)\.$/,
+      ),
+    });
+    expect(ask(worse(0.001), before, "perplexity: +0.5%").checks[0]).toMatchObject({
+      outcome: "passed",
+      sentence: expect.stringMatching(/within the 0\.5 % allowed \(p < 0\.001\)/),
+    });
+    const open = ask(worse(0.0051), before, "perplexity: +0.5%");
+    expect(open.outcome).toBe("undecided");
+    expect(open.checks[0]!.sentence).toMatch(
+      /is open; about \d+ more chunks would decide, and 0\.\d+ % would have failed/,
+    );
+    expect(open.checks[0]!.more).toBeGreaterThan(0);
+  });
+
+  test("an undamaged copy passes every rule", () => {
+    const metrics = { perplexity: chunks };
+    const one = [series("a", metrics), series("a", { acc: [1, 0, 1, 1] }, { id: "same" })];
+    const two = [series("a", metrics), series("a", { acc: [1, 0, 1, 1] }, { id: "same" })];
+    const { outcome, checks } = ask(two, one, "perplexity: +0%", "flips: 1%", "acc: -1%");
+    expect(outcome).toBe("passed");
+    expect(checks[0]!.sentence).toBe("a: PPL is the same in every item: within the 0 % allowed.");
+  });
+
+  test("flips count both ways", () => {
+    const answers = Array.from({ length: 300 }, (_, i) => i % 2);
+    const flipped = answers.map((one, i) => (i < 40 ? 1 - one : one));
+    const { checks } = ask([series("a", { acc: flipped })], [series("a", { acc: answers })], "flips: 5%", "acc: -3%");
+    expect(checks[0]).toMatchObject({
+      outcome: "failed",
+      sentence: expect.stringMatching(
+        /^a: 40 answers of 300 flipped \(20 to right, 20 to wrong\).*beyond the 5 % allowed/,
+      ),
+    });
+    // The accuracy is the same to the digit.
+    expect(checks[1]!.outcome).not.toBe("failed");
+  });
+
+  test("levels need no baseline; the floor is the reference's distance from itself", () => {
+    const run = [
+      series("F16", { kld: chunks.map((_, i) => 1e-6 * (2 + Math.sin(i))) }, { against: "F16" }),
+      series("Q4", { kld: chunks.map((_, i) => 0.02 + wobble(i)) }, { against: "F16" }),
+      series("copy", { kld: chunks.map((_, i) => 1e-6 * (2 + Math.cos(i))) }, { against: "F16" }),
+    ];
+    const { checks } = ask(run, [], "kld: 0.01", "kld: 3x floor");
+    expect(checks.map(({ variant, rule, outcome }) => [variant, rule, outcome])).toEqual([
+      ["F16", "kld: 0.01", "passed"],
+      ["Q4", "kld: 0.01", "failed"],
+      ["copy", "kld: 0.01", "passed"],
+      ["Q4", "kld: 3x floor", "failed"],
+      ["copy", "kld: 3x floor", "passed"],
+    ]);
+  });
+
+  test("speed: five per cent slower is shown or not", () => {
+    const rate = (mean: number) => [mean, mean * 1.01, mean * 0.99, mean * 1.005, mean * 0.995];
+    const old = [series("a", { tg128: rate(50) })];
+    expect(ask([series("a", { tg128: rate(50.1) })], old, "tg: -5%").outcome).toBe("passed");
+    expect(ask([series("a", { tg128: rate(42) })], old, "tg: -5%").outcome).toBe("failed");
+    expect(ask([series("a", { tg128: rate(47.6) })], old, "tg: -5%").outcome).toBe("undecided");
+    const elsewhere = [{ ...series("a", { tg128: rate(50) }), machine: { cpu: "B", cpus: 8 } }];
+    expect(ask(elsewhere, old, "tg: -5%").checks[0]).toMatchObject({
+      outcome: "undecided",
+      sentence: expect.stringContaining("is another machine"),
+    });
+  });
+
+  test("what was not measured, or cannot be compared, never passes", () => {
+    const failed = [{ ...series("Q4", { perplexity: [] }), observations: new Map(), missing: "failed: no memory" }];
+    expect(ask(failed, before, "perplexity: +1%").checks[0]!.sentence).toBe("Q4: PPL is undecided: failed: no memory.");
+    const other = [series("Q4", { perplexity: chunks }, { datasetSha256: "2" })];
+    expect(ask(other, before, "perplexity: +1%").outcome).toBe("undecided");
+    const two = [...before, series("Q2", { perplexity: chunks })];
+    expect(ask(two, before, "perplexity: +1%").checks[1]!.sentence).toContain("the baseline has no variant named Q2");
+  });
+
+  test("a model that computes NaN fails", () => {
+    const broken = [series("Q4", { perplexity: chunks.map((nll, i) => (i === 3 ? Number.NaN : nll)) })];
+    expect(ask(broken, before, "perplexity: +1%").checks[0]).toMatchObject({ outcome: "failed" });
+  });
+
+  test("one variant each is compared whatever its name", () => {
+    const renamed = [{ ...series("new-build", { perplexity: chunks }) }];
+    expect(ask(renamed, before, "perplexity: +1%").outcome).toBe("passed");
+  });
+});
+
+describe("simulated, two thousand gates each", () => {
+  const draws = 2000;
+  const normals = (seed: number) => {
+    const next = random(seed);
+    return () => Math.sqrt(-2 * Math.log(next())) * Math.cos(2 * Math.PI * next());
+  };
+  /** Autocorrelated chunks; the new build costs `harm` nats more per token. */
+  const build = (normal: () => number, harm: number) => {
+    let last = normal();
+    const base = Array.from({ length: 64 }, () => 3 + 0.3 * normal());
+    const now = base.map((nll) => {
+      last = 0.3 * last + Math.sqrt(1 - 0.09) * normal();
+      return nll + harm + 0.01 * last;
+    });
+    return { base, now };
+  };
+  const failures = (seed: number, harm: number, variants: number) => {
+    const normal = normals(seed);
+    let count = 0;
+    for (let draw = 0; draw < draws; draw++) {
+      const builds = Array.from({ length: variants }, () => build(normal, harm));
+      const run = builds.map(({ now }, i) => series(`v${i}`, { perplexity: now }));
+      const baseline = builds.map(({ base }, i) => series(`v${i}`, { perplexity: base }));
+      if (ask(run, baseline, "perplexity: +0.5%").outcome === "failed") count++;
+    }
+    return (100 * count) / draws;
+  };
+
+  test("the truth on the very limit: false alarms of a gate of four variants stay under 5 %", () => {
+    const alarms = failures(1, Math.log(1.005), 4);
+    console.log(`      false alarms on the limit: ${alarms.toFixed(1)} %`);
+    expect(alarms).toBeLessThanOrEqual(5);
+  });
+
+  test("no harm at all: no alarm", () => {
+    expect(failures(2, 0, 4)).toBeLessThan(0.5);
+  });
+
+  test("the stated detectable harm is missed at most once in five", () => {
+    const normal = normals(3);
+    let stated = 0;
+    const tries = 400;
+    for (let i = 0; i < tries; i++) {
+      const { base, now } = build(normal, 0);
+      const observed = (values: number[]) => values.map((value, item) => ({ item: String(item), value, weight: 255 }));
+      const comparison = compare("perplexity", observed(base), observed(now));
+      stated += detectableHarm({ comparison, limit: 0.005, rises: true }, 1) / tries;
+    }
+    const caught = failures(4, Math.log1p(stated), 1);
+    console.log(`      stated harm ${(100 * stated).toFixed(2)} %, missed in ${(100 - caught).toFixed(1)} %`);
+    expect(100 - caught).toBeLessThanOrEqual(20);
+  });
+});
+
+test("JUnit: counts, and every character that XML minds", () => {
+  const result: Gate = {
+    outcome: "failed",
+    checks: [
+      {
+        rule: "kld: 1",
+        variant: `<a> & "b"`,
+        measurement: "m",
+        metric: "kld",
+        outcome: "failed",
+        sentence: "it's\u0000 <bad>",
+      },
+      { rule: "acc: -1%", variant: "c", measurement: "m", metric: "acc", outcome: "undecided", sentence: "open" },
+      { rule: "size: +1%", variant: "d", measurement: "model", metric: "size", outcome: "passed", sentence: "ok" },
+    ],
+  };
+  expect(junit(result)).toBe(`<?xml version="1.0" encoding="UTF-8"?>
+<testsuites name="gguf-bench gate" tests="3" failures="1" errors="1">
+  <testsuite name="gguf-bench gate" tests="3" failures="1" errors="1">
+    <testcase classname="&lt;a&gt; &amp; &quot;b&quot;" name="kld: 1 (m kld)">
+      <failure type="failed" message="it&apos;s\uFFFD &lt;bad&gt;"/>
+    </testcase>
+    <testcase classname="c" name="acc: -1% (m acc)">
+      <error type="undecided" message="open"/>
+    </testcase>
+    <testcase classname="d" name="size: +1% (model size)">
+      <system-out>ok</system-out>
+    </testcase>
+  </testsuite>
+</testsuites>
+`);
+});
+
+describe("from the command line, with models whose truth is known", () => {
+  const text = join(folder, "text.txt");
+  writeFileSync(text, Array.from({ length: 4000 }, (_, i) => `${(i * 7919) % 1000} words, ${i % 17} more. `).join(""));
+  const measure = async (name: string, damage: number) => {
+    const file = join(folder, `${name}.yaml`);
+    writeFileSync(
+      file,
+      `variants:\n  model: {model: "mock:seed=1,damage=${damage}"}\nmeasurements:\n  perplexity: {text: text.txt, context: 256, chunks: 64}\n  speed: {prompt: 64, generate: 16, repetitions: 5}\n`,
+    );
+    const out = join(folder, name);
+    expect((await bench(["run", file, "--out", out, "--plain"])).code).toBe(0);
+    return out;
+  };
+
+  test("baseline, an undamaged copy, a damaged one, compare, JUnit, exit codes", async () => {
+    const good = await measure("good", 0);
+    const bad = await measure("bad", 0.5);
+    const file = join(folder, "baseline.jsonl");
+    expect((await bench(["baseline", good, "--out", file])).code).toBe(0);
+    // Whoever writes it, and when: the same bytes.
+    expect(baselineText(eventsOf(good))).toBe(readFileSync(file, "utf8"));
+    expect(readBaseline(file)).toHaveLength(2);
+
+    const rules = ["--baseline", file, "--rule", "perplexity: +0.5%", "--rule", "tg: -50%"];
+    const copy = await bench(["gate", good, ...rules]);
+    expect(copy.stdout).toMatch(/Gate: passed\.\n$/);
+    expect(copy.code).toBe(0);
+    const xml = join(folder, "junit.xml");
+    const damaged = await bench(["gate", bad, ...rules, "--junit", xml]);
+    expect(damaged.stdout).toMatch(/^FAIL {2}perplexity: \+0\.5% {2}model: PPL rose by .* beyond the 0\.5 % allowed/m);
+    expect(damaged.code).toBe(3);
+    expect(readFileSync(xml, "utf8")).toContain('failures="1"');
+    const open = await bench(["gate", good, "--rule", "perplexity: 1000000", "--rule", "tg: 200"]);
+    expect(open.code).toBe(4);
+
+    const compared = await bench(["compare", good, bad]);
+    expect(compared.stdout).toMatch(/model \(.*bad\) loses to model \(.*good\) on PPL by/);
+    expect((await bench(["compare", `${good}:model`, `${bad}:none`])).stderr).toContain('has no variant named "none"');
+    expect((await bench(["gate", good, ...rules.slice(2), "--baseline", join(folder, "no")])).stderr).toContain(
+      "gguf-bench baseline RUN --out",
+    );
+  });
+
+  test("a damaged baseline names its line", () => {
+    const file = join(folder, "damaged.jsonl");
+    writeFileSync(file, '{"format":"gguf-bench baseline 1"}\n["x/perplexity","0",{"perplexity":3}]\n');
+    expect(() => readBaseline(file)).toThrow(
+      /damaged\.jsonl:2 is no line of a baseline: "x\/perplexity" was not introduced/,
+    );
+    writeFileSync(file, "{}\n");
+    expect(() => readBaseline(file)).toThrow(/:1 is no line/);
+  });
+});
