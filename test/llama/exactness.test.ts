@@ -41,14 +41,15 @@ interface Printed {
 
 async function theirs(model: string, file: string, context: number, chunks: number): Promise<Printed> {
   const flags = ["-m", model, "-f", file, "-c", String(context), "--chunks", String(chunks), "-t", "1"];
-  const { stdout, stderr } = await promisify(execFile)(llamaPerplexity!, flags, { maxBuffer: 1 << 26 });
-  const said = stdout + stderr;
-  const [, final, error] = said.match(/Final estimate: PPL = (\S+) \+\/- (\S+)/)!;
-  return {
-    running: [...said.matchAll(/\[\d+\](\d+\.\d{4})/g)].map((match) => match[1]!),
-    final: final!,
-    error: error!,
-  };
+  for (let tries = 1; ; tries++) {
+    const { stdout, stderr } = await promisify(execFile)(llamaPerplexity!, flags, { maxBuffer: 1 << 26 });
+    const said = stdout + stderr;
+    const match = said.match(/Final estimate: PPL = (\S+) \+\/- (\S+)/);
+    // It logs from a thread of its own, and on a busy machine may end before its last line is out.
+    if (!match && tries < 8) continue;
+    const running = [...said.matchAll(/\[\d+\](\d+\.\d{4})/g)].map(([, value]) => value!);
+    return { running, final: match![1]!, error: match![2]! };
+  }
 }
 
 async function ours(out: string, model: string, file: string, context: number, chunks: number): Promise<Printed> {
@@ -87,16 +88,28 @@ describe.skipIf(!llamaPerplexity)(
     for (const [context, chunks] of [...shapes, [640, 4], [96, 25], [100, 7], [2048, 1], [8, 300]] as const)
       it(`random weights, ${chunks} × ${context}`, async () => {
         const out = join(folder, `random-${context}-${chunks}`);
-        expect(await ours(out, random, text, context, chunks)).toEqual(await theirs(random, text, context, chunks));
+        const [got, want] = [
+          await ours(out, random, text, context, chunks),
+          await theirs(random, text, context, chunks),
+        ];
+        // Some 330 ± 10: the seventh digit is printed, more than the single precision of an exp holds.
+        expect(got.running.length).toBe(want.running.length);
+        const pairs = [...got.running.keys()].map((i) => [got.running[i]!, want.running[i]!] as const);
+        for (const [a, b] of [...pairs, [got.final, want.final] as const, [got.error, want.error] as const])
+          expect(Math.abs(Number(a) / Number(b) - 1), `${a} and ${b}`).toBeLessThan(2e-6);
       });
 
     for (const [context, chunks] of thorough ? shapes : shapes.slice(0, 1))
-      it.skipIf(!smollm2 || !wikitext)(`SmolLM2 Q4_1 on WikiText-2, ${chunks} × ${context}`, async () => {
-        const out = join(folder, `smollm2-${context}`);
-        expect(await ours(out, smollm2!, excerpt, context, chunks)).toEqual(
-          await theirs(smollm2!, excerpt, context, chunks),
-        );
-      });
+      it.skipIf(!smollm2 || !wikitext)(
+        `SmolLM2 Q4_1 on WikiText-2, ${chunks} × ${context}`,
+        { timeout: 600_000 },
+        async () => {
+          const out = join(folder, `smollm2-${context}`);
+          expect(await ours(out, smollm2!, excerpt, context, chunks)).toEqual(
+            await theirs(smollm2!, excerpt, context, chunks),
+          );
+        },
+      );
   },
 );
 

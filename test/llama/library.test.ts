@@ -57,9 +57,9 @@ describe("finding the library", () => {
     const fake = join(folder, "fake");
     mkdirSync(fake);
     for (const name of ["libllama.so", "libggml.so", "libggml-base.so"]) writeFileSync(join(fake, name), "no library");
-    process.env.GGUF_BENCH_LIBRARY = fake;
-    const error = refusal(() => loadLibrary(chooseLibrary()));
-    expect(error.message).toMatch(/libggml-base\.so/);
+    const said = await bench(["doctor"], { env: { GGUF_BENCH_LIBRARY: fake } });
+    expect(said).toMatchObject({ code: 1, stdout: "" });
+    expect(said.stderr).toMatch(/^gguf-bench: \S*libggml-base\.so cannot be loaded: .*\n {2}Run `npm install`/);
   });
 
   it("a device that no library here is for is refused with what there is", () => {
