@@ -1,20 +1,27 @@
 // The library's face: everything that the command line does can be called from here.
 export type { Backend, Capability, Engine, EngineFacts, EngineSettings, VariantSpec } from "./backends/backend.js";
 export { findBackend } from "./backends/index.js";
-export { reportCommand, runCommand } from "./commands.js";
+export { baselineText, readBaseline } from "./baseline.js";
+export { baselineCommand, compareCommand, gateCommand, reportCommand, runCommand } from "./commands.js";
 export { type Benchmark, benchmarkSchema, quickBenchmark, readBenchmark } from "./config.js";
 export { type Dataset, findDatasets, resolveDataset } from "./datasets.js";
 export { BenchError, exitCodes, type Failure } from "./errors.js";
 export type { Event, JobRecord, Measured, Provenance, Sample, StoredEvent, VariantRecord } from "./events.js";
 export { childExecutor, type Executor } from "./executors/index.js";
+export { type Check, type Gate, gate, parseRule, type Rule } from "./gate.js";
 export { measurements } from "./measurements/index.js";
 export type { Measurement } from "./measurements/measurement.js";
 export { type Metric, metric } from "./metrics.js";
 export { estimateMemory, type ModelFacts, readModelFacts } from "./models/gguf.js";
 export { type Job, makePlan, type Plan } from "./plan.js";
 export { writeReports } from "./reports/index.js";
+export { junit } from "./reports/junit.js";
 export { type Cell, type Table, tableFrom } from "./reports/table.js";
+export { type Pair, type Question, type Verdicts, verdictsFrom } from "./reports/verdicts.js";
 export { run } from "./run.js";
+export { type Comparability, comparability } from "./stats/comparable.js";
+export { type Comparison, compare, holm, type Observation, type Verdict, verdict } from "./stats/compare.js";
+export { type Series, seriesFrom } from "./stats/series.js";
 export { running, type Summary, summarize } from "./stats/summary.js";
 export { readEvents, readTokens, Store } from "./store.js";
 export { openView, type View } from "./tui/index.js";
