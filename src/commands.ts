@@ -237,8 +237,9 @@ export async function referenceCommand(model: string, options: RecordOptions): P
     const { head, bytes, peakMemory } = await recordFile(model, options, executor, (done, total) => {
       const percent = Math.floor((100 * done) / total);
       // A line for every tenth, where lines stay.
-      if (percent === told || (!shown && percent % 10 > 0)) return;
-      told = percent;
+      const step = shown ? percent : Math.floor(percent / 10);
+      if (step === told) return;
+      told = step;
       process.stderr.write(
         `${shown}${options.out}: ${Math.floor(done)} of ${total} chunks, ${percent} %${shown ? "" : "\n"}`,
       );

@@ -279,7 +279,8 @@ class CompactReference implements StoredReference {
 
     let estimate = overTop;
     if (drawn > 0) {
-      const logRatio = Math.log(tailMass / (this.#tail.sum * Math.exp(maximum - logTotal) + sampledQ));
+      const rest = Math.exp(this.#tail.logMass() + maximum - logTotal);
+      const logRatio = Math.log(tailMass / Math.max(rest + sampledQ, Number.MIN_VALUE));
       let excess = 0;
       for (let i = top; i < top + drawn; i++) {
         const d = logits[ids[i]!]! - logTotal - logP[1 + i]! + logRatio; // ln(v/w)
@@ -309,7 +310,7 @@ class TailBins {
   #first = binCount;
   #last = -1;
   /** Σ exp(−distance), and the largest distance. */
-  sum = 0;
+  #sum = 0;
   #farthest = 0;
   #tokens = 0;
 
@@ -317,7 +318,7 @@ class TailBins {
     if (this.#last >= 0) this.#counts.fill(0, this.#first, this.#last + 1);
     this.#first = binCount;
     this.#last = -1;
-    this.sum = 0;
+    this.#sum = 0;
     this.#farthest = 0;
     this.#tokens = 0;
   }
@@ -330,7 +331,7 @@ class TailBins {
     if (bin < this.#first) this.#first = bin;
     if (bin > this.#last) this.#last = bin;
     if (below > this.#farthest) this.#farthest = below;
-    this.sum += expf(Math.fround(-below));
+    this.#sum += expf(Math.fround(-below));
   }
 
   /** Bounds of R, with c = distance + offset; `of`: the mass of the whole tail. */
@@ -339,7 +340,7 @@ class TailBins {
     // So little is left that it drowns in the rounding of what was taken away: R ≥ m ln(m/Q') ≥ −Q'/e, and S' ≤ 0.
     if (mass <= 1e-4 * of) {
       const most = Math.max(0, mass) + 1e-6 * of;
-      return [(-this.sum * Math.exp(-offset)) / Math.E, most * (this.#farthest + offset)] as const;
+      return [-Math.exp(this.logMass() - offset) / Math.E, most * (this.#farthest + offset)] as const;
     }
     const s = entropy / mass - Math.log(mass);
     const least = (b: number) => b / perNat;
@@ -348,9 +349,15 @@ class TailBins {
     const lower = (beta: number) => (-s - this.#logSum(-beta, (b) => least(b))) / beta;
     const highest = Math.min(best(upper, 1), this.#filled(mass, cap, most), this.#farthest) + offset;
     // β = 1 without bins: the data-processing inequality.
-    const processing = -s - Math.log(this.sum) + offset;
+    const processing = -s - this.logMass() + offset;
     const lowest = Math.max(-best((beta) => -lower(beta), 1) + offset, processing);
     return [entropy + mass * lowest, entropy + mass * highest] as const;
+  }
+
+  /** ln Σ exp(−distance); where float32 has no room for it, at most a bin's width too large. */
+  logMass(): number {
+    if (this.#tokens === 0) return -Infinity;
+    return this.#sum > 1e-30 ? Math.log(this.#sum) : this.#logSum(-1, (bin) => bin / perNat);
   }
 
   /** ln Σ exp(β · distance) over the tail. */

@@ -1,0 +1,223 @@
+import { execFile, spawn } from "node:child_process";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+import { BenchError } from "../../dist/errors.js";
+import { openReference } from "../../dist/references/index.js";
+import { expf } from "../../dist/references/softmax.js";
+import { bench, llamaPerplexity, someText, temporaryFolder, writeRandomLlama } from "../support.js";
+
+const folder = temporaryFolder();
+const env = { GGUF_BENCH_CACHE: join(folder, "cache") };
+const text = join(folder, "text.txt");
+writeFileSync(text, `${someText(9000)}\n`);
+const run = promisify(execFile);
+
+/** What llama-perplexity --kl-divergence prints after its chunks: the name of a line, its figure and ±. */
+function figuresOf(said: string): Record<string, string[]> {
+  const lines = said.slice(said.indexOf("====== Perplexity")).split("\n");
+  return Object.fromEntries(
+    lines.flatMap((line) => {
+      const [, name, rest] = line.trim().match(/^(\S.*?)\s*:\s+(.*)$/) ?? [];
+      return name ? [[name.replace(/\s+/g, " "), rest!.match(/-?\d+\.\d+/g)!]] : [];
+    }),
+  );
+}
+
+/** The same lines from our table-long.csv, written with as many digits. */
+function ownFigures(out: string): Record<string, string[]> {
+  const rows = readFileSync(join(out, "table-long.csv"), "utf8").trimEnd().split("\n");
+  const found = new Map(
+    rows
+      .map((row) => row.split(","))
+      .filter(([, , measurement]) => measurement === "stored-divergence")
+      .map(([, , , , metric, value, error]) => [metric!, [Number(value), error === "" ? undefined : Number(error)]]),
+  );
+  const line = (metric: string, digits: number, factor = 1, errorDigits = digits) =>
+    found
+      .get(metric)!
+      .filter((figure) => figure !== undefined)
+      .map((figure, i) => (figure * factor).toFixed(i === 0 ? digits : errorDigits));
+  const percents = (name: string, sign: string, list: number[], digits: number, factor: number) =>
+    Object.fromEntries(list.map((p) => [`${p.toFixed(1)}% ${sign}`, line(`${name}_p${p}`, digits, factor)]));
+  return {
+    "Mean PPL(Q)": line("perplexity_variant", 6),
+    "Mean PPL(base)": line("perplexity_reference", 6),
+    "Cor(ln(PPL(Q)), ln(PPL(base)))": line("ln_ppl_correlation", 2, 100),
+    "Mean ln(PPL(Q)/PPL(base))": line("ln_ppl_ratio", 6),
+    "Mean PPL(Q)/PPL(base)": line("ppl_ratio", 6),
+    "Mean PPL(Q)-PPL(base)": line("ppl_difference", 6),
+    "Mean KLD": line("kld", 6),
+    "Maximum KLD": line("kld_max", 6),
+    ...percents("kld", "KLD", [99.9, 99, 95, 90, 10, 5, 1, 0.1], 6, 1),
+    "Median KLD": line("kld_median", 6),
+    "Minimum KLD": line("kld_min", 6),
+    "Mean Δp": line("delta_p", 3, 100),
+    "Maximum Δp": line("delta_p_max", 3, 100),
+    ...percents("delta_p", "Δp", [99.9, 99, 95, 90, 75, 25, 10, 5, 1, 0.1], 3, 100),
+    "Median Δp": line("delta_p_median", 3, 100),
+    "Minimum Δp": line("delta_p_min", 3, 100),
+    "RMS Δp": line("delta_p_rms", 3, 100),
+    "Same top p": line("same_top", 3, 100),
+  };
+}
+
+async function ours(model: string, base: string, out: string) {
+  const args = ["--measure", "stored-divergence", "--base", base, "--threads", "1", "--plain"];
+  const { code, stderr } = await bench(["run", "--model", model, ...args, "--out", out], { env });
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  return ownFigures(out);
+}
+
+async function theirs(model: string, base: string, context: number) {
+  const flags = ["-m", model, "-c", String(context), "-t", "1", "--kl-divergence", "--kl-divergence-base", base];
+  // Into a file: a pipe loses the last lines of its log now and then.
+  const log = join(folder, "theirs.log");
+  const file = openSync(log, "w");
+  const child = spawn(llamaPerplexity!, flags, { stdio: ["ignore", file, file] });
+  await new Promise((resolve) => child.on("close", resolve));
+  closeSync(file);
+  return figuresOf(readFileSync(log, "utf8"));
+}
+
+describe.skipIf(!llamaPerplexity)(`as llama-perplexity${llamaPerplexity ? "" : " (not on this machine)"}`, () => {
+  const demo = fileURLToPath(new URL("../../datasets/demo/demo-v2-F16.gguf", import.meta.url));
+  const heldOut = fileURLToPath(new URL("../../datasets/demo-en/heldout-en.txt", import.meta.url));
+  const models = { random: writeRandomLlama(folder, "random"), demo };
+
+  for (const [name, context, chunks] of [
+    ["random", 128, 9],
+    ["random", 1000, 2],
+    ["demo", 256, 5],
+  ] as const) {
+    const model = models[name];
+    // A text that the model knows: at a perplexity of tens of thousands the printed digits are more than float32 holds.
+    const file = name === "demo" ? heldOut : text;
+    it.skipIf(!existsSync(model))(`${name}, ${chunks} × ${context}: bytes and figures`, async () => {
+      const stem = join(folder, `${name}-${context}`);
+      const geometry = ["--chunks", String(chunks)];
+      const flags = ["-m", model, "-f", file, "-c", String(context), ...geometry, "-t", "1"];
+      await run(llamaPerplexity!, [...flags, "--kl-divergence-base", `${stem}.theirs`], { maxBuffer: 1 << 26 });
+      const asked = ["--text", file, "--context", String(context), ...geometry, "--threads", "1"];
+      const wrote = await bench(["reference", model, ...asked, "--out", `${stem}.ours`], { env });
+      expect(wrote.code, wrote.stderr).toBe(0);
+      expect(readFileSync(`${stem}.ours`).equals(readFileSync(`${stem}.theirs`))).toBe(true);
+
+      const variant = await damagedBy(name, model);
+      const printed = await theirs(variant, `${stem}.ours`, context);
+      expect(Object.keys(printed)).toHaveLength(34);
+      expect(await ours(variant, `${stem}.theirs`, `${stem}-run`)).toEqual(printed);
+    });
+  }
+
+  /** A quantization of the model, or another model of the same vocabulary where it is too small to be quantized. */
+  async function damagedBy(name: string, model: string): Promise<string> {
+    if (name === "random") return writeRandomLlama(folder, "other", { seed: 77 });
+    const { code, stderr } = await bench(["quantize", model, "--types", "Q3_K_M", "--out", folder], { env });
+    expect(code, stderr).toBe(0);
+    return join(folder, readdirSync(folder).find((file) => file.endsWith("Q3_K_M.gguf"))!);
+  }
+});
+
+describe("a file that cannot be used", () => {
+  const base = join(folder, "mock.base");
+  const model = ["--model", "mock:seed=1,damage=0.5"];
+  const using = (file: string) => ["run", ...model, "--measure", "stored-divergence", "--base", file, "--plain"];
+
+  it("is made, and then is whole", async () => {
+    const { code, stdout, stderr } = await bench([
+      "reference",
+      "mock:seed=1",
+      "--text",
+      text,
+      "--chunks",
+      "3",
+      "--out",
+      base,
+    ]);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(/mock\.base {2}\d+\.\d MB, llama: 3 chunks of 512 tokens, vocabulary 257/);
+    const opened = openReference(base);
+    expect(opened.head).toMatchObject({ form: "llama", context: 512, chunks: 3, vocabulary: 257 });
+    expect(opened.tokens(2)).toHaveLength(512);
+    opened.close();
+    expect(readdirSync(folder).filter((file) => file.endsWith(".part"))).toEqual([]);
+  });
+
+  const refused = (file: string): BenchError => {
+    try {
+      openReference(file).close();
+    } catch (error) {
+      expect(error).toBeInstanceOf(BenchError);
+      return error as BenchError;
+    }
+    throw new Error("it was not refused");
+  };
+
+  it("missing, foreign, empty, cut off, of a senseless head: a sentence each", () => {
+    const whole = readFileSync(base);
+    const made = (name: string, bytes: Uint8Array) => {
+      writeFileSync(join(folder, name), bytes);
+      return join(folder, name);
+    };
+    const senseless = Buffer.from(whole);
+    senseless.writeInt32LE(-5, 16);
+    const cases: [string, string, RegExp][] = [
+      [join(folder, "nowhere"), "reference-missing", /there is no stored reference/],
+      [made("foreign", Buffer.from("GGUF and more")), "reference-foreign", /holds no log-probabilities/],
+      [made("empty", Buffer.alloc(0)), "reference-foreign", /holds no log-probabilities/],
+      [made("short-head", whole.subarray(0, 14)), "reference-damaged", /no whole reference file/],
+      [made("cut", whole.subarray(0, whole.length - 1)), "reference-damaged", /2 of 3 chunks/],
+      [made("senseless", senseless), "reference-damaged", /-5 chunks/],
+    ];
+    for (const [file, code, said] of cases) {
+      const error = refused(file);
+      expect({ file, code: error.code }).toEqual({ file, code });
+      expect(error.message).toMatch(said);
+      expect(error.message).not.toMatch(/\n/);
+      expect(error.hint).toBeTruthy();
+    }
+  });
+
+  it("on the command line: the sentence and exit code 1", async () => {
+    const { code, stderr } = await bench([...using(join(folder, "cut")), "--out", join(folder, "r-cut")]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^gguf-bench: .*2 of 3 chunks\.?\n/);
+  });
+
+  it("of another vocabulary: not possible, with both sizes", async () => {
+    const random = writeRandomLlama(folder, "random");
+    const out = join(folder, "r-vocabulary");
+    const args = ["--measure", "stored-divergence", "--base", base, "--out", out, "--plain"];
+    const { code } = await bench(["run", "--model", random, ...args], { env });
+    expect(code).toBe(1);
+    expect(readFileSync(join(out, "table.md"), "utf8")).toMatch(/a vocabulary of 257 tokens, this model one of \d+/);
+  });
+
+  it("a job is another one for another file of the same name", async () => {
+    const id = async () => (await bench([...using(base), "--dry-run"])).stdout.slice(0, 8);
+    const before = await id();
+    expect(await id()).toBe(before);
+    const changed = readFileSync(base);
+    changed[changed.length - 1]! ^= 1;
+    writeFileSync(base, changed);
+    expect(await id()).not.toBe(before);
+  });
+});
+
+describe("expf", () => {
+  it("is the float32 nearest to exp, but for one unit in the last place now and then", () => {
+    let [off, far] = [0, 0];
+    for (let i = 0; i < 200_000; i++) {
+      const x = Math.fround(-104 * (i / 200_000) ** 2);
+      const [own, exact] = [expf(x), Math.fround(Math.exp(x))];
+      if (own !== exact) off++;
+      if (Math.abs(own - exact) > Math.max(exact * 2 ** -23, 2 ** -149)) far++;
+    }
+    expect(far).toBe(0);
+    expect(off).toBeLessThan(1000);
+    expect([expf(0), expf(-0), expf(-200), expf(-Infinity)]).toEqual([1, 1, 0, 0]);
+  });
+});
