@@ -73,13 +73,17 @@ async function ours(model: string, base: string, out: string) {
 
 async function theirs(model: string, base: string, context: number) {
   const flags = ["-m", model, "-c", String(context), "-t", "1", "--kl-divergence", "--kl-divergence-base", base];
-  // Into a file: a pipe loses the last lines of its log now and then.
+  // Its log is written by a thread that the end of the program may overtake; then it is asked again.
   const log = join(folder, "theirs.log");
-  const file = openSync(log, "w");
-  const child = spawn(llamaPerplexity!, flags, { stdio: ["ignore", file, file] });
-  await new Promise((resolve) => child.on("close", resolve));
-  closeSync(file);
-  return figuresOf(readFileSync(log, "utf8"));
+  for (let tries = 0; tries < 5; tries++) {
+    const file = openSync(log, "w");
+    const child = spawn(llamaPerplexity!, flags, { stdio: ["ignore", file, file] });
+    await new Promise((resolve) => child.on("close", resolve));
+    closeSync(file);
+    const said = readFileSync(log, "utf8");
+    if (/Same top p: .*%/.test(said)) return figuresOf(said);
+  }
+  throw new Error(`llama-perplexity did not print its figures, see ${log}`);
 }
 
 describe.skipIf(!llamaPerplexity)(`as llama-perplexity${llamaPerplexity ? "" : " (not on this machine)"}`, () => {
