@@ -86,7 +86,8 @@ function refusalOf(
 
 /** Says where an importance matrix was made from the very text, or the same corpus, that is measured here. */
 export function imatrixFlag({ variant, job, file }: Series): string | undefined {
-  const source = variant.facts?.imatrix?.dataset;
+  // Others wrote this into the file: a terminal must find nothing in it to obey.
+  const source = variant.facts?.imatrix?.dataset.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ");
   if (!source || (job.kind !== "perplexity" && job.kind !== "divergence")) return undefined;
   const base = (path: string) => path.split(/[/\\]/).at(-1)!.toLowerCase();
   const words = (text: string) => text.toLowerCase().split(/[^\p{L}\p{N}]+/u);
