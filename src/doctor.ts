@@ -1,9 +1,8 @@
 import { spawn } from "node:child_process";
-import { createRequire } from "node:module";
 import path from "node:path";
 import { findDatasets } from "./datasets.js";
 import { BenchError } from "./errors.js";
-import { chooseLibrary, findLibraries, llamaRelease, loadLibrary } from "./llama/library.js";
+import { chooseLibrary, findLibraries, llamaRelease, loadLibrary, packageFolder } from "./llama/library.js";
 import { freeMemory, thisMachine } from "./plan.js";
 
 /** What this machine has for measuring, as text. Loads the library that engines would use, so what it says is what they get. */
@@ -34,14 +33,14 @@ export async function diagnosis(dataDir: string | undefined): Promise<string> {
   return `${lines.join("\n")}\n`;
 }
 
-const require = createRequire(import.meta.url);
-
 /**
  * Builds llama.cpp, the very version that is shipped, from the source bundle inside node-llama-cpp, for this processor.
  * Needs cmake and a C++ compiler, but no network. `findLibraries` puts the result first.
  */
 export async function buildLibrary(): Promise<void> {
-  const root = path.dirname(require.resolve("node-llama-cpp/package.json"));
+  const root = packageFolder("node-llama-cpp");
+  if (!root)
+    throw new BenchError("build-failed", "node-llama-cpp is not installed", { hint: "run `npm install` again" });
   const cli = path.join(root, "dist", "cli", "cli.js");
   const gpu = chooseLibrary().gpu;
   const child = spawn(process.execPath, [cli, "source", "download", "--gpu", gpu === "cpu" ? "false" : gpu], {

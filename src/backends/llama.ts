@@ -74,7 +74,8 @@ function sourceBuildRelease(directory: string): string {
 interface Block {
   rows: Rows;
   targets: number[];
-  places: [window: number, row: number][];
+  /** Undefined for a row that is not scored. */
+  places: ([window: number, row: number] | undefined)[];
   /** Tokens that were decoded. */
   tokens: number;
 }
@@ -239,8 +240,14 @@ class LlamaEngine implements Engine {
     const width = this.#vocabulary;
     for (const { rows, places, targets, tokens } of this.#blocks(request)) {
       const logits = rows.count > 0 ? floatsAt(rows.pointer, rows.count * width) : undefined;
-      for (const [i, [window, row]] of places.entries())
-        visit({ window, row, logits: logits!.subarray(i * width, (i + 1) * width), token: targets[i]! });
+      for (const [i, place] of places.entries())
+        if (place)
+          visit({
+            window: place[0],
+            row: place[1],
+            logits: logits!.subarray(i * width, (i + 1) * width),
+            token: targets[i]!,
+          });
       progress?.(tokens);
     }
   }
@@ -264,7 +271,9 @@ class LlamaEngine implements Engine {
         const { rows } = other.next().value as Block;
         if (block.targets.length === 0) continue;
         const compared = this.#scoring().compare(rows.pointer, block.rows.pointer, block.targets);
-        for (const [i, [window, row]] of block.places.entries()) {
+        for (const [i, place] of block.places.entries()) {
+          if (!place) continue;
+          const [window, row] = place;
           const into = results[v]![window]!;
           const token = compared[i]!;
           into.nll[row] = finite(token.nll);
@@ -309,12 +318,13 @@ class LlamaEngine implements Engine {
         for (const [sequence, window] of windows.entries())
           for (let position = from; position < to; position++) {
             const token = position === 0 && this.bos >= 0 ? this.bos : window[position]!;
-            // The last position's logits predict nothing of this window.
-            const scored = position >= scoreFrom && position + 1 < length;
-            context.add(token, position, sequence, scored);
-            if (!scored) continue;
-            targets.push(window[position + 1]!);
-            places.push([sequence, position - scoreFrom]);
+            // The last position's logits predict nothing of this window. llama-perplexity computes them all the same, and
+            // the rows of one product shape each other's last digits: they are computed here too, and left out of `places`.
+            const wanted = position >= scoreFrom;
+            context.add(token, position, sequence, wanted);
+            if (!wanted) continue;
+            targets.push(position + 1 < length ? window[position + 1]! : 0);
+            places.push(position + 1 < length ? [sequence, position - scoreFrom] : undefined);
           }
         yield { rows: context.decode(), targets, places, tokens: (to - from) * windows.length };
       }

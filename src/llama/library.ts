@@ -89,7 +89,8 @@ function sourceBuildFolders(): string[] {
     .filter((directory) => fs.existsSync(directory));
 }
 
-function packageFolder(name: string): string | undefined {
+/** The folder of an installed package, whatever it exports. */
+export function packageFolder(name: string): string | undefined {
   for (const base of require.resolve.paths(name) ?? []) {
     const directory = path.join(base, name);
     if (fs.existsSync(path.join(directory, "package.json"))) return fs.realpathSync(directory);
