@@ -229,7 +229,7 @@ class LlamaEngine implements Engine {
     for (const block of this.#blocks(request)) {
       if (block.targets.length > 0) {
         const scores = this.#scoring().score(block.rows.pointer, block.targets);
-        for (const [i, [window, row]] of block.places.entries()) results[window]![row] = finite(scores[i]!);
+        for (const [i, place] of block.places.entries()) if (place) results[place[0]]![place[1]] = finite(scores[i]!);
       }
       progress?.(block.tokens);
     }
