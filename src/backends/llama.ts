@@ -166,7 +166,11 @@ class LlamaEngine implements Engine {
 
   #scoring(): ScoringPool {
     // More than a few workers wait for memory, not for arithmetic.
-    this.#pool ??= new ScoringPool(this.#vocabulary, this.#ubatch * 2, Math.min(this.#threads, 8));
+    this.#pool ??= new ScoringPool(
+      this.#vocabulary,
+      Math.max(2 * this.#ubatch, mostSequences),
+      Math.min(this.#threads, 8),
+    );
     return this.#pool;
   }
 
