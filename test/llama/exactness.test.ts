@@ -129,6 +129,17 @@ describe("what is kept of every token", () => {
     }
   });
 
+  it("more windows side by side than a micro-batch has tokens", async () => {
+    const yaml = join(folder, "narrow.yaml");
+    writeFileSync(
+      yaml,
+      "variants: {a: {model: random.gguf, threads: 1, ubatch: 32}}\nmeasurements: {perplexity: {text: text.txt, context: 8, chunks: 300}}\n",
+    );
+    const out = join(folder, "narrow");
+    expect(await bench(["run", yaml, "--plain", "--out", out])).toMatchObject({ code: 0, stderr: "" });
+    expect(eventsOf(out).filter((event) => event.type === "samples" && event.tokens)).toHaveLength(300);
+  });
+
   it("threads do not change a bit of it", async () => {
     const args = ["--text", text, "--context", "256", "--chunks", "12", "--plain"];
     const [one, two] = [join(folder, "one"), join(folder, "two")];
