@@ -73,9 +73,12 @@ program
   .option("--plain", "lines instead of the live view")
   .option("--json", "events as JSON lines on stdout")
   .action(async (file: string | undefined, { model, measure, ...options }) => {
+    // The first engine process starts before this one has loaded its own code: they use different cores.
+    const executor = options.dryRun ? undefined : (await import("./executors/child.js")).childExecutor();
     const { runCommand } = await commands();
     process.exitCode = await runCommand({
       ...options,
+      ...(executor ? { executor } : {}),
       ...(file ? { file } : {}),
       ...(model ? { models: model } : {}),
       ...(measure ? { measures: measure } : {}),

@@ -6,7 +6,7 @@ import { asInBaseline, baselineText, readBaseline } from "./baseline.js";
 import { type QuickOptions, quickBenchmark, readBenchmark } from "./config.js";
 import { BenchError, exitCodes, toFailure } from "./errors.js";
 import type { Event, StoredEvent } from "./events.js";
-import { childExecutor } from "./executors/index.js";
+import { childExecutor, type Executor } from "./executors/index.js";
 import { gate, parseRule } from "./gate.js";
 import { measurements } from "./measurements/index.js";
 import { checkType, quantizeFile } from "./models/quantize.js";
@@ -42,11 +42,13 @@ export interface RunCommand extends Omit<QuickOptions, "measurements" | "models"
   plain?: boolean;
   /** As typed, for the provenance. */
   command?: string[];
+  /** Where engines run; closed at the end. */
+  executor?: Executor;
 }
 
 /** Measures what a benchmark file or the flags ask for, and writes the tables. Returns the exit code. */
 export async function runCommand(options: RunCommand): Promise<number> {
-  const executor = options.dryRun ? undefined : childExecutor();
+  const executor = options.dryRun ? undefined : (options.executor ?? childExecutor());
   try {
     const benchmark = await benchmarkOf(options);
     const plan = await makePlan(benchmark, {

@@ -12,6 +12,7 @@ import {
   type Pointer,
 } from "../llama/library.js";
 import { ScoringPool } from "../llama/scoring.js";
+import { rememberTokens } from "../models/cache.js";
 import { readModelFacts } from "../models/gguf.js";
 import { quantizedModel } from "../models/quantize.js";
 import { resolveModel } from "../models/sources.js";
@@ -35,6 +36,9 @@ const mostSequences = 256;
 
 /** Options of one batch; llama.cpp reserves a row of logits for each. */
 const optionSequences = 64;
+
+/** Bytes of text from which on tokens are kept: a whole ladder shares a tokenizer, and a megabyte takes about a second. */
+const longText = 100_000;
 
 /** llama.cpp in this process, through the library that node-llama-cpp supplies. */
 export const llama: Backend = {
@@ -92,11 +96,13 @@ class LlamaEngine implements Engine {
   readonly #threadpool: Pointer | null;
   readonly #pieces = new Map<number, TokenCount>();
   readonly #adapters: { pointers: BigUint64Array; scales: Float32Array } | undefined;
+  readonly #tokenizer: string | undefined;
   #pool: ScoringPool | undefined;
   #context: { key: string; context: Context } | undefined;
 
   constructor(variant: VariantSpec) {
     this.#settings = variant.settings;
+    this.#tokenizer = variant.facts?.tokenizerSha256;
     this.#threads = variant.settings.threads ?? physicalCores();
     const library = loadLibrary(chooseLibrary(variant.settings.gpu));
     this.#library = library;
@@ -184,6 +190,13 @@ class LlamaEngine implements Engine {
 
   tokenize(text: string, special: boolean): Int32Array {
     const bytes = Buffer.from(text, "utf8");
+    const tokenizer = this.#tokenizer;
+    if (!tokenizer || bytes.length < longText) return this.#tokenizeNow(bytes, special);
+    const key = [this.#library.version, tokenizer, String(special)];
+    return rememberTokens(key, bytes, () => this.#tokenizeNow(bytes, special));
+  }
+
+  #tokenizeNow(bytes: Buffer, special: boolean): Int32Array {
     // koffi passes a Buffer by address; an empty one has none.
     if (bytes.length === 0 && !special) return new Int32Array(0);
     let out = new Int32Array(bytes.length + 16);

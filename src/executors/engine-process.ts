@@ -7,6 +7,9 @@ import { recordReference } from "../measurements/recording.js";
 import { findForm } from "../references/index.js";
 import type { ToEngine, ToParent } from "./child.js";
 
+// The most likely backend is loaded while the parent still makes its plan.
+void findBackend("llama");
+
 let engine: Engine | undefined;
 /** By variant name, in lock-step measurements. */
 const others = new Map<string, Engine>();

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import type { BigIntStats } from "node:fs";
+import { type BigIntStats, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -51,4 +51,34 @@ function entryPath(path: string): string {
 
 function digest(text: string): string {
   return createHash("sha256").update(text).digest("hex");
+}
+
+/**
+ * Tokens of a text, kept in the user's cache under all that decides them. The file ends with the digest of its tokens, so
+ * that one that was cut or damaged is made anew.
+ */
+export function rememberTokens(key: string[], text: Uint8Array, tokenize: () => Int32Array): Int32Array {
+  const name = createHash("sha256").update(key.join("\n")).update("\n").update(text).digest("hex");
+  const folder = join(cacheDirectory(), "tokens");
+  const path = join(folder, `${name}.bin`);
+  const digestOf = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest();
+  try {
+    const kept = readFileSync(path);
+    const tokens = kept.subarray(0, -32);
+    if (kept.length > 32 && digestOf(tokens).equals(kept.subarray(-32)))
+      return new Int32Array(tokens.buffer.slice(tokens.byteOffset, tokens.byteOffset + tokens.length));
+  } catch {
+    // Not kept yet.
+  }
+  const tokens = tokenize();
+  const bytes = Buffer.from(tokens.buffer, tokens.byteOffset, tokens.byteLength);
+  try {
+    mkdirSync(folder, { recursive: true });
+    const part = `${path}.${randomUUID()}`;
+    writeFileSync(part, Buffer.concat([bytes, digestOf(bytes)]));
+    renameSync(part, path);
+  } catch {
+    // No room or no right to write: the next run tokenizes again.
+  }
+  return tokens;
 }
