@@ -16,6 +16,8 @@ export interface TextDataset {
   sha256: string;
   bytes: number;
   text: string;
+  /** UTF-8 offsets at which a document begins, ascending; absent where the card says nothing of documents. */
+  documents?: number[];
   /** Set where the data differ from the card: other bytes than published, say. */
   note?: string;
 }
@@ -27,6 +29,8 @@ export interface ChoiceItem {
   options: string[];
   /** Index of the right option. */
   gold: number;
+  /** What the question hangs together with others by: its subject, say. */
+  cluster?: string;
 }
 
 /** Questions with options that continue a context. */
@@ -65,7 +69,15 @@ const common = {
     .describe("The published files; other bytes are measured all the same, and said."),
 };
 
-const textCard = z.strictObject({ kind: z.literal("text"), ...common });
+const textCard = z.strictObject({
+  kind: z.literal("text"),
+  ...common,
+  documents: z
+    .string()
+    .refine((pattern) => isPattern(pattern), "this is no regular expression")
+    .optional()
+    .describe("A regular expression; a line that it matches begins a document. Chunks of one document hang together."),
+});
 
 const choiceCommon = {
   kind: z.literal("choice"),
@@ -85,6 +97,10 @@ const rows = z.strictObject({
   prompt: z.string().describe("The context, with {column} where a column's text goes."),
   options: z.array(z.string()).min(2).describe("The columns that hold the options, in order."),
   answer: z.string().describe("The column that says the right option: its letter, its column's name, or its text."),
+  cluster: z
+    .string()
+    .optional()
+    .describe("The column that says which questions hang together, such as their subject; by default none do."),
   continueWith: z
     .enum(["text", "letter"])
     .default("text")
@@ -265,7 +281,28 @@ async function readText(name: string, path: string, card?: DatasetCard): Promise
     read.text.startsWith("\ufeff") && "it starts with a byte order mark, which is measured as part of the text",
     read.text.includes("\r\n") && "its lines end with CR LF, which is measured as part of the text",
   ];
-  return { kind: "text", name, path, ...read, ...noted(notes) };
+  const documents = card?.kind === "text" && card.documents ? documentStarts(read.text, card.documents) : undefined;
+  return { kind: "text", name, path, ...read, ...(documents ? { documents } : {}), ...noted(notes) };
+}
+
+function documentStarts(text: string, pattern: string): number[] {
+  const starts: number[] = [];
+  let [bytes, from] = [0, 0];
+  for (const { index } of text.matchAll(new RegExp(pattern, "gmu"))) {
+    bytes += Buffer.byteLength(text.slice(from, index));
+    from = index;
+    starts.push(bytes);
+  }
+  return starts;
+}
+
+function isPattern(pattern: string): boolean {
+  try {
+    new RegExp(pattern, "gmu");
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** In which way a file is not the one that the card describes. */
@@ -381,6 +418,7 @@ function questions(card: RowsCard, path: string, text: string): ChoiceItem[] {
       context: card.prompt.replace(/\{([^{}]+)\}/g, (_, column) => cell(column)),
       options: card.continueWith === "letter" ? texts.map((_, option) => letter(option)) : texts,
       gold,
+      ...(card.cluster ? { cluster: cell(card.cluster) } : {}),
     };
   });
 }

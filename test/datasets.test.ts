@@ -175,6 +175,13 @@ examples: { file: dev.csv, count: 1 }
     expect((await choice("mine")).sha256).not.toBe(before);
   });
 
+  test("questions hang together by a column of the card", async () => {
+    file("mine/card.yaml", `${letters}cluster: subject\n`);
+    file("mine/dev.csv", "question,A,B,answer,subject\nfirst?,x,y,B,law\n");
+    file("mine/test.csv", "question,A,B,answer,subject\none?,x,y,B,law\ntwo?,x,y,A,art\n");
+    expect((await choice("mine")).items.map(({ cluster }) => cluster)).toEqual(["law", "art"]);
+  });
+
   test("from JSONL by continuation; a folder's path will do", async () => {
     file(
       "elsewhere/card.yaml",

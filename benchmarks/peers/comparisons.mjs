@@ -13,7 +13,7 @@ const memoryAllowance = 120e6;
  * judged in a quick run; a time neither where others disturbed a run.
  * @typedef {{quantity: string, ours?: string, peer?: string, value?: number, range?: [number, number], show?: (n: number) => string,
  *   target?: {text: string, least?: number, most: number}, kind: "time" | "memory" | "result", note?: string}} Row
- * @typedef {{name: string, title: string, needs: string[], run: (bench: any) => Promise<{rows: Row[], pairs: any[], [more: string]: any}>}} Comparison
+ * @typedef {{name: string, title: string, needs: string[], models?: string[], run: (bench: any) => Promise<{rows: Row[], pairs: any[], [more: string]: any}>}} Comparison
  */
 
 const seconds = (value) => `${value.toFixed(2)} s`;
@@ -179,7 +179,8 @@ const speed = (quant) => ({
       steps: [tools.ourSpeed(quant, { ...sizes.speed, library: tools.sharedLibrary() })],
     };
     const peer = { name: "llama-bench", steps: [tools.peerSpeed(tools.benchTool, quant, sizes.speed)] };
-    const pairs = await interleaved(ours, peer);
+    // Short runs and many pairs: a machine's clock drifts by more than 3 % within seconds.
+    const pairs = await interleaved(ours, peer, sizes.speed.pairs);
     const target = { text: "0.97–1.03", least: 0.97, most: 1.03 };
     const test = (name, key) =>
       row(
@@ -275,6 +276,81 @@ const hellaswag = (quant) => ({
   },
 });
 
+/**
+ * One reference and all its variants: ours in one process without a file, against llama-perplexity's file of the reference's
+ * logits and one run for each variant. The file holds 16 bits of each logit, so the two agree within its rounding.
+ * @returns {Comparison}
+ */
+const divergence = (reference, variants) => ({
+  name: `divergence:${reference}`,
+  title: `divergence of ${variants.length} variants from ${reference}, against llama-perplexity on the same libraries`,
+  needs: ["same"],
+  models: [reference, ...variants],
+  async run({ tools, sizes, interleaved, temporary, ...bench }) {
+    const { context, chunks } = sizes.divergence;
+    const library = tools.sharedLibrary();
+    const base = path.join(temporary, "base.kld");
+    const [tool, size] = [tools.perplexityTool.same, { context, chunks }];
+    const ours = {
+      name: "gguf-bench",
+      steps: [tools.ourDivergence([reference, ...variants], { ...size, library })],
+    };
+    const peer = {
+      name: `llama-perplexity, ${variants.length + 1} runs`,
+      steps: [
+        tools.peerBase(tool, reference, base, size),
+        ...variants.map((quant) => tools.peerDivergence(tool, quant, base, size)),
+      ],
+    };
+    const pairs = await interleaved(ours, peer);
+    const { bytes } = pairs[0].peer.read[0];
+    const kld = variants.map((quant, i) => ({
+      quant,
+      ours: pairs[0].ours.read[0].kld[i],
+      peer: pairs[0].peer.read[i + 1].kld,
+    }));
+    const apart = Math.max(...kld.map((one) => Math.abs(Number.parseFloat(one.ours) - Number.parseFloat(one.peer))));
+    const file = path.join(temporary, "compact.kld");
+    const compact = await bench.any({
+      name: "compact",
+      steps: [tools.ourCompact(reference, file, { ...size, library })],
+    });
+    const read = await bench.any({ name: "bracket", steps: [tools.ourBracket(variants[0], file, { library })] });
+    const { low, estimate, high } = read.read[0];
+    const share = compact.read[0].bytes / bytes;
+    const decimals = (value) => value.toFixed(6);
+    return {
+      pairs,
+      kld,
+      bracket: read.read[0],
+      rows: [
+        wall(pairs, atMost(1)),
+        userCpu(pairs),
+        { ...peakMemory(pairs), note: `ours holds all ${variants.length + 1} models at once, mapped from their files` },
+        {
+          quantity: "mean KLD, largest difference",
+          kind: "result",
+          value: apart,
+          show: decimals,
+          target: { text: "≤ 0.0002", most: 0.0002 },
+          note: kld.map((one) => `${one.quant}: ${one.ours}, with the 16-bit file ${one.peer}`).join("; "),
+        },
+        { quantity: "file", kind: "result", ours: megabytes(0), peer: megabytes(bytes) },
+        {
+          quantity: "compact reference",
+          kind: "result",
+          ours: megabytes(compact.read[0].bytes),
+          peer: megabytes(bytes),
+          value: share,
+          show: (value) => `${(100 * value).toFixed(3)} %`,
+          target: { text: "≤ 2 %", most: 0.02 },
+          note: `${variants[0]}: KLD between ${decimals(low)} and ${decimals(high)}, estimated ${decimals(estimate)}`,
+        },
+      ],
+    };
+  },
+});
+
 /** The tasks as a file for the peer, in a folder that serves us as a data directory. */
 function firstTasks(source, tasks, temporary) {
   const folder = path.join(temporary, `data-${tasks}`);
@@ -300,6 +376,7 @@ export const comparisons = [
   speed("Q4_K_M"),
   longContext("Q4_K_M"),
   hellaswag("Q8_0"),
+  divergence("F16", ["Q8_0", "Q4_K_M", "Q4_K_M-im", "Q2_K", "Q2_K-im"]),
 ];
 
 /** How much is measured; `quick` shows that all of it works and proves nothing about time. */
@@ -307,15 +384,17 @@ export const sizes = {
   full: {
     pairs: 5,
     perplexity: { context: 512, chunks: 16 },
-    speed: { prompt: 512, generate: 128, repetitions: 5 },
+    speed: { prompt: 512, generate: 128, repetitions: 1, pairs: 20 },
     long: { context: 8192, chunks: 2, tooLong: 16384 },
     hellaswag: { tasks: 200, otherContext: 256 },
+    divergence: { context: 512, chunks: 8 },
   },
   quick: {
     pairs: 1,
     perplexity: { context: 128, chunks: 2 },
-    speed: { prompt: 32, generate: 8, repetitions: 2 },
+    speed: { prompt: 32, generate: 8, repetitions: 2, pairs: 1 },
     long: { context: 512, chunks: 2, tooLong: 16384 },
     hellaswag: { tasks: 12, otherContext: 256 },
+    divergence: { context: 128, chunks: 2 },
   },
 };

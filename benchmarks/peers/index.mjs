@@ -17,7 +17,7 @@ const usage = `npm run bench:peers -- [options]
   --quick           tiny sizes, one pair: shows that all works; times and memory are not judged
   --allow-load      measure although others use the machine; the figures are marked and times not judged
   --threads N       CPU threads of both sides (default 2)
-  --models DIR      the ladder smollm2-F16.gguf, -Q8_0, -Q4_K_M
+  --models DIR      the ladder smollm2-F16.gguf, -Q8_0, -Q4_K_M (for divergence also -Q4_K_M-im, -Q2_K, -Q2_K-im)
                     (default $GGUF_BENCH_MODELS, else ~/.cache/gguf-bench-ladder)
   --peers PREFIX    bin/ and same-library/ with llama-perplexity and llama-bench (default ~/.cache/bench-peers)
   --data-dir DIR    wikitext-2/ and hellaswag/ (default $GGUF_BENCH_DATA, else ../shared/datasets)
@@ -155,9 +155,11 @@ function judged({ show, ...row }, disturbed) {
   return { ...row, shown: shown + range, verdict: verdict() };
 }
 
-function missingFor({ name, needs }) {
+function missingFor({ name, needs, models = [name.split(":")[1]] }) {
   const files = { same: tools.perplexityTool.same, native: tools.perplexityTool.native, bench: tools.benchTool };
-  const needed = [tools.model(name.split(":")[1])];
+  const needed = models.map(tools.model);
+  // Its libraries are links into node_modules, which go nowhere once that folder is gone.
+  if (needs.includes("same") || needs.includes("bench")) needed.push(tools.sharedLibraryLink);
   for (const need of needs) needed.push(need === "hellaswag" ? tools.hellaswagFile : files[need]);
   if (!needs.includes("hellaswag") && !needs.includes("bench")) needed.push(tools.wiki);
   return needed.filter((file) => !fs.existsSync(file));

@@ -53,6 +53,7 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
     hellaswagFile: path.join(dataDir, "hellaswag", "hellaswag_val_full.txt"),
     perplexityTool: { same: path.join(same, "llama-perplexity"), native: path.join(native, "llama-perplexity") },
     benchTool: path.join(same, "llama-bench"),
+    sharedLibraryLink: path.join(same, "libllama.so.0"),
     hasSharedLibrary: () => fs.existsSync(path.join(same, "libllama.so.0")),
     /** The folder of the libraries that the peers of `same-library` run on: ours runs on the very same files. */
     sharedLibrary: () => path.dirname(fs.realpathSync(path.join(same, "libllama.so.0"))),
@@ -83,6 +84,51 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
       const args = ["--model", model(quant), "--measure", "hellaswag", "--data-dir", folder];
       if (context) args.push(...flags({ context }));
       return () => ours(args, { library, read: ({ events }) => ({ answers: ourAnswers(events) }) });
+    },
+    /** The first of `quants` is the reference of the others. `figure(quant, metric)` as printed: value and error. */
+    ourDivergence: (quants, { context, chunks, library }) => {
+      const models = quants.flatMap((quant) => ["--model", model(quant)]);
+      const args = [...models, "--measure", "divergence", ...flags({ text: wiki, context, chunks })];
+      const read = ({ figures }) => ({
+        kld: quants.slice(1).map((quant) => printedKld(figures("kld", `smollm2-${quant}`))),
+      });
+      return () => ours(args, { library, read });
+    },
+    /** The file that llama-perplexity's divergence is measured from. */
+    peerBase: (tool, quant, file, { context, chunks }) => {
+      const args = ["-m", model(quant), "-f", wiki, "-c", context, "--chunks", chunks, "-t", threads].map(String);
+      return () => ({
+        command: tool,
+        args: [...args, "--kl-divergence-base", file],
+        read: () => ({ bytes: fs.statSync(file).size }),
+      });
+    },
+    peerDivergence: (tool, quant, file, { context }) => {
+      const args = ["-m", model(quant), "-c", String(context), "-t", String(threads)];
+      return () => ({
+        command: tool,
+        args: [...args, "--kl-divergence-base", file, "--kl-divergence"],
+        read: (run) => ({ kld: meanKld(all(run)) }),
+      });
+    },
+    /** Our compact reference of the same rows. */
+    ourCompact: (quant, file, { context, chunks, library }) => {
+      const args = [cli, "reference", model(quant), "--form", "compact", "--out", file, "--threads", String(threads)];
+      return () => ({
+        command: process.execPath,
+        args: [...args, ...flags({ text: wiki, context, chunks })],
+        env: { ...process.env, GGUF_BENCH_LIBRARY: library },
+        read: () => ({ bytes: fs.statSync(file).size }),
+      });
+    },
+    ourBracket: (quant, file, { library }) => {
+      const args = ["--model", model(quant), "--measure", "stored-divergence", "--base", file];
+      const read = ({ figures }) => ({
+        low: figures("kld_low").value,
+        estimate: figures("kld_estimate").value,
+        high: figures("kld_high").value,
+      });
+      return () => ours(args, { library, read });
     },
     peerPerplexity: (tool, quant, { context, chunks }) => {
       const args = ["-m", model(quant), "-f", wiki, "-c", context, "--chunks", chunks, "-t", threads].map(String);
@@ -119,15 +165,28 @@ function finalEstimate(text) {
   return found[1];
 }
 
-/** A lookup of a figure by metric; the variant is the only one, and its columns hold no quoted commas before them. */
+/** The mean KLD and its error as llama-perplexity prints them: %10.6lf ± %10.6lf. */
+const printedKld = ({ value, error }) => `${value.toFixed(6)} ± ${error.toFixed(6)}`;
+
+function meanKld(text) {
+  const found = text.match(/Mean\s+KLD:\s+([\d.]+)\s*±\s*([\d.]+)/);
+  if (!found) throw new Error("no mean KLD");
+  return `${found[1]} ± ${found[2]}`;
+}
+
+/** A lookup of a figure by metric, and by variant where there are several; no column before them holds a quoted comma. */
 function readLongTable(file) {
   const [head, ...rows] = fs
     .readFileSync(file, "utf8")
     .trim()
     .split(/\r?\n/)
     .map((line) => line.split(","));
-  return (metric) => {
-    const row = rows.find((cells) => cells[head.indexOf("metric")] === metric);
+  return (metric, variant) => {
+    const row = rows.find(
+      (cells) =>
+        cells[head.indexOf("metric")] === metric &&
+        (variant === undefined || cells[head.indexOf("variant")] === variant),
+    );
     if (!row) throw new Error(`no ${metric} in table-long.csv`);
     return { value: Number(row[head.indexOf("value")]), error: Number(row[head.indexOf("error")]) };
   };

@@ -104,6 +104,7 @@ function tokenized(item: ChoiceItem, engine: Engine, delimiter: string): Questio
 
 /** `nll`: [option][token], absent for a question that does not fit: it is counted as wrong and said. */
 function answer({ item, prefix, options }: Question, nll: Float64Array[] | undefined): Measured {
+  const cluster = item.cluster === undefined ? {} : { cluster: item.cluster };
   const prompt = createHash("sha256")
     .update([item.context, ...item.options].join("\0"))
     .digest("hex")
@@ -112,7 +113,7 @@ function answer({ item, prefix, options }: Question, nll: Float64Array[] | undef
     return {
       item: item.id,
       samples: ["acc", "acc_norm"].map((metric) => ({ metric, value: 0, weight: 1 })),
-      detail: { unanswerable: true, prompt, gold: item.gold },
+      detail: { unanswerable: true, prompt, gold: item.gold, ...cluster },
     };
   const sums = nll.map((values) => -values.reduce((sum, value) => sum + value, 0));
   const perToken = sums.map((sum, i) => sum / options[i]!.length);
@@ -132,6 +133,7 @@ function answer({ item, prefix, options }: Question, nll: Float64Array[] | undef
       /** Sum of log-probabilities in nats, and tokens, of each option. */
       scores: sums,
       tokens: options.map((option) => option.length),
+      ...cluster,
     },
   };
 }

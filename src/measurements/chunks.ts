@@ -36,7 +36,7 @@ export interface ChunkGroup {
  * The chunks that are decoded together shape each other's last digits, so the groups depend on the text and the settings
  * alone: a resumed job forms the same ones.
  */
-export function chunked(engine: Engine, { text }: TextDataset, settings: ChunkSettings) {
+export function chunked(engine: Engine, { text, documents }: TextDataset, settings: ChunkSettings) {
   const { context } = settings;
   const tokens = engine.tokenize(text.replace(/\n$/, ""), true);
   const count = chunkCount(tokens.length, settings);
@@ -49,7 +49,27 @@ export function chunked(engine: Engine, { text }: TextDataset, settings: ChunkSe
   const scoreFrom = Math.floor(context / 2);
   /** The tokens that a window's rows predict: row i the token after position scoreFrom + i. */
   const scored = (window: Int32Array) => window.subarray(scoreFrom + 1, context);
-  return { count, scoreFrom, groups, scored };
+  return { count, scoreFrom, groups, scored, detail: documentOf(engine, tokens, settings, documents) };
+}
+
+/**
+ * Which document a chunk's scored part begins in, as the detail of its item: chunks of one document hang together. Nothing
+ * where the text is not known to have documents.
+ */
+function documentOf(engine: Engine, tokens: Int32Array, { context }: ChunkSettings, documents: number[] | undefined) {
+  if (!documents || documents.length < 2) return () => ({});
+  const starts = documents;
+  const scoreFrom = Math.floor(context / 2);
+  /** Bytes before the scored part of the chunks so far; the first token may be BOS, which has none. */
+  const offsets: number[] = [];
+  return (chunk: number) => {
+    for (let i = offsets.length; i <= chunk; i++) {
+      const from = i === 0 ? 0 : (i - 1) * context + scoreFrom;
+      offsets.push((offsets[i - 1] ?? 0) + engine.measureTokens(tokens.subarray(from, i * context + scoreFrom)).bytes);
+    }
+    const document = starts.filter((start) => start <= offsets[chunk]!).length;
+    return { detail: { cluster: `document ${document}` } };
+  };
 }
 
 function chunkCount(tokens: number, { context, chunks }: ChunkSettings): number {

@@ -27,7 +27,7 @@ export const divergence: Measurement<ChunkSettings> = {
 
   async *measure({ engine, variants, settings, dataset, progress }) {
     const { context } = settings;
-    const { count, scoreFrom, groups } = chunked(engine, dataset as TextDataset, settings);
+    const { count, scoreFrom, groups, detail } = chunked(engine, dataset as TextDataset, settings);
     progress(0, count, "chunks");
     for (const { chunks, windows } of groups) {
       const left = variants.filter(({ done }) => chunks.some((chunk) => !done.has(String(chunk))));
@@ -43,7 +43,8 @@ export const divergence: Measurement<ChunkSettings> = {
       );
       for (const [v, { name, done }] of left.entries())
         for (const [i, chunk] of chunks.entries())
-          if (!done.has(String(chunk))) yield { variant: name, ...chunkDivergence(String(chunk), compared[v]![i]!) };
+          if (!done.has(String(chunk)))
+            yield { variant: name, ...chunkDivergence(String(chunk), compared[v]![i]!), ...detail(chunk) };
     }
   },
 };

@@ -40,6 +40,7 @@ export const speed: Measurement<Settings> = {
         const item = `${metric}/${repetition}`;
         if (done.has(item) || (only && !only.has(item))) continue;
         progress(items.indexOf(item), items.length, "repetitions");
+        await settled();
         if (prepared !== metric) await engine.prepareSpeed(test);
         prepared = metric;
         yield await timed(item, metric, test, () => engine.timeSpeed(test));
@@ -66,6 +67,9 @@ async function timed(item: string, metric: string, test: SpeedTest, run: () => P
     detail: { seconds, foreign: Math.round(foreign * 100) / 100 },
   };
 }
+
+/** Until the parent has written down and drawn what was said last: that work is not to be timed. */
+const settled = () => new Promise((resolve) => setTimeout(resolve, 50));
 
 /** CPU seconds used so far by the whole machine and by this process, and the time. */
 function busy(): { all: number; own: number; at: number } {

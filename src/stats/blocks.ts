@@ -21,11 +21,16 @@ const leftOver = 0.1;
  *
  *     error² = G/(G−1) · Σ (block sums)² / (1 − left),   t distribution with G − 1 degrees of freedom
  *
- * (batch means: Glynn & Whitt 1991; few blocks with t: Ibragimov & Müller 2010). For a first-order autoregression of
- * coefficient ρ, blocks of length L miss the share `left = 2ρ(1 − ρ^L) / (L(1 − ρ²))` of the variance. The shortest
- * L that misses at most 10 % is taken, as far as 8 blocks remain, and what it misses is put back. ρ is the
- * autocorrelation of the residuals at lag 1 plus (1 + 4ρ)/n, its bias (Marriott & Pope 1954); a negative one is taken as 0,
- * which errs on the wide side. `test/stats/simulation.test.ts` shows the coverage that this has.
+ * (batch means: Glynn & Whitt 1991; few blocks with t: Ibragimov & Müller 2010). What a chunk tells is the sum of what
+ * hangs together and of its tokens' own noise, so its autocorrelation is ρ, ρφ, ρφ² … with a φ that lies above ρ (an ARMA(1,1)
+ * process). Blocks of length L then miss the share
+ *
+ *     left = 2ρ(1 − φ^L) / (L(1 − φ)(1 − φ + 2ρ))
+ *
+ * of the variance. The shortest L that misses at most 10 % is taken, as far as 8 blocks remain, and what it misses is put
+ * back. ρ is the autocorrelation of the residuals at lag 1 plus (1 + 4ρ)/n, its bias (Marriott & Pope 1954); a negative one
+ * is taken as 0, which errs on the wide side. φ cannot be told from few chunks; it is taken as one half, or as ρ where that is
+ * more. `test/stats/simulation.test.ts` shows the coverage that this has.
  */
 export function blockedError(residuals: ArrayLike<number>): Clustered {
   const n = residuals.length;
@@ -48,9 +53,13 @@ export function clusteredError(sums: ArrayLike<number>): Clustered {
   return { error: Math.sqrt((clusters / (clusters - 1)) * squares), clusters, block: 1, freedom: clusters - 1 };
 }
 
+/** The autocorrelation fades to this share from one lag to the next, or more slowly. */
+const leastFading = 0.5;
+
 /** Share of the variance that blocks of this length do not see. */
 function missing(rho: number, length: number): number {
-  return (2 * rho * (1 - rho ** length)) / (length * (1 - rho * rho));
+  const phi = Math.max(rho, leastFading);
+  return (2 * rho * (1 - phi ** length)) / (length * (1 - phi) * (1 - phi + 2 * rho));
 }
 
 /** At lag 1, its bias taken out, between 0 and 0.9. */

@@ -267,7 +267,9 @@ function errorOf(
   items: Observation[],
   clusters: CompareOptions["clusters"],
 ): Clustered {
-  if (clusters) return clusteredError(sumsBy(items, clusters, residuals));
+  const sums = clusters && sumsBy(items, clusters, residuals);
+  // A text's few documents would decide alone; its chunks' own autocorrelation then says more.
+  if (sums && (sums.length >= enoughClusters || aggregation === "proportion")) return clusteredError(sums);
   // Neither repetitions nor questions follow from each other.
   return aggregation === "rate" || aggregation === "proportion" ? clusteredError(residuals) : blockedError(residuals);
 }

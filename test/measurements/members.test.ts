@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { Engine, OptionRequest } from "../../dist/backends/backend.js";
 import { findBackend } from "../../dist/backends/index.js";
-import type { Dataset } from "../../dist/datasets.js";
+import type { Dataset, TextDataset } from "../../dist/datasets.js";
 import type { Measured } from "../../dist/events.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { metric } from "../../dist/metrics.js";
@@ -154,6 +154,17 @@ describe("perplexity", () => {
     expect(items).toHaveLength(5);
     expect(progress[0]).toEqual([0, 5]);
     expect(progress.at(-1)).toEqual([5, 5]);
+  });
+
+  it("says in which document a chunk's scored part begins, where the text has documents", async () => {
+    const documents = Array.from({ length: 15 }, (_, i) => 200 * i);
+    const ascii = { ...(textData("x".repeat(3000)) as TextDataset), documents };
+    const { items } = await measure("perplexity", { engine: await open(), settings, dataset: ascii });
+    // One byte a token, BOS before them; 64 tokens of a chunk go before the first that is predicted from a scored row.
+    const expected = items.map((_, chunk) => `document ${Math.floor((128 * chunk + 63) / 200) + 1}`);
+    expect(items.map(({ detail }) => detail?.cluster)).toEqual(expected);
+    const { items: plain } = await measure("perplexity", { engine: await open(), settings, dataset });
+    expect(plain.every(({ detail }) => detail === undefined)).toBe(true);
   });
 
   it("refuses a text of less than two contexts", async () => {

@@ -126,6 +126,22 @@ describe("blocks", () => {
   });
 });
 
+describe("documents", () => {
+  const drawn = (n: number) => items(Array.from({ length: n }, (_, i) => 3 + Math.sin(i)));
+  const clusters = (n: number, length: number) =>
+    new Map(Array.from({ length: n }, (_, i) => [String(i), `document ${Math.floor(i / length)}`]));
+
+  test("are the clusters where there are eight or more", () => {
+    const [a, b] = [items(Array(48).fill(3)), drawn(48)];
+    expect(compare("perplexity", a, b, { clusters: clusters(48, 4) })).toMatchObject({ clusters: 12, block: 1 });
+  });
+
+  test("a few of them are left to the chunks' own autocorrelation", () => {
+    const [a, b] = [items(Array(48).fill(3)), drawn(48)];
+    expect(compare("perplexity", a, b, { clusters: clusters(48, 16) })).toEqual(compare("perplexity", a, b));
+  });
+});
+
 describe("what may be compared", () => {
   const facts = {
     files: [],

@@ -54,9 +54,11 @@ describe("95 % intervals of a PPL difference cover the truth in 93.5 to 96.5 % o
   }
 
   test.each([
+    [16, 0.3],
     [32, 0.3],
     [64, 0],
     [64, 0.3],
+    [64, 0.5],
     [200, 0.5],
   ])("%i chunks, autocorrelation %d", (chunks, rho) => {
     const normal = normals(chunks + 1000 * rho);
@@ -72,21 +74,6 @@ describe("95 % intervals of a PPL difference cover the truth in 93.5 to 96.5 % o
     expect(share).toBeLessThan(96.5);
     // An interval that passes whatever it is given would prove nothing.
     expect((100 * byToken) / draws).toBeLessThan(93.5);
-  });
-
-  // What a short text says of its own autocorrelation is vague; the intervals then are a little short, and say so.
-  test.each([
-    [16, 0.3],
-    [64, 0.5],
-  ])("%i chunks, autocorrelation %d: near to it, and far from what independent tokens give", (chunks, rho) => {
-    const normal = normals(chunks);
-    const share = percentage(draws, () => {
-      const { a, b } = drawn(normal, chunks, rho);
-      return covers(compare("perplexity", a, b), truth);
-    });
-    report(`${chunks} chunks, autocorrelation ${rho}`, share);
-    expect(share).toBeGreaterThan(92.5);
-    expect(share).toBeLessThan(96.5);
   });
 
   test("the stated detectable difference is seen four times in five", () => {
