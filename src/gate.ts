@@ -220,10 +220,14 @@ function questionOf(
     };
   }
   if (limit.kind === "floor") {
-    const floor = run.find(({ job }) => job.measurement === series.job.measurement && job.against === job.variant);
+    const { measurement, against } = series.job;
+    const floor = run.find(
+      ({ job }) => job.measurement === measurement && job.against === job.variant && job.variant === against,
+    );
     const noise = floor?.observations.get(name);
     if (!noise) return "the noise floor was not measured; the reference must be among the variants.";
-    const comparison = compare(name, scaled(noise, limit.times), own);
+    // The floor is measured on fewer chunks, and its size is the same in all of them.
+    const comparison = compare(name, scaled(noise, limit.times), own, { paired: false });
     const size = (times: number) => amount(comparison, comparison.a * times);
     return {
       ...common,

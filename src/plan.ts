@@ -203,6 +203,7 @@ function reasonAgainst(
   if (context > trained) return `a context of ${context} tokens is asked for; the model was trained for ${trained}`;
   if (!measurement.lockStep) return undefined;
   if (!against) return "no variant is the reference; say `reference: true` at the one to compare with";
+  if (against.record === record && config.settings.floor === 0) return "no noise floor is asked for";
   if (against.record.failure) return `the reference ${against.record.name} cannot be read`;
   if (against.backend !== backend)
     return `the reference runs on ${against.backend.name}, this variant on ${backend.name}`;

@@ -122,7 +122,11 @@ async function* sideBySide(
       settings,
       ...(data ? { dataset: data } : {}),
       done: [],
-      variants: ready.map(({ job, items }) => ({ name: job.variant, done: [...items] })),
+      variants: ready.map(({ job, items }) => ({
+        name: job.variant,
+        done: [...items],
+        floor: job.variant === job.against,
+      })),
     });
     for await (const reply of replies) {
       if (reply.type === "progress") for (const { job } of ready) yield { ...reply, job: job.id };

@@ -35,7 +35,7 @@ const instead: Record<string, { because: string; run: string; says: RegExp }> = 
   "npm ci && npm start": {
     because: "the dependencies are there already; that they can be installed is seen without installing them",
     run: "npm ci --dry-run --offline --ignore-scripts && npm start",
-    says: /80 measured of 80 jobs[\s\S]*Tables: reports\/demo\/table\.md/,
+    says: /96 measured of 96 jobs[\s\S]*Tables: reports\/demo\/table\.md/,
   },
   "npm test": {
     because: "these tests would run themselves for ever; that the tests are found is enough",
@@ -185,6 +185,21 @@ describe("what the README says of the demo", () => {
         );
         expect((plain! - helped!) / (plain! - whole!)).toBeGreaterThan(0.5);
       }
+  });
+
+  it("neither is chance: beyond the paired error, over the whole report", () => {
+    const [head, ...rows] = readFileSync(join(clone, "reports/demo/comparisons.csv"), "utf8")
+      .trim()
+      .split("\n")
+      .map((row) => row.split(","));
+    const said = (a: string, b: string, measurement: string) =>
+      rows.find((row) => row[head!.indexOf("a")] === a && row[head!.indexOf("b")] === b && row[3] === measurement)?.[
+        head!.indexOf("verdict")
+      ];
+    for (const version of ["v1", "v2"])
+      for (const text of ["prose-en", "prose-zh"])
+        expect(said(`${version}-Q2_K`, `${version}-Q2_K-im`, text), `${version} ${text}`).toBe("better");
+    for (const task of ["facts-en", "facts-zh"]) expect(said("v1-F16", "v2-F16", task)).toBe("better");
   });
 
   it("v2 answers nearly all questions, v1 about half", () => {

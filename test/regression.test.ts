@@ -78,7 +78,7 @@ measurements:
     expect(said[1]).toMatch(/^FAIL +kld: 3x floor +after: KLD is .* beyond 3 times the noise floor/);
     expect(code).toBe(3);
     expect(junit).toContain('failures="2"');
-    expect(junit).toMatch(/<failure message="after: PPL rose/);
+    expect(junit).toMatch(/<failure type="failed" message="after: PPL rose/);
   });
 
   it("by 1 %: divergence still fails", { timeout: 300_000 }, async () => {

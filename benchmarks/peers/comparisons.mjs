@@ -302,13 +302,15 @@ const divergence = (reference, variants) => ({
         ...variants.map((quant) => tools.peerDivergence(tool, quant, base, size)),
       ],
     };
-    const pairs = await interleaved(ours, peer);
+    const pairs = await interleaved(ours, peer, sizes.divergence.pairs);
     const { bytes } = pairs[0].peer.read[0];
     const kld = variants.map((quant, i) => ({
       quant,
       ours: pairs[0].ours.read[0].kld[i],
       peer: pairs[0].peer.read[i + 1].kld,
     }));
+    const imported = await bench.any({ name: "imported", steps: [tools.ourImported(variants, base, { library })] });
+    const fromFile = imported.read[0].kld;
     const apart = Math.max(...kld.map((one) => Math.abs(Number.parseFloat(one.ours) - Number.parseFloat(one.peer))));
     const file = path.join(temporary, "compact.kld");
     const compact = await bench.any({
@@ -323,6 +325,7 @@ const divergence = (reference, variants) => ({
       pairs,
       kld,
       bracket: read.read[0],
+      imported: imported.read[0],
       rows: [
         wall(pairs, atMost(1)),
         userCpu(pairs),
@@ -335,6 +338,12 @@ const divergence = (reference, variants) => ({
           target: { text: "≤ 0.0002", most: 0.0002 },
           note: kld.map((one) => `${one.quant}: ${one.ours}, with the 16-bit file ${one.peer}`).join("; "),
         },
+        check(
+          "from its file, digits equal",
+          kld.every(({ peer }, i) => peer === fromFile[i]),
+          fromFile.join(", "),
+          kld.map(({ peer }) => peer).join(", "),
+        ),
         { quantity: "file", kind: "result", ours: megabytes(0), peer: megabytes(bytes) },
         {
           quantity: "compact reference",
@@ -387,7 +396,7 @@ export const sizes = {
     speed: { prompt: 512, generate: 128, repetitions: 1, pairs: 20 },
     long: { context: 8192, chunks: 2, tooLong: 16384 },
     hellaswag: { tasks: 200, otherContext: 256 },
-    divergence: { context: 512, chunks: 8 },
+    divergence: { context: 512, chunks: 16, pairs: 3 }, // a pair is 7 runs and 7 minutes
   },
   quick: {
     pairs: 1,
@@ -395,6 +404,6 @@ export const sizes = {
     speed: { prompt: 32, generate: 8, repetitions: 2, pairs: 1 },
     long: { context: 512, chunks: 2, tooLong: 16384 },
     hellaswag: { tasks: 12, otherContext: 256 },
-    divergence: { context: 128, chunks: 2 },
+    divergence: { context: 128, chunks: 2, pairs: 1 },
   },
 };

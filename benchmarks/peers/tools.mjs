@@ -31,10 +31,11 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
         try {
           const events = fs.readFileSync(path.join(folder, "events.jsonl"), "utf8").trim().split("\n");
           const parsed = events.map((line) => JSON.parse(line));
-          const figures = readLongTable(path.join(folder, "table-long.csv"));
+          const long = fs.readFileSync(path.join(folder, "table-long.csv"), "utf8");
+          const figures = readLongTable(long);
           const engine = parsed.find(({ type }) => type === "opened")?.engine;
           return {
-            ...read({ events: parsed, figures, run }),
+            ...read({ events: parsed, figures, long, run }),
             library: engine?.library,
             vocabulary: engine?.vocabulary,
           };
@@ -85,14 +86,20 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
       if (context) args.push(...flags({ context }));
       return () => ours(args, { library, read: ({ events }) => ({ answers: ourAnswers(events) }) });
     },
-    /** The first of `quants` is the reference of the others. `figure(quant, metric)` as printed: value and error. */
+    /** The first of `quants` is the reference of the others. Without the noise floor, which the peer does not measure. */
     ourDivergence: (quants, { context, chunks, library }) => {
+      const file = path.join(temporary, "divergence.yaml");
+      const variants = quants.map((quant, i) => [`smollm2-${quant}`, { model: model(quant), reference: i === 0 }]);
+      const divergence = { text: wiki, context, chunks, floor: 0 };
+      // JSON is YAML.
+      fs.writeFileSync(file, JSON.stringify({ variants: Object.fromEntries(variants), measurements: { divergence } }));
+      return () => ours([file], { library, read: ourKld(quants.slice(1)) });
+    },
+    /** The same figures from llama-perplexity's own file. */
+    ourImported: (quants, file, { library }) => {
       const models = quants.flatMap((quant) => ["--model", model(quant)]);
-      const args = [...models, "--measure", "divergence", ...flags({ text: wiki, context, chunks })];
-      const read = ({ figures }) => ({
-        kld: quants.slice(1).map((quant) => printedKld(figures("kld", `smollm2-${quant}`))),
-      });
-      return () => ours(args, { library, read });
+      const args = [...models, "--measure", "stored-divergence", "--base", file];
+      return () => ours(args, { library, read: ourKld(quants) });
     },
     /** The file that llama-perplexity's divergence is measured from. */
     peerBase: (tool, quant, file, { context, chunks }) => {
@@ -108,7 +115,7 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
       return () => ({
         command: tool,
         args: [...args, "--kl-divergence-base", file, "--kl-divergence"],
-        read: (run) => ({ kld: meanKld(all(run)) }),
+        read: (run) => ({ kld: meanKld(all(run)), said: all(run).replace(/^[\s\S]*(?====== Perplexity stat)/, "") }),
       });
     },
     /** Our compact reference of the same rows. */
@@ -168,6 +175,10 @@ function finalEstimate(text) {
 /** The mean KLD and its error as llama-perplexity prints them: %10.6lf ± %10.6lf. */
 const printedKld = ({ value, error }) => `${value.toFixed(6)} ± ${error.toFixed(6)}`;
 
+const ourKld =
+  (quants) =>
+  ({ figures, long }) => ({ kld: quants.map((quant) => printedKld(figures("kld", `smollm2-${quant}`))), said: long });
+
 function meanKld(text) {
   const found = text.match(/Mean\s+KLD:\s+([\d.]+)\s*±\s*([\d.]+)/);
   if (!found) throw new Error("no mean KLD");
@@ -175,9 +186,8 @@ function meanKld(text) {
 }
 
 /** A lookup of a figure by metric, and by variant where there are several; no column before them holds a quoted comma. */
-function readLongTable(file) {
-  const [head, ...rows] = fs
-    .readFileSync(file, "utf8")
+function readLongTable(text) {
+  const [head, ...rows] = text
     .trim()
     .split(/\r?\n/)
     .map((line) => line.split(","));

@@ -36,7 +36,7 @@ async function handle(message: ToEngine): Promise<void> {
       engine!.peakMemory(); // from here on
       const measured = measurements[kind]!.measure({
         engine: engine!,
-        variants: variants.map(({ name, done }) => ({ name, engine: others.get(name)!, done: new Set(done) })),
+        variants: variants.map((one) => ({ ...one, engine: others.get(one.name)!, done: new Set(one.done) })),
         settings,
         ...(dataset ? { dataset } : {}),
         done: new Set(done),

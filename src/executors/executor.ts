@@ -14,7 +14,7 @@ export interface MeasureRequest {
   /** These items alone. */
   only?: string[];
   /** Lock-step: the variants to measure against the opened one, and what the run holds of each. */
-  variants?: { name: string; done: string[] }[];
+  variants?: { name: string; done: string[]; floor: boolean }[];
 }
 
 /** A reference to be written to a file. */

@@ -1,8 +1,18 @@
+import { z } from "zod";
 import type { WindowDivergence } from "../backends/backend.js";
 import type { TextDataset } from "../datasets.js";
 import type { Measured } from "../events.js";
-import { type ChunkSettings, chunked, chunkGeometry, chunkSettings, tokenSample } from "./chunks.js";
-import type { Measurement } from "./measurement.js";
+import { chunked, chunkGeometry, chunkSettings, tokenSample } from "./chunks.js";
+import type { LockStepVariant, Measurement } from "./measurement.js";
+
+const settings = chunkSettings.extend({
+  floor: z
+    .int()
+    .min(0)
+    .default(4)
+    .describe("Chunks of the noise floor, the reference against itself in another batch shape; 0: leave it out."),
+});
+type Settings = z.infer<typeof settings>;
 
 /**
  * Divergence from the reference variant: the figures of llama-perplexity's --kl-divergence, without its file of logits.
@@ -13,10 +23,13 @@ import type { Measurement } from "./measurement.js";
  * With p, q the probabilities of reference and variant at a position, and t the token that follows in the text:
  * `kld` = Σ p ln(p/q), `same_top` = [argmax p = argmax q], `delta_p` = q(t) − p(t), `ln_ppl_ratio` = ln p(t) − ln q(t).
  * One sample of each per chunk; the per-token values go beside the events.
+ *
+ * The noise floor, the reference against itself in another batch shape, is measured on the first chunks alone: a thousand
+ * tokens tell its size, and the reference is the slowest of all to decode.
  */
-export const divergence: Measurement<ChunkSettings> = {
+export const divergence: Measurement<Settings> = {
   name: "divergence",
-  settings: chunkSettings,
+  settings,
   needs: ["divergence"],
   data: "text",
   interleaved: false,
@@ -30,7 +43,9 @@ export const divergence: Measurement<ChunkSettings> = {
     const { count, scoreFrom, groups, detail } = chunked(engine, dataset as TextDataset, settings);
     progress(0, count, "chunks");
     for (const { chunks, windows } of groups) {
-      const left = variants.filter(({ done }) => chunks.some((chunk) => !done.has(String(chunk))));
+      const missing = ({ done, floor }: LockStepVariant) =>
+        chunks.filter((chunk) => !done.has(String(chunk)) && !(floor && chunk >= settings.floor));
+      const left = variants.filter((variant) => missing(variant).length > 0);
       if (left.length === 0) continue;
       let decoded = 0;
       const compared = await engine.diverge(
@@ -41,10 +56,11 @@ export const divergence: Measurement<ChunkSettings> = {
           progress(chunks[0]! + decoded / context, count, "chunks");
         },
       );
-      for (const [v, { name, done }] of left.entries())
-        for (const [i, chunk] of chunks.entries())
-          if (!done.has(String(chunk)))
-            yield { variant: name, ...chunkDivergence(String(chunk), compared[v]![i]!), ...detail(chunk) };
+      for (const [v, variant] of left.entries())
+        for (const chunk of missing(variant)) {
+          const found = compared[v]![chunks.indexOf(chunk)]!;
+          yield { variant: variant.name, ...chunkDivergence(String(chunk), found), ...detail(chunk) };
+        }
     }
   },
 };

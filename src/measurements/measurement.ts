@@ -8,6 +8,8 @@ export interface LockStepVariant {
   name: string;
   engine: Engine;
   done: ReadonlySet<string>;
+  /** The reference itself, opened in another batch shape: what it shows is the noise floor. */
+  floor: boolean;
 }
 
 export interface MeasureContext<Settings> {
