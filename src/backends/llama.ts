@@ -93,7 +93,6 @@ class LlamaEngine implements Engine {
   readonly #vocabulary: number;
   readonly #settings: EngineSettings;
   readonly #threads: number;
-  readonly #threadpool: Pointer | null;
   readonly #pieces = new Map<number, TokenCount>();
   readonly #adapters: { pointers: BigUint64Array; scales: Float32Array } | undefined;
   readonly #tokenizer: string | undefined;
@@ -120,7 +119,6 @@ class LlamaEngine implements Engine {
     this.#vocabulary = library.vocabSize(this.#vocab);
     const addsBos = library.addsBos(this.#vocab);
     this.bos = addsBos ? library.bos(this.#vocab) : -1;
-    this.#threadpool = library.newThreadpool(this.#threads);
     if (variant.lora?.length) this.#adapters = this.#loadAdapters(variant.lora);
     this.facts = {
       version: `llama.cpp ${library.version}`,
@@ -148,8 +146,8 @@ class LlamaEngine implements Engine {
   }
 
   /** A context of this shape; the one before is freed when it has another. */
-  #open(shape: ContextShape, sequencesPerToken = 1): Context {
-    const key = JSON.stringify([shape, sequencesPerToken]);
+  #open(shape: ContextShape, { sequencesPerToken = 1, eager = false } = {}): Context {
+    const key = JSON.stringify([shape, sequencesPerToken, eager]);
     if (this.#context?.key === key) return this.#context.context;
     this.#context?.context.free();
     this.#context = undefined;
@@ -161,7 +159,8 @@ class LlamaEngine implements Engine {
     };
     if (cacheTypeK) fields.type_k = this.#library.cacheType(cacheTypeK);
     if (cacheTypeV) fields.type_v = this.#library.cacheType(cacheTypeV);
-    const context = new Context(this.#library, this.#model, shape, sequencesPerToken, fields, this.#threadpool);
+    const threadpool = threadpools.borrow(this, this.#library, this.#threads, eager);
+    const context = new Context(this.#library, this.#model, shape, sequencesPerToken, fields, threadpool);
     if (this.#adapters) {
       const { pointers, scales } = this.#adapters;
       this.#library.setAdapters(context.pointer, pointers, pointers.length, scales);
@@ -362,7 +361,7 @@ class LlamaEngine implements Engine {
       sequences: optionSequences,
       unified: true,
     };
-    const context = this.#open(shape, Math.max(options, 8));
+    const context = this.#open(shape, { sequencesPerToken: Math.max(options, 8) });
     const targets: number[] = [];
     context.clear();
     let sequence = 0;
@@ -408,7 +407,8 @@ class LlamaEngine implements Engine {
 
   #speedContext({ prompt, generate, depth }: SpeedTest): Context {
     const cells = prompt + generate + depth;
-    return this.#open({ context: cells, batch: this.#batch, ubatch: this.#ubatch, sequences: 1, unified: false });
+    const shape = { context: cells, batch: this.#batch, ubatch: this.#ubatch, sequences: 1, unified: false };
+    return this.#open(shape, { eager: true });
   }
 
   async prepareSpeed(test: SpeedTest): Promise<void> {
@@ -467,9 +467,39 @@ class LlamaEngine implements Engine {
     await this.#pool?.close();
     this.#context?.context.free();
     this.#library.freeModel(this.#model);
-    if (this.#threadpool) this.#library.freeThreadpool(this.#threadpool);
+    threadpools.giveBack(this, this.#library);
   }
 }
+
+/**
+ * Threads of llama.cpp, one pool for all engines of a process: a pool that has nothing to do still spins for a tenth of a
+ * second, on the core that the next engine, or the scoring, needs. So pools are shared, and those that do not time token
+ * by token go to sleep at once; the eager ones wait as llama-bench's do.
+ */
+class Threadpools {
+  readonly #pools = new Map<string, { pointer: Pointer | null; users: Set<LlamaEngine> }>();
+
+  borrow(user: LlamaEngine, library: Library, threads: number, eager: boolean): Pointer | null {
+    const key = `${threads} ${eager}`;
+    const pool = this.#pools.get(key) ?? {
+      pointer: library.newThreadpool(threads, eager ? undefined : 0),
+      users: new Set(),
+    };
+    this.#pools.set(key, pool);
+    pool.users.add(user);
+    return pool.pointer;
+  }
+
+  giveBack(user: LlamaEngine, library: Library): void {
+    for (const [key, { pointer, users }] of this.#pools) {
+      if (!users.delete(user) || users.size > 0) continue;
+      if (pointer) library.freeThreadpool(pointer);
+      this.#pools.delete(key);
+    }
+  }
+}
+
+const threadpools = new Threadpools();
 
 /** A broken file loads and decodes like any other; only its logits tell. */
 function finite(nll: number): number {

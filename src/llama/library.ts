@@ -310,7 +310,8 @@ export interface Library {
   devices(): string[];
   /** The file of the CPU variant in use, e.g. `libggml-cpu-haswell.so`. */
   cpuLibrary(): string;
-  newThreadpool(threads: number): Pointer | null;
+  /** `poll`: how eagerly its threads wait for the next graph, from 0 (asleep at once) to 100; default llama.cpp's 50. */
+  newThreadpool(threads: number, poll?: number): Pointer | null;
   freeThreadpool(pool: Pointer): void;
   attachThreadpool(context: Pointer, generate: Pointer, batch: Pointer): void;
   loadAdapter(model: Pointer, path: string): Pointer | null;
@@ -431,9 +432,10 @@ function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
         return `${deviceName(device)}: ${deviceDescription(device).trim()}`;
       }),
     cpuLibrary: () => loadedCpuLibrary(location),
-    newThreadpool: (threads) => {
+    newThreadpool: (threads, poll) => {
       const address = procAddress(cpu(), "ggml_threadpool_new");
-      return address ? koffi.call(address, newPool, threadpoolDefaults(threads)) : null;
+      const parameters = { ...threadpoolDefaults(threads), ...(poll === undefined ? {} : { poll }) };
+      return address ? koffi.call(address, newPool, parameters) : null;
     },
     freeThreadpool: (pool) => {
       const address = procAddress(cpu(), "ggml_threadpool_free");

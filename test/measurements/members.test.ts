@@ -173,6 +173,27 @@ describe("perplexity", () => {
   });
 });
 
+describe("divergence", () => {
+  it("measures the noise floor on its own chunks alone, the others on all", async () => {
+    const member = measurements.divergence!;
+    const variant = async (name: string, model: string, floor: boolean) => ({
+      ...{ name, engine: await open(model), done: new Set<string>(), floor },
+    });
+    const variants = [
+      await variant("itself", "mock:seed=1", true),
+      await variant("other", "mock:seed=1,damage=0.1", false),
+    ];
+    const items: Record<string, string[]> = { itself: [], other: [] };
+    const yielded = member.measure({
+      ...{ engine: await open(), variants, settings: member.settings.parse({ context: 128, floor: 3 }) },
+      ...{ dataset: textData(someText(3000)), done: new Set(), progress: () => {} },
+    } as never);
+    for await (const { variant, item } of yielded) items[variant!]!.push(item);
+    expect(items.itself).toEqual(["0", "1", "2"]);
+    expect(items.other!.length).toBeGreaterThan(20);
+  });
+});
+
 describe("choice", () => {
   const settings = { context: 512 };
 
