@@ -33,10 +33,19 @@ try {
   }
   if (!live) throw new Error("no frame of the live view between 40 and 75 % was seen");
   write("live-view.svg", live, "npm start");
-  // The final table is longer than the screen: it is made again from the run.
-  const report = execFileSync("node", ["dist/cli.js", "report", folder], { cwd: root, encoding: "utf8" });
-  const table = report.slice(0, report.search(/^\[1\]|^Tables: /m));
-  write("report.svg", table, `gguf-bench report reports/demo`);
+  // The report on a wide screen of its own: the first block of the table, and the answers.
+  const wide = `${session}-report`;
+  const command = `node dist/cli.js report ${folder}; sleep 60`;
+  tmux("new-session", "-d", "-s", wide, "-x", "160", "-y", "300", "-c", root, command);
+  let report = "";
+  while (!/^Tables: /m.test(report)) {
+    await sleep(0.5);
+    report = tmux("capture-pane", "-t", wide, "-p");
+  }
+  tmux("kill-session", "-t", wide);
+  const [table] = report.split(/\n\s*\n/);
+  const answers = report.slice(report.search(/^Does the importance/m), report.search(/^Which differences/m));
+  write("report.svg", `${table}\n\n${answers}`, "gguf-bench report reports/demo");
 } finally {
   tmux("kill-session", "-t", session);
   fs.rmSync(path.dirname(folder), { recursive: true, force: true });
