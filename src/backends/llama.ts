@@ -169,12 +169,18 @@ class LlamaEngine implements Engine {
     return context;
   }
 
-  #scoring(): ScoringPool {
+  /** Threads that score, with room for so many variants to compare with. */
+  #scoring(variants = 0): ScoringPool {
+    if (this.#pool && this.#pool.variants < variants) {
+      void this.#pool.close();
+      this.#pool = undefined;
+    }
     // More than a few workers wait for memory, not for arithmetic.
     this.#pool ??= new ScoringPool(
       this.#vocabulary,
       Math.max(2 * this.#ubatch, mostSequences),
       Math.min(this.#threads, 8),
+      variants,
     );
     return this.#pool;
   }
@@ -282,24 +288,24 @@ class LlamaEngine implements Engine {
     );
     const step = this.#step(windows.length);
     const others = (variants as LlamaEngine[]).map((variant) => variant.#blocks(request, step));
-    for (const block of this.#blocks(request, step)) {
-      for (const [v, other] of others.entries()) {
-        const { rows } = other.next().value as Block;
-        if (block.targets.length === 0) continue;
-        const compared = this.#scoring().compare(rows.pointer, block.rows.pointer, block.targets);
-        for (const [i, place] of block.places.entries()) {
-          if (!place) continue;
-          const [window, row] = place;
-          const into = results[v]![window]!;
-          const token = compared[i]!;
-          into.nll[row] = finite(token.nll);
-          into.nllReference[row] = finite(token.nllReference);
-          into.kld[row] = token.kld;
-          into.top[row] = token.top;
-          into.topReference[row] = token.topReference;
-        }
+    for (const { rows, targets, places, tokens } of this.#blocks(request, step)) {
+      const decoded = others.map((other) => (other.next().value as Block).rows.pointer);
+      if (targets.length > 0) {
+        const compared = this.#scoring(variants.length).compare(rows.pointer, decoded, targets);
+        for (const [v, result] of results.entries())
+          for (const [i, place] of places.entries()) {
+            if (!place) continue;
+            const [window, row] = place;
+            const into = result[window]!;
+            const token = compared[v]![i]!;
+            into.nll[row] = finite(token.nll);
+            into.nllReference[row] = finite(token.nllReference);
+            into.kld[row] = token.kld;
+            into.top[row] = token.top;
+            into.topReference[row] = token.topReference;
+          }
       }
-      progress?.(block.tokens);
+      progress?.(tokens);
     }
     return results;
   }

@@ -27,7 +27,8 @@ interface ScoringExports {
   maximum(at: number, count: number): number;
   index_of(at: number, count: number, value: number): number;
   sum_exp(at: number, count: number, maximum: number): number;
-  cross(a: number, b: number, count: number, maximumA: number, maximumB: number): number;
+  exp_row(at: number, into: number, count: number, maximum: number): void;
+  cross(exp: number, at: number, other: number, count: number, otherMaximum: number): number;
 }
 
 let compiled: object | undefined;
@@ -67,7 +68,12 @@ export interface RowDivergence {
   topReference: number;
 }
 
-export type RowComparer = (reference: Float32Array, variant: Float32Array, token: number) => RowDivergence;
+/** A reference's row against the same row of each of its variants. */
+export type RowComparer = (
+  reference: Float32Array,
+  variants: readonly Float32Array[],
+  token: number,
+) => RowDivergence[];
 
 /** The definition, in plain JS and doubles. */
 export function plainComparer(): RowComparer {
@@ -83,50 +89,60 @@ export function plainComparer(): RowComparer {
     for (const logit of row) sum += Math.exp(logit - maximum);
     return { log: Math.log(sum) + maximum, top };
   };
-  return (reference, variant, token) => {
-    const [r, v] = [logSumExp(reference), logSumExp(variant)];
-    let kld = 0;
-    for (let i = 0; i < reference.length; i++) {
-      const logP = reference[i]! - r.log;
-      kld += Math.exp(logP) * (logP - (variant[i]! - v.log));
-    }
-    return {
-      nll: v.log - variant[token]!,
-      nllReference: r.log - reference[token]!,
-      kld,
-      top: v.top,
-      topReference: r.top,
-    };
+  return (reference, variants, token) => {
+    const r = logSumExp(reference);
+    return variants.map((variant) => {
+      const v = logSumExp(variant);
+      let kld = 0;
+      for (let i = 0; i < reference.length; i++) {
+        const logP = reference[i]! - r.log;
+        // p ln p tends to 0 with p.
+        if (logP > -Infinity) kld += Math.exp(logP) * (logP - (variant[i]! - v.log));
+      }
+      return {
+        nll: v.log - variant[token]!,
+        nllReference: r.log - reference[token]!,
+        kld,
+        top: v.top,
+        topReference: r.top,
+      };
+    });
   };
 }
 
-/** The same in WASM SIMD. */
+/** The same in WASM SIMD. The reference's exponentials are computed once for all variants. */
 export function simdComparer(vocabulary: number): RowComparer {
-  const { scoring, padded, buffers } = scoringInstance(vocabulary, 2);
-  const other = padded * 4;
-  return (reference, variant, token) => {
-    buffers[0]!.set(reference);
-    buffers[1]!.set(variant);
-    const [mostR, mostV] = [scoring.maximum(0, padded), scoring.maximum(other, padded)];
-    const [sumR, sumV] = [scoring.sum_exp(0, padded, mostR), scoring.sum_exp(other, padded, mostV)];
-    const [logR, logV] = [Math.log(sumR), Math.log(sumV)];
-    return {
-      nll: logV + mostV - variant[token]!,
-      nllReference: logR + mostR - reference[token]!,
-      kld: scoring.cross(0, other, padded, mostR, mostV) / sumR - logR + logV,
-      top: scoring.index_of(other, padded, mostV),
-      topReference: scoring.index_of(0, padded, mostR),
-    };
+  const { scoring, padded, buffers } = scoringInstance(vocabulary, 3);
+  const [reference, exponentials, variant] = [0, padded * 4, padded * 8];
+  return (row, others, token) => {
+    buffers[0]!.set(row);
+    const mostR = scoring.maximum(reference, padded);
+    const topReference = scoring.index_of(reference, padded, mostR);
+    const sumR = scoring.sum_exp(reference, padded, mostR);
+    const logR = Math.log(sumR);
+    scoring.exp_row(reference, exponentials, padded, mostR);
+    return others.map((other) => {
+      buffers[2]!.set(other);
+      const most = scoring.maximum(variant, padded);
+      const log = Math.log(scoring.sum_exp(variant, padded, most));
+      return {
+        nll: log + most - other[token]!,
+        nllReference: logR + mostR - row[token]!,
+        kld: scoring.cross(exponentials, reference, variant, padded, most) / sumR - logR + log,
+        top: scoring.index_of(variant, padded, most),
+        topReference,
+      };
+    });
   };
 }
 
 /** What the threads share: control words, then the tokens and the results of the block at hand. */
 interface Shared {
   control: Int32Array;
-  /** Addresses of the rows of the variant and of the reference; the latter 0 where only one model is scored. */
+  /** Addresses of the rows: of the one model that is scored, or of the reference and its variants. */
   pointers: BigUint64Array;
   tokens: Int32Array;
-  /** `columns` values a row; the first is the NLL. */
+  /** `columns` values a row, or a row and variant; the first is the NLL. */
   results: Float64Array;
 }
 
@@ -134,6 +150,7 @@ const GENERATION = 0;
 const NEXT_ROW = 1;
 const ROWS = 2;
 const RUNNING = 3;
+const MODELS = 4;
 
 const columns = 5;
 
@@ -147,19 +164,25 @@ export class ScoringPool {
   readonly #threads: Worker[] = [];
   readonly #shared: Shared;
 
-  constructor(vocabulary: number, maximumRows: number, threads: number) {
+  /** `variants`: how many are compared with a reference at once. */
+  constructor(
+    vocabulary: number,
+    maximumRows: number,
+    threads: number,
+    readonly variants = 0,
+  ) {
     const shared = (bytes: number) => new SharedArrayBuffer(bytes);
     this.#shared = {
-      control: new Int32Array(shared(16)),
-      pointers: new BigUint64Array(shared(16)),
+      control: new Int32Array(shared(20)),
+      pointers: new BigUint64Array(shared(8 * (1 + variants))),
       tokens: new Int32Array(shared(4 * maximumRows)),
-      results: new Float64Array(shared(8 * columns * maximumRows)),
+      results: new Float64Array(shared(8 * columns * maximumRows * Math.max(1, variants))),
     };
     this.#worker = new BlockWorker(vocabulary, this.#shared);
     for (let i = 1; i < threads; i++) {
       const worker = new Worker(new URL("./scoring-worker.js", import.meta.url), {
         workerData: { vocabulary, shared: this.#shared },
-        // A worker holds no more than two rows; the engine's memory is the model's.
+        // A worker holds no more than three rows; the engine's memory is the model's.
         resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 },
       });
       worker.unref();
@@ -169,26 +192,26 @@ export class ScoringPool {
 
   /** NLL in nats of `tokens[i]` under row i. */
   score(pointer: Pointer, tokens: ArrayLike<number>): Float64Array {
-    this.#block([pointer, 0n], tokens);
+    this.#block([pointer], tokens);
     return Float64Array.from({ length: tokens.length }, (_, row) => this.#shared.results[row * columns]!);
   }
 
-  /** Rows of a variant against the same rows of the reference. */
-  compare(variant: Pointer, reference: Pointer, tokens: ArrayLike<number>): RowDivergence[] {
-    this.#block([variant, reference], tokens);
-    return Array.from({ length: tokens.length }, (_, row) => {
-      const [nll, nllReference, kld, top, topReference] = this.#shared.results.subarray(
-        row * columns,
-        (row + 1) * columns,
-      );
-      return { nll: nll!, nllReference: nllReference!, kld: kld!, top: top!, topReference: topReference! };
-    });
+  /** Rows of a reference against the same rows of its variants: `[variant][row]`. */
+  compare(reference: Pointer, variants: readonly Pointer[], tokens: ArrayLike<number>): RowDivergence[][] {
+    this.#block([reference, ...variants], tokens);
+    return variants.map((_, variant) =>
+      Array.from({ length: tokens.length }, (_, row) => {
+        const at = (row * variants.length + variant) * columns;
+        const [nll, nllReference, kld, top, topReference] = this.#shared.results.subarray(at, at + columns);
+        return { nll: nll!, nllReference: nllReference!, kld: kld!, top: top!, topReference: topReference! };
+      }),
+    );
   }
 
-  #block([variant, reference]: [Pointer, Pointer], tokens: ArrayLike<number>): void {
+  #block(models: readonly Pointer[], tokens: ArrayLike<number>): void {
     const { control, pointers } = this.#shared;
-    pointers[0] = variant;
-    pointers[1] = reference;
+    pointers.set(models);
+    Atomics.store(control, MODELS, models.length);
     this.#shared.tokens.set(tokens);
     // A worker that woke late from the block before may look in at any moment: the data stand before the counters, the
     // end before the start, so that whatever it takes is a row of this block.
@@ -228,22 +251,21 @@ class BlockWorker {
   takeRows(): void {
     const { control, pointers, tokens, results } = this.shared;
     const rows = Atomics.load(control, ROWS);
-    const [variant, reference] = pointers as unknown as [Pointer, Pointer];
-    const all = floatsAt(variant, rows * this.vocabulary);
-    const others = reference ? floatsAt(reference, rows * this.vocabulary) : undefined;
-    if (others) this.#comparer ??= simdComparer(this.vocabulary);
+    const models = Array.from(pointers.subarray(0, Atomics.load(control, MODELS)), (pointer) =>
+      floatsAt(pointer, rows * this.vocabulary),
+    );
+    if (models.length > 1) this.#comparer ??= simdComparer(this.vocabulary);
     for (let row = Atomics.add(control, NEXT_ROW, 1); row < rows; row = Atomics.add(control, NEXT_ROW, 1)) {
-      const [from, to] = [row * this.vocabulary, (row + 1) * this.vocabulary];
+      const [first, ...variants] = models.map((logits) =>
+        logits.subarray(row * this.vocabulary, (row + 1) * this.vocabulary),
+      );
       const token = tokens[row]!;
-      if (!others) results[row * columns] = this.#scorer(all.subarray(from, to), token);
-      else {
-        const { nll, nllReference, kld, top, topReference } = this.#comparer!(
-          others.subarray(from, to),
-          all.subarray(from, to),
-          token,
-        );
-        results.set([nll, nllReference, kld, top, topReference], row * columns);
-      }
+      if (variants.length === 0) results[row * columns] = this.#scorer(first!, token);
+      else
+        for (const [v, found] of this.#comparer!(first!, variants, token).entries()) {
+          const { nll, nllReference, kld, top, topReference } = found;
+          results.set([nll, nllReference, kld, top, topReference], (row * variants.length + v) * columns);
+        }
     }
   }
 

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { address } from "../../dist/llama/library.js";
-import { plainScorer, ScoringPool, simdScorer } from "../../dist/llama/scoring.js";
+import { plainComparer, plainScorer, ScoringPool, simdComparer, simdScorer } from "../../dist/llama/scoring.js";
 import { random } from "../support.js";
 
 const next = random(7);
@@ -76,6 +76,56 @@ describe("scoring.wasm against the definition in plain JS", () => {
   });
 });
 
+describe("a reference against its variants, in scoring.wasm and by the definition in plain JS", () => {
+  const definition = plainComparer();
+
+  it("rows of any size, near and far variants, all in one call", () => {
+    let worst = 0;
+    for (const size of [8, 9, 31, 257, 1000, 32_003, 130_001]) {
+      const compare = simdComparer(size);
+      for (const spread of [0.01, 1, 4, 20]) {
+        const reference = row(size, spread, 10 * normal());
+        const variants = [0, 0.001, 0.3, 3].map((noise) => reference.map((logit) => logit + noise * normal()));
+        const found = compare(reference, variants, size >> 1);
+        for (const [v, wanted] of definition(reference, variants, size >> 1).entries()) {
+          const { nll, nllReference, kld, top, topReference } = found[v]!;
+          expect([top, topReference], `${size} ${spread} ${v}`).toEqual([wanted.top, wanted.topReference]);
+          const off = [nll - wanted.nll, nllReference - wanted.nllReference, kld - wanted.kld];
+          worst = Math.max(worst, ...off.map(Math.abs));
+        }
+      }
+    }
+    expect(worst).toBeLessThan(1e-6);
+  });
+
+  it("the first of equal logits is the top token; tokens without any probability count nothing", () => {
+    for (const size of [8, 77, 1003]) {
+      const compare = simdComparer(size);
+      const reference = row(size, 2);
+      for (let i = 0; i < size; i += 3) reference[i] = -Infinity;
+      for (let at = 0; at + 1 < size; at++) {
+        const variant = new Float32Array(size).fill(-1);
+        variant[at] = variant[size - 1] = 3;
+        expect(compare(reference, [variant], 1)[0]!.top, `${at} of ${size}`).toBe(at);
+      }
+      const both = reference.map((logit) => 1.1 * logit);
+      expect(compare(reference, [both], 1)[0]!.kld).toBeCloseTo(definition(reference, [both], 1)[0]!.kld, 6);
+    }
+  });
+
+  it("a NaN in a variant is not passed over, and the next variant is whole", () => {
+    const compare = simdComparer(77);
+    const reference = row(77, 2);
+    for (let at = 0; at < 77; at++) {
+      const broken = reference.slice();
+      broken[at] = Number.NaN;
+      const [first, second] = compare(reference, [broken, reference], (at + 1) % 77);
+      expect(first!.nll, `${at}`).toBeNaN();
+      expect(second!.kld).toBeCloseTo(0, 9);
+    }
+  });
+});
+
 describe("the scoring pool", () => {
   const vocabulary = 259;
   const most = 64;
@@ -99,6 +149,26 @@ describe("the scoring pool", () => {
         if (block % 50 === 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2);
       }
     });
+
+  it("a reference and three variants, on three threads as on one", () => {
+    const compare = simdComparer(vocabulary);
+    const pool = new ScoringPool(vocabulary, most, 3, 3);
+    pools.push(pool);
+    const models = [0.1, 1, 2].map((noise) => logits.map((logit) => logit + noise * normal()));
+    for (let block = 0; block < 200; block++) {
+      const rows = 1 + Math.floor(next() * most);
+      const count = 1 + Math.floor(next() * 3);
+      const tokens = Array.from({ length: rows }, () => Math.floor(next() * vocabulary));
+      const found = pool.compare(address(logits), models.slice(0, count).map(address), tokens);
+      expect(found.length).toBe(count);
+      for (const [i, token] of tokens.entries()) {
+        const [reference, ...variants] = [logits, ...models.slice(0, count)].map((all) =>
+          all.subarray(i * vocabulary, (i + 1) * vocabulary),
+        );
+        expect(found.map((variant) => variant[i])).toEqual(compare(reference!, variants, token));
+      }
+    }
+  });
 
   it("several tokens under one row", () => {
     const pool = new ScoringPool(vocabulary, most, 1);
