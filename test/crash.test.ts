@@ -1,10 +1,10 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { random } from "./draws.js";
 import {
   eventsOf,
   qualityRows,
-  random,
   smollm2,
   someQuestions,
   someText,

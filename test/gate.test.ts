@@ -5,8 +5,8 @@ import { baselineText, readBaseline } from "../dist/baseline.js";
 import { detectableHarm, type Gate, gate, parseRule } from "../dist/gate.js";
 import { junit } from "../dist/reports/junit.js";
 import { compare } from "../dist/stats/compare.js";
-import { random } from "../dist/stats/random.js";
 import type { Series } from "../dist/stats/series.js";
+import { normals } from "./draws.js";
 import { bench, eventsOf, temporaryFolder } from "./support.js";
 
 const folder = temporaryFolder();
@@ -189,10 +189,6 @@ describe("the gate's answers", () => {
 
 describe("simulated, two thousand gates each", () => {
   const draws = 2000;
-  const normals = (seed: number) => {
-    const next = random(seed);
-    return () => Math.sqrt(-2 * Math.log(next())) * Math.cos(2 * Math.PI * next());
-  };
   /** Autocorrelated chunks; the new build costs `harm` nats more per token. */
   const build = (normal: () => number, harm: number) => {
     let last = normal();

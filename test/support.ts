@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll } from "vitest";
 import type { StoredEvent } from "../dist/events.js";
+import { random } from "./draws.js";
 import { randomLlama } from "./models/random-llama.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -92,17 +93,6 @@ export function qualityRows(folder: string): string[] {
     const [, , measurement, , metric] = row.split(",");
     return measurement !== "speed" && metric !== "load_time" && metric !== "peak_memory";
   });
-}
-
-/** Numbers in (0, 1), the same for the same seed. */
-export function random(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 4294967296;
-  };
 }
 
 /** English, Chinese, accents and emoji, and no two parts alike: `count` characters. */

@@ -1,10 +1,10 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { address } from "../../dist/llama/library.js";
 import { plainComparer, plainScorer, ScoringPool, simdComparer, simdScorer } from "../../dist/llama/scoring.js";
-import { random } from "../support.js";
+import { normals, random } from "../draws.js";
 
 const next = random(7);
-const normal = () => Math.sqrt(-2 * Math.log(next())) * Math.cos(2 * Math.PI * next());
+const normal = normals(8);
 const row = (size: number, spread: number, shift = 0) =>
   Float32Array.from({ length: size }, () => shift + spread * normal());
 const plain = plainScorer();

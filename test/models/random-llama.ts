@@ -1,3 +1,5 @@
+import { normals } from "../draws.js";
+
 /**
  * A real model for llama.cpp, made in milliseconds: two layers of seeded random weights, a byte-level tokenizer. What it
  * says is noise, but it is loaded, decoded and scored by the same code as any other, so the engine can be tested, killed
@@ -92,17 +94,6 @@ function byteAlphabet(): string[] {
     const printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
     return String.fromCodePoint(printable ? byte : spare++);
   });
-}
-
-function normals(seed: number): () => number {
-  let state = seed | 0;
-  const uniform = () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 4294967296;
-  };
-  return () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
 }
 
 const size = (shape: number[]) => shape.reduce((product, length) => product * length, 1);

@@ -5,8 +5,11 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { BenchError } from "../../dist/errors.js";
-import { openReference } from "../../dist/references/index.js";
+import { simdComparer } from "../../dist/llama/scoring.js";
+import { findForm, openReference } from "../../dist/references/index.js";
+import { rowsPerChunk } from "../../dist/references/reference.js";
 import { expf } from "../../dist/references/softmax.js";
+import { normals } from "../draws.js";
 import { bench, llamaPerplexity, someText, temporaryFolder, writeRandomLlama } from "../support.js";
 
 const folder = temporaryFolder();
@@ -122,6 +125,67 @@ describe.skipIf(!llamaPerplexity)(`as llama-perplexity${llamaPerplexity ? "" : "
     const { code, stderr } = await bench(["quantize", model, "--types", "Q3_K_M", "--out", folder], { env });
     expect(code, stderr).toBe(0);
     return join(folder, readdirSync(folder).find((file) => file.endsWith("Q3_K_M.gguf"))!);
+  }
+});
+
+/**
+ * What the file leaves out, row by row: log-probabilities are rounded to half a step, and tokens below e^−16 are not summed.
+ * Lock-step does neither, so the two may differ by that much and no more.
+ */
+describe("lock-step against the file", () => {
+  const vocabulary = 49_152;
+  const context = 32;
+  const normal = normals(11);
+  const rows = Array.from({ length: rowsPerChunk(context) }, (_, row) =>
+    Float32Array.from({ length: vocabulary }, () => (2 + row / 5) * normal()),
+  );
+  const path = join(folder, "rows.base");
+
+  it("differs by the file's rounding and its omitted tail alone", () => {
+    const digest = { modelSha256: "a".repeat(64), tokenizerSha256: "b".repeat(64), textSha256: "c".repeat(64) };
+    const writer = findForm("llama").create(path, { context, vocabulary, tokens: new Int32Array(context), ...digest });
+    for (const [row, logits] of rows.entries()) writer.add(0, row, logits, 0);
+    writer.finish();
+    const opened = openReference(path);
+    const compare = simdComparer(vocabulary);
+    let [seen, allowed] = [0, 0];
+    for (const [row, logits] of rows.entries())
+      for (const noise of [0.05, 0.3, 1]) {
+        const variant = logits.map((logit) => logit + noise * normal());
+        const [lockStep] = compare(logits, [variant], 0);
+        const [fromFile] = opened.compare(0, row, variant, 0).divergence;
+        const most = roundingOfFile(logits, variant);
+        const apart = Math.abs(lockStep!.kld - fromFile!);
+        expect(apart, `row ${row}, noise ${noise}`).toBeLessThanOrEqual(most + 2e-6);
+        seen = Math.max(seen, apart);
+        allowed = Math.max(allowed, most);
+      }
+    opened.close();
+    // It is no empty test: ten times what float32 alone would make.
+    expect(seen).toBeGreaterThan(1e-4);
+    expect(allowed).toBeLessThan(3 * seen);
+  });
+
+  /** An upper bound of the difference, in nats. */
+  function roundingOfFile(reference: Float32Array, variant: Float32Array): number {
+    const logs = (logits: Float32Array) => {
+      const most = logits.reduce((a, b) => Math.max(a, b));
+      const total = most + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - most), 0));
+      return Float64Array.from(logits, (logit) => logit - total);
+    };
+    const [p, q] = [logs(reference), logs(variant)];
+    const [most, least] = [p.reduce((a, b) => Math.max(a, b)), p.reduce((a, b) => Math.min(a, b))];
+    // Half a step of the code, and what float32 adds to it.
+    const half = Math.min(16, most - least) / 65535 / 2 + 2e-6;
+    let [tail, kept] = [0, 0];
+    for (const [i, log] of p.entries()) {
+      const ratio = log - q[i]!;
+      // At the very edge a token may fall to either side.
+      if (log < -16 - half) tail += Math.exp(log) * ratio;
+      else kept += Math.exp(log) * (Math.expm1(half) * (Math.abs(ratio) + half) + half);
+      if (Math.abs(log + 16) <= half) kept += Math.exp(log) * Math.abs(ratio);
+    }
+    return Math.abs(tail) + kept;
   }
 });
 

@@ -3,17 +3,13 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { findForm, openReference } from "../../dist/references/index.js";
 import type { ReferencePlan } from "../../dist/references/reference.js";
-import { random, temporaryFolder } from "../support.js";
+import { normals } from "../draws.js";
+import { temporaryFolder } from "../support.js";
 
 const folder = temporaryFolder();
 const digest = (digit: string) => digit.repeat(64);
 const context = 64;
 const rows = 31;
-
-function normals(seed: number) {
-  const next = random(seed);
-  return () => Math.sqrt(-2 * Math.log(next())) * Math.cos(2 * Math.PI * next());
-}
 
 /** A row of logits like a model's: a few likely tokens, a long tail. */
 function someLogits(vocabulary: number, seed: number, spread = 3): Float32Array {

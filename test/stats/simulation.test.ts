@@ -1,12 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type Comparison, compare, holm, type Observation, verdict } from "../../dist/stats/compare.js";
-import { random } from "../../dist/stats/random.js";
-
-/** Standard normal numbers, the same for the same seed (Box and Muller). */
-function normals(seed: number): () => number {
-  const next = random(seed);
-  return () => Math.sqrt(-2 * Math.log(next())) * Math.cos(2 * Math.PI * next());
-}
+import { normals, random } from "../draws.js";
 
 /** Consecutive chunks that hang together: a first-order autoregression with variance 1. */
 function autoregression(n: number, rho: number, normal: () => number): number[] {

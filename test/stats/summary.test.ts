@@ -2,23 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { normalQuantile, tQuantile } from "../../dist/stats/distributions.js";
 import { running, summarize } from "../../dist/stats/summary.js";
-
-/** Mulberry32 by T. Ettinger: small, seeded, good enough for draws. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-/** Standard normal draws, Box & Muller. */
-function normal(seed: number): () => number {
-  const uniform = random(seed);
-  return () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
-}
+import { normals } from "../draws.js";
 
 const chunk = (nlls: number[], item = "0") => ({
   item,
@@ -43,7 +27,7 @@ function llamaPerplexity(tokens: number[]): { ppl: number; error: number } {
 
 describe("perplexity", () => {
   test("is llama-perplexity's to the printed digits, ± included", () => {
-    const draw = normal(1);
+    const draw = normals(1);
     const texts = Array.from({ length: 16 }, () => Array.from({ length: 255 }, () => Math.exp(1 + 0.7 * draw())));
     const expected = llamaPerplexity(texts.flat());
     const summary = summarize(
@@ -93,7 +77,7 @@ describe("perplexity", () => {
  * an interval hold the true perplexity?
  */
 test("the clustered interval covers the truth in 95 % of draws, the ± of independent tokens does not", () => {
-  const draw = normal(20260102);
+  const draw = normals(20260102);
   const [chunks, tokens, draws] = [32, 48, 4000];
   const [between, memory, spread] = [0.25, 0.6, 0.4];
   // The log of a token's loss is normal with this variance, so that its mean is known.
