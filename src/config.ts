@@ -46,6 +46,8 @@ export interface Benchmark {
   timeout: number;
   /** Bytes that engines may use; default: what the machine has free. */
   memoryLimit?: number;
+  /** Bytes of a temporary file for the reference's logits, where models take turns in memory. */
+  scratchLimit?: number;
   dataDir?: string;
   modelsDir?: string;
   /** Where relative paths start: the file's folder, or the working directory. */
@@ -165,6 +167,14 @@ const fileShape = {
     .meta({
       description: 'What engines may use, in bytes or as "4 GB" or "4 GiB"; by default what the machine has free.',
       examples: ["4 GB"],
+    }),
+  scratchLimit: z
+    .union([z.int().positive(), z.string().regex(size)])
+    .optional()
+    .meta({
+      description:
+        "What the reference's logits may take on the disk while it and its variants take turns in memory, for want of room for both; by default 4 GB, and never more than half of what is free.",
+      examples: ["20 GB"],
     }),
 };
 
@@ -286,6 +296,7 @@ export async function readBenchmark(path: string, options: ReadOptions): Promise
     measurements: await readMeasurements(file, measurements, options),
     timeout: head.timeout,
     ...(head.memoryLimit === undefined ? {} : { memoryLimit: inBytes(head.memoryLimit) }),
+    ...(head.scratchLimit === undefined ? {} : { scratchLimit: inBytes(head.scratchLimit) }),
     ...folders(options),
     baseDir: dirname(resolve(path)),
   };

@@ -14,8 +14,8 @@ import { resolveReference } from "./references/index.js";
 /** A job with all that is needed to run it. */
 export interface Job extends JobRecord {
   spec: VariantSpec;
-  /** Of a lock-step job. */
-  reference?: VariantSpec;
+  /** Of a lock-step job: what is opened beside the variant. */
+  reference?: { spec: VariantSpec; memory?: MemoryEstimate };
   data?: Dataset;
   /** Absent where the model could not be read. */
   memory?: MemoryEstimate;
@@ -30,6 +30,8 @@ export interface Plan {
   provenance: Provenance;
   /** Bytes that engines may use. */
   memoryLimit: number;
+  /** Bytes of a temporary file, see `Benchmark`. */
+  scratchLimit?: number;
   timeout: number;
 }
 
@@ -94,6 +96,7 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
       datasets: distinct([...data.values()]),
     },
     memoryLimit: benchmark.memoryLimit ?? freeMemory(),
+    ...(benchmark.scratchLimit === undefined ? {} : { scratchLimit: benchmark.scratchLimit }),
     timeout: benchmark.timeout,
   };
 }
@@ -147,6 +150,8 @@ function job(
   const { context, parallel, rows } = measurement.context(config.settings, data);
   const impossible = reasonAgainst(config, variant, against, context) ?? reasonAgainstReference(record, data);
   const { version, library } = backend.version(spec.settings);
+  const memory = ({ record, spec }: Pick<Inspected, "record" | "spec">) =>
+    record.facts ? { memory: estimateMemory(record.facts, { context, parallel, rows, ...cacheBits(spec) }) } : {};
   const id = identity({
     model: record.facts?.sha256 ?? `unread ${record.model}`,
     lora: spec.lora,
@@ -172,11 +177,11 @@ function job(
     ...(data ? { datasetSha256: data.sha256 } : {}),
     settings: config.settings,
     metrics: measurement.metrics(config.settings, data),
-    ...(against ? { against: against.record.name, reference: against.spec } : {}),
+    ...(against ? { against: against.record.name, reference: { spec: against.spec, ...memory(against) } } : {}),
     ...(impossible ? { impossible } : {}),
     spec,
     ...(data ? { data } : {}),
-    ...(record.facts ? { memory: estimateMemory(record.facts, { context, parallel, rows, ...cacheBits(spec) }) } : {}),
+    ...memory({ record, spec }),
   };
 }
 

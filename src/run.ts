@@ -62,7 +62,7 @@ export async function* run(plan: Plan, { executor, done, signal }: RunOptions): 
     for (const job of group) if (!signal.aborted) yield* runs.get(job)!.end();
   }
   await engines.releaseAll();
-  for (const group of lockStepGroups(left.filter(lockStep), plan.memoryLimit)) {
+  for (const group of lockStepGroups(left.filter(lockStep))) {
     if (signal.aborted) break;
     const jobRuns = group.map((job) => runs.get(job)!);
     yield* sideBySide(jobRuns, executor, plan, failed, signal);
@@ -70,26 +70,31 @@ export async function* run(plan: Plan, { executor, done, signal }: RunOptions): 
   yield { type: "finished", at: Date.now(), outcome: signal.aborted ? "stopped" : "complete" };
 }
 
-/**
- * Jobs that are measured together against one reference: as many as fit into memory beside it. Where not all fit, the
- * reference is evaluated once per group.
- */
-function lockStepGroups(jobs: Job[], memoryLimit: number): Job[][] {
-  const groups: { key: string; bytes: number; jobs: Job[] }[] = [];
+/** Jobs that are measured together against one reference. */
+function lockStepGroups(jobs: Job[]): Job[][] {
+  const groups = new Map<string, Job[]>();
   for (const job of jobs) {
     const key = `${job.measurement} ${job.against}`;
-    const bytes = job.memory?.total ?? 0;
-    const open = groups.findLast((group) => group.key === key);
-    // The reference itself is counted like the job's own variant: it is the largest of them as a rule.
-    if (open && open.bytes + bytes <= memoryLimit) {
-      open.jobs.push(job);
-      open.bytes += bytes;
-    } else groups.push({ key, bytes: bytes + (job.reference?.facts?.tensorBytes ?? 0), jobs: [job] });
+    groups.set(key, [...(groups.get(key) ?? []), job]);
   }
-  return groups.map((group) => group.jobs);
+  return [...groups.values()];
 }
 
-/** Measures jobs in lock-step. Where one of several takes the process down, each is tried alone, so that only it fails. */
+/** Bytes of a reference and all jobs beside it; weights that two have in common are there once. */
+function together(jobs: Job[]): number {
+  const { reference } = jobs[0]!;
+  const models = new Set([reference!.spec.model]);
+  return jobs.reduce((sum, { memory, spec }) => {
+    const shared = models.has(spec.model) ? (memory?.weights ?? 0) : 0;
+    models.add(spec.model);
+    return sum + (memory?.total ?? 0) - shared;
+  }, reference!.memory?.total ?? 0);
+}
+
+/**
+ * Measures jobs against one reference: in lock-step where all models fit into memory, else in turns. Where one of several
+ * takes the process down, each is tried alone, so that only it fails.
+ */
 async function* sideBySide(
   group: JobRun[],
   executor: Executor,
@@ -111,9 +116,10 @@ async function* sideBySide(
   const byVariant = new Map(ready.map((jobRun) => [jobRun.job.variant, jobRun]));
   let engine: OpenedEngine | undefined;
   try {
-    engine = await executor.open(first.job.reference!, {
+    engine = await executor.open(first.job.reference!.spec, {
       timeout: plan.timeout,
       others: ready.map(({ job }) => job.spec),
+      inTurns: together(ready.map(({ job }) => job)) > plan.memoryLimit,
     });
     const { kind, settings, data } = first.job;
     const started = performance.now();
@@ -127,6 +133,7 @@ async function* sideBySide(
         done: [...items],
         floor: job.variant === job.against,
       })),
+      ...(plan.scratchLimit === undefined ? {} : { scratchLimit: plan.scratchLimit }),
     });
     for await (const reply of replies) {
       if (reply.type === "progress") for (const { job } of ready) yield { ...reply, job: job.id };
@@ -241,20 +248,19 @@ async function* attempt(
   }
 }
 
-/** The reason why a job cannot run in so much memory, in bytes; in lock-step the reference is loaded beside it. */
+/** The reason why a job cannot run in so much memory, in bytes. A reference and its variants may take turns: each must fit. */
 function outOfMemory({ memory, variant, reference }: Job, limit: number): BenchError | undefined {
-  const beside = reference?.facts?.tensorBytes ?? 0;
-  if (!memory || memory.total + beside <= limit) return undefined;
-  const { weights, kv, compute, logits } = memory;
-  const parts = [
-    `weights ${gigabytes(weights)}`,
-    `KV cache ${gigabytes(kv)}`,
-    `computation ${gigabytes(compute + logits)}`,
-    ...(beside ? [`the reference ${gigabytes(beside)}`] : []),
+  const models = [
+    { name: variant, memory },
+    { name: `the reference ${reference?.spec.name}`, memory: reference?.memory },
   ];
+  const tooLarge = models.find((model) => (model.memory?.total ?? 0) > limit);
+  if (!tooLarge?.memory) return undefined;
+  const { total, weights, kv, compute, logits } = tooLarge.memory;
+  const parts = `weights ${gigabytes(weights)}, KV cache ${gigabytes(kv)}, computation ${gigabytes(compute + logits)}`;
   return new BenchError(
     "out-of-memory",
-    `${variant} needs about ${gigabytes(memory.total + beside)} of memory (${parts.join(", ")}); ${gigabytes(limit)} may be used`,
+    `${tooLarge.name} needs about ${gigabytes(total)} of memory (${parts}); ${gigabytes(limit)} may be used`,
     { hint: "take a smaller quantization or context, free memory, or raise `memoryLimit`" },
   );
 }

@@ -44,6 +44,7 @@ describe("a benchmark file", () => {
     const benchmark = await read(`
 defaults: {threads: 2}
 memoryLimit: 1.5 GiB
+scratchLimit: 2 GB
 variants:
   F16: {model: a.gguf, reference: true, threads: 4}
   Q4: {model: b.gguf, lora: [l.gguf, {path: m.gguf, scale: 0.5}], tags: {version: 2}, flashAttention: off}
@@ -60,6 +61,7 @@ measurements:
       modelsDir: "/models",
       timeout: 600,
       memoryLimit: 1.5 * 2 ** 30,
+      scratchLimit: 2e9,
       variants: [
         {
           name: "F16",

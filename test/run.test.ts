@@ -1,9 +1,9 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readBenchmark } from "../dist/config.js";
 import type { Event } from "../dist/events.js";
-import { childExecutor } from "../dist/executors/index.js";
+import { childExecutor, type Executor } from "../dist/executors/index.js";
 import { measurements } from "../dist/measurements/index.js";
 import { makePlan } from "../dist/plan.js";
 import { run } from "../dist/run.js";
@@ -17,6 +17,7 @@ import {
   temporaryFolder,
   until,
   verdicts,
+  writeRandomLlama,
 } from "./support.js";
 
 const folder = temporaryFolder();
@@ -44,10 +45,10 @@ const speed = "speed: {prompt: 32, generate: 8, repetitions: 3}";
 /** In this process, without a store. */
 async function events(
   file: string,
-  options: { done?: Event[]; stopAfter?: (event: Event) => boolean } = {},
+  options: { done?: Event[]; stopAfter?: (event: Event) => boolean; executor?: Executor } = {},
 ): Promise<Event[]> {
   const plan = await makePlan(await readBenchmark(file, { measurements }), { command: [], versions: {} });
-  const executor = childExecutor();
+  const { executor = childExecutor() } = options;
   const stop = new AbortController();
   const done = new Map<string, { items: Set<string>; complete: boolean }>();
   for (const event of options.done ?? []) {
@@ -225,6 +226,164 @@ describe("a matrix with variants that fail", () => {
       "long: {measurement: perplexity, text: text.txt, context: 5000}",
     ]);
     expect((await bench(alone)).code).toBe(1);
+  });
+});
+
+describe("lock-step", () => {
+  const divergence = "divergence: {text: text.txt, context: 64, chunks: 6}";
+  const ladder = {
+    full: "mock:seed=1,bytes=6e8",
+    a: "mock:seed=1,damage=0.1,bytes=3e8",
+    b: "mock:seed=1,damage=0.2,bytes=3e8",
+    c: "mock:seed=1,damage=0.3,bytes=3e8",
+  };
+  const withReference = (variants: Record<string, string>, more: string) => {
+    const made = matrix(variants, [divergence], more);
+    const text = readFileSync(made.file, "utf8");
+    writeFileSync(made.file, text.replace(/(full: \{model: "[^"]*")/, "$1, reference: true"));
+    return made;
+  };
+  /** Who was opened with the reference, process by process. */
+  const watched = () => {
+    const executor = childExecutor();
+    const groups: string[] = [];
+    const open: Executor["open"] = (variant, options) => {
+      const names = [variant, ...(options.others ?? [])].map(({ name }) => name);
+      groups.push(`${names.join(" ")}${options.inTurns ? ", in turns" : ""}`);
+      return executor.open(variant, options);
+    };
+    return { groups, executor: { ...executor, open } };
+  };
+  const measured = (all: Event[]) => {
+    const [started] = all;
+    const variants = new Map(started?.type === "started" ? started.jobs.map(({ id, variant }) => [id, variant]) : []);
+    return all
+      .flatMap((event) => (event.type === "samples" ? [{ ...event, job: variants.get(event.job)! }] : []))
+      .map(({ job, item, samples }) => JSON.stringify([job, item, samples]))
+      .sort();
+  };
+
+  it("opens all models at once where they fit, the weights that two share counted once, else one at a time", async () => {
+    const [all, some] = [watched(), watched()];
+    const together = await events(withReference(ladder, "memoryLimit: 2.4 GB").file, { executor: all.executor });
+    const split = await events(withReference(ladder, "memoryLimit: 1 GB").file, { executor: some.executor });
+    expect(all.groups).toEqual(["full full a b c"]);
+    expect(some.groups).toEqual(["full full a b c, in turns"]);
+    expect(measured(together)).toHaveLength(4 + 3 * 6);
+    expect(measured(split)).toHaveLength(4 + 3 * 6);
+  });
+
+  it("a reference or a variant that does not fit alone is told with the numbers", async () => {
+    const large = { ...ladder, b: "mock:seed=1,damage=0.2,bytes=9e8" };
+    const { args, out } = withReference(large, "memoryLimit: 1 GB");
+    expect((await bench(args)).code).toBe(2);
+    const said = verdicts(eventsOf(out));
+    expect(said["full divergence"]).toBe("done");
+    expect(said["a divergence"]).toBe("done");
+    expect(said["b divergence"]).toMatch(
+      /^b needs about 1\.\d GB of memory \(weights 900 MB, .*; 1\.0 GB may be used\.$/,
+    );
+    const none = withReference(ladder, "memoryLimit: 0.5 GB");
+    expect((await bench(none.args)).code).toBe(1);
+    expect(verdicts(eventsOf(none.out))["a divergence"]).toMatch(/^the reference full needs about 7\d\d MB/);
+  });
+
+  it("one that takes the process down is the only one that fails", async () => {
+    const { executor, groups } = watched();
+    const crashing = { ...ladder, b: `${ladder.b},crash=1` };
+    const all = await events(withReference(crashing, "").file, { executor });
+    expect(groups).toEqual(["full full a b c", "full full", "full a", "full b", "full c"]);
+    const ends = all.flatMap((event) => (event.type === "job-done" || event.type === "job-failed" ? [event.type] : []));
+    expect(ends.toSorted()).toEqual(["job-done", "job-done", "job-done", "job-failed"]);
+    expect(new Set(items(all)).size).toBe(items(all).length);
+  });
+});
+
+describe("lock-step and turns", () => {
+  const models = { full: 1, a: 2, b: 3 };
+  const variants = Object.entries(models).map(([name, seed]) => {
+    const reference = name === "full" ? ", reference: true" : "";
+    return `  ${name}: {model: ${JSON.stringify(writeRandomLlama(folder, name, { seed }))}, threads: 1${reference}}`;
+  });
+  // Four groups of eight chunks; the temporary file has room for two of them.
+  const benchmark = (more: string) => {
+    const file = join(folder, `turns${count++}.yaml`);
+    const measured = "measurements:\n  divergence: {text: text.txt, context: 256, chunks: 30, floor: 9}\n";
+    writeFileSync(file, `${more}\nvariants:\n${variants.join("\n")}\n${measured}`);
+    return file;
+  };
+  const planned = async (file: string, content?: string) => {
+    if (content !== undefined) writeFileSync(file, content);
+    return makePlan(await readBenchmark(file, { measurements }), { command: [], versions: {} });
+  };
+  const tight = async () => {
+    const most = Math.max(...(await planned(benchmark(""))).jobs.map(({ memory }) => memory!.total));
+    return benchmark(`memoryLimit: ${most + 1}\nscratchLimit: 2200 kB`);
+  };
+  const samples = (all: Event[]) => all.filter(({ type }) => type === "samples");
+  const files = (out: string) => {
+    const tokens = join(out, "tokens");
+    return Object.fromEntries(readdirSync(tokens).map((name) => [name, readFileSync(join(tokens, name), "base64")]));
+  };
+
+  it("give the same figures and per-token values, byte for byte, and leave no file behind", async () => {
+    const cache = join(folder, "cache-of-turns");
+    const outs: string[] = [];
+    for (const file of [benchmark(""), await tight()]) {
+      const out = join(folder, `turns-${outs.push(file)}`);
+      outs[outs.length - 1] = out;
+      const { code, stderr } = await bench(["run", file, "--out", out, "--plain"], {
+        env: { GGUF_BENCH_CACHE: cache },
+      });
+      expect(code, stderr).toBe(0);
+    }
+    expect(files(outs[1]!)).toEqual(files(outs[0]!));
+    expect(qualityRows(outs[1]!)).toEqual(qualityRows(outs[0]!));
+    expect(readdirSync(cache).filter((name) => name.startsWith("logits"))).toEqual([]);
+  });
+
+  it("a run that was stopped goes on with the same figures, whoever's turn it was", async () => {
+    const file = await tight();
+    const whole = samples(await events(file));
+    expect(whole).toHaveLength(9 + 2 * 30);
+    for (const after of [1, 20, 45]) {
+      let seen = 0;
+      const stopAfter = (event: Event) => event.type === "samples" && ++seen === after;
+      const first = await events(file, { stopAfter });
+      expect(first.at(-1)).toMatchObject({ type: "finished", outcome: "stopped" });
+      const rest = await events(file, { done: first });
+      const sorted = (all: Event[]) => all.map((event) => JSON.stringify(event)).sort();
+      expect(sorted([...samples(first), ...samples(rest)])).toEqual(sorted(whole));
+    }
+  });
+
+  it("a batch size of its own pairs a variant's tokens with none but the reference's same ones", async () => {
+    const model = JSON.stringify(join(folder, "full.gguf"));
+    const file = join(folder, "batches.yaml");
+    const settings = ["batch: 200, ubatch: 100", "batch: 300"].map((own, i) => `  b${i}: {model: ${model}, ${own}}`);
+    const measured = "measurements:\n  divergence: {text: text.txt, context: 256, chunks: 10, floor: 0}";
+    const plain = `variants:\n  full: {model: ${model}, reference: true}\n${settings.join("\n")}\n${measured}`;
+    const most = Math.max(...(await planned(file, plain)).jobs.map(({ memory }) => memory!.total));
+    for (const limit of ["", `memoryLimit: ${most + 1}\n`]) {
+      await planned(file, `${limit}${plain}`);
+      const found = samples(await events(file)).flatMap((event) => (event.type === "samples" ? [event.samples] : []));
+      expect(found).toHaveLength(2 * 10);
+      for (const [kld, top] of found) {
+        expect(kld).toMatchObject({ metric: "kld", value: expect.closeTo(0, 5) });
+        expect(top!.value).toBeGreaterThan(0.98);
+      }
+    }
+  });
+
+  it("a temporary file that cannot be made is a sentence", async () => {
+    const blocked = join(folder, "no-folder");
+    writeFileSync(blocked, "");
+    const out = join(folder, "turns-blocked");
+    const { code } = await bench(["run", await tight(), "--out", out, "--plain"], {
+      env: { GGUF_BENCH_CACHE: blocked },
+    });
+    expect(code).toBe(1);
+    expect(verdicts(eventsOf(out))["a divergence"]).toMatch(/logits-\w+\.tmp cannot be opened for writing: ENOTDIR/);
   });
 });
 

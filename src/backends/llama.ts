@@ -11,7 +11,7 @@ import {
   loadLibrary,
   type Pointer,
 } from "../llama/library.js";
-import { ScoringPool } from "../llama/scoring.js";
+import { emptyDivergence, finite, keepDivergence, ScoringPool } from "../llama/scoring.js";
 import { rememberTokens } from "../models/cache.js";
 import { readModelFacts } from "../models/gguf.js";
 import { quantizedModel } from "../models/quantize.js";
@@ -84,6 +84,13 @@ interface Block {
   tokens: number;
 }
 
+/** How windows are cut into decode calls: sequences side by side, tokens of a batch, of each window in one call. */
+interface Cut {
+  sequences: number;
+  batch: number;
+  step: number;
+}
+
 class LlamaEngine implements Engine {
   readonly facts: EngineFacts;
   readonly bos: number;
@@ -109,7 +116,9 @@ class LlamaEngine implements Engine {
     const parameters: Fields = { ...library.modelDefaults() };
     if (variant.settings.gpuLayers !== undefined) parameters.n_gpu_layers = variant.settings.gpuLayers;
     if (variant.settings.mmap === false) parameters.load_mode = 0;
-    const model = library.loadModel(variant.model, parameters);
+    const model = models.borrow(this, [variant.model, variant.settings.gpuLayers, variant.settings.mmap], () =>
+      library.loadModel(variant.model, parameters),
+    );
     if (!model)
       throw new BenchError("load-failed", `llama.cpp could not load ${variant.model}`, {
         hint: "see the engine's last lines; the file may be damaged, or newer than this llama.cpp",
@@ -159,7 +168,9 @@ class LlamaEngine implements Engine {
     };
     if (cacheTypeK) fields.type_k = this.#library.cacheType(cacheTypeK);
     if (cacheTypeV) fields.type_v = this.#library.cacheType(cacheTypeV);
-    const threadpool = threadpools.borrow(this, this.#library, this.#threads, eager);
+    const threadpool = threadpools.borrow(this, [this.#threads, eager], () =>
+      this.#library.newThreadpool(this.#threads, eager ? undefined : 0),
+    );
     const context = new Context(this.#library, this.#model, shape, sequencesPerToken, fields, threadpool);
     if (this.#adapters) {
       const { pointers, scales } = this.#adapters;
@@ -277,32 +288,17 @@ class LlamaEngine implements Engine {
   async diverge(request: WindowRequest, variants: Engine[], progress?: (tokens: number) => void) {
     const { context: length, windows, scoreFrom } = request;
     const scored = length - 1 - scoreFrom;
-    const results = variants.map(() =>
-      windows.map(() => ({
-        nll: new Float64Array(scored),
-        nllReference: new Float64Array(scored),
-        kld: new Float64Array(scored),
-        top: new Int32Array(scored),
-        topReference: new Int32Array(scored),
-      })),
-    );
-    const step = this.#step(windows.length);
-    const others = (variants as LlamaEngine[]).map((variant) => variant.#blocks(request, step));
-    for (const { rows, targets, places, tokens } of this.#blocks(request, step)) {
+    const results = variants.map(() => windows.map(() => emptyDivergence(scored)));
+    // Another batch size of a variant must not cut the windows elsewhere: row i is the same token in all.
+    const cut = this.#cut(request);
+    const others = (variants as LlamaEngine[]).map((variant) => variant.#blocks(request, cut));
+    for (const { rows, targets, places, tokens } of this.#blocks(request, cut)) {
       const decoded = others.map((other) => (other.next().value as Block).rows.pointer);
       if (targets.length > 0) {
         const compared = this.#scoring(variants.length).compare(rows.pointer, decoded, targets);
         for (const [v, result] of results.entries())
           for (const [i, place] of places.entries()) {
-            if (!place) continue;
-            const [window, row] = place;
-            const into = result[window]!;
-            const token = compared[v]![i]!;
-            into.nll[row] = finite(token.nll);
-            into.nllReference[row] = finite(token.nllReference);
-            into.kld[row] = token.kld;
-            into.top[row] = token.top;
-            into.topReference[row] = token.topReference;
+            if (place) keepDivergence(result[place[0]]!, place[1], compared[v]![i]!);
           }
       }
       progress?.(tokens);
@@ -310,9 +306,10 @@ class LlamaEngine implements Engine {
     return results;
   }
 
-  /** Tokens of each window in one decode call. */
-  #step(windows: number): number {
-    return Math.max(1, Math.floor(this.#ubatch / windows));
+  #cut({ context, windows }: WindowRequest): Cut {
+    const sequences = Math.max(this.parallelWindows(context), windows.length);
+    const batch = Math.min(this.#batch, sequences * context);
+    return { sequences, batch, step: Math.max(1, Math.floor(this.#ubatch / windows.length)) };
   }
 
   /**
@@ -321,14 +318,15 @@ class LlamaEngine implements Engine {
    * window; here each of those is a decode call of its own. The computation is the same to the last bit, but the logits
    * of only one micro-batch are held at a time: 512 × vocabulary, whatever the context.
    */
-  *#blocks(
-    { context: length, windows, scoreFrom }: WindowRequest,
-    step = this.#step(windows.length),
-  ): Generator<Block> {
-    const sequences = this.parallelWindows(length);
-    const cells = sequences * length;
-    const batch = Math.min(this.#batch, cells);
-    const shape = { context: cells, batch, ubatch: Math.min(this.#ubatch, batch), sequences, unified: false };
+  *#blocks(request: WindowRequest, { sequences, batch, step }: Cut = this.#cut(request)): Generator<Block> {
+    const { context: length, windows, scoreFrom } = request;
+    const shape = {
+      context: sequences * length,
+      batch,
+      ubatch: Math.min(this.#ubatch, batch),
+      sequences,
+      unified: false,
+    };
     const context = this.#open(shape);
     context.clear();
     for (let batchStart = 0; batchStart < length; batchStart += batch) {
@@ -472,48 +470,43 @@ class LlamaEngine implements Engine {
   async close(): Promise<void> {
     await this.#pool?.close();
     this.#context?.context.free();
-    this.#library.freeModel(this.#model);
-    threadpools.giveBack(this, this.#library);
+    models.giveBack(this, (model) => this.#library.freeModel(model));
+    threadpools.giveBack(this, (threadpool) => this.#library.freeThreadpool(threadpool));
   }
 }
 
-/**
- * Threads of llama.cpp, one pool for all engines of a process: a pool that has nothing to do still spins for a tenth of a
- * second, on the core that the next engine, or the scoring, needs. So pools are shared, and those that do not time token
- * by token go to sleep at once; the eager ones wait as llama-bench's do.
- */
-class Threadpools {
-  readonly #pools = new Map<string, { pointer: Pointer | null; users: Set<LlamaEngine> }>();
+/** What engines of one process have in common; freed when the last of them is closed. */
+class Shared {
+  readonly #held = new Map<string, { pointer: Pointer; users: Set<LlamaEngine> }>();
 
-  borrow(user: LlamaEngine, library: Library, threads: number, eager: boolean): Pointer | null {
-    const key = `${threads} ${eager}`;
-    const pool = this.#pools.get(key) ?? {
-      pointer: library.newThreadpool(threads, eager ? undefined : 0),
-      users: new Set(),
-    };
-    this.#pools.set(key, pool);
-    pool.users.add(user);
-    return pool.pointer;
+  borrow(user: LlamaEngine, key: unknown[], make: () => Pointer | null): Pointer | null {
+    const name = JSON.stringify(key);
+    const found = this.#held.get(name);
+    const pointer = found?.pointer ?? make();
+    if (!pointer) return null;
+    if (found) found.users.add(user);
+    else this.#held.set(name, { pointer, users: new Set([user]) });
+    return pointer;
   }
 
-  giveBack(user: LlamaEngine, library: Library): void {
-    for (const [key, { pointer, users }] of this.#pools) {
+  giveBack(user: LlamaEngine, free: (pointer: Pointer) => void): void {
+    for (const [name, { pointer, users }] of this.#held) {
       if (!users.delete(user) || users.size > 0) continue;
-      if (pointer) library.freeThreadpool(pointer);
-      this.#pools.delete(key);
+      free(pointer);
+      this.#held.delete(name);
     }
   }
 }
 
-const threadpools = new Threadpools();
+/** Weights: a reference and its noise floor, or a model without and with a LoRA adapter, differ in their contexts alone. */
+const models = new Shared();
 
-/** A broken file loads and decodes like any other; only its logits tell. */
-function finite(nll: number): number {
-  if (Number.isFinite(nll)) return nll;
-  throw new BenchError("not-finite", `the model's log-probabilities are no numbers (${-nll})`, {
-    hint: "the file's weights may be damaged, or a value overflows: try flashAttention: off, or an f32 KV cache",
-  });
-}
+/**
+ * Threads of llama.cpp: a pool that has nothing to do still spins for a tenth of a second, on the core that the next
+ * engine, or the scoring, needs. So pools are shared, and those that do not time token by token go to sleep at once; the
+ * eager ones wait as llama-bench's do.
+ */
+const threadpools = new Shared();
 
 function highWaterMark(): number {
   try {

@@ -5,7 +5,7 @@ import { BenchError, type Failure, fromFailure } from "../errors.js";
 import type { Executor, MeasureReply, MeasureRequest, OpenedEngine, OpenOptions, RecordRequest } from "./executor.js";
 
 export type ToEngine =
-  | { type: "open"; variant: VariantSpec; others: VariantSpec[] }
+  | { type: "open"; variant: VariantSpec; others: VariantSpec[]; inTurns: boolean }
   | { type: "measure"; request: MeasureRequest }
   | { type: "record"; request: RecordRequest }
   | { type: "stop" }
@@ -91,10 +91,10 @@ class EngineProcess implements OpenedEngine {
     });
   }
 
-  async open(variant: VariantSpec, { timeout, others = [] }: OpenOptions): Promise<void> {
+  async open(variant: VariantSpec, { timeout, others = [], inTurns = false }: OpenOptions): Promise<void> {
     this.#variant = variant;
     this.#timeout = timeout;
-    this.#send({ type: "open", variant, others });
+    this.#send({ type: "open", variant, others, inTurns });
     try {
       for (;;) {
         const message = await this.#receive("loading the model");

@@ -13,6 +13,8 @@ void findBackend("llama");
 let engine: Engine | undefined;
 /** By variant name, in lock-step measurements. */
 const others = new Map<string, Engine>();
+/** Where models take turns: gives the variant of this name its turn, or the one that was opened first. */
+let takeTurn: ((name?: string) => Promise<Engine>) | undefined;
 let stopping = false;
 
 const send = (message: ToParent) => process.send!(message);
@@ -23,24 +25,47 @@ async function openVariant(variant: VariantSpec): Promise<Engine> {
   return (await findBackend(variant.backend)).open(variant);
 }
 
+function turns(first: VariantSpec, waiting: VariantSpec[]) {
+  let current = first;
+  return async (name?: string): Promise<Engine> => {
+    const next = name === undefined ? first : waiting.find((one) => one.name === name)!;
+    if (engine && next === current) return engine;
+    await engine?.close();
+    engine = undefined;
+    engine = await openVariant(next);
+    current = next;
+    return engine;
+  };
+}
+
 async function handle(message: ToEngine): Promise<void> {
   switch (message.type) {
     case "open": {
       engine = await openVariant(message.variant);
-      for (const other of message.others) others.set(other.name, await openVariant(other));
+      if (message.inTurns) takeTurn = turns(message.variant, message.others);
+      else for (const other of message.others) others.set(other.name, await openVariant(other));
       send({ type: "opened", facts: engine.facts });
       break;
     }
     case "measure": {
-      const { kind, settings, dataset, done, only, variants = [] } = message.request;
+      const { kind, settings, dataset, done, only, variants = [], scratchLimit } = message.request;
       engine!.peakMemory(); // from here on
       const measured = measurements[kind]!.measure({
         engine: engine!,
-        variants: variants.map((one) => ({ ...one, engine: others.get(one.name)!, done: new Set(one.done) })),
+        variants: variants.map(({ name, floor, done }) => ({
+          ...{ name, floor, done: new Set(done) },
+          open: async () => takeTurn?.(name) ?? others.get(name)!,
+        })),
+        ...(takeTurn ? { openReference: () => takeTurn!() } : {}),
+        ...(scratchLimit === undefined ? {} : { scratchLimit }),
         settings,
         ...(dataset ? { dataset } : {}),
         done: new Set(done),
         ...(only ? { only: new Set(only) } : {}),
+        stopped: async () => {
+          await turn();
+          return stopping;
+        },
         progress: (count, total, unit) => send({ type: "progress", done: count, total, unit }),
       });
       for await (const item of measured) {

@@ -15,6 +15,8 @@ export interface MeasureRequest {
   only?: string[];
   /** Lock-step: the variants to measure against the opened one, and what the run holds of each. */
   variants?: { name: string; done: string[]; floor: boolean }[];
+  /** Bytes of a temporary file, where models take turns in memory. */
+  scratchLimit?: number;
 }
 
 /** A reference to be written to a file. */
@@ -50,6 +52,8 @@ export interface OpenOptions {
   timeout: number;
   /** Opened in the same process, for lock-step measurements. */
   others?: VariantSpec[];
+  /** They and the variant take turns: one at a time is in memory. */
+  inTurns?: boolean;
 }
 
 /** Where engines run. */

@@ -1,5 +1,6 @@
 import fs from "node:fs";
 import { Worker } from "node:worker_threads";
+import { BenchError } from "../errors.js";
 import { floatsAt, type Pointer } from "./library.js";
 
 /** Negative log-likelihood in nats of `token` under a row of logits. */
@@ -56,6 +57,14 @@ export function simdScorer(vocabulary: number): RowScorer {
   };
 }
 
+/** A broken file loads and decodes like any other; only its logits tell. */
+export function finite(nll: number): number {
+  if (Number.isFinite(nll)) return nll;
+  throw new BenchError("not-finite", `the model's log-probabilities are no numbers (${-nll})`, {
+    hint: "the file's weights may be damaged, or a value overflows: try flashAttention: off, or an f32 KV cache",
+  });
+}
+
 /** What one scored token says of two models. */
 export interface RowDivergence {
   /** Negative log-likelihood in nats under the variant, and under the reference. */
@@ -66,6 +75,26 @@ export interface RowDivergence {
   /** The most likely token of each; the lower id on a tie. */
   top: number;
   topReference: number;
+}
+
+/** The same for the tokens of a window, one array each. */
+export function emptyDivergence(tokens: number) {
+  return {
+    nll: new Float64Array(tokens),
+    nllReference: new Float64Array(tokens),
+    kld: new Float64Array(tokens),
+    top: new Int32Array(tokens),
+    topReference: new Int32Array(tokens),
+  };
+}
+
+/** Throws where a model's log-probabilities are no numbers. */
+export function keepDivergence(into: ReturnType<typeof emptyDivergence>, row: number, found: RowDivergence): void {
+  into.nll[row] = finite(found.nll);
+  into.nllReference[row] = finite(found.nllReference);
+  into.kld[row] = found.kld;
+  into.top[row] = found.top;
+  into.topReference[row] = found.topReference;
 }
 
 /** A reference's row against the same row of each of its variants. */

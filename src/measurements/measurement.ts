@@ -3,10 +3,11 @@ import type { Capability, Engine } from "../backends/backend.js";
 import type { Dataset } from "../datasets.js";
 import type { Measured } from "../events.js";
 
-/** A variant that is measured side by side with others against one reference. */
+/** A variant that is measured with others against one reference. */
 export interface LockStepVariant {
   name: string;
-  engine: Engine;
+  /** Its engine. Where models take turns, the one that was open before is closed, the reference's too. */
+  open(): Promise<Engine>;
   done: ReadonlySet<string>;
   /** The reference itself, opened in another batch shape: what it shows is the noise floor. */
   floor: boolean;
@@ -17,6 +18,10 @@ export interface MeasureContext<Settings> {
   engine: Engine;
   /** In a lock-step measurement: who is measured against the reference. */
   variants: LockStepVariant[];
+  /** There where not all models fit into memory together, so that one at a time is open: gives the reference its turn. */
+  openReference?(): Promise<Engine>;
+  /** Bytes that a temporary file may take. */
+  scratchLimit?: number;
   settings: Settings;
   /** Absent for measurements without data. */
   dataset?: Dataset;
@@ -24,6 +29,8 @@ export interface MeasureContext<Settings> {
   done: ReadonlySet<string>;
   /** Measure these items alone (one turn of an interleaved job); all that are left where absent. */
   only?: ReadonlySet<string>;
+  /** Whether the user wants it to end: to be asked where no item comes for long. */
+  stopped(): Promise<boolean>;
   /** Called often; also the sign of life that the watchdog waits for. */
   progress(done: number, total: number, unit: string): void;
 }
@@ -37,7 +44,7 @@ export interface Measurement<Settings = Record<string, unknown>> {
   readonly data: "text" | "choice" | "reference" | "none";
   /** Interleaved jobs take turns, one item each, over the variants: drift of the machine then hits all alike. */
   readonly interleaved: boolean;
-  /** Lock-step jobs measure several variants at once against the reference, in one process. */
+  /** Lock-step jobs measure several variants against the reference in one process, which evaluates it once for all. */
   readonly lockStep: boolean;
   /** Whether the result depends on the machine, so that another machine makes another job. */
   readonly machineBound: boolean;

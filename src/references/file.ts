@@ -1,16 +1,18 @@
 import fs from "node:fs";
 import { BenchError } from "../errors.js";
 
+const flags = { read: "r", write: "w", temporary: "w+" };
+
 /** A file whose parts are read and written where they belong, never as a whole. */
 export class PlacedFile {
   readonly #file: number;
 
   constructor(
     readonly path: string,
-    mode: "read" | "write",
+    private readonly mode: keyof typeof flags,
   ) {
     try {
-      this.#file = fs.openSync(path, mode === "read" ? "r" : "w");
+      this.#file = fs.openSync(path, flags[mode]);
     } catch (cause) {
       const missing = (cause as NodeJS.ErrnoException).code === "ENOENT" && mode === "read";
       throw new BenchError(
@@ -49,7 +51,10 @@ export class PlacedFile {
         done += fs.writeSync(this.#file, bytes, done, bytes.length - done, position + done);
     } catch (cause) {
       throw new BenchError("disk", `${this.path} cannot be written: ${(cause as Error).message}`, {
-        hint: "make room on the disk; `--form compact` needs a fiftieth of it",
+        hint:
+          this.mode === "temporary"
+            ? "make room there, or name another folder in GGUF_BENCH_CACHE"
+            : "make room on the disk; `--form compact` needs a fiftieth of it",
         cause,
       });
     }

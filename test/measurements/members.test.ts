@@ -176,13 +176,10 @@ describe("perplexity", () => {
 describe("divergence", () => {
   it("measures the noise floor on its own chunks alone, the others on all", async () => {
     const member = measurements.divergence!;
-    const variant = async (name: string, model: string, floor: boolean) => ({
-      ...{ name, engine: await open(model), done: new Set<string>(), floor },
+    const variant = (name: string, model: string, floor: boolean) => ({
+      ...{ name, open: () => open(model), done: new Set<string>(), floor },
     });
-    const variants = [
-      await variant("itself", "mock:seed=1", true),
-      await variant("other", "mock:seed=1,damage=0.1", false),
-    ];
+    const variants = [variant("itself", "mock:seed=1", true), variant("other", "mock:seed=1,damage=0.1", false)];
     const items: Record<string, string[]> = { itself: [], other: [] };
     const yielded = member.measure({
       ...{ engine: await open(), variants, settings: member.settings.parse({ context: 128, floor: 3 }) },

@@ -1,0 +1,57 @@
+import { randomBytes } from "node:crypto";
+import fs from "node:fs";
+import { join } from "node:path";
+import { PlacedFile } from "./file.js";
+
+/** Of the free disk. */
+const mostOfFree = 0.5;
+
+/**
+ * Rows of logits, as they are, in a temporary file: for as long as the model that computes them and the one that is
+ * compared with it cannot both be in memory. What has room stays in the system's page cache.
+ */
+export class LogitsFile {
+  readonly #file: PlacedFile;
+  readonly #row: Float32Array;
+  readonly #path: string;
+  /** Rows that it may hold, at least one. */
+  readonly rows: number;
+
+  /** `limit`: bytes that it may take. */
+  constructor(folder: string, vocabulary: number, limit = 4e9) {
+    try {
+      fs.mkdirSync(folder, { recursive: true });
+    } catch {
+      // Opening a file there says why not.
+    }
+    this.#path = join(folder, `logits-${randomBytes(6).toString("hex")}.tmp`);
+    this.#file = new PlacedFile(this.#path, "temporary");
+    this.#remove(); // Where the system allows it, a file without a name goes with the process, however that ends.
+    this.#row = new Float32Array(vocabulary);
+    const { bavail, bsize } = fs.statfsSync(folder);
+    this.rows = Math.max(1, Math.floor(Math.min(limit, mostOfFree * bavail * bsize) / this.#row.byteLength));
+  }
+
+  write(row: number, logits: Float32Array): void {
+    this.#file.write(logits, row * this.#row.byteLength);
+  }
+
+  /** Valid until the next call. */
+  read(row: number): Float32Array {
+    this.#file.read(this.#row, row * this.#row.byteLength);
+    return this.#row;
+  }
+
+  close(): void {
+    this.#file.close();
+    this.#remove();
+  }
+
+  #remove(): void {
+    try {
+      fs.rmSync(this.#path, { force: true });
+    } catch {
+      // Windows removes no open file; `close` tries again.
+    }
+  }
+}
