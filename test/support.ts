@@ -148,3 +148,10 @@ export const wikitext = found(
 const peers = process.env.BENCH_PEERS ?? join(homedir(), ".cache", "bench-peers");
 /** llama-perplexity linked to the libraries that the package ships. */
 export const llamaPerplexity = found(join(peers, "same-library", "llama-perplexity"));
+/** llama-perplexity as it was built for this processor, and its libraries. */
+export const native = found(join(peers, "bin", "llama-perplexity"))
+  ? { llamaPerplexity: join(peers, "bin", "llama-perplexity"), libraries: join(peers, "lib") }
+  : undefined;
+/** What llama.cpp printed elsewhere, and where the models that it was asked of may be: smollm2-F16.gguf … */
+export const golden = found(join(root, "../shared/golden/smollm2"));
+export const ladder = process.env.GGUF_BENCH_MODELS ?? join(homedir(), ".cache", "gguf-bench-ladder");

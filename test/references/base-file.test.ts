@@ -3,14 +3,24 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSy
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { BenchError } from "../../dist/errors.js";
 import { simdComparer } from "../../dist/llama/scoring.js";
 import { findForm, openReference } from "../../dist/references/index.js";
 import { rowsPerChunk } from "../../dist/references/reference.js";
 import { expf } from "../../dist/references/softmax.js";
 import { normals } from "../draws.js";
-import { bench, llamaPerplexity, someText, temporaryFolder, writeRandomLlama } from "../support.js";
+import {
+  bench,
+  golden,
+  ladder,
+  llamaPerplexity,
+  native,
+  someText,
+  temporaryFolder,
+  wikitext,
+  writeRandomLlama,
+} from "../support.js";
 
 const folder = temporaryFolder();
 const env = { GGUF_BENCH_CACHE: join(folder, "cache") };
@@ -67,9 +77,9 @@ function ownFigures(out: string): Record<string, string[]> {
   };
 }
 
-async function ours(model: string, base: string, out: string) {
+async function ours(model: string, base: string, out: string, more: NodeJS.ProcessEnv = {}) {
   const args = ["--measure", "stored-divergence", "--base", base, "--threads", "1", "--plain"];
-  const { code, stderr } = await bench(["run", "--model", model, ...args, "--out", out], { env });
+  const { code, stderr } = await bench(["run", "--model", model, ...args, "--out", out], { env: { ...env, ...more } });
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   return ownFigures(out);
 }
@@ -126,6 +136,34 @@ describe.skipIf(!llamaPerplexity)(`as llama-perplexity${llamaPerplexity ? "" : "
     expect(code, stderr).toBe(0);
     return join(folder, readdirSync(folder).find((file) => file.endsWith("Q3_K_M.gguf"))!);
   }
+});
+
+const models = (golden ? readdirSync(golden) : [])
+  .flatMap((log) => log.match(/^(smollm2-.*)\.kld\.log$/)?.[1] ?? [])
+  .filter((name) => existsSync(join(ladder, `${name}.gguf`)));
+const reference = join(ladder, "smollm2-F16.gguf");
+const lacking = !native || !wikitext || models.length === 0 || !existsSync(reference);
+
+describe.skipIf(lacking)(`figures printed elsewhere${lacking ? " (its models or tools are not here)" : ""}`, () => {
+  const base = join(folder, "smollm2-F16.base");
+  /** Last digits depend on the processor: only where llama-perplexity itself prints the same, ours must. */
+  let same = false;
+  beforeAll(async () => {
+    const geometry = ["-f", wikitext!, "-c", "512", "--chunks", "16", "-t", "2"];
+    const running = (said: string) => (said.match(/\[\d+\]\d+\.\d{4}/g) ?? []).join();
+    const expected = running(readFileSync(join(golden!, "smollm2-F16.ppl.log"), "utf8"));
+    const asked = ["-m", reference, ...geometry, "--kl-divergence-base", base];
+    const { stdout, stderr } = await run(native!.llamaPerplexity, asked, { maxBuffer: 1 << 26 });
+    same = running(stdout + stderr) === expected;
+  });
+  for (const name of models)
+    it(`${name}, 16 chunks of WikiText-2`, async ({ skip }) => {
+      if (!same) skip("llama-perplexity's own last digits are others on this processor");
+      const printed = figuresOf(readFileSync(join(golden!, `${name}.kld.log`), "utf8"));
+      expect(Object.keys(printed)).toHaveLength(34);
+      const library = { GGUF_BENCH_LIBRARY: native!.libraries };
+      expect(await ours(join(ladder, `${name}.gguf`), base, join(folder, `golden-${name}`), library)).toEqual(printed);
+    });
 });
 
 /**
