@@ -227,7 +227,7 @@ function questionOf(
     const noise = floor?.observations.get(name);
     if (!noise) return "the noise floor was not measured; the reference must be among the variants.";
     // The floor is measured on fewer chunks, and its size is the same in all of them.
-    const comparison = compare(name, scaled(noise, limit.times), own, { paired: false });
+    const comparison = compare(name, scaled(noise, limit.times), own, { paired: false, ...clusters });
     const size = (times: number) => amount(comparison, comparison.a * times);
     return {
       ...common,

@@ -249,7 +249,10 @@ function measuredPair(name: string, a: Series, b: Series, across: boolean): Resu
     return [{ ...result, refused, notes: [] }, ...offered];
   }
   const [x, y] = [a.observations.get(name)!, b.observations.get(name)!];
-  const comparison = compare(name, x, y, { paired, ...(a.clusters ? { clusters: a.clusters } : {}) });
+  // The noise floor is measured on fewer chunks, and its size is the same in all of them.
+  const floor = a.job.against !== undefined && a.job.against === a.job.variant;
+  const clusters = a.clusters ?? b.clusters;
+  const comparison = compare(name, x, y, { paired: paired && !floor, ...(clusters ? { clusters } : {}) });
   return [
     {
       ...result,

@@ -316,7 +316,8 @@ function means(
 function welch(a: Clustered, b: Clustered): Clustered {
   const [x, y] = [a.error ** 2, b.error ** 2];
   const freedom = x + y === 0 ? a.freedom : (x + y) ** 2 / (x ** 2 / a.freedom + y ** 2 / b.freedom);
-  const { clusters, block } = a.clusters < b.clusters ? a : b;
+  // The one that the sum rests on.
+  const { clusters, block } = a.error > b.error ? a : b;
   return { error: Math.sqrt(x + y), clusters, block, freedom: Math.max(1, Math.floor(freedom)) };
 }
 

@@ -73,11 +73,11 @@ function judged(comparison: Comparison, said: Verdict): string {
     case "different":
       return `${directed(comparison, said.direction)} by ${measured(comparison, said)}`;
     case "equivalent":
-      return `equivalent within ${amount(comparison, said.margin)} (95 % CI ${range(comparison, comparison.low, comparison.high)})`;
+      return `equivalent within ${amount(comparison, said.margin)} (95 % CI ${range(comparison, comparison.low, comparison.high)}${pieces(comparison)})`;
     case "undistinguished":
       if (isIdentical(comparison)) return "identical";
       if (!Number.isFinite(said.detectable)) return "not distinguishable (too few items to see anything)";
-      return `not distinguishable (could have seen ${amount(comparison, said.detectable)})`;
+      return `not distinguishable (could have seen ${amount(comparison, said.detectable)}${pieces(comparison)})`;
   }
 }
 
@@ -93,7 +93,16 @@ function measured(comparison: Comparison, said: Extract<Verdict, { kind: "differ
   const interval = down ? range(comparison, -high, -low) : range(comparison, low, high);
   const name = adjusted === undefined ? "p" : "Holm p";
   const small = said.within ? "; within the margin that matters" : "";
-  return `${amount(comparison, Math.abs(difference))} (95 % CI ${interval}, ${name} ${probability(adjusted ?? p)}${small})`;
+  return `${amount(comparison, Math.abs(difference))} (95 % CI ${interval}, ${name} ${probability(adjusted ?? p)}${small}${pieces(comparison)})`;
+}
+
+/** What the error rests on: `; 16 chunks`, `; 64 chunks in 32 blocks of 2`, `; 64 chunks in 12 documents`. */
+function pieces({ metric, n, clusters, block, paired, flips }: Comparison): string {
+  if (!paired || (flips && clusters === n)) return "";
+  if (flips) return `; ${n} questions in ${clusters} subjects`;
+  if (describe(metric).aggregation === "rate") return `; ${n} repetitions`;
+  if (block > 1) return `; ${n} chunks in ${clusters} blocks of ${block}`;
+  return clusters < n ? `; ${n} chunks in ${clusters} documents` : `; ${n} chunks`;
 }
 
 function flipsOf({ flips }: Comparison): string {
