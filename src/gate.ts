@@ -227,13 +227,14 @@ function questionOf(
     const noise = floor?.observations.get(name);
     if (!noise) return "the noise floor was not measured; the reference must be among the variants.";
     // The floor is measured on fewer chunks, and its size is the same in all of them.
-    const comparison = compare(name, scaled(noise, limit.times), own, { paired: false, ...clusters });
-    const size = (times: number) => amount(comparison, comparison.a * times);
+    const comparison = compare(name, scaled(noise, limit.times), own, { floor: true, ...clusters });
+    const told = { metric: name, scale: "absolute" as const };
+    const size = (times: number) => amount(told, comparison.a * times);
     return {
       ...common,
       comparison,
       limit: 0,
-      found: `${label} is ${amount(comparison, comparison.b)}`,
+      found: `${label} is ${amount(told, comparison.b)}${interval({ ...level(name, own, clusters), ...told })}`,
       allowed: `${limit.times} times the noise floor of ${size(1 / limit.times)}`,
     };
   }

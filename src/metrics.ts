@@ -3,6 +3,7 @@
  * - `perplexity`: exp of the weighted mean of negative log-likelihoods (nats per token).
  * - `ratio`: weighted mean (bits per byte: nats summed over bytes summed).
  * - `token-mean`: weighted mean, its ± from the spread of the tokens, as llama-perplexity's.
+ * - `positive-mean`: the same of what cannot be below 0, and scatters by factors: its interval is made on the log scale.
  * - `root-mean-square`: square root of the weighted mean.
  * - `proportion`: share of samples that are 1.
  * - `rate`: mean of independent repetitions.
@@ -13,6 +14,7 @@ export type Aggregation =
   | "perplexity"
   | "ratio"
   | "token-mean"
+  | "positive-mean"
   | "root-mean-square"
   | "proportion"
   | "rate"
@@ -65,7 +67,7 @@ const described: Record<string, Omit<Metric, "name">> = {
     label: "KLD",
     unit: "nat",
     better: "lower",
-    aggregation: "token-mean",
+    aggregation: "positive-mean",
     digits: 6,
     meaning:
       "mean Kullback-Leibler divergence of the next token's distribution from the reference's, over the whole vocabulary",
@@ -107,7 +109,7 @@ const described: Record<string, Omit<Metric, "name">> = {
     label: "KLD est.",
     unit: "nat",
     better: "lower",
-    aggregation: "token-mean",
+    aggregation: "positive-mean",
     digits: 6,
     meaning:
       "mean Kullback-Leibler divergence as a compact reference gives it: exact over the tokens that it keeps, an unbiased estimate by sampled tokens over the others",

@@ -84,6 +84,10 @@ function explanations({ columns }: Table): string[] {
       "bits/byte, bits/char: ± is the standard error with chunks as the unit; comparable across tokenizers, PPL is not.",
     ],
     [
+      "positive-mean",
+      "KLD: ± is llama-perplexity's, which takes the tokens as independent. The 95 % interval takes chunks as the unit and is made on the log scale, for what a quantization costs a chunk scatters by factors.",
+    ],
+    [
       "proportion",
       "Accuracy: ± is the standard error, as llama-perplexity and lm-eval print it; the 95 % interval is Wilson's.",
     ],

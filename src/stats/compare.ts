@@ -53,6 +53,8 @@ export interface CompareOptions {
   paired?: boolean;
   /** Which items hang together: documents of a text, subjects of a task. */
   clusters?: ReadonlyMap<string, string>;
+  /** A is a noise floor, measured on a few items: by how many times B is A, unpaired. */
+  floor?: boolean;
 }
 
 export const alpha = 0.05;
@@ -63,7 +65,7 @@ const enoughClusters = 8;
  * Compares B with A over the items that both have.
  *
  * - Perplexity: difference of ln PPL, that is of two means of negative log-likelihoods, told as `PPL(B) / PPL(A) − 1`.
- * - Means (bits per byte, KLD …): their difference. Root mean squares: by the delta method.
+ * - Means (bits per byte, KLD …): their difference; from a noise floor the ratio, by the delta method on logs. Root mean squares: by the delta method.
  *   Both are ratio estimators linearized at their means (Cochran 1977, 6.4), the residuals of B and A subtracted item
  *   by item before they are squared: what both variants find hard cancels. Chunks hang together, see `blockedError`.
  * - Accuracy: flips of the same questions; exact McNemar p, Tango's score interval; with clusters the difference of means
@@ -73,7 +75,7 @@ const enoughClusters = 8;
  */
 export function compare(name: string, a: Observation[], b: Observation[], options: CompareOptions = {}): Comparison {
   const metric = describe(name);
-  const { first, second, paired, warnings } = pairs(a, b, options.paired ?? true);
+  const { first, second, paired, warnings } = pairs(a, b, !options.floor && (options.paired ?? true));
   const broken = [...first, ...second].filter(({ value, weight }) => !Number.isFinite(value + weight)).length;
   if (broken > 0 || first.length === 0 || second.length === 0)
     return nothing(name, [
@@ -84,7 +86,7 @@ export function compare(name: string, a: Observation[], b: Observation[], option
     ]);
   const found = isBinary(metric, [...first, ...second])
     ? accuracies(name, first, second, paired, options.clusters)
-    : means(metric, first, second, paired, options.clusters);
+    : means(metric, first, second, paired, options);
   return { ...found, warnings: [...warnings, ...found.warnings] };
 }
 
@@ -95,7 +97,7 @@ export function level(name: string, items: Observation[], { clusters }: CompareO
   const broken = sorted.filter(({ value, weight }) => !Number.isFinite(value + weight)).length;
   if (broken > 0 || sorted.length === 0) return nothing(name, [`${broken} values are not numbers.`]);
   if (isBinary(metric, sorted)) return share(name, sorted.filter(({ value }) => value === 1).length, sorted.length);
-  const { estimate, residuals, log } = linear(metric, sorted);
+  const { estimate, residuals, log } = linear(metric, sorted, isPositive(metric, sorted));
   const spread = errorOf(metric, residuals, sorted, clusters);
   const told = log ? Math.exp : (x: number) => x;
   const found = fromT(name, {
@@ -241,11 +243,16 @@ function isBinary({ aggregation }: Metric, items: Observation[]): boolean {
   return aggregation === "proportion" && items.every(({ value }) => value === 0 || value === 1);
 }
 
+/** What scatters by factors, and has a logarithm in every item. */
+function isPositive({ aggregation }: Metric, items: Observation[]): boolean {
+  return aggregation === "positive-mean" && items.every(({ value }) => value > 0);
+}
+
 /**
  * A figure as a weighted mean m on the scale where it is one, carried to the scale that is compared by g, with each
- * item's residual `g′(m) · w(v − m) / Σw`; the residuals sum to 0 and their spread is that of g(m).
+ * item's residual `g′(m) · w(v − m) / Σw`; the residuals sum to 0 and their spread is that of g(m). `logarithm`: g is ln.
  */
-function linear({ aggregation }: Metric, items: Observation[]) {
+function linear({ aggregation }: Metric, items: Observation[], logarithm = false) {
   const log = aggregation === "perplexity" || aggregation === "rate";
   const values = items.map(({ value }) => (aggregation === "rate" ? Math.log(value) : value));
   let [weights, sum] = [0, 0];
@@ -255,10 +262,10 @@ function linear({ aggregation }: Metric, items: Observation[]) {
   });
   const mean = sum / weights;
   const root = aggregation === "root-mean-square";
-  const estimate = root ? Math.sqrt(mean) : mean;
-  const slope = root && estimate > 0 ? 1 / (2 * estimate) : 1;
+  const estimate = root ? Math.sqrt(mean) : logarithm ? Math.log(mean) : mean;
+  const slope = root && estimate > 0 ? 1 / (2 * estimate) : logarithm ? 1 / mean : 1;
   const residuals = items.map(({ weight }, i) => (slope * weight * (values[i]! - mean)) / weights);
-  return { estimate, residuals, log };
+  return { estimate, residuals, log: log || logarithm };
 }
 
 function errorOf(
@@ -288,17 +295,17 @@ function means(
   first: Observation[],
   second: Observation[],
   paired: boolean,
-  clusters: CompareOptions["clusters"],
+  { clusters, floor = false }: CompareOptions,
 ): Comparison {
-  const [a, b] = [linear(metric, first), linear(metric, second)];
-  const spread = paired
-    ? errorOf(
-        metric,
-        b.residuals.map((residual, i) => residual - a.residuals[i]!),
-        first,
-        clusters,
-      )
-    : welch(errorOf(metric, a.residuals, first, clusters), errorOf(metric, b.residuals, second, clusters));
+  const logarithm = floor && isPositive(metric, [...first, ...second]);
+  const [a, b] = [linear(metric, first, logarithm), linear(metric, second, logarithm)];
+  const error = (residuals: number[], items: Observation[]) => errorOf(metric, residuals, items, clusters);
+  const unpaired = () => {
+    const [x, y] = [error(a.residuals, first), error(b.residuals, second)];
+    return welch(logarithm ? noSurer(x, y, second.length / first.length) : x, y);
+  };
+  const differences = () => b.residuals.map((residual, i) => residual - a.residuals[i]!);
+  const spread = paired ? error(differences(), first) : unpaired();
   const value = (estimate: number) => (a.log ? Math.exp(estimate) : estimate);
   const found = fromT(metric.name, {
     link: a.log ? "log1p" : "identity",
@@ -310,6 +317,12 @@ function means(
     n: Math.min(first.length, second.length),
   });
   return { ...found, paired };
+}
+
+/** A few items may scatter little by chance: no less is believed of them than the `times` as many others show. */
+function noSurer(few: Clustered, others: Clustered, times: number): Clustered {
+  const error = others.error * Math.sqrt(times);
+  return few.error > error ? few : { ...others, error };
 }
 
 /** Two errors that have nothing to do with each other (Welch 1947, degrees of freedom after Satterthwaite). */
@@ -375,7 +388,7 @@ function accuracies(
   paired: boolean,
   clusters: CompareOptions["clusters"],
 ): Comparison {
-  if (!paired) return means(describe(name), first, second, false, clusters);
+  if (!paired) return means(describe(name), first, second, false, clusters ? { clusters } : {});
   const changes = second.map(({ value }, i) => value - first[i]!.value);
   const count = (change: number) => changes.filter((one) => one === change).length;
   const n = first.length;

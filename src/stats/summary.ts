@@ -34,6 +34,7 @@ class Sums {
   broken = 0;
   first = 0;
   last = 0;
+  smallest = Number.POSITIVE_INFINITY;
   largest = Number.NEGATIVE_INFINITY;
   /** Σw, Σwv, Σwd, Σwd² */
   w = 0;
@@ -54,6 +55,7 @@ class Sums {
     }
     if (this.n - this.broken === 1) this.first = value;
     this.last = value;
+    this.smallest = Math.min(this.smallest, value);
     this.largest = Math.max(this.largest, value);
     const d = value - this.first;
     this.w += weight;
@@ -136,6 +138,18 @@ const figures: Record<Aggregation, (sums: Sums) => Figure> = {
     const error = sums.w > 1 ? Math.sqrt(sums.unitVariance / (sums.w - 1)) : Number.NaN;
     const half = sums.n < 2 ? Number.NaN : halfWidth(sums.n) * sums.clusteredError;
     return { value, error, low: value - half, high: value + half, warnings: chunkWarnings(sums.n) };
+  },
+
+  /**
+   * A mean of what cannot be below 0 and scatters by factors rather than by sums. `low`, `high`: `mean · exp(± t · standard
+   * error / mean)`, the delta method; nearer to its level on both sides than `mean ± t · standard error`, and never
+   * below 0 (`test/stats/simulation.test.ts`). Where rounding brings a chunk to 0 or below, the latter.
+   */
+  "positive-mean"(sums) {
+    const found = figures["token-mean"](sums);
+    if (!(sums.smallest > 0) || found.high === undefined) return found;
+    const half = (found.high - found.value) / found.value;
+    return { ...found, low: found.value * Math.exp(-half), high: found.value * Math.exp(half) };
   },
 
   /** Samples are means of squares. The errors of the mean of squares, carried through the root (delta method). */

@@ -69,13 +69,13 @@ export function winner(comparison: Comparison, said: Verdict, label: string, a: 
 }
 
 function judged(comparison: Comparison, said: Verdict): string {
+  if (isIdentical(comparison)) return "identical";
   switch (said.kind) {
     case "different":
       return `${directed(comparison, said.direction)} by ${measured(comparison, said)}`;
     case "equivalent":
       return `equivalent within ${amount(comparison, said.margin)} (95 % CI ${range(comparison, comparison.low, comparison.high)}${pieces(comparison)})`;
     case "undistinguished":
-      if (isIdentical(comparison)) return "identical";
       if (!Number.isFinite(said.detectable)) return "not distinguishable (too few items to see anything)";
       return `not distinguishable (could have seen ${amount(comparison, said.detectable)}${pieces(comparison)})`;
   }

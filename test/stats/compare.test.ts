@@ -94,10 +94,26 @@ describe("compare", () => {
     expect(compare("kld", a.toReversed(), b)).toEqual(compare("kld", a, b.toReversed()));
   });
 
+  test("what cannot be negative has an interval above 0, and is so many times a noise floor", () => {
+    const few = [0.001, 0.0012, 0.0009, 0.0011];
+    const many = [0.004, 0.009, 0.003, 0.02, 0.005, 0.002, 0.006, 0.004, 0.003, 0.005];
+    const own = level("kld", items(many));
+    expect(own.difference).toBeCloseTo(0.0061, 12);
+    expect(own.low).toBeGreaterThan(0);
+    expect(own.high / own.difference).toBeCloseTo(own.difference / own.low, 12);
+    const times = compare("kld", items(few), items(many), { floor: true });
+    expect(times).toMatchObject({ scale: "relative", paired: false, warnings: [] });
+    expect(times.difference).toBeCloseTo(0.0061 / 0.00105 - 1, 12);
+    // A chunk at 0 has no logarithm.
+    const zero = level("kld", items([0, 0.001, 0.003, 0.002]));
+    expect(zero.low).toBeLessThan(0);
+    expect(compare("kld", items(few), items([0, 0, 0, 0]), { floor: true }).scale).toBe("absolute");
+  });
+
   test("root mean squares by the delta method", () => {
     const found = level("delta_p_rms", items([0.04, 0.05, 0.06, 0.05]));
     expect(found.difference).toBeCloseTo(Math.sqrt(0.05), 12);
-    const plain = level("kld", items([0.04, 0.05, 0.06, 0.05]));
+    const plain = level("ln_ppl_ratio", items([0.04, 0.05, 0.06, 0.05]));
     const errors = [found, plain].map(({ basis }) => (basis.kind === "t" ? basis.error : 0));
     expect(errors[0]).toBeCloseTo(errors[1]! / (2 * Math.sqrt(0.05)), 12);
   });

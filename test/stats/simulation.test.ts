@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type Comparison, compare, holm, type Observation, verdict } from "../../dist/stats/compare.js";
+import { gateLevel } from "../../dist/gate.js";
+import { type Comparison, compare, holm, level, type Observation, pAtMost, verdict } from "../../dist/stats/compare.js";
 import { normals, random } from "../draws.js";
 
 /** Consecutive chunks that hang together: a first-order autoregression with variance 1. */
@@ -106,6 +107,71 @@ test("documents as clusters: coverage where all chunks of a document share an ef
   report("24 documents of 1 to 4 chunks", share);
   expect(share).toBeGreaterThan(93.5);
   expect(share).toBeLessThan(96.5);
+});
+
+describe("a mean KLD scatters by factors: its interval on the log scale", () => {
+  // What a chunk costs, lognormal; 0.15 is what quantizations of SmolLM2 show, 0.5 what a damaged layer does.
+  const drawn = (normal: () => number, chunks: number, spread: number, rho: number) =>
+    observed(
+      autoregression(chunks, rho, normal).map((one) => 0.01 * Math.exp(spread * one)),
+      255,
+    );
+  const truth = (spread: number) => 0.01 * Math.exp(spread ** 2 / 2);
+
+  test.each([
+    [16, 0.15, 0.3],
+    [32, 0.15, 0.3],
+    [64, 0.5, 0.3],
+  ])("%i chunks, spread %d, autocorrelation %d: covers", (chunks, spread, rho) => {
+    const normal = normals(chunks + 100 * spread + rho);
+    const share = percentage(3000, () => covers(level("kld", drawn(normal, chunks, spread, rho)), truth(spread)));
+    report(`${chunks} chunks, spread ${spread}, autocorrelation ${rho}`, share);
+    expect(share).toBeGreaterThan(93.5);
+    expect(share).toBeLessThan(96.5);
+  });
+
+  test("a wide spread and few chunks: nearer to its level than mean ± error, on both sides", () => {
+    const normal = normals(77);
+    const missed = { log: [0, 0], linear: [0, 0] };
+    const draws = 3000;
+    for (let draw = 0; draw < draws; draw++) {
+      const items = drawn(normal, 16, 1, 0);
+      // A mean of nats that may be negative has its interval on the plain scale.
+      for (const [scale, { low, high }] of [
+        ["log", level("kld", items)],
+        ["linear", level("ln_ppl_ratio", items)],
+      ] as const) {
+        if (low > truth(1)) missed[scale][0]!++;
+        if (high < truth(1)) missed[scale][1]!++;
+      }
+    }
+    const percent = ([above, below]: number[]) => [(100 * above!) / draws, (100 * below!) / draws];
+    const [log, linear] = [percent(missed.log), percent(missed.linear)];
+    for (const [i, side] of ["above", "below"].entries()) {
+      report(`truth missed, interval all ${side} it, log`, log[i]!);
+      report(`  the same, linear`, linear[i]!);
+      expect(Math.abs(log[i]! - 2.5)).toBeLessThan(Math.abs(linear[i]! - 2.5));
+    }
+    expect(log[0]).toBeLessThan(2.5);
+  });
+
+  test.each([
+    [8, 0.24],
+    [16, 0.15],
+    [64, 0.15],
+  ])(
+    "%i chunks, spread %d, as high as a floor of 4 chunks: false alarms of that rule stay under 5 %",
+    (chunks, spread) => {
+      const normal = normals(78 + chunks);
+      const alarms = percentage(3000, () => {
+        const floor = drawn(normal, 4, 0.24, 0.3).map((one) => ({ ...one, value: one.value / truth(0.24) }));
+        const own = drawn(normal, chunks, spread, 0.3).map((one) => ({ ...one, value: one.value / truth(spread) }));
+        return pAtMost(compare("kld", floor, own, { floor: true }), 0) < gateLevel;
+      });
+      report(`${chunks} chunks, spread ${spread}: false alarms of the rule against the floor`, alarms);
+      expect(alarms).toBeLessThanOrEqual(5);
+    },
+  );
 });
 
 describe("accuracy", () => {
