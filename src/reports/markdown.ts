@@ -1,8 +1,10 @@
 import type { Aggregation } from "../metrics.js";
+import type { Verdict } from "../stats/compare.js";
+import { tabulated } from "../stats/words.js";
 import { type Divergence, divergenceTables } from "./divergence.js";
 import { intervalsOf, type Layout, layoutOf } from "./layout.js";
 import { oneLine, type Table } from "./table.js";
-import type { Verdicts } from "./verdicts.js";
+import type { Pair, Verdicts } from "./verdicts.js";
 
 /** The report for people, in GitHub's Markdown. */
 export function markdown(
@@ -42,15 +44,42 @@ const howDiverging =
 function judged({ questions, notes }: Verdicts): string {
   if (questions.length === 0) return "";
   const asked = questions.map(({ title, answers, pairs }) =>
-    [`### ${inert(title)}`, answers.map(inert).join("  \n"), bullets(pairs.map(({ sentence }) => inert(sentence)))]
+    [
+      `### ${inert(title)}`,
+      answers.map(inert).join("  \n"),
+      bullets(pairs.map(({ sentence }) => inert(sentence))),
+      draw(comparisonsOf(pairs)),
+    ]
       .filter((part) => part !== "")
       .join("\n\n"),
   );
   return ["## Verdicts", ...asked, bullets(notes.map(inert)), howJudged].filter((part) => part !== "").join("\n\n");
 }
 
+/** The figures behind the sentences, what could have been seen beside every one. */
+function comparisonsOf(pairs: Pair[]): Layout {
+  const left = ["", "against", "metric", "verdict"];
+  const right = ["difference", "95 % CI", "Holm p", "seen from", "rests on"];
+  const rows = pairs.flatMap(({ a, b, results }) =>
+    results.flatMap(({ label, comparison, verdict }) =>
+      comparison && verdict ? [[b, a, label, mark(verdict), ...tabulated(comparison)]] : [],
+    ),
+  );
+  return {
+    columns: [
+      ...left.map((text) => ({ text, align: "left" as const, minor: false })),
+      ...right.map((text) => ({ text, align: "right" as const, minor: false })),
+    ],
+    rows,
+    footnotes: [],
+  };
+}
+
+const mark = (verdict: Verdict) =>
+  verdict.kind === "different" ? verdict.direction : verdict.kind === "equivalent" ? "equivalent" : "~";
+
 const howJudged =
-  "Every comparison is paired: the same chunks, questions, turns; only the KLD of a variant is set against the noise floor of its reference, which is measured on fewer chunks. CI: 95 % interval of the difference, with pieces of text as the unit: chunks, or blocks of neighbours where these hang together, as their autocorrelation says. Holm p: the chance of a single false difference among all of these is at most 5 %. Not distinguishable: neither a difference nor its absence is shown; in brackets what would have been seen four times in five. Equivalent: shown to be smaller than what matters (PPL 0.5 %, accuracy 1 point, speed 2 %, KLD 0.001 nat).";
+  "Every comparison is paired: the same chunks, questions, turns; only the KLD of a variant is set against the noise floor of its reference, which is measured on fewer chunks. CI: 95 % interval of the difference, with pieces of text as the unit: chunks, or blocks of neighbours where these hang together, as their autocorrelation says. Holm p: the chance of a single false difference among all of these is at most 5 %. Not distinguishable, ~: neither a difference nor its absence is shown; in brackets, and under “seen from”, the difference that would have been seen four times in five. Equivalent: shown to be smaller than what matters (PPL 0.5 %, accuracy 1 point, speed 2 %, KLD 0.001 nat).";
 
 /** Padded, so that it reads as a table before it is rendered, too. */
 function draw({ columns, rows }: Layout): string {

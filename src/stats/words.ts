@@ -96,13 +96,34 @@ function measured(comparison: Comparison, said: Extract<Verdict, { kind: "differ
   return `${amount(comparison, Math.abs(difference))} (95 % CI ${interval}, ${name} ${probability(adjusted ?? p)}${small}${pieces(comparison)})`;
 }
 
-/** What the error rests on: `; 16 chunks`, `; 64 chunks in 32 blocks of 2`, `; 64 chunks in 12 documents`. */
-function pieces({ metric, n, clusters, block, paired, flips }: Comparison): string {
-  if (!paired || (flips && clusters === n)) return "";
-  if (flips) return `; ${n} questions in ${clusters} subjects`;
-  if (describe(metric).aggregation === "rate") return `; ${n} repetitions`;
-  if (block > 1) return `; ${n} chunks in ${clusters} blocks of ${block}`;
-  return clusters < n ? `; ${n} chunks in ${clusters} documents` : `; ${n} chunks`;
+/** The cells of a table: difference, interval, p, what could have been seen, what it rests on. */
+export function tabulated(comparison: Comparison): string[] {
+  const { difference, low, high, adjusted, p, detectable, flips } = comparison;
+  const known = (number: number, text: string) => (Number.isFinite(number) ? text : "");
+  const changes = flips ? ` (${flips.toRight} to right, ${flips.toWrong} to wrong)` : "";
+  const signed = `${difference > 0 ? "+" : ""}${amount(comparison, difference)}`;
+  return [
+    known(difference, `${signed}${changes}`),
+    known(low, range(comparison, low, high)),
+    known(adjusted ?? p, probability(adjusted ?? p).replace(/^= /, "")),
+    known(detectable, amount(comparison, detectable)),
+    basisOf(comparison),
+  ];
+}
+
+/** What the error rests on, where the sentence does not say it otherwise: `; 16 chunks`, `; 64 chunks in 32 blocks of 2`, `; 64 chunks in 12 documents`. */
+function pieces(comparison: Comparison): string {
+  const { n, clusters, paired, flips } = comparison;
+  return !paired || (flips && clusters === n) ? "" : `; ${basisOf(comparison)}`;
+}
+
+/** `16 chunks`, `64 chunks in 32 blocks of 2`, `64 chunks in 12 documents`, `200 questions` */
+function basisOf({ metric, n, clusters, block, paired, flips }: Comparison): string {
+  if (!paired) return "unpaired";
+  if (flips) return clusters < n ? `${n} questions in ${clusters} subjects` : `${n} questions`;
+  if (describe(metric).aggregation === "rate") return `${n} repetitions`;
+  if (block > 1) return `${n} chunks in ${clusters} blocks of ${block}`;
+  return clusters < n ? `${n} chunks in ${clusters} documents` : `${n} chunks`;
 }
 
 function flipsOf({ flips }: Comparison): string {

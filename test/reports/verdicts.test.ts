@@ -220,6 +220,12 @@ describe("verdicts in words", () => {
     const list = events(ladder);
     const text = markdown(tableFrom(list), verdictsFrom(list));
     expect(text).toContain("## Verdicts\n\n### Does the importance matrix help?\n\nPPL: helps in 2 of 2 pairs");
+    // What could have been seen stands beside every difference, also where one was shown.
+    const lines = text.split("\n").filter((line) => /\| Q4_K_M +\| (PPL|hellaswag acc) +\|/.test(line));
+    expect(lines.map((line) => line.split("|").map((cell) => cell.trim()))).toEqual([
+      ["", "Q4_K_M-im", "Q4_K_M", "PPL", "better", "−2.8 %", "−3.0 … −2.5 %", "&lt; 0.001", "0.37 %", "32 chunks", ""],
+      expect.arrayContaining(["hellaswag acc", "\\~", "0.0 points (1 to right, 1 to wrong)", "200 questions"]),
+    ]);
     const rows = comparisonsCsv(verdictsFrom(list)).trimEnd().split("\n");
     expect(rows).toHaveLength(1 + 6 * 2);
     expect(rows[1]).toMatch(/^Does the importance matrix help\?,Q4_K_M,Q4_K_M-im,perplexity,wikitext-2,perplexity,/);
