@@ -349,9 +349,10 @@ function fromT(name: string, { link, estimate, spread, told, a, b, n }: Found): 
   const { error, clusters, block, freedom } = spread;
   const known = freedom >= 1 && Number.isFinite(error);
   const half = known ? tQuantile(0.975, freedom) * error : Number.NaN;
-  // A standard error from few clusters is too small on average by about 1/(4 · freedom): here it promises power.
+  // A standard error from few clusters is too small on average by about 1/(4 · freedom), and by as much again where their
+  // autocorrelation had to be estimated: here it promises power.
   const seen = known
-    ? (tQuantile(0.975, freedom) + tQuantile(0.8, freedom)) * error * (1 + 1 / (4 * freedom))
+    ? (tQuantile(0.975, freedom) + tQuantile(0.8, freedom)) * error * (1 + 1 / (2 * freedom))
     : Infinity;
   return {
     metric: name,
