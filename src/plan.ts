@@ -309,6 +309,28 @@ function groupUsage(): number {
   }
 }
 
+/** Jobs that are measured together against one reference. */
+export function lockStepGroups(jobs: Job[]): Job[][] {
+  const groups = new Map<string, Job[]>();
+  for (const job of jobs) {
+    if (!job.reference) continue;
+    const key = `${job.measurement} ${job.against}`;
+    groups.set(key, [...(groups.get(key) ?? []), job]);
+  }
+  return [...groups.values()];
+}
+
+/** Bytes of a reference and all jobs beside it; weights that two have in common are there once. */
+export function memoryTogether(jobs: Job[]): number {
+  const { reference } = jobs[0]!;
+  const models = new Set([reference!.spec.model]);
+  return jobs.reduce((sum, { memory, spec }) => {
+    const shared = models.has(spec.model) ? (memory?.weights ?? 0) : 0;
+    models.add(spec.model);
+    return sum + (memory?.total ?? 0) - shared;
+  }, reference!.memory?.total ?? 0);
+}
+
 /** The plan as text, one line a job. */
 export function describePlan({ jobs, variants, memoryLimit }: Plan): string {
   const width = Math.max(...variants.map(({ name }) => name.length));
@@ -321,9 +343,14 @@ export function describePlan({ jobs, variants, memoryLimit }: Plan): string {
     const over = job.memory && job.memory.total > memoryLimit ? " (more than may be used)" : "";
     return `${what}  ${memory.padStart(9)}${over}  ${about(job)}`;
   });
+  const turns = lockStepGroups(jobs.filter(({ impossible }) => !impossible)).flatMap((group) => {
+    const bytes = memoryTogether(group);
+    if (bytes <= memoryLimit) return [];
+    return `${group[0]!.measurement}: all models together need ${(bytes / 1e9).toFixed(1)} GB; they take turns, and the logits of ${group[0]!.against} wait in a temporary file\n`;
+  });
   const total = jobs.reduce((sum, job) => sum + (seconds(job) ?? 0), 0);
   const known = jobs.some((job) => seconds(job) !== undefined);
-  return `${lines.join("\n")}\n${jobs.length} jobs${known ? `, very roughly ${duration(total)} in all` : ""}; engines may use ${(memoryLimit / 1e9).toFixed(1)} GB\n`;
+  return `${lines.join("\n")}\n${turns.join("")}${jobs.length} jobs${known ? `, very roughly ${duration(total)} in all` : ""}; engines may use ${(memoryLimit / 1e9).toFixed(1)} GB\n`;
 }
 
 const about = (job: Job) => {

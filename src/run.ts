@@ -2,7 +2,7 @@ import { BenchError, type Failure, toFailure } from "./errors.js";
 import type { Event } from "./events.js";
 import type { Executor, MeasureReply, OpenedEngine } from "./executors/index.js";
 import { measurements } from "./measurements/index.js";
-import type { Job, Plan } from "./plan.js";
+import { type Job, lockStepGroups, memoryTogether, type Plan } from "./plan.js";
 
 /** What an earlier session left of a job. */
 export interface JobProgress {
@@ -62,33 +62,12 @@ export async function* run(plan: Plan, { executor, done, signal }: RunOptions): 
     for (const job of group) if (!signal.aborted) yield* runs.get(job)!.end();
   }
   await engines.releaseAll();
-  for (const group of lockStepGroups(left.filter(lockStep))) {
+  for (const group of lockStepGroups(left)) {
     if (signal.aborted) break;
     const jobRuns = group.map((job) => runs.get(job)!);
     yield* sideBySide(jobRuns, executor, plan, failed, signal);
   }
   yield { type: "finished", at: Date.now(), outcome: signal.aborted ? "stopped" : "complete" };
-}
-
-/** Jobs that are measured together against one reference. */
-function lockStepGroups(jobs: Job[]): Job[][] {
-  const groups = new Map<string, Job[]>();
-  for (const job of jobs) {
-    const key = `${job.measurement} ${job.against}`;
-    groups.set(key, [...(groups.get(key) ?? []), job]);
-  }
-  return [...groups.values()];
-}
-
-/** Bytes of a reference and all jobs beside it; weights that two have in common are there once. */
-function together(jobs: Job[]): number {
-  const { reference } = jobs[0]!;
-  const models = new Set([reference!.spec.model]);
-  return jobs.reduce((sum, { memory, spec }) => {
-    const shared = models.has(spec.model) ? (memory?.weights ?? 0) : 0;
-    models.add(spec.model);
-    return sum + (memory?.total ?? 0) - shared;
-  }, reference!.memory?.total ?? 0);
 }
 
 /**
@@ -119,7 +98,7 @@ async function* sideBySide(
     engine = await executor.open(first.job.reference!.spec, {
       timeout: plan.timeout,
       others: ready.map(({ job }) => job.spec),
-      inTurns: together(ready.map(({ job }) => job)) > plan.memoryLimit,
+      inTurns: memoryTogether(ready.map(({ job }) => job)) > plan.memoryLimit,
     });
     const { kind, settings, data } = first.job;
     const started = performance.now();

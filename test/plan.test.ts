@@ -181,4 +181,18 @@ describe("the plan as text", () => {
     expect(said).toMatch(/a +perplexity +\d+ MB +about \d+ s/);
     expect(said).toMatch(/6 jobs, very roughly .* in all; engines may use \d+\.\d GB\n$/);
   });
+
+  it("says where a reference and its variants take turns in memory", async () => {
+    const yaml = `
+variants:
+  a: {model: "mock:seed=1,bytes=6e8", reference: true}
+  b: {model: "mock:seed=1,damage=0.1,bytes=3e8"}
+measurements:
+  divergence: {text: text.txt, context: 64, chunks: 4}
+`;
+    expect(describePlan(await plan(yaml))).not.toContain("turns");
+    expect(describePlan(await plan(`memoryLimit: 1 GB${yaml}`))).toMatch(
+      /^divergence: all models together need 1\.\d GB; they take turns, and the logits of a wait in a temporary file$/m,
+    );
+  });
 });
