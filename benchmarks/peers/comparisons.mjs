@@ -347,8 +347,9 @@ const divergence = (reference, variants) => ({
         check(
           "from its file, digits equal",
           kld.every(({ peer }, i) => peer === fromFile[i]),
-          fromFile.join(", "),
-          kld.map(({ peer }) => peer).join(", "),
+          `${kld.filter(({ peer }, i) => peer === fromFile[i]).length} of ${kld.length}`,
+          `${kld.length} variants`,
+          kld.map(({ quant, peer }, i) => `${quant}: ${fromFile[i]}, peer ${peer}`).join("; "),
         ),
         { quantity: "file", kind: "result", ours: megabytes(0), peer: megabytes(bytes) },
         {
