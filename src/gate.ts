@@ -1,7 +1,17 @@
 import { BenchError } from "./errors.js";
 import { metric as describe, type Metric } from "./metrics.js";
 import { comparability } from "./stats/comparable.js";
-import { type Comparison, compare, holm, level, type Observation, pAtLeast, pAtMost, share } from "./stats/compare.js";
+import {
+  type Comparison,
+  compare,
+  holm,
+  level,
+  type Observation,
+  oneSided,
+  pAtLeast,
+  pAtMost,
+  share,
+} from "./stats/compare.js";
 import { binomialAtLeast, binomialAtMost, normalQuantile, normalTail, tQuantile } from "./stats/distributions.js";
 import type { Series } from "./stats/series.js";
 import { amount, changed, flipped, interval, isShare, probability } from "./stats/words.js";
@@ -46,9 +56,6 @@ export interface Gate {
   outcome: Outcome;
   checks: Check[];
 }
-
-/** One-sided, which makes it the 95 % interval that the sentence shows: nothing is decided unless all of it lies on one side. */
-export const gateLevel = 0.025;
 
 const aliases: Record<string, string> = { ppl: "perplexity", accuracy: "acc" };
 
@@ -400,7 +407,7 @@ function judged(question: Question, adjusted: number, family: number): Check {
   const { rule, variant, measurement, metric, found, allowed, items, notes } = question;
   const sure = certainty(question);
   const excluded = harmExcluded(question);
-  const outcome = sure ?? (adjusted < gateLevel ? "failed" : excluded < gateLevel ? "passed" : "undecided");
+  const outcome = sure ?? (adjusted < oneSided ? "failed" : excluded < oneSided ? "passed" : "undecided");
   const p = (value: number, name: string) => (sure === undefined ? ` (${name} ${probability(value)})` : "");
   const more = outcome === "undecided" ? furtherItems(question, family) : undefined;
   const decisive =
@@ -408,7 +415,7 @@ function judged(question: Question, adjusted: number, family: number): Check {
       ? "no number of samples decides, so near is it to the limit"
       : `about ${more} more ${items} would decide`;
   // One side of the limit, but not surely enough for one of so many checks.
-  const narrow = harmShown(question) < gateLevel ? ` (Holm p ${probability(adjusted)} over ${family} checks)` : "";
+  const narrow = harmShown(question) < oneSided ? ` (Holm p ${probability(adjusted)} over ${family} checks)` : "";
   const answer = {
     failed: `beyond ${allowed}${p(adjusted, family > 1 ? "Holm p" : "p")}`,
     passed: `within ${allowed}${p(excluded, "p")}`,
@@ -423,7 +430,7 @@ function judged(question: Question, adjusted: number, family: number): Check {
 
 /** Standard errors between limit and truth that are seen four times in five, were every other check to be adjusted for. */
 const reach = (family: number, freedom: number) =>
-  (tQuantile(1 - gateLevel / family, freedom) + tQuantile(0.8, freedom)) * (1 + 1 / (4 * freedom));
+  (tQuantile(1 - oneSided / family, freedom) + tQuantile(0.8, freedom)) * (1 + 1 / (4 * freedom));
 
 /** How many more items would decide, were the truth where it seems to be. */
 function furtherItems(question: Question, family: number): number | undefined {
@@ -439,7 +446,7 @@ function furtherItems(question: Question, family: number): number | undefined {
     const larger = (factor: number): Comparison => ({ ...comparison, basis: grown(basis, factor) });
     const decided = (factor: number) => {
       const more = { ...question, comparison: larger(factor) };
-      return harmShown(more) < gateLevel / family || harmExcluded(more) < gateLevel;
+      return harmShown(more) < oneSided / family || harmExcluded(more) < oneSided;
     };
     while (needed < 1e7 && !decided(needed / n)) needed *= 1.05;
   }
@@ -476,7 +483,7 @@ export function detectableHarm(
   for (let size = 0.001; size < 1; size += 0.001) {
     const harm = limit + side * size;
     if (harm < -1 || harm > 1) break;
-    if (powerAgainst(basis, limit, harm, rises, gateLevel / family) >= 0.8) return harm;
+    if (powerAgainst(basis, limit, harm, rises, oneSided / family) >= 0.8) return harm;
   }
   return Number.NaN;
 }

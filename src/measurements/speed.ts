@@ -15,7 +15,8 @@ type Settings = z.infer<typeof settings>;
 /**
  * Tokens per second as llama-bench defines them: `pp` one prompt of random tokens, `tg` tokens decoded one by one, each in
  * a context of just that size, after a warm-up. Repetitions of the variants take turns, so that a drift of the machine
- * meets all of them. What other processes take of the CPU meanwhile is kept with each sample as `foreign`, in cores.
+ * meets all of them. What other processes take of the CPU meanwhile is kept with each sample as `foreign`, in cores: at least
+ * that much, for what the machine's clock of CPU time cannot tell from nothing is left out.
  */
 export const speed: Measurement<Settings> = {
   name: "speed",
@@ -60,7 +61,8 @@ async function timed(item: string, metric: string, test: SpeedTest, run: () => P
   const before = busy();
   const seconds = await run();
   const after = busy();
-  const foreign = Math.max(0, (after.all - before.all - (after.own - before.own)) / (after.at - before.at));
+  const others = after.all - before.all - (after.own - before.own) - blur;
+  const foreign = Math.max(0, others / (after.at - before.at));
   return {
     item,
     samples: [{ metric, value: (test.prompt + test.generate) / seconds, weight: 1 }],
@@ -70,6 +72,12 @@ async function timed(item: string, metric: string, test: SpeedTest, run: () => P
 
 /** Until the parent has written down and drawn what was said last: that work is not to be timed. */
 const settled = () => new Promise((resolve) => setTimeout(resolve, 50));
+
+/**
+ * CPU seconds by which a difference of two readings may be wrong. Each core counts in ticks of 10 ms, so over n cores the error
+ * has a standard deviation of √(n/6) ticks; this is five of them. A repetition of milliseconds is below the clock.
+ */
+const blur = 0.02 * Math.sqrt(os.cpus().length);
 
 /** CPU seconds used so far by the whole machine and by this process, and the time. */
 function busy(): { all: number; own: number; at: number } {

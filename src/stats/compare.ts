@@ -58,6 +58,8 @@ export interface CompareOptions {
 }
 
 export const alpha = 0.05;
+/** Of a one-sided test, which makes it the 95 % interval that is shown: nothing is decided unless all of it lies on one side. */
+export const oneSided = alpha / 2;
 /** Below this the t quantile is far from the normal one, and one odd piece decides. */
 const enoughClusters = 8;
 
@@ -167,7 +169,7 @@ export function pAtLeast({ basis }: Comparison, limit: number): number {
 export type Verdict =
   /** `within`: shown to be there, and shown to be smaller than the margin that matters. */
   | { kind: "different"; direction: "better" | "worse" | "higher" | "lower"; within: boolean }
-  /** Shown to be smaller than the margin (two one-sided tests, Schuirmann 1987). */
+  /** Shown to be smaller than the margin: the 95 % interval lies within it (two one-sided tests, Schuirmann 1987, at 2.5 %). */
   | { kind: "equivalent"; margin: number }
   /** Neither is shown; a difference of `detectable` would have been, four times in five. */
   | { kind: "undistinguished"; detectable: number };
@@ -175,7 +177,7 @@ export type Verdict =
 /** What a comparison says, at 5 %; `margin` is the difference that begins to matter, on the comparison's scale. */
 export function verdict(comparison: Comparison, margin?: number): Verdict {
   const p = comparison.adjusted ?? comparison.p;
-  const equivalent = margin !== undefined && pOfEquivalence(comparison, margin) < alpha;
+  const equivalent = margin !== undefined && pOfEquivalence(comparison, margin) < oneSided;
   if (p < alpha) {
     const { better } = describe(comparison.metric);
     const rose = comparison.difference > 0;

@@ -1,3 +1,6 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { Engine, OptionRequest } from "../../dist/backends/backend.js";
@@ -290,6 +293,23 @@ describe("speed", () => {
       expect(samples[0]!.value).toBeGreaterThan(samples[0]!.metric === "pp64" ? 900 : 90);
       expect(samples[0]!.value).toBeLessThan(samples[0]!.metric === "pp64" ? 1100 : 110);
       expect(detail!.foreign).toBeGreaterThanOrEqual(0);
+    }
+  });
+
+  it("says what other processes took, and nothing where a repetition is too short for the clock of CPU time", async () => {
+    const others = spawn(process.execPath, ["-e", "process.stdout.write('on'); for (;;) ;"]);
+    try {
+      await once(others.stdout, "data");
+      const engine = await open("mock:seed=1,rate=100");
+      const foreign = async (milliseconds: number) => {
+        engine.timeSpeed = () => sleep(milliseconds, milliseconds / 1000);
+        const { items } = await measure("speed", { engine, settings: { ...settings, prompt: 0 } });
+        return items.map(({ detail }) => detail!.foreign as number);
+      };
+      expect(Math.max(...(await foreign(400)))).toBeGreaterThan(0.3);
+      expect(await foreign(1)).toEqual([0, 0, 0]);
+    } finally {
+      others.kill();
     }
   });
 

@@ -62,6 +62,15 @@ describe("compare", () => {
     expect(verdict(found, 1e-9)).toEqual({ kind: "equivalent", margin: 1e-9 });
   });
 
+  test("equivalent is what the interval beside it shows: all of it within the margin", () => {
+    const a = items(Array.from({ length: 12 }, () => 3));
+    const b = items(Array.from({ length: 12 }, (_, i) => 3 + (i % 2 === 0 ? 0.004 : -0.0035)));
+    const found = compare("perplexity", a, b);
+    const high = Math.max(found.high, 1 / (1 + found.low) - 1);
+    expect(verdict(found, high * 1.01)).toMatchObject({ kind: "equivalent" });
+    expect(verdict(found, high * 0.99)).toMatchObject({ kind: "undistinguished" });
+  });
+
   test("a difference may be there and yet be smaller than what matters", () => {
     const a = items([3, 3, 3, 3, 3, 3]);
     const b = items([3.001, 3.0011, 3.0012, 3.001, 3.0011, 3.0009]);

@@ -1,6 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { gateLevel } from "../../dist/gate.js";
-import { type Comparison, compare, holm, level, type Observation, pAtMost, verdict } from "../../dist/stats/compare.js";
+import {
+  type Comparison,
+  compare,
+  holm,
+  level,
+  type Observation,
+  oneSided,
+  pAtMost,
+  verdict,
+} from "../../dist/stats/compare.js";
 import { normals, random } from "../draws.js";
 
 /** Consecutive chunks that hang together: a first-order autoregression with variance 1. */
@@ -87,6 +95,24 @@ describe("95 % intervals of a PPL difference cover the truth in 93.5 to 96.5 % o
     expect(seen).toBeGreaterThan(79);
     expect(seen).toBeLessThan(90);
   });
+
+  test("equivalent is said of a difference as large as the margin in at most 2.5 %, and of none in most", () => {
+    const normal = normals(81);
+    const margin = 0.03;
+    const said = (difference: number) =>
+      percentage(draws, () => {
+        const { a, b } = drawn(normal, 64, 0.3);
+        const moved = b.map((one) => ({ ...one, value: one.value - 0.02 + Math.log1p(difference) }));
+        const { kind, ...verdicts } = verdict(compare("perplexity", a, moved), margin);
+        return kind === "equivalent" || ("within" in verdicts && verdicts.within);
+      });
+    const [wrong, right] = [said(margin), said(0)];
+    report("called smaller than the margin, as large as it", wrong);
+    report("  the same without a difference", right);
+    // Three standard errors of 3000 draws above 2.5.
+    expect(wrong).toBeLessThan(3.4);
+    expect(right).toBeGreaterThan(80);
+  });
 });
 
 test("documents as clusters: coverage where all chunks of a document share an effect", () => {
@@ -166,7 +192,7 @@ describe("a mean KLD scatters by factors: its interval on the log scale", () => 
       const alarms = percentage(3000, () => {
         const floor = drawn(normal, 4, 0.24, 0.3).map((one) => ({ ...one, value: one.value / truth(0.24) }));
         const own = drawn(normal, chunks, spread, 0.3).map((one) => ({ ...one, value: one.value / truth(spread) }));
-        return pAtMost(compare("kld", floor, own, { floor: true }), 0) < gateLevel;
+        return pAtMost(compare("kld", floor, own, { floor: true }), 0) < oneSided;
       });
       report(`${chunks} chunks, spread ${spread}: false alarms of the rule against the floor`, alarms);
       expect(alarms).toBeLessThanOrEqual(5);
