@@ -16,7 +16,7 @@ import { type RecordOptions, recordFile } from "./record.js";
 import { writeReports } from "./reports/index.js";
 import { junit } from "./reports/junit.js";
 import { tableFrom } from "./reports/table.js";
-import { text } from "./reports/text.js";
+import { text, wrap } from "./reports/text.js";
 import { type Asked, verdictsFrom, verdictsOver } from "./reports/verdicts.js";
 import { run } from "./run.js";
 import { type Series, seriesFrom } from "./stats/series.js";
@@ -325,16 +325,20 @@ function conclusion(folder: string, events: StoredEvent[], stopped: boolean): st
   const width = process.stdout.columns ?? 80;
   const files = `\nTables: ${path.join(folder, "table.md")}, table.csv, table-long.csv; where they come from: run.json\n`;
   const resume = stopped ? "Stopped; the same command goes on where it ended.\n" : "";
-  return `${text(tableFrom(events), width)}${answered(events)}${files}${resume}`;
+  return `${text(tableFrom(events), width)}${answered(events, width)}${files}${resume}`;
 }
 
 /** The questions that the run answers, in short; pair by pair they stand in table.md. */
-function answered(events: StoredEvent[]): string {
+function answered(events: StoredEvent[], width: number): string {
   const { questions, notes } = verdictsFrom(events);
   const said = questions.filter(({ answers }) => answers.length > 0);
-  const lines = [...said.flatMap(({ title, answers }) => [title, ...answers.map((answer) => `  ${answer}`)]), ...notes];
+  const lines = said.flatMap(({ title, answers }) => [
+    title,
+    ...answers.map((answer) => `  ${wrap(answer, width - 2)}`),
+  ]);
   const more = questions.length > 0 ? ["Which differences are real, pair by pair: table.md, Verdicts."] : [];
-  return [...lines, ...more].map((line) => `\n${line}`).join("") + (more.length > 0 ? "\n" : "");
+  const plain = [...notes, ...more].map((line) => wrap(line, width));
+  return [...lines, ...plain].map((line) => `\n${line}`).join("") + (more.length > 0 ? "\n" : "");
 }
 
 /** What scripts are told: see `exitCodes`. Cells that cannot be measured do not count. */

@@ -61,7 +61,7 @@ function cut(text: string, width: number): string {
 }
 
 /** Between words; a word longer than the line stays whole, for it may be a path to copy. */
-function wrap(text: string, width: number): string {
+export function wrap(text: string, width: number): string {
   const lines = [""];
   for (const word of text.split(" ")) {
     const line = lines.at(-1)!;

@@ -296,6 +296,12 @@ function answersOf(pairs: Pair[], verb: string): string[] {
     const [better, worse] = [names("better"), names("worse")];
     const list = (some: string[]) => (some.length > 0 ? ` (${some.join(", ")})` : "");
     const harm = worse.length > 0 ? `, the contrary in ${worse.length}${list(worse)}` : "";
-    return [`${label}: ${verb} in ${better.length} of ${of.length} pairs${list(better)}${harm}.`];
+    const all = of.length > 1 && better.length === of.length;
+    const helped = all
+      ? of.length === 2
+        ? "both pairs"
+        : `all ${of.length} pairs`
+      : `${better.length} of ${of.length} pairs${list(better)}`;
+    return [`${label}: ${verb} in ${helped}${harm}.`];
   });
 }

@@ -145,9 +145,7 @@ describe("verdicts in words", () => {
     expect(pairs![0]).toMatch(
       /^Q4_K_M-im beats Q4_K_M on PPL by 2\.\d % \(95 % CI 2\.\d … \d\.\d %, Holm p < 0\.001; 32 chunks\); hellaswag acc: 2 answers of 200 flipped \(1 to right, 1 to wrong\), not distinguishable \(could have seen 3.9 points\)\.$/,
     );
-    expect(verdictsFrom(events(ladder)).questions[0]!.answers[0]).toBe(
-      "PPL: helps in 2 of 2 pairs (Q4_K_M-im, Q2_K-im).",
-    );
+    expect(verdictsFrom(events(ladder)).questions[0]!.answers[0]).toBe("PPL: helps in both pairs.");
   });
 
   test("every variant against the reference, losses of accuracy with the flips both ways", () => {
@@ -219,7 +217,7 @@ describe("verdicts in words", () => {
   test("they stand in table.md and, one row per pair and metric, in comparisons.csv", () => {
     const list = events(ladder);
     const text = markdown(tableFrom(list), verdictsFrom(list));
-    expect(text).toContain("## Verdicts\n\n### Does the importance matrix help?\n\nPPL: helps in 2 of 2 pairs");
+    expect(text).toContain("## Verdicts\n\n### Does the importance matrix help?\n\nPPL: helps in both pairs");
     // What could have been seen stands beside every difference, also where one was shown.
     const lines = text.split("\n").filter((line) => /\| Q4_K_M +\| (PPL|hellaswag acc) +\|/.test(line));
     expect(lines.map((line) => line.split("|").map((cell) => cell.trim()))).toEqual([
