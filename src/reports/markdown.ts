@@ -79,7 +79,7 @@ const mark = (verdict: Verdict) =>
   verdict.kind === "different" ? verdict.direction : verdict.kind === "equivalent" ? "equivalent" : "~";
 
 const howJudged =
-  "Every comparison is paired: the same chunks, questions, turns; only the KLD of a variant is set against the noise floor of its reference, which is measured on fewer chunks. CI: 95 % interval of the difference, with pieces of text as the unit: chunks, or blocks of neighbours where these hang together, as their autocorrelation says. Holm p: the chance of a single false difference among all of these is at most 5 %. Not distinguishable, ~: neither a difference nor its absence is shown; in brackets, and under “seen from”, the difference that would have been seen four times in five. Equivalent: shown to be smaller than what matters (PPL 0.5 %, accuracy 1 point, speed 2 %, KLD 0.001 nat).";
+  "Every comparison is paired: the same chunks, questions, turns; only the KLD of a variant is set against the noise floor of its reference, which is measured on fewer chunks. CI: 95 % interval of the difference, with pieces of text as the unit: chunks, or blocks of neighbours where these hang together, as their autocorrelation says. Holm p: the chance of a single false difference among all of these is at most 5 %. Not distinguishable, ~: neither a difference nor its absence is shown; in brackets, and under “seen from”, the difference that would have been called one four times in five, among so many comparisons. Equivalent: shown to be smaller than what matters (PPL 0.5 %, accuracy 1 point, speed 2 %, KLD 0.001 nat).";
 
 /** Padded, so that it reads as a table before it is rendered, too. */
 function draw({ columns, rows }: Layout): string {

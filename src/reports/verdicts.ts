@@ -1,7 +1,7 @@
 import type { StoredEvent, VariantRecord } from "../events.js";
 import { metric as describe } from "../metrics.js";
 import { comparability, imatrixFlag } from "../stats/comparable.js";
-import { type Comparison, compare, holm, type Verdict, verdict } from "../stats/compare.js";
+import { type Comparison, compare, inFamily, type Verdict, verdict } from "../stats/compare.js";
 import { type Series, seriesFrom } from "../stats/series.js";
 import { clause, winner } from "../stats/words.js";
 
@@ -122,7 +122,7 @@ const keyOf = (a: string, b: string, without: string[] = []) => JSON.stringify([
 /** All comparisons of the report are one family. */
 function adjust(results: Result[]): void {
   const compared = results.filter((result) => result.comparison !== undefined);
-  const family = holm(compared.map(({ comparison }) => comparison!));
+  const family = inFamily(compared.map(({ comparison }) => comparison!));
   compared.forEach((result, i) => {
     result.comparison = family[i]!;
     result.verdict = verdict(family[i]!, marginOf(result.metric));

@@ -33,7 +33,10 @@ export interface Comparison {
   /** Independent pieces that the error rests on, and consecutive items in each. */
   clusters: number;
   block: number;
-  /** The smallest difference that a test at 5 % would see with a probability of 80 % (two-sided). */
+  /**
+   * The smallest difference that would have been called different with a probability of 80 %: by a two-sided test at 5 %,
+   * and within a family by Holm's adjustment with all other comparisons as they are, see `inFamily`.
+   */
   detectable: number;
   /** Of questions: how many answers changed, each way. */
   flips?: Flips;
@@ -42,11 +45,16 @@ export interface Comparison {
   basis: Basis;
 }
 
-/** What a test at any margin needs. `link`: from a difference as reported to the scale on which the estimate is a mean. */
+/**
+ * What a test at any margin needs. `link`: from a difference as reported to the scale on which the estimate is a mean;
+ * `stretch`: how much farther than Student's t strays what a bootstrap drew.
+ */
 type Basis =
-  | { kind: "t"; link: "log1p" | "log" | "identity"; estimate: number; error: number; freedom: number }
+  | { kind: "t"; link: Link; estimate: number; error: number; freedom: number; stretch?: number }
   | { kind: "score"; flips: Flips }
   | { kind: "share"; count: number; n: number };
+
+type Link = "log1p" | "log" | "identity";
 
 export interface CompareOptions {
   /** False where the same item does not mean the same thing in both: other runs of a speed test, other tokenizers. */
@@ -213,6 +221,34 @@ export function holm<One extends Pick<Comparison, "p">>(family: One[]): (One & {
   return family.map((one, index) => ({ ...one, adjusted: adjusted[index]! }));
 }
 
+/**
+ * The comparisons of one report: Holm's p, and what each could have seen. With the others as they are, r of them different,
+ * Holm calls the one different just where its p is at most 5 % / (m − r).
+ */
+export function inFamily(comparisons: Comparison[]): Comparison[] {
+  const family = holm(comparisons);
+  const tested = family.filter(({ adjusted }) => !Number.isNaN(adjusted));
+  const different = tested.filter(({ adjusted }) => adjusted < alpha).length;
+  return family.map((one) => {
+    const others = different - (one.adjusted < alpha ? 1 : 0);
+    const level = alpha / Math.max(1, tested.length - others);
+    return Number.isNaN(one.adjusted) ? one : { ...one, detectable: detectableAt(one.basis, level) };
+  });
+}
+
+/** What a two-sided test at `level` sees four times in five, as a difference is reported. */
+function detectableAt(basis: Basis, level: number): number {
+  if (basis.kind === "share") return Number.NaN;
+  if (basis.kind === "score") return detectableChange(basis.flips, level);
+  const { link, error, freedom, stretch = 1 } = basis;
+  if (freedom < 1 || !Number.isFinite(error)) return Infinity;
+  // A standard error from few clusters is too small on average by about 1/(4 · freedom), and by as much again where their
+  // autocorrelation had to be estimated: here it promises power.
+  const widened = error * (1 + 1 / (2 * freedom));
+  const seen = (stretch * tQuantile(1 - level / 2, freedom) + tQuantile(0.8, freedom)) * widened;
+  return link === "log1p" ? Math.expm1(seen) : seen;
+}
+
 /** Sorts as text the way a person counts: `chunk 9` before `chunk 10`. Neighbours in a text become neighbours here. */
 function natural<One extends { item: string }>(items: One[]): One[] {
   const key = ({ item }: One) => item.replace(/\d+/g, (digits) => digits.padStart(16, "0"));
@@ -337,7 +373,7 @@ function welch(a: Clustered, b: Clustered): Clustered {
 }
 
 interface Found {
-  link: Extract<Basis, { kind: "t" }>["link"];
+  link: Link;
   estimate: number;
   spread: Clustered;
   /** From the scale of the test to the one that is reported. */
@@ -351,11 +387,7 @@ function fromT(name: string, { link, estimate, spread, told, a, b, n }: Found): 
   const { error, clusters, block, freedom } = spread;
   const known = freedom >= 1 && Number.isFinite(error);
   const half = known ? tQuantile(0.975, freedom) * error : Number.NaN;
-  // A standard error from few clusters is too small on average by about 1/(4 · freedom), and by as much again where their
-  // autocorrelation had to be estimated: here it promises power.
-  const seen = known
-    ? (tQuantile(0.975, freedom) + tQuantile(0.8, freedom)) * error * (1 + 1 / (2 * freedom))
-    : Infinity;
+  const basis: Basis = { kind: "t", link, estimate, error, freedom };
   return {
     metric: name,
     scale: link === "log1p" ? "relative" : "absolute",
@@ -369,9 +401,9 @@ function fromT(name: string, { link, estimate, spread, told, a, b, n }: Found): 
     paired: true,
     clusters,
     block,
-    detectable: link === "log1p" ? Math.expm1(seen) : seen,
+    detectable: detectableAt(basis, alpha),
     warnings: fewWarnings(name, n, clusters, block),
-    basis: { kind: "t", link, estimate, error, freedom },
+    basis,
   };
 }
 
@@ -407,13 +439,14 @@ function accuracies(
     p: mcnemar(flips),
     clusters: n,
     block: 1,
-    detectable: detectableChange(flips),
+    detectable: detectableChange(flips, alpha),
     warnings: n < 30 ? [`${n} questions are few: 100 or more would be better.`] : [],
     basis: { kind: "score", flips },
   };
 }
 
-const bootstrapDraws = 999;
+/** A p is at least 1 of these, which a family of 500 can still hold below 5 %. */
+const bootstrapDraws = 9_999;
 
 /** Whole clusters are drawn again; the t statistic of each draw says how far t strays by chance. */
 function bootstrapped(changes: number[], items: Observation[], clusters: ReadonlyMap<string, string>) {
@@ -449,6 +482,9 @@ function bootstrapped(changes: number[], items: Observation[], clusters: Readonl
   const critical = strays[Math.ceil(0.95 * (bootstrapDraws + 1)) - 1]!;
   const observed = mean === 0 ? 0 : Math.abs(mean) / error;
   const further = strays.filter((stray) => stray >= observed).length;
+  const freedom = groups - 1;
+  const stretch = critical / tQuantile(0.975, freedom);
+  const basis: Basis = { kind: "t", link: "identity", estimate: mean, error, freedom, stretch };
   return {
     difference: mean,
     low: Math.max(-1, mean - critical * error),
@@ -456,9 +492,9 @@ function bootstrapped(changes: number[], items: Observation[], clusters: Readonl
     p: (further + 1) / (bootstrapDraws + 1),
     clusters: groups,
     block: 1,
-    detectable: (critical + tQuantile(0.8, groups - 1)) * error,
+    detectable: detectableAt(basis, alpha),
     warnings: groups < enoughClusters ? [`${groups} clusters are few: 10 or more would be better.`] : [],
-    basis: { kind: "t" as const, link: "identity" as const, estimate: mean, error, freedom: groups - 1 },
+    basis,
   };
 }
 
@@ -468,7 +504,7 @@ function tailOf(t: number, freedom: number): number {
   return Number.isNaN(t) || t === -Infinity ? 1 : tTail(t, freedom);
 }
 
-function linked(link: "log1p" | "log" | "identity", limit: number): number {
+function linked(link: Link, limit: number): number {
   return link === "identity" ? limit : link === "log" ? Math.log(limit) : Math.log1p(limit);
 }
 

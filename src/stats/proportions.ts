@@ -48,17 +48,17 @@ export function scoreInterval(flips: Flips): { low: number; high: number } {
 }
 
 /**
- * The smallest change of accuracy that the exact McNemar test at 5 % sees with a probability of 80 %, if as many questions
+ * The smallest change of accuracy that the exact McNemar test at `level` sees with a probability of 80 %, if as many questions
  * flip as did here (or as many as the change needs by itself). Power by summing over the number of flips
  * (Connor 1987, made exact); Infinity where not even all questions flipping one way would do.
  */
-export function detectableChange({ n, toRight, toWrong }: Flips): number {
+export function detectableChange({ n, toRight, toWrong }: Flips, level: number): number {
   const rate = (toRight + toWrong) / n;
-  const enough = (delta: number) => powerOfMcnemar(n, Math.max(rate, delta), delta) >= 0.8;
+  const enough = (delta: number) => powerOfMcnemar(n, Math.max(rate, delta), delta, level) >= 0.8;
   return enough(1) ? bisect(0, 1, (delta) => !enough(delta), 14) : Infinity;
 }
 
-function powerOfMcnemar(n: number, rate: number, delta: number): number {
+function powerOfMcnemar(n: number, rate: number, delta: number, level: number): number {
   const right = (rate + delta) / (2 * rate);
   const spread = 5 * Math.sqrt(n * rate * (1 - rate)) + 5;
   const [least, most] = [Math.max(0, Math.floor(n * rate - spread)), Math.min(n, Math.ceil(n * rate + spread))];
@@ -66,22 +66,24 @@ function powerOfMcnemar(n: number, rate: number, delta: number): number {
   let below = binomialAtMost(least - 1, n, rate);
   for (let flips = least; flips <= most; flips++) {
     const upTo = binomialAtMost(flips, n, rate);
-    const critical = criticalFlips(flips);
+    const critical = criticalFlips(flips, level);
     if (critical >= 0) power += (upTo - below) * binomialAtLeast(flips - critical, flips, right);
     below = upTo;
   }
   return power;
 }
 
-const criticals: number[] = [];
+const criticals = new Map<number, number[]>();
 
 /** The largest number of flips the other way that is still significant; −1 where none is. Grows by at most one per flip. */
-function criticalFlips(flips: number): number {
-  for (let count = criticals.length; count <= flips; count++) {
-    const before = criticals[count - 1] ?? -1;
-    criticals.push(2 * binomialAtMost(before + 1, count, 0.5) <= 0.05 ? before + 1 : before);
+function criticalFlips(flips: number, level: number): number {
+  const known = criticals.get(level) ?? [];
+  criticals.set(level, known);
+  for (let count = known.length; count <= flips; count++) {
+    const before = known[count - 1] ?? -1;
+    known.push(2 * binomialAtMost(before + 1, count, 0.5) <= level ? before + 1 : before);
   }
-  return criticals[flips]!;
+  return known[flips]!;
 }
 
 /** Where a condition that holds at the lower end ceases to hold. */

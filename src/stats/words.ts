@@ -76,9 +76,14 @@ function judged(comparison: Comparison, said: Verdict): string {
     case "equivalent":
       return `equivalent within ${amount(comparison, said.margin)} (95 % CI ${range(comparison, comparison.low, comparison.high)}${pieces(comparison)})`;
     case "undistinguished":
-      if (!Number.isFinite(said.detectable)) return "not distinguishable (too few items to see anything)";
+      if (!isSeeable(comparison)) return "not distinguishable (too few items to see anything)";
       return `not distinguishable (could have seen ${amount(comparison, said.detectable)}${pieces(comparison)})`;
   }
+}
+
+/** More than tenfold is no difference that anyone looks for. */
+function isSeeable({ scale, detectable }: Comparison): boolean {
+  return scale === "relative" ? detectable < 10 : Number.isFinite(detectable);
 }
 
 function directed({ metric }: Comparison, direction: string): string {
@@ -106,7 +111,7 @@ export function tabulated(comparison: Comparison): string[] {
     known(difference, `${signed}${changes}`),
     known(low, range(comparison, low, high)),
     known(adjusted ?? p, probability(adjusted ?? p).replace(/^= /, "")),
-    known(detectable, amount(comparison, detectable)),
+    Number.isNaN(detectable) ? "" : isSeeable(comparison) ? amount(comparison, detectable) : "never",
     basisOf(comparison),
   ];
 }

@@ -3,6 +3,7 @@ import {
   type Comparison,
   compare,
   holm,
+  inFamily,
   level,
   type Observation,
   oneSided,
@@ -326,4 +327,52 @@ test("a whole report without a difference: some false one in at most 5 % of 2000
   report("  the same without the adjustment", (100 * unadjusted) / draws);
   expect(share).toBeLessThanOrEqual(5);
   expect((100 * unadjusted) / draws).toBeGreaterThan(20);
+});
+
+describe("what a comparison could have seen in a report of 30: seen four times in five", () => {
+  const pieces = (normal: () => number, n: number, mean: number) =>
+    observed(Array.from({ length: n }, () => mean + 0.1 * normal()));
+  /** Four of the others differ for certain, the rest do not. */
+  const others = (normal: () => number) =>
+    Array.from({ length: 29 }, (_, i) =>
+      compare("bits_per_byte", pieces(normal, 24, 0), pieces(normal, 24, i < 4 ? 1 : 0)),
+    );
+  const seen = (one: Comparison, rest: Comparison[]) => verdict(inFamily([one, ...rest])[0]!).kind === "different";
+
+  test("a mean", () => {
+    const normal = normals(31);
+    const one = (difference: number) => compare("bits_per_byte", pieces(normal, 48, 0), pieces(normal, 48, difference));
+    const sizes = Array.from({ length: 200 }, () => inFamily([one(0), ...others(normal)])[0]!.detectable);
+    const stated = sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
+    const share = percentage(1000, () => seen(one(stated), others(normal)));
+    const alone = percentage(1000, () => seen(one(one(0).detectable), others(normal)));
+    report("seen of the stated difference", share);
+    report("  of the one that a test by itself would see", alone);
+    expect(share).toBeGreaterThan(77);
+    expect(share).toBeLessThan(90);
+    expect(alone).toBeLessThan(70);
+  });
+
+  test("an accuracy", () => {
+    const [normal, next] = [normals(32), random(33)];
+    const right = Array.from({ length: 300 }, (_, i) => i % 2);
+    // A tenth of the answers flips; the balance moves by the difference.
+    const one = (difference: number) =>
+      compare(
+        "acc",
+        observed(right),
+        observed(
+          right.map((was) => {
+            const flips = next() < (was === 1 ? 0.1 - difference : 0.1 + difference);
+            return flips ? 1 - was : was;
+          }),
+        ),
+      );
+    const sizes = Array.from({ length: 100 }, () => inFamily([one(0), ...others(normal)])[0]!.detectable);
+    const stated = sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
+    const share = percentage(1000, () => seen(one(stated), others(normal)));
+    report("seen of the stated change", share);
+    expect(share).toBeGreaterThan(75);
+    expect(share).toBeLessThan(90);
+  });
 });
