@@ -6,11 +6,13 @@ import {
   compare,
   holm,
   level,
+  linked,
   type Observation,
   oneSided,
   pAtLeast,
   pAtMost,
   share,
+  strayOf,
 } from "./stats/compare.js";
 import { binomialAtLeast, binomialAtMost, normalQuantile, normalTail, tQuantile } from "./stats/distributions.js";
 import type { Series } from "./stats/series.js";
@@ -441,7 +443,7 @@ function furtherItems(question: Question, family: number): number | undefined {
     // The error falls with the root of the number.
     const freedom = Math.max(1, basis.freedom);
     needed =
-      n * ((reach(family, freedom) * basis.error) / Math.abs(basis.estimate - onTestScale(basis.link, limit))) ** 2;
+      n * ((reach(family, freedom) * strayOf(basis)) / Math.abs(basis.estimate - linked(basis.link, limit))) ** 2;
   } else {
     const larger = (factor: number): Comparison => ({ ...comparison, basis: grown(basis, factor) });
     const decided = (factor: number) => {
@@ -463,10 +465,6 @@ function grown(basis: Exclude<Comparison["basis"], { kind: "t" }>, factor: numbe
   return { kind: "score", flips: { n: n * factor, toRight: toRight * factor, toWrong: toWrong * factor } };
 }
 
-function onTestScale(link: "log1p" | "log" | "identity", value: number): number {
-  return link === "log1p" ? Math.log1p(value) : link === "log" ? Math.log(value) : value;
-}
-
 /** The figure, or the change, that would have failed four times in five. */
 export function detectableHarm(
   { comparison, limit, rises }: Pick<Question, "comparison" | "limit" | "rises">,
@@ -475,7 +473,7 @@ export function detectableHarm(
   const { basis } = comparison;
   const side = rises ? 1 : -1;
   if (basis.kind === "t") {
-    const step = side * reach(family, Math.max(1, basis.freedom)) * basis.error;
+    const step = side * reach(family, Math.max(1, basis.freedom)) * strayOf(basis);
     if (basis.link === "identity") return limit + step;
     return basis.link === "log" ? limit * Math.exp(step) : Math.expm1(Math.log1p(limit) + step);
   }

@@ -154,7 +154,7 @@ export function share(name: string, count: number, n: number): Comparison {
 export function pAtMost({ basis }: Comparison, limit: number): number {
   switch (basis.kind) {
     case "t":
-      return tailOf((basis.estimate - linked(basis.link, limit)) / basis.error, basis.freedom);
+      return tailOf((basis.estimate - linked(basis.link, limit)) / strayOf(basis), basis.freedom);
     case "score":
       return scoreTail(basis.flips, limit);
     case "share":
@@ -166,7 +166,7 @@ export function pAtMost({ basis }: Comparison, limit: number): number {
 export function pAtLeast({ basis }: Comparison, limit: number): number {
   switch (basis.kind) {
     case "t":
-      return tailOf((linked(basis.link, limit) - basis.estimate) / basis.error, basis.freedom);
+      return tailOf((linked(basis.link, limit) - basis.estimate) / strayOf(basis), basis.freedom);
     case "score":
       return 1 - scoreTail(basis.flips, limit);
     case "share":
@@ -445,7 +445,7 @@ function accuracies(
   };
 }
 
-/** A p is at least 1 of these, which a family of 500 can still hold below 5 %. */
+/** No p is below 1 in 10,000, which a family of 500 can still hold below 5 %. */
 const bootstrapDraws = 9_999;
 
 /** Whole clusters are drawn again; the t statistic of each draw says how far t strays by chance. */
@@ -504,7 +504,13 @@ function tailOf(t: number, freedom: number): number {
   return Number.isNaN(t) || t === -Infinity ? 1 : tTail(t, freedom);
 }
 
-function linked(link: Link, limit: number): number {
+/** The error, as far as it strays by Student's t: one-sided p and interval then say the same. */
+export function strayOf({ error, stretch = 1 }: Extract<Basis, { kind: "t" }>): number {
+  return stretch * error;
+}
+
+/** A difference as reported, on the scale of the test. */
+export function linked(link: Link, limit: number): number {
   return link === "identity" ? limit : link === "log" ? Math.log(limit) : Math.log1p(limit);
 }
 

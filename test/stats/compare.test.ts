@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { JobRecord, VariantRecord } from "../../dist/events.js";
 import { blockedError } from "../../dist/stats/blocks.js";
 import { comparability, imatrixFlag } from "../../dist/stats/comparable.js";
-import { compare, holm, level, pAtLeast, pAtMost, share, verdict } from "../../dist/stats/compare.js";
+import { compare, holm, level, oneSided, pAtLeast, pAtMost, share, verdict } from "../../dist/stats/compare.js";
 import { mcnemar, scoreInterval } from "../../dist/stats/proportions.js";
 import type { Series } from "../../dist/stats/series.js";
 import { clause } from "../../dist/stats/words.js";
@@ -69,6 +69,23 @@ describe("compare", () => {
     const high = Math.max(found.high, 1 / (1 + found.low) - 1);
     expect(verdict(found, high * 1.01)).toMatchObject({ kind: "equivalent" });
     expect(verdict(found, high * 0.99)).toMatchObject({ kind: "undistinguished" });
+  });
+
+  test("the same for an accuracy in subjects, whose interval is a bootstrap's", () => {
+    // Few subjects, one of them odd: t strays further than Student's.
+    const changed = [3, 1, 0, 1, 0, 2, 9, 1];
+    const asked = changed.flatMap((right, subject) =>
+      Array.from({ length: 20 }, (_, i) => ({
+        subject: `subject ${subject}`,
+        a: i < 5 ? 1 : 0,
+        b: i < 5 + right ? 1 : 0,
+      })),
+    );
+    const clusters = new Map(asked.map(({ subject }, i) => [String(i), subject]));
+    const found = compare("acc", items(asked.map(({ a }) => a)), items(asked.map(({ b }) => b)), { clusters });
+    expect(found.basis.kind === "t" && found.basis.stretch).toBeGreaterThan(1.5);
+    expect(pAtLeast(found, found.high)).toBeCloseTo(oneSided, 6);
+    expect(pAtMost(found, found.low)).toBeCloseTo(oneSided, 6);
   });
 
   test("a difference may be there and yet be smaller than what matters", () => {
