@@ -234,7 +234,7 @@ function takeLock(folder: string): string {
         if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
       }
       const owner = readLock(lock);
-      if (owner && isRunning(owner))
+      if (isHeld(owner))
         throw new BenchError(
           "run-locked",
           `another process (${owner.pid} on ${owner.host}) is measuring into ${folder}`,
@@ -242,20 +242,34 @@ function takeLock(folder: string): string {
             hint: "wait for it, stop it, or name another folder with --out",
           },
         );
-      const stale = `${own}.stale`;
-      try {
-        fs.renameSync(lock, stale);
-        // Somebody may have cleared the stale one and locked anew since it was read: theirs goes back.
-        const taken = readLock(stale);
-        if (taken && isRunning(taken)) fs.renameSync(stale, lock);
-        else fs.rmSync(stale, { force: true });
-      } catch {
-        // Somebody else cleared it; look again.
-      }
+      clearStale(lock, own);
     }
     throw new BenchError("run-locked", `${folder} is being opened by several processes at once`, { hint: "try again" });
   } finally {
     fs.rmSync(own, { force: true });
+  }
+}
+
+/**
+ * Removes a lock that nobody holds. One process at a time does, and looks again first: another may have cleared it and
+ * locked anew since it was read, and a lock that is held must never be away, not even for a moment.
+ */
+function clearStale(lock: string, own: string): void {
+  const clearing = `${lock}.clearing`;
+  try {
+    fs.linkSync(own, clearing);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    const other = readLock(clearing);
+    if (other && !isHeld(other)) fs.rmSync(clearing, { force: true }); // killed while it cleared
+    return;
+  }
+  try {
+    const owner = readLock(lock);
+    // Where there is none any more, the next moment may bring a new one.
+    if (owner && !isHeld(owner)) fs.rmSync(lock, { force: true });
+  } finally {
+    fs.rmSync(clearing, { force: true });
   }
 }
 
@@ -265,13 +279,22 @@ interface Owner {
   host: string;
 }
 
-function readLock(lock: string): Owner | undefined {
+/** Undefined where there is none. */
+function readLock(lock: string): Owner | "damaged" | undefined {
+  let text: string;
   try {
-    return JSON.parse(fs.readFileSync(lock, "utf8")) as Owner;
+    text = fs.readFileSync(lock, "utf8");
   } catch {
     return undefined;
   }
+  try {
+    return JSON.parse(text) as Owner;
+  } catch {
+    return "damaged"; // never written to its end
+  }
 }
+
+const isHeld = (owner: ReturnType<typeof readLock>): owner is Owner => owner instanceof Object && isRunning(owner);
 
 function isRunning({ pid, started, host }: Owner): boolean {
   if (host !== os.hostname()) return true; // cannot know: a shared folder

@@ -1,4 +1,5 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   appendFileSync,
   chmodSync,
@@ -204,44 +205,51 @@ describe("one writer", () => {
     expect(refusal(() => Store.open(at)).message).toContain("on elsewhere");
   });
 
-  it("of many that race for a stale lock exactly one wins", async () => {
+  it("of many that race for a stale lock exactly one wins, two hundred times", { timeout: 60_000 }, async () => {
+    const rounds = 200;
+    const pid = deadPid();
+    const folders = Array.from({ length: rounds }, () => {
+      const at = folder();
+      lockOf(at, { pid, started: "1", host: hostname() });
+      return at;
+    });
+    // Each tries one folder after the other, all at once to the millisecond, and holds what it wins until it is killed.
     const contest = `
       import { Store } from ${JSON.stringify(new URL("../dist/store.js", import.meta.url).href)};
-      const [at, moment] = process.argv.slice(1);
-      while (Date.now() < Number(moment)); // all at once, to the millisecond
-      try {
-        Store.open(at);
-        console.log("won");
-        setTimeout(() => process.exit(0), 700);
-      } catch (error) {
-        console.log(error.code ?? String(error));
-      }`;
-    for (let round = 0; round < 4; round++) {
-      const at = folder();
-      lockOf(at, { pid: deadPid(), started: "1", host: hostname() });
-      const moment = String(Date.now() + 1500);
+      const [moment, ...folders] = process.argv.slice(1);
+      const said = folders.map((at, round) => {
+        while (Date.now() < Number(moment) + 25 * round);
+        try {
+          Store.open(at);
+          return "won";
+        } catch (error) {
+          return error.code ?? String(error);
+        }
+      });
+      console.log(said.join(" "));
+      setInterval(() => {}, 1000);`;
+    const moment = String(Date.now() + 1500);
+    const children = Array.from({ length: 5 }, () =>
+      spawn(process.execPath, ["--input-type=module", "-e", contest, moment, ...folders]),
+    );
+    try {
       const said = await Promise.all(
-        Array.from(
-          { length: 6 },
-          () =>
-            new Promise<string>((resolve) => {
-              const child = spawn(process.execPath, ["--input-type=module", "-e", contest, at, moment]);
-              let out = "";
-              child.stdout.on("data", (data) => {
-                out += data;
-              });
-              child.on("close", () => resolve(out.trim()));
-            }),
+        children.map(async ({ stdout }) =>
+          String(await once(stdout, "data"))
+            .trim()
+            .split(" "),
         ),
       );
-      expect(said.sort(), `round ${round}`).toEqual([
-        "run-locked",
-        "run-locked",
-        "run-locked",
-        "run-locked",
-        "run-locked",
-        "won",
-      ]);
+      for (let round = 0; round < rounds; round++)
+        expect(said.map((one) => one[round]).sort(), `round ${round}`).toEqual([
+          "run-locked",
+          "run-locked",
+          "run-locked",
+          "run-locked",
+          "won",
+        ]);
+    } finally {
+      for (const child of children) child.kill("SIGKILL");
     }
   });
 });
