@@ -483,3 +483,24 @@ function csvRows(path: string, text: string): Row[] {
     return { line, cells: Object.fromEntries(head!.cells.map((name, index) => [name.trim(), cells[index]])) };
   });
 }
+
+/**
+ * sha256 (64 hexadecimal digits) of the data as models are asked: what a file and its card make of each other. The name, the
+ * path and the note of the data change no figure and are left out. Any other field counts, of items too.
+ */
+export function digestOf(dataset: Dataset): string {
+  const hash = createHash("sha256");
+  const add = (part: object) =>
+    hash.update(`${JSON.stringify(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))}\n`);
+  const { name: _, path: __, note: ___, bytes: ____, ...asked } = dataset;
+  if (asked.kind === "choice") {
+    // The questions stand for the file: the same ones in another form of file are the same.
+    const { items, sha256: _____, ...rest } = asked;
+    add(rest);
+    for (const item of items) add(item);
+  } else if (asked.kind === "text") {
+    const { text: _____, ...rest } = asked;
+    add(rest);
+  } else add(asked);
+  return hash.digest("hex");
+}

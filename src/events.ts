@@ -30,7 +30,10 @@ export interface Measured {
 
 /** A job as the plan made it; everything that a table needs to name it. */
 export interface JobRecord {
-  /** Hash of all that determines the result: model, dataset, settings, engine version (and the machine, for speed). */
+  /**
+   * Hash of all that determines the result: model and adapters by their bytes, the data as asked, settings, the version of
+   * the scoring rule, the engine, the processor (and the whole machine, for speed).
+   */
   id: string;
   variant: string;
   backend: string;
@@ -39,7 +42,10 @@ export interface JobRecord {
   /** The member of the family of measurements: perplexity, speed, choice … */
   kind: string;
   dataset: string;
+  /** Of the file. */
   datasetSha256?: string;
+  /** Of the data as models are asked, which a dataset's card decides too; absent in runs of version 0.1. */
+  askedSha256?: string;
   /** Settings with defaults filled in. */
   settings: Record<string, unknown>;
   /** The metrics that this job will give. */

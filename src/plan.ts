@@ -4,7 +4,7 @@ import os from "node:os";
 import type { Backend, VariantSpec } from "./backends/backend.js";
 import { findBackend } from "./backends/index.js";
 import type { Benchmark, MeasurementConfig, VariantConfig } from "./config.js";
-import { type Dataset, resolveDataset } from "./datasets.js";
+import { type Dataset, digestOf, resolveDataset } from "./datasets.js";
 import { BenchError, type Failure, toFailure } from "./errors.js";
 import type { JobRecord, Machine, Provenance, VariantRecord } from "./events.js";
 import { measurements } from "./measurements/index.js";
@@ -46,9 +46,12 @@ export interface PlanOptions {
 /** Reads the models' headers and the data, and makes the jobs. Loads no model. Throws for data that are not there. */
 export async function makePlan(benchmark: Benchmark, options: PlanOptions): Promise<Plan> {
   const machine = thisMachine();
-  const data = new Map<MeasurementConfig, Dataset>();
+  const data = new Map<MeasurementConfig, Asked>();
   for (const config of benchmark.measurements)
-    if (config.dataset !== undefined) data.set(config, await dataOf(config, config.dataset, benchmark));
+    if (config.dataset !== undefined) {
+      const dataset = await dataOf(config, config.dataset, benchmark);
+      data.set(config, { dataset, sha256: digestOf(dataset) });
+    }
 
   const wanted = selection(options);
   const variants: VariantRecord[] = [];
@@ -93,7 +96,7 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
       versions: options.versions,
       machine,
       engine: engine!,
-      datasets: distinct([...data.values()]),
+      datasets: distinct([...data.values()].map(({ dataset }) => dataset)),
     },
     memoryLimit: benchmark.memoryLimit ?? freeMemory(),
     ...(benchmark.scratchLimit === undefined ? {} : { scratchLimit: benchmark.scratchLimit }),
@@ -127,6 +130,12 @@ async function inspect(config: VariantConfig, backend: Backend, { baseDir, model
   }
 }
 
+/** Data, and the digest of them as models are asked. */
+interface Asked {
+  dataset: Dataset;
+  sha256: string;
+}
+
 /** A variant with its model found, and what is to be measured on it. */
 interface Inspected {
   spec: VariantSpec;
@@ -139,9 +148,10 @@ function job(
   config: MeasurementConfig,
   variant: Inspected,
   reference: Inspected | undefined,
-  data: Dataset | undefined,
+  asked: Asked | undefined,
   machine: Machine,
 ): Job {
+  const data = asked?.dataset;
   const measurement = measurements[config.kind]!;
   const { backend, record } = variant;
   const against = measurement.lockStep ? reference : undefined;
@@ -160,8 +170,9 @@ function job(
     library,
     variant: spec.settings,
     kind: config.kind,
+    rule: measurement.rule,
     settings: config.settings,
-    dataset: data?.sha256,
+    dataset: asked?.sha256,
     ...(against ? { against: [against.record.facts?.sha256, against.spec.lora, against.spec.settings] } : {}),
     // The kernels differ between processors, so the last digits do; the speed of course.
     processor: machine.cpu,
@@ -174,7 +185,7 @@ function job(
     measurement: config.name,
     kind: config.kind,
     dataset: data?.name ?? "",
-    ...(data ? { datasetSha256: data.sha256 } : {}),
+    ...(asked ? { datasetSha256: asked.dataset.sha256, askedSha256: asked.sha256 } : {}),
     settings: config.settings,
     metrics: measurement.metrics(config.settings, data),
     ...(against ? { against: against.record.name, reference: { spec: against.spec, ...memory(against) } } : {}),

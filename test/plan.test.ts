@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readBenchmark } from "../dist/config.js";
@@ -107,6 +107,91 @@ measurements: {perplexity: {text: text.txt, context: 64}}
     writeFileSync(join(folder, "text.txt"), someText(4000, 5));
     expect(await ids(model("one"))).not.toEqual(other);
     writeFileSync(join(folder, "text.txt"), someText(4000));
+  });
+});
+
+describe("a dataset's card is part of the job", () => {
+  const card = `
+kind: choice
+name: shapes
+title: Shapes
+source: made here
+licence: none
+file: test.csv
+format: csv
+prompt: "Q: {question}\\nA:"
+options: [A, B, C]
+answer: right
+`;
+  const rows = "question,A,B,C,right,topic\nbird,fish,crow,toad,B,x\nfrog,toad,crow,fish,A,y\n";
+  /** The id of the one job over a folder of data. */
+  const idOf = async (files: Record<string, string>, kind = "choice") => {
+    const name = `data${datasets++}`;
+    mkdirSync(join(folder, name, "shapes"), { recursive: true });
+    for (const [name_, content] of Object.entries(files)) writeFileSync(join(folder, name, "shapes", name_), content);
+    const measured =
+      kind === "choice" ? "choice: {dataset: ./NAME/shapes}" : "perplexity: {text: ./NAME/shapes, context: 64}";
+    const [id] = Object.values(
+      await ids(`variants: {a: {model: "mock:seed=1"}}\nmeasurements: {${measured.replace("NAME", name)}}\n`),
+    );
+    return id;
+  };
+  let datasets = 0;
+
+  it("whatever decides what is asked makes another job; what is for people does not", async () => {
+    const before = await idOf({ "card.yaml": card, "test.csv": rows });
+    const edits: [from: string | RegExp, to: string][] = [
+      ["Q: {question}", "{question}"],
+      ["[A, B, C]", "[B, A, C]"],
+      ["[A, B, C]", "[A, B]"],
+      ["answer: right", "answer: right\ncontinueWith: letter"],
+      ["answer: right", 'answer: right\ndelimiter: ""'],
+      ["answer: right", "answer: right\ncluster: topic"],
+      ["answer: right", "answer: right\nchance: 0.4"],
+      ["answer: right", "answer: right\nexamples: {file: test.csv}"],
+      ["answer: right", "answer: right\nexamples: {file: test.csv, count: 1}"],
+      ["answer: right", "answer: right\nexamples: {file: test.csv, separator: '###'}"],
+    ];
+    const found = new Set([before]);
+    for (const [from, to] of edits) found.add(await idOf({ "card.yaml": card.replace(from, to), "test.csv": rows }));
+    expect(found.size).toBe(edits.length + 1);
+    const forPeople = card.replace("Shapes", "Forms").replace("made here", "elsewhere").replace("none", "CC0");
+    expect(await idOf({ "card.yaml": forPeople, "test.csv": rows })).toBe(before);
+    expect(await idOf({ "card.yaml": card.replace("name: shapes", "name: forms"), "test.csv": rows })).toBe(before);
+  });
+
+  it("so do the questions and the examples, but not the form of their file", async () => {
+    const before = await idOf({ "card.yaml": card, "test.csv": rows });
+    const changed = [
+      rows.replace("crow,toad", "crow,toads"),
+      rows.replace(",B,x", ",C,x"),
+      rows.replace("frog", "Frog"),
+      `${rows}newt,crow,newt,fish,B,y\n`,
+    ];
+    for (const content of changed) expect(await idOf({ "card.yaml": card, "test.csv": content })).not.toBe(before);
+    expect(await idOf({ "card.yaml": card, "test.csv": rows.replaceAll("\n", "\r\n") })).toBe(before);
+    const withExamples = card.replace("answer: right", "answer: right\nexamples: {file: dev.csv}");
+    const shots = new Set<unknown>();
+    for (const bird of ["crow", "newt", "toad"])
+      shots.add(await idOf({ "card.yaml": withExamples, "test.csv": rows, "dev.csv": rows.replace("crow", bird) }));
+    expect(shots.size).toBe(3);
+  });
+
+  it("a text's documents count as well", async () => {
+    const text = "# one\nsome words\n\n== two\nmore words\n".repeat(40);
+    const about = "kind: text\nname: shapes\ntitle: t\nsource: s\nlicence: l\nfile: a.txt\n";
+    const found = new Set<unknown>();
+    for (const documents of ["", "documents: '^# '\n", "documents: '^== '\n", "documents: '^(# |== )'\n"])
+      found.add(await idOf({ "card.yaml": about + documents, "a.txt": text }, "text"));
+    expect(found.size).toBe(4);
+  });
+
+  it("so is the version of a scoring rule", async () => {
+    const before = await ids(two);
+    const { perplexity } = measurements as unknown as Record<string, { rule: number }>;
+    perplexity!.rule++;
+    const after = await ids(two).finally(() => perplexity!.rule--);
+    expect(Object.keys(after).filter((name) => after[name] !== before[name])).toEqual(["a/perplexity", "b/perplexity"]);
   });
 });
 

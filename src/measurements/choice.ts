@@ -30,6 +30,7 @@ type Settings = z.infer<typeof settings>;
  */
 export const choice: Measurement<Settings> = {
   name: "choice",
+  rule: 1,
   settings,
   needs: ["options"],
   data: "choice",

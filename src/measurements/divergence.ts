@@ -33,6 +33,7 @@ type Item = Measured & { variant: string };
  */
 export const divergence: Measurement<Settings> = {
   name: "divergence",
+  rule: 1,
   settings,
   needs: ["divergence"],
   data: "text",

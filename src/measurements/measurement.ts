@@ -38,6 +38,11 @@ export interface MeasureContext<Settings> {
 /** What can be measured on an opened variant. Knows no concrete backend, no store and no screen. */
 export interface Measurement<Settings = Record<string, unknown>> {
   readonly name: string;
+  /**
+   * The version of its scoring rule, part of every job's identity: to be raised by one whenever the same model, data and
+   * settings would give another figure than before, so that a run never mixes the two.
+   */
+  readonly rule: number;
   /** Settings in a benchmark file, defaults included. */
   readonly settings: z.ZodType<Settings>;
   readonly needs: readonly Capability[];

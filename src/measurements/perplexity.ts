@@ -9,6 +9,7 @@ import type { Measurement } from "./measurement.js";
  */
 export const perplexity: Measurement<ChunkSettings> = {
   name: "perplexity",
+  rule: 1,
   settings: chunkSettings,
   needs: ["likelihood"],
   data: "text",

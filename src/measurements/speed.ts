@@ -20,6 +20,7 @@ type Settings = z.infer<typeof settings>;
  */
 export const speed: Measurement<Settings> = {
   name: "speed",
+  rule: 1,
   settings,
   needs: ["prompt-timing", "generation-timing"],
   data: "none",

@@ -17,6 +17,7 @@ type Settings = z.infer<typeof settings>;
  */
 export const storedDivergence: Measurement<Settings> = {
   name: "stored-divergence",
+  rule: 1,
   settings,
   needs: ["likelihood"],
   data: "reference",

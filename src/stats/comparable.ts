@@ -51,8 +51,8 @@ function refusalOf(
   const { label, aggregation } = describe(name);
   if (a.job.kind !== b.job.kind)
     return { refused: `${label} is not compared: ${a.job.kind} was measured for one, ${b.job.kind} for the other.` };
-  if (a.job.datasetSha256 !== b.job.datasetSha256 || a.job.dataset !== b.job.dataset)
-    return { refused: `${label} is not compared: the data differ (${dataOf(a)} against ${dataOf(b)}).` };
+  const data = dataRefusal(a, b);
+  if (data) return { refused: `${label} is not compared: ${data}.` };
   const settings = differences(a.job.settings, b.job.settings).filter((key) => !extent.has(key));
   if (settings.length > 0)
     return { refused: `${label} is not compared: ${told(settings, a.job.settings, b.job.settings)}.` };
@@ -82,6 +82,15 @@ function refusalOf(
       refused: `${label} is not compared: another model on another engine (${engineOf(a)} against ${engineOf(b)}); which of the two makes the difference could not be told.`,
     };
   return undefined;
+}
+
+/** Another file may hold the same questions, and another card asks the same file in another way. */
+function dataRefusal(a: Series, b: Series): string | undefined {
+  const digest = a.job.askedSha256 && b.job.askedSha256 ? "askedSha256" : "datasetSha256";
+  if (a.job.dataset === b.job.dataset && a.job[digest] === b.job[digest]) return undefined;
+  return a.job.dataset === b.job.dataset && a.job.datasetSha256 === b.job.datasetSha256
+    ? `the cards of ${a.job.dataset} differ, so the models were asked in two ways`
+    : `the data differ (${dataOf(a)} against ${dataOf(b)})`;
 }
 
 /** Says where an importance matrix was made from the very text, or the same corpus, that is measured here. */
