@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { readBytes } from "./units.js";
 
-// Only the parser is loaded here; a command's own code comes when it is asked for, so that --help answers at once.
+// Only the parser and the units are loaded here; a command's own code comes when it is asked for, so that --help answers at once.
 const commands = () => import("./commands.js");
 
 const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
@@ -17,10 +18,9 @@ const integer = (least: number) => (text: string) => {
 };
 const list = (value: string, before: string[] = []) => [...before, value];
 const bytes = (text: string) => {
-  const match = text.match(/^(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?$/i);
-  if (!match) throw new InvalidArgumentError("a size is expected, such as 800MB or 4GiB.");
-  const [, amount, prefix, binary] = match;
-  return Math.round(Number(amount) * (binary ? 1024 : 1000) ** " kmgt".indexOf((prefix || " ").toLowerCase()));
+  const size = readBytes(text);
+  if (size === undefined) throw new InvalidArgumentError("a size is expected, such as 800MB or 4GiB.");
+  return size;
 };
 
 const program = new Command("gguf-bench")

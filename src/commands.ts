@@ -22,6 +22,7 @@ import { run } from "./run.js";
 import { type Series, seriesFrom } from "./stats/series.js";
 import { readEvents, Store } from "./store.js";
 import { openView, type View } from "./tui/index.js";
+import { bytes as inUnits } from "./units.js";
 
 export interface RunCommand extends Omit<QuickOptions, "measurements" | "models"> {
   /** A benchmark file; without one, `models` says what is measured. */
@@ -221,7 +222,7 @@ export async function quantizeCommand(
     const output = path.join(out ?? path.dirname(source), `${stem}-${type}${imatrix ? "-im" : ""}.gguf`);
     const there = existsSync(output);
     if (!there) await quantizeFile(source, output, { type, ...(imatrix ? { imatrix } : {}) });
-    process.stdout.write(`${output}  ${(statSync(output).size / 1e6).toFixed(1)} MB${there ? " (was there)" : ""}\n`);
+    process.stdout.write(`${output}  ${inUnits(statSync(output).size)}${there ? " (was there)" : ""}\n`);
   }
   return exitCodes.allMeasured;
 }
@@ -249,7 +250,7 @@ export async function referenceCommand(model: string, options: RecordOptions): P
     if (shown) process.stderr.write("\n");
     const { form, context, chunks, vocabulary, top } = head;
     process.stdout.write(
-      `${options.out}  ${(bytes / 1e6).toFixed(1)} MB, ${form}${top ? `, top ${top}` : ""}: ${chunks} chunks of ${context} tokens, vocabulary ${vocabulary}; peak memory ${(peakMemory / 1e6).toFixed(0)} MB\n`,
+      `${options.out}  ${inUnits(bytes)}, ${form}${top ? `, top ${top}` : ""}: ${chunks} chunks of ${context} tokens, vocabulary ${vocabulary}; peak memory ${inUnits(peakMemory)}\n`,
     );
     return exitCodes.allMeasured;
   } catch (error) {

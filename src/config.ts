@@ -5,6 +5,7 @@ import type { EngineSettings } from "./backends/backend.js";
 import { findDatasets } from "./datasets.js";
 import { BenchError } from "./errors.js";
 import type { Measurement } from "./measurements/measurement.js";
+import { readBytes, writtenBytes } from "./units.js";
 import { explain, jsonSchema, nearest, YamlFile, type YamlPath } from "./yaml.js";
 
 /** One variant of a benchmark file, axes expanded, placeholders filled in. */
@@ -154,22 +155,20 @@ const variantSchema = z.strictObject({
   ...settingsShape,
 });
 
-const size = /^(\d+(?:\.\d+)?) ?([kMGT]i?)?B$/;
-
 const fileShape = {
   name: z.string().min(1).optional().describe("By default the file's name."),
   description: z.string().optional(),
   defaults: engineSettings.default({}).describe("Engine settings of all variants."),
   timeout: z.number().positive().default(600).describe("Seconds without a sign of life after which a job is given up."),
   memoryLimit: z
-    .union([z.int().positive(), z.string().regex(size)])
+    .union([z.int().positive(), z.string().regex(writtenBytes)])
     .optional()
     .meta({
       description: 'What engines may use, in bytes or as "4 GB" or "4 GiB"; by default what the machine has free.',
       examples: ["4 GB"],
     }),
   scratchLimit: z
-    .union([z.int().positive(), z.string().regex(size)])
+    .union([z.int().positive(), z.string().regex(writtenBytes)])
     .optional()
     .meta({
       description:
@@ -315,10 +314,7 @@ function folders({ dataDir, modelsDir }: ReadOptions): { dataDir?: string; model
 }
 
 function inBytes(limit: number | string): number {
-  if (typeof limit === "number") return limit;
-  const [, amount, unit = ""] = limit.match(size)!;
-  const base = unit.endsWith("i") ? 1024 : 1000;
-  return Math.round(Number(amount) * base ** " kMGT".indexOf(unit.charAt(0) || " "));
+  return typeof limit === "number" ? limit : readBytes(limit)!;
 }
 
 // ---- Placeholders

@@ -4,6 +4,7 @@ import { findDatasets } from "./datasets.js";
 import { BenchError } from "./errors.js";
 import { chooseLibrary, findLibraries, llamaRelease, loadLibrary, packageFolder } from "./llama/library.js";
 import { freeMemory, thisMachine } from "./plan.js";
+import { bytes } from "./units.js";
 
 /** What this machine has for measuring, as text. Loads the library that engines would use, so what it says is what they get. */
 export async function diagnosis(dataDir: string | undefined): Promise<string> {
@@ -12,7 +13,7 @@ export async function diagnosis(dataDir: string | undefined): Promise<string> {
   const library = loadLibrary(chosen, { quiet: true });
   const lines = [
     `Machine      ${machine.cpu}, ${machine.cpus} logical processors, ${machine.os}, ${machine.arch}`,
-    `Memory       ${gigabytes(machine.memoryBytes)}, of which ${gigabytes(freeMemory())} can be used now`,
+    `Memory       ${bytes(machine.memoryBytes)}, of which ${bytes(freeMemory())} can be used now`,
     `Node         ${process.versions.node}`,
     `Library      llama.cpp ${library.version} (${llamaRelease} expected: its C interface was checked)`,
     `             ${chosen.origin} for ${chosen.gpu}, ${library.cpuLibrary()}`,
@@ -51,8 +52,4 @@ export async function buildLibrary(): Promise<void> {
     throw new BenchError("build-failed", `the build of llama.cpp ended with exit code ${code}`, {
       hint: "its last lines above say why; cmake (3.19 or later) and a C++ compiler are needed",
     });
-}
-
-function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(1)} GB`;
 }

@@ -276,6 +276,11 @@ const families: { pattern: RegExp; metric: (match: RegExpMatchArray) => Omit<Met
   },
 ];
 
+/** Stored as a share, told in per cent, and its differences in points. */
+export function isShare({ name, aggregation }: Metric): boolean {
+  return aggregation === "proportion" || name === "same_top" || name.startsWith("delta_p");
+}
+
 /** The description of a metric. Throws for a name that no measurement produces: that is a fault of the program. */
 export function metric(name: string): Metric {
   const own = Object.hasOwn(described, name) ? described[name] : undefined;

@@ -10,6 +10,7 @@ import type { JobRecord, Machine, Provenance, VariantRecord } from "./events.js"
 import { measurements } from "./measurements/index.js";
 import { estimateMemory, type MemoryEstimate } from "./models/gguf.js";
 import { resolveReference } from "./references/index.js";
+import { counted, bytes as inUnits, roughDuration } from "./units.js";
 
 /** A job with all that is needed to run it. */
 export interface Job extends JobRecord {
@@ -350,23 +351,23 @@ export function describePlan({ jobs, variants, memoryLimit }: Plan): string {
     const what = `${job.id.slice(0, 8)}  ${job.variant.padEnd(width)}  ${job.measurement.padEnd(12)}`;
     if (failure) return `${what}  cannot be measured: ${failure.message}`;
     if (job.impossible) return `${what}  not possible: ${job.impossible}`;
-    const memory = job.memory ? `${Math.ceil(job.memory.total / 1e6)} MB` : "?";
+    const memory = job.memory ? inUnits(job.memory.total) : "?";
     const over = job.memory && job.memory.total > memoryLimit ? " (more than may be used)" : "";
     return `${what}  ${memory.padStart(9)}${over}  ${about(job)}`;
   });
   const turns = lockStepGroups(jobs.filter(({ impossible }) => !impossible)).flatMap((group) => {
     const bytes = memoryTogether(group);
     if (bytes <= memoryLimit) return [];
-    return `${group[0]!.measurement}: all models together need ${(bytes / 1e9).toFixed(1)} GB; they take turns, and the logits of ${group[0]!.against} wait in a temporary file\n`;
+    return `${group[0]!.measurement}: all models together need ${inUnits(bytes)}; they take turns, and the logits of ${group[0]!.against} wait in a temporary file\n`;
   });
   const total = jobs.reduce((sum, job) => sum + (seconds(job) ?? 0), 0);
   const known = jobs.some((job) => seconds(job) !== undefined);
-  return `${lines.join("\n")}\n${turns.join("")}${jobs.length} jobs${known ? `, very roughly ${duration(total)} in all` : ""}; engines may use ${(memoryLimit / 1e9).toFixed(1)} GB\n`;
+  return `${lines.join("\n")}\n${turns.join("")}${counted(jobs.length, "job")}${known ? `, very roughly ${roughDuration(total)} in all` : ""}; engines may use ${inUnits(memoryLimit)}\n`;
 }
 
 const about = (job: Job) => {
   const time = seconds(job);
-  return time === undefined ? "" : `about ${duration(time)}`;
+  return time === undefined ? "" : `about ${roughDuration(time)}`;
 };
 
 /**
@@ -385,12 +386,4 @@ function seconds({ spec, data, kind, settings, impossible }: Job): number | unde
   if (data?.kind === "reference") return Math.min(chunks, data.head.chunks) * data.head.context * perToken;
   if (data?.kind === "choice") return (Math.min(1, limit / data.items.length) * data.bytes * perToken) / 4;
   return undefined;
-}
-
-function duration(time: number): string {
-  return time < 90
-    ? `${Math.ceil(time)} s`
-    : time < 5400
-      ? `${Math.round(time / 60)} min`
-      : `${(time / 3600).toFixed(1)} h`;
 }

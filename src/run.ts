@@ -3,6 +3,7 @@ import type { Event } from "./events.js";
 import type { Executor, MeasureReply, OpenedEngine } from "./executors/index.js";
 import { measurements } from "./measurements/index.js";
 import { type Job, lockStepGroups, memoryTogether, type Plan } from "./plan.js";
+import { bytes as told } from "./units.js";
 
 /** What an earlier session left of a job. */
 export interface JobProgress {
@@ -236,10 +237,10 @@ function outOfMemory({ memory, variant, reference }: Job, limit: number): BenchE
   const tooLarge = models.find((model) => (model.memory?.total ?? 0) > limit);
   if (!tooLarge?.memory) return undefined;
   const { total, weights, kv, compute, logits } = tooLarge.memory;
-  const parts = `weights ${gigabytes(weights)}, KV cache ${gigabytes(kv)}, computation ${gigabytes(compute + logits)}`;
+  const parts = `weights ${told(weights)}, KV cache ${told(kv)}, computation ${told(compute + logits)}`;
   return new BenchError(
     "out-of-memory",
-    `${tooLarge.name} needs about ${gigabytes(total)} of memory (${parts}); ${gigabytes(limit)} may be used`,
+    `${tooLarge.name} needs about ${told(total)} of memory (${parts}); ${told(limit)} may be used`,
     { hint: "take a smaller quantization or context, free memory, or raise `memoryLimit`" },
   );
 }
@@ -293,8 +294,4 @@ class Engines {
   async releaseAll(): Promise<void> {
     for (const variant of [...this.#open.keys()]) await this.release(variant);
   }
-}
-
-function gigabytes(bytes: number): string {
-  return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${Math.ceil(bytes / 1e6)} MB`;
 }

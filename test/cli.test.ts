@@ -30,14 +30,14 @@ const spy = (() => {
 })();
 
 describe("--help", () => {
-  it("loads the parser of arguments and nothing else", async () => {
+  it("loads the parser of arguments and the units of sizes, nothing else", async () => {
     for (const args of [["--help"], ["run", "--help"], ["report", "--help"]]) {
       const { code, stdout, stderr } = await bench(args, { nodeArgs: spy });
       expect(code).toBe(0);
       expect(stdout).toMatch(/^Usage: gguf-bench/);
       const loaded = stderr.split("\n").filter(Boolean);
       expect(loaded.some((line) => line.endsWith("/dist/cli.js"))).toBe(true);
-      const heavy = loaded.filter((line) => !/\/dist\/cli\.js$|\/node_modules\/commander\//.test(line));
+      const heavy = loaded.filter((line) => !/\/dist\/(cli|units)\.js$|\/node_modules\/commander\//.test(line));
       expect(heavy).toEqual([]);
     }
   });

@@ -22,6 +22,7 @@ const rows = [
   ["models"],
   ["llama"],
   ["metrics", "yaml"],
+  ["units"],
   ["errors"],
 ];
 

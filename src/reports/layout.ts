@@ -1,5 +1,6 @@
-import type { Metric } from "../metrics.js";
+import { isShare, type Metric } from "../metrics.js";
 import type { Summary } from "../stats/summary.js";
+import { byteScale } from "../units.js";
 import { absence, type Cell, type Column, joinMemory, oneLine, type Table } from "./table.js";
 
 /** What a person reads, as strings that are not escaped yet; Markdown and the terminal only draw it. */
@@ -135,33 +136,34 @@ function columnViews(
     case "ratio":
       return [{ heading: label, minor: true }];
     case "proportion":
-      return [shareView(label, metric, summaries)];
+      return [countedShareView(label, metric, summaries)];
     case "rate":
       return [{ heading: `${label} ${metric.unit}` }, { heading: `${label} ms/token`, minor: true, convert: perToken }];
     default:
+      if (isShare(metric)) return [shareView(label, metric)];
       return [metric.unit === "s" ? { heading: `${label} s`, minor: true } : { heading: label }];
   }
 }
 
-/** Decimal units, as disks and download pages count; one unit for the column, so that sizes compare at a glance. */
 function bytesView(label: string, summaries: Summary[]) {
-  const large = summaries.some(({ value }) => value >= 1e9);
-  return {
-    heading: `${label} ${large ? "GB" : "MB"}`,
-    digits: large ? 2 : 1,
-    convert: scaled(large ? 1e-9 : 1e-6),
-  };
+  const { unit, digits, factor } = byteScale(summaries.map(({ value }) => value));
+  return { heading: `${label} ${unit}`, digits, convert: scaled(factor) };
 }
 
-/** In percent; how many questions there were stands in the head where it is the same for all. */
-function shareView(label: string, metric: Metric, summaries: Summary[]) {
+const shareView = (label: string, { digits }: Metric) => ({
+  heading: `${label} %`,
+  digits: digits - 2,
+  convert: scaled(100),
+});
+
+/** How many questions there were stands in the head where it is the same for all. */
+function countedShareView(label: string, metric: Metric, summaries: Summary[]) {
   const counts = [...new Set(summaries.map(({ n }) => n))];
   const [n] = counts;
-  const heading = `${label} %`;
-  const view = { digits: metric.digits - 2, convert: scaled(100) };
+  const view = shareView(label, metric);
   return counts.length === 1
-    ? { ...view, heading: `${heading} (n = ${n})` }
-    : { ...view, heading, after: (summary: Summary) => ` (n = ${summary.n})` };
+    ? { ...view, heading: `${view.heading} (n = ${n})` }
+    : { ...view, after: (summary: Summary) => ` (n = ${summary.n})` };
 }
 
 const times = (number: number | undefined, factor: number) => (number === undefined ? undefined : number * factor);

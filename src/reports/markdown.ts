@@ -1,6 +1,7 @@
 import type { Aggregation } from "../metrics.js";
 import type { Verdict } from "../stats/compare.js";
 import { tabulated } from "../stats/words.js";
+import { bytes as inUnits } from "../units.js";
 import { type Divergence, divergenceTables } from "./divergence.js";
 import { intervalsOf, type Layout, layoutOf } from "./layout.js";
 import { oneLine, type Table } from "./table.js";
@@ -127,7 +128,7 @@ function explanations({ columns }: Table): string[] {
   ];
   return [
     ...of.flatMap(([aggregation, text]) => (there.has(aggregation) ? [text] : [])),
-    "1 MB = 1,000,000 bytes. BPW: bits per weight.",
+    "1 MB = 1,000,000 bytes; BPW: bits per weight. The CSV files hold bytes, and shares from 0 to 1.",
   ];
 }
 
@@ -138,7 +139,7 @@ function provenance({ started, engines, sessions }: Table): string[] {
   const names = new Set(started.jobs.map(({ measurement }) => measurement));
   return [
     `Engine: ${inert(unique(opened.length > 0 ? opened.map(({ version, library }) => `${version} (${library})`) : [`${engine.version} (${engine.library})`]))}`,
-    `Machine: ${inert([machine.cpu, ...machine.gpus].join(", "))}, ${machine.cpus} CPUs, ${(machine.memoryBytes / 1e9).toFixed(1)} GB memory, ${inert(`${machine.os} ${machine.arch}`)}${opened.length > 0 ? `; threads: ${unique(opened.map(({ threads }) => threads))}` : ""}`,
+    `Machine: ${inert([machine.cpu, ...machine.gpus].join(", "))}, ${machine.cpus} CPUs, ${inUnits(machine.memoryBytes)} memory, ${inert(`${machine.os} ${machine.arch}`)}${opened.length > 0 ? `; threads: ${unique(opened.map(({ threads }) => threads))}` : ""}`,
     ...Array.from(names, (name) => {
       const job = started.jobs.find(({ measurement }) => measurement === name)!;
       const settings = Object.entries(job.settings).map(

@@ -1,4 +1,4 @@
-import { metric as describe } from "../metrics.js";
+import { metric as describe, isShare as isShareOf } from "../metrics.js";
 import { type Comparison, type Verdict, verdict } from "./compare.js";
 import type { Flips } from "./proportions.js";
 
@@ -27,9 +27,7 @@ function unitOf({ metric, scale }: Pick<Comparison, "metric" | "scale">): string
 }
 
 /** Told in per cent, and differences in points. */
-export function isShare(metric: string): boolean {
-  return describe(metric).aggregation === "proportion" || ["same_top", "delta_p", "delta_p_rms"].includes(metric);
-}
+export const isShare = (metric: string) => isShareOf(describe(metric));
 
 /** `rose by 0.3 % (95 % CI 0.1 … 0.5 %)` */
 export function changed(comparison: Comparison): string {

@@ -1,7 +1,8 @@
 import type { ReadStream, WriteStream } from "node:tty";
 import { Box, render, Text, useInput } from "ink";
 import { type ReactElement, useLayoutEffect } from "react";
-import { bar, formatDuration, formatFigure, isPrincipal, oneLine } from "./figures.js";
+import { duration } from "../units.js";
+import { bar, formatFigure, isPrincipal, oneLine } from "./figures.js";
 import {
   ascii,
   columnHeads,
@@ -148,14 +149,14 @@ function Header(props: AppProps & { left: ReturnType<typeof timeLeft>; bar: bool
   if (jobs > 0) parts.push(`${counts.done + counts.failed}/${jobs} jobs`);
   if (counts.failed > 0) parts.push(`${counts.failed} failed`);
   if (counts.before > 0) parts.push(`${counts.before} done before`);
-  if (state.startedAt > 0) parts.push(formatDuration(state.now - state.startedAt));
+  if (state.startedAt > 0) parts.push(duration((state.now - state.startedAt) / 1000));
   const whole = totalShare(state);
   const remaining = state.outcome
     ? state.outcome === "complete"
       ? "finished"
       : "stopped"
     : left.total.milliseconds > 0
-      ? `${left.total.known ? "about" : "over"} ${formatDuration(left.total.milliseconds)} left`
+      ? `${left.total.known ? "about" : "over"} ${duration(left.total.milliseconds / 1000)} left`
       : jobs > 0
         ? `${glyphs.unknown} left`
         : "preparing";
@@ -232,7 +233,7 @@ function RunningLine(props: AppProps & { cell: Cell; nameWidth: number; left: Ma
   const known = share(state, cell);
   const left = props.left.get(cell);
   const count = `${Math.floor(cell.done)}${cell.total === undefined ? "" : `/${cell.total}`} ${cell.unit}`;
-  const time = left === undefined ? `${glyphs.unknown} left` : `${formatDuration(left)} left`;
+  const time = left === undefined ? `${glyphs.unknown} left` : `${duration(left / 1000)} left`;
   const after = `  ${count.padEnd(15)}  ${time.padEnd(14)}`;
   const length = Math.min(50, Math.max(0, columns - nameWidth - 2 - after.length));
   const figures = columns >= 140 ? runningFigures(cell) : "";

@@ -1,4 +1,4 @@
-import { metric } from "../metrics.js";
+import { isShare, metric } from "../metrics.js";
 import { formatValue, isPrincipal } from "./figures.js";
 import { type Cell, figure, type Row, type State, type Status } from "./state.js";
 
@@ -140,7 +140,8 @@ export function layout(state: State, width: number, skip = 0): Layout {
 function allColumns(state: State): Column[] {
   const blank = { errorWidth: 0, marked: false, gap };
   const column = (name: string, measurement: number | undefined): Column => {
-    const { label } = metric(name);
+    const of = metric(name);
+    const label = isShare(of) ? `${of.label} %` : of.label;
     return {
       ...blank,
       metric: name,

@@ -1,6 +1,7 @@
 import type { Event, StoredEvent } from "../events.js";
 import { metric } from "../metrics.js";
-import { formatDuration, formatFigure, isPrincipal, oneLine } from "./figures.js";
+import { duration } from "../units.js";
+import { formatFigure, isPrincipal, oneLine } from "./figures.js";
 import { type Cell, figure, initialState, isOfThisSession, reduce, tick, timeLeft } from "./state.js";
 import type { View } from "./view.js";
 
@@ -50,9 +51,9 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     const left = jobs.get(cell);
     const ended = state.counts.done + state.counts.failed;
     const parts = [`${count} ${cell.unit}`, ...figures(cell)];
-    if (left !== undefined) parts.push(`${formatDuration(left)} left`);
+    if (left !== undefined) parts.push(`${duration(left / 1000)} left`);
     const whole =
-      total.milliseconds > 0 ? `, ${total.known ? "about" : "over"} ${formatDuration(total.milliseconds)} left` : "";
+      total.milliseconds > 0 ? `, ${total.known ? "about" : "over"} ${duration(total.milliseconds / 1000)} left` : "";
     line(`${name(cell)}: ${parts.join(", ")}; in total ${ended}/${measurable()} jobs${whole}`);
   };
 
@@ -67,7 +68,7 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
       const { done, failed, before } = state.counts;
       const parts = [`${done} measured${before > 0 ? ` (${before} before)` : ""}`];
       if (failed > 0) parts.push(`${failed} failed`);
-      const took = formatDuration(state.now - state.startedAt);
+      const took = duration((state.now - state.startedAt) / 1000);
       const how = event.outcome === "stopped" ? "stopped; the same command continues" : "finished";
       return line(`${how}: ${parts.join(", ")} of ${measurable()} jobs in ${took}`);
     }
