@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { harmlessLines } from "./harmless.js";
 import { readBytes } from "./units.js";
 
 // Only the parser and the units are loaded here; a command's own code comes when it is asked for, so that --help answers at once.
@@ -28,6 +29,7 @@ const program = new Command("gguf-bench")
   .helpCommand(false)
   .showHelpAfterError("(gguf-bench --help shows what there is)")
   .version(version, "--version", "print the version")
+  .configureOutput({ writeErr: (text) => process.stderr.write(harmlessLines(text)) })
   .addHelpText(
     "after",
     `
@@ -181,7 +183,7 @@ program
   .description("what there is: runs, benchmark files, datasets, backends")
   .addOption(new Option("--data-dir <dir>", "where datasets are").env("GGUF_BENCH_DATA"))
   .action(async ({ dataDir }) => {
-    process.stdout.write(await (await import("./listing.js")).listing(dataDir));
+    (await commands()).say(await (await import("./listing.js")).listing(dataDir));
   });
 
 program
@@ -192,7 +194,7 @@ program
   .action(async ({ build, dataDir }) => {
     const doctor = await import("./doctor.js");
     if (build) await doctor.buildLibrary();
-    process.stdout.write(await doctor.diagnosis(dataDir));
+    (await commands()).say(await doctor.diagnosis(dataDir));
   });
 
 program.parseAsync().catch(async (error) => {

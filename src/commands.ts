@@ -8,6 +8,7 @@ import { BenchError, exitCodes, toFailure } from "./errors.js";
 import type { Event, StoredEvent } from "./events.js";
 import { childExecutor, type Executor } from "./executors/index.js";
 import { gate, parseRule } from "./gate.js";
+import { harmless, harmlessJson, harmlessLines, several } from "./harmless.js";
 import { measurements } from "./measurements/index.js";
 import { checkType, quantizeFile } from "./models/quantize.js";
 import { resolveModel } from "./models/sources.js";
@@ -59,7 +60,7 @@ export async function runCommand(options: RunCommand): Promise<number> {
       ...(options.exclude ? { exclude: options.exclude } : {}),
     });
     if (!executor) {
-      process.stdout.write(describePlan(plan));
+      say(describePlan(plan));
       return exitCodes.allMeasured;
     }
     const folder = options.out ?? path.join("reports", options.file ? plan.name : quickName(plan));
@@ -87,7 +88,7 @@ export async function runCommand(options: RunCommand): Promise<number> {
       store.close();
     }
     await writeTables(folder, store.events);
-    if (!options.json) process.stdout.write(conclusion(folder, store.events, stop.signal.aborted));
+    if (!options.json) say(conclusion(folder, store.events, stop.signal.aborted));
     return exitCode(store.events, stop.signal.aborted);
   } finally {
     await executor?.close();
@@ -110,7 +111,7 @@ async function writeTables(folder: string, events: StoredEvent[]): Promise<void>
 export async function reportCommand(folder: string): Promise<number> {
   const events = readEvents(folder);
   await writeTables(folder, events);
-  process.stdout.write(conclusion(folder, events, false));
+  say(conclusion(folder, events, false));
   return exitCodes.allMeasured;
 }
 
@@ -134,18 +135,16 @@ export async function compareCommand(
   );
   const lines = verdicts.questions.flatMap(({ title, pairs }) => [
     title,
-    ...pairs.map(({ sentence }) => `- ${sentence}`),
+    ...pairs.map(({ sentence }) => `- ${harmless(sentence)}`),
   ]);
-  process.stdout.write(
-    json ? `${JSON.stringify(verdicts, null, 2)}\n` : `${[...lines, ...verdicts.notes].join("\n")}\n`,
-  );
+  say(json ? `${harmlessJson(verdicts, 2)}\n` : `${[...lines, ...verdicts.notes].join("\n")}\n`);
   return exitCodes.allMeasured;
 }
 
 /** Writes what a later run is held against: a text to keep in git. */
 export async function baselineCommand(folder: string, { out }: { out?: string } = {}): Promise<number> {
   const content = baselineText(readEvents(folder));
-  if (out === undefined) process.stdout.write(content);
+  if (out === undefined) say(content);
   else writeFileSync(out, content);
   return exitCodes.allMeasured;
 }
@@ -161,8 +160,8 @@ export async function gateCommand(
   const result = gate(now, before.map(asInBaseline), parsed);
   if (file !== undefined) writeFileSync(file, junit(result));
   const marks = { passed: "pass", failed: "FAIL", undecided: "open" };
-  const lines = result.checks.map(({ rule, outcome, sentence }) => `${marks[outcome]}  ${rule}  ${sentence}`);
-  process.stdout.write(`${lines.join("\n")}\n\nGate: ${result.outcome}.\n`);
+  const lines = result.checks.map(({ rule, outcome, sentence }) => harmless(`${marks[outcome]}  ${rule}  ${sentence}`));
+  say(`${lines.join("\n")}\n\nGate: ${result.outcome}.\n`);
   return { passed: exitCodes.allMeasured, failed: exitCodes.gateFailed, undecided: exitCodes.gateUndecided }[
     result.outcome
   ];
@@ -184,7 +183,7 @@ function sideOf(text: string): { path: string; variant?: string; series: Series[
   const series = variant === undefined ? all : all.filter((one) => one.variant.name === variant);
   if (series.length === 0)
     throw new BenchError("config", `${path} has no variant named "${variant}"`, {
-      hint: `it has ${[...new Set(all.map((one) => one.variant.name))].join(", ")}`,
+      hint: `it has ${several([...new Set(all.map((one) => one.variant.name))])}`,
     });
   return { path, series, ...(variant === undefined ? {} : { variant }) };
 }
@@ -206,7 +205,7 @@ function pairsOf(
   const shared = first.filter((name) => second.includes(name));
   if (shared.length === 0)
     throw new BenchError("config", `no variant of ${a.path} is one of ${b.path}`, {
-      hint: `name one of each, RUN:VARIANT: ${first.join(", ")} · ${second.join(", ")}`,
+      hint: `name one of each, RUN:VARIANT: ${several(first)} · ${several(second)}`,
     });
   return { title, pairs: shared.map((name) => [name, name]) };
 }
@@ -222,7 +221,7 @@ export async function quantizeCommand(
     const output = path.join(out ?? path.dirname(source), `${stem}-${type}${imatrix ? "-im" : ""}.gguf`);
     const there = existsSync(output);
     if (!there) await quantizeFile(source, output, { type, ...(imatrix ? { imatrix } : {}) });
-    process.stdout.write(`${output}  ${inUnits(statSync(output).size)}${there ? " (was there)" : ""}\n`);
+    say(`${output}  ${inUnits(statSync(output).size)}${there ? " (was there)" : ""}\n`);
   }
   return exitCodes.allMeasured;
 }
@@ -244,12 +243,12 @@ export async function referenceCommand(model: string, options: RecordOptions): P
       if (step === told) return;
       told = step;
       process.stderr.write(
-        `${shown}${options.out}: ${Math.floor(done)} of ${total} chunks, ${percent} %${shown ? "" : "\n"}`,
+        `${shown}${harmless(options.out)}: ${Math.floor(done)} of ${total} chunks, ${percent} %${shown ? "" : "\n"}`,
       );
     });
     if (shown) process.stderr.write("\n");
     const { form, context, chunks, vocabulary, top } = head;
-    process.stdout.write(
+    say(
       `${options.out}  ${inUnits(bytes)}, ${form}${top ? `, top ${top}` : ""}: ${chunks} chunks of ${context} tokens, vocabulary ${vocabulary}; peak memory ${inUnits(peakMemory)}\n`,
     );
     return exitCodes.allMeasured;
@@ -317,7 +316,7 @@ function stopper(graceful: () => void, now: () => void) {
 function jsonLines(): View {
   const write = (event: Event | StoredEvent) => {
     const { tokens: _, ...shown } = event as Event & { tokens?: unknown };
-    process.stdout.write(`${JSON.stringify(shown)}\n`);
+    process.stdout.write(`${harmlessJson(shown)}\n`);
   };
   return { handle: write, close: async () => {} };
 }
@@ -356,7 +355,12 @@ function exitCode(events: StoredEvent[], stopped: boolean): number {
 
 /** One sentence and a remedy for what the user can mend; a stack for all else. */
 export function sayError(error: unknown): string {
-  const { code, message, hint } = toFailure(error);
-  if (error instanceof BenchError) return `gguf-bench: ${message}${hint ? `\n  ${hint}` : ""}\n`;
-  return `gguf-bench: a fault of the program (${code}):\n${message}\n`;
+  const { code, message, hint, stack } = toFailure(error);
+  if (code === "internal") return harmlessLines(`gguf-bench: a fault of the program (${code}):\n${stack ?? message}\n`);
+  return harmlessLines(`gguf-bench: ${message}${hint ? `\n  ${hint}` : ""}\n`);
+}
+
+/** All that commands say goes this way to stdout: whatever their lines quote, no terminal obeys it. */
+export function say(lines: string): void {
+  process.stdout.write(harmlessLines(lines));
 }

@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { EngineSettings } from "./backends/backend.js";
 import { findDatasets } from "./datasets.js";
 import { BenchError } from "./errors.js";
+import { harmless, several } from "./harmless.js";
 import type { Measurement } from "./measurements/measurement.js";
 import { readBytes, writtenBytes } from "./units.js";
 import { explain, jsonSchema, nearest, YamlFile, type YamlPath } from "./yaml.js";
@@ -274,6 +275,7 @@ function withPlaceholders(form: unknown): unknown {
 }
 
 const MAX_VARIANTS = 10_000;
+const MAX_NAME = 250;
 
 /**
  * Reads a benchmark file. Placeholders are filled in this order: the axes of a variant's matrix, `${models}` and
@@ -288,8 +290,14 @@ export async function readBenchmark(path: string, options: ReadOptions): Promise
   const outline = z.strictObject({ ...unchecked(fileShape), variants: each, measurements: named });
   const { variants, measurements, ...rest } = file.check(outline.describe(fileSchema.description!), file.value, []);
   const head = file.check(z.strictObject(fileShape), fill(rest, placeholders(file, options), []), []);
+  const name = head.name ?? basename(path, extname(path));
+  // The run's folder in reports/ has this name.
+  if (/[/\\]|^\.+$/.test(name) || harmless(name, { length: MAX_NAME }) !== name)
+    throw file.fault(["name"], "this cannot be the name of a run, which is that of its folder.", {
+      hint: `Write \`name:\` with 1 to ${MAX_NAME} characters that can be seen, without slashes.`,
+    });
   return {
-    name: head.name ?? basename(path, extname(path)),
+    name,
     ...(head.description === undefined ? {} : { description: head.description }),
     variants: readVariants(file, variants, head.defaults as EngineSettings, options),
     measurements: await readMeasurements(file, measurements, options),
@@ -336,7 +344,7 @@ function placeholders(file: YamlFile, options: ReadOptions, axes: Record<string,
       throw file.fault(path, `\${${name}} is not known.`, { hint: `Say where that is: --${name}-dir DIR.` });
     }
     if (env[name] !== undefined) return whole ? typed(env[name]) : env[name];
-    const known = Object.keys(axes).length > 0 ? `, or one of the axes ${Object.keys(axes).join(", ")}` : "";
+    const known = Object.keys(axes).length > 0 ? `, or one of the axes ${several(Object.keys(axes))}` : "";
     throw file.fault(path, `\${${name}} is not set in the environment.`, {
       hint: `Set it (${name}=… gguf-bench run …)${known}. A literal \${${name}} is written $\${${name}}.`,
     });
@@ -458,6 +466,15 @@ function checkAxis(file: YamlFile, axis: string, key: string, body: Record<strin
     });
 }
 
+/** A name stands in tables, on the screen and in commands: what is not seen there as it is would make two names look alike. */
+function checkName(file: YamlFile, path: YamlPath, name: string): void {
+  if (name.trim() === name && name !== "" && name.length <= MAX_NAME && harmless(name) === name) return;
+  throw file.fault(path, name.length > MAX_NAME ? "this name is too long." : `"${name}" cannot be a name.`, {
+    hint: `A name has 1 to ${MAX_NAME} characters that can be seen, without blanks around it.`,
+    at: "key",
+  });
+}
+
 function readVariant(
   file: YamlFile,
   { key, path, body, axes }: Combination,
@@ -468,8 +485,7 @@ function readVariant(
   const unnamed = Object.entries(axes).filter(([axis]) => !key.includes(`\${${axis}}`));
   const parts = unnamed.map(([axis, value]) => (typeof value === "string" ? `-${value}` : `-${axis}=${value}`));
   const name = `${String(fill(key, lookup, path))}${parts.join("")}`;
-  if (name.trim() !== name || name === "" || /[\0-\x1f]/.test(name))
-    throw file.fault(path, `"${name}" cannot be a name.`, { hint: "No blanks around it, no line ends.", at: "key" });
+  checkName(file, path, name);
   const settingAxes = Object.fromEntries(Object.entries(axes).filter(([axis]) => Object.hasOwn(settingsShape, axis)));
   const filled = { ...settingAxes, ...fill(body, lookup, path) };
   const { model, quantize, imatrix, reference, backend, lora, tags, ...settings } = file.check(
@@ -521,6 +537,7 @@ async function readMeasurements(
   const read: MeasurementConfig[] = [];
   for (const [name, raw] of Object.entries(entries)) {
     const path = ["measurements", name];
+    checkName(file, path, name);
     const entry = file.check(entryOutline, fill(raw ?? {}, placeholders(file, options), path), path);
     const said = entry.measurement;
     if (said !== undefined && !Object.hasOwn(family, String(said)))
@@ -576,7 +593,7 @@ async function noQuestions(name: string, { measurements, dataDir }: ReadOptions)
   if (kind === "choice") return undefined;
   const tasks = cards.filter((card) => card.kind === "choice").map((card) => card.name);
   if (name === "choice")
-    return { message: "`dataset` is missing: it says which questions.", hint: `Known: ${tasks.join(", ")}.` };
+    return { message: "`dataset` is missing: it says which questions.", hint: `Known: ${several(tasks)}.` };
   if (kind === "text")
     return { message: `"${name}" is a text, not a measurement.`, hint: `For example \`perplexity: {text: ${name}}\`.` };
   const known = [...Object.keys(measurements).filter((one) => one !== "choice"), ...tasks];

@@ -5,6 +5,7 @@ import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { BenchError } from "./errors.js";
+import { several } from "./harmless.js";
 import type { ReferenceData } from "./references/index.js";
 import { YamlFile } from "./yaml.js";
 
@@ -223,7 +224,7 @@ function unknownDataset(name: string, path: string, kind: "text" | "choice", kno
 
 function listKnown(known: FoundDataset[], kind: "text" | "choice"): string {
   const names = known.filter(({ card }) => card.kind === kind).map(({ card }) => card.name);
-  return `Known: ${names.join(", ") || "none"}.${kind === "text" ? " A path of any UTF-8 text file will do as well." : ""}`;
+  return `Known: ${several(names) || "none"}.${kind === "text" ? " A path of any UTF-8 text file will do as well." : ""}`;
 }
 
 function missingData({ card, cardDir }: FoundDataset, file: string, dataDir: string | undefined): BenchError {
@@ -400,7 +401,7 @@ function questions(card: RowsCard, path: string, text: string): ChoiceItem[] {
       const value = cells[column];
       if (typeof value === "string" || typeof value === "number") return String(value);
       throw new BenchError("dataset-invalid", `${path}:${line}: there is no text in column "${column}".`, {
-        hint: `Its columns: ${Object.keys(cells).join(", ")}.`,
+        hint: `Its columns: ${several(Object.keys(cells))}.`,
       });
     };
     const texts = card.options.map(cell);

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import path from "node:path";
 import { findDatasets } from "./datasets.js";
 import { BenchError } from "./errors.js";
+import { harmless } from "./harmless.js";
 import { chooseLibrary, findLibraries, llamaRelease, loadLibrary, packageFolder } from "./llama/library.js";
 import { freeMemory, thisMachine } from "./plan.js";
 import { bytes } from "./units.js";
@@ -31,7 +32,7 @@ export async function diagnosis(dataDir: string | undefined): Promise<string> {
   const datasets = await findDatasets(dataDir ? { dataDir } : {});
   for (const [i, { card, path: file }] of datasets.entries())
     lines.push(`${i === 0 ? "Data" : "    "}         ${card.name}: ${file ?? `not here (${card.source})`}`);
-  return `${lines.join("\n")}\n`;
+  return `${lines.map((line) => harmless(line)).join("\n")}\n`;
 }
 
 /**

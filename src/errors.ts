@@ -1,3 +1,5 @@
+import { harmless } from "./harmless.js";
+
 /** What went wrong, in a form that survives a process border, a file and a report. */
 export interface Failure {
   /** Stable, for scripts: `model-missing`, `out-of-memory`, … */
@@ -6,21 +8,24 @@ export interface Failure {
   message: string;
   /** What to do about it. */
   hint?: string;
+  /** Of a fault of the program: where it happened. */
+  stack?: string;
 }
 
 /**
  * An error that the user can mend: shown as one sentence and a remedy, without a stack.
  * Every other error is a fault of the program and shows its stack.
+ * Messages quote what comes from outside: they are one line, harmless and of bounded length from here on.
  */
 export class BenchError extends Error {
   readonly code: string;
   readonly hint: string | undefined;
 
   constructor(code: string, message: string, options: { hint?: string; cause?: unknown } = {}) {
-    super(stopped(message), { cause: options.cause });
+    super(stopped(harmless(message)), { cause: options.cause });
     this.name = "BenchError";
     this.code = code;
-    this.hint = options.hint && stopped(options.hint.charAt(0).toUpperCase() + options.hint.slice(1));
+    this.hint = options.hint && stopped(harmless(options.hint.charAt(0).toUpperCase() + options.hint.slice(1)));
   }
 }
 
@@ -31,14 +36,22 @@ function stopped(sentence: string): string {
 
 /** Any thrown value as a plain record; the code of an unforeseen error is `internal`. */
 export function toFailure(error: unknown): Failure {
+  const stack = error instanceof Error && error.stack ? { stack: error.stack } : {};
   if (error instanceof BenchError)
-    return { code: error.code, message: error.message, ...(error.hint ? { hint: error.hint } : {}) };
-  return { code: "internal", message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+    return {
+      code: error.code,
+      message: error.message,
+      ...(error.hint ? { hint: error.hint } : {}),
+      ...(error.code === "internal" ? stack : {}),
+    };
+  return { code: "internal", message: harmless(String(error)), ...stack };
 }
 
 /** The way back: a failure that crossed a process border becomes an error again. */
 export function fromFailure(failure: Failure): BenchError {
-  return new BenchError(failure.code, failure.message, failure.hint ? { hint: failure.hint } : {});
+  const error = new BenchError(failure.code, failure.message, failure.hint ? { hint: failure.hint } : {});
+  if (failure.stack) error.stack = failure.stack;
+  return error;
 }
 
 /** The one place that decides what the process answers with. */

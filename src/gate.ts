@@ -1,4 +1,5 @@
 import { BenchError } from "./errors.js";
+import { several } from "./harmless.js";
 import { metric as describe, type Metric } from "./metrics.js";
 import { comparability } from "./stats/comparable.js";
 import {
@@ -323,7 +324,7 @@ function partner(series: Series, baseline: Series[], run: Series[]): Series | st
   if (found) return found;
   return old.includes(name)
     ? `the baseline has no ${series.job.measurement} of ${name}.`
-    : `the baseline has no variant named ${name}, only ${old.join(", ")}.`;
+    : `the baseline has no variant named ${name}, only ${several(old)}.`;
 }
 
 function available(run: Series[]): string {

@@ -3,6 +3,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { backendNames } from "./backends/index.js";
 import { findDatasets } from "./datasets.js";
+import { harmless } from "./harmless.js";
 import { readEvents } from "./store.js";
 
 const packaged = fileURLToPath(new URL("../benchmarks", import.meta.url));
@@ -24,7 +25,8 @@ export async function listing(dataDir: string | undefined): Promise<string> {
   ].join("\n");
 }
 
-function section(title: string, rows: string[][]): string[] {
+function section(title: string, cells: string[][]): string[] {
+  const rows = cells.map((row) => row.map((cell) => harmless(cell)));
   const widths = rows.reduce<number[]>((most, row) => row.map((cell, i) => Math.max(most[i] ?? 0, cell.length)), []);
   const lines = rows.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i]!)).join("  ")}`.trimEnd());
   return [title, ...(lines.length > 0 ? lines : ["  none"]), ""];

@@ -7,6 +7,7 @@ import type { Benchmark, MeasurementConfig, VariantConfig } from "./config.js";
 import { type Dataset, digestOf, resolveDataset } from "./datasets.js";
 import { BenchError, type Failure, toFailure } from "./errors.js";
 import type { JobRecord, Machine, Provenance, VariantRecord } from "./events.js";
+import { harmless, several } from "./harmless.js";
 import { measurements } from "./measurements/index.js";
 import { estimateMemory, type MemoryEstimate } from "./models/gguf.js";
 import { resolveReference } from "./references/index.js";
@@ -85,7 +86,7 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
   );
   if (jobs.length === 0)
     throw new BenchError("config", "nothing is left to measure after --only and --exclude", {
-      hint: `there are the variants ${benchmark.variants.map(({ name }) => name).join(", ")} and the measurements ${benchmark.measurements.map(({ name }) => name).join(", ")}`,
+      hint: `there are the variants ${several(benchmark.variants.map(({ name }) => name))} and the measurements ${several(benchmark.measurements.map(({ name }) => name))}`,
     });
   return {
     name: benchmark.name,
@@ -345,12 +346,13 @@ export function memoryTogether(jobs: Job[]): number {
 
 /** The plan as text, one line a job. */
 export function describePlan({ jobs, variants, memoryLimit }: Plan): string {
-  const width = Math.max(...variants.map(({ name }) => name.length));
+  const width = variants.reduce((most, { name }) => Math.max(most, harmless(name).length), 0);
+  const failures = new Map(variants.map(({ name, failure }) => [name, failure]));
   const lines = jobs.map((job) => {
-    const failure = variants.find(({ name }) => name === job.variant)?.failure;
-    const what = `${job.id.slice(0, 8)}  ${job.variant.padEnd(width)}  ${job.measurement.padEnd(12)}`;
-    if (failure) return `${what}  cannot be measured: ${failure.message}`;
-    if (job.impossible) return `${what}  not possible: ${job.impossible}`;
+    const failure = failures.get(job.variant);
+    const what = `${job.id.slice(0, 8)}  ${harmless(job.variant).padEnd(width)}  ${harmless(job.measurement).padEnd(12)}`;
+    if (failure) return `${what}  cannot be measured: ${harmless(failure.message)}`;
+    if (job.impossible) return `${what}  not possible: ${harmless(job.impossible)}`;
     const memory = job.memory ? inUnits(job.memory.total) : "?";
     const over = job.memory && job.memory.total > memoryLimit ? " (more than may be used)" : "";
     return `${what}  ${memory.padStart(9)}${over}  ${about(job)}`;
@@ -358,7 +360,7 @@ export function describePlan({ jobs, variants, memoryLimit }: Plan): string {
   const turns = lockStepGroups(jobs.filter(({ impossible }) => !impossible)).flatMap((group) => {
     const bytes = memoryTogether(group);
     if (bytes <= memoryLimit) return [];
-    return `${group[0]!.measurement}: all models together need ${inUnits(bytes)}; they take turns, and the logits of ${group[0]!.against} wait in a temporary file\n`;
+    return `${harmless(group[0]!.measurement)}: all models together need ${inUnits(bytes)}; they take turns, and the logits of ${harmless(group[0]!.against!)} wait in a temporary file\n`;
   });
   const total = jobs.reduce((sum, job) => sum + (seconds(job) ?? 0), 0);
   const known = jobs.some((job) => seconds(job) !== undefined);

@@ -2,6 +2,7 @@ import { readFile, stat } from "node:fs/promises";
 import { type Document, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
 import { z } from "zod";
 import { BenchError } from "./errors.js";
+import { several } from "./harmless.js";
 
 /** Keys and indexes that lead from the root of a file to a value. */
 export type YamlPath = readonly (string | number)[];
@@ -246,7 +247,7 @@ export function nearest(word: string, known: string[]): string {
     .map((name) => ({ name, steps: distance(bare(word), bare(name)) }))
     .sort((a, b) => a.steps - b.steps);
   const { name, steps } = ranked[0]!;
-  const all = `Known: ${known.join(", ")}.`;
+  const all = `Known: ${several(known, 20)}.`;
   return steps <= Math.max(1, Math.floor(name.length / 3)) ? `Did you mean \`${name}\`? ${all}` : all;
 }
 

@@ -24,6 +24,8 @@ const rows = [
   ["metrics", "yaml"],
   ["units"],
   ["errors"],
+  // Not even a message is made without it.
+  ["harmless"],
 ];
 
 /** Imports along a row, each with its reason. */

@@ -1,4 +1,5 @@
 import { stringify } from "csv-stringify/sync";
+import { harmless } from "../harmless.js";
 import { type Divergence, divergenceRows } from "./divergence.js";
 import { absence, type Column, joinMemory, type Row, type Table } from "./table.js";
 import type { Verdicts } from "./verdicts.js";
@@ -9,7 +10,10 @@ import type { Verdicts } from "./verdicts.js";
  * others made, and a table is the thing that people open by a double click. `run.json` has the name as it is.
  */
 const write = (columns: string[], records: unknown[][]) =>
-  stringify([columns, ...records], { escape_formulas: true, cast: { boolean: String } });
+  stringify([columns, ...records], {
+    escape_formulas: true,
+    cast: { boolean: String, string: (text) => harmless(text) },
+  });
 
 /** One row per measured variant × measurement × metric: for pandas, DuckDB and scripts. */
 export function longCsv({ rows, columns }: Table, divergences: Divergence[] = []): string {

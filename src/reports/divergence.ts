@@ -1,9 +1,10 @@
 import type { JobRecord, StoredEvent, VariantRecord } from "../events.js";
+import { harmless } from "../harmless.js";
 import { metric as describe } from "../metrics.js";
 import { type DivergenceFigure, deltaPercents, divergenceFigures, kldPercents } from "../stats/divergence.js";
 import { readTokens } from "../store.js";
 import type { Heading, Layout } from "./layout.js";
-import { oneLine, type Table } from "./table.js";
+import type { Table } from "./table.js";
 
 /** All that the per-token values say of one variant against its reference. */
 export interface Divergence {
@@ -167,14 +168,14 @@ export function divergenceTables(divergences: Divergence[]): { title: string; ta
         { text: "variant", align: "left", minor: false },
         ...columns.map(([text]) => ({ text, align: "right" as const, minor: false })),
       ];
-      const name = measurements.length > 1 ? `${oneLine(measurement)}: ${title}` : title;
+      const name = measurements.length > 1 ? `${harmless(measurement)}: ${title}` : title;
       return [{ title: name, table: { columns: heads, rows, footnotes: [] } }];
     });
   });
 }
 
 const variantCell = ({ job, variant }: Divergence) =>
-  oneLine(variant.name) + (job.against === job.variant ? " (against itself in another batch shape)" : "");
+  harmless(variant.name) + (job.against === job.variant ? " (against itself in another batch shape)" : "");
 
 function shown(
   figures: DivergenceFigure[],

@@ -1,4 +1,5 @@
 import type { Check, Gate } from "../gate.js";
+import { harmless } from "../harmless.js";
 
 /**
  * The form that CI systems show: one test case per check. Undecided is an `error`, for the question has no answer; what
@@ -31,10 +32,7 @@ function testCase({ rule, variant, measurement, metric, outcome, sentence }: Che
 
 const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;" };
 
-/** Names come from files that others made: markup is escaped, and what XML 1.0 cannot hold becomes �. */
+/** Names come from files that others made: markup is escaped, and what XML 1.0 cannot hold is not harmless either. */
 function escaped(text: string): string {
-  return text
-    .replace(/[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/gu, "\uFFFD")
-    .replace(/[&<>"']/g, (character) => entities[character]!)
-    .replace(/[\t\n\r]/g, (character) => `&#${character.charCodeAt(0)};`);
+  return harmless(text).replace(/[&<>"']/g, (character) => entities[character]!);
 }

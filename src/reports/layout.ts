@@ -1,7 +1,8 @@
+import { harmless } from "../harmless.js";
 import { isShare, type Metric } from "../metrics.js";
 import type { Summary } from "../stats/summary.js";
 import { byteScale } from "../units.js";
-import { absence, type Cell, type Column, joinMemory, oneLine, type Table } from "./table.js";
+import { absence, type Cell, type Column, joinMemory, type Table } from "./table.js";
 
 /** What a person reads, as strings that are not escaped yet; Markdown and the terminal only draw it. */
 export interface Layout {
@@ -51,11 +52,11 @@ export function layoutOf(table: Table): Layout {
       ...views.map(({ heading, minor }) => ({ text: heading, align: "right" as const, minor })),
     ],
     rows: rows.map(({ variant, cells }) => [
-      oneLine(variant.name) + (variant.reference ? " (reference)" : ""),
+      harmless(variant.name) + (variant.reference ? " (reference)" : ""),
       ...views.map((view) => {
         const cell = cells[view.index]!;
         if (cell.state !== "measured") return standIn(cell, mark);
-        const marks = view.leads ? cell.notes.map((note) => mark(oneLine(note))) : [];
+        const marks = view.leads ? cell.notes.map((note) => mark(harmless(note))) : [];
         return plusMinus(view, cell.summary) + marks.join("");
       }),
     ]),
@@ -75,7 +76,7 @@ export function intervalsOf({ columns, rows }: Table): Layout {
     ],
     rows: rows
       .map(({ variant, cells }) => [
-        oneLine(variant.name),
+        harmless(variant.name),
         ...views.map((view) => range(view, summaryIn(cells[view.index]!))),
       ])
       .filter(([, ...ranges]) => ranges.some((text) => text !== "")),
@@ -91,7 +92,7 @@ const words = { failed: "failed", impossible: "n/a", unfinished: "unfinished", a
 
 function standIn(cell: Exclude<Cell, { state: "measured" }>, mark: (note: string) => string): string {
   const why = absence(cell);
-  const hint = cell.state === "failed" && cell.failure.hint ? ` ${oneLine(cell.failure.hint)}` : "";
+  const hint = cell.state === "failed" && cell.failure.hint ? ` ${harmless(cell.failure.hint)}` : "";
   return words[cell.state] + (why === undefined ? "" : mark(why + hint));
 }
 
@@ -126,7 +127,7 @@ function columnViews(
   { metric, measurement, name }: Column,
   summaries: Summary[],
 ): (Partial<View> & { heading: string })[] {
-  const label = name === metric.name ? metric.label : `${oneLine(measurement)} ${metric.label}`;
+  const label = name === metric.name ? metric.label : `${harmless(measurement)} ${metric.label}`;
   if (metric.name === "parameters") return [];
   if (metric.unit === "B") return [bytesView(label, summaries)];
   switch (metric.aggregation) {

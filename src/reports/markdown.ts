@@ -1,10 +1,11 @@
+import { harmless } from "../harmless.js";
 import type { Aggregation } from "../metrics.js";
 import type { Verdict } from "../stats/compare.js";
 import { tabulated } from "../stats/words.js";
 import { bytes as inUnits } from "../units.js";
 import { type Divergence, divergenceTables } from "./divergence.js";
 import { intervalsOf, type Layout, layoutOf } from "./layout.js";
-import { oneLine, type Table } from "./table.js";
+import type { Table } from "./table.js";
 import type { Pair, Verdicts } from "./verdicts.js";
 
 /** The report for people, in GitHub's Markdown. */
@@ -25,7 +26,7 @@ export function markdown(
     intervals.rows.length > 0 ? `## 95 % intervals\n\n${draw(intervals)}` : "",
     `## How to read this\n\n${bullets(explanations(table))}`,
     `## Where the figures come from\n\n${bullets(provenance(table))}`,
-    fenced(table.started.provenance.command.map(oneLine).map(quoted).join(" ")),
+    fenced(table.started.provenance.command.map((argument) => quoted(harmless(argument))).join(" ")),
   ];
   return `${sections.filter((section) => section !== "").join("\n\n")}\n`;
 }
@@ -177,14 +178,17 @@ function fenced(text: string): string {
 }
 
 /**
- * Text from outside as inert text in a table cell: no HTML, no markup, no end of the cell. Underscores inside a word are left
+ * Text from outside as inert text in a table cell: no HTML, no markup, no end of the cell, no link, and nobody is called: an empty
+ * comment breaks what GitHub makes a mention, an issue or a link of, even where it is escaped. Underscores inside a word are left
  * alone, for GitHub does not read them as emphasis and `Q4_K_M` stays legible.
  */
 function inert(text: string): string {
-  return oneLine(text)
+  return harmless(text)
     .replaceAll("&", "&amp;")
     .replaceAll("<", "&lt;")
     .replaceAll(">", "&gt;")
-    .replace(/[\\`*|~[\]]/g, "\\$&")
-    .replace(/(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu, "\\_");
+    .replace(/[\\`*|~[\]$]/g, "\\$&")
+    .replace(/(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu, "\\_")
+    .replace(/^(?=[-+#]+(\s|$))|(?<=^\d+)(?=[.)](\s|$))/, "\\")
+    .replace(/[@#](?=[\p{L}\p{N}])|:(?=\/\/)|(?<=www)\.|(?<=GH)-(?=\d)/giu, "$&<!-- -->");
 }

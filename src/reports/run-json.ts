@@ -1,3 +1,4 @@
+import { harmlessJson } from "../harmless.js";
 import type { Table } from "./table.js";
 
 /** Where every figure comes from, for machines: models, engine, machine, data, settings, command. */
@@ -12,5 +13,5 @@ export function runJson({ started, sessions, engines }: Table): string {
     measurements: plan.measurements,
     jobs: plan.jobs,
   };
-  return `${JSON.stringify(record, null, 2)}\n`;
+  return `${harmlessJson(record, 2)}\n`;
 }

@@ -1,5 +1,6 @@
 import { BenchError, type Failure } from "../errors.js";
 import type { JobRecord, Sample, StoredEvent, VariantRecord } from "../events.js";
+import { harmless } from "../harmless.js";
 import { metric as describe, type Metric } from "../metrics.js";
 import { type Summary, summarize } from "../stats/summary.js";
 
@@ -268,18 +269,12 @@ function largest(cells: Cell[]): Cell {
 export function absence(cell: Cell): string | undefined {
   switch (cell.state) {
     case "failed":
-      return `failed: ${oneLine(cell.failure.message)}`;
+      return `failed: ${harmless(cell.failure.message)}`;
     case "impossible":
-      return `not possible: ${oneLine(cell.reason)}`;
+      return `not possible: ${harmless(cell.reason)}`;
     case "unfinished":
       return `unfinished: ${cell.n} items so far`;
     default:
       return undefined;
   }
-}
-
-/** The first line alone, for messages may carry a stack; without control characters, which a terminal would obey. */
-export function oneLine(text: string): string {
-  const [line = ""] = text.trim().split(/[\r\n]/, 1);
-  return line.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ");
 }

@@ -1,6 +1,7 @@
 import stringWidth from "string-width";
+import { harmless } from "../harmless.js";
 import { type Heading, type Layout, layoutOf } from "./layout.js";
-import { oneLine, type Table } from "./table.js";
+import type { Table } from "./table.js";
 
 const gap = "  ";
 /** Longer names are cut, lest one of them take the room of the figures. */
@@ -16,7 +17,10 @@ export function text(table: Table, width = 80): string {
   const pick = (line: string[]) => shown.map((index) => line[index]!);
   const cells = rows.map(pick).map(([name, ...rest]) => [cut(name!, Math.min(longestName, width)), ...rest]);
   const layout = { columns: shown.map((index) => columns[index]!), rows: cells };
-  const notes = [...footnotes.map((note, index) => `[${index + 1}] ${note}`), ...table.notes.map(oneLine)];
+  const notes = [
+    ...footnotes.map((note, index) => `[${index + 1}] ${note}`),
+    ...table.notes.map((note) => harmless(note)),
+  ];
   return `${[...blocks(layout, width), ...(notes.length > 0 ? [notes.map((note) => wrap(note, width)).join("\n")] : [])].join("\n\n")}\n`;
 }
 

@@ -1,8 +1,9 @@
 import type { ReadStream, WriteStream } from "node:tty";
 import { Box, render, Text, useInput } from "ink";
 import { type ReactElement, useLayoutEffect } from "react";
+import { harmless } from "../harmless.js";
 import { duration } from "../units.js";
-import { bar, formatFigure, isPrincipal, oneLine } from "./figures.js";
+import { bar, formatFigure, isPrincipal } from "./figures.js";
 import {
   ascii,
   columnHeads,
@@ -85,7 +86,7 @@ export function App(props: AppProps): ReactElement {
               {...props}
               tone={state.current && row.cells.includes(state.current) ? "running" : "plain"}
               wrap="truncate-middle"
-              text={oneLine(row.variant.name)}
+              text={row.variant.name}
             />
           </Box>
           <Line {...props} pieces={rowPieces(row, table.columns, glyphs)} />
@@ -165,7 +166,7 @@ function Header(props: AppProps & { left: ReturnType<typeof timeLeft>; bar: bool
   return (
     <>
       <Box height={1} justifyContent="space-between">
-        <Tinted {...props} bold text={oneLine(state.name) || "gguf-bench"} />
+        <Tinted {...props} bold text={state.name || "gguf-bench"} />
         <Box flexShrink={0}>
           <Tinted {...props} tone="quiet" text={`${gap}${parts.join(glyphs.separator)}`} />
         </Box>
@@ -191,7 +192,7 @@ function Heads(props: AppProps & { table: Layout }): ReactElement {
         <Box width={table.nameWidth} flexShrink={0} />
         {groupHeads(state, table.columns).map((head) => (
           <Box key={`${head.text} ${head.over}`} marginLeft={head.gap} width={head.width} flexShrink={0}>
-            <Tinted {...props} tone="quiet" text={oneLine(head.text)} />
+            <Tinted {...props} tone="quiet" text={head.text} />
           </Box>
         ))}
       </Box>
@@ -244,7 +245,7 @@ function RunningLine(props: AppProps & { cell: Cell; nameWidth: number; left: Ma
           {...props}
           tone="running"
           wrap="truncate-middle"
-          text={`${glyphs.status.running} ${oneLine(cell.job.variant)} ${oneLine(cell.job.measurement)}`}
+          text={`${glyphs.status.running} ${cell.job.variant} ${cell.job.measurement}`}
         />
       </Box>
       <Line
@@ -278,15 +279,15 @@ function NoteLine(props: AppProps & { note: Note }): ReactElement {
   const mark = note.kind === "warning" ? glyphs.warning : glyphs.status[note.kind];
   const times = note.count > Math.max(1, note.measurements.length) ? ` (${note.count}×)` : "";
   const where = [note.variant, note.measurements.join(", ")].filter(Boolean).join(" ");
-  const hint = note.hint ? ` (${oneLine(note.hint)})` : "";
+  const hint = note.hint ? ` (${note.hint})` : "";
   const tone: Tone = note.kind === "failed" ? "failed" : note.kind === "warning" ? "warning" : "quiet";
   return (
     <Line
       {...props}
       pieces={[
         { text: `${mark} `, tone },
-        { text: where ? `${oneLine(where)}${times}: ` : times, tone },
-        { text: oneLine(note.message) + hint, tone: note.kind === "impossible" ? "quiet" : "plain" },
+        { text: where ? `${where}${times}: ` : times, tone },
+        { text: note.message + hint, tone: note.kind === "impossible" ? "quiet" : "plain" },
       ]}
     />
   );
@@ -337,7 +338,7 @@ function Line({ pieces, colour }: { pieces: Piece[]; colour: boolean }): ReactEl
       {merged(pieces).map((piece, index) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: pieces have no identity but their place
         <Text key={index} {...style(piece.tone, colour)}>
-          {piece.text}
+          {harmless(piece.text, { length: Infinity })}
         </Text>
       ))}
     </Text>
@@ -365,7 +366,7 @@ function Tinted(props: {
   const { text, tone = "plain", colour, bold = false, wrap = "truncate" } = props;
   return (
     <Text wrap={wrap} {...style(tone, colour)} {...(colour && bold ? { bold } : {})}>
-      {text}
+      {harmless(text, { length: Infinity })}
     </Text>
   );
 }

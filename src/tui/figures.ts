@@ -35,9 +35,3 @@ export function bar(share: number, width: number, glyphs: { full: string; empty:
   const full = Math.floor(clamped * width + 1e-9);
   return glyphs.full.repeat(full) + glyphs.empty.repeat(Math.max(0, width - full));
 }
-
-/** First line only, control characters made harmless: names, messages and stacks come from files and from elsewhere. */
-export function oneLine(text: string): string {
-  const end = text.search(/[\r\n]/);
-  return (end < 0 ? text : text.slice(0, end)).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, " ").trim();
-}

@@ -1,7 +1,8 @@
 import type { Event, StoredEvent } from "../events.js";
+import { harmless } from "../harmless.js";
 import { metric } from "../metrics.js";
 import { duration } from "../units.js";
-import { formatFigure, isPrincipal, oneLine } from "./figures.js";
+import { formatFigure, isPrincipal } from "./figures.js";
 import { type Cell, figure, initialState, isOfThisSession, reduce, tick, timeLeft } from "./state.js";
 import type { View } from "./view.js";
 
@@ -22,23 +23,22 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
 
   const line = (text: string) => {
     toldAt = now();
-    write(`${text}\n`);
+    write(`${harmless(text)}\n`);
   };
   const measurable = () => state.cells.size - state.counts.impossible;
-  const name = (cell: Cell) =>
-    `[${cell.position}/${measurable()}] ${oneLine(cell.job.variant)} ${oneLine(cell.job.measurement)}`;
+  const name = (cell: Cell) => `[${cell.position}/${measurable()}] ${cell.job.variant} ${cell.job.measurement}`;
 
   const begin = () => {
     const { counts } = state;
     const parts = [`${state.rows.length} ${state.rows.length === 1 ? "variant" : "variants"}`, `${measurable()} jobs`];
     if (counts.before > 0) parts.push(`${counts.before} done before`);
-    line(`${oneLine(state.name)}: ${parts.join(", ")}`);
+    line(`${state.name}: ${parts.join(", ")}`);
     for (const note of state.notes.values()) {
       // What failed in the plan fails again when its turn comes.
       if (note.kind !== "impossible") continue;
       const where = [note.variant, note.measurements.join(", ")].filter(Boolean).join(" ");
       const times = note.count > 1 ? ` (${note.count} jobs)` : "";
-      line(`not possible: ${oneLine(where)}: ${oneLine(note.message)}${times}`);
+      line(`not possible: ${where}: ${note.message}${times}`);
     }
   };
 
@@ -62,7 +62,7 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     if (event.type === "warning") {
       const job = event.job === undefined ? undefined : state.cells.get(event.job);
       const where = job ? `${name(job)}: ` : event.variant === undefined ? "" : `${event.variant}: `;
-      return line(`warning: ${where}${oneLine(event.message)}`);
+      return line(`warning: ${where}${event.message}`);
     }
     if (event.type === "finished") {
       const { done, failed, before } = state.counts;
@@ -81,8 +81,8 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
       const count = `${event.items} ${cell.unit === "items" && event.items === 1 ? "item" : cell.unit}`;
       line(`${name(cell)}: ${figures(cell).join(", ")} (${count}, ${event.seconds.toFixed(1)} s)`);
     } else if (event.type === "job-failed") {
-      const hint = event.failure.hint ? ` (${oneLine(event.failure.hint)})` : "";
-      line(`${name(cell)}: failed: ${oneLine(event.failure.message)}${hint}`);
+      const hint = event.failure.hint ? ` (${event.failure.hint})` : "";
+      line(`${name(cell)}: failed: ${event.failure.message}${hint}`);
     } else progress();
   };
 

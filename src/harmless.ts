@@ -1,0 +1,51 @@
+/**
+ * Characters that a terminal obeys, that turn the order of others round, or that nobody sees: controls (C0, DEL, C1), halves of
+ * surrogate pairs, line and paragraph separators, bidirectional controls, tags, fillers and other invisible ones. The two joiners
+ * and the variation selectors stay, for Persian and emoji are written with them.
+ */
+const harmful =
+  /(?!\u200c|\u200d|[\ufe00-\ufe0f])[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\p{Noncharacter_Code_Point}\ufff9-\ufffb]/gu;
+/** The frames of a stack, which are no part of a sentence. */
+const frames = /\n {4}at .*/s;
+const lineEnds = /\r\n|[\t\n\v\f\r\u0085\u2028\u2029]/g;
+/** More marks on one letter than any script puts there; they would be drawn over the lines above. */
+const piledMarks = /(\p{M}{6})\p{M}+/gu;
+
+/** As long as a message may be: a few lines of a terminal. */
+const longest = 600;
+
+/**
+ * Text from outside (names, paths, cells, logs, messages that quote them) as one line that is safe to print: a line end or tab
+ * becomes a blank, any other harmful character �, and the frames of a stack are left out. Beyond `length` characters the middle gives way to `…`, for a message says what
+ * it is about at its start and what is wrong at its end.
+ */
+export function harmless(text: string, { length = longest }: { length?: number } = {}): string {
+  const line = text.replace(frames, "").replace(lineEnds, " ").replace(harmful, "\ufffd").replace(piledMarks, "$1");
+  if (line.length <= length) return line;
+  const characters = [...line.slice(0, length), ...line.slice(-length)];
+  const end = Math.floor(length * 0.4);
+  return `${characters.slice(0, length - end - 1).join("")}…${characters.slice(-end).join("")}`;
+}
+
+/** Text of several lines, of this program's own making but for what it quotes: only its line ends stay. */
+export function harmlessLines(text: string): string {
+  return text
+    .split("\n")
+    .map((line) => harmless(line, { length: Infinity }))
+    .join("\n");
+}
+
+/** JSON that no terminal obeys: the same value with harmful characters escaped, which JSON itself asks for C0 alone. */
+export function harmlessJson(value: unknown, indent?: number): string {
+  const escaped = (character: string) =>
+    Array.from({ length: character.length }, (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`);
+  return JSON.stringify(value, null, indent).replace(harmful, (found) =>
+    found === "\n" ? found : escaped(found).join(""),
+  );
+}
+
+/** Names in a sentence: `a, b, c`, and beyond `most` of them how many more there are. */
+export function several(names: readonly string[], most = 12): string {
+  const shown = names.slice(0, most).map((name) => harmless(name, { length: 80 }));
+  return shown.join(", ") + (names.length > most ? ` and ${names.length - most} more` : "");
+}
