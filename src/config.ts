@@ -1,4 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${…} is the placeholder of benchmark files
+import { createHash } from "node:crypto";
 import { basename, dirname, extname, resolve } from "node:path";
 import { z } from "zod";
 import type { EngineSettings } from "./backends/backend.js";
@@ -6,6 +7,7 @@ import { findDatasets } from "./datasets.js";
 import { BenchError } from "./errors.js";
 import { harmless, several } from "./harmless.js";
 import type { Measurement } from "./measurements/measurement.js";
+import { addressWithoutSecrets } from "./secrets.js";
 import { readBytes, writtenBytes } from "./units.js";
 import { explain, jsonSchema, nearest, YamlFile, type YamlPath } from "./yaml.js";
 
@@ -484,7 +486,7 @@ function readVariant(
   const lookup = placeholders(file, options, axes);
   const unnamed = Object.entries(axes).filter(([axis]) => !key.includes(`\${${axis}}`));
   const parts = unnamed.map(([axis, value]) => (typeof value === "string" ? `-${value}` : `-${axis}=${value}`));
-  const name = `${String(fill(key, lookup, path))}${parts.join("")}`;
+  const name = addressWithoutSecrets(`${String(fill(key, lookup, path))}${parts.join("")}`);
   checkName(file, path, name);
   const settingAxes = Object.fromEntries(Object.entries(axes).filter(([axis]) => Object.hasOwn(settingsShape, axis)));
   const filled = { ...settingAxes, ...fill(body, lookup, path) };
@@ -510,7 +512,9 @@ function readVariant(
     reference: reference === true,
     ...(typeof reference === "string" ? { against: reference } : {}),
     lora: adapters.map((one) => (typeof one === "string" ? { path: one, scale: 1 } : one)),
-    tags: Object.fromEntries(Object.entries({ ...axes, ...tags }).map(([tag, value]) => [tag, String(value)])),
+    tags: Object.fromEntries(
+      Object.entries({ ...axes, ...tags }).map(([tag, value]) => [tag, addressWithoutSecrets(String(value))]),
+    ),
     settings: { ...defaults, ...settings } as EngineSettings,
   };
 }
@@ -689,19 +693,26 @@ function flagFault(message: string, hint?: string): BenchError {
   return new BenchError("config", message, hint === undefined ? {} : { hint });
 }
 
-/** File names without `.gguf`; where two are alike, with as many folders as it takes to tell them apart. */
+/**
+ * File names without `.gguf` and without the number of a part; where two are alike, with as many folders as it takes to tell
+ * them apart. What an address holds besides its path may be secret: a digest stands for it where the path does not tell.
+ */
 function variantNames(models: string[]): string[] {
   const name = (model: string, depth: number) =>
-    model
+    addressWithoutSecrets(model)
+      .replace(/\?…$/, "")
       .replace(/^[a-z][a-z0-9+.-]+:\/*/i, "")
-      .replace(/\.gguf$/, "")
+      .replace(/(-\d{5}-of-\d{5})?\.gguf$/, "")
       .split(/[/\\]/)
       .slice(-depth)
       .join("/");
   return models.map((model, index) => {
     if (models.indexOf(model) < index) throw flagFault(`--model ${model} is given twice.`, "Leave one of them out.");
+    const alike = (depth: number) =>
+      models.some((other) => other !== model && name(other, depth) === name(model, depth));
     let depth = 1;
-    while (depth < 50 && models.some((other) => other !== model && name(other, depth) === name(model, depth))) depth++;
-    return name(model, depth);
+    while (depth < 50 && alike(depth)) depth++;
+    if (depth < 50) return name(model, depth);
+    return `${name(model, 1)}-${createHash("sha256").update(model).digest("hex").slice(0, 6)}`;
   });
 }

@@ -1,4 +1,5 @@
 import { harmless } from "./harmless.js";
+import { withoutSecrets } from "./secrets.js";
 
 /** What went wrong, in a form that survives a process border, a file and a report. */
 export interface Failure {
@@ -22,10 +23,11 @@ export class BenchError extends Error {
   readonly hint: string | undefined;
 
   constructor(code: string, message: string, options: { hint?: string; cause?: unknown } = {}) {
-    super(stopped(harmless(message)), { cause: options.cause });
+    super(stopped(harmless(withoutSecrets(message))), { cause: options.cause });
     this.name = "BenchError";
     this.code = code;
-    this.hint = options.hint && stopped(harmless(options.hint.charAt(0).toUpperCase() + options.hint.slice(1)));
+    this.hint =
+      options.hint && stopped(harmless(withoutSecrets(options.hint.charAt(0).toUpperCase() + options.hint.slice(1))));
   }
 }
 
@@ -36,7 +38,7 @@ function stopped(sentence: string): string {
 
 /** Any thrown value as a plain record; the code of an unforeseen error is `internal`. */
 export function toFailure(error: unknown): Failure {
-  const stack = error instanceof Error && error.stack ? { stack: error.stack } : {};
+  const stack = error instanceof Error && error.stack ? { stack: withoutSecrets(error.stack) } : {};
   if (error instanceof BenchError)
     return {
       code: error.code,
@@ -44,7 +46,7 @@ export function toFailure(error: unknown): Failure {
       ...(error.hint ? { hint: error.hint } : {}),
       ...(error.code === "internal" ? stack : {}),
     };
-  return { code: "internal", message: harmless(String(error)), ...stack };
+  return { code: "internal", message: harmless(withoutSecrets(String(error))), ...stack };
 }
 
 /** The way back: a failure that crossed a process border becomes an error again. */

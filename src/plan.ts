@@ -11,6 +11,7 @@ import { harmless, several } from "./harmless.js";
 import { measurements } from "./measurements/index.js";
 import { estimateMemory, type MemoryEstimate } from "./models/gguf.js";
 import { resolveReference } from "./references/index.js";
+import { addressWithoutSecrets } from "./secrets.js";
 import { counted, bytes as inUnits, roughDuration } from "./units.js";
 
 /** A job with all that is needed to run it. */
@@ -94,7 +95,7 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
     jobs,
     measurements: benchmark.measurements.map(({ name, kind, settings }) => ({ name, kind, settings })),
     provenance: {
-      command: options.command,
+      command: options.command.map(addressWithoutSecrets),
       versions: options.versions,
       machine,
       engine: engine!,
@@ -115,12 +116,17 @@ function dataOf({ kind, file }: MeasurementConfig, name: string, { baseDir, data
 async function inspect(config: VariantConfig, backend: Backend, { baseDir, modelsDir }: Benchmark) {
   const record: VariantRecord = {
     name: config.name,
-    model: config.model,
+    model: addressWithoutSecrets(config.model),
     backend: config.backend,
     reference: config.reference,
     ...(config.against ? { against: config.against } : {}),
     tags: config.tags,
-    settings: { ...config.settings, ...(config.lora.length > 0 ? { lora: config.lora } : {}) },
+    settings: {
+      ...config.settings,
+      ...(config.lora.length > 0
+        ? { lora: config.lora.map(({ path, scale }) => ({ path: addressWithoutSecrets(path), scale })) }
+        : {}),
+    },
   };
   try {
     const { model, facts } = await backend.inspect(config, { baseDir, ...(modelsDir ? { modelsDir } : {}) });
@@ -165,7 +171,7 @@ function job(
   const memory = ({ record, spec }: Pick<Inspected, "record" | "spec">) =>
     record.facts ? { memory: estimateMemory(record.facts, { context, parallel, rows, ...cacheBits(spec) }) } : {};
   const id = identity({
-    model: record.facts?.sha256 ?? `unread ${record.model}`,
+    model: record.facts?.sha256 ?? `unread ${spec.model}`,
     lora: spec.lora,
     backend: backend.name,
     version,

@@ -338,6 +338,28 @@ describe("flags instead of a file", () => {
     expect(variants.map(({ name }) => name)).toEqual(["v1/m/a", "v2/m/a", "b", "c"]);
   });
 
+  test("name a split model by its stem, whichever part is given", async () => {
+    const models = ["m-00002-of-00003.gguf", "https://x.org/n-00001-of-00002.gguf"];
+    const { variants } = await quickBenchmark({ measurements, models, measures: ["speed"] });
+    expect(variants.map(({ name }) => name)).toEqual(["m", "n"]);
+  });
+
+  test("put nothing secret of an address into a name, and tell addresses apart all the same", async () => {
+    const models = ["https://u:pw@x.org/c.gguf?token=A", "https://x.org/c.gguf?token=B", "https://v:pw@x.org/d.gguf"];
+    const names = (await quickBenchmark({ measurements, models, measures: ["speed"] })).variants.map(
+      ({ name }) => name,
+    );
+    expect(names).toEqual([expect.stringMatching(/^c-[0-9a-f]{6}$/), expect.stringMatching(/^c-/), "d"]);
+    expect(names[0]).not.toBe(names[1]);
+  });
+
+  test("a file's variants, too: axes that hold addresses", async () => {
+    const { variants } = await read(
+      "variants: {m: {model: '${url}', matrix: {url: ['https://u:pw@h/m.gguf?token=1']}}}\nmeasurements: {speed: }\n",
+    );
+    expect(JSON.stringify(variants.map(({ name, tags }) => [name, tags]))).not.toMatch(/pw|token/);
+  });
+
   test.each([
     [{ models: [] }, "Nothing to measure: no model is given."],
     [{ models: ["a"] }, "--measure perplexity needs a text."],

@@ -26,6 +26,8 @@ const rows = [
   ["errors"],
   // Not even a message is made without it.
   ["harmless"],
+  // No error's sentence holds a secret.
+  ["secrets"],
 ];
 
 /** Imports along a row, each with its reason. */

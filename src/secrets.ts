@@ -1,0 +1,25 @@
+/** Addresses in a text. A file's own address may hold ? and # as part of its name, and no secret. */
+const ADDRESS = /\b(?!file:)(?:[a-z][a-z0-9+.-]+:[/\\]{2}|https?:|hf:|huggingface:)\S+/gi;
+
+/**
+ * A text whose addresses hold no secret: user, password and fragment are cut out, and a query becomes `?…`, because any
+ * part of it may be a key or a signature.
+ */
+export function withoutSecrets(text: string): string {
+  return text.replace(ADDRESS, (found) => {
+    // Marks after an address belong to the sentence around it.
+    const [, address, after] = found.match(/^(.*?)(["'`)\].,:;]*)$/s)!;
+    const [, scheme, rest] = address!.match(/^([^:]+:[/\\]*)(.*)$/s)!;
+    const [, place, query = ""] = rest!.match(/^([^?#]*)(.*)$/s)!;
+    const host = place!.match(/^[^/\\]*/)![0];
+    const path = place!.slice(host.length);
+    // hf:owner/repo/file.gguf#branch
+    const end = query.includes("?") ? "?…" : /^(hf|huggingface):/i.test(scheme!) ? query : "";
+    return `${scheme}${host.slice(host.lastIndexOf("@") + 1)}${path}${end}${after}`;
+  });
+}
+
+/** The same of a text that is one address as a whole, perhaps after `--model=`: blanks are then part of it. */
+export function addressWithoutSecrets(text: string): string {
+  return withoutSecrets(/^(--[\w-]+=)?https?:/i.test(text) ? text.replace(/\s/g, "%20") : text);
+}
