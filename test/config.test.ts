@@ -237,7 +237,7 @@ test.each([
   [`${some}variants: {a: {model: x, lora: {pat: y}}}`, "there is no key `pat` here.", "Did you mean `path`?"],
   [`${some}variants: {a: {model: \${models}/x}}`, "b.yaml:2:", "needs quotation marks"],
   [`${some}variants: {a: {model: x}, a: {model: y}}`, "b.yaml:2:27: Map keys must be unique.", "Rename or remove"],
-  [`${some}variants: {" a": {model: x}}`, '" a" cannot be a name.', "No blanks around it"],
+  [`${some}variants: {" a": {model: x}}`, '" a" cannot be a name.', "without blanks around it"],
   [`${variant}measurements: {}`, "b.yaml:2:15: nothing is measured.", "perplexity: {text: wikitext-2}"],
   [`${variant}measurements: {perplexity: }`, "b.yaml:2:16: `text` is missing.", "For example `text: wikitext-2`."],
   [
