@@ -61,7 +61,7 @@ export async function runCommand(options: RunCommand): Promise<number> {
     });
     if (!executor) {
       say(describePlan(plan));
-      return exitCodes.allMeasured;
+      return foreseenCode(plan);
     }
     const folder = options.out ?? path.join("reports", options.file ? plan.name : quickName(plan));
     const store = Store.open(folder);
@@ -339,6 +339,14 @@ function answered(events: StoredEvent[], width: number): string {
   const more = questions.length > 0 ? ["Which differences are real, pair by pair: table.md, Verdicts."] : [];
   const plain = [...notes, ...more].map((line) => wrap(line, width));
   return [...lines, ...plain].map((line) => `\n${line}`).join("") + (more.length > 0 ? "\n" : "");
+}
+
+/** What a run of the plan would end with, as far as the files tell. */
+function foreseenCode({ jobs, variants }: Plan): number {
+  const failed = new Set(variants.flatMap(({ name, failure }) => (failure ? [name] : [])));
+  if (!jobs.some(({ variant, impossible }) => impossible === undefined && !failed.has(variant)))
+    return exitCodes.badInput;
+  return failed.size > 0 ? exitCodes.someFailed : exitCodes.allMeasured;
 }
 
 /** What scripts are told: see `exitCodes`. Cells that cannot be measured do not count. */

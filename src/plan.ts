@@ -132,9 +132,7 @@ async function inspect(config: VariantConfig, backend: Backend, { baseDir, model
     const { model, facts } = await backend.inspect(config, { baseDir, ...(modelsDir ? { modelsDir } : {}) });
     return { model, record: { ...record, facts } };
   } catch (error) {
-    if (!(error instanceof BenchError)) throw error;
-    const failure: Failure = toFailure(error);
-    return { model: config.model, record: { ...record, failure } };
+    return { model: config.model, record: { ...record, failure: inspectionFailure(config.model, error) } };
   }
 }
 
@@ -142,6 +140,17 @@ async function inspect(config: VariantConfig, backend: Backend, { baseDir, model
 interface Asked {
   dataset: Dataset;
   sha256: string;
+}
+
+/** What a file holds that no reader foresaw is that variant's fault alone, and told without a stack. */
+function inspectionFailure(model: string, error: unknown): Failure {
+  if (error instanceof BenchError) return toFailure(error);
+  const [reason = ""] = String(error instanceof Error ? error.message : error).split("\n");
+  return toFailure(
+    new BenchError("model-damaged", `${model} cannot be inspected: ${reason.slice(0, 120)}`, {
+      hint: "its header may be damaged: copy or download it again",
+    }),
+  );
 }
 
 /** A variant with its model found, and what is to be measured on it. */
@@ -357,7 +366,8 @@ export function describePlan({ jobs, variants, memoryLimit }: Plan): string {
   const lines = jobs.map((job) => {
     const failure = failures.get(job.variant);
     const what = `${job.id.slice(0, 8)}  ${harmless(job.variant).padEnd(width)}  ${harmless(job.measurement).padEnd(12)}`;
-    if (failure) return `${what}  cannot be measured: ${harmless(failure.message)}`;
+    if (failure)
+      return `${what}  cannot be measured: ${harmless([failure.message, failure.hint ?? []].flat().join(" "))}`;
     if (job.impossible) return `${what}  not possible: ${harmless(job.impossible)}`;
     const memory = job.memory ? inUnits(job.memory.total) : "?";
     const over = job.memory && job.memory.total > memoryLimit ? " (more than may be used)" : "";

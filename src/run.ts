@@ -30,6 +30,8 @@ export async function* run(plan: Plan, { executor, done, signal }: RunOptions): 
   const jobs = plan.jobs.map(({ spec: _, reference: __, data: ___, memory: ____, ...record }) => record);
   yield { type: "started", at: Date.now(), name, variants, jobs, measurements: asked, provenance };
 
+  for (const { name: variant, facts } of variants)
+    for (const message of facts?.notes ?? []) yield { type: "warning", at: Date.now(), variant, message };
   const engines = new Engines(plan, executor);
   const left = plan.jobs.filter((job) => !job.impossible && !done.get(job.id)?.complete);
   const failed = new Map(

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { tinyGguf } from "./models/tiny-gguf.js";
 import { bench, someQuestions, someText, temporaryFolder, verdicts, writeRandomLlama } from "./support.js";
 
 const folder = temporaryFolder();
@@ -219,6 +220,46 @@ describe("--dry-run", () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/4 jobs/);
     expect(readdirSync(folder)).not.toContain("dry");
+  });
+});
+
+describe("--dry-run of files that cannot be measured", () => {
+  const embedding = () => {
+    const path = join(folder, "embedding.gguf");
+    writeFileSync(path, tinyGguf({ metadata: { "general.architecture": "bert" } }));
+    return path;
+  };
+  const text = () => {
+    const path = join(folder, "some.txt");
+    writeFileSync(path, someText(4000));
+    return path;
+  };
+
+  it("ends as the run would: with 1 where nothing is left, with 2 where something is", async () => {
+    const lone = await bench(["run", "--model", embedding(), "--text", text(), "--dry-run"]);
+    expect(lone.code).toBe(1);
+    expect(lone.stdout).toContain("is an embedding model (bert): it gives no next-token probabilities.");
+    const model = writeRandomLlama(folder, "plain");
+    const both = await bench(["run", "--model", embedding(), "--model", model, "--text", text(), "--dry-run"]);
+    expect(both.code).toBe(2);
+    const long = await bench(["run", "--model", model, "--text", text(), "--context", "4096", "--dry-run"]);
+    expect(long.code).toBe(1);
+    expect(long.stdout).toContain("a context of 4096 tokens is asked for; the model was trained for 2048");
+  });
+
+  it("the same sentence from run, reference and quantize", async () => {
+    const said = "is an embedding model (bert): it gives no next-token probabilities.";
+    const run = await bench(["run", "--model", embedding(), "--text", text(), "--plain", "--out", join(folder, "e")]);
+    expect(run.code).toBe(1);
+    expect(run.stdout.replace(/\s+/g, " ")).toContain(said);
+    const reference = await bench(["reference", embedding(), "--text", text(), "--out", join(folder, "e.kld")]);
+    expect(reference).toMatchObject({ code: 1 });
+    expect(reference.stderr).toContain(said);
+    const path = join(folder, "vocabulary.gguf");
+    writeFileSync(path, tinyGguf({ tensors: [] }));
+    const quantize = await bench(["quantize", path, "--types", "Q8_0"]);
+    expect(quantize).toMatchObject({ code: 1 });
+    expect(quantize.stderr).toContain("holds no weights, a vocabulary only: it cannot be quantized.");
   });
 });
 

@@ -16,7 +16,7 @@ export function fileIdentity(stats: BigIntStats): string {
 }
 
 // Raised when what is kept changes its meaning: older entries are then as good as absent.
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** Facts that cost seconds to find out, kept by path; undefined unless they are about exactly these files. */
 export async function recall<Facts>(path: string, identities: string[]): Promise<Facts | undefined> {

@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import { type BigIntStats, createReadStream } from "node:fs";
-import { access, open, stat } from "node:fs/promises";
+import { open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { GGUFParseOutput } from "@huggingface/gguf";
 import { BenchError } from "../errors.js";
 import { fileIdentity, recall, remember } from "./cache.js";
+import { type OtherPurpose, otherPurpose } from "./purpose.js";
+import { tokenizerBehaviour, vocabularyDigest } from "./tokenizer.js";
 
 /** What a GGUF file says of itself, read without loading the model. */
 export interface ModelFacts {
@@ -18,8 +20,10 @@ export interface ModelFacts {
   parameters: number;
   /** 8 × tensorBytes / parameters. */
   bpw: number;
-  /** `Q4_K_M`, `F16` …, from `general.file_type`; else the type that most weights have. */
+  /** `Q4_K_M`, `F16` …: `general.file_type` where the tensors bear it out; else the type that most weights have. */
   quant: string;
+  /** What a reader of its figures should know, in sentences: a label that the tensors contradict. */
+  notes?: string[];
   architecture: string;
   name: string;
   /** Tokens of context the model was trained for. */
@@ -31,8 +35,11 @@ export interface ModelFacts {
   feedForward?: number;
   /** Bytes of KV cache per token at 16 bits. */
   kvBytesPerToken: number;
-  /** sha256 of everything that makes the tokenizer: model, pre-tokenizer, tokens, merges, added-BOS rules. */
+  /** sha256 of the tokenizer's metadata as they stand: model, pre-tokenizer, tokens, merges, added-BOS rules. */
   tokenizerSha256: string;
+  /** sha256 of what these keys make llama.cpp do, and of the tokens' texts; absent in runs of earlier versions. */
+  tokenizerBehaviour?: string;
+  vocabularySha256?: string;
   /** From `quantize.imatrix.*`, where the file was quantized with an importance matrix. */
   imatrix?: { file: string; dataset: string; chunks: number };
   chatTemplateSha256?: string;
@@ -68,30 +75,79 @@ export async function readModelFacts(path: string): Promise<ModelFacts> {
 interface Part {
   path: string;
   bytes: number;
+  /** Where the data of its tensors ends. */
+  end: number;
   metadata: Record<string, unknown>;
-  tensors: { type: number; elements: number; bytes: number }[];
+  tensors: { name: string; type: number; elements: number; bytes: number }[];
 }
 
 const SPLIT = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
+const part = (stem: string, number: number, count: string) =>
+  `${stem}-${String(number).padStart(5, "0")}-of-${count}.gguf`;
 
-/** All files of the model that `path` is or belongs to, in order; throws where one is missing. */
+/**
+ * All files of the model that `path` is or belongs to, in order; throws where one is missing. A number that is not of its
+ * own count (part 3 of 2, 0 of 0) names no part: such a file stands for itself.
+ */
 async function splitParts(path: string): Promise<string[]> {
   const match = basename(path).match(SPLIT);
-  if (!match) return [path];
-  const [, stem, , count] = match;
-  const parts = Array.from({ length: Math.min(Number(count), 9999) }, (_, index) =>
-    join(dirname(path), `${stem}-${String(index + 1).padStart(5, "0")}-of-${count}.gguf`),
-  );
-  const missing: string[] = [];
-  for (const part of parts) await access(part).catch(() => missing.push(basename(part)));
-  if (missing.length === 0 && parts.length > 0) return parts;
-  if (missing.length === parts.length) throw missingModel(path);
+  const [, stem, number, count] = match ?? [];
+  if (!match || Number(number) < 1 || Number(number) > Number(count)) return [path];
+  const folder = dirname(path);
+  const there = new Set(await readdir(folder).catch(() => []));
+  const names = Array.from({ length: Number(count) }, (_, index) => part(stem!, index + 1, count!));
+  const missing = names.filter((name) => !there.has(name));
+  if (missing.length === 0) return names.map((name) => join(folder, name));
+  if (missing.length === names.length) throw missingModel(path);
+  const [first, second] = missing;
+  const told =
+    missing.length <= 2 ? [first, second].filter(Boolean).join(" and ") : `${first} and ${missing.length - 1} more`;
   throw new BenchError(
     "model-part-missing",
-    `${join(dirname(path), stem!)} is split into ${Number(count)} files, of which ${missing.join(", ")} ` +
-      `${missing.length === 1 ? "is" : "are"} missing.`,
+    `${join(folder, stem!)} is split into ${names.length} files, of which ${told} ${missing.length === 1 ? "is" : "are"} missing.`,
     { hint: "Put all parts into one folder." },
   );
+}
+
+/** That the files are the parts that their names say: llama.cpp goes by `split.count` and `split.no`. */
+async function checkSplit(parts: Part[]): Promise<void> {
+  const [first] = parts;
+  const declared = (one: Part) => whole(one, "split.count", 0xffff) ?? 1;
+  const count = declared(first!);
+  if (parts.length === 1) {
+    if (count <= 1) return;
+    const { path } = first!;
+    if (await goesOn(first!))
+      throw new BenchError("model-part-missing", `${path} holds the parts of a split model one after another.`, {
+        hint: "Joining them takes more than `cat`: llama-gguf-split --merge FIRST-PART.gguf OUT.gguf.",
+      });
+    throw new BenchError(
+      "model-part-missing",
+      `${path} is one part of a model split into ${count} files, but is not named as such.`,
+      { hint: `Give the parts their names back: ${part("NAME", 1, String(count).padStart(5, "0"))} and so on.` },
+    );
+  }
+  for (const [index, one] of parts.entries()) {
+    if (declared(one) <= 1)
+      throw new BenchError("model-damaged", `${one.path} is named as a part of a split model, but is a whole one.`, {
+        hint: "Give it a name without -0000N-of-0000M.",
+      });
+    if (declared(one) !== parts.length || (whole(one, "split.no", 0xffff) ?? 0) !== index)
+      throw new BenchError(
+        "model-damaged",
+        `${one.path} says that it is part ${(whole(one, "split.no", 0xffff) ?? 0) + 1} of ${declared(one)}.`,
+        { hint: "Give the parts their own names back, or copy them again." },
+      );
+  }
+}
+
+/** Whether another GGUF begins where the data of this one ends. */
+async function goesOn({ path, end }: Part): Promise<boolean> {
+  const file = await open(path);
+  // The data of a part may be padded to its alignment.
+  const next = Buffer.alloc(4096);
+  const { bytesRead } = await file.read(next, 0, next.length, end).finally(() => file.close());
+  return next.subarray(0, bytesRead).includes("GGUF");
 }
 
 function missingModel(path: string, cause?: unknown): BenchError {
@@ -141,11 +197,11 @@ async function readPart(path: string): Promise<Part> {
     // A type younger than the table takes what lies before the next tensor: its size is right but for padding.
     const size = block ? (elements / block[0]) * block[1] : Math.max(0, next.get(start)! - start);
     end = Math.max(end, dataStart + start + size);
-    return { type: tensor.dtype, elements, bytes: size };
+    return { name: tensor.name, type: tensor.dtype, elements, bytes: size };
   });
   if (!Number.isSafeInteger(end)) throw damaged(path, new Error("tensors of impossible size"));
   if (end > bytes) throw truncated(path, `${end - bytes} bytes before the end of its data (${bytes} of ${end})`);
-  return { path, bytes, metadata: header.metadata as Record<string, unknown>, tensors };
+  return { path, bytes, end, metadata: header.metadata as Record<string, unknown>, tensors };
 }
 
 /** The first 24 bytes and the counts in them, so that no reader is let loose on something else. */
@@ -219,27 +275,26 @@ async function fileSha256(path: string): Promise<string> {
 
 async function gather(parts: Part[], digests: string[]): Promise<ModelFacts> {
   const first = parts[0]!;
-  const { metadata } = first;
-  const path = first.path;
-  checkPurpose(path, metadata);
+  const { metadata, path } = first;
+  await checkSplit(parts);
   const tensors = parts.flatMap((part) => part.tensors);
-  if (tensors.length === 0) throw unfit(path, "holds no weights, a vocabulary only");
-  const declared = number(metadata["split.count"]);
-  if (declared !== undefined && declared > 1 && declared !== parts.length)
-    throw new BenchError(
-      "model-part-missing",
-      `${path} is one part of a model split into ${declared} files, but is not named as such.`,
-      { hint: `Give the parts their names back: NAME-00001-of-${String(declared).padStart(5, "0")}.gguf and so on.` },
-    );
+  const other = purposeOf(parts);
+  if (other) throw unfit(path, `${other.what}: it gives no next-token probabilities`, other.hint);
 
   const architecture = string(metadata["general.architecture"]) ?? "";
   if (!architecture) throw unfit(path, "does not say its architecture");
-  const own = (key: string) => metadata[`${architecture}.${key}`];
+  const own = (key: string, most = 2 ** 31) => whole(first, `${architecture}.${key}`, most);
+  const contextLength = own("context_length");
+  if (!contextLength)
+    throw unfit(
+      path,
+      `does not say ${architecture}.context_length, as all language models that llama.cpp knows do`,
+      `If "${architecture}" is a new architecture, it needs a newer llama.cpp; else convert the model anew.`,
+    );
   const parameters = sum(tensors.map((tensor) => tensor.elements));
   const tensorBytes = sum(tensors.map((tensor) => tensor.bytes));
-  const layers = number(own("block_count")) ?? 0;
-  const embedding = number(own("embedding_length"));
-  const feedForward = largest(own("feed_forward_length"));
+  const embedding = own("embedding_length");
+  const feedForward = largest(first, `${architecture}.feed_forward_length`);
   const tokens = metadata["tokenizer.ggml.tokens"];
   const template = string(metadata["tokenizer.chat_template"]);
   const imatrix = string(metadata["quantize.imatrix.file"]);
@@ -250,16 +305,18 @@ async function gather(parts: Part[], digests: string[]): Promise<ModelFacts> {
     tensorBytes,
     parameters,
     bpw: (8 * tensorBytes) / parameters,
-    quant: await quantName(number(metadata["general.file_type"]), tensors),
+    ...(await label(number(metadata["general.file_type"]), tensors)),
     architecture,
     name: string(metadata["general.name"]) ?? basename(path, ".gguf"),
-    contextLength: number(own("context_length")) ?? 0,
-    vocabulary: Array.isArray(tokens) ? tokens.length : (number(own("vocab_size")) ?? 0),
-    layers,
+    contextLength,
+    vocabulary: Array.isArray(tokens) ? tokens.length : (own("vocab_size") ?? 0),
+    layers: own("block_count", 10_000) ?? 0,
     ...(embedding === undefined ? {} : { embedding }),
     ...(feedForward === undefined ? {} : { feedForward }),
-    kvBytesPerToken: kvBytesPerToken(own, layers, embedding ?? 0),
+    kvBytesPerToken: kvBytesPerToken(first, architecture),
     tokenizerSha256: tokenizerSha256(metadata),
+    tokenizerBehaviour: tokenizerBehaviour(metadata),
+    vocabularySha256: vocabularyDigest(metadata),
     ...(imatrix === undefined
       ? {}
       : {
@@ -273,32 +330,66 @@ async function gather(parts: Part[], digests: string[]): Promise<ModelFacts> {
   };
 }
 
-/** GGUF holds other things than models, too: they are named rather than loaded. */
-function checkPurpose(path: string, metadata: Record<string, unknown>): void {
-  const purpose = string(metadata["general.type"]);
-  if (purpose === "imatrix") throw unfit(path, "is an importance matrix, not a model");
-  if (purpose === "adapter")
-    throw unfit(path, "is a LoRA adapter, not a model", "Name its base as `model`, and this file as `lora`.");
-  if (purpose === "mmproj" || metadata["general.architecture"] === "clip")
-    throw unfit(path, "is a vision projector, not a language model");
+/** GGUF holds other things than language models, too: they are named rather than loaded. */
+function purposeOf(parts: Part[]): OtherPurpose | undefined {
+  const names = parts.flatMap(({ tensors }) => tensors.map(({ name }) => name));
+  return otherPurpose(parts[0]!.metadata, names);
 }
 
-function unfit(path: string, what: string, hint = "Name the model's own GGUF file."): BenchError {
+/** Throws a BenchError for a file that llama.cpp cannot quantize; embedding models and projectors it can. */
+export async function checkQuantizable(path: string): Promise<void> {
+  const parts: Part[] = [];
+  for (const file of await splitParts(resolve(path))) parts.push(await readPart(file));
+  await checkSplit(parts);
+  const other = purposeOf(parts);
+  if (other && !other.weights) throw unfit(path, `${other.what}: it cannot be quantized`, other.hint);
+}
+
+function unfit(path: string, what: string, hint = "Name a language model's GGUF file."): BenchError {
   return new BenchError("model-unfit", `${path} ${what}.`, { hint });
+}
+
+/** A count that the header says, undefined where it does not. Throws for what no model can have. */
+function whole({ path, metadata }: Part, key: string, most: number): number | undefined {
+  return count(path, key, metadata[key], most);
+}
+
+function count(path: string, key: string, value: unknown, most: number): number | undefined {
+  if (value === undefined) return undefined;
+  const found = number(value);
+  if (found !== undefined && Number.isInteger(found) && found >= 0 && found <= most) return found;
+  const shown = found ?? (Array.isArray(value) ? "a list" : `a ${typeof value}`);
+  throw new BenchError("model-damaged", `${path} says ${key} = ${shown}, which no model can have.`, {
+    hint: "Copy or download it again, or convert the model anew.",
+  });
+}
+
+/** Of a key that gives one value for all layers, or a list with one per layer. */
+function perLayer({ path, metadata }: Part, key: string): number | number[] | undefined {
+  const value = metadata[key];
+  if (!Array.isArray(value)) return count(path, key, value, 2 ** 31);
+  return value.map((one) => count(path, key, one, 2 ** 31)!);
+}
+
+/** The largest of an array that gives one value per layer, or the value for all. */
+function largest(part: Part, key: string): number | undefined {
+  const value = perLayer(part, key);
+  return Array.isArray(value) ? value.reduce((most, each) => Math.max(most, each), 0) : value;
 }
 
 /**
  * K and V of all layers for one token at 16 bits: Σ over layers of heads(KV) × (key + value length) × 2 bytes.
  * An upper bound for architectures that cache less (sliding windows, latent attention).
  */
-function kvBytesPerToken(own: (key: string) => unknown, layers: number, embedding: number): number {
-  const heads = own("attention.head_count");
-  const kvHeads = own("attention.head_count_kv") ?? heads;
-  const headWidth = embedding / (largest(heads) || 1);
-  const key = number(own("attention.key_length")) ?? headWidth;
-  const value = number(own("attention.value_length")) ?? headWidth;
-  const perLayer = Array.isArray(kvHeads) ? kvHeads.map(Number) : Array(layers).fill(number(kvHeads) ?? 0);
-  return sum(perLayer) * (key + value) * 2;
+function kvBytesPerToken(part: Part, architecture: string): number {
+  const own = (key: string) => whole(part, `${architecture}.${key}`, 2 ** 31);
+  const heads = `${architecture}.attention.head_count`;
+  const kvHeads = perLayer(part, `${heads}_kv`) ?? perLayer(part, heads) ?? 0;
+  const headWidth = (own("embedding_length") ?? 0) / (largest(part, heads) || 1);
+  const key = own("attention.key_length") ?? headWidth;
+  const value = own("attention.value_length") ?? headWidth;
+  const all = Array.isArray(kvHeads) ? sum(kvHeads) : (own("block_count") ?? 0) * kvHeads;
+  return all * (key + value) * 2;
 }
 
 // What decides how a plain text is cut into tokens and what is put before it; end-of-text ids and templates do not.
@@ -320,7 +411,9 @@ const TOKENIZER_KEYS = [
 
 function tokenizerSha256(metadata: Record<string, unknown>): string {
   const hash = createHash("sha256");
-  for (const key of TOKENIZER_KEYS) hash.update(`${key}=${JSON.stringify(metadata[`tokenizer.ggml.${key}`])}\n`);
+  // JSON has no form for 64-bit integers.
+  const json = (value: unknown) => JSON.stringify(value, (_, one) => (typeof one === "bigint" ? `${one}` : one));
+  for (const key of TOKENIZER_KEYS) hash.update(`${key}=${json(metadata[`tokenizer.ggml.${key}`])}\n`);
   return hash.digest("hex");
 }
 
@@ -360,15 +453,47 @@ const BLOCKS: Record<number, [elements: number, bytes: number]> = {
   39: [32, 17], // MXFP4
 };
 
-async function quantName(fileType: number | undefined, tensors: Part["tensors"]): Promise<string> {
+/** What llama.cpp takes instead where rows are no whole blocks of a type (`tensor_type_fallback`). */
+const fallbacks: Record<string, string> = {
+  ...{ Q2_K: "Q4_0", Q3_K: "Q4_0", Q4_K: "Q5_0", Q5_K: "Q5_1", Q6_K: "Q8_0", TQ1_0: "Q4_0", TQ2_0: "Q4_0" },
+  ...Object.fromEntries(
+    ["IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_XS"].map((type) => [type, "IQ4_NL"]),
+  ),
+};
+/** Labels whose base type has another name (`llama_ftype_get_default_type`). */
+const bases: Record<string, string> = {
+  ...{ IQ2_S: "IQ2_XS", IQ2_M: "IQ2_S", IQ3_XS: "IQ3_S", IQ3_M: "IQ3_S", MXFP4_MOE: "MXFP4" },
+};
+
+/**
+ * The name of the quantization. A `general.file_type` counts while its type, or the one that llama.cpp takes where that one
+ * does not fit, has a twentieth of the weights: mixtures give most of their tensors other types.
+ */
+async function label(
+  fileType: number | undefined,
+  tensors: Part["tensors"],
+): Promise<Pick<ModelFacts, "quant" | "notes">> {
   const { GGMLFileQuantizationType, GGMLQuantizationType } = await import("@huggingface/gguf");
   const named = fileType === undefined ? undefined : GGMLFileQuantizationType[fileType];
-  if (named) return named;
-  const weights = new Map<number, number>();
-  for (const { type, elements } of tensors) weights.set(type, (weights.get(type) ?? 0) + elements);
+  const weights = new Map<string, number>();
+  for (const { type, elements } of tensors) {
+    const name = GGMLQuantizationType[type] ?? `type ${type}`;
+    weights.set(name, (weights.get(name) ?? 0) + elements);
+  }
   const [most] = [...weights].sort((a, b) => b[1] - a[1])[0]!;
-  return GGMLQuantizationType[most] ?? `type ${most}`;
+  if (!named) return { quant: most };
+  const base = bases[named] ?? named.replace(/^(Q\d_K)_(S|M|L|XL)$/, "$1");
+  const share = (type: string | undefined) => (type === undefined ? 0 : (weights.get(type) ?? 0));
+  const borne = share(base) + share(fallbacks[base]);
+  // A type younger than the table of names cannot be held against the label.
+  if (borne >= sum([...weights.values()]) / 20 || ![...weights.keys()].every(known)) return { quant: named };
+  return {
+    quant: most,
+    notes: [`its general.file_type says ${named}, but most of its weights are ${most}: it is named ${most} here`],
+  };
 }
+
+const known = (type: string) => !type.startsWith("type ");
 
 function string(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
@@ -376,11 +501,6 @@ function string(value: unknown): string | undefined {
 
 function number(value: unknown): number | undefined {
   return typeof value === "number" || typeof value === "bigint" ? Number(value) : undefined;
-}
-
-/** The largest of an array that gives one value per layer, or the value for all. */
-function largest(value: unknown): number | undefined {
-  return Array.isArray(value) ? value.reduce((most, each) => Math.max(most, Number(each)), 0) : number(value);
 }
 
 function sum(values: number[]): number {

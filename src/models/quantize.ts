@@ -9,7 +9,7 @@ import { BenchError, type Failure, fromFailure } from "../errors.js";
 import { llamaRelease } from "../llama/library.js";
 import { fileTypes, type QuantizeRequest } from "../llama/quantize.js";
 import { cacheDirectory } from "./cache.js";
-import { readModelFacts } from "./gguf.js";
+import { checkQuantizable, readModelFacts } from "./gguf.js";
 
 const program = fileURLToPath(new URL("./quantize-process.js", import.meta.url));
 
@@ -32,6 +32,7 @@ export function checkType(type: string): string {
 
 /** Writes `source` quantized to `output`, whole or not at all, in a process of its own. */
 export async function quantizeFile(source: string, output: string, { type, imatrix }: Quantization): Promise<void> {
+  await checkQuantizable(source);
   const part = `${output}.${randomUUID()}.part`;
   await mkdir(path.dirname(output), { recursive: true });
   try {

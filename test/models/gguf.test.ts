@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { BenchError } from "../../dist/errors.js";
 import { estimateMemory, readModelFacts } from "../../dist/models/gguf.js";
-import { tinyGguf } from "./tiny-gguf.js";
+import { f32, i32, i32s, i64, i64s, tinyGguf } from "./tiny-gguf.js";
 
 const smollm2 = resolve("../shared/models/smollm2-135m-instruct-Q4_1.gguf");
 const imatrix = resolve("../shared/models/smollm2-imatrix.gguf");
@@ -72,7 +72,8 @@ describe("facts", () => {
       "quantize.imatrix.dataset": "wiki.txt",
       "quantize.imatrix.chunks_count": 40,
     };
-    const facts = await readModelFacts(file("m.gguf", tinyGguf({ metadata })));
+    const tensors = [{ name: "a", shape: [256, 4], type: 10, bytes: 336 }];
+    const facts = await readModelFacts(file("m.gguf", tinyGguf({ metadata, tensors })));
     expect(facts).toMatchObject({ quant: "Q2_K", imatrix: { file: "im.gguf", dataset: "wiki.txt", chunks: 40 } });
   });
 
@@ -86,6 +87,58 @@ describe("facts", () => {
     expect(other.tokenizerSha256).not.toBe(plain.tokenizerSha256);
     expect(instruct.chatTemplateSha256).toMatch(/^[0-9a-f]{64}$/);
     expect(plain.chatTemplateSha256).toBeUndefined();
+  });
+
+  const weights = (type: number, bytes: number) => [
+    { name: "token_embd.weight", shape: [256, 4], type, bytes },
+    { name: "norm.weight", shape: [256], type: 0, bytes: 1024 },
+  ];
+  test.each([
+    // [general.file_type, tensors, the name]
+    [15, weights(1, 2048), "F16", "Q4_K_M"], // F16 under the label of a quantization
+    [1, weights(12, 576), "Q4_K", "F16"],
+    [7, weights(14, 840), "Q6_K", "Q8_0"],
+    [20, weights(0, 4096), "F32", "IQ2_XS"],
+    [15, weights(12, 576), "Q4_K_M", undefined],
+    [15, weights(6, 704), "Q4_K_M", undefined], // rows of no whole block of Q4_K have Q5_0
+    [29, weights(22, 328), "IQ2_M", undefined],
+    [11, weights(11, 440), "Q3_K_S", undefined],
+    [7, weights(8, 1088), "Q8_0", undefined],
+  ])("a file type of %i over such tensors is called by what the tensors are", async (type, tensors, quant, said) => {
+    const facts = await readModelFacts(file("m.gguf", tinyGguf({ metadata: { "general.file_type": type }, tensors })));
+    expect(facts.quant).toBe(quant);
+    expect(facts.notes?.join() ?? "").toBe(
+      said ? `its general.file_type says ${said}, but most of its weights are ${quant}: it is named ${quant} here` : "",
+    );
+  });
+
+  const cut = (metadata: Parameters<typeof tinyGguf>[0] = {}) => readModelFacts(file("t.gguf", tinyGguf(metadata)));
+  test.each<[string, Record<string, string | number | boolean | Buffer>]>([
+    ["EOS is not added, as is the rule", { "tokenizer.ggml.add_eos_token": false }],
+    ["BOS is not added, as is the rule", { "tokenizer.ggml.add_bos_token": false }],
+    ["an unknown token that this kind never gives", { "tokenizer.ggml.unknown_token_id": 0 }],
+    ["a padding token", { "tokenizer.ggml.padding_token_id": 1 }],
+    ["BOS that is not added", { "tokenizer.ggml.bos_token_id": 1 }],
+    ["the pre-tokenizer that is taken where none is said", { "tokenizer.ggml.pre": "default" }],
+    ["all tokens are normal ones", { "tokenizer.ggml.token_type": i32s([1, 1, 1]) }],
+    ["a chat template", { "tokenizer.chat_template": "{{ x }}" }],
+    ["scores, which merges replace", { "tokenizer.ggml.scores": i32s([1, 2, 3]) }],
+    ["white space stays, as is the rule", { "tokenizer.ggml.remove_extra_whitespaces": false }],
+  ])("a tokenizer is the same one where its file adds: %s", async (_, metadata) => {
+    expect((await cut({ metadata })).tokenizerBehaviour).toBe((await cut()).tokenizerBehaviour);
+  });
+
+  test.each<[string, Record<string, string | number | boolean | string[] | Buffer>]>([
+    ["BOS is added", { "tokenizer.ggml.add_bos_token": true, "tokenizer.ggml.bos_token_id": 1 }],
+    ["EOS is added", { "tokenizer.ggml.add_eos_token": true, "tokenizer.ggml.eos_token_id": 1 }],
+    ["another pre-tokenizer", { "tokenizer.ggml.pre": "qwen2" }],
+    ["a pre-tokenizer that adds BOS", { "tokenizer.ggml.pre": "llama-bpe" }],
+    ["another merge", { "tokenizer.ggml.merges": ["a b"] }],
+    ["a token of another kind", { "tokenizer.ggml.token_type": i32s([1, 4, 1]) }],
+    ["another token", { "tokenizer.ggml.tokens": ["a", "b", "d"] }],
+    ["another kind of tokenizer", { "tokenizer.ggml.model": "llama" }],
+  ])("a tokenizer is another one where: %s", async (_, metadata) => {
+    expect((await cut({ metadata })).tokenizerBehaviour).not.toBe((await cut()).tokenizerBehaviour);
   });
 
   test("a tensor type from the future takes the room it takes", async () => {
@@ -162,6 +215,105 @@ describe("one sentence for", () => {
     expect(error.code).toBe("model-part-missing");
     expect(error.message).toContain("split into 3 files, of which big-00002-of-00003.gguf is missing");
   });
+
+  const weight = (name: string) => [{ name, shape: [64, 32], type: 1, bytes: 4096 }];
+  test.each<[string, Parameters<typeof tinyGguf>[0], string]>([
+    ["BERT", { metadata: { "general.architecture": "bert" } }, "is an embedding model (bert)"],
+    ["Nomic", { metadata: { "general.architecture": "nomic-bert-moe" } }, "is an embedding model (nomic-bert-moe)"],
+    ["attention both ways", { metadata: { "llama.attention.causal": false } }, "its attention is not causal"],
+    ["pools, no head", { metadata: { "llama.pooling_type": 1 } }, "it pools, and has no output matrix"],
+    ["reranker by pooling", { metadata: { "llama.pooling_type": 4 } }, "is a reranker or classifier"],
+    ["reranker by its head", { tensors: weight("cls.output.weight") }, "is a reranker or classifier"],
+    ["T5", { metadata: { "general.architecture": "t5" } }, "is an encoder-decoder model (t5)"],
+    ["T5 encoder", { metadata: { "general.architecture": "t5encoder" } }, "is an encoder (t5encoder)"],
+    ["Dream", { metadata: { "general.architecture": "dream" } }, "is a diffusion model (dream)"],
+    ["draft head", { metadata: { "general.architecture": "eagle3" } }, "is a draft head of another model"],
+    ["projector", { metadata: { "general.architecture": "clip" } }, "is a vision projector, not a language model"],
+    ["adapter by tensors", { tensors: weight("blk.0.attn_q.weight.lora_a") }, "is a LoRA adapter, not a model"],
+    ["matrix by keys", { metadata: { "imatrix.chunk_count": 4 } }, "is an importance matrix, not a model"],
+    ["control vector", { metadata: { "general.architecture": "controlvector" } }, "is a control vector"],
+    ["no tokenizer", { metadata: { "tokenizer.ggml.model": "no_vocab" } }, "has no tokenizer"],
+    ["vocabulary", { tensors: [] }, "holds no weights, a vocabulary only"],
+  ])("what gives no next-token probabilities: %s", async (_, options, what) => {
+    const error = await failure(file("x.gguf", tinyGguf(options)));
+    expect(error.code).toBe("model-unfit");
+    expect(error.message).toContain(what);
+    expect(error.message).toContain("it gives no next-token probabilities.");
+    expect(error.hint).toBeTruthy();
+  });
+
+  test.each<[string, Record<string, number | boolean>, string]>([
+    ["pools the last token, as Qwen3-Embedding", { "llama.pooling_type": 3 }, "token_embd.weight"],
+    ["pools, with an output matrix", { "llama.pooling_type": 1 }, "output.weight"],
+    ["says that it is causal", { "llama.attention.causal": true }, "token_embd.weight"],
+    ["adds EOS", { "tokenizer.ggml.add_eos_token": true, "llama.pooling_type": 0 }, "token_embd.weight"],
+  ])("a causal model is one, though it %s", async (_, metadata, name) => {
+    const facts = await readModelFacts(file("m.gguf", tinyGguf({ metadata, tensors: weight(name) })));
+    expect(facts.architecture).toBe("llama");
+  });
+
+  test.each<[string, Buffer | string | number]>([
+    ["llama.block_count", 2 ** 31],
+    ["llama.block_count", f32(1.5)],
+    ["llama.block_count", i64(-1n)],
+    ["llama.block_count", i64(2n ** 63n - 1n)],
+    ["llama.block_count", f32(Number.NaN)],
+    ["llama.context_length", i32(-1)],
+    ["llama.context_length", "many"],
+    ["llama.embedding_length", f32(Number.POSITIVE_INFINITY)],
+    ["llama.attention.head_count_kv", i32s([2, -2])],
+    ["llama.attention.head_count", i64s([2n ** 62n])],
+    ["llama.feed_forward_length", i64s([-5n, 1n])],
+    ["llama.attention.key_length", i64(-(2n ** 63n))],
+    ["split.count", f32(0.5)],
+  ])("a header value that no model can have: %s", async (key, value) => {
+    const started = Date.now();
+    const error = await failure(file("x.gguf", tinyGguf({ metadata: { [key]: value } })));
+    expect(error.message).toMatch(new RegExp(`says ${key.replaceAll(".", "\\.")} = .*, which no model can have\\.$`));
+    expect(Date.now() - started).toBeLessThan(1000);
+  });
+
+  test.each(["tokens", "token_type", "scores", "merges", "pre", "model", "bos_token_id", "add_bos_token"])(
+    "64-bit integers in tokenizer.ggml.%s are read",
+    async (key) => {
+      const value = key.endsWith("s") || key === "token_type" ? i64s([1n, 2n ** 60n]) : i64(2n ** 60n);
+      const facts = await readModelFacts(file("m.gguf", tinyGguf({ metadata: { [`tokenizer.ggml.${key}`]: value } })));
+      expect(facts.tokenizerSha256).toMatch(/^[0-9a-f]{64}$/);
+    },
+  );
+
+  test("a context length that is not said, or is said for another architecture", async () => {
+    const zero = await failure(file("a.gguf", tinyGguf({ metadata: { "llama.context_length": 0 } })));
+    expect(zero.message).toContain("does not say llama.context_length");
+    const foreign = await failure(file("b.gguf", tinyGguf({ metadata: { "general.architecture": "zebra9" } })));
+    expect(foreign.message).toContain("does not say zebra9.context_length");
+    expect(foreign.hint).toContain('"zebra9"');
+  });
+
+  test("parts that are not what their names say", async () => {
+    const piece = (count: number, no: number) => tinyGguf({ metadata: { "split.count": count, "split.no": no } });
+    const at = (name: string, content: Buffer) => failure(file(name, content));
+    const lone = await at("big-00001-of-99999.gguf", piece(3, 0));
+    expect(lone.message).toContain("is split into 99999 files, of which big-00002-of-99999.gguf and 99997 more are");
+    expect(lone.message.length).toBeLessThan(300);
+    file("two-00002-of-00002.gguf", tinyGguf());
+    expect((await at("two-00001-of-00002.gguf", tinyGguf())).message).toContain("but is a whole one");
+    file("swapped-00002-of-00002.gguf", piece(2, 0));
+    expect((await at("swapped-00001-of-00002.gguf", piece(2, 1))).message).toContain("says that it is part 2 of 2");
+    file("mixed-00002-of-00002.gguf", piece(3, 1));
+    expect((await at("mixed-00001-of-00002.gguf", piece(2, 0))).message).toContain("says that it is part 2 of 3");
+    expect((await at("lone.gguf", piece(3, 0))).message).toContain("but is not named as such");
+    const joined = await at("joined.gguf", Buffer.concat([piece(2, 0), piece(2, 1)]));
+    expect(joined.message).toContain("holds the parts of a split model one after another");
+    expect(joined.hint).toContain("llama-gguf-split --merge");
+  });
+
+  test.each(["m-00000-of-00000.gguf", "m-00003-of-00002.gguf", "m-00001-of-00001.gguf", "m-00000-of-00002.gguf"])(
+    "%s, a name of no part, is a model by itself",
+    async (name) => {
+      expect((await readModelFacts(file(name, tinyGguf()))).files).toEqual([join(dir, name)]);
+    },
+  );
 
   test("GGUF files that are no models", async () => {
     const of = (metadata: Record<string, string>) => failure(file("x.gguf", tinyGguf({ metadata })));

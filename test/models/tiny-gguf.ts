@@ -1,7 +1,8 @@
 /** A minimal GGUF (version 3) for tests: metadata of a few types, tensors of zeros. */
 export function tinyGguf(
   options: {
-    metadata?: Record<string, string | number | boolean | string[]>;
+    /** A Buffer is a value as it stands in the file: its type's number, then its bytes. */
+    metadata?: Record<string, string | number | boolean | string[] | Buffer>;
     tensors?: { name: string; shape: number[]; type: number; bytes: number }[];
     architecture?: boolean;
   } = {},
@@ -26,7 +27,8 @@ export function tinyGguf(
   const parts: Buffer[] = [Buffer.from("GGUF"), u32(3), u64(tensors.length), u64(Object.keys(metadata).length)];
   for (const [key, value] of Object.entries(metadata)) {
     parts.push(text(key));
-    if (typeof value === "string") parts.push(u32(8), text(value));
+    if (Buffer.isBuffer(value)) parts.push(value);
+    else if (typeof value === "string") parts.push(u32(8), text(value));
     else if (typeof value === "boolean") parts.push(u32(7), Buffer.from([value ? 1 : 0]));
     else if (typeof value === "number") parts.push(u32(4), u32(value));
     else parts.push(u32(9), u32(8), u64(value.length), ...value.map(text));
@@ -39,6 +41,23 @@ export function tinyGguf(
   const header = Buffer.concat(parts);
   return Buffer.concat([header, Buffer.alloc(padded(header.length) - header.length), Buffer.alloc(offset)]);
 }
+
+/** Values of other types than the plain ones. */
+export const f32 = (value: number) => {
+  const buffer = Buffer.alloc(4);
+  buffer.writeFloatLE(value);
+  return Buffer.concat([u32(6), buffer]);
+};
+export const i32 = (value: number) => Buffer.concat([u32(5), u32(value >>> 0)]);
+export const i64 = (value: bigint) => {
+  const buffer = Buffer.alloc(8);
+  buffer.writeBigInt64LE(value);
+  return Buffer.concat([u32(11), buffer]);
+};
+export const i64s = (values: bigint[]) =>
+  Buffer.concat([u32(9), u32(11), u64(values.length), ...values.map((value) => i64(value).subarray(4))]);
+export const i32s = (values: number[]) =>
+  Buffer.concat([u32(9), u32(5), u64(values.length), ...values.map((value) => u32(value >>> 0))]);
 
 function padded(bytes: number): number {
   return Math.ceil(bytes / 32) * 32;
