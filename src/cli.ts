@@ -2,9 +2,10 @@
 import { readFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { harmlessLines } from "./harmless.js";
+import { outliveReaders, say } from "./terminal.js";
 import { readBytes } from "./units.js";
 
-// Only the parser and the units are loaded here; a command's own code comes when it is asked for, so that --help answers at once.
+// Little more than the parser is loaded here; a command's own code comes when it is asked for, so that --help answers at once.
 const commands = () => import("./commands.js");
 
 const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
@@ -183,7 +184,7 @@ program
   .description("what there is: runs, benchmark files, datasets, backends")
   .addOption(new Option("--data-dir <dir>", "where datasets are").env("GGUF_BENCH_DATA"))
   .action(async ({ dataDir }) => {
-    (await commands()).say(await (await import("./listing.js")).listing(dataDir));
+    say(await (await import("./listing.js")).listing(dataDir));
   });
 
 program
@@ -194,9 +195,10 @@ program
   .action(async ({ build, dataDir }) => {
     const doctor = await import("./doctor.js");
     if (build) await doctor.buildLibrary();
-    (await commands()).say(await doctor.diagnosis(dataDir));
+    say(await doctor.diagnosis(dataDir));
   });
 
+outliveReaders();
 program.parseAsync().catch(async (error) => {
   process.stderr.write((await commands()).sayError(error));
   process.exitCode = 1;

@@ -22,6 +22,7 @@ import { type Asked, verdictsFrom, verdictsOver } from "./reports/verdicts.js";
 import { run } from "./run.js";
 import { type Series, seriesFrom } from "./stats/series.js";
 import { readEvents, Store } from "./store.js";
+import { onLost, say } from "./terminal.js";
 import { openView, type View } from "./tui/index.js";
 import { bytes as inUnits } from "./units.js";
 
@@ -69,6 +70,7 @@ export async function runCommand(options: RunCommand): Promise<number> {
       () => executor.stop(),
       () => void executor.close(),
     );
+    onLost(() => stop.signal.aborted || stop.ask("graceful"));
     const view = options.json
       ? jsonLines()
       : await openView({ onStop: stop.ask, ...(options.plain ? { plain: true } : {}) });
@@ -316,7 +318,7 @@ function stopper(graceful: () => void, now: () => void) {
 function jsonLines(): View {
   const write = (event: Event | StoredEvent) => {
     const { tokens: _, ...shown } = event as Event & { tokens?: unknown };
-    process.stdout.write(`${harmlessJson(shown)}\n`);
+    say(`${harmlessJson(shown)}\n`);
   };
   return { handle: write, close: async () => {} };
 }
@@ -366,9 +368,4 @@ export function sayError(error: unknown): string {
   const { code, message, hint, stack } = toFailure(error);
   if (code === "internal") return harmlessLines(`gguf-bench: a fault of the program (${code}):\n${stack ?? message}\n`);
   return harmlessLines(`gguf-bench: ${message}${hint ? `\n  ${hint}` : ""}\n`);
-}
-
-/** All that commands say goes this way to stdout: whatever their lines quote, no terminal obeys it. */
-export function say(lines: string): void {
-  process.stdout.write(harmlessLines(lines));
 }

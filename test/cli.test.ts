@@ -39,7 +39,7 @@ describe("--help", () => {
       const loaded = stderr.split("\n").filter(Boolean);
       expect(loaded.some((line) => line.endsWith("/dist/cli.js"))).toBe(true);
       const heavy = loaded.filter(
-        (line) => !/\/dist\/(cli|harmless|units)\.js$|\/node_modules\/commander\//.test(line),
+        (line) => !/\/dist\/(cli|harmless|terminal|units)\.js$|\/node_modules\/commander\//.test(line),
       );
       expect(heavy).toEqual([]);
     }

@@ -24,6 +24,7 @@ const rows = [
   ["metrics", "yaml"],
   ["units"],
   ["errors"],
+  ["terminal"],
   // Not even a message is made without it.
   ["harmless"],
   // No error's sentence holds a secret.

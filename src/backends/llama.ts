@@ -2,15 +2,7 @@ import fs from "node:fs";
 import os from "node:os";
 import { BenchError } from "../errors.js";
 import { Context, type ContextShape, type Rows } from "../llama/context.js";
-import {
-  chooseLibrary,
-  dieWithParent,
-  type Fields,
-  floatsAt,
-  type Library,
-  loadLibrary,
-  type Pointer,
-} from "../llama/library.js";
+import { chooseLibrary, type Fields, floatsAt, type Library, loadLibrary, type Pointer } from "../llama/library.js";
 import { emptyDivergence, finite, keepDivergence, ScoringPool } from "../llama/scoring.js";
 import { rememberTokens } from "../models/cache.js";
 import { readModelFacts } from "../models/gguf.js";
@@ -62,8 +54,6 @@ export const llama: Backend = {
     return { model: path, facts: await readModelFacts(path) };
   },
   async open(variant) {
-    // Only an engine process has a channel to a parent.
-    if (process.send) dieWithParent();
     return new LlamaEngine(variant);
   },
 };

@@ -2,11 +2,13 @@
 import type { Engine, VariantSpec } from "../backends/backend.js";
 import { findBackend } from "../backends/index.js";
 import { toFailure } from "../errors.js";
+import { dieWithParent } from "../llama/library.js";
 import { measurements } from "../measurements/index.js";
 import { recordReference } from "../measurements/recording.js";
 import { findForm } from "../references/index.js";
 import type { ToEngine, ToParent } from "./child.js";
 
+dieWithParent();
 // The most likely backend is loaded while the parent still makes its plan.
 void findBackend("llama");
 

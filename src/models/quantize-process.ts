@@ -1,7 +1,9 @@
 // Quantizes one file and ends: a crash or a want of memory stays here.
 import { toFailure } from "../errors.js";
+import { dieWithParent } from "../llama/library.js";
 import { type QuantizeRequest, quantize } from "../llama/quantize.js";
 
+dieWithParent();
 process.once("message", (request: QuantizeRequest) => {
   let failure: ReturnType<typeof toFailure> | undefined;
   try {

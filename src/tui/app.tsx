@@ -390,6 +390,7 @@ function style(tone: Tone, colour: boolean): { color?: string; dimColor?: boolea
 }
 
 const letters: Record<string, KeyName> = {
+  "\u0003": "stop", // Ctrl-C
   q: "stop",
   k: "up",
   j: "down",
@@ -398,6 +399,16 @@ const letters: Record<string, KeyName> = {
   g: "home",
   G: "end",
   f: "follow",
+};
+
+/** The last characters of the sequences that terminals send. */
+const arrows: Record<string, KeyName> = {
+  A: "up",
+  B: "down",
+  C: "right",
+  D: "left",
+  H: "home",
+  F: "end",
 };
 
 function Keys({ onKey }: { onKey(key: KeyName): void }): null {
@@ -413,14 +424,21 @@ function Keys({ onKey }: { onKey(key: KeyName): void }): null {
     else if (key.home) onKey("home");
     else if (key.end) onKey("end");
     else if (key.escape) onKey("follow");
-    // A key held down, or typed while a frame was drawn, comes as several letters at once.
-    else
-      for (const letter of input) {
-        const name = Object.hasOwn(letters, letter) ? letters[letter] : undefined;
-        if (name) onKey(name);
-      }
+    else for (const name of keysIn(input)) onKey(name);
   });
   return null;
+}
+
+/**
+ * The keys of one read. A key held down, or typed while a frame was drawn, comes as several characters at once; so does pasted
+ * text, of which Ctrl-C alone is meant as a key. What follows an Escape that came by itself is told by its bracket or O.
+ */
+export function keysIn(input: string): KeyName[] {
+  const arrow = /^[[O]([ABCDHF])$/.exec(input);
+  if (arrow) return [arrows[arrow[1]!]!];
+  const keys = [...input].map((letter) => (Object.hasOwn(letters, letter) ? letters[letter] : undefined));
+  const typed = keys.every((key) => key !== undefined) ? keys : keys.filter((_, i) => input[i] === "\u0003");
+  return typed.filter((key) => key !== undefined);
 }
 
 /** What a key does to what is looked at. */

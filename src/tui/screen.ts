@@ -31,12 +31,18 @@ export function openScreen(stdout: WriteStream): Screen {
   const close = () => {
     if (!open) return;
     open = false;
+    stdout.off("error", lost);
     process.off("exit", close);
     process.off("uncaughtExceptionMonitor", close);
     stdout.write(leave);
   };
   // However the process ends, short of being killed, the user's terminal comes back; and before a crash is reported,
   // else the report would go away with this screen.
+  // A terminal that was closed cannot be given back.
+  const lost = () => {
+    open = false;
+  };
+  stdout.once("error", lost);
   process.on("exit", close);
   process.on("uncaughtExceptionMonitor", close);
 

@@ -5,7 +5,7 @@ import { render } from "ink-testing-library";
 import { createElement } from "react";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Event } from "../../dist/events.js";
-import { App, type AppProps, type KeyName, look, startView } from "../../dist/tui/app.js";
+import { App, type AppProps, type KeyName, keysIn, look, startView } from "../../dist/tui/app.js";
 import { ascii, unicode } from "../../dist/tui/matrix.js";
 import { initialState, reduce, type State, tick } from "../../dist/tui/state.js";
 import { jobId, ladder, started, variant, wholeRun } from "./recorded.mjs";
@@ -192,6 +192,16 @@ describe("keys", () => {
     }
     view.unmount();
     expect(keys).toEqual(["down", "down", "up", "up", "stop", "stop"]);
+  });
+
+  it("that come in one read are one after another; pasted text is none, but Ctrl-C in it is", () => {
+    for (const both of ["\u0003\u0003", "qq", "q\u0003", "\u0003q"]) expect(keysIn(both)).toEqual(["stop", "stop"]);
+    expect(keysIn("jjk")).toEqual(["down", "down", "up"]);
+    for (const pasted of ["quit, quickly", "gguf-bench run q.yaml\r", "q ", "模型", "\u0000", "constructor", ""])
+      expect(keysIn(pasted)).toEqual([]);
+    expect(keysIn("a pasted q\u0003\u0003")).toEqual(["stop", "stop"]);
+    // An arrow whose Escape came by itself.
+    expect([...keysIn("[A"), ...keysIn("OB"), ...keysIn("[F")]).toEqual(["up", "down", "end"]);
   });
 });
 

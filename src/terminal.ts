@@ -1,0 +1,53 @@
+import fs from "node:fs";
+import os from "node:os";
+import tty from "node:tty";
+import { harmless, harmlessLines } from "./harmless.js";
+
+/** Why nothing can be written to stdout any more. */
+let lost: NodeJS.ErrnoException | undefined;
+let whenLost: (() => void) | undefined;
+
+/** All that commands say goes this way to stdout: whatever their lines quote, no terminal obeys it. */
+export function say(lines: string): void {
+  if (!lost) process.stdout.write(harmlessLines(lines));
+}
+
+/** Calls back once when stdout cannot be written any more: its reader ended (`| head`), its terminal was closed, its disk is full. */
+export function onLost(callback: () => void): void {
+  if (tty.isatty(0)) process.stdin.on("error", lose);
+  whenLost = callback;
+  if (lost) callback();
+}
+
+function lose(error: NodeJS.ErrnoException): void {
+  if (lost) return;
+  lost = error;
+  whenLost?.();
+}
+
+/**
+ * For a program of its own: a stdout that is lost is no fault of the program, so what is measured is kept and the lock removed.
+ * Quiet where a reader has seen enough, and a sentence and exit code 1 where the output is not what the user asked for.
+ */
+export function outliveReaders(): void {
+  process.stdout.on("error", lose);
+  process.stderr.on("error", () => {});
+  const terminals = [0, 1, 2].filter((file) => tty.isatty(file));
+  process.on("exit", () => {
+    if (lost && lost.code !== "EPIPE" && lost.code !== "EIO") {
+      process.exitCode ||= 1;
+      const said = `gguf-bench: the output cannot be written: ${harmless(lost.message)}\n`;
+      try {
+        fs.writeSync(2, said);
+      } catch {
+        // Nobody is left to be told.
+      }
+    }
+    // Node gives terminals back as it found them, and aborts where one is no longer there.
+    for (const file of terminals)
+      if (!tty.isatty(file)) {
+        fs.closeSync(file);
+        fs.openSync(os.devNull, "r+"); // takes the number that is free now
+      }
+  });
+}
