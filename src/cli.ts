@@ -19,6 +19,11 @@ const integer = (least: number) => (text: string) => {
   return value;
 };
 const list = (value: string, before: string[] = []) => [...before, value];
+/** Names hold no commas; models' names and addresses may. */
+const names = (value: string, before: string[] = []) => {
+  const parts = value.split(",").map((part) => part.trim());
+  return [...before, ...parts.filter((part) => part !== "")];
+};
 const bytes = (text: string) => {
   const size = readBytes(text);
   if (size === undefined) throw new InvalidArgumentError("a size is expected, such as 800MB or 4GiB.");
@@ -27,20 +32,26 @@ const bytes = (text: string) => {
 
 const program = new Command("gguf-bench")
   .description("Which of these local model files should I use, publish, or worry about?")
-  .helpCommand(false)
+  .helpCommand("help [command]", "print what a command takes")
   .showHelpAfterError("(gguf-bench --help shows what there is)")
-  .version(version, "--version", "print the version")
+  .version(version, "-v, --version", "print the version")
+  .addOption(new Option("-V").hideHelp())
+  .on("option:V", () => {
+    process.stdout.write(`${version}\n`);
+    process.exit();
+  })
   .configureOutput({ writeErr: (text) => process.stderr.write(harmlessLines(text)) })
   .addHelpText(
     "after",
     `
 Examples:
   gguf-bench run benchmarks/smollm2.yaml --models-dir models --data-dir data
-  gguf-bench run --model a.gguf --model b.gguf --text book.txt --chunks 16
-  gguf-bench run --model a.gguf --measure speed --prompt 512 --generate 128
+  gguf-bench run *.gguf --text book.txt --chunks 16
+  gguf-bench run models --measure perplexity,divergence --text book.txt --reference model-F16
+  gguf-bench run model-Q4_K_M.gguf --measure speed --prompt 512 --generate 128
   gguf-bench quantize model-F16.gguf --types Q8_0,Q4_K_M,Q2_K --imatrix model.imatrix.gguf
   gguf-bench reference model-F16.gguf --text wikitext-2 --form compact --out model-F16.kld
-  gguf-bench run --model model-Q4_K_M.gguf --measure stored-divergence --base model-F16.kld
+  gguf-bench run model-Q4_K_M.gguf --measure stored-divergence --base model-F16.kld
   gguf-bench report reports/smollm2
   gguf-bench compare reports/smollm2:Q4_K_M reports/smollm2:Q4_K_M-im
   gguf-bench gate reports/new --baseline baseline.jsonl --rule "perplexity: +0.5%" --rule "flips: 2%"
@@ -53,36 +64,52 @@ Exit codes:
 program
   .command("run")
   .description("measure variants and write the tables; the same command goes on where an earlier one ended")
-  .argument("[file]", "a benchmark file (YAML)")
-  .option("--model <path or uri>", "a variant to measure without a file; repeatable", list)
-  .option("--measure <name>", "perplexity (default), speed, or a task such as hellaswag; repeatable", list)
-  .option("--text <file or dataset>", "text for perplexity, such as wikitext-2")
+  .argument(
+    "[what...]",
+    "a benchmark file (.yaml, .yml, .json), or models: .gguf files, folders of them, hf:owner/repo:quant",
+  )
+  .option(
+    "-m, --model <path or uri>",
+    "a model, or a folder of them; as an argument, but of any name; repeatable",
+    list,
+  )
+  .option(
+    "--measure <names>",
+    "perplexity (default; ppl for short), divergence, speed, stored-divergence, or a task such as hellaswag; a,b or repeatable",
+    names,
+  )
+  .option("--reference <name>", "the variant that others are compared with (default: the most bits per weight)")
+  .option("--text <file or dataset>", "text for perplexity and divergence, such as book.txt or wikitext-2")
   .option("--base <file>", "stored reference for --measure stored-divergence, see `gguf-bench reference`")
-  .option("--context <n>", "tokens per chunk (default 512)", integer(1))
+  .option(
+    "-c, --context <n>",
+    "tokens per chunk of a text (default: 512), or per question (default: what the task needs)",
+    integer(1),
+  )
   .option("--chunks <n>", "chunks of the text (default: all)", integer(1))
-  .option("--limit <n>", "questions of a task (default: all)", integer(1))
-  .option("--threads <n>", "CPU threads (default: the physical cores)", integer(1))
-  .option("--prompt <n>", "tokens of the prompt speed test (default 512)", integer(0))
-  .option("--generate <n>", "tokens of the generation speed test (default 128)", integer(0))
-  .option("--repetitions <n>", "how often each speed test is timed (default 5)", integer(1))
-  .option("--data-dir <dir>", "where datasets are")
-  .option("--models-dir <dir>", "where models are")
-  .option("--out <folder>", "the run's folder (default reports/<name>)")
+  .option("--limit <n>", "questions of a task, from the first on (default: all)", integer(1))
+  .option("-t, --threads <n>", "CPU threads (default: the physical cores)", integer(1))
+  .option("--prompt <n>", "tokens of the prompt speed test; 0: none (default: 512)", integer(0))
+  .option("--generate <n>", "tokens of the generation speed test; 0: none (default: 128)", integer(0))
+  .option("--repetitions <n>", "how often each speed test is timed (default: 5)", integer(1))
+  .option("--data-dir <dir>", "where datasets are (default: $GGUF_BENCH_DATA, then what is shipped)")
+  .option("--models-dir <dir>", "where models are, too (default: $GGUF_BENCH_MODELS)")
+  .option("-o, --out <folder>", "the run's folder (default: reports/NAME)")
   .option("--only <pattern>", "these variants or measurements alone, * stands for anything; repeatable", list)
   .option("--exclude <pattern>", "not these; repeatable", list)
   .option("--memory-limit <size>", "memory that engines may use, such as 4GB (default: what is free)", bytes)
-  .option("--timeout <seconds>", "give a job up after so long without a sign of life (default 600)", integer(1))
-  .option("--dry-run", "print the plan, with estimated memory and time")
+  .option("--timeout <seconds>", "give a job up after so long without a sign of life (default: 600)", integer(1))
+  .option("--dry-run", "print the plan, with estimated memory and time; measure nothing")
   .option("--plain", "lines instead of the live view")
   .option("--json", "events as JSON lines on stdout")
-  .action(async (file: string | undefined, { model, measure, ...options }) => {
+  .action(async (named: string[], { model, measure, ...options }) => {
     // The first engine process starts before this one has loaded its own code: they use different cores.
     const executor = options.dryRun ? undefined : (await import("./executors/child.js")).childExecutor();
     const { runCommand } = await commands();
     process.exitCode = await runCommand({
       ...options,
       ...(executor ? { executor } : {}),
-      ...(file ? { file } : {}),
+      named,
       ...(model ? { models: model } : {}),
       ...(measure ? { measures: measure } : {}),
       dataDir: options.dataDir ?? process.env.GGUF_BENCH_DATA,
@@ -104,8 +131,8 @@ program
   .description("say which differences between two runs, or two variants of a run, are real")
   .argument("<a>", "a run's folder, RUN:VARIANT, or a baseline file")
   .argument("<b>", "what it is compared with")
-  .option("--metric <name>", "compare this metric; repeatable (default: perplexity, kld, acc, speeds)", list)
-  .option("--json", "everything as JSON")
+  .option("--metric <names>", "compare this metric; a,b or repeatable (default: perplexity, kld, acc, speeds)", names)
+  .option("--json", "everything as JSON on stdout")
   .action(async (a: string, b: string, { metric, ...options }) => {
     process.exitCode = await (await commands()).compareCommand(a, b, {
       ...options,
@@ -117,7 +144,7 @@ program
   .command("baseline")
   .description("write what later runs are held against: a text with one line per item, to keep in git")
   .argument("<run>", "a run's folder")
-  .option("--out <file>", "where it goes (default: stdout)")
+  .option("-o, --out <file>", "where it goes (default: stdout)")
   .action(async (run: string, options) => {
     process.exitCode = await (await commands()).baselineCommand(run, options);
   });
@@ -149,12 +176,15 @@ program
   .command("quantize")
   .description("make a ladder of quantizations from one model file, byte for byte as llama-quantize does")
   .argument("<model>", "an unquantized model (F16, BF16 or F32)")
-  .requiredOption("--types <list>", "types to make, such as Q8_0,Q4_K_M,Q2_K", (text: string) => text.split(","))
-  .option("--imatrix <file>", "an importance matrix made by llama-imatrix; names get -im")
-  .option("--out <dir>", "where the files go (default: beside the model)")
-  .option("--models-dir <dir>", "where models are")
+  .requiredOption("--types <list>", "types to make, such as Q8_0,Q4_K_M,Q2_K; repeatable", names)
+  .option("--imatrix <file>", "an importance matrix made by llama-imatrix; names get -im (default: none)")
+  .option("-o, --out <dir>", "where the files go (default: beside the model)")
+  .option("--models-dir <dir>", "where models are, too (default: $GGUF_BENCH_MODELS)")
   .action(async (model: string, options) => {
-    process.exitCode = await (await commands()).quantizeCommand(model, options);
+    process.exitCode = await (await commands()).quantizeCommand(model, {
+      ...options,
+      modelsDir: options.modelsDir ?? process.env.GGUF_BENCH_MODELS,
+    });
   });
 
 program
@@ -162,14 +192,18 @@ program
   .description("write a model's distributions over a text to a file, to compare variants with it later")
   .argument("<model>", "the model to compare with, such as the F16")
   .requiredOption("--text <file or dataset>", "such as wikitext-2")
-  .requiredOption("--out <file>", "the file; it is there whole or not at all")
-  .option("--context <n>", "tokens per chunk", integer(8), 512)
+  .requiredOption("-o, --out <file>", "the file; it is there whole or not at all")
+  .option("-c, --context <n>", "tokens per chunk", integer(8), 512)
   .option("--chunks <n>", "chunks of the text (default: all)", integer(1))
-  .option("--form <name>", "llama: as llama-perplexity --kl-divergence-base; compact: a fiftieth of it", "llama")
-  .option("--top <n>", "tokens that the compact form keeps of each position (default 256)", integer(1))
-  .option("--threads <n>", "CPU threads (default: the physical cores)", integer(1))
-  .option("--data-dir <dir>", "where datasets are")
-  .option("--models-dir <dir>", "where models are")
+  .addOption(
+    new Option("--form <name>", "llama: as llama-perplexity --kl-divergence-base; compact: a fiftieth of it")
+      .choices(["llama", "compact"])
+      .default("llama"),
+  )
+  .option("--top <n>", "tokens that the compact form keeps of each position (default: 256)", integer(1))
+  .option("-t, --threads <n>", "CPU threads (default: the physical cores)", integer(1))
+  .option("--data-dir <dir>", "where datasets are (default: $GGUF_BENCH_DATA, then what is shipped)")
+  .option("--models-dir <dir>", "where models are, too (default: $GGUF_BENCH_MODELS)")
   .option("--timeout <seconds>", "give up after so long without a sign of life", integer(1), 600)
   .action(async (model: string, options) => {
     process.exitCode = await (await commands()).referenceCommand(model, {
@@ -182,7 +216,7 @@ program
 program
   .command("list")
   .description("what there is: runs, benchmark files, datasets, backends")
-  .addOption(new Option("--data-dir <dir>", "where datasets are").env("GGUF_BENCH_DATA"))
+  .addOption(new Option("--data-dir <dir>", "where datasets are (default: what is shipped)").env("GGUF_BENCH_DATA"))
   .action(async ({ dataDir }) => {
     say(await (await import("./listing.js")).listing(dataDir));
   });
@@ -191,7 +225,7 @@ program
   .command("doctor")
   .description("what this machine has: llama.cpp libraries, processor, GPU, memory, data")
   .option("--build", "build llama.cpp from node-llama-cpp's own source for this processor; engines then use it")
-  .addOption(new Option("--data-dir <dir>", "where datasets are").env("GGUF_BENCH_DATA"))
+  .addOption(new Option("--data-dir <dir>", "where datasets are (default: what is shipped)").env("GGUF_BENCH_DATA"))
   .action(async ({ build, dataDir }) => {
     const doctor = await import("./doctor.js");
     if (build) await doctor.buildLibrary();

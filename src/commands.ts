@@ -3,13 +3,14 @@ import { existsSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { asInBaseline, baselineText, readBaseline } from "./baseline.js";
-import { type QuickOptions, quickBenchmark, readBenchmark } from "./config.js";
+import { type QuickOptions, quickBenchmark, readBenchmark, sortArguments } from "./config.js";
 import { BenchError, exitCodes, toFailure } from "./errors.js";
 import type { Event, StoredEvent } from "./events.js";
 import { childExecutor, type Executor } from "./executors/index.js";
 import { gate, parseRule } from "./gate.js";
 import { harmless, harmlessJson, harmlessLines, several } from "./harmless.js";
 import { measurements } from "./measurements/index.js";
+import { usualName } from "./metrics.js";
 import { checkType, quantizeFile } from "./models/quantize.js";
 import { resolveModel } from "./models/sources.js";
 import { describePlan, makePlan, type Plan } from "./plan.js";
@@ -25,11 +26,17 @@ import { readEvents, Store } from "./store.js";
 import { onLost, say } from "./terminal.js";
 import { openView, type View } from "./tui/index.js";
 import { bytes as inUnits } from "./units.js";
+import { nearest } from "./yaml.js";
 
 export interface RunCommand extends Omit<QuickOptions, "measurements" | "models"> {
-  /** A benchmark file; without one, `models` says what is measured. */
+  /** A benchmark file, or models; what each is shows by its ending or content. */
+  named?: string[];
+  /** A benchmark file of whatever name; without one, `models` and `named` say what is measured. */
   file?: string;
+  /** Models, whatever they are named. */
   models?: string[];
+  /** The variant that others are compared with; by default the one with the most bits per weight. */
+  reference?: string;
   /** The run's folder; by default named after the benchmark, in `reports/`. */
   out?: string;
   only?: string[];
@@ -53,24 +60,27 @@ export interface RunCommand extends Omit<QuickOptions, "measurements" | "models"
 export async function runCommand(options: RunCommand): Promise<number> {
   const executor = options.dryRun ? undefined : (options.executor ?? childExecutor());
   try {
-    const benchmark = await benchmarkOf(options);
+    const asked = await askedOf(options);
+    const benchmark = await benchmarkOf(asked);
     const plan = await makePlan(benchmark, {
       command: options.command ?? [],
       versions: versions(),
       ...(options.only ? { only: options.only } : {}),
       ...(options.exclude ? { exclude: options.exclude } : {}),
+      ...(options.reference ? { reference: options.reference } : {}),
     });
     if (!executor) {
       say(describePlan(plan));
       return foreseenCode(plan);
     }
-    const folder = options.out ?? path.join("reports", options.file ? plan.name : quickName(plan));
+    const folder = options.out ?? path.join("reports", asked.file ? plan.name : quickName(plan));
     const store = Store.open(folder);
     const stop = stopper(
       () => executor.stop(),
       () => void executor.close(),
     );
     onLost(() => stop.signal.aborted || stop.ask("graceful"));
+    if (!options.json) say(plan.notes.map((note) => `${harmless(note)}\n`).join(""));
     const view = options.json
       ? jsonLines()
       : await openView({ onStop: stop.ask, ...(options.plain ? { plain: true } : {}) });
@@ -131,7 +141,7 @@ export async function compareCommand(
     (name, side) => (side === "a" ? first : second).series.filter(({ variant }) => variant.name === name),
     {
       across,
-      ...(metrics ? { metrics } : {}),
+      ...(metrics ? { metrics: metricsOf([...first.series, ...second.series], metrics) } : {}),
       shown: (name, side) => (across ? `${name} (${(side === "a" ? first : second).path})` : name),
     },
   );
@@ -141,6 +151,21 @@ export async function compareCommand(
   ]);
   say(json ? `${harmlessJson(verdicts, 2)}\n` : `${[...lines, ...verdicts.notes].join("\n")}\n`);
   return exitCodes.allMeasured;
+}
+
+/** The metrics that are meant, as the runs have them: `ppl` is perplexity, `tg` every generation speed. */
+function metricsOf(series: Series[], asked: string[]): string[] {
+  const known = [...new Set(series.flatMap(({ observations }) => [...observations.keys()]))];
+  return asked.flatMap((name) => {
+    const usual = usualName(name);
+    const meant = known.filter(
+      (one) => one === usual || (/^(pp|tg)$/.test(usual) && one.startsWith(usual) && /\d/.test(one)),
+    );
+    if (meant.length > 0) return meant;
+    throw new BenchError("config", `--metric ${name}: neither side has a metric of that name`, {
+      hint: nearest(usual, known),
+    });
+  });
 }
 
 /** Writes what a later run is held against: a text to keep in git. */
@@ -261,6 +286,25 @@ export async function referenceCommand(model: string, options: RecordOptions): P
     stop.end();
     await executor.close();
   }
+}
+
+/** The options with the arguments sorted: a benchmark file alone, or models. Says which flags a file leaves no room for. */
+async function askedOf(options: RunCommand): Promise<RunCommand> {
+  const { named = [], models = [] } = options;
+  const sorted = await sortArguments(named, { ...folders(options), models });
+  const file = options.file ?? sorted.file;
+  if (file === undefined) return { ...options, models: [...models, ...sorted.models] };
+  const { measures, text, base, context, chunks, threads, prompt, generate, repetitions, limit } = options;
+  const quick = { measure: measures, text, base, context, chunks, threads, prompt, generate, repetitions, limit };
+  const idle = Object.entries(quick).find(([, value]) => value !== undefined)?.[0];
+  if (idle !== undefined)
+    throw new BenchError("config", `--${idle} has no meaning beside a benchmark file: ${file} says what is measured`, {
+      hint:
+        idle === "measure"
+          ? `--only ${measures![0]} measures that alone`
+          : `leave --${idle} out, or set it in the file`,
+    });
+  return { ...options, file };
 }
 
 async function benchmarkOf(options: RunCommand) {

@@ -1,5 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${…} is the placeholder of benchmark files
 import { createHash } from "node:crypto";
+import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, extname, resolve } from "node:path";
 import { z } from "zod";
 import type { EngineSettings } from "./backends/backend.js";
@@ -7,6 +8,8 @@ import { findDatasets } from "./datasets.js";
 import { BenchError } from "./errors.js";
 import { harmless, several } from "./harmless.js";
 import type { Measurement } from "./measurements/measurement.js";
+import { usualName } from "./metrics.js";
+import { beginsAsGguf, isAddress, namedModels } from "./models/folder.js";
 import { addressWithoutSecrets } from "./secrets.js";
 import { readBytes, writtenBytes } from "./units.js";
 import { explain, jsonSchema, nearest, YamlFile, type YamlPath } from "./yaml.js";
@@ -56,6 +59,8 @@ export interface Benchmark {
   modelsDir?: string;
   /** Where relative paths start: the file's folder, or the working directory. */
   baseDir: string;
+  /** What the user should know of how the flags were read, a sentence each. */
+  notes?: string[];
 }
 
 /** The members of the family of measurements, by name. */
@@ -252,7 +257,12 @@ export function benchmarkSchema(measurements: Measurements): object {
       measurements: {
         ...file.properties?.measurements,
         minProperties: 1,
-        properties: Object.fromEntries(members.map(([name, one]) => [name, entry(name, one, false)])),
+        properties: Object.fromEntries(
+          members.flatMap(([name, one]) => {
+            const own = entry(name, one, false);
+            return name === "perplexity" ? [[name, own] as const, ["ppl", own] as const] : [[name, own] as const];
+          }),
+        ),
         // An entry of any other name says its kind, or is named like a dataset of questions.
         additionalProperties: { anyOf: members.map(([name, one]) => entry(name, one, one.data !== "choice")) },
       },
@@ -399,6 +409,7 @@ function readVariants(
 ): VariantConfig[] {
   const variants: VariantConfig[] = [];
   const names = new Set<string>();
+  const pathTo = new Map<string, YamlPath>();
   for (const combination of combinations(file, entries, placeholders(file, options))) {
     const variant = readVariant(file, combination, defaults, options);
     const fault = (message: string, hint: string) => file.fault(combination.path, message, { hint, at: "key" });
@@ -410,8 +421,14 @@ function readVariants(
     if (variant.reference && variants.some((other) => other.reference))
       throw fault(`"${variant.name}" is a second reference.`, "One variant is what all others are compared with.");
     names.add(variant.name);
+    if (variant.against !== undefined) pathTo.set(variant.against, [...combination.path, "reference"]);
     variants.push(variant);
   }
+  for (const { against } of variants)
+    if (against !== undefined && !names.has(against))
+      throw file.fault(pathTo.get(against)!, `there is no variant "${against}" to compare with.`, {
+        hint: nearest(against, [...names]),
+      });
   if (variants.length === 0)
     throw file.fault(["variants"], "there are no variants.", {
       hint: "For example `Q4_K_M: {model: model-Q4_K_M.gguf}`.",
@@ -544,11 +561,12 @@ async function readMeasurements(
     checkName(file, path, name);
     const entry = file.check(entryOutline, fill(raw ?? {}, placeholders(file, options), path), path);
     const said = entry.measurement;
-    if (said !== undefined && !Object.hasOwn(family, String(said)))
+    if (said !== undefined && !Object.hasOwn(family, usualName(String(said))))
       throw file.fault([...path, "measurement"], `there is no measurement "${said}".`, {
         hint: nearest(String(said), Object.keys(family)),
       });
-    const kind = said !== undefined ? String(said) : Object.hasOwn(family, name) ? name : "choice";
+    const usual = usualName(said === undefined ? name : String(said));
+    const kind = said !== undefined || Object.hasOwn(family, usual) ? usual : "choice";
     if (kind === "choice" && entry.dataset === undefined) {
       const fault = await noQuestions(name, options);
       if (fault) throw file.fault(path, fault.message, { hint: fault.hint, at: "key" });
@@ -596,6 +614,8 @@ async function noQuestions(name: string, { measurements, dataDir }: ReadOptions)
   const kind = cards.find((card) => card.name === name)?.kind;
   if (kind === "choice") return undefined;
   const tasks = cards.filter((card) => card.kind === "choice").map((card) => card.name);
+  if (/\.(csv|jsonl|tsv)$|[/\\]/i.test(name))
+    return { message: `${name} is named as a file: questions are named by their card.`, hint: capital(questionsNeed) };
   if (name === "choice")
     return { message: "`dataset` is missing: it says which questions.", hint: `Known: ${several(tasks)}.` };
   if (kind === "text")
@@ -607,10 +627,68 @@ async function noQuestions(name: string, { measurements, dataDir }: ReadOptions)
   };
 }
 
+// ---- Arguments
+
+/** What the arguments of `run` name: one benchmark file, or models (files, folders, patterns, addresses). */
+export interface Arguments {
+  file?: string;
+  models: string[];
+}
+
+const takes =
+  "`gguf-bench run` takes one benchmark file (.yaml, .yml, .json), or models: .gguf files, folders, hf:owner/repo:quant.";
+
+/** Sorts the arguments by ending and content. Throws a BenchError with code `config` for what is neither. */
+export async function sortArguments(
+  given: string[],
+  { modelsDir, models: flagged = [] }: Pick<ReadOptions, "modelsDir"> & { models?: string[] } = {},
+): Promise<Arguments> {
+  const isFile = (one: string) => !isAddress(one) && /\.(ya?ml|json)$/i.test(one);
+  const files = given.filter(isFile);
+  const models = given.filter((one) => !isFile(one));
+  for (const one of models) await checkModelArgument(one, modelsDir);
+  const first = [...flagged, ...models][0];
+  if (files.length > 1)
+    throw flagFault(`run takes one benchmark file, not ${files.length}: ${files.join(", ")}.`, takes);
+  if (files.length === 1 && first !== undefined)
+    throw flagFault(
+      `${files[0]} is a benchmark file, ${addressWithoutSecrets(first)} a model: run takes one or the other.`,
+      "Name the model under `variants:` of the file, or leave the file out.",
+    );
+  return { ...(files.length === 1 ? { file: files[0]! } : {}), models };
+}
+
+/** Passes whatever may be a model; a file of another kind is told what it would be good for. */
+async function checkModelArgument(one: string, modelsDir: string | undefined): Promise<void> {
+  if (isAddress(one) || /\.gguf$/i.test(one) || /[*?]/.test(one)) return;
+  for (const place of [one, ...(modelsDir === undefined ? [] : [resolve(modelsDir, one)])]) {
+    const stats = await stat(place).catch(() => undefined);
+    if (stats?.isDirectory() || (stats?.isFile() && (await beginsAsGguf(place)))) return;
+    if (stats) throw flagFault(`${one} is neither a model nor a benchmark file.`, purposeOf(one));
+    // A model may be named without its ending, a split one without its parts.
+    const names = await readdir(dirname(place)).catch(() => [] as string[]);
+    if (names.some((name) => /^(-\d{5}-of-\d{5})?\.gguf$/i.test(name.replace(basename(place), "")))) return;
+  }
+  throw flagFault(`There is no file ${one}.`, takes);
+}
+
+function purposeOf(path: string): string {
+  if (/\.(csv|jsonl|tsv)$/i.test(path)) return `Questions need a card: ${questionsNeed}`;
+  if (/\.(txt|raw|md)$/i.test(path))
+    return `A text is given with --text: \`gguf-bench run MODEL.gguf --text ${path}\`.`;
+  if (/\.kld$/i.test(path)) return `A stored reference is given with --measure stored-divergence --base ${path}.`;
+  return takes;
+}
+
+const questionsNeed =
+  "put them into a folder DATA/NAME with a card.yaml, as datasets/demo-facts-en has one, and write --data-dir DATA --measure NAME.";
+
+const capital = (sentence: string) => sentence.charAt(0).toUpperCase() + sentence.slice(1);
+
 // ---- Without a file
 
 export interface QuickOptions extends ReadOptions {
-  /** Paths or URIs; a variant is named by its file name without `.gguf`. */
+  /** Paths, folders, patterns or URIs; a variant is named by its file name without `.gguf`. */
   models: string[];
   /** Names of measurements or of datasets of questions; perplexity by default. */
   measures?: string[];
@@ -628,9 +706,12 @@ export interface QuickOptions extends ReadOptions {
 
 /** The same Benchmark from command-line flags. Throws a BenchError with code `config` that names the flag. */
 export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> {
-  const { models, measures = ["perplexity"], text, base, threads, measurements: family } = options;
-  if (models.length === 0)
-    throw flagFault("Nothing to measure: no model is given.", "Give a benchmark file, or --model FILE.gguf.");
+  const { measures = ["perplexity"], text, base, threads, measurements: family } = options;
+  if (options.models.length === 0)
+    throw flagFault(
+      "Nothing to measure: no model is given.",
+      "Name models or a benchmark file: `gguf-bench run *.gguf --text book.txt`.",
+    );
   const settings = checkFlags(engineSettings, threads === undefined ? {} : { threads }) as EngineSettings;
   const { context, chunks, prompt, generate, repetitions, limit } = options;
   const flags = Object.entries({ text, base, context, chunks, prompt, generate, repetitions, limit }).filter(
@@ -639,14 +720,13 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
 
   const read: MeasurementConfig[] = [];
   const used = new Set<string>();
-  for (const name of new Set(measures)) {
+  for (const name of new Set(measures.map(usualName))) {
     const kind = Object.hasOwn(family, name) ? name : "choice";
     const fault = kind === "choice" ? await noQuestions(name, options) : undefined;
     if (fault) throw flagFault(`--measure ${name}: ${fault.message}`, fault.hint);
     const measurement = family[kind]!;
     const needsText = measurement.data === "text";
-    if (needsText && text === undefined)
-      throw flagFault(`--measure ${name} needs a text.`, "Add --text FILE (any UTF-8 text), or --text wikitext-2.");
+    if (needsText && text === undefined) throw flagFault(`--measure ${name} needs a text.`, await textsHint(options));
     const needsBase = measurement.data === "reference";
     if (needsBase && base === undefined)
       throw flagFault(`--measure ${name} needs a stored reference.`, "Add --base FILE, see `gguf-bench reference`.");
@@ -664,6 +744,7 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
   const idle = flags.find(([flag]) => !used.has(flag))?.[0];
   if (idle) throw flagFault(`--${idle} has no meaning for ${measures.join(", ")}.`, `Leave --${idle} out.`);
 
+  const { models, notes } = await namedModels(options.models, options);
   const names = variantNames(models);
   const common = { lora: [], tags: {}, settings };
   return {
@@ -672,14 +753,22 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
       name: names[index]!,
       model,
       backend: backendOf(model),
-      reference: index === 0,
+      reference: false,
       ...common,
     })),
     measurements: read,
     timeout: fileShape.timeout.parse(undefined),
     ...folders(options),
     baseDir: process.cwd(),
+    ...(notes.length > 0 ? { notes } : {}),
   };
+}
+
+/** A published text where this machine has one; demo-en is shipped. */
+async function textsHint({ dataDir }: ReadOptions): Promise<string> {
+  const here = (await findDatasets(dataDir === undefined ? {} : { dataDir })).filter(({ path }) => path !== undefined);
+  const name = here.some(({ card }) => card.name === "wikitext-2") ? "wikitext-2" : "demo-en";
+  return `Add --text FILE (any UTF-8 text), or --text ${name}.`;
 }
 
 function checkFlags(schema: z.ZodType, value: Record<string, unknown>): unknown {
@@ -702,12 +791,14 @@ function variantNames(models: string[]): string[] {
     addressWithoutSecrets(model)
       .replace(/\?…$/, "")
       .replace(/^[a-z][a-z0-9+.-]+:\/*/i, "")
-      .replace(/(-\d{5}-of-\d{5})?\.gguf$/, "")
+      .replace(/(-\d{5}-of-\d{5})?\.gguf$/i, "")
       .split(/[/\\]/)
       .slice(-depth)
       .join("/");
+  const places = models.map((model) => (isAddress(model) ? model : resolve(model)));
   return models.map((model, index) => {
-    if (models.indexOf(model) < index) throw flagFault(`--model ${model} is given twice.`, "Leave one of them out.");
+    if (places.indexOf(places[index]!) < index)
+      throw flagFault(`--model ${addressWithoutSecrets(model)} is given twice.`, "Leave one of them out.");
     const alike = (depth: number) =>
       models.some((other) => other !== model && name(other, depth) === name(model, depth));
     let depth = 1;

@@ -1,6 +1,6 @@
 import { BenchError } from "./errors.js";
 import { several } from "./harmless.js";
-import { metric as describe, type Metric } from "./metrics.js";
+import { metric as describe, type Metric, usualName } from "./metrics.js";
 import { comparability } from "./stats/comparable.js";
 import {
   type Comparison,
@@ -18,6 +18,7 @@ import {
 import { binomialAtLeast, binomialAtMost, normalQuantile, normalTail, tQuantile } from "./stats/distributions.js";
 import type { Series } from "./stats/series.js";
 import { amount, changed, flipped, interval, isShare, probability } from "./stats/words.js";
+import { nearest } from "./yaml.js";
 
 /** `perplexity: +0.5%`, read. */
 export interface Rule {
@@ -60,8 +61,6 @@ export interface Gate {
   checks: Check[];
 }
 
-const aliases: Record<string, string> = { ppl: "perplexity", accuracy: "acc" };
-
 /** Reads a rule; throws a BenchError that says what is wrong with it and how it is written. */
 export function parseRule(text: string): Rule {
   const match = text.match(/^\s*(?:(.+)\.)?([\w@]+)\s*:\s*([+\-−]?)\s*(\d+(?:\.\d+)?|\.\d+)\s*(%|x(?:\s*floor)?)?\s*$/);
@@ -72,7 +71,7 @@ export function parseRule(text: string): Rule {
       "write METRIC: LIMIT, such as `perplexity: +0.5%`, `acc: -2%`, `tg: -5%`, `kld: 0.01`, `flips: 2%`",
     );
   const [, measurement, said = "", sign = "", digits = "", unit = ""] = match;
-  const metric = aliases[said.toLowerCase()] ?? said;
+  const metric = usualName(said);
   const number = Number(digits);
   const rule = (limit: Limit): Rule => ({ text: text.trim(), ...(measurement ? { measurement } : {}), metric, limit });
   if (metric === "flips") {
@@ -114,16 +113,17 @@ function fault(rule: string, what: string, hint: string): BenchError {
   return new BenchError("rule", `the rule "${rule.trim()}" ${what}`, { hint });
 }
 
+/** What rules ask of most; every metric with a better side can be named. */
+const asked = "perplexity bits_per_byte kld same_top delta_p_rms acc acc_norm flips pp tg size bpw peak_memory".split(
+  " ",
+);
+
 /** The metric, or one of its family, for what can be known of it before anything is measured. */
 function describedBy(name: string, text: string): Metric {
   try {
     return describe(name === "pp" || name === "tg" ? `${name}1` : name);
   } catch {
-    throw fault(
-      text,
-      `asks of "${name}", which is no metric`,
-      "there are perplexity, bits_per_byte, kld, same_top, delta_p_rms, acc, acc_norm, flips, pp, tg, size, bpw, peak_memory",
-    );
+    throw fault(text, `asks of "${name}", which is no metric`, nearest(name, [...asked, "ppl"]));
   }
 }
 
@@ -139,7 +139,7 @@ export function gate(run: Series[], baseline: Series[], rules: Rule[]): Gate {
     const found = run.flatMap((series) => questionsOf(rule, series, run, baseline));
     if (found.length === 0)
       throw new BenchError("rule", `the rule "${rule.text}" fits nothing in the run`, {
-        hint: `the run has ${available(run)}${rule.measurement ? `; the part before the dot names a measurement` : ""}`,
+        hint: unfit(rule, run),
       });
     return found;
   });
@@ -154,6 +154,13 @@ export function gate(run: Series[], baseline: Series[], rules: Rule[]): Gate {
     checks,
     outcome: outcomes.includes("failed") ? "failed" : outcomes.includes("undecided") ? "undecided" : "passed",
   };
+}
+
+/** What there would have been for a rule that fits nothing. */
+function unfit({ measurement }: Rule, run: Series[]): string {
+  const names = [...new Set(run.map(({ job }) => job.measurement))];
+  if (measurement === undefined || names.includes(measurement)) return `the run has ${available(run)}`;
+  return `The part before the dot names a measurement. ${nearest(measurement, names)}`;
 }
 
 /** A check whose answer is a matter of statistics. */
@@ -175,7 +182,9 @@ interface Question extends Pick<Check, "rule" | "variant" | "measurement" | "met
 }
 
 function questionsOf(rule: Rule, series: Series, run: Series[], baseline: Series[]): (Question | Check)[] {
-  if (rule.measurement !== undefined && series.job.measurement !== rule.measurement) return [];
+  const { measurement } = series.job;
+  if (rule.measurement !== undefined && ![rule.measurement, usualName(rule.measurement)].includes(measurement))
+    return [];
   const exact = exactValues(rule.metric, series, run);
   if (exact !== undefined) return exactCheck(rule, series, exact, run, baseline);
   const names = metricsOf(rule, series);

@@ -291,3 +291,12 @@ export function metric(name: string): Metric {
   }
   throw new Error(`no metric is named "${name}"`);
 }
+
+/** What people also call a metric or a measurement. */
+const otherNames: Record<string, string> = { ppl: "perplexity", accuracy: "acc" };
+
+/** The name that is used here for one that people also use: `ppl` is `perplexity`. Any other name stays. */
+export function usualName(name: string): string {
+  const lower = name.toLowerCase();
+  return Object.hasOwn(otherNames, lower) ? otherNames[lower]! : name;
+}

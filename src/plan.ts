@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
+import { basename } from "node:path";
 import type { Backend, VariantSpec } from "./backends/backend.js";
 import { findBackend } from "./backends/index.js";
 import type { Benchmark, MeasurementConfig, VariantConfig } from "./config.js";
@@ -9,10 +10,12 @@ import { BenchError, type Failure, toFailure } from "./errors.js";
 import type { JobRecord, Machine, Provenance, VariantRecord } from "./events.js";
 import { harmless, several } from "./harmless.js";
 import { measurements } from "./measurements/index.js";
+import { usualName } from "./metrics.js";
 import { estimateMemory, type MemoryEstimate } from "./models/gguf.js";
 import { resolveReference } from "./references/index.js";
 import { addressWithoutSecrets } from "./secrets.js";
 import { counted, bytes as inUnits, roughDuration } from "./units.js";
+import { nearest } from "./yaml.js";
 
 /** A job with all that is needed to run it. */
 export interface Job extends JobRecord {
@@ -36,6 +39,8 @@ export interface Plan {
   /** Bytes of a temporary file, see `Benchmark`. */
   scratchLimit?: number;
   timeout: number;
+  /** What the user should know before anything is measured, a sentence each: which variant is the reference, say. */
+  notes: string[];
 }
 
 export interface PlanOptions {
@@ -44,6 +49,8 @@ export interface PlanOptions {
   /** Patterns (`*` stands for anything) over `variant`, `measurement` or `variant/measurement`. */
   only?: string[];
   exclude?: string[];
+  /** The variant that all others are compared with, whatever the benchmark file says. */
+  reference?: string;
 }
 
 /** Reads the models' headers and the data, and makes the jobs. Loads no model. Throws for data that are not there. */
@@ -56,11 +63,12 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
       data.set(config, { dataset, sha256: digestOf(dataset) });
     }
 
-  const wanted = selection(options);
+  const wanted = selection(benchmark, options);
   const variants: VariantRecord[] = [];
   const inspected = new Map<string, Inspected>();
   let engine: Provenance["engine"] | undefined;
-  for (const config of benchmark.variants) {
+  const configs = namedReference(benchmark.variants, options.reference);
+  for (const config of configs) {
     const cells = benchmark.measurements.filter((measurement) => wanted(config.name, measurement.name));
     if (cells.length === 0) continue;
     const backend = await findBackend(config.backend);
@@ -78,10 +86,10 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
     };
     inspected.set(config.name, { spec, record, backend, cells });
   }
-  const reference = benchmark.variants.find((variant) => variant.reference)?.name;
+  const chosen = chooseReference({ ...benchmark, variants: configs }, variants);
   const jobs = [...inspected.values()].flatMap((variant) =>
     variant.cells.map((cell) => {
-      const against = variant.record.against ?? reference;
+      const against = variant.record.against ?? chosen.reference;
       return job(cell, variant, against === undefined ? undefined : inspected.get(against), data.get(cell), machine);
     }),
   );
@@ -104,6 +112,60 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
     memoryLimit: benchmark.memoryLimit ?? freeMemory(),
     ...(benchmark.scratchLimit === undefined ? {} : { scratchLimit: benchmark.scratchLimit }),
     timeout: benchmark.timeout,
+    notes: [...(benchmark.notes ?? []), ...chosen.notes],
+  };
+}
+
+/** The variants with the one named as the reference of all others, whatever each said; unchanged when none is named. */
+function namedReference(variants: VariantConfig[], named: string | undefined): VariantConfig[] {
+  if (named === undefined) return variants;
+  const bare = basename(named).replace(/\.gguf$/i, "");
+  const one =
+    variants.find(({ name, model }) => name === named || model === named) ?? variants.find(({ name }) => name === bare);
+  if (!one)
+    throw new BenchError("config", `--reference ${named}: no variant has that name`, {
+      hint: nearest(
+        named,
+        variants.map(({ name }) => name),
+      ),
+    });
+  return variants.map(({ against: _, ...variant }) => ({ ...variant, reference: variant.name === one.name }));
+}
+
+/**
+ * The variant that all others are compared with: the one that the benchmark says, else the one with the most bits per
+ * weight, the first of several alike. Nobody is chosen where the file says who is compared with whom, and where one
+ * variant stands alone that nothing compares. A variant that is chosen is marked in its record.
+ */
+function chooseReference(
+  { variants: all, measurements: asked }: Benchmark,
+  variants: VariantRecord[],
+): { reference?: string; notes: string[] } {
+  const said = all.find((variant) => variant.reference);
+  if (said) {
+    const out = variants.some(({ name }) => name === said.name) ? "" : ", which --only or --exclude leaves out";
+    return { reference: said.name, notes: all.length > 1 ? [`reference: ${said.name}${out}`] : [] };
+  }
+  const compares = asked.some(({ kind }) => measurements[kind]!.lockStep);
+  if (variants.some(({ against }) => against !== undefined) || (variants.length < 2 && !compares)) return { notes: [] };
+  const known = variants.filter(({ facts }) => facts !== undefined);
+  const most = Math.max(...known.map(({ facts }) => facts!.bpw));
+  const [first, ...alike] = known.filter(({ facts }) => facts!.bpw === most);
+  if (!first) return { notes: ["reference: none, because no model could be read"] };
+  first.reference = true;
+  const unread = variants.filter(({ facts }) => facts === undefined).map(({ name }) => name);
+  const why =
+    variants.length === 1
+      ? "the only variant"
+      : alike.length === 0
+        ? "most bits per weight"
+        : `the first of ${alike.length + 1} with the most bits per weight; --reference NAME takes another`;
+  return {
+    reference: first.name,
+    notes: [
+      `reference: ${first.name} (${why})`,
+      ...(unread.length > 0 ? [`not considered as the reference, because it cannot be read: ${several(unread)}`] : []),
+    ],
   };
 }
 
@@ -235,7 +297,7 @@ function reasonAgainst(
   const trained = record.facts?.contextLength ?? Number.POSITIVE_INFINITY;
   if (context > trained) return `a context of ${context} tokens is asked for; the model was trained for ${trained}`;
   if (!measurement.lockStep) return undefined;
-  if (!against) return "no variant is the reference; say `reference: true` at the one to compare with";
+  if (!against) return "nothing to compare with: no variant is the reference, or --only or --exclude leaves it out";
   if (against.record === record && config.settings.floor === 0) return "no noise floor is asked for";
   if (against.record.failure) return `the reference ${against.record.name} cannot be read`;
   if (against.backend !== backend)
@@ -275,22 +337,40 @@ function identity(parts: unknown): string {
   return createHash("sha256").update(canonical).digest("hex").slice(0, 16);
 }
 
-function selection({ only, exclude }: PlanOptions): (variant: string, measurement: string) => boolean {
-  const matcher = (patterns: string[]) => {
-    const tests = patterns.map(
-      (pattern) =>
-        new RegExp(
-          `^${pattern
-            .split("*")
-            .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"))
-            .join(".*")}$`,
-        ),
+/** Throws a BenchError with code `config` for a pattern that stands for nothing: it is a slip of the pen. */
+function selection(
+  { variants, measurements }: Benchmark,
+  { only = [], exclude = [] }: PlanOptions,
+): (variant: string, measurement: string) => boolean {
+  const read = (flag: string, pattern: string): Pattern[] => {
+    const meant = [[pattern], pattern.split(",").map((part) => part.trim().replace(/[^/]+$/, usualName))].map((each) =>
+      each.map(matcher),
     );
-    return (variant: string, measurement: string) =>
-      tests.some((test) => test.test(variant) || test.test(measurement) || test.test(`${variant}/${measurement}`));
+    const stands = (matches: Pattern) =>
+      variants.some(({ name }) => measurements.some((measurement) => matches(name, measurement.name)));
+    const found = meant.find((each) => each.every(stands));
+    if (found) return found;
+    throw new BenchError("config", `--${flag} ${pattern}: there is no variant and no measurement of that name`, {
+      hint: nearest(
+        pattern,
+        [...measurements, ...variants].map(({ name }) => name),
+      ),
+    });
   };
-  const [taken, left] = [only?.length ? matcher(only) : () => true, matcher(exclude ?? [])];
-  return (variant, measurement) => taken(variant, measurement) && !left(variant, measurement);
+  const taken = only.flatMap((pattern) => read("only", pattern));
+  const left = exclude.flatMap((pattern) => read("exclude", pattern));
+  return (variant, measurement) =>
+    (taken.length === 0 || taken.some((matches) => matches(variant, measurement))) &&
+    !left.some((matches) => matches(variant, measurement));
+}
+
+type Pattern = (variant: string, measurement: string) => boolean;
+
+/** `*` stands for anything; the pattern is of a variant, of a measurement, or of `variant/measurement`. */
+function matcher(pattern: string): Pattern {
+  const parts = pattern.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
+  const test = new RegExp(`^${parts.join(".*")}$`, "s");
+  return (variant, measurement) => [variant, measurement, `${variant}/${measurement}`].some((name) => test.test(name));
 }
 
 function distinct(datasets: Dataset[]): Provenance["datasets"] {
@@ -360,7 +440,7 @@ export function memoryTogether(jobs: Job[]): number {
 }
 
 /** The plan as text, one line a job. */
-export function describePlan({ jobs, variants, memoryLimit }: Plan): string {
+export function describePlan({ jobs, variants, memoryLimit, notes }: Plan): string {
   const width = variants.reduce((most, { name }) => Math.max(most, harmless(name).length), 0);
   const failures = new Map(variants.map(({ name, failure }) => [name, failure]));
   const lines = jobs.map((job) => {
@@ -380,7 +460,8 @@ export function describePlan({ jobs, variants, memoryLimit }: Plan): string {
   });
   const total = jobs.reduce((sum, job) => sum + (seconds(job) ?? 0), 0);
   const known = jobs.some((job) => seconds(job) !== undefined);
-  return `${lines.join("\n")}\n${turns.join("")}${counted(jobs.length, "job")}${known ? `, very roughly ${roughDuration(total)} in all` : ""}; engines may use ${inUnits(memoryLimit)}\n`;
+  const said = notes.map((note) => `${harmless(note)}\n`).join("");
+  return `${said}${lines.join("\n")}\n${turns.join("")}${counted(jobs.length, "job")}${known ? `, very roughly ${roughDuration(total)} in all` : ""}; engines may use ${inUnits(memoryLimit)}\n`;
 }
 
 const about = (job: Job) => {

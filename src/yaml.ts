@@ -239,7 +239,7 @@ function shown(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 
-/** A hint that names the known word most like an unknown one, and the others. */
+/** A hint that names the known word most like an unknown one, and the others; of many, those that are like it. */
 export function nearest(word: string, known: string[]): string {
   if (known.length === 0) return "None is known here.";
   const bare = (text: string) => text.toLowerCase().replace(/[^a-z0-9]/g, "");
@@ -247,18 +247,24 @@ export function nearest(word: string, known: string[]): string {
     .map((name) => ({ name, steps: distance(bare(word), bare(name)) }))
     .sort((a, b) => a.steps - b.steps);
   const { name, steps } = ranked[0]!;
-  const all = `Known: ${several(known, 20)}.`;
-  return steps <= Math.max(1, Math.floor(name.length / 3)) ? `Did you mean \`${name}\`? ${all}` : all;
+  const shown = known.length > 16 ? ranked.map((one) => one.name) : known;
+  const all = `Known: ${several(shown, known.length > 16 ? 6 : 16)}.`;
+  const like = steps <= Math.max(1, Math.floor(name.length / 3)) && steps < name.length;
+  return like ? `Did you mean \`${name}\`? ${all}` : all;
 }
 
-/** Levenshtein's: how many letters must change, come or go. */
+/** How many letters must change, come, go, or change places with their neighbour (optimal string alignment). */
 function distance(a: string, b: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
-    for (let j = 1; j <= b.length; j++)
+    for (let j = 1; j <= b.length; j++) {
       next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    row = next;
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        next[j] = Math.min(next[j]!, before[j - 2]! + 1);
+    }
+    [before, row] = [row, next];
   }
   return row[b.length]!;
 }

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { measurements } from "../dist/measurements/index.js";
 import { tinyGguf } from "./models/tiny-gguf.js";
 import { bench, someQuestions, someText, temporaryFolder, verdicts, writeRandomLlama } from "./support.js";
 
@@ -60,6 +61,71 @@ describe("--help", () => {
   });
 });
 
+describe("what people type", () => {
+  it("help COMMAND is COMMAND --help; the version has three letters", async () => {
+    const same = async (args: string[], other: string[]) => {
+      const [first, second] = [await bench(args), await bench(other)];
+      expect(first).toEqual(second);
+      expect(first.code).toBe(0);
+    };
+    await same(["help", "run"], ["run", "--help"]);
+    await same(["help"], ["--help"]);
+    await same(["-v"], ["--version"]);
+    await same(["-V"], ["--version"]);
+  });
+
+  it("the help of run names every measurement, and every option its default", async () => {
+    const help = (await bench(["run", "--help"], { env: { COLUMNS: "400" } })).stdout;
+    for (const name of Object.keys(measurements)) if (name !== "choice") expect(help).toContain(name);
+    for (const command of ["run", "reference", "quantize"]) {
+      const { stdout } = await bench([command, "--help"]);
+      const options = stdout
+        .slice(stdout.indexOf("Options:"))
+        .split(/\n {2}(?=-)/)
+        .slice(1);
+      for (const option of options) {
+        // What must be given, what may be repeated, and switches have no default.
+        const free = !/^\S+(, \S+)? </.test(option) || /repeatable/.test(option.replace(/\s+/g, " "));
+        const needed = /^--(types|base|text)\b|the file; it is there/.test(option);
+        expect([option, free || needed || /\bdefault\b/.test(option)]).toEqual([option, true]);
+      }
+    }
+  });
+
+  it("models without a flag, and the letters of llama.cpp's tools", async () => {
+    const here = join(folder, "typed");
+    mkdirSync(here);
+    const text = join(folder, "text.txt");
+    for (const [seed, name] of ["a", "b"].entries()) writeRandomLlama(here, name, { seed: seed + 1 });
+    const flags = ["--text", text, "-c", "128", "--chunks", "2", "-t", "1"];
+    const plan = async (...args: string[]) => {
+      const { stdout } = await bench(["run", ...args, ...flags, "--dry-run"], { cwd: here });
+      return stdout.replace(/engines may use .*/, "");
+    };
+    const expected = await plan("--model", "a.gguf", "--model", "b.gguf");
+    expect(expected).toMatch(/^reference: a \(the first of 2 with the most bits per weight/);
+    expect(expected).toMatch(/2 jobs/);
+    for (const args of [
+      ["a.gguf", "b.gguf"],
+      ["-m", "a.gguf", "b.gguf"],
+      ["--model", "a.gguf", "b.gguf"],
+      ["."],
+      ["*.gguf"],
+    ])
+      expect(await plan(...args)).toBe(expected);
+    const said = await bench(["run", "a.gguf", "b.gguf", ...flags, "-o", "out", "--reference", "b"], { cwd: here });
+    expect({ code: said.code, stderr: said.stderr }).toEqual({ code: 0, stderr: "" });
+    expect(said.stdout).toMatch(/^reference: b\n/);
+    const started = JSON.parse(readFileSync(join(here, "out", "events.jsonl"), "utf8").split("\n")[0]!);
+    expect(started.variants.map(({ reference }: { reference: boolean }) => reference)).toEqual([false, true]);
+    const { code, stderr } = await bench(["compare", "out:a", "out:b", "--metric", "ppl"], { cwd: here });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const unknown = await bench(["compare", "out:a", "out:b", "--metric", "perplexty"], { cwd: here });
+    expect({ code: unknown.code, stdout: unknown.stdout }).toEqual({ code: 1, stdout: "" });
+    expect(unknown.stderr).toMatch(/no?\w* side has a metric of that name\.\n {2}Did you mean `perplexity`\?/);
+  });
+});
+
 describe("what the user can mend is one sentence and a remedy, exit code 1", () => {
   const empty = join(folder, "empty");
   mkdirSync(empty);
@@ -84,7 +150,18 @@ describe("what the user can mend is one sentence and a remedy, exit code 1", () 
     "an unknown text": ["run", "--model", "mock:seed=1", "--text", "absent"],
     "an unknown measurement": ["run", "--model", "mock:seed=1", "--measure", "beauty"],
     "an idle flag": ["run", "--model", "mock:seed=1", "--measure", "speed", "--chunks", "3"],
-    "nothing left": ["run", matrix, "--only", "nobody"],
+    "nothing left": ["run", matrix, "--only", "a", "--exclude", "a"],
+    "a slip in --only": ["run", matrix, "--only", "perplexty"],
+    "a slip in --exclude": ["run", matrix, "--exclude", "speeed"],
+    "a slip in --reference": ["run", matrix, "--reference", "aa"],
+    "a flag beside a file": ["run", matrix, "--chunks", "3"],
+    "a model beside a file": ["run", matrix, "--model", "mock:seed=1"],
+    "two files": ["run", matrix, matrix],
+    "an argument too many": ["run", matrix, "extra"],
+    "a text as the argument": ["run", join(folder, "text.txt")],
+    "questions without a card": ["run", "--model", "mock:seed=1", "--measure", "quiz.csv"],
+    "an empty folder": ["run", empty, "--measure", "speed"],
+    "a slip in --types": ["quantize", "m-F16.gguf", "--types", "Q8_0,Q4_K_N"],
     "no run": ["report", empty],
     "no run folder": ["report", join(folder, "absent")],
   };

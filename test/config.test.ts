@@ -1,5 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${…} is the placeholder of benchmark files
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -173,6 +173,30 @@ describe("the matrix", () => {
     ["matrix: {q: [1, 2]}\n    model: m${q}\n    reference: true", 'b.yaml:3:3: "v-q=2" is a second reference.'],
   ])("that makes no sense (%#)", async (body, message) => {
     expect((await failure(variants(`  v:\n    ${body}\n`))).message).toBe(message);
+  });
+});
+
+describe("did you mean", () => {
+  test.each([
+    ["modle: m", "model"],
+    ["mdoel: m", "model"],
+    ["model: m\n    qunatize: Q4_K_M", "quantize"],
+    ["model: m\n    refernce: true", "reference"],
+    ["model: m\n    thraeds: 2", "threads"],
+  ])("%s", async (body, meant) => {
+    expect((await failure(variants(`  v:\n    ${body}\n`))).hint).toMatch(`Did you mean \`${meant}\`?`);
+  });
+});
+
+describe("a reference of its own", () => {
+  test("names a variant that there is", async () => {
+    const body = (name: string) => `  F16: {model: m}\n  a:\n    model: n\n    reference: ${name}\n`;
+    expect((await variants(body("F16")))[1]).toMatchObject({ reference: false, against: "F16" });
+    const fault = await failure(variants(body("F61")));
+    expect(fault.message).toBe('b.yaml:6:16: there is no variant "F61" to compare with.');
+    expect(fault.hint).toMatch(/^Did you mean `F16`\?/);
+    const axes = "  F16: {model: m}\n  ${q}:\n    matrix: {q: [a, b]}\n    model: ${q}\n    reference: F${q}\n";
+    expect((await failure(variants(axes))).message).toContain('there is no variant "Fa" to compare with.');
   });
 });
 
@@ -358,6 +382,22 @@ describe("flags instead of a file", () => {
       "variants: {m: {model: '${url}', matrix: {url: ['https://u:pw@h/m.gguf?token=1']}}}\nmeasurements: {speed: }\n",
     );
     expect(JSON.stringify(variants.map(({ name, tags }) => [name, tags]))).not.toMatch(/pw|token/);
+  });
+
+  test("a folder stands for its models, a split model for one, and a name for what people mean by it", async () => {
+    mkdirSync(join(dir, "folder"));
+    for (const name of ["b-00001-of-00002.gguf", "b-00002-of-00002.gguf", "a.gguf"])
+      writeFileSync(join(dir, "folder", name), "GGUF");
+    const benchmark = await quickBenchmark({
+      measurements,
+      models: [join(dir, "folder")],
+      measures: ["ppl", "perplexity"],
+      text: "t",
+    });
+    expect(benchmark.variants.map(({ name }) => name)).toEqual(["a", "b"]);
+    expect(benchmark.measurements.map(({ name }) => name)).toEqual(["perplexity"]);
+    const twice = quickBenchmark({ measurements, models: ["x/../c.gguf", "./c.gguf"], measures: ["speed"] });
+    expect((await failure(twice)).message).toBe("--model ./c.gguf is given twice.");
   });
 
   test.each([

@@ -2,9 +2,10 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { readBenchmark } from "../dist/config.js";
+import { quickBenchmark, readBenchmark } from "../dist/config.js";
 import { measurements } from "../dist/measurements/index.js";
-import { describePlan, makePlan, type PlanOptions } from "../dist/plan.js";
+import { describePlan, makePlan, type Plan, type PlanOptions } from "../dist/plan.js";
+import { tinyGguf } from "./models/tiny-gguf.js";
 import { cli, someQuestions, someText, temporaryFolder, writeRandomLlama } from "./support.js";
 
 const folder = temporaryFolder();
@@ -219,12 +220,33 @@ describe("the order", () => {
   });
 
   it("nothing left is an error that says what there is", async () => {
-    await expect(plan(two, { only: ["c*"] })).rejects.toMatchObject({
+    await expect(plan(two, { only: ["a"], exclude: ["*"] })).rejects.toMatchObject({
       code: "config",
       hint: expect.stringMatching(/variants a, b .*measurements perplexity, hellaswag, speed/),
     });
     // A dot is a dot.
     await expect(plan(two, { only: ["."] })).rejects.toMatchObject({ code: "config" });
+  });
+
+  it("a pattern that stands for nothing is an error that knows what was meant", async () => {
+    for (const [options, hint] of [
+      [{ exclude: ["speeed"] }, /^Did you mean `speed`\?/],
+      [{ only: ["perplexty"] }, /^Did you mean `perplexity`\?/],
+      [{ only: ["a"], exclude: ["helaswag"] }, /^Did you mean `hellaswag`\?/],
+      [{ only: ["a", "c*"] }, /^Known: perplexity, hellaswag, speed, a, b\./],
+      [{ exclude: ["a/sped"] }, /^Known: /],
+    ] as [Partial<PlanOptions>, RegExp][]) {
+      const asked = plan(two, options);
+      await expect(asked).rejects.toMatchObject({ code: "config", hint: expect.stringMatching(hint) });
+    }
+  });
+
+  it("ppl is perplexity, and a list may be written with commas", async () => {
+    const names = async (options: Partial<PlanOptions>) => Object.keys(await ids(two, options)).join(" ");
+    expect(await names({ only: ["ppl"] })).toBe("a/perplexity b/perplexity");
+    expect(await names({ only: ["speed,b/ppl", "b/hellaswag"] })).toBe("a/speed b/perplexity b/hellaswag b/speed");
+    // A name is a name first.
+    expect(await names({ only: ["a"], exclude: ["PPL"] })).toBe("a/hellaswag a/speed");
   });
 
   it("ids are those of the whole file", async () => {
@@ -279,5 +301,86 @@ measurements:
     expect(describePlan(await plan(`memoryLimit: 1 GB${yaml}`))).toMatch(
       /^divergence: all models together need 1\.\d+ GB; they take turns, and the logits of a wait in a temporary file$/m,
     );
+  });
+});
+
+describe("the reference", () => {
+  const model = (name: string, type: number, bytes: number) =>
+    writeFileSync(
+      join(folder, `${name}.gguf`),
+      tinyGguf({ tensors: [{ name: "token_embd.weight", shape: [64, 32], type, bytes }] }),
+    );
+  model("m-F32", 0, 8192);
+  model("m-F16", 1, 4096);
+  model("m-BF16", 30, 4096);
+  model("m-Q8_0", 8, 2176);
+  writeFileSync(join(folder, "m-bad.gguf"), "no model at all");
+
+  const quick = async (models: string[], options: Partial<PlanOptions> & { measures?: string[] } = {}) => {
+    const { measures = ["divergence"], ...rest } = options;
+    const benchmark = await quickBenchmark({
+      measurements,
+      models: models.map((name) => join(folder, `${name}.gguf`)),
+      measures,
+      ...(measures.includes("speed") ? {} : { text: join(folder, "text.txt") }),
+    });
+    return makePlan(benchmark, { command: [], versions: {}, ...rest });
+  };
+  const references = ({ variants }: Plan) => variants.filter(({ reference }) => reference).map(({ name }) => name);
+
+  it("is the variant with the most bits per weight, wherever it stands", async () => {
+    for (const [models, reference] of [
+      [["m-Q8_0", "m-F16"], "m-F16"],
+      [["m-F16", "m-Q8_0"], "m-F16"],
+      [["m-Q8_0", "m-F16", "m-F32"], "m-F32"],
+    ] as const) {
+      const made = await quick([...models]);
+      expect(references(made)).toEqual([reference]);
+      expect(made.notes).toEqual([`reference: ${reference} (most bits per weight)`]);
+      expect(made.jobs.map(({ against }) => against)).toEqual(models.map(() => reference));
+      expect(describePlan(made)).toMatch(`reference: ${reference} (most bits per weight)\n`);
+    }
+  });
+
+  it("is the first of several alike; what cannot be read is not considered; both are said", async () => {
+    const alike = await quick(["m-Q8_0", "m-BF16", "m-F16"]);
+    expect(references(alike)).toEqual(["m-BF16"]);
+    expect(alike.notes[0]).toContain("(the first of 2 with the most bits per weight; --reference NAME takes another)");
+    const unread = await quick(["m-bad", "m-Q8_0", "m-F16"]);
+    expect(references(unread)).toEqual(["m-F16"]);
+    expect(unread.notes[1]).toBe("not considered as the reference, because it cannot be read: m-bad");
+    expect((await quick(["m-bad", "absent"])).notes).toEqual(["reference: none, because no model could be read"]);
+  });
+
+  it("--reference names another, by name or by file, over what the file says", async () => {
+    for (const named of ["m-Q8_0", "m-Q8_0.gguf", join(folder, "m-Q8_0.gguf")]) {
+      const made = await quick(["m-F16", "m-Q8_0"], { reference: named });
+      expect(references(made)).toEqual(["m-Q8_0"]);
+      expect(made.notes).toEqual(["reference: m-Q8_0"]);
+    }
+    expect(references(await plan(two, { reference: "b" }))).toEqual(["b"]);
+    await expect(quick(["m-F16", "m-Q8_0"], { reference: "m-Q8" })).rejects.toMatchObject({
+      code: "config",
+      hint: expect.stringMatching(/^Did you mean `m-Q8_0`\?/),
+    });
+  });
+
+  it("in a benchmark file: what it says; else the same rule, but not beside pairs that it names", async () => {
+    expect(references(await plan(two))).toEqual(["a"]);
+    const silent = await plan(two.replace("reference: true, ", ""));
+    expect(references(silent)).toEqual(["a"]);
+    expect(silent.notes[0]).toMatch(/^reference: a \(the first of 2 with the most bits per weight/);
+    const paired = await plan(two.replace("reference: true, ", "").replace('damage=0.1"', 'damage=0.1", reference: a'));
+    expect(references(paired)).toEqual([]);
+    expect(paired.variants.map(({ against }) => against)).toEqual([undefined, "a"]);
+    // A reference that is left out is no reason to take another one silently.
+    const left = await plan(two, { only: ["b"] });
+    expect(references(left)).toEqual([]);
+    expect(left.notes).toEqual(["reference: a, which --only or --exclude leaves out"]);
+  });
+
+  it("a variant alone is a reference only where something compares", async () => {
+    expect(references(await quick(["m-F16"], { measures: ["speed"] }))).toEqual([]);
+    expect(references(await quick(["m-F16"]))).toEqual(["m-F16"]);
   });
 });

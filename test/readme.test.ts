@@ -49,7 +49,7 @@ const instead: Record<string, { because: string; run: string; says: RegExp }> = 
   },
   [ollama]: {
     because: "Ollama and its model are not part of the repository; a blob is a GGUF file without the ending",
-    run: "cp model-Q8_0.gguf sha256-0123 && gguf-bench run --model sha256-0123 --text book.txt --chunks 16",
+    run: "cp model-Q8_0.gguf sha256-0123 && gguf-bench run sha256-0123 --text book.txt --chunks 16",
     says: /sha256-0123/,
   },
   [family]: {

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { BenchError, type Failure, fromFailure } from "../errors.js";
 import { llamaRelease } from "../llama/library.js";
 import { fileTypes, type QuantizeRequest } from "../llama/quantize.js";
+import { nearest } from "../yaml.js";
 import { cacheDirectory } from "./cache.js";
 import { checkQuantizable, readModelFacts } from "./gguf.js";
 
@@ -25,7 +26,7 @@ export function checkType(type: string): string {
   const known = Object.keys(fileTypes).find((name) => name === type.toUpperCase());
   if (!known)
     throw new BenchError("config", `"${type}" is no type that llama.cpp can write`, {
-      hint: `there are: ${Object.keys(fileTypes).join(", ")}`,
+      hint: nearest(type, Object.keys(fileTypes)),
     });
   return known;
 }
