@@ -114,9 +114,10 @@ function fault(rule: string, what: string, hint: string): BenchError {
 }
 
 /** What rules ask of most; every metric with a better side can be named. */
-const asked = "perplexity bits_per_byte kld same_top delta_p_rms acc acc_norm flips pp tg size bpw peak_memory".split(
-  " ",
-);
+const asked =
+  "perplexity bits_per_byte kld same_top delta_p_rms acc acc_norm acc_token flips pp tg size bpw peak_memory".split(
+    " ",
+  );
 
 /** The metric, or one of its family, for what can be known of it before anything is measured. */
 function describedBy(name: string, text: string): Metric {

@@ -7,6 +7,7 @@
  * - `root-mean-square`: square root of the weighted mean.
  * - `proportion`: share of samples that are 1.
  * - `rate`: mean of independent repetitions.
+ * - `count`: how many; none where there is no sample.
  * - `maximum`: the largest sample.
  * - `single`: one value that is exact or taken once.
  */
@@ -18,6 +19,7 @@ export type Aggregation =
   | "root-mean-square"
   | "proportion"
   | "rate"
+  | "count"
   | "maximum"
   | "single";
 
@@ -184,8 +186,7 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "higher",
     aggregation: "proportion",
     digits: 4,
-    meaning:
-      "share of questions whose option with the highest mean log-probability per token is right, as llama-perplexity",
+    meaning: "share of questions whose option with the highest sum of log-probabilities is right, as lm-eval's acc",
   },
   acc_norm: {
     label: "acc_norm",
@@ -193,7 +194,25 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "higher",
     aggregation: "proportion",
     digits: 4,
-    meaning: "share of questions whose option with the highest log-probability per character is right, as lm-eval",
+    meaning:
+      "share of questions whose option with the highest log-probability per character is right, as lm-eval's acc_norm",
+  },
+  acc_token: {
+    label: "acc_token",
+    unit: "1",
+    better: "higher",
+    aggregation: "proportion",
+    digits: 4,
+    meaning:
+      "share of questions whose option with the highest mean log-probability per token is right, as llama-perplexity --hellaswag",
+  },
+  unanswerable: {
+    label: "unanswerable",
+    unit: "1",
+    better: "lower",
+    aggregation: "count",
+    digits: 0,
+    meaning: "questions that could not be asked as they stand; no accuracy counts them",
   },
   size: {
     label: "size",

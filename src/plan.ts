@@ -236,7 +236,7 @@ function job(
   const against = measurement.lockStep ? reference : undefined;
   // The reference against itself in another batch shape: how far the same model is from itself.
   const spec = against === variant ? otherShape(variant.spec) : variant.spec;
-  const { context, parallel, rows } = measurement.context(config.settings, data);
+  const { context, parallel, rows } = measurement.context(config.settings, data, record.facts?.contextLength);
   const impossible = reasonAgainst(config, variant, against, context) ?? reasonAgainstReference(record, data);
   const { version, library } = backend.version(spec.settings);
   const memory = ({ record, spec }: Pick<Inspected, "record" | "spec">) =>

@@ -94,7 +94,7 @@ measurements:
           kind: "choice",
           dataset: "hellaswag",
           file: "few.txt",
-          settings: { limit: 200, context: 512 },
+          settings: { limit: 200 },
         },
       ],
     });

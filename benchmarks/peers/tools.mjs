@@ -225,8 +225,8 @@ function ourAnswers(events) {
     .filter(({ type, detail }) => type === "samples" && detail?.gold !== undefined)
     .map(({ item, samples, detail }) => ({
       task: Number(item),
-      right: samples.find(({ metric }) => metric === "acc").value === 1,
-      means: detail.scores?.map((sum, i) => sum / detail.tokens[i]),
+      right: samples.find(({ metric }) => metric === "acc_token").value === 1,
+      means: detail.scores_token,
     }));
   if (answers.length === 0) throw new Error("no answers");
   return answers.sort((a, b) => a.task - b.task);

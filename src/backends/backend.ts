@@ -95,6 +95,8 @@ export interface WindowDivergence {
 /** One question: options that continue a shared prefix, all in tokens; prefix and each option hold at least one. */
 export interface OptionRequest {
   prefix: Int32Array;
+  /** From this position of the prefix on, 1 at least, its tokens begin every option and are scored as well. */
+  scoreFrom: number;
   options: Int32Array[];
 }
 
@@ -107,7 +109,7 @@ export interface TokenCount {
 /** An opened variant. One caller at a time. Methods of a capability that the backend lacks are never called. */
 export interface Engine {
   readonly facts: EngineFacts;
-  /** UTF-8 text to ids; `special`: add BOS/EOS as the model wants. Special tokens in the text are not parsed. */
+  /** UTF-8 text to ids; `special`: with BOS where the model wants it, never with an end. Special tokens in the text are not parsed. */
   tokenize(text: string, special: boolean): Int32Array;
   /** What a run of tokens stands for. */
   measureTokens(tokens: Int32Array): TokenCount;
@@ -135,9 +137,15 @@ export interface Engine {
     progress?: (tokens: number) => void,
   ): Promise<WindowDivergence[][]>;
 
-  /** What one batch of `scoreOptions` may hold; the caller packs questions up to it. */
-  optionBatch(context: number): { tokens: number; options: number };
-  /** Negative log-likelihoods in nats: [question][option][token]. The questions form one batch. */
+  /**
+   * Up to where several questions are packed into one batch of `scoreOptions`. `options` is a limit, 1 for a model that
+   * cannot share a prefix between them; a single question may hold more `tokens`.
+   */
+  optionBatch(): { tokens: number; options: number };
+  /**
+   * Negative log-likelihoods in nats: [question][option][token], those of the prefix from `scoreFrom` on first. The
+   * questions form one batch; `context`: what is held at a time, at least the tokens of every batch of the job.
+   */
   scoreOptions(questions: OptionRequest[], context: number): Promise<Float64Array[][]>;
 
   /** Readies a context for speed tests of `prompt` or `generate` tokens after `depth` cached ones, and warms up. */

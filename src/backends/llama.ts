@@ -93,6 +93,7 @@ class LlamaEngine implements Engine {
   readonly #pieces = new Map<number, TokenCount>();
   readonly #adapters: { pointers: BigUint64Array; scales: Float32Array } | undefined;
   readonly #tokenizer: string | undefined;
+  #ends: number | undefined;
   #pool: ScoringPool | undefined;
   #context: { key: string; context: Context } | undefined;
 
@@ -198,11 +199,31 @@ class LlamaEngine implements Engine {
     const bytes = Buffer.from(text, "utf8");
     const tokenizer = this.#tokenizer;
     if (!tokenizer || bytes.length < longText) return this.#tokenizeNow(bytes, special);
-    const key = [this.#library.version, tokenizer, String(special)];
+    const key = [this.#library.version, tokenizer, special ? "from its beginning" : "a part"];
     return rememberTokens(key, bytes, () => this.#tokenizeNow(bytes, special));
   }
 
   #tokenizeNow(bytes: Buffer, special: boolean): Int32Array {
+    const tokens = this.#withItsEnd(bytes, special);
+    return special && this.#appended > 0 ? tokens.slice(0, -this.#appended) : tokens;
+  }
+
+  /**
+   * How many tokens the vocabulary puts after a text: EOS for some, SEP for others. They end a document, and neither an
+   * option nor a text that is cut into windows is a whole one. Asked of the tokenizer itself, which knows of all.
+   */
+  get #appended(): number {
+    if (this.#ends !== undefined) return this.#ends;
+    const sample = Buffer.from("a");
+    const bare = this.#withItsEnd(sample, false);
+    const whole = this.#withItsEnd(sample, true);
+    let start = 0;
+    while (start + bare.length < whole.length && !bare.every((token, i) => whole[start + i] === token)) start++;
+    this.#ends = whole.length - bare.length - start;
+    return this.#ends;
+  }
+
+  #withItsEnd(bytes: Buffer, special: boolean): Int32Array {
     // koffi passes a Buffer by address; an empty one has none.
     if (bytes.length === 0 && !special) return new Int32Array(0);
     let out = new Int32Array(bytes.length + 16);
@@ -341,62 +362,79 @@ class LlamaEngine implements Engine {
     }
   }
 
-  optionBatch(context: number) {
-    return { tokens: Math.min(context, this.#ubatch), options: optionSequences };
+  optionBatch() {
+    // The tokens of a recurrent model's batch cannot belong to several sequences: it has no cache of them to share.
+    return { tokens: this.#ubatch, options: this.#library.isRecurrent(this.#model) ? 1 : optionSequences };
   }
 
-  /** All questions in one decode: a prefix token belongs to the sequences of all its options, an option's to its own. */
+  /** A prefix token belongs to the sequences of all its options, an option's to its own. One decode call a micro-batch. */
   async scoreOptions(questions: OptionRequest[], contextLength: number): Promise<Float64Array[][]> {
-    const options = Math.max(...questions.map((question) => question.options.length));
-    const shape: ContextShape = {
-      context: contextLength,
-      batch: contextLength,
-      ubatch: Math.min(this.#ubatch, contextLength),
-      sequences: optionSequences,
-      unified: true,
+    const ubatch = Math.min(this.#ubatch, contextLength);
+    const { options: sequences } = this.optionBatch();
+    const shape: ContextShape = { context: contextLength, batch: ubatch, ubatch, sequences, unified: true };
+    const context = this.#open(shape, { sequencesPerToken: sequences });
+    const pool = this.#scoring();
+    const results = questions.map(({ prefix, scoreFrom, options }) =>
+      options.map(({ length }) => new Float64Array(prefix.length - scoreFrom + length)),
+    );
+    // Row r of a decode call predicts targets[r], which goes to all of places[r]. The row of a prefix's last token predicts
+    // the first token of every option and is read apart.
+    let targets: number[] = [];
+    let places: [values: Float64Array, at: number][][] = [];
+    let forks: { row: number; question: number }[] = [];
+    const decode = () => {
+      const rows = context.decode();
+      const scores = targets.length > 0 ? pool.score(rows.pointer, targets) : [];
+      for (const [row, all] of places.entries()) for (const [values, at] of all) values[at] = finite(scores[row]!);
+      for (const { row, question } of forks) {
+        const { prefix, scoreFrom, options } = questions[question]!;
+        const firsts = options.map((tokens) => tokens[0]!);
+        for (const [i, value] of pool.scoreOne(rows.pointer, row, firsts).entries())
+          results[question]![i]![prefix.length - scoreFrom] = finite(value);
+      }
+      targets = [];
+      places = [];
+      forks = [];
     };
-    const context = this.#open(shape, { sequencesPerToken: Math.max(options, 8) });
-    const targets: number[] = [];
+    const add = (
+      token: number,
+      position: number,
+      owners: number[],
+      next?: number,
+      all: [Float64Array, number][] = [],
+    ) => {
+      context.add(token, position, owners, next !== undefined);
+      if (next !== undefined) {
+        targets.push(next);
+        places.push(all);
+      }
+      if (context.pending === ubatch) decode();
+    };
     context.clear();
     let sequence = 0;
-    let row = 0;
-    // Row r predicts targets[r]; a prefix's last row predicts the first token of every option and is read apart.
-    const plan = questions.map(({ prefix, options: continuations }) => {
-      const own = continuations.map((_, i) => sequence + i);
-      sequence += continuations.length;
-      for (const [position, token] of prefix.entries())
-        context.add(token, position, own, position === prefix.length - 1);
-      const prefixRow = row++;
-      targets.push(0);
-      const starts = continuations.map((tokens, i) => {
-        const start = row;
-        // The last token predicts nothing that is asked for.
-        for (let k = 0; k + 1 < tokens.length; k++) {
-          context.add(tokens[k]!, prefix.length + k, own[i]!, true);
-          targets.push(tokens[k + 1]!);
-          row++;
-        }
-        return start;
-      });
-      return { prefixRow, starts };
-    });
-    const rows = context.decode();
-    const pool = this.#scoring();
-    const scores = pool.score(rows.pointer, targets);
-    return questions.map(({ options: continuations }, q) => {
-      const { prefixRow, starts } = plan[q]!;
-      const first = pool.scoreOne(
-        rows.pointer,
-        prefixRow,
-        continuations.map((tokens) => tokens[0]!),
-      );
-      return continuations.map((tokens, i) => {
-        const values = new Float64Array(tokens.length);
-        values[0] = finite(first[i]!);
-        for (let k = 1; k < tokens.length; k++) values[k] = finite(scores[starts[i]! + k - 1]!);
-        return values;
-      });
-    });
+    for (const [question, { prefix, scoreFrom, options }] of questions.entries()) {
+      const own = options.map((_, i) => sequence + i);
+      sequence += options.length;
+      const values = results[question]!;
+      for (const [position, token] of prefix.entries()) {
+        const at = position + 1 - scoreFrom;
+        if (position === prefix.length - 1) {
+          forks.push({ row: targets.length, question });
+          add(token, position, own, 0);
+        } else if (at >= 0) {
+          const all = values.map((one): [Float64Array, number] => [one, at]);
+          add(token, position, own, prefix[position + 1]!, all);
+        } else add(token, position, own);
+      }
+      // The last token predicts nothing that is asked for.
+      for (const [i, tokens] of options.entries())
+        for (let k = 0; k + 1 < tokens.length; k++)
+          add(tokens[k]!, prefix.length + k, [own[i]!], tokens[k + 1]!, [
+            [values[i]!, prefix.length - scoreFrom + k + 1],
+          ]);
+    }
+    if (context.pending > 0) decode();
+    return results;
   }
 
   #speedContext({ prompt, generate, depth }: SpeedTest): Context {

@@ -212,14 +212,16 @@ class MockEngine implements Engine {
     return this.#nll[token] ?? 16 * Math.LN2;
   }
 
-  optionBatch(context: number) {
-    return { tokens: context, options: 64 };
+  optionBatch() {
+    return { tokens: 512, options: 64 };
   }
 
   async scoreOptions(questions: OptionRequest[]): Promise<Float64Array[][]> {
     await this.#batch();
-    return questions.map(({ options }) =>
-      options.map((option) => Float64Array.from(option, (token) => this.#cost(token))),
+    return questions.map(({ prefix, scoreFrom, options }) =>
+      options.map((option) =>
+        Float64Array.from([...prefix.subarray(scoreFrom), ...option], (token) => this.#cost(token)),
+      ),
     );
   }
 

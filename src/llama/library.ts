@@ -283,6 +283,8 @@ export interface Library {
   modelSize(model: Pointer): bigint;
   modelParameters(model: Pointer): bigint;
   trainedContext(model: Pointer): number;
+  /** Whether its memory is a state rather than a cache of tokens: Mamba, RWKV. */
+  isRecurrent(model: Pointer): boolean;
   vocab(model: Pointer): Pointer;
   vocabSize(vocab: Pointer): number;
   addsBos(vocab: Pointer): boolean;
@@ -410,6 +412,7 @@ function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
     modelParameters: (model) =>
       BigInt(bind<(m: Pointer) => number | bigint>("llama_model_n_params", "uint64_t", [P])(model)),
     trainedContext: bind("llama_model_n_ctx_train", "int32_t", [P]),
+    isRecurrent: bind("llama_model_is_recurrent", "bool", [P]),
     vocab: bind("llama_model_get_vocab", P, [P]),
     vocabSize: bind("llama_vocab_n_tokens", "int32_t", [P]),
     addsBos: bind("llama_vocab_get_add_bos", "bool", [P]),

@@ -54,8 +54,11 @@ export interface Measurement<Settings = Record<string, unknown>> {
   /** Whether the result depends on the machine, so that another machine makes another job. */
   readonly machineBound: boolean;
   metrics(settings: Settings, data?: Dataset): string[];
-  /** Tokens of context that the settings ask for, for the memory estimate and the refusal of what the model cannot hold. */
-  context(settings: Settings, data?: Dataset): { context: number; parallel: number; rows: number };
+  /**
+   * Tokens of context that the settings ask for, for the memory estimate and the refusal of what the model cannot hold;
+   * `trained`: the context that the model was trained for, where that is known.
+   */
+  context(settings: Settings, data?: Dataset, trained?: number): { context: number; parallel: number; rows: number };
   /** Known items, in order, where they are known before the data is read (interleaved jobs). */
   items?(settings: Settings): string[];
   /** Yields each item once, in the same order and batches whatever `done` holds. */

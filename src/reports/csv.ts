@@ -1,7 +1,7 @@
 import { stringify } from "csv-stringify/sync";
 import { harmless } from "../harmless.js";
 import { type Divergence, divergenceRows } from "./divergence.js";
-import { absence, type Column, joinMemory, type Row, type Table } from "./table.js";
+import { absence, type Cell, type Column, joinMemory, type Row, type Table } from "./table.js";
 import type { Verdicts } from "./verdicts.js";
 
 /**
@@ -50,17 +50,22 @@ export function wideCsv(table: Table): string {
   return write(["variant", "backend", "model", "architecture", "quant", "imatrix", ...head, "status"], records);
 }
 
-const hasError = ({ aggregation }: Column["metric"]) => aggregation !== "single" && aggregation !== "maximum";
+const hasError = ({ aggregation }: Column["metric"]) => !["single", "maximum", "count"].includes(aggregation);
 
 /** `complete`, or what is not there and why. */
 function status({ cells }: Row, columns: Column[]): string {
   const where = new Map<string, Set<string>>();
   cells.forEach((cell, index) => {
-    const why = absence(cell);
+    const why = absence(cell) ?? unasked(cell);
     const measurement = columns[index]?.measurement;
     if (why && measurement) where.set(why, (where.get(why) ?? new Set()).add(measurement));
   });
   return Array.from(where, ([why, measurements]) => `${[...measurements].join(", ")} ${why}`).join("; ") || "complete";
+}
+
+function unasked(cell: Cell): string | undefined {
+  const count = cell.state === "measured" && cell.summary.metric === "unanswerable" ? cell.summary.value : 0;
+  return count > 0 ? `questions not asked: ${count}` : undefined;
 }
 
 /** One row per pair × measurement × metric: what was compared, or why it was not. Shares stand as shares: 0.02 is 2 %. */

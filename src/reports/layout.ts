@@ -137,7 +137,7 @@ function columnViews(
     case "ratio":
       return [{ heading: label, minor: true }];
     case "proportion":
-      return [countedShareView(label, metric, summaries)];
+      return [{ ...countedShareView(label, metric, summaries), minor: metric.name === "acc_token" }];
     case "rate":
       return [{ heading: `${label} ${metric.unit}` }, { heading: `${label} ms/token`, minor: true, convert: perToken }];
     default:

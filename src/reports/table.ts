@@ -51,7 +51,15 @@ const modelFacts = "model";
 /** CPU cores that others used during a repetition, from where on speed suffers visibly. */
 const foreignLoad = 0.1;
 
-type Item = { item: string; samples: Sample[]; foreign: number };
+type Item = {
+  item: string;
+  samples: Sample[];
+  foreign: number;
+  /** Why this question was not asked. */
+  unanswerable?: string;
+  /** Whether its options were scored without a shared prefix. */
+  alone: boolean;
+};
 interface JobState {
   record: JobRecord;
   /** By item: should an item have been measured twice, the later one counts. */
@@ -105,6 +113,8 @@ function jobStates(started: Started, events: StoredEvent[]): Map<string, JobStat
           item: event.item,
           samples: event.samples,
           foreign: Number(event.detail?.foreign ?? 0),
+          alone: event.detail?.alone === true,
+          ...(event.detail?.unanswerable ? { unanswerable: String(event.detail.unanswerable) } : {}),
         });
         break;
       case "job-started":
@@ -191,16 +201,50 @@ function jobCell(job: JobState | undefined, metric: Metric, variant: VariantReco
   if (job?.record.impossible !== undefined) return { state: "impossible", reason: job.record.impossible };
   const items = [...(job?.items.values() ?? [])].filter(({ samples }) => samples.some((s) => s.metric === metric.name));
   if (job?.done) {
-    if (items.length === 0) return { state: "absent" };
+    const unasked = unaskedNote(metric, [...job.items.values()]);
+    if (items.length === 0 && unasked) return { state: "impossible", reason: unasked };
+    if (items.length === 0 && !countsUnasked(metric, job)) return { state: "absent" };
     const samples = items.flatMap(({ item, samples }) =>
       samples.filter((sample) => sample.metric === metric.name).map((sample) => ({ ...sample, item })),
     );
     const summary = summarize(metric.name, samples);
-    return { state: "measured", summary, notes: [...summary.warnings, ...foreignNote(metric, items)] };
+    return {
+      state: "measured",
+      summary,
+      notes: [
+        ...summary.warnings,
+        ...(unasked ? [unasked] : []),
+        ...aloneNote(metric, items),
+        ...foreignNote(metric, items),
+      ],
+    };
   }
   const failure = job ? job.failure : variant.failure;
   if (failure) return { state: "failed", failure };
   return job ? { state: "unfinished", n: items.length } : { state: "absent" };
+}
+
+const isAccuracy = ({ name }: Metric) => name.startsWith("acc");
+/** Of no question is said that it was asked: their number is 0. */
+const countsUnasked = ({ name }: Metric, { record }: JobState) => name === "unanswerable" && record.kind === "choice";
+/** From this share of the questions on, a figure is not one of the task. */
+const manyUnasked = 0.01;
+
+/** What an accuracy does not cover. The longest reason stands for all: the others differ in their numbers. */
+function unaskedNote(metric: Metric, items: Item[]): string | undefined {
+  const reasons = items.flatMap(({ unanswerable }) => unanswerable ?? []);
+  if (!isAccuracy(metric) || reasons.length === 0) return undefined;
+  if (reasons.length === items.length) return `no question could be asked: ${reasons[0]}`;
+  const share = reasons.length / items.length;
+  const count = `${reasons.length} of ${items.length} questions could not be asked (the first: ${reasons[0]})`;
+  return share > manyUnasked
+    ? `NOT THE WHOLE TASK: ${count}; the figure is over the others alone`
+    : `${count}; the figure is over the others`;
+}
+
+function aloneNote(metric: Metric, items: Item[]): string[] {
+  if (!isAccuracy(metric) || !items.some(({ alone }) => alone)) return [];
+  return ["each option was decoded by itself: this architecture cannot share a question between them"];
 }
 
 function foreignNote(metric: Metric, items: Item[]): string[] {

@@ -34,6 +34,7 @@ export function comparability(name: string, a: Series, b: Series, { across = fal
     ...settingsNote(a, b),
     ...machineNote(name, a, b),
     ...unpairedNote(name, paired),
+    ...unaskedNote(name, a, b),
   ];
   return {
     ...(refusal ?? {}),
@@ -128,6 +129,15 @@ function unpairedNote(name: string, paired: boolean): string[] {
     aggregation === "rate"
       ? `${label}: the two were not timed in turns; what the machine did in between is not in the interval.`
       : `${label}: the tokenizers differ, so the chunks hold other text; compared unpaired, which sees far less.`,
+  ];
+}
+
+/** Pairing leaves out what was not asked of both. */
+function unaskedNote(name: string, a: Series, b: Series): string[] {
+  const [x, y] = [a, b].map(({ observations }) => observations.get("unanswerable")?.length ?? 0) as [number, number];
+  if (describe(name).aggregation !== "proportion" || x + y === 0) return [];
+  return [
+    `${describe(name).label}: ${x} questions could not be asked of ${a.variant.name}, ${y} of ${b.variant.name}; those asked of both are compared.`,
   ];
 }
 

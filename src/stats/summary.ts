@@ -218,6 +218,7 @@ const figures: Record<Aggregation, (sums: Sums) => Figure> = {
     };
   },
 
+  count: (sums) => ({ value: sums.wv }),
   maximum: (sums) => ({ value: sums.largest }),
   single: (sums) => ({ value: sums.last }),
 };
@@ -235,7 +236,7 @@ export function running(name: string): Running {
 }
 
 function summaryOf(metric: Metric, sums: Sums): Summary {
-  const figure = usable(sums) ?? figures[metric.aggregation](sums);
+  const figure = usable(sums, metric) ?? figures[metric.aggregation](sums);
   const finite = (number: number | undefined) => (Number.isFinite(number) ? number : undefined);
   return {
     metric: metric.name,
@@ -250,8 +251,8 @@ function summaryOf(metric: Metric, sums: Sums): Summary {
 }
 
 /** The figure of what cannot be summed up: leaving out the broken samples would flatter the model. */
-function usable(sums: Sums): Figure | undefined {
-  if (sums.n === 0) return { value: Number.NaN };
+function usable(sums: Sums, { aggregation }: Metric): Figure | undefined {
+  if (sums.n === 0 && aggregation !== "count") return { value: Number.NaN };
   if (sums.broken > 0)
     return {
       value: Number.NaN,

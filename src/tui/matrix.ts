@@ -196,7 +196,7 @@ function valueWidth(name: string): number {
 
 function errorWidth(name: string): number {
   const { aggregation } = metric(name);
-  if (aggregation === "single" || aggregation === "maximum") return 0;
+  if (["single", "maximum", "count"].includes(aggregation)) return 0;
   // ` ±` and the figure
   return 2 + (aggregation === "perplexity" ? 7 : aggregation === "rate" ? 6 : 6);
 }

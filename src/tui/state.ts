@@ -167,7 +167,8 @@ export function reduce(state: State, event: Event | StoredEvent): State {
         accumulator.count++;
       }
       // What comes beside the items (peak memory, say) is none of them.
-      if (event.samples.some(({ metric }) => cell.job.metrics.includes(metric))) cell.items++;
+      if (event.samples.some(({ metric }) => metric === "unanswerable" || cell.job.metrics.includes(metric)))
+        cell.items++;
       // Progress is often told before the work that it announces, hence the larger one.
       cell.done = Math.max(cell.done, cell.items);
       report(state, cell);

@@ -48,6 +48,19 @@ it("every backend is held to the contract", () => {
   expect([...new Set(examples.map(({ backend }) => backend))].sort()).toEqual([...backendNames].sort());
 });
 
+it.each(["eos", "sep", "eos and sep"])("what a vocabulary appends, %s, is no part of a text", async (end) => {
+  const backend = await findBackend("llama");
+  const opened = (path: string) => backend.open({ name: "v", model: path, backend: "llama", settings: { threads: 1 } });
+  const plain = await opened(writeRandomLlama(folder, "no end"));
+  const ending = await opened(writeRandomLlama(folder, `ends with ${end}`, { end }));
+  for (const text of ["", "a", "The answer is", "答案：", " t", "<s>"]) {
+    expect(ending.tokenize(text, true), text).toEqual(plain.tokenize(text, true));
+    expect(ending.tokenize(text, false), text).toEqual(plain.tokenize(text, false));
+  }
+  await plain.close();
+  await ending.close();
+});
+
 it("a backend that does not exist is refused with those that do", async () => {
   await expect(findBackend("nemo")).rejects.toMatchObject({ code: "config", hint: expect.stringContaining("mock") });
   await expect(findBackend("constructor")).rejects.toBeInstanceOf(BenchError);
@@ -161,8 +174,9 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
       const tokens = engine.tokenize(someText(600, 5), true).slice(0, context);
       const [whole] = await engine.score({ context, windows: [tokens], scoreFrom: 19 });
       const request: OptionRequest = {
-        prefix: tokens.slice(0, 20),
-        options: [tokens.slice(20, 40), tokens.slice(20, 30)],
+        prefix: tokens.slice(0, 22),
+        scoreFrom: 20,
+        options: [tokens.slice(22, 40), tokens.slice(22, 30)],
       };
       const [scored] = await engine.scoreOptions([request], 256);
       let worst = 0;
@@ -176,27 +190,45 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
 
     it("options of one token, alone and in a crowd", async () => {
       const prefix = engine.tokenize("The answer is", true);
+      const scoreFrom = prefix.length;
       const letters = ["A", "B", "C", "D"].map((letter) => engine.tokenize(letter, false).slice(0, 1));
-      const [alone] = await engine.scoreOptions([{ prefix, options: letters }], 256);
+      const [alone] = await engine.scoreOptions([{ prefix, scoreFrom, options: letters }], 256);
       expect(alone!.map((values) => values.length)).toEqual([1, 1, 1, 1]);
-      const { tokens, options } = engine.optionBatch(256);
+      const { tokens, options } = engine.optionBatch();
       const count = Math.min(4, Math.floor(options / 4), Math.floor(tokens / (prefix.length + 4)));
       const crowd = await engine.scoreOptions(
-        Array.from({ length: count }, () => ({ prefix, options: letters })),
+        Array.from({ length: count }, () => ({ prefix, scoreFrom, options: letters })),
         256,
       );
       for (const question of crowd)
         for (const [i, values] of question.entries())
           expect(Math.abs(values[0]! - alone![i]![0]!)).toBeLessThanOrEqual(noise);
-      expect(await engine.scoreOptions([{ prefix, options: letters }], 256)).toEqual([alone]);
-      expect(await engine.scoreOptions([{ prefix, options: [letters[2]!] }], 256)).toHaveLength(1);
+      expect(await engine.scoreOptions([{ prefix, scoreFrom, options: letters }], 256)).toEqual([alone]);
+      expect(await engine.scoreOptions([{ prefix, scoreFrom, options: [letters[2]!] }], 256)).toHaveLength(1);
+    });
+
+    it("a question of several micro-batches agrees with its windows, whatever the size of the context", async () => {
+      const tokens = engine.tokenize(someText(6000, 7), true).slice(0, 700);
+      const request = {
+        prefix: tokens.slice(0, 530),
+        scoreFrom: 520,
+        options: [tokens.slice(530), tokens.slice(530, 533)],
+      };
+      const [whole] = await engine.score({ context: 700, windows: [tokens], scoreFrom: 519 });
+      const [scored] = await engine.scoreOptions([request], 701);
+      expect(scored!.map(({ length }) => length)).toEqual([180, 13]);
+      const mean = scored![0]!.reduce((sum, value, i) => sum + Math.abs(value - whole![i]!), 0) / 180;
+      expect(mean).toBeLessThanOrEqual(noise);
+      for (let i = 0; i < 13; i++) expect(Math.abs(scored![1]![i]! - whole![i]!)).toBeLessThanOrEqual(noise);
+      expect(await engine.scoreOptions([request], 2048)).toEqual([scored]);
     });
 
     it("a full batch of options, of mixed lengths", async () => {
       const text = engine.tokenize(someText(2000, 9), false);
-      const { options: room } = engine.optionBatch(512);
+      const { options: room } = engine.optionBatch();
       const questions = Array.from({ length: Math.floor(room / 4) }, (_, q) => ({
         prefix: text.slice(q, q + 3 + (q % 3)),
+        scoreFrom: 3 + (q % 3),
         options: [1, 2, 4, 3].map((length, o) => text.slice(100 + 8 * q + o, 100 + 8 * q + o + length)),
       }));
       const scored = await engine.scoreOptions(questions, 512);

@@ -225,51 +225,235 @@ describe("choice", () => {
     const base = questionData(1);
     await measure("choice", { engine, dataset: { ...base, items } as Dataset });
     const lengths = asked.flat().map(({ prefix, options }) => [prefix.length, ...options.map((o) => o.length)]);
-    // BOS, c, a blank, and the letters that all begin with; but a last letter for each.
+    // BOS, c, a blank, and the letters that all begin with; but a last letter for each. All after BOS and c is scored.
+    expect(asked.flat().map(({ scoreFrom }) => scoreFrom)).toEqual([2, 2]);
     expect(lengths).toEqual([
       [6, 1, 1, 1],
       [4, 1, 2, 3],
     ]);
   });
 
-  it("answers with the likeliest per token, per character, the earlier on a tie", async () => {
-    const nll: Record<string, number[]> = { a: [1, 1], bb: [0.9, 1.2], cccc: [1, 1] };
+  /** An engine with a tokenizer and a model of the test's own: `nll` by option. */
+  async function rigged(tokenize: (text: string) => number[], nll: Record<string, number[]>) {
     const engine = await open();
-    const rigged: Engine = Object.create(engine, {
+    const asked: OptionRequest[] = [];
+    const own: Engine = Object.create(engine, {
       facts: { value: engine.facts },
       bos: { value: 256 },
-      tokenize: {
-        value: (text: string) =>
-          Int32Array.from([1, 2, ...(text.at(-1) === "a" ? [10, 11] : text.at(-1) === "b" ? [20, 21] : [30, 31])]),
-      },
+      tokenize: { value: (text: string) => Int32Array.from(tokenize(text)) },
       optionBatch: { value: () => ({ tokens: 512, options: 64 }) },
-      scoreOptions: { value: async () => [Object.values(nll).map((values) => Float64Array.from(values))] },
+      scoreOptions: {
+        value: async (requests: OptionRequest[]) => {
+          asked.push(...requests);
+          return requests.map(({ prefix, scoreFrom, options }) =>
+            options.map((own, i) => {
+              const length = prefix.length - scoreFrom + own.length;
+              return Float64Array.from(Object.values(nll)[i]!.slice(-length));
+            }),
+          );
+        },
+      },
     });
     const item = { id: "0", context: "c", gold: 2, options: Object.keys(nll) };
     const { items } = await measure("choice", {
-      engine: rigged,
+      engine: own,
       dataset: { ...questionData(1), items: [item] } as Dataset,
     });
-    expect(items[0]!.detail).toMatchObject({
+    return { answer: items[0]!, asked };
+  }
+
+  it("answers by the sum, the sum per character, the mean per token; the earlier on a tie", async () => {
+    const { answer } = await rigged(
+      (text) => [1, 2, ...({ a: [10, 11], b: [20, 21, 22], d: [30, 31] }[text.at(-1)!] ?? [])],
+      { a: [1, 1], bb: [0.5, 0.6, 1], cccd: [1, 1] },
+    );
+    expect(answer.detail).toMatchObject({
       prediction: 0,
       prediction_norm: 2,
+      prediction_token: 1,
       scores: [-2, -2.1, -2],
-      tokens: [2, 2, 2],
+      tokens: [2, 3, 2],
     });
-    expect(items[0]!.samples).toEqual([
+    expect(answer.samples).toEqual([
       { metric: "acc", value: 0, weight: 1 },
       { metric: "acc_norm", value: 1, weight: 1 },
+      { metric: "acc_token", value: 0, weight: 1 },
     ]);
   });
 
-  it("a question that does not fit is unanswerable, counted as wrong and said; its neighbours are not touched", async () => {
-    const long = questionData(5, (lines) => {
-      lines[6 * 2] = "long ".repeat(200);
+  // Names: what all options begin with is in their sums, and not in their means; an option that shares nothing changes no order.
+  it.each([
+    {
+      start: [3],
+      costs: [
+        [3, 1],
+        [3, 1.5, 0.2],
+        [3, 2],
+      ],
+    },
+    {
+      start: [0.5, 4],
+      costs: [
+        [0.5, 4, 1, 1],
+        [0.5, 4, 1.1],
+        [0.5, 4, 0.2, 2.4],
+      ],
+    },
+    {
+      start: [2, 2, 2],
+      costs: [
+        [2, 2, 2, 0.1],
+        [2, 2, 2, 0.3, 0.1],
+        [2, 2, 2, 5],
+      ],
+    },
+  ])("tokens that all options begin with count in the sum (%#)", async ({ start, costs }) => {
+    const names = ["Tx", "Tyyy", "Tzzzzzzzz"];
+    const nll = Object.fromEntries(names.map((name, i) => [name, costs[i]!]));
+    const tokenize = (text: string) => {
+      const i = names.findIndex((name) => text.endsWith(name));
+      return i < 0
+        ? [1, 2]
+        : [1, 2, ...start.map((_, k) => 50 + k), ...costs[i]!.slice(start.length).map((_, k) => 100 * (i + 1) + k)];
+    };
+    const { answer, asked } = await rigged(tokenize, nll);
+    const sums = costs.map((one) => -one.reduce((a, b) => a + b));
+    const best = (scores: number[]) => scores.indexOf(Math.max(...scores));
+    const tail = costs.map((one) => one.slice(start.length));
+    expect(asked).toHaveLength(1);
+    expect(asked[0]!.prefix).toHaveLength(2 + start.length);
+    expect(answer.detail).toMatchObject({
+      prediction: best(sums),
+      prediction_norm: best(sums.map((sum, i) => sum / names[i]!.length)),
+      prediction_token: best(tail.map((one) => -one.reduce((a, b) => a + b) / one.length)),
     });
-    const { items } = await measure("choice", { engine: await open(), settings, dataset: long });
-    const fine = await measure("choice", { engine: await open(), settings, dataset: questionData(5) });
-    expect(items[2]).toMatchObject({ detail: { unanswerable: true }, samples: [{ value: 0 }, { value: 0 }] });
-    for (const i of [0, 1, 3, 4]) expect(items[i]).toEqual(fine.items[i]);
+    for (const [i, score] of (answer.detail!.scores as number[]).entries()) expect(score).toBeCloseTo(sums[i]!, 12);
+  });
+
+  it("where an option's first token merges with the question, lm-eval's tokens are scored and llama-perplexity's besides", async () => {
+    // "c " is one token; "c" alone another.
+    const tokenize = (text: string) => (text === "c" ? [1, 2] : [1, 3, { a: 10, b: 20, d: 30 }[text.at(-1)!] ?? 9, 5]);
+    const { asked } = await rigged(tokenize, { a: [1, 1], bb: [1, 1], cccd: [1, 1] });
+    expect(asked.map(({ prefix, options }) => [[...prefix], options.map((own) => [...own])])).toEqual([
+      [
+        [1, 2],
+        [
+          [10, 5],
+          [20, 5],
+          [30, 5],
+        ],
+      ],
+      [
+        [1, 3],
+        [
+          [10, 5],
+          [20, 5],
+          [30, 5],
+        ],
+      ],
+    ]);
+  });
+
+  it.each([
+    [
+      "merges whole",
+      (text: string) => (text === "c" ? [1, 2] : [1, 3]),
+      "an option merges with the question into one token",
+    ],
+    [
+      "has nothing before it",
+      (text: string) => (text === "c" ? [] : [3, text.length]),
+      "nothing stands before the option",
+    ],
+  ])("an option that %s is not asked", async (_, tokenize, reason) => {
+    const { answer, asked } = await rigged(tokenize, { a: [1], bb: [1], ccc: [1] });
+    expect(asked).toEqual([]);
+    expect(answer).toMatchObject({ samples: [{ metric: "unanswerable", value: 1 }], detail: { unanswerable: reason } });
+  });
+
+  it("blanks at the end of a question begin its options, as in lm-eval", async () => {
+    const { engine, asked } = await recorded();
+    const items = ["c ", "c\n\u3000\x1f", "c\ufeff"].map((context, i) => ({
+      id: `${i}`,
+      context,
+      gold: 0,
+      options: ["1", "2"],
+    }));
+    await measure("choice", { engine, dataset: { ...questionData(1), items, delimiter: "" } as Dataset });
+    expect(asked.flat().map(({ scoreFrom }) => scoreFrom)).toEqual([2, 2, 5]);
+  });
+
+  it("a question of any length up to the context is asked, its neighbours are not touched", async () => {
+    const long = questionData(6, (lines) => {
+      lines[6 * 2] = "long ".repeat(200);
+      lines[6 * 3 + 4] = "long ".repeat(150);
+      lines[6 * 4] = "long ".repeat(1000);
+    });
+    const { engine, asked } = await recorded();
+    const { items } = await measure("choice", { engine, dataset: long });
+    const fine = await measure("choice", { engine: await open(), dataset: questionData(6) });
+    for (const i of [0, 1, 5]) expect(items[i]).toEqual(fine.items[i]);
+    for (const i of [2, 3])
+      expect(items[i]!.samples.map(({ metric }) => metric)).toEqual(["acc", "acc_norm", "acc_token"]);
+    expect(asked.flat()).toHaveLength(5);
+    // The mock says that it was trained for 4,096.
+    expect(items[4]).toMatchObject({
+      samples: [{ metric: "unanswerable", value: 1, weight: 1 }],
+      detail: { unanswerable: expect.stringMatching(/^it needs 50\d\d tokens of 4096$/) },
+    });
+    const bounded = await measure("choice", { engine: await open(), settings: { context: 512 }, dataset: long });
+    expect(bounded.items.map(({ detail }) => "unanswerable" in detail!)).toEqual([
+      false,
+      false,
+      true,
+      true,
+      true,
+      false,
+    ]);
+  });
+
+  it.each([65, 200, 1000])("%d options are scored in several batches, as each alone", async (count) => {
+    const options = Array.from({ length: count }, (_, i) => `option ${i}`);
+    const item = { id: "0", context: "Which?", gold: 64, options };
+    const { engine, asked } = await recorded();
+    const { items } = await measure("choice", { engine, dataset: { ...questionData(1), items: [item] } as Dataset });
+    expect(asked.length).toBe(Math.ceil(count / 64));
+    for (const [i, score] of (items[0]!.detail!.scores as number[]).entries()) {
+      const dataset = { ...questionData(1), items: [{ ...item, gold: 0, options: [options[i]!, "x"] }] } as Dataset;
+      if (i % 50 > 0) continue;
+      const alone = await measure("choice", { engine: await open(), dataset });
+      expect((alone.items[0]!.detail!.scores as number[])[0]).toBeCloseTo(score, 9);
+    }
+  });
+
+  it("an engine that cannot share a question between options scores each by itself, and the item says so", async () => {
+    const { engine, asked } = await recorded();
+    const alone: Engine = new Proxy(engine, {
+      get: (target, key) =>
+        key === "optionBatch" ? () => ({ tokens: 512, options: 1 }) : Reflect.get(target, key, target),
+    });
+    const { items } = await measure("choice", { engine: alone, dataset: questionData(5) });
+    const together = await measure("choice", { engine: await open(), dataset: questionData(5) });
+    for (const requests of asked) expect(requests.map(({ options }) => options.length)).toEqual([1]);
+    expect(items.map(({ samples }) => samples)).toEqual(together.items.map(({ samples }) => samples));
+    for (const { detail } of items) expect(detail!.alone).toBe(true);
+  });
+
+  it("the plan's context bounds what is used, and never exceeds the setting or what the model was trained for", async () => {
+    const dataset = questionData(40, (lines) => {
+      lines[6 * 7] = "困惑 long ".repeat(150);
+    });
+    const { engine, asked } = await recorded();
+    const { context } = measurements.choice!;
+    await measure("choice", { engine, dataset });
+    const used = asked.map((questions) =>
+      questions.reduce((sum, q) => sum + q.prefix.length + q.options.reduce((all, o) => all + o.length - 1, 0), 0),
+    );
+    expect(context({}, dataset, 4096).context).toBeGreaterThanOrEqual(Math.max(...used));
+    expect(context({}, dataset, 4096).context).toBeLessThan(2 * Math.max(...used));
+    expect(context({ limit: 7 }, dataset, 4096).context).toBe(512);
+    expect(context({}, dataset, 1024).context).toBe(1024);
+    expect(context({ context: 600 }, dataset, 4096).context).toBe(600);
   });
 
   it("limit", async () => {

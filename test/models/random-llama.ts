@@ -9,6 +9,8 @@ export interface RandomLlama {
   seed?: number;
   /** The context that the model says it was trained for. */
   context?: number;
+  /** What its vocabulary appends to a text: "eos", "sep". */
+  end?: string;
 }
 
 const width = 64;
@@ -18,7 +20,7 @@ const heads = 4;
 const kvHeads = 2;
 const bos = 256;
 
-export function randomLlama({ seed = 1, context = 2048 }: RandomLlama = {}): Buffer {
+export function randomLlama({ seed = 1, context = 2048, end = "" }: RandomLlama = {}): Buffer {
   // One merge, so that a token of two bytes exists.
   const tokens = [...byteAlphabet(), "<s>", "Ġt"];
   const kv = (width / heads) * kvHeads;
@@ -41,6 +43,7 @@ export function randomLlama({ seed = 1, context = 2048 }: RandomLlama = {}): Buf
     ] as const)
       tensors.push([`blk.${layer}.${name}.weight`, [...shape]]);
 
+  const yes = Buffer.concat([u32(7), Buffer.from([1])]);
   const metadata: [key: string, value: Buffer][] = [
     ["general.architecture", string("llama")],
     ["general.name", string(`random llama ${seed}`)],
@@ -65,7 +68,11 @@ export function randomLlama({ seed = 1, context = 2048 }: RandomLlama = {}): Buf
     ["tokenizer.ggml.merges", array(8, [text("Ġ t")])],
     ["tokenizer.ggml.bos_token_id", u32Value(bos)],
     ["tokenizer.ggml.eos_token_id", u32Value(bos)],
-    ["tokenizer.ggml.add_bos_token", Buffer.concat([u32(7), Buffer.from([1])])],
+    ["tokenizer.ggml.add_bos_token", yes],
+    ...["eos", "sep"].flatMap((name): typeof metadata =>
+      end.includes(name) ? [[`tokenizer.ggml.add_${name}_token`, yes]] : [],
+    ),
+    ...(end.includes("sep") ? [["tokenizer.ggml.seperator_token_id", u32Value(bos)] as [string, Buffer]] : []),
   ];
 
   const parts = [Buffer.from("GGUF"), u32(3), u64(tensors.length), u64(metadata.length)];

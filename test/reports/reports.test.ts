@@ -54,6 +54,65 @@ describe("the grid", () => {
     expect(cell("Q2_K", "acc", tableFrom(retry))).toEqual({ state: "unfinished", n: 0 });
   });
 
+  /** F16's first questions of HellaSwag as they are where they could not be asked. */
+  const unasked = (count: number): StoredEvent[] =>
+    events.map((event) =>
+      event.type === "samples" && event.job === "hellaswag/F16" && Number(event.item) < count
+        ? {
+            ...event,
+            samples: [{ metric: "unanswerable", value: 1, weight: 1 }],
+            detail: { unanswerable: "it needs 640 tokens of 512" },
+          }
+        : event,
+    );
+
+  test.each([
+    [1, 4 / 7],
+    [3, 3 / 5],
+    [7, 0],
+  ])("%d questions that could not be asked are counted, said everywhere and in no accuracy", (count, share) => {
+    const of = tableFrom(unasked(count));
+    expect(cell("F16", "unanswerable", of)).toMatchObject({ state: "measured", summary: { value: count } });
+    const note = `NOT THE WHOLE TASK: ${count} of 8 questions could not be asked (the first: it needs 640 tokens of 512); the figure is over the others alone`;
+    for (const name of ["acc", "acc_norm"]) expect(cell("F16", name, of)).toMatchObject({ notes: [note] });
+    const accuracy = cell("F16", "acc", of);
+    expect(accuracy?.state === "measured" && accuracy.summary).toMatchObject({ n: 8 - count, value: share });
+    expect(markdown(of)).toContain(`${count} of 8 questions could not be asked`);
+    expect(text(of, 200).replace(/\s+/g, " ")).toContain(`${count} of 8 questions could not be asked`);
+    expect(text(of, 200)).toContain("unanswerable");
+    expect(wideCsv(of)).toContain(`hellaswag questions not asked: ${count}`);
+    expect(longCsv(of)).toContain(`F16,llama,hellaswag,hellaswag,unanswerable,${count},,,,${count},1`);
+  });
+
+  test("a task of which no question could be asked has no accuracy", () => {
+    const of = tableFrom(unasked(8));
+    const reason = "no question could be asked: it needs 640 tokens of 512";
+    expect(cell("F16", "acc", of)).toEqual({ state: "impossible", reason });
+    expect(wideCsv(of)).toContain(reason);
+    expect(markdown(of)).toContain(reason);
+  });
+
+  test("a variant of which all questions were asked shows 0 beside one of which some were not; else there is no column", () => {
+    const twin = { type: "job-done", at: 0, job: "hellaswag/Q2_K", items: 0, seconds: 1 } as StoredEvent;
+    const of = tableFrom([...unasked(2), twin]);
+    expect(cell("Q2_K", "unanswerable", of)).toMatchObject({ state: "measured", summary: { value: 0 } });
+    expect(table.columns.map(({ name }) => name)).not.toContain("unanswerable");
+  });
+
+  test("up to one in a hundred is a footnote alone", () => {
+    const many = Array.from({ length: 200 }, (_, i): StoredEvent => {
+      const samples =
+        i < 2 ? [{ metric: "unanswerable", value: 1, weight: 1 }] : [{ metric: "acc", value: 1, weight: 1 }];
+      const detail = i < 2 ? { detail: { unanswerable: "it needs 640 tokens of 512" } } : {};
+      return { type: "samples", job: "hellaswag/F16", item: String(i), samples, ...detail };
+    });
+    expect(cell("F16", "acc", tableFrom([...events, ...many]))).toMatchObject({
+      notes: [
+        "2 of 200 questions could not be asked (the first: it needs 640 tokens of 512); the figure is over the others",
+      ],
+    });
+  });
+
   test("jobs that the last plan does not hold are left out", () => {
     const last = events.findLast((event) => event.type === "started")!;
     const narrow: StoredEvent = {
