@@ -158,7 +158,7 @@ const variantSchema = z.strictObject({
   lora: z
     .union([adapter, z.array(adapter)])
     .optional()
-    .describe("LoRA adapters: a path, or {path, scale}, or a list of them."),
+    .describe("LoRA adapters: a path (looked for as models are), or {path, scale}, or a list of them."),
   tags: z.record(z.string(), scalar).default({}).describe("Free labels, by which reports find pairs."),
   ...settingsShape,
 });

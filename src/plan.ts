@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
 import { basename } from "node:path";
-import type { Backend, VariantSpec } from "./backends/backend.js";
+import type { Backend, EngineChoice, VariantSpec } from "./backends/backend.js";
 import { findBackend } from "./backends/index.js";
 import type { Benchmark, MeasurementConfig, VariantConfig } from "./config.js";
 import { type Dataset, digestOf, resolveDataset } from "./datasets.js";
@@ -72,19 +72,19 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
     const cells = benchmark.measurements.filter((measurement) => wanted(config.name, measurement.name));
     if (cells.length === 0) continue;
     const backend = await findBackend(config.backend);
-    const version = backend.version(config.settings);
-    engine ??= version;
-    const { model, record } = await inspect(config, backend, benchmark);
+    const chosen = await backend.version(config.settings);
+    engine ??= { version: chosen.version, library: chosen.library, origin: chosen.origin };
+    const { model, lora, record } = await inspect(config, backend, benchmark);
     variants.push(record);
     const spec: VariantSpec = {
       name: config.name,
       model,
       backend: config.backend,
       settings: config.settings,
-      lora: config.lora,
+      lora,
       ...(record.facts ? { facts: record.facts } : {}),
     };
-    inspected.set(config.name, { spec, record, backend, cells });
+    inspected.set(config.name, { spec, record, backend, chosen, cells });
   }
   const chosen = chooseReference({ ...benchmark, variants: configs }, variants);
   const jobs = [...inspected.values()].flatMap((variant) =>
@@ -176,6 +176,7 @@ function dataOf({ kind, file }: MeasurementConfig, name: string, { baseDir, data
 }
 
 async function inspect(config: VariantConfig, backend: Backend, { baseDir, modelsDir }: Benchmark) {
+  const asked = config.lora.map(({ path, scale }) => ({ path: addressWithoutSecrets(path), scale }));
   const record: VariantRecord = {
     name: config.name,
     model: addressWithoutSecrets(config.model),
@@ -183,18 +184,17 @@ async function inspect(config: VariantConfig, backend: Backend, { baseDir, model
     reference: config.reference,
     ...(config.against ? { against: config.against } : {}),
     tags: config.tags,
-    settings: {
-      ...config.settings,
-      ...(config.lora.length > 0
-        ? { lora: config.lora.map(({ path, scale }) => ({ path: addressWithoutSecrets(path), scale })) }
-        : {}),
-    },
+    settings: { ...config.settings, ...(asked.length > 0 ? { lora: asked } : {}) },
   };
   try {
-    const { model, facts } = await backend.inspect(config, { baseDir, ...(modelsDir ? { modelsDir } : {}) });
-    return { model, record: { ...record, facts } };
+    const { model, facts, lora } = await backend.inspect(config, { baseDir, ...(modelsDir ? { modelsDir } : {}) });
+    // The path as the user wrote it, and which file that was.
+    const found = lora.map(({ sha256 }, i) => ({ ...asked[i], sha256: sha256.slice(0, 12) }));
+    const settings = { ...record.settings, ...(found.length > 0 ? { lora: found } : {}) };
+    return { model, lora, record: { ...record, settings, facts } };
   } catch (error) {
-    return { model: config.model, record: { ...record, failure: inspectionFailure(config.model, error) } };
+    const failure = inspectionFailure(record.model, error);
+    return { model: config.model, lora: [], record: { ...record, failure } };
   }
 }
 
@@ -220,6 +220,8 @@ interface Inspected {
   spec: VariantSpec;
   record: VariantRecord;
   backend: Backend;
+  /** The build that computes. */
+  chosen: EngineChoice;
   cells: MeasurementConfig[];
 }
 
@@ -232,29 +234,27 @@ function job(
 ): Job {
   const data = asked?.dataset;
   const measurement = measurements[config.kind]!;
-  const { backend, record } = variant;
+  const { backend, record, chosen } = variant;
   const against = measurement.lockStep ? reference : undefined;
   // The reference against itself in another batch shape: how far the same model is from itself.
   const spec = against === variant ? otherShape(variant.spec) : variant.spec;
   const { context, parallel, rows } = measurement.context(config.settings, data, record.facts?.contextLength);
   const impossible = reasonAgainst(config, variant, against, context) ?? reasonAgainstReference(record, data);
-  const { version, library } = backend.version(spec.settings);
   const memory = ({ record, spec }: Pick<Inspected, "record" | "spec">) =>
     record.facts ? { memory: estimateMemory(record.facts, { context, parallel, rows, ...cacheBits(spec) }) } : {};
+  const { gpu, origin: _, ...engine } = chosen;
   const id = identity({
-    model: record.facts?.sha256 ?? `unread ${spec.model}`,
-    lora: spec.lora,
+    ...computed(variant, spec, measurement.machineBound),
     backend: backend.name,
-    version,
-    library,
-    variant: spec.settings,
+    engine,
     kind: config.kind,
     rule: measurement.rule,
     settings: config.settings,
     dataset: asked?.sha256,
-    ...(against ? { against: [against.record.facts?.sha256, against.spec.lora, against.spec.settings] } : {}),
+    ...(against ? { against: computed(against, against.spec, measurement.machineBound) } : {}),
     // The kernels differ between processors, so the last digits do; the speed of course.
     processor: machine.cpu,
+    ...(gpu ? { gpus: machine.gpus } : {}),
     ...(measurement.machineBound ? { machine } : {}),
   });
   return {
@@ -272,6 +272,19 @@ function job(
     spec,
     ...(data ? { data } : {}),
     ...memory({ record, spec }),
+  };
+}
+
+/**
+ * What computes, for the identity: the files by their bytes, whatever they are called, and the engine's settings. Threads
+ * share out the rows of a product and change none of its digits, so they count for speed alone.
+ */
+function computed({ record }: Inspected, { model, lora = [], settings }: VariantSpec, machineBound: boolean) {
+  const { threads, ...rest } = settings;
+  return {
+    model: record.facts?.sha256 ?? `unread ${model}`,
+    lora: lora.map(({ sha256, scale }) => ({ sha256, scale })),
+    variant: machineBound ? settings : rest,
   };
 }
 
@@ -387,8 +400,31 @@ export function thisMachine(): Machine {
     memoryBytes: os.totalmem(),
     os: `${os.type()} ${os.release()}`,
     arch: process.arch,
-    gpus: [],
+    gpus: graphicsCards(),
   };
+}
+
+/** Names of NVIDIA's cards, vendor and device number of others; none where the system does not tell. */
+function graphicsCards(): string[] {
+  const read = (folder: string, tell: (path: string) => string | undefined) => {
+    try {
+      return fs
+        .readdirSync(folder)
+        .sort()
+        .flatMap((entry) => tell(`${folder}/${entry}`) ?? []);
+    } catch {
+      return [];
+    }
+  };
+  const line = (path: string) => fs.readFileSync(path, "utf8").trim();
+  const nvidia = read("/proc/driver/nvidia/gpus", (card) => line(`${card}/information`).match(/^Model:\s*(.+)$/m)?.[1]);
+  const others = read("/sys/class/drm", (card) => {
+    if (!/card\d+$/.test(card)) return undefined;
+    const vendor = line(`${card}/device/vendor`);
+    // NVIDIA's are named above.
+    return vendor === "0x10de" ? undefined : `${vendor}:${line(`${card}/device/device`)}`;
+  });
+  return [...nvidia, ...others];
 }
 
 /** What can be had without swapping: free and reclaimable memory, less where a control group says so. */

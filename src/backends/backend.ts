@@ -1,3 +1,4 @@
+import type { Adapter, AdapterSource } from "../models/adapters.js";
 import type { ModelFacts } from "../models/gguf.js";
 
 /**
@@ -35,16 +36,24 @@ export interface VariantSpec {
   model: string;
   backend: string;
   settings: EngineSettings;
-  lora?: { path: string; scale: number }[];
+  lora?: Adapter[];
   facts?: ModelFacts;
 }
 
-/** What an opened engine says of itself; part of the provenance. */
-export interface EngineFacts {
-  /** `llama.cpp v0.5.0` */
+/** The one name of what computes: two jobs whose engines have it in common were measured by the same program. */
+export interface EngineName {
+  /** `llama.cpp 0.5.0` */
   version: string;
-  /** The file that computes, e.g. `libggml-cpu-haswell.so`, and the devices it found. */
+  /** The file that computes, e.g. `libggml-cpu-haswell.so`. */
   library: string;
+  /** Tells builds of one version apart, where it is none of the published ones. */
+  build?: string;
+  /** Variables of the environment that the engine obeys, where some are set. */
+  environment?: Record<string, string>;
+}
+
+/** What an opened engine says of itself; part of the provenance. */
+export interface EngineFacts extends EngineName {
   devices: string[];
   /** llama.cpp's own line of CPU features and build flags. */
   system: string;
@@ -171,6 +180,14 @@ export interface ModelSource {
   model: string;
   /** Made from the model when first asked for, and kept in the user's cache. */
   quantize?: { type: string; imatrix?: string };
+  lora?: AdapterSource[];
+}
+
+/** The build that would be used, known without opening a model. */
+export interface EngineChoice extends EngineName {
+  origin: string;
+  /** Whether a graphics card computes: which one then decides digits as the processor does. */
+  gpu: boolean;
 }
 
 /** Where models are looked for. */
@@ -183,10 +200,13 @@ export interface ModelFolders {
 export interface Backend {
   readonly name: string;
   readonly capabilities: ReadonlySet<Capability>;
-  /** Finds the model (a download may be needed) and reads what it says of itself. Throws a BenchError that says why it cannot. */
-  inspect(source: ModelSource, folders: ModelFolders): Promise<{ model: string; facts: ModelFacts }>;
-  /** The version that goes into job ids, known without opening a model. */
-  version(settings: EngineSettings): { version: string; library: string; origin: string };
+  /**
+   * Finds the model (a download may be needed) and its adapters, and reads what they say of themselves. Throws a BenchError that
+   * says why it cannot.
+   */
+  inspect(source: ModelSource, folders: ModelFolders): Promise<{ model: string; facts: ModelFacts; lora: Adapter[] }>;
+  /** Which build would compute with these settings; part of job ids. */
+  version(settings: EngineSettings): Promise<EngineChoice>;
   /** Loads the model; throws a BenchError that says why it cannot. */
   open(variant: VariantSpec): Promise<Engine>;
 }

@@ -2,8 +2,18 @@ import fs from "node:fs";
 import os from "node:os";
 import { BenchError } from "../errors.js";
 import { Context, type ContextShape, type Rows } from "../llama/context.js";
-import { chooseLibrary, type Fields, floatsAt, type Library, loadLibrary, type Pointer } from "../llama/library.js";
+import {
+  chooseLibrary,
+  type Fields,
+  floatsAt,
+  type Library,
+  type LibraryLocation,
+  loadLibrary,
+  type Pointer,
+} from "../llama/library.js";
 import { emptyDivergence, finite, keepDivergence, ScoringPool } from "../llama/scoring.js";
+import { findAdapter } from "../models/adapters.js";
+import { buildOf, environmentOf } from "../models/builds.js";
 import { rememberTokens } from "../models/cache.js";
 import { readModelFacts } from "../models/gguf.js";
 import { quantizedModel } from "../models/quantize.js";
@@ -12,6 +22,7 @@ import type {
   Backend,
   Engine,
   EngineFacts,
+  EngineName,
   EngineSettings,
   OptionRequest,
   ScoredRow,
@@ -36,27 +47,37 @@ const longText = 100_000;
 export const llama: Backend = {
   name: "llama",
   capabilities: new Set(["likelihood", "options", "divergence", "prompt-timing", "generation-timing"]),
-  version(settings) {
-    const { directory, llama: file, origin, gpu } = chooseLibrary(settings.gpu);
+  async version(settings) {
+    const location = chooseLibrary(settings.gpu);
+    const { directory, llama: file, origin, gpu } = location;
     const release = file.match(/\.v([\d.]+)\./)?.[1];
     return {
       version: `llama.cpp ${release ? `v${release.replace(/\.$/, "")}` : sourceBuildRelease(directory)}`,
       library: `${gpu} ${origin}`,
       origin,
+      gpu: gpu !== "cpu",
+      ...(await traits(location)),
     };
   },
-  async inspect({ model, quantize }, folders) {
+  async inspect({ model, quantize, lora = [] }, folders) {
     let { path } = await resolveModel(model, folders);
     if (quantize) {
       const imatrix = quantize.imatrix === undefined ? undefined : (await resolveModel(quantize.imatrix, folders)).path;
       path = await quantizedModel(path, { type: quantize.type, ...(imatrix ? { imatrix } : {}) });
     }
-    return { model: path, facts: await readModelFacts(path) };
+    const facts = await readModelFacts(path);
+    return { model: path, facts, lora: await Promise.all(lora.map((one) => findAdapter(one, facts, folders))) };
   },
   async open(variant) {
-    return new LlamaEngine(variant);
+    return new LlamaEngine(variant, await traits(chooseLibrary(variant.settings.gpu)));
   },
 };
+
+/** What distinguishes a build from the published one of its release, and its surroundings from none. */
+async function traits(location: LibraryLocation): Promise<Pick<EngineName, "build" | "environment">> {
+  const [build, environment] = [await buildOf(location), environmentOf(location)];
+  return { ...(build ? { build } : {}), ...(Object.keys(environment).length > 0 ? { environment } : {}) };
+}
 
 /** A source build's files have no version in their names; llama.cpp's own versioned link beside them does. */
 function sourceBuildRelease(directory: string): string {
@@ -94,11 +115,13 @@ class LlamaEngine implements Engine {
   readonly #adapters: { pointers: BigUint64Array; scales: Float32Array } | undefined;
   readonly #tokenizer: string | undefined;
   #ends: number | undefined;
+  readonly #build: string;
   #pool: ScoringPool | undefined;
   #context: { key: string; context: Context } | undefined;
 
-  constructor(variant: VariantSpec) {
+  constructor(variant: VariantSpec, named: Pick<EngineName, "build" | "environment">) {
     this.#settings = variant.settings;
+    this.#build = named.build ?? "";
     this.#tokenizer = variant.facts?.tokenizerSha256;
     this.#threads = variant.settings.threads ?? physicalCores();
     const library = loadLibrary(chooseLibrary(variant.settings.gpu));
@@ -123,6 +146,7 @@ class LlamaEngine implements Engine {
     this.facts = {
       version: `llama.cpp ${library.version}`,
       library: library.cpuLibrary(),
+      ...named,
       devices: library.devices(),
       system: library.systemInfo().trim(),
       threads: this.#threads,
@@ -199,7 +223,7 @@ class LlamaEngine implements Engine {
     const bytes = Buffer.from(text, "utf8");
     const tokenizer = this.#tokenizer;
     if (!tokenizer || bytes.length < longText) return this.#tokenizeNow(bytes, special);
-    const key = [this.#library.version, tokenizer, special ? "from its beginning" : "a part"];
+    const key = [this.#library.version, this.#build, tokenizer, special ? "from its beginning" : "a part"];
     return rememberTokens(key, bytes, () => this.#tokenizeNow(bytes, special));
   }
 

@@ -86,12 +86,17 @@ function normals(name: string): () => number {
 export const mock: Backend = {
   name: "mock",
   capabilities: new Set(["likelihood", "options", "divergence", "prompt-timing", "generation-timing"]),
-  version: () => ({ version: "mock 1", library: "mock", origin: "mock" }),
-  async inspect({ model }) {
+  version: async () => ({ version: "mock 1", library: "mock", origin: "mock", gpu: false }),
+  async inspect({ model, lora }) {
     const { bytes } = mockSettings(model);
+    if (lora?.length)
+      throw new BenchError("adapter-unfit", `${model} has no weights that an adapter could change`, {
+        hint: "take `lora` away",
+      });
     const sha256 = createHash("sha256").update(model).digest("hex");
     return {
       model,
+      lora: [],
       facts: {
         files: [],
         sha256,

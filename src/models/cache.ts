@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
-import { type BigIntStats, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { type BigIntStats, createReadStream, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
@@ -15,6 +15,12 @@ export function fileIdentity(stats: BigIntStats): string {
   return [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(":");
 }
 
+/**
+ * Milliseconds within which two changes of a file may have one time stamp: the coarsest of file systems count in 2 s. Facts
+ * found out so soon after a change may be about what was there before a second one, and are found out again.
+ */
+const clockStep = 2000;
+
 // Raised when what is kept changes its meaning: older entries are then as good as absent.
 const FORMAT = 2;
 
@@ -25,6 +31,7 @@ export async function recall<Facts>(path: string, identities: string[]): Promise
     const facts = JSON.stringify(entry.facts);
     if (entry.format !== FORMAT || entry.path !== path || entry.digest !== digest(facts)) return undefined;
     if (JSON.stringify(entry.identities) !== JSON.stringify(identities)) return undefined;
+    if (!identities.every((identity) => entry.at - changedAt(identity) > clockStep)) return undefined;
     return entry.facts;
   } catch {
     return undefined; // absent, torn or not JSON: found out again
@@ -35,7 +42,7 @@ export async function recall<Facts>(path: string, identities: string[]): Promise
 export async function remember<Facts>(path: string, identities: string[], facts: Facts): Promise<void> {
   const target = entryPath(path);
   const draft = `${target}.${randomUUID()}`;
-  const entry = { format: FORMAT, path, identities, digest: digest(JSON.stringify(facts)), facts };
+  const entry = { format: FORMAT, path, at: Date.now(), identities, digest: digest(JSON.stringify(facts)), facts };
   try {
     await mkdir(join(cacheDirectory(), "facts"), { recursive: true });
     await writeFile(draft, JSON.stringify(entry));
@@ -43,6 +50,24 @@ export async function remember<Facts>(path: string, identities: string[], facts:
   } catch {
     await rm(draft, { force: true }).catch(() => {});
   }
+}
+
+/** Milliseconds since the epoch, from a file's identity. */
+const changedAt = (identity: string) => Number(BigInt(identity.split(":").at(-1)!) / 1_000_000n);
+
+/** Digest of a file's bytes, 64 hexadecimal digits; kept, for that of a large file costs seconds. */
+export async function fileSha256(path: string): Promise<string> {
+  const key = `sha256 of ${path}`;
+  const before = [fileIdentity(await stat(path, { bigint: true }))];
+  const kept = await recall<string>(key, before);
+  if (kept) return kept;
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
+  const sha256 = hash.digest("hex");
+  const after = [fileIdentity(await stat(path, { bigint: true }))];
+  // One that is being written has no digest to keep.
+  if (after[0] === before[0]) await remember(key, before, sha256);
+  return sha256;
 }
 
 function entryPath(path: string): string {

@@ -72,7 +72,7 @@ export async function readModelFacts(path: string): Promise<ModelFacts> {
 }
 
 /** One file of a model: its header and where its data should end. */
-interface Part {
+export interface Part {
   path: string;
   bytes: number;
   /** Where the data of its tensors ends. */
@@ -174,7 +174,7 @@ function unreadable(path: string, cause: NodeJS.ErrnoException): BenchError {
 }
 
 /** Header of one file, checked against the file's size: what the header promises must be there. */
-async function readPart(path: string): Promise<Part> {
+export async function readPart(path: string): Promise<Part> {
   const bytes = Number((await modelStats(path)).size);
   await checkStart(path, bytes);
   const { gguf } = await import("@huggingface/gguf");

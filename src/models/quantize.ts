@@ -1,15 +1,16 @@
 import { fork } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
 import fs from "node:fs";
-import { mkdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, rename, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { BenchError, type Failure, fromFailure } from "../errors.js";
-import { llamaRelease } from "../llama/library.js";
+import { chooseLibrary, llamaRelease } from "../llama/library.js";
 import { fileTypes, type QuantizeRequest } from "../llama/quantize.js";
 import { nearest } from "../yaml.js";
-import { cacheDirectory } from "./cache.js";
+import { buildOf } from "./builds.js";
+import { cacheDirectory, fileSha256 } from "./cache.js";
 import { checkQuantizable, readModelFacts } from "./gguf.js";
 
 const program = fileURLToPath(new URL("./quantize-process.js", import.meta.url));
@@ -62,9 +63,10 @@ export async function quantizedModel(source: string, quantization: Quantization)
     throw new BenchError("quantize-failed", `${source} is a split model, which cannot be quantized here yet`, {
       hint: "merge its parts with llama-gguf-split first",
     });
-  const matrix = quantization.imatrix ? await digest(quantization.imatrix) : "";
+  const matrix = quantization.imatrix ? await matrixSha256(quantization.imatrix) : "";
+  const build = (await buildOf(chooseLibrary("cpu"))) ?? "";
   const key = createHash("sha256")
-    .update([facts.sha256, type, matrix, llamaRelease].join(" "))
+    .update([facts.sha256, type, matrix, llamaRelease, build].join(" ").trimEnd())
     .digest("hex")
     .slice(0, 16);
   const stem = path.basename(source, ".gguf").replace(/-F16$|-BF16$|-F32$/i, "");
@@ -73,16 +75,10 @@ export async function quantizedModel(source: string, quantization: Quantization)
   return output;
 }
 
-async function digest(file: string): Promise<string> {
-  try {
-    return createHash("sha256")
-      .update(await readFile(file))
-      .digest("hex");
-  } catch (cause) {
-    throw new BenchError("imatrix", `the importance matrix ${file} cannot be read: ${(cause as Error).message}`, {
-      cause,
-    });
-  }
+function matrixSha256(file: string): Promise<string> {
+  return fileSha256(file).catch((cause: Error) => {
+    throw new BenchError("imatrix", `the importance matrix ${file} cannot be read: ${cause.message}`, { cause });
+  });
 }
 
 function inProcess(request: QuantizeRequest): Promise<void> {

@@ -1,8 +1,7 @@
-import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { basename, resolve } from "node:path";
 import { BenchError } from "../errors.js";
-import { fileIdentity, recall, remember } from "../models/cache.js";
+import { fileSha256 } from "../models/cache.js";
 import { baseFile } from "./base-file.js";
 import { compact } from "./compact.js";
 import { PlacedFile } from "./file.js";
@@ -51,19 +50,11 @@ export function openReference(path: string): StoredReference {
   return form.open(path);
 }
 
-/** Finds a file and reads its head. The digest of a large file takes its time, so it is kept as long as the file is the same. */
+/** Finds a file and reads its head. */
 export async function resolveReference(nameOrPath: string, { baseDir }: { baseDir: string }): Promise<ReferenceData> {
   const path = resolve(baseDir, nameOrPath);
   const opened = openReference(path);
   opened.close();
-  const stats = fs.statSync(path, { bigint: true });
-  const identities = [fileIdentity(stats)];
-  let sha256 = (await recall<{ sha256: string }>(path, identities))?.sha256;
-  if (!sha256) {
-    const hash = createHash("sha256");
-    for await (const piece of fs.createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(piece);
-    sha256 = hash.digest("hex");
-    await remember(path, identities, { sha256 });
-  }
-  return { kind: "reference", name: basename(path), path, sha256, bytes: Number(stats.size), head: opened.head };
+  const sha256 = await fileSha256(path);
+  return { kind: "reference", name: basename(path), path, sha256, bytes: fs.statSync(path).size, head: opened.head };
 }

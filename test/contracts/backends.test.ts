@@ -97,13 +97,13 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
       return Array.from({ length: count }, (_, i) => tokens.slice(i * context, (i + 1) * context));
     };
 
-    it("says what it can do, and which version it is, before any model is opened", () => {
+    it("says what it can do, and which version it is, before any model is opened", async () => {
       expect(backend.name).toBe(name);
       for (const capability of backend.capabilities) expect(capabilities).toContain(capability);
       expect(backend.capabilities.size).toBeGreaterThan(0);
-      const version = backend.version({});
+      const version = await backend.version({});
       for (const text of [version.version, version.library, version.origin]) expect(text).toMatch(/\S/);
-      expect(backend.version({})).toEqual(version);
+      expect(await backend.version({})).toEqual(version);
     });
 
     it("tells all facts of the file and of the engine", () => {

@@ -75,6 +75,38 @@ export function randomLlama({ seed = 1, context = 2048, end = "" }: RandomLlama 
     ...(end.includes("sep") ? [["tokenizer.ggml.seperator_token_id", u32Value(bos)] as [string, Buffer]] : []),
   ];
 
+  // Norms are 1; the output is wide enough that some tokens are clearly likelier than others.
+  const spread = (name: string) => (name === "output.weight" ? 0.1 : name === "token_embd.weight" ? 1 : 0.15);
+  return written(metadata, tensors, seed, spread);
+}
+
+/** A LoRA adapter of rank 4 for the queries of a random llama; by default one that changes every figure visibly. */
+export function randomAdapter({
+  seed = 1,
+  architecture = "llama",
+  type = "adapter",
+  width: base = width,
+} = {}): Buffer {
+  const rank = 4;
+  const metadata: [key: string, value: Buffer][] = [
+    ["general.architecture", string(architecture)],
+    ["general.type", string(type)],
+    ["adapter.type", string("lora")],
+    ["adapter.lora.alpha", f32Value(rank)],
+  ];
+  const tensors = Array.from({ length: layers }, (_, layer): [name: string, shape: number[]][] => [
+    [`blk.${layer}.attn_output.weight.lora_a`, [base, rank]],
+    [`blk.${layer}.attn_output.weight.lora_b`, [rank, base]],
+  ]).flat();
+  return written(metadata, tensors, seed, () => 0.3);
+}
+
+function written(
+  metadata: [key: string, value: Buffer][],
+  tensors: [name: string, shape: number[]][],
+  seed: number,
+  spread: (tensor: string) => number,
+): Buffer {
   const parts = [Buffer.from("GGUF"), u32(3), u64(tensors.length), u64(metadata.length)];
   for (const [key, value] of metadata) parts.push(text(key), value);
   let offset = 0;
@@ -86,9 +118,7 @@ export function randomLlama({ seed = 1, context = 2048, end = "" }: RandomLlama 
   const header = Buffer.concat(parts);
   const body = [header, Buffer.alloc(padded(header.length) - header.length)];
   for (const [name, shape] of tensors) {
-    // Norms are 1; the output is wide enough that some tokens are clearly likelier than others.
-    const spread = name === "output.weight" ? 0.1 : name === "token_embd.weight" ? 1 : 0.15;
-    const values = Float32Array.from({ length: size(shape) }, () => (shape.length === 1 ? 1 : spread * next()));
+    const values = Float32Array.from({ length: size(shape) }, () => (shape.length === 1 ? 1 : spread(name) * next()));
     body.push(Buffer.from(values.buffer), Buffer.alloc(padded(values.byteLength) - values.byteLength));
   }
   return Buffer.concat(body);

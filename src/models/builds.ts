@@ -1,0 +1,38 @@
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import path from "node:path";
+import type { LibraryLocation } from "../llama/library.js";
+import { fileSha256 } from "./cache.js";
+
+/**
+ * What tells a build of llama.cpp from others of the same release, 12 hexadecimal digits over the bytes of its libraries: other
+ * compilers, flags and patches round in other ways. Undefined for a prebuilt one, whose release says all.
+ */
+export async function buildOf({ directory, origin }: LibraryLocation): Promise<string | undefined> {
+  if (origin === "prebuilt") return undefined;
+  const hash = createHash("sha256");
+  for (const name of fs.readdirSync(directory).filter(isLibrary).sort())
+    hash.update(`${name} ${await fileSha256(path.join(directory, name))}\n`);
+  return hash.digest("hex").slice(0, 12);
+}
+
+/** `libggml-cpu.so`, `libllama.so.0.5.0`, `ggml-base.dll`; tools that lie beside them decide nothing. */
+const isLibrary = (name: string) => /^(lib)?(llama|ggml)[\w.-]*\.(so|dylib|dll)(\.[\d.]+)?$/.test(name);
+
+/** Variables of llama.cpp's tools, of its log and of its crash reports. */
+const unheard = /^(LLAMA_(ARG|API|CACHE|HF|LOG|OFFLINE|TRACE)|GGML_(NO_BACKTRACE|\w*DEBUG))|KEY|TOKEN|SECRET|_DEBUG$/;
+
+/**
+ * The environment variables that llama.cpp's library obeys, as they are set: kernels, fusion, devices. Which graphics card
+ * counts for builds that have one alone.
+ */
+export function environmentOf({ gpu }: LibraryLocation, env: NodeJS.ProcessEnv = process.env): Record<string, string> {
+  const heard = (name: string) =>
+    (/^(GGML|LLAMA)_/.test(name) && !unheard.test(name)) || (gpu !== "cpu" && /_VISIBLE_DEVICES$/.test(name));
+  return Object.fromEntries(
+    Object.keys(env)
+      .filter(heard)
+      .sort()
+      .map((name) => [name, env[name] ?? ""]),
+  );
+}
