@@ -9,7 +9,8 @@ export function withoutSecrets(text: string): string {
   return text.replace(ADDRESS, (found) => {
     // Marks after an address belong to the sentence around it.
     const [, address, after] = found.match(/^(.*?)(["'`)\].,:;]*)$/s)!;
-    const [, scheme, rest] = address!.match(/^([^:]+:[/\\]*)(.*)$/s)!;
+    const [, scheme, rest] = address!.match(/^([^:]+:[/\\]*)(.*)$/s) ?? [];
+    if (scheme === undefined) return found;
     const [, place, query = ""] = rest!.match(/^([^?#]*)(.*)$/s)!;
     const host = place!.match(/^[^/\\]*/)![0];
     const path = place!.slice(host.length);

@@ -1,16 +1,50 @@
-import { readdir, stat } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { readdir, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { BenchError } from "../errors.js";
-import { cacheDirectory } from "./cache.js";
+import { addressWithoutSecrets } from "../secrets.js";
+import { bytes } from "../units.js";
+import { cacheDirectory, fileIdentity, recall, remember } from "./cache.js";
+import {
+  type Address,
+  currentVersion,
+  downloadError,
+  fetchedVersion,
+  fetchFile,
+  fetchJson,
+  hubEndpoint,
+  isHub,
+  sameVersion,
+  type Transfer,
+} from "./download.js";
+import { readPart } from "./gguf.js";
+
+/** How far a download is. */
+export interface Fetching {
+  /** Of the file, without anything secret. */
+  name: string;
+  bytes: number;
+  /** Unknown where the server does not say. */
+  total?: number;
+  /** Which of how many files of a split model, from 1. */
+  file: number;
+  files: number;
+}
 
 export interface SourceFolders {
   /** Where relative paths start: the benchmark file's folder, or the working directory. */
   baseDir: string;
   /** `--models-dir`: looked into after `baseDir`. */
   modelsDir?: string;
-  /** Told of a download's bytes; most of the time nothing is downloaded. */
-  progress?: (downloaded: number, total: number) => void;
+  /** Told as bytes of a download come. */
+  fetching?: (state: Fetching) => void;
+  /** Aborted when the user stops: a download ends at once, and what has come is kept. */
+  signal?: AbortSignal;
+  /** Downloads nothing: what would be is an error `model-not-fetched`. */
+  dryRun?: boolean;
+  /** `matrix`: the file may be an importance matrix of before GGUF. */
+  expect?: "gguf" | "matrix";
 }
 
 /** Schemes that the benchmark files of this project will know; named so that nobody looks for a folder `ms:`. */
@@ -19,22 +53,31 @@ const LATER = ["ms", "wisemodel", "ollama"];
 /**
  * The file that a model string means: a path (absolute, or relative to the benchmark file, then to the models' folder;
  * `.gguf` may be left out; a split model by any part or by its stem), `hf:owner/repo:quant`, `hf:owner/repo/file.gguf`
- * or `https://…`, both downloaded into the user's cache once. A split model resolves to its first part.
+ * or `https://…`, both downloaded into the user's cache. A split model resolves to its first part.
  *
- * Throws a BenchError: `model-missing`, `model-source` (a scheme that is not known) or `model-download`.
+ * Throws a BenchError: `model-missing`, `model-source` (a scheme that is not known), `model-download` or `disk`; the
+ * signal's reason when it is aborted.
  */
 export async function resolveModel(model: string, folders: SourceFolders): Promise<{ path: string }> {
   const scheme = model.match(/^([a-z][a-z0-9+.-]+):/i)?.[1]?.toLowerCase();
   if (scheme === "hf" || scheme === "huggingface" || scheme === "https" || scheme === "http")
-    return { path: await download(model, folders.progress) };
+    return { path: await download(model, folders) };
   if (scheme && LATER.includes(scheme))
-    throw new BenchError("model-source", `"${model}": models from ${scheme}: cannot be fetched yet.`, {
-      hint: "Download the GGUF file and give its path, or use hf:owner/repo:quant or https://…",
-    });
+    throw new BenchError(
+      "model-source",
+      `"${addressWithoutSecrets(model)}": models from ${scheme}: cannot be fetched yet.`,
+      {
+        hint: "Download the GGUF file and give its path, or use hf:owner/repo:quant or https://…",
+      },
+    );
   if (scheme && scheme !== "file")
-    throw new BenchError("model-source", `"${model}": no source of models is named ${scheme}:.`, {
-      hint: "A model is a path, hf:owner/repo:quant, hf:owner/repo/file.gguf or https://…",
-    });
+    throw new BenchError(
+      "model-source",
+      `"${addressWithoutSecrets(model)}": no source of models is named ${scheme}:.`,
+      {
+        hint: "A model is a path, hf:owner/repo:quant, hf:owner/repo/file.gguf or https://…",
+      },
+    );
   return { path: await find(scheme === "file" ? model.replace(/^file:(\/\/)?/, "") : model, folders) };
 }
 
@@ -110,63 +153,181 @@ function likeness(a: string, b: string): number {
   return (2 * [...left].filter((pair) => right.has(pair)).length) / (left.size + right.size || 1);
 }
 
-// A server that sends nothing for so long is given up; the downloader itself would try for hours.
-const PATIENCE = 60_000;
+// ---- Addresses
 
-async function download(uri: string, progress: SourceFolders["progress"]): Promise<string> {
-  const { resolveModelFile } = await import("node-llama-cpp");
-  const directory = join(cacheDirectory(), "models");
-  const cached = await resolveModelFile(uri, { directory, cli: false, download: false }).catch(() => undefined);
-  if (cached) return cached;
+/** A file that is to be fetched, and where it belongs in the cache. */
+interface Remote {
+  address: Address;
+  target: string;
+}
 
-  const silence = new AbortController();
-  let timer = setTimeout(() => {}, 0);
-  const givenUp = new Promise<never>((_, reject) => {
-    silence.signal.addEventListener("abort", () => reject(silence.signal.reason), { once: true });
+/** The files of a model at `hf:…` or `https://…`: one, or the parts of a split one in order. */
+async function remoteFiles(model: string, transfer: Transfer): Promise<Remote[]> {
+  const shown = addressWithoutSecrets(model);
+  const address = /^https?:/i.test(model) ? webAddress(model, shown) : await hubAddress(model, shown, transfer);
+  const name = lastPart(address.url);
+  const [, , count] = name.match(SPLIT_NAME) ?? [];
+  if (!count) return [remote(address)];
+  if (Number(count) === 0 || Number(count) > MOST_PARTS)
+    throw downloadError(address, `a model of ${Number(count)} parts is not fetched`, "Check the name.");
+  return Array.from({ length: Number(count) }, (_, index) => {
+    const url = new URL(address.url);
+    const number = String(index + 1).padStart(5, "0");
+    url.pathname = url.pathname.replace(SPLIT_NAME, `-${number}-of-$2.gguf`);
+    const own = address.shown.replace(SPLIT_NAME_WITHIN, `-${number}-of-$2.gguf`);
+    return remote({ ...address, url, shown: own });
   });
-  const heard = () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => silence.abort(new Error(`nothing came for ${PATIENCE / 1000} s`)), PATIENCE);
-  };
+}
+
+const SPLIT_NAME = /-(\d{5})-of-(\d{5})\.gguf$/;
+const SPLIT_NAME_WITHIN = /-(\d{5})-of-(\d{5})\.gguf(?=$|\?…$|#)/;
+const MOST_PARTS = 1000;
+
+/** User and password belong to the host of the address; a page of the hub stands for the file that it shows. */
+function webAddress(model: string, shown: string): Address {
+  if (!URL.canParse(model)) throw new BenchError("model-source", `"${shown}" is no address.`, { hint: ADDRESS_HINT });
+  const url = new URL(model);
+  const { username, password } = url;
+  url.username = "";
+  url.password = "";
+  url.hash = "";
+  if (url.hostname === "hf.co") url.hostname = "huggingface.co";
+  if (isHub(url)) {
+    url.pathname = url.pathname.replace(/^(\/[^/]+\/[^/]+)\/blob\//, "$1/resolve/");
+    url.searchParams.delete("download");
+  }
+  if (/\.part\d+of\d+$/.test(url.pathname))
+    throw new BenchError("model-source", `"${shown}" is a piece of a file that was cut by bytes.`, {
+      hint: "Fetch all pieces, join them with `cat`, and give the path of the whole.",
+    });
+  const basic = Buffer.from(`${decoded(username)}:${decoded(password)}`).toString("base64");
+  return { url, shown, ...(username || password ? { authorization: `Basic ${basic}` } : {}) };
+}
+
+const ADDRESS_HINT = "A model is a path, hf:owner/repo:quant, hf:owner/repo/file.gguf or https://…";
+
+/** `hf:owner/repo/folder/file.gguf#branch`, or `hf:owner/repo:quant`, of which the hub says which file it is. */
+async function hubAddress(model: string, shown: string, transfer: Transfer): Promise<Address> {
+  const [, owner, repo, file, branch = "main"] =
+    model.match(/^[a-z]+:(?:\/\/)?([^/?#]+)\/([^/?#]+)(?:\/([^?#]+))?(?:#([^?]+))?$/i) ?? [];
+  if (!owner || !repo || (repo.includes(":") && file))
+    throw new BenchError("model-source", `"${shown}" is no file of a hub.`, { hint: ADDRESS_HINT });
+  if (file) return { url: hubFile([owner, repo, "resolve", branch, ...file.split("/")]), shown };
+  const [name, tag = "latest"] = repo.split(/:(.*)/s);
+  const found = await quantFile(owner, name!, tag, shown, transfer);
+  return { url: hubFile([owner, name!, "resolve", "main", ...found.split("/")]), shown };
+}
+
+function hubFile(parts: string[]): URL {
+  return new URL(parts.map(encodeURIComponent).join("/"), hubEndpoint());
+}
+
+/** The file that a hub gives for a quantization, as llama.cpp asks for it; the last answer stands in for a hub that is not reached. */
+async function quantFile(owner: string, repo: string, tag: string, shown: string, transfer: Transfer): Promise<string> {
+  const url = hubFile(["v2", owner, repo, "manifests", tag]);
   try {
-    heard();
-    await fetch(server(uri), { method: "HEAD", signal: silence.signal });
-    const fetched = resolveModelFile(uri, {
-      directory,
-      cli: false,
-      signal: silence.signal,
-      // What has come is kept: the next try goes on from there.
-      deleteTempFileOnCancel: false,
-      onProgress: ({ downloadedSize, totalSize }) => {
-        heard();
-        progress?.(downloadedSize, totalSize);
-      },
-    });
-    return await Promise.race([fetched, givenUp]);
-  } catch (cause) {
-    const said = deepest(cause).replace(/\s+/g, " ").replace(/\.$/, "");
-    const reason = UNREACHABLE.test(said) ? "its server cannot be reached" : said;
-    throw new BenchError("model-download", `${uri} could not be fetched: ${reason}.`, {
-      hint: "Check the name and the network, or download the file and give its path.",
-      cause,
-    });
-  } finally {
-    clearTimeout(timer);
+    // Only llama.cpp is told the file.
+    const manifest = await fetchJson({ url, shown }, "llama-cpp", transfer);
+    const name = (manifest as { ggufFile?: { rfilename?: unknown } } | null)?.ggufFile?.rfilename;
+    if (typeof name !== "string" || !/^[^/\\]/.test(name) || name.split("/").includes(".."))
+      throw new BenchError("model-download", `${shown} could not be fetched: the hub names no GGUF file for it.`, {
+        hint: `Name the file itself: hf:${owner}/${repo}/FILE.gguf.`,
+      });
+    await remember(url.href, [], name);
+    return name;
+  } catch (error) {
+    transfer.signal?.throwIfAborted();
+    const before = await recall<string>(url.href, []);
+    if (before !== undefined) return before;
+    throw error;
   }
 }
 
-/** The address that tells whether there is a network at all. */
-function server(uri: string): string {
-  if (/^https?:/i.test(uri)) return uri;
-  return process.env.MODEL_ENDPOINT || process.env.HF_ENDPOINT || "https://huggingface.co/";
+/**
+ * The place of an address in the cache: a folder named after host and path, for people, and by a digest of the whole
+ * address, so that two addresses never share a file. The parts of a split model lie in one folder.
+ */
+function remote(address: Address): Remote {
+  const { url, authorization } = address;
+  const user = authorization ? Buffer.from(authorization.slice(6), "base64").toString().split(":")[0] : "";
+  const whole = `${url.protocol}//${user}@${url.host}${url.pathname.replace(SPLIT_NAME, "-of-$2.gguf")}${url.search}`;
+  const digest = createHash("sha256").update(whole).digest("hex").slice(0, 16);
+  const folder = url.pathname.split("/").slice(1, -1).map(decoded).join("_");
+  const place = `${tame(folder)}${folder ? "-" : ""}${digest}`;
+  return { address, target: join(cacheDirectory(), "models", tame(url.host), place, tame(lastPart(url)) || "model") };
 }
 
-const UNREACHABLE = /fetch failed|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|ETIMEDOUT|bad port/;
+function lastPart(url: URL): string {
+  return decoded(url.pathname.split("/").at(-1)!);
+}
 
-/** The innermost cause says what happened: "fetch failed" says nothing. */
-function deepest(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.cause instanceof Error) return deepest(error.cause);
-  if (error instanceof AggregateError && error.errors.length > 0) return deepest(error.errors[0]);
-  return error.message;
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/** A name that every file system takes; its end tells more than its beginning. */
+function tame(name: string): string {
+  const letters = [...name.normalize("NFC").replace(/[^\p{L}\p{N}._-]/gu, "_")].slice(-60).join("");
+  return letters.replace(/^\.+/, (dots) => "_".repeat(dots.length));
+}
+
+/**
+ * Fetches what is not in the cache. What is there is used while the server says that it still has the same, or says
+ * nothing; another version is fetched, and takes the place of the one before when it has come whole.
+ */
+async function download(model: string, { fetching, signal, dryRun, expect = "gguf" }: SourceFolders): Promise<string> {
+  const transfer: Transfer = signal ? { signal } : {};
+  const files = await remoteFiles(model, transfer);
+  const check = expect === "gguf" ? checkGguf : checkMatrix;
+  let missing = 0;
+  for (const [index, { address, target }] of files.entries()) {
+    const there = await fetchedVersion(target);
+    const now = there || dryRun ? await currentVersion(address, transfer) : undefined;
+    if (there && (!now || sameVersion(there, now)) && (await isSound(target, check))) continue;
+    // A damaged file must not pass for the one that it was.
+    if (there && !dryRun) await rm(`${target}.json`, { force: true }).catch(() => {});
+    if (dryRun) {
+      missing += now?.bytes ?? Number.NaN;
+      continue;
+    }
+    const name = lastPart(address.url) || address.shown;
+    await fetchFile(address, target, check, {
+      ...transfer,
+      progress: (bytes, total) =>
+        fetching?.({ name, bytes, ...(total === undefined ? {} : { total }), file: index + 1, files: files.length }),
+    });
+  }
+  if (missing !== 0)
+    throw new BenchError("model-not-fetched", `to be fetched first${missing > 0 ? `, ${bytes(missing)}` : ""}`, {
+      hint: "The same command without --dry-run fetches it.",
+    });
+  return files[0]!.target;
+}
+
+async function isSound(path: string, check: (path: string) => Promise<void>): Promise<boolean> {
+  const identity = [fileIdentity(await stat(path, { bigint: true }))];
+  const key = `${path} is sound`;
+  if (await recall<boolean>(key, identity)) return true;
+  const sound = await check(path).then(
+    () => true,
+    () => false,
+  );
+  if (sound) await remember(key, identity, true);
+  return sound;
+}
+
+async function checkGguf(path: string): Promise<void> {
+  await readPart(path);
+}
+
+/** Importance matrices of before GGUF have no mark of their own: what is no page will do. */
+async function checkMatrix(path: string): Promise<void> {
+  await readPart(path).catch((error) => {
+    if (!(error instanceof BenchError) || error.code !== "model-not-gguf" || /page|text|empty/.test(error.message))
+      throw error;
+  });
 }
