@@ -65,6 +65,7 @@ describe("what is packed", () => {
       (file) => !/^(dist|src|benchmarks|datasets)\/|^(package\.json|LICENSE|README\.md|CHANGELOG\.md)$/.test(file),
     );
     expect(odd).toEqual([]);
+    expect(files.filter((file) => file.includes("tsbuildinfo"))).toEqual([]);
     expect(files.filter((file) => /\.(py|sh|log)$|reports\//.test(file) && !file.startsWith("src/"))).toEqual(
       files.filter((file) => /^dist\/reports\//.test(file)),
     );
