@@ -2,7 +2,7 @@ import type { ReadStream, WriteStream } from "node:tty";
 import { Box, render, Text, useInput } from "ink";
 import { type ReactElement, useLayoutEffect } from "react";
 import { harmless } from "../harmless.js";
-import { duration } from "../units.js";
+import { counted, duration } from "../units.js";
 import { bar, formatFigure, isPrincipal } from "./figures.js";
 import {
   ascii,
@@ -15,6 +15,7 @@ import {
   roughWidth,
   rowPieces,
   type Tone,
+  turnPage,
   unicode,
 } from "./matrix.js";
 import { openScreen } from "./screen.js";
@@ -39,8 +40,8 @@ export interface Looking {
   row: number;
   /** Keeps the running row in sight until the user scrolls. */
   follow: boolean;
-  /** Columns skipped at the left. */
-  column: number;
+  /** Page of the matrix's columns; 0: what a person looks for first. */
+  page: number;
   stopping: StopKind | undefined;
 }
 
@@ -69,7 +70,7 @@ export function App(props: AppProps): ReactElement {
   const { state, looking, columns: width, lines, glyphs, onKey, onGone } = props;
   useLayoutEffect(() => onGone, [onGone]);
   const sections = divide(state, looking, lines);
-  const table = layout(state, width, looking.column);
+  const table = layout(state, width, looking.page);
   const from = firstRow(state, looking, sections.rows);
   const rows = state.rows.slice(from, from + sections.rows);
   const left = timeLeft(state);
@@ -116,9 +117,9 @@ export function divide(state: State, looking: Looking, lines: number) {
   const least = Math.min(wanted, Math.floor(free / 4), 3);
   const rows = Math.max(Math.min(state.rows.length, free - least - (blanks && least > 0 ? 1 : 0)), 0);
   const notes = Math.max(0, Math.min(wanted, free - rows - (blanks ? 1 : 0)));
-  // What is left lets jobs that take turns show side by side.
+  // What is left lets measurements that run at the same time show one below the other.
   const more = Math.max(0, free - rows - notes - (blanks ? 1 : 0));
-  const others = Math.max(0, state.active.size - 1);
+  const others = Math.max(0, new Set([...state.active].map(({ column }) => column)).size - 1);
   return { bar, heads, blanks, rows, notes, running: running === 0 ? 0 : running + Math.min(others, more, 7) };
 }
 
@@ -206,47 +207,50 @@ function Heads(props: AppProps & { table: Layout }): ReactElement {
   );
 }
 
-/** A line per running job: what, how far, how long. Jobs that wait for their turn come after the one that works. */
+/** A line per running measurement: what, how far, how long. Variants that take turns share one line. */
 function Running(props: AppProps & { count: number; left: Map<Cell, number> }): ReactElement {
   const { state, columns, count } = props;
-  const cells = state.current ? [state.current] : [];
-  for (const cell of state.active) {
-    if (cells.length >= count) break;
-    if (cell !== state.current) cells.push(cell);
+  const groups = new Map<number, Cell[]>();
+  for (const cell of [...(state.current ? [state.current] : []), ...state.active]) {
+    const group = groups.get(cell.column) ?? [];
+    if (!group.includes(cell)) groups.set(cell.column, [...group, cell]);
   }
-  if (count > 0 && cells.length === 0)
+  if (count > 0 && groups.size === 0)
     return <Tinted {...props} tone="quiet" text={state.counts.waiting > 0 ? "loading the model" : "finishing"} />;
   const widest = (names: string[]) => names.reduce((most, name) => Math.max(most, roughWidth(name)), 0);
   const natural =
     widest(state.rows.map((row) => row.variant.name)) + widest(state.measurements.map(({ name }) => name)) + 3;
-  const nameWidth = Math.min(natural, Math.floor(columns * 0.47));
+  const nameWidth = Math.min(Math.max(natural, 30), Math.floor(columns * 0.47));
   return (
     <>
-      {cells.slice(0, count).map((cell) => (
-        <RunningLine key={cell.job.id} {...props} cell={cell} nameWidth={nameWidth} />
+      {[...groups.values()].slice(0, count).map((group) => (
+        <RunningLine key={group[0]!.column} {...props} group={group} nameWidth={nameWidth} />
       ))}
     </>
   );
 }
 
-function RunningLine(props: AppProps & { cell: Cell; nameWidth: number; left: Map<Cell, number> }): ReactElement {
-  const { state, cell, nameWidth, glyphs, columns } = props;
-  const known = share(state, cell);
-  const left = props.left.get(cell);
-  const count = `${Math.floor(cell.done)}${cell.total === undefined ? "" : `/${cell.total}`} ${cell.unit}`;
+function RunningLine(props: AppProps & { group: Cell[]; nameWidth: number; left: Map<Cell, number> }): ReactElement {
+  const { state, group, nameWidth, glyphs, columns } = props;
+  const [cell] = group as [Cell];
+  const measurement = harmless(cell.job.measurement);
+  const together = takingTurns(state, cell);
+  const what = together
+    ? `${measurement}, ${counted(together.variants, "variant")} in turns`
+    : `${harmless(cell.job.variant)} ${measurement}`;
+  const { done, total } = together ?? { done: cell.done, total: cell.total };
+  const known = together ? (total === undefined ? undefined : done / total) : share(state, cell);
+  const times = group.map((one) => props.left.get(one)).filter((time) => time !== undefined);
+  const left = times.length < group.length ? undefined : times.reduce((sum, time) => sum + time, 0);
+  const count = `${Math.floor(done)}${total === undefined ? "" : `/${total}`} ${cell.unit}`;
   const time = left === undefined ? `${glyphs.unknown} left` : `${duration(left / 1000)} left`;
   const after = `  ${count.padEnd(15)}  ${time.padEnd(14)}`;
   const length = Math.min(50, Math.max(0, columns - nameWidth - 2 - after.length));
-  const figures = columns >= 140 ? runningFigures(cell) : "";
+  const figures = columns >= 140 && !together ? runningFigures(cell) : "";
   return (
     <Box height={1}>
       <Box width={nameWidth} flexShrink={0}>
-        <Tinted
-          {...props}
-          tone="running"
-          wrap="truncate-middle"
-          text={`${glyphs.status.running} ${cell.job.variant} ${cell.job.measurement}`}
-        />
+        <Tinted {...props} tone="running" wrap="truncate-middle" text={`${glyphs.status.running} ${what}`} />
       </Box>
       <Line
         {...props}
@@ -257,6 +261,20 @@ function RunningLine(props: AppProps & { cell: Cell; nameWidth: number; left: Ma
       />
     </Box>
   );
+}
+
+/** What the variants of a measurement that take turns did and have to do together; undefined for a job by itself. */
+function takingTurns(state: State, { column, inTurns }: Cell) {
+  if (!inTurns) return undefined;
+  const cells = [...state.cells.values()].filter(
+    (one) => one.column === column && one.inTurns && one.status !== "failed",
+  );
+  const totals = cells.map((one) => one.total ?? state.measurements[one.column]!.total);
+  return {
+    variants: cells.length,
+    done: cells.reduce((sum, one) => sum + one.done, 0),
+    total: totals.includes(undefined) ? undefined : totals.reduce((sum, total) => sum! + total!, 0),
+  };
 }
 
 function runningFigures(cell: Cell): string {
@@ -298,7 +316,7 @@ function Footer(props: AppProps & { clipped: string; table: Layout }): ReactElem
   const keys: string[] = [];
   if (!state.outcome) keys.push(looking.stopping ? "q stop now" : "q stop");
   if (clipped) keys.push(`${glyphs.rowKeys} rows (${clipped})${looking.follow ? "" : `${gap}f follow`}`);
-  if (table.hidden > 0 || looking.column > 0) keys.push(`${glyphs.columnKeys} columns (${table.hidden} more)`);
+  if (table.hidden > 0) keys.push(`${glyphs.columnKeys} columns (${table.hidden} more)`);
   const legend = (["done", "running", "waiting", "failed", "impossible"] as const)
     .map((status) => `${glyphs.status[status]} ${status === "impossible" ? "not possible" : status}`)
     .join("  ");
@@ -442,7 +460,7 @@ export function keysIn(input: string): KeyName[] {
 }
 
 /** What a key does to what is looked at. */
-export function look(looking: Looking, key: KeyName, state: State, lines: number): Looking {
+export function look(looking: Looking, key: KeyName, state: State, lines: number, columns: number): Looking {
   const shown = divide(state, looking, lines).rows;
   const row = firstRow(state, looking, shown);
   const last = Math.max(0, state.rows.length - shown);
@@ -463,9 +481,9 @@ export function look(looking: Looking, key: KeyName, state: State, lines: number
     case "end":
       return to(last);
     case "left":
-      return { ...looking, column: Math.max(0, looking.column - 1) };
+      return { ...looking, page: turnPage(state, columns, looking.page, -1) };
     case "right":
-      return { ...looking, column: looking.column + 1 };
+      return { ...looking, page: turnPage(state, columns, looking.page, 1) };
     case "follow":
       return { ...looking, follow: true };
   }
@@ -502,7 +520,7 @@ export function startView({
   const colour = !environment.NO_COLOR;
   const glyphs = speaksUnicode(environment) ? unicode : ascii;
   let state = initialState();
-  let looking: Looking = { row: 0, follow: true, column: 0, stopping: undefined };
+  let looking: Looking = { row: 0, follow: true, page: 0, stopping: undefined };
   let live = false;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
@@ -568,7 +586,7 @@ export function startView({
   const changed = () => schedule(Math.min(rarest, Math.max(calm, debt())));
 
   function onKey(key: KeyName): void {
-    looking = look(looking, key, state, height());
+    looking = look(looking, key, state, height(), stdout.columns || 80);
     if (key === "stop" && looking.stopping) onStop(looking.stopping);
     schedule(atOnce);
   }

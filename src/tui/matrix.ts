@@ -69,8 +69,10 @@ export interface Column {
 export interface Layout {
   nameWidth: number;
   columns: Column[];
-  /** Columns that did not fit. */
+  /** Columns that are not shown. */
   hidden: number;
+  /** The page that is shown; see `layout`. */
+  page: number;
 }
 
 const gap = 2;
@@ -80,60 +82,114 @@ const headWidth = 11;
 const markWidth = 2;
 
 /**
- * Which columns fit into `width`, by what a person looks for first: one figure per measurement, then its error, then
- * size, then the rest. Widths hang on the metrics, not on the values, so that nothing moves while the figures grow.
- * `skip` leaves out the first columns, to look at those that did not fit.
+ * Which columns fit into `width`. Widths hang on the metrics, not on the values, so that nothing moves while the figures
+ * grow.
+ *
+ * `page` 0 is the overview: what a person looks for first, one figure per measurement, then its error, then size, then the
+ * rest. Page n leaves the order of reading as it is and begins with its n-th column, so that every column can be reached;
+ * a page beyond the one that shows the last column is that one.
  */
-export function layout(state: State, width: number, skip = 0): Layout {
+export function layout(state: State, width: number, page = 0): Layout {
   const natural = state.rows.reduce((most, row) => Math.max(most, roughWidth(row.variant.name)), "variant".length);
   const least = Math.min(natural, Math.max(12, Math.floor(width * 0.3)));
   const all = allColumns(state);
-  const offered = all.slice(Math.min(skip, Math.max(0, all.length - 1)));
-  const shown = new Set<Column>();
-  const used = () =>
-    arrange(
-      state,
-      offered.filter((column) => shown.has(column)),
-    ).width;
-
-  const wish = (apply: () => void, undo: () => void) => {
-    apply();
-    if (least + used() > width) undo();
+  const room = width - least;
+  const from = Math.min(page, lastPage(state, all, room)) - 1;
+  const chosen = from < 0 ? overview(state, all, room) : inOrder(state, all.slice(from), room);
+  const { columns, width: taken } = arrange(state, chosen);
+  return {
+    nameWidth: Math.min(natural, Math.max(least, width - taken)),
+    columns,
+    hidden: all.length - columns.length,
+    page: from + 1,
   };
-  const show = (column: Column) =>
-    wish(
-      () => shown.add(column),
-      () => shown.delete(column),
-    );
-  const showError = (column: Column) => {
-    if (!shown.has(column)) return;
-    wish(
-      () => {
-        column.errorWidth = errorWidth(column.metric);
-      },
-      () => {
-        column.errorWidth = 0;
-      },
-    );
-  };
+}
 
+/** The page that a key leads to: the next to the left or right that looks different, or the same at the end. */
+export function turnPage(state: State, width: number, page: number, step: 1 | -1): number {
+  const look = (at: number) => {
+    const { columns, page } = layout(state, width, at);
+    return { page, shown: columns.map(({ metric, measurement }) => `${measurement} ${metric}`).join() };
+  };
+  const now = look(page);
+  for (let next = now.page + step; next >= 0; next += step) {
+    const there = look(next);
+    if (there.page !== next) break;
+    if (there.shown !== now.shown) return next;
+  }
+  return now.page;
+}
+
+/** The first page that shows the last column; 0 where the overview leaves nothing out. */
+function lastPage(state: State, all: Column[], room: number): number {
+  if (overview(state, all, room).length === all.length) return 0;
+  for (const column of all) column.errorWidth = 0;
+  let start = all.length;
+  while (start > 0 && arrange(state, all.slice(start - 1)).width <= room) start--;
+  return Math.min(start, all.length - 1) + 1;
+}
+
+/** As many columns as fit, from the first on, then their errors. */
+function inOrder(state: State, offered: Column[], room: number): Column[] {
+  const fitting = new Fitting(state, offered, room);
+  for (const column of offered) if (!fitting.show(column)) break;
+  for (const column of offered) fitting.showError(column);
+  return fitting.columns();
+}
+
+function overview(state: State, offered: Column[], room: number): Column[] {
+  const fitting = new Fitting(state, offered, room);
   const isRate = (column: Column) => metric(column.metric).aggregation === "rate";
   const principal = offered.filter((column) => isPrincipal(column.metric));
   const others = offered.filter((column) => !isPrincipal(column.metric));
-  const early = (column: Column) => !/^(bits_per_character|parameters|load_time)$/.test(column.metric);
-  for (const column of principal) show(column);
-  for (const column of principal) if (!isRate(column)) showError(column);
-  for (const column of others) if (early(column)) show(column);
-  for (const column of principal) showError(column);
-  for (const column of others) if (early(column)) showError(column);
-  for (const column of others) show(column);
-  for (const column of others) showError(column);
+  const early = others.filter((column) => !/^(bits_per_character|parameters|load_time)$/.test(column.metric));
+  for (const column of principal) fitting.show(column);
+  for (const column of principal) if (!isRate(column)) fitting.showError(column);
+  let sized = true;
+  for (const column of early) {
+    // Bits per weight are no substitute for the size, even where there is room for them alone.
+    if (column.metric === "bpw" && !sized) continue;
+    const shown = fitting.show(column);
+    if (column.metric === "size") sized = shown;
+  }
+  for (const column of principal) fitting.showError(column);
+  for (const column of early) fitting.showError(column);
+  for (const column of others) fitting.show(column);
+  for (const column of others) fitting.showError(column);
+  return fitting.columns();
+}
 
-  const { columns, width: taken } = arrange(
-    state,
-    offered.filter((column) => shown.has(column)),
-  );
-  return { nameWidth: Math.min(natural, Math.max(least, width - taken)), columns, hidden: all.length - columns.length };
+/** Columns chosen one by one, each only if all of them still fit. */
+class Fitting {
+  readonly #shown = new Set<Column>();
+
+  constructor(
+    readonly state: State,
+    readonly offered: Column[],
+    readonly room: number,
+  ) {
+    for (const column of offered) column.errorWidth = 0;
+  }
+
+  columns(): Column[] {
+    return this.offered.filter((column) => this.#shown.has(column));
+  }
+
+  show(column: Column): boolean {
+    this.#shown.add(column);
+    if (!this.#fits()) this.#shown.delete(column);
+    return this.#shown.has(column);
+  }
+
+  showError(column: Column): void {
+    if (!this.#shown.has(column)) return;
+    column.errorWidth = errorWidth(column.metric);
+    if (!this.#fits()) column.errorWidth = 0;
+  }
+
+  #fits(): boolean {
+    return arrange(this.state, this.columns()).width <= this.room;
+  }
 }
 
 /** Every column there is, in the order of reading: the file, the measurements as listed, what else the engine told. */
@@ -189,7 +245,8 @@ export function columnWidth(column: Column): number {
 
 function valueWidth(name: string): number {
   const { unit, aggregation } = metric(name);
-  if (unit === "B") return 10;
+  // `999.9 MB`, `99.99 GB`
+  if (unit === "B") return 8;
   if (aggregation === "perplexity" || aggregation === "rate") return 8;
   return 6;
 }

@@ -1,7 +1,7 @@
 import type { Event, StoredEvent } from "../events.js";
 import { harmless } from "../harmless.js";
 import { metric } from "../metrics.js";
-import { duration } from "../units.js";
+import { counted, duration } from "../units.js";
 import { formatFigure, isPrincipal } from "./figures.js";
 import { type Cell, figure, initialState, isOfThisSession, reduce, tick, timeLeft } from "./state.js";
 import type { View } from "./view.js";
@@ -26,18 +26,21 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     write(`${harmless(text)}\n`);
   };
   const measurable = () => state.cells.size - state.counts.impossible;
-  const name = (cell: Cell) => `[${cell.position}/${measurable()}] ${cell.job.variant} ${cell.job.measurement}`;
+  /** Jobs whose end was told. */
+  const ended = new Set<string>();
+  const name = (cell: Cell) =>
+    `[${state.counts.before + ended.size}/${measurable()}] ${cell.job.variant} ${cell.job.measurement}`;
 
   const begin = () => {
     const { counts } = state;
-    const parts = [`${state.rows.length} ${state.rows.length === 1 ? "variant" : "variants"}`, `${measurable()} jobs`];
+    const parts = [counted(state.rows.length, "variant"), counted(measurable(), "job")];
     if (counts.before > 0) parts.push(`${counts.before} done before`);
     line(`${state.name}: ${parts.join(", ")}`);
     for (const note of state.notes.values()) {
       // What failed in the plan fails again when its turn comes.
       if (note.kind !== "impossible") continue;
       const where = [note.variant, note.measurements.join(", ")].filter(Boolean).join(" ");
-      const times = note.count > 1 ? ` (${note.count} jobs)` : "";
+      const times = note.count > 1 ? ` (${counted(note.count, "job")})` : "";
       line(`not possible: ${where}: ${note.message}${times}`);
     }
   };
@@ -49,12 +52,13 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     const done = Math.floor(cell.done);
     const count = cell.total === undefined ? `${done}` : `${done}/${cell.total}`;
     const left = jobs.get(cell);
-    const ended = state.counts.done + state.counts.failed;
     const parts = [`${count} ${cell.unit}`, ...figures(cell)];
     if (left !== undefined) parts.push(`${duration(left / 1000)} left`);
     const whole =
-      total.milliseconds > 0 ? `, ${total.known ? "about" : "over"} ${duration(total.milliseconds / 1000)} left` : "";
-    line(`${name(cell)}: ${parts.join(", ")}; in total ${ended}/${measurable()} jobs${whole}`);
+      total.milliseconds > 0
+        ? `; in total ${total.known ? "about" : "over"} ${duration(total.milliseconds / 1000)} left`
+        : "";
+    line(`${name(cell)}: ${parts.join(", ")}${whole}`);
   };
 
   const tell = (event: Event | StoredEvent) => {
@@ -70,15 +74,16 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
       if (failed > 0) parts.push(`${failed} failed`);
       const took = duration((state.now - state.startedAt) / 1000);
       const how = event.outcome === "stopped" ? "stopped; the same command continues" : "finished";
-      return line(`${how}: ${parts.join(", ")} of ${measurable()} jobs in ${took}`);
+      return line(`${how}: ${parts.join(", ")} of ${counted(measurable(), "job")} in ${took}`);
     }
     if (!("job" in event)) return;
     const cell = state.cells.get(event.job);
     if (!cell) return;
+    if (event.type === "job-done" || event.type === "job-failed") ended.add(event.job);
     if (event.type === "job-started")
-      line(`${name(cell)}: started${event.done > 0 ? `, ${event.done} ${cell.unit} done before` : ""}`);
+      line(`${name(cell)}: started${event.done > 0 ? `, ${counted(event.done, one(cell))} done before` : ""}`);
     else if (event.type === "job-done") {
-      const count = `${event.items} ${cell.unit === "items" && event.items === 1 ? "item" : cell.unit}`;
+      const count = counted(event.items, one(cell));
       line(`${name(cell)}: ${figures(cell).join(", ")} (${count}, ${event.seconds.toFixed(1)} s)`);
     } else if (event.type === "job-failed") {
       const hint = event.failure.hint ? ` (${event.failure.hint})` : "";
@@ -95,6 +100,11 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     },
     close: async () => {},
   };
+}
+
+/** The unit of a job's items, of one of them. */
+function one({ unit }: Cell): string {
+  return unit.replace(/s$/, "");
 }
 
 /** What a job is about, or all it has where nothing is principal. */

@@ -17,8 +17,6 @@ export interface Cell {
   variant: VariantRecord;
   /** Index into `State.measurements`. */
   column: number;
-  /** Position among the jobs that can be measured, from 1; 0 for an impossible one. */
-  position: number;
   status: Status;
   /** One sentence: why it failed, or why it cannot be measured. */
   reason?: string;
@@ -38,6 +36,8 @@ export interface Cell {
   seconds: number | undefined;
   /** Finished before this session began. */
   before: boolean;
+  /** It ran beside another variant of its measurement: these take turns. */
+  inTurns: boolean;
 }
 
 interface Accumulator {
@@ -146,6 +146,7 @@ export function reduce(state: State, event: Event | StoredEvent): State {
       const cell = state.cells.get(event.job);
       if (!cell) break;
       state.reportedAt = state.now;
+      for (const other of state.active) if (other.column === cell.column) other.inTurns = cell.inTurns = true;
       turn(state, cell, "running");
       cell.done = event.done;
       cell.from = event.done;
@@ -266,7 +267,6 @@ function start(state: State, event: Extract<Event, { type: "started" }>): void {
     rows.set(variant.name, { variant, loadSeconds: undefined, cells: state.measurements.map(() => undefined) });
   state.rows = [...rows.values()];
 
-  let position = 0;
   for (const job of event.jobs) {
     const row = rows.get(job.variant);
     if (!row) continue;
@@ -281,7 +281,6 @@ function start(state: State, event: Extract<Event, { type: "started" }>): void {
       job,
       variant: row.variant,
       column,
-      position: job.impossible === undefined ? ++position : 0,
       status: "waiting",
       accumulators: kept?.accumulators ?? new Map(),
       items: kept?.items ?? 0,
@@ -292,6 +291,7 @@ function start(state: State, event: Extract<Event, { type: "started" }>): void {
       busy: 0,
       seconds: kept?.seconds,
       before: kept?.status === "done",
+      inTurns: false,
     };
     if (job.impossible !== undefined) {
       cell.status = "impossible";

@@ -6,7 +6,7 @@ import { createElement } from "react";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Event } from "../../dist/events.js";
 import { App, type AppProps, type KeyName, keysIn, look, startView } from "../../dist/tui/app.js";
-import { ascii, unicode } from "../../dist/tui/matrix.js";
+import { ascii, layout, unicode } from "../../dist/tui/matrix.js";
 import { initialState, reduce, type State, tick } from "../../dist/tui/state.js";
 import { jobId, ladder, started, variant, wholeRun } from "./recorded.mjs";
 
@@ -36,7 +36,7 @@ function stateAfter(
 }
 
 function frame(state: State, columns: number, rows: number, props: Partial<AppProps> = {}): string[] {
-  const looking = { row: 0, follow: true, column: 0, stopping: undefined };
+  const looking = { row: 0, follow: true, page: 0, stopping: undefined };
   const plain = { state, looking, columns, lines: rows - 1, colour: false, glyphs: unicode };
   return renderToString(createElement(App, { ...plain, ...props }), { columns }).split("\n");
 }
@@ -139,8 +139,23 @@ describe("frames", () => {
     expect(bytes).toMatch(/^[\u0020-\u007e]*$/);
   });
 
+  it("have one line for variants that take turns, and the size before bits per weight", () => {
+    const all = [...wholeRun(ladder)].length;
+    for (const left of [62, 40, 20, 8, 2]) {
+      const lines = frame(stateAfter(all - left), 80, 24);
+      expectFits(lines, 80, 24);
+      expect(lines.filter((line) => line.startsWith("▶"))).toEqual([
+        expect.stringMatching(/^▶ speed, 6 variants in turns +[█░]+ +\d+\/30 repetitions/),
+      ]);
+    }
+    for (let columns = 30; columns < 200; columns++) {
+      const [heads = ""] = frame(stateAfter(800), columns, 24).filter((line) => line.startsWith("variant"));
+      if (heads.includes("BPW")) expect(heads).toMatch(/size +BPW/);
+    }
+  });
+
   it("say how to go on while they stop", () => {
-    const looking = { row: 0, follow: true, column: 0, stopping: "graceful" } as const;
+    const looking = { row: 0, follow: true, page: 0, stopping: "graceful" } as const;
     const lines = frame(stateAfter(24), 80, 24, { looking });
     expect(lines.at(-2)).toBe("Stopping: finishes the current chunk first. The same command continues.");
     expect(lines.at(-1)).toContain("q stop now");
@@ -151,10 +166,10 @@ describe("keys", () => {
   const many = Array.from({ length: 30 }, (_, index) => variant(`variant-${index + 1}`));
   const state = stateAfter(3, many);
   const press = (...keys: KeyName[]) =>
-    keys.reduce((looking, key) => look(looking, key, state, 23), {
+    keys.reduce((looking, key) => look(looking, key, state, 23, 80), {
       row: 0,
       follow: true,
-      column: 0,
+      page: 0,
       stopping: undefined,
     } as ReturnType<typeof look>);
 
@@ -165,6 +180,41 @@ describe("keys", () => {
     expect(press("end", "down").row).toBe(end);
     expect(press("end", "home").row).toBe(0);
     expect(press("down", "follow").follow).toBe(true);
+  });
+
+  it("→ and ← change what is shown at each press, and reach every column", () => {
+    const done = stateAfter(1e6);
+    const shown = (columns: number, page: number) => layout(done, columns, page).columns.map(({ metric }) => metric);
+    const everything = shown(1000, 0);
+    const turn = (key: "left" | "right", page: number, columns: number) =>
+      look({ row: 0, follow: true, page, stopping: undefined }, key, done, 23, columns).page;
+    for (const columns of [40, 60, 80, 100, 120, 160, 200]) {
+      const seen = new Set(shown(columns, 0));
+      let page = 0;
+      for (let next = turn("right", page, columns); next !== page; next = turn("right", page, columns)) {
+        expect(shown(columns, next)).not.toEqual(shown(columns, page));
+        page = next;
+        for (const metric of shown(columns, page)) seen.add(metric);
+      }
+      expect([columns, [...everything].filter((metric) => !seen.has(metric))]).toEqual([columns, []]);
+      for (let next = turn("left", page, columns); next !== page; next = turn("left", page, columns)) {
+        expect(shown(columns, next)).not.toEqual(shown(columns, page));
+        page = next;
+      }
+      expect(page).toBe(0);
+    }
+  });
+
+  it("columns come back when there is room for them again", () => {
+    const done = stateAfter(1e6);
+    const heads = (columns: number, page: number) =>
+      frame(done, columns, 24, { looking: { row: 0, follow: true, page, stopping: undefined } })[4];
+    // Scrolled to the end of a narrow terminal, then made wider.
+    for (const page of [3, 8, 50]) {
+      expect(heads(250, page)).toBe(heads(250, 0));
+      expect(heads(120, 50)).toContain("peak memory");
+      expect(layout(done, 120, page).page).toBeLessThanOrEqual(layout(done, 80, page).page);
+    }
   });
 
   it("stop gracefully, then at once", () => {

@@ -42,7 +42,11 @@ it("tells a run in lines", async () => {
       if (event.job !== jobId("SmolLM2-135M-Q8_0", "speed")) yield [pause, event];
     yield [0, { type: "finished", outcome: "complete" }];
   }
-  await expect(play(events(), first)).toMatchFileSnapshot("golden/plain.txt");
+  const lines = play(events(), first);
+  await expect(lines).toMatchFileSnapshot("golden/plain.txt");
+  const counts = [...lines.matchAll(/^\[(\d+)\/11\]/gm)].map(([, count]) => Number(count));
+  expect(counts).toEqual([...counts].sort((a, b) => a - b));
+  expect([counts[0], counts.at(-1)]).toEqual([0, 11]);
 });
 
 it("has no control characters and no line without its end", () => {
