@@ -12,12 +12,10 @@ import {
   oneSided,
   pAtLeast,
   pAtMost,
-  share,
-  strayOf,
 } from "./stats/compare.js";
-import { binomialAtLeast, binomialAtMost, normalQuantile, normalTail, tQuantile } from "./stats/distributions.js";
+import { binomialAtLeast, binomialAtMost, tQuantile, tTail } from "./stats/distributions.js";
 import type { Series } from "./stats/series.js";
-import { amount, changed, flipped, interval, isShare, probability } from "./stats/words.js";
+import { amount, changed, flipped, interval, isShare, itemsOf, probability, untold } from "./stats/words.js";
 import { nearest } from "./yaml.js";
 
 /** `perplexity: +0.5%`, read. */
@@ -225,7 +223,7 @@ function questionOf(
 ): Omit<Question, "rule" | "variant" | "measurement" | "metric"> | string {
   const { label, better, aggregation } = describe(name);
   const rises = better === "lower";
-  const items = { proportion: "answers", rate: "repetitions" }[aggregation as string] ?? "chunks";
+  const items = aggregation === "proportion" ? "answers" : itemsOf({ metric: name });
   const clusters = series.clusters ? { clusters: series.clusters } : {};
   const common = { label, items, rises, notes: [] as string[] };
 
@@ -269,10 +267,10 @@ function questionOf(
 
   const sameJob = before.job.id === series.job.id;
   if (limit.kind === "flips") {
-    const { flips, n } = compare(name, old, own);
+    const { flips } = compare(name, old, own);
     if (!flips) return "answers are compared one by one, and the baseline has other questions.";
     const count = flips.toRight + flips.toWrong;
-    const comparison = share(name, count, n);
+    const comparison = level(name, changes(old, own), clusters);
     return {
       ...common,
       rises: true,
@@ -311,6 +309,14 @@ function written(limit: Exclude<Limit, { kind: "floor" }>, name: string): string
   if (!relative && !isShare(name)) return unit === "1" ? `${limit.size} ${label}` : `${limit.size} ${unit}`;
   const percent = Number((100 * limit.size).toPrecision(10));
   return limit.kind === "change" && !relative ? `${percent} points` : `${percent} %`;
+}
+
+/** 1 where an answer is another than before. */
+function changes(old: Observation[], own: Observation[]): Observation[] {
+  const before = new Map(old.map(({ item, value }) => [item, value]));
+  return own.flatMap((one) =>
+    before.has(one.item) ? [{ ...one, value: one.value === before.get(one.item) ? 0 : 1 }] : [],
+  );
 }
 
 const scaled = (items: Observation[], factor: number) => items.map((one) => ({ ...one, value: one.value * factor }));
@@ -403,9 +409,13 @@ function harmExcluded({ comparison, limit, rises }: Question): number {
   return rises ? pAtLeast(comparison, limit) : pAtMost(comparison, limit);
 }
 
-/** Item by item the same number leaves nothing to chance. */
-function certainty({ comparison: { basis }, limit, rises, same }: Question): Outcome | undefined {
+/**
+ * Item by item the same number leaves nothing to chance. Answers that happen to be the same do: others might flip, unless
+ * model, engine and questions are the same, too.
+ */
+function certainty({ comparison: { basis, needed }, limit, rises, same }: Question): Outcome | undefined {
   if (same) return "passed";
+  if (needed !== undefined) return "undecided";
   if (basis.kind !== "t" || basis.error !== 0 || basis.freedom < 1) return undefined;
   const found =
     basis.link === "log1p"
@@ -418,6 +428,15 @@ function certainty({ comparison: { basis }, limit, rises, same }: Question): Out
 
 function judged(question: Question, adjusted: number, family: number): Check {
   const { rule, variant, measurement, metric, found, allowed, items, notes } = question;
+  const { needed } = question.comparison;
+  if (needed !== undefined) {
+    const sentence = [`${variant}: ${question.label}: ${untold(question.comparison, needed)}.`, ...notes].join(" ");
+    return {
+      ...{ rule, variant, measurement, metric, sentence },
+      outcome: "undecided",
+      more: Math.max(1, needed - question.comparison.n),
+    };
+  }
   const sure = certainty(question);
   const excluded = harmExcluded(question);
   const outcome = sure ?? (adjusted < oneSided ? "failed" : excluded < oneSided ? "passed" : "undecided");
@@ -425,8 +444,8 @@ function judged(question: Question, adjusted: number, family: number): Check {
   const more = outcome === "undecided" ? furtherItems(question, family) : undefined;
   const decisive =
     more === undefined
-      ? "no number of samples decides, so near is it to the limit"
-      : `about ${more} more ${items} would decide`;
+      ? "no number of samples that is worth its time decides, so near is it to the limit"
+      : `about ${more} more ${more === 1 ? items.slice(0, -1) : items} would decide`;
   // One side of the limit, but not surely enough for one of so many checks.
   const narrow = harmShown(question) < oneSided ? ` (Holm p ${probability(adjusted)} over ${family} checks)` : "";
   const answer = {
@@ -445,6 +464,9 @@ function judged(question: Question, adjusted: number, family: number): Check {
 const reach = (family: number, freedom: number) =>
   (tQuantile(1 - oneSided / family, freedom) + tQuantile(0.8, freedom)) * (1 + 1 / (4 * freedom));
 
+/** Times as many items as there are. */
+const farthest = 40;
+
 /** How many more items would decide, were the truth where it seems to be. */
 function furtherItems(question: Question, family: number): number | undefined {
   const { comparison, limit } = question;
@@ -453,8 +475,7 @@ function furtherItems(question: Question, family: number): number | undefined {
   if (basis.kind === "t") {
     // The error falls with the root of the number.
     const freedom = Math.max(1, basis.freedom);
-    needed =
-      n * ((reach(family, freedom) * strayOf(basis)) / Math.abs(basis.estimate - linked(basis.link, limit))) ** 2;
+    needed = n * ((reach(family, freedom) * basis.error) / Math.abs(basis.estimate - linked(basis.link, limit))) ** 2;
   } else {
     const larger = (factor: number): Comparison => ({ ...comparison, basis: grown(basis, factor) });
     const decided = (factor: number) => {
@@ -464,16 +485,16 @@ function furtherItems(question: Question, family: number): number | undefined {
     while (needed < 1e7 && !decided(needed / n)) needed *= 1.05;
   }
   const more = Math.max(1, Math.ceil(needed - n));
-  if (!Number.isFinite(more) || more > 1e6) return undefined;
+  // Beyond this nothing can be promised from what so few have shown.
+  if (!(more <= farthest * n)) return undefined;
   return more < 20 ? more : Number(more.toPrecision(2));
 }
 
 /** The same shares among more questions. */
 function grown(basis: Exclude<Comparison["basis"], { kind: "t" }>, factor: number): Comparison["basis"] {
-  if (basis.kind === "share")
-    return { kind: "share", count: Math.round(basis.count * factor), n: Math.round(basis.n * factor) };
+  if (basis.kind === "share") return { kind: "share", count: basis.count * factor, n: basis.n * factor };
   const { n, toRight, toWrong } = basis.flips;
-  return { kind: "score", flips: { n: n * factor, toRight: toRight * factor, toWrong: toWrong * factor } };
+  return { ...basis, flips: { n: n * factor, toRight: toRight * factor, toWrong: toWrong * factor } };
 }
 
 /** The figure, or the change, that would have failed four times in five. */
@@ -484,7 +505,7 @@ export function detectableHarm(
   const { basis } = comparison;
   const side = rises ? 1 : -1;
   if (basis.kind === "t") {
-    const step = side * reach(family, Math.max(1, basis.freedom)) * strayOf(basis);
+    const step = side * reach(family, Math.max(1, basis.freedom)) * basis.error;
     if (basis.link === "identity") return limit + step;
     return basis.link === "log" ? limit * Math.exp(step) : Math.expm1(Math.log1p(limit) + step);
   }
@@ -519,7 +540,7 @@ function powerAgainst(
   const { n, toRight, toWrong } = basis.flips;
   // As many answers flip as did, or as the harm needs by itself.
   const spread = (shift: number) => Math.sqrt((Math.max((toRight + toWrong) / n, Math.abs(shift)) - shift * shift) / n);
-  return normalTail((normalQuantile(1 - level) * spread(limit) - Math.abs(harm - limit)) / spread(harm));
+  return tTail((tQuantile(1 - level, basis.freedom) * spread(limit) - Math.abs(harm - limit)) / spread(harm));
 }
 
 function seen(question: Question, family: number): string {

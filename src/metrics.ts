@@ -3,6 +3,7 @@
  * - `perplexity`: exp of the weighted mean of negative log-likelihoods (nats per token).
  * - `ratio`: weighted mean (bits per byte: nats summed over bytes summed).
  * - `token-mean`: weighted mean, its ± from the spread of the tokens, as llama-perplexity's.
+ * - `token-share`: the same of a share of the tokens, whose interval stays within 0 … 1.
  * - `positive-mean`: the same of what cannot be below 0, and scatters by factors: its interval is made on the log scale.
  * - `root-mean-square`: square root of the weighted mean.
  * - `proportion`: share of samples that are 1.
@@ -15,6 +16,7 @@ export type Aggregation =
   | "perplexity"
   | "ratio"
   | "token-mean"
+  | "token-share"
   | "positive-mean"
   | "root-mean-square"
   | "proportion"
@@ -78,7 +80,7 @@ const described: Record<string, Omit<Metric, "name">> = {
     label: "same top",
     unit: "1",
     better: "higher",
-    aggregation: "token-mean",
+    aggregation: "token-share",
     digits: 5,
     meaning: "share of tokens whose most likely prediction is the reference's, as llama-perplexity",
   },

@@ -107,7 +107,7 @@ describe("the gate's answers", () => {
       outcome: "passed",
       sentence: expect.stringMatching(/within the 0\.5 % allowed \(p < 0\.001\)/),
     });
-    const open = ask(worse(0.0051), before, "perplexity: +0.5%");
+    const open = ask(worse(0.0056), before, "perplexity: +0.5%");
     expect(open.outcome).toBe("undecided");
     expect(open.checks[0]!.sentence).toMatch(
       /is open; about \d+ more chunks would decide, and 0\.\d+ % would have failed/,

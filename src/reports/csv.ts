@@ -1,5 +1,6 @@
 import { stringify } from "csv-stringify/sync";
 import { harmless } from "../harmless.js";
+import { isSeeable, mark } from "../stats/words.js";
 import { type Divergence, divergenceRows } from "./divergence.js";
 import { absence, type Cell, type Column, joinMemory, type Row, type Table } from "./table.js";
 import type { Verdicts } from "./verdicts.js";
@@ -79,8 +80,8 @@ export function comparisonsCsv({ questions }: Verdicts): string {
         ...[title, a, b, measurement, dataset, metric],
         ...[number(one?.a), number(one?.b), one?.scale, number(one?.difference), number(one?.low), number(one?.high)],
         ...[number(one?.p), number(one?.adjusted), one?.n, one?.paired, one?.clusters, one?.block],
-        ...[number(one?.detectable), one?.flips?.toRight, one?.flips?.toWrong],
-        verdict ? (verdict.kind === "different" ? verdict.direction : verdict.kind) : "refused",
+        ...[one && isSeeable(one) ? one.detectable : undefined, one?.flips?.toRight, one?.flips?.toWrong],
+        verdict ? (verdict.kind === "undistinguished" ? verdict.kind : mark(verdict)) : "refused",
         [refused ?? [], ...notes].flat().join(" "),
       ]),
     ),

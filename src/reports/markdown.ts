@@ -1,7 +1,6 @@
 import { harmless } from "../harmless.js";
 import type { Aggregation } from "../metrics.js";
-import type { Verdict } from "../stats/compare.js";
-import { tabulated } from "../stats/words.js";
+import { mark, tabulated } from "../stats/words.js";
 import { bytes as inUnits } from "../units.js";
 import { type Divergence, divergenceTables } from "./divergence.js";
 import { intervalsOf, type Layout, layoutOf } from "./layout.js";
@@ -77,11 +76,8 @@ function comparisonsOf(pairs: Pair[]): Layout {
   };
 }
 
-const mark = (verdict: Verdict) =>
-  verdict.kind === "different" ? verdict.direction : verdict.kind === "equivalent" ? "equivalent" : "~";
-
 const howJudged =
-  "Every comparison is paired: the same chunks, questions, turns; only the KLD of a variant is set against the noise floor of its reference, which is measured on fewer chunks. CI: 95 % interval of the difference, with pieces of text as the unit: chunks, or blocks of neighbours where these hang together, as their autocorrelation says. Holm p: the chance of a single false difference among all of these is at most 5 %. Not distinguishable, ~: neither a difference nor its absence is shown; in brackets, and under “seen from”, the difference that would have been called one four times in five, among so many comparisons. Equivalent: shown to be smaller than what matters (PPL 0.5 %, accuracy 1 point, speed 2 %, KLD 0.001 nat).";
+  "Comparisons are paired where both have the same chunks, questions, turns. CI: 95 % interval of the difference, with pieces of text as the unit: chunks, or blocks of neighbours where these hang together, as their autocorrelation says; of questions in subjects, with what the subjects differ. Better, worse: certain also among the comparisons behind one line of an answer (one question, one metric): the chance of a single false one there is at most 5 % (Holm p). Likely: the interval shows it by itself, among so many or from so few pieces it is not certain. ~: neither a difference nor its absence is shown; in brackets, and under “seen from”, the difference that would have been called one four times in five. Equivalent: shown to be smaller than the margin that matters (PPL 0.5 %, accuracy 1 point, speed 2 %, KLD 0.001 nat). Distances from the reference (KLD) are no tests but sizes, told in margins; the noise floor is the reference's distance from itself. Cannot tell: an interval over more than a factor of ten, or too few items for any.";
 
 /** Padded, so that it reads as a table before it is rendered, too. */
 function draw({ columns, rows }: Layout): string {
@@ -120,11 +116,11 @@ function explanations({ columns }: Table): string[] {
     ],
     [
       "proportion",
-      "Accuracy: ± is the standard error, as llama-perplexity and lm-eval print it; the 95 % interval is Wilson's.",
+      "Accuracy: ± is the standard error, as llama-perplexity and lm-eval print it; the 95 % interval is Clopper and Pearson's, with subjects on as many questions as they are worth.",
     ],
     [
       "rate",
-      "Speed: ± is the standard deviation of single repetitions, as llama-bench prints it; the 95 % interval is that of their mean. ms/token is 1000 / (tok/s), its ± by the delta method.",
+      "Speed: ± is the standard deviation of single repetitions, as llama-bench prints it; the 95 % interval is that of their mean, made on the log scale; 3 repetitions or more give one. ms/token is 1000 / (tok/s), its ± by the delta method.",
     ],
   ];
   return [

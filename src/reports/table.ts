@@ -55,6 +55,8 @@ type Item = {
   item: string;
   samples: Sample[];
   foreign: number;
+  /** What it hangs together with: a document, a subject. */
+  cluster: string | undefined;
   /** Why this question was not asked. */
   unanswerable?: string;
   /** Whether its options were scored without a shared prefix. */
@@ -115,6 +117,7 @@ function jobStates(started: Started, events: StoredEvent[]): Map<string, JobStat
           foreign: Number(event.detail?.foreign ?? 0),
           alone: event.detail?.alone === true,
           ...(event.detail?.unanswerable ? { unanswerable: String(event.detail.unanswerable) } : {}),
+          cluster: typeof event.detail?.cluster === "string" ? event.detail.cluster : undefined,
         });
         break;
       case "job-started":
@@ -207,7 +210,10 @@ function jobCell(job: JobState | undefined, metric: Metric, variant: VariantReco
     const samples = items.flatMap(({ item, samples }) =>
       samples.filter((sample) => sample.metric === metric.name).map((sample) => ({ ...sample, item })),
     );
-    const summary = summarize(metric.name, samples);
+    const clusters = new Map(
+      items.flatMap(({ item, cluster }) => (cluster === undefined ? [] : [[item, cluster] as const])),
+    );
+    const summary = summarize(metric.name, samples, clusters.size > 0 ? { clusters } : {});
     return {
       state: "measured",
       summary,

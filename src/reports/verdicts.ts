@@ -1,9 +1,9 @@
 import type { StoredEvent, VariantRecord } from "../events.js";
 import { metric as describe } from "../metrics.js";
 import { comparability, imatrixFlag } from "../stats/comparable.js";
-import { type Comparison, compare, inFamily, type Verdict, verdict } from "../stats/compare.js";
+import { type Comparison, compare, inFamily, level, type Verdict, verdict } from "../stats/compare.js";
 import { type Series, seriesFrom } from "../stats/series.js";
-import { clause, winner } from "../stats/words.js";
+import { clause, distance, winner } from "../stats/words.js";
 
 /** Which differences of a run are real, in words and as data. */
 export interface Verdicts {
@@ -52,13 +52,17 @@ export function marginOf(name: string): number | undefined {
   if (aggregation === "perplexity") return 0.005;
   if (aggregation === "rate") return 0.02;
   if (aggregation === "proportion") return 0.01;
-  return { bits_per_byte: 0.005, kld: 0.001 }[name] ?? (unit === "1" ? 0.01 : undefined);
+  if (/^kld/.test(name)) return 0.001;
+  return { bits_per_byte: 0.005 }[name] ?? (unit === "1" ? 0.01 : undefined);
 }
+
+/** What is 0 only for equal distributions: how far from the reference is a size, not a question of chance. */
+const isDistance = (name: string) => /^(kld|same_top|delta_p_rms)/.test(name);
 
 /** One figure per question that was asked: more of them would ask the same again and cost all the others power. */
 const leading = (name: string) => ["perplexity", "kld", "acc"].includes(name) || describe(name).aggregation === "rate";
 
-/** Every variant against its reference, and the pairs that tags make. Holm's adjustment is over all of them together. */
+/** Every variant against its reference, and the pairs that tags make. */
 export function verdictsFrom(events: readonly StoredEvent[]): Verdicts {
   const all = seriesFrom(events);
   const versions = new Map(all.map(({ variant }) => [variant.name, variant.tags.version]));
@@ -76,8 +80,8 @@ export interface Asked {
   pairs: [a: string, b: string][];
   /** Makes the sentence per metric: `helps`, `better`. */
   verb?: string;
-  /** Metrics that say nothing here. */
-  without?: string[];
+  /** Whether a metric says nothing here. */
+  without?: (metric: string) => boolean;
 }
 
 export function verdictsOver(
@@ -90,25 +94,20 @@ export function verdictsOver(
   }: { across?: boolean; metrics?: string[]; shown?: (variant: string, side: "a" | "b") => string } = {},
 ): Verdicts {
   const wanted = metrics ? (name: string) => metrics.includes(name) : leading;
-  const known = new Map<string, Result[]>();
   const flags = new Set<string>();
-  for (const { pairs, without = [] } of asked)
-    for (const [a, b] of pairs) {
-      const [first, second] = [seriesOf(a, "a"), seriesOf(b, "b")];
-      known.set(
-        keyOf(a, b, without),
-        resultsOf(first, second, (metric) => wanted(metric) && !without.includes(metric), across),
-      );
-      for (const one of [...first, ...second]) {
-        const flag = imatrixFlag(one);
-        if (flag) flags.add(flag);
-      }
-    }
-  adjust([...known.values()].flat());
   return {
-    questions: asked.map(({ title, pairs, verb, without }) => {
-      const made = pairs.map(([a, b]): Pair => {
-        const results = known.get(keyOf(a, b, without))!;
+    questions: asked.map(({ title, pairs, verb, without = () => false }) => {
+      const compared = pairs.map(([a, b]) => {
+        const [first, second] = [seriesOf(a, "a"), seriesOf(b, "b")];
+        for (const one of [...first, ...second]) {
+          const flag = imatrixFlag(one);
+          if (flag) flags.add(flag);
+        }
+        return resultsOf(first, second, (metric) => wanted(metric) && !without(metric), across);
+      });
+      adjust(compared.flat());
+      const made = pairs.map(([a, b], i): Pair => {
+        const results = compared[i]!;
         return { a, b, results, sentence: sentenceOf(shown(a, "a"), shown(b, "b"), results) };
       });
       return { title, pairs: made, answers: verb ? answersOf(made, verb) : [] };
@@ -117,16 +116,28 @@ export function verdictsOver(
   };
 }
 
-const keyOf = (a: string, b: string, without: string[] = []) => JSON.stringify([a, b, without]);
-
-/** All comparisons of the report are one family. */
+/**
+ * The pairs of one question under one metric of one measurement are a family: just those behind one line of its answer.
+ * What else was measured, or asked, changes nothing of what is said of them.
+ */
 function adjust(results: Result[]): void {
-  const compared = results.filter((result) => result.comparison !== undefined);
-  const family = inFamily(compared.map(({ comparison }) => comparison!));
-  compared.forEach((result, i) => {
-    result.comparison = family[i]!;
-    result.verdict = verdict(family[i]!, marginOf(result.metric));
-  });
+  const families = new Map<string, Result[]>();
+  for (const result of results) {
+    if (!result.comparison || result.verdict) continue;
+    const key = JSON.stringify([result.measurement, result.metric]);
+    families.set(key, [...(families.get(key) ?? []), result]);
+  }
+  for (const family of families.values()) {
+    const margin = marginOf(family[0]!.metric);
+    const adjusted = inFamily(
+      family.map(({ comparison }) => comparison!),
+      margin,
+    );
+    family.forEach((result, i) => {
+      result.comparison = adjusted[i]!;
+      result.verdict = verdict(adjusted[i]!, margin);
+    });
+  }
 }
 
 // ---- Which pairs
@@ -188,7 +199,7 @@ function questionsOf(variants: VariantRecord[]): Asked[] {
       title: `Is ${version} better than ${versions[i]}?`,
       verb: "better",
       // How far each is from v1 says nothing of which is better.
-      without: ["kld"],
+      without: (metric) => metric === "kld",
       pairs: pairs(
         (a, b) =>
           a.traits.version === versions[i] &&
@@ -200,7 +211,13 @@ function questionsOf(variants: VariantRecord[]): Asked[] {
     }),
   );
   const all: Asked[] = [
-    { title: "Does the importance matrix help?", verb: "helps", pairs: matrix },
+    {
+      title: "Does the importance matrix help?",
+      verb: "helps",
+      // The same kernels compute the same number of weights.
+      without: (metric) => describe(metric).aggregation === "rate",
+      pairs: matrix,
+    },
     ...steps,
     ...Array.from(bases, ([base, list]): Asked => ({ title: `What does it cost against ${base}?`, pairs: list })),
   ];
@@ -244,22 +261,32 @@ function measuredPair(name: string, a: Series, b: Series, across: boolean): Resu
     metric: name,
     label: measurement === kind || kind === "speed" ? label : `${measurement} ${label}`,
   };
+  const noted = ({ warnings }: Comparison) => [...notes, ...warnings.map((warning) => `${result.label}: ${warning}`)];
   if (refused !== undefined) {
     const offered = instead && a.observations.has(instead) ? measuredPair(instead, a, b, across) : [];
     return [{ ...result, refused, notes: [] }, ...offered];
   }
   const [x, y] = [a.observations.get(name)!, b.observations.get(name)!];
-  // The noise floor is measured on fewer chunks, and its size is the same in all of them.
-  const floor = a.job.against !== undefined && a.job.against === a.job.variant;
   const clusters = a.clusters ?? b.clusters;
-  const comparison = compare(name, x, y, { paired: paired && !floor, ...(clusters ? { clusters } : {}) });
-  return [
-    {
-      ...result,
-      comparison,
-      notes: [...notes, ...comparison.warnings.map((warning) => `${result.label}: ${warning}`)],
-    },
-  ];
+  const options = clusters ? { clusters } : {};
+  // The reference's distance from itself is the noise floor, measured on fewer chunks; its size is the same in all of them.
+  const floor = a.job.against !== undefined && a.job.against === a.job.variant;
+  if (floor && isDistance(name)) {
+    const found = { ...level(name, y, options), a: level(name, x).b };
+    return [{ ...result, comparison: found, verdict: sizeOf(name, found), notes: noted(found) }];
+  }
+  const comparison = compare(name, x, y, { paired: paired && !floor, ...options });
+  if (comparison.n === 0)
+    return [{ ...result, refused: `${result.label} is not compared: ${comparison.warnings.join(" ")}`, notes: [] }];
+  return [{ ...result, comparison, notes: noted(comparison) }];
+}
+
+/** Where the interval of a distance lies to the margin. */
+function sizeOf(name: string, { low, high, a, needed }: Comparison): Verdict {
+  if (needed !== undefined) return { kind: "unknown", needed };
+  const margin = marginOf(name) ?? Number.NaN;
+  const [from, to] = [distance(name, low), distance(name, high)].sort((one, other) => one - other);
+  return { kind: "size", place: from! > margin ? "beyond" : to! < margin ? "within" : "around", margin, floor: a };
 }
 
 function sentenceOf(a: string, b: string, results: Result[]): string {
@@ -291,11 +318,19 @@ function answersOf(pairs: Pair[], verb: string): string[] {
       return result ? [{ b, said: result.verdict! }] : [];
     });
     if (of.length === 0) return [];
-    const names = (direction: string) =>
-      of.flatMap(({ b, said }) => (said.kind === "different" && said.direction === direction ? [b] : []));
+    const names = (direction: string, certain = true) =>
+      of.flatMap(({ b, said }) => {
+        const shown = certain ? said : said.kind === "likely" ? said.what : undefined;
+        return shown?.kind === "different" && shown.direction === direction ? [b] : [];
+      });
     const [better, worse] = [names("better"), names("worse")];
     const list = (some: string[]) => (some.length > 0 ? ` (${some.join(", ")})` : "");
-    const harm = worse.length > 0 ? `, the contrary in ${worse.length}${list(worse)}` : "";
+    const told = (some: string[], words: string) => (some.length > 0 ? `, ${words} ${some.length}${list(some)}` : "");
+    const harm = [
+      told(names("better", false), "likely in"),
+      told(worse, "the contrary in"),
+      told(names("worse", false), "likely the contrary in"),
+    ].join("");
     const all = of.length > 1 && better.length === of.length;
     const helped = all
       ? of.length === 2

@@ -45,12 +45,35 @@ export function blockedError(residuals: ArrayLike<number>): Clustered {
   return { error: error / Math.sqrt(1 - missing(rho, n / clusters)), clusters, block, freedom };
 }
 
-/** Standard error of the sum of residuals that are independent of each other, and sum to 0. */
-export function clusteredError(sums: ArrayLike<number>): Clustered {
+/**
+ * Standard error of the sum of pieces that are independent of each other: residuals of a weighted mean, which sum to 0.
+ * `weights`: each piece's, in any unit; alike where they are left out. With the shares h = w / Σw:
+ *
+ *     error² = Σ r² / (1 − h),   t distribution with 1/Σh² − 1 degrees of freedom
+ *
+ * (CR2 of a weighted mean: Bell & McCaffrey 2002; Imbens & Kolesár 2016). A long document's residual is small because it
+ * drew the mean to itself, and few long ones among many short are worth few. Alike they are the usual G/(G−1) and G − 1.
+ */
+export function clusteredError(sums: ArrayLike<number>, weights?: ArrayLike<number>): Clustered {
   const clusters = sums.length;
-  let squares = 0;
-  for (let i = 0; i < clusters; i++) squares += sums[i]! * sums[i]!;
-  return { error: Math.sqrt((clusters / (clusters - 1)) * squares), clusters, block: 1, freedom: clusters - 1 };
+  let total = weights ? 0 : clusters;
+  if (weights) for (let i = 0; i < clusters; i++) total += weights[i]!;
+  let [squares, shares] = [0, 0];
+  for (let i = 0; i < clusters; i++) {
+    const share = (weights ? weights[i]! : 1) / total;
+    // What is all of it says nothing of its own error.
+    squares += share < 1 ? (sums[i]! * sums[i]!) / (1 - share) : Number.NaN;
+    shares += share * share;
+  }
+  const freedom = 1 / shares - 1;
+  const whole = Math.round(freedom);
+  return {
+    error: Math.sqrt(squares),
+    clusters,
+    block: 1,
+    // Of pieces that are alike but for rounding.
+    freedom: Math.abs(freedom - whole) < 1e-9 ? whole : freedom,
+  };
 }
 
 /** The autocorrelation fades to this share from one lag to the next, or more slowly. */

@@ -1,9 +1,16 @@
 import type { Sample } from "../events.js";
 import { metric as describe, type Metric } from "../metrics.js";
 import { blockedError, type Clustered, clusteredError } from "./blocks.js";
-import { binomialAtLeast, binomialAtMost, tQuantile, tTail } from "./distributions.js";
-import { detectableChange, type Flips, mcnemar, scoreInterval, scoreTail } from "./proportions.js";
-import { random } from "./random.js";
+import { binomialAtLeast, binomialAtMost, binomialHigh, binomialLow, tQuantile, tTail } from "./distributions.js";
+import {
+  type Design,
+  designOf,
+  detectableChange,
+  type Flips,
+  scoreInterval,
+  scoreP,
+  scoreTail,
+} from "./proportions.js";
 
 /** What one item (chunk, question, repetition) gave. */
 export type Observation = Pick<Sample, "value" | "weight"> & { item: string };
@@ -25,8 +32,17 @@ export interface Comparison {
   high: number;
   /** Two-sided, of "there is no difference". */
   p: number;
-  /** The same within a family of comparisons, see `holm`. */
+  /** The same within a family of comparisons, see `inFamily`; NaN where too few pieces make it part of none. */
   adjusted?: number;
+  /** Of "it is as large as the margin", in the same family. */
+  adjustedEquivalence?: number;
+  /** How many comparisons that family has. */
+  family?: number;
+  /**
+   * Set where nothing can be told: as many items could begin to. Then there is no interval and no p: too few items, or an
+   * interval over more than a factor of ten.
+   */
+  needed?: number;
   /** Items compared. */
   n: number;
   paired: boolean;
@@ -47,11 +63,11 @@ export interface Comparison {
 
 /**
  * What a test at any margin needs. `link`: from a difference as reported to the scale on which the estimate is a mean;
- * `stretch`: how much farther than Student's t strays what a bootstrap drew.
+ * counts and flips are those over the design effect of their groups, `freedom` as of `Design`.
  */
 type Basis =
-  | { kind: "t"; link: Link; estimate: number; error: number; freedom: number; stretch?: number }
-  | { kind: "score"; flips: Flips }
+  | { kind: "t"; link: Link; estimate: number; error: number; freedom: number }
+  | { kind: "score"; flips: Flips; freedom?: number }
   | { kind: "share"; count: number; n: number };
 
 type Link = "log1p" | "log" | "identity";
@@ -70,16 +86,23 @@ export const alpha = 0.05;
 export const oneSided = alpha / 2;
 /** Below this the t quantile is far from the normal one, and one odd piece decides. */
 const enoughClusters = 8;
+/** Of fewer pieces (repetitions, chunks, subjects) nothing is called certain: their own scatter is hardly known. */
+const fewestPieces = 5;
+/** Of fewer repetitions a spread is a guess. */
+const fewestRepetitions = 3;
+/** An interval that reaches further than by this factor tells nothing. */
+const widest = Math.log(10);
 
 /**
  * Compares B with A over the items that both have.
  *
  * - Perplexity: difference of ln PPL, that is of two means of negative log-likelihoods, told as `PPL(B) / PPL(A) − 1`.
- * - Means (bits per byte, KLD …): their difference; from a noise floor the ratio, by the delta method on logs. Root mean squares: by the delta method.
- *   Both are ratio estimators linearized at their means (Cochran 1977, 6.4), the residuals of B and A subtracted item
+ * - Means (bits per byte …): their difference. What scatters by factors (KLD): the log ratio of the means, by the delta
+ *   method, told as `KLD(B) / KLD(A) − 1`. Root mean squares: by the delta method.
+ *   All are ratio estimators linearized at their means (Cochran 1977, 6.4), the residuals of B and A subtracted item
  *   by item before they are squared: what both variants find hard cancels. Chunks hang together, see `blockedError`.
- * - Accuracy: flips of the same questions; exact McNemar p, Tango's score interval; with clusters the difference of means
- *   with a cluster bootstrap of the t statistic (Cameron, Gelbach & Miller 2008), which keeps its level with few clusters.
+ * - Accuracy: flips of the same questions; p and interval by Tango's score test, with subjects on the flips over their
+ *   design effect, see `designOf`.
  * - Speed: mean of the log ratios of repetitions with a t interval, told as `speed(B) / speed(A) − 1`. With the usual five
  *   repetitions a percentile bootstrap covers only 84 %, t covers 95 % (`test/stats/simulation.test.ts`).
  */
@@ -100,15 +123,27 @@ export function compare(name: string, a: Observation[], b: Observation[], option
   return { ...found, warnings: [...warnings, ...found.warnings] };
 }
 
-/** A figure by itself, as its distance from 0: for limits that no baseline is needed for. */
+/**
+ * A figure by itself, as its distance from 0, with the one 95 % interval that it has wherever it is shown:
+ *
+ * - Perplexity: on the log scale, where it is a mean. Speed, KLD, bits per byte: log of the mean by the delta method,
+ *   `mean · exp(± t · error / mean)`, which is never negative and holds the mean.
+ * - Shares of questions or tokens: Clopper and Pearson's on counts over the design effect of subjects or chunks.
+ * - Others: mean ± t · error.
+ */
 export function level(name: string, items: Observation[], { clusters }: CompareOptions = {}): Comparison {
   const metric = describe(name);
   const sorted = natural(items);
   const broken = sorted.filter(({ value, weight }) => !Number.isFinite(value + weight)).length;
   if (broken > 0 || sorted.length === 0) return nothing(name, [`${broken} values are not numbers.`]);
-  if (isBinary(metric, sorted)) return share(name, sorted.filter(({ value }) => value === 1).length, sorted.length);
+  if (isBinary(metric, sorted)) {
+    const right = sorted.map(({ value }) => value);
+    const count = right.filter((value) => value === 1).length;
+    return share(name, count, sorted.length, clusters && groupsIn(sorted, clusters, right));
+  }
   const { estimate, residuals, log } = linear(metric, sorted, isPositive(metric, sorted));
   const spread = errorOf(metric, residuals, sorted, clusters);
+  if (metric.aggregation === "token-share") return tokenShare(name, sorted, estimate, spread);
   const told = log ? Math.exp : (x: number) => x;
   const found = fromT(name, {
     link: log ? "log" : "identity",
@@ -119,44 +154,64 @@ export function level(name: string, items: Observation[], { clusters }: CompareO
     b: told(estimate),
     n: sorted.length,
   });
-  return { ...found, scale: "level" };
+  const [least, most] = possible(metric);
+  return { ...found, low: Math.max(least, found.low), high: Math.min(most, found.high), scale: "level" };
 }
 
-/** `count` of `n`, with the exact binomial law: for flips, and for accuracies by themselves. Clopper and Pearson's interval. */
-export function share(name: string, count: number, n: number): Comparison {
+/** What a figure can be at all. */
+function possible({ name, aggregation }: Metric): [least: number, most: number] {
+  if (aggregation === "perplexity") return [1, Infinity];
+  if (name === "delta_p") return [-1, 1];
+  if (name === "delta_p_rms") return [0, 1];
+  return aggregation === "ratio" || aggregation === "positive-mean" || aggregation === "rate"
+    ? [0, Infinity]
+    : [-Infinity, Infinity];
+}
+
+/**
+ * `count` of `n`, with the exact binomial law: for flips, and for accuracies by themselves. Clopper and Pearson's interval;
+ * of groups, on the effective numbers `n / effect · (z / t)²` (Korn & Graubard 1998).
+ */
+export function share(name: string, count: number, n: number, design?: Design): Comparison {
   const value = count / n;
-  const solve = (from: number, to: number, below: (p: number) => boolean) => {
-    let [low, high] = [from, to];
-    for (let i = 0; i < 50; i++) {
-      const middle = (low + high) / 2;
-      if (below(middle)) low = middle;
-      else high = middle;
-    }
-    return (low + high) / 2;
-  };
+  const effective =
+    (n / (design?.effect ?? 1)) * (tQuantile(1 - oneSided) / tQuantile(1 - oneSided, design?.freedom)) ** 2;
+  const basis = { kind: "share" as const, count: value * effective, n: effective };
   return {
     ...nothing(name, []),
     scale: "level",
     a: 0,
     b: value,
     difference: value,
-    low: count === 0 ? 0 : solve(0, value, (p) => binomialAtLeast(count, n, p) < alpha / 2),
-    high: count === n ? 1 : solve(value, 1, (p) => binomialAtMost(count, n, p) > alpha / 2),
+    low: binomialLow(basis.count, basis.n, oneSided),
+    high: binomialHigh(basis.count, basis.n, oneSided),
     n,
-    clusters: n,
+    clusters: design?.groups ?? n,
     paired: true,
     detectable: Number.NaN,
-    basis: { kind: "share", count, n },
+    basis,
   };
+}
+
+/** A share of tokens: as many independent ones as would scatter as its pieces do, and no more than there are. */
+function tokenShare(name: string, items: Observation[], value: number, { error, clusters, block, freedom }: Clustered) {
+  const tokens = items.reduce((sum, { weight }) => sum + weight, 0);
+  const n = items.length;
+  // A single chunk cannot say how much chunks differ.
+  if (!(freedom > 0)) return { ...unknown(nothing(name, []), n, 10), scale: "level" as const, b: value, n };
+  const spread = value * (1 - value);
+  const effect = Math.max(1, (tokens * error * error) / spread || 1);
+  const found = share(name, value * tokens, tokens, { effect, groups: clusters, ...(effect > 1 ? { freedom } : {}) });
+  return { ...found, n, clusters, block, warnings: fewWarnings(name, n, clusters, block) };
 }
 
 /** One-sided p of "the difference is at most `limit`": small where the data show more than that. */
 export function pAtMost({ basis }: Comparison, limit: number): number {
   switch (basis.kind) {
     case "t":
-      return tailOf((basis.estimate - linked(basis.link, limit)) / strayOf(basis), basis.freedom);
+      return tailOf((basis.estimate - linked(basis.link, limit)) / basis.error, basis.freedom);
     case "score":
-      return scoreTail(basis.flips, limit);
+      return scoreTail(basis.flips, limit, basis.freedom);
     case "share":
       return binomialAtLeast(basis.count, basis.n, limit);
   }
@@ -166,41 +221,76 @@ export function pAtMost({ basis }: Comparison, limit: number): number {
 export function pAtLeast({ basis }: Comparison, limit: number): number {
   switch (basis.kind) {
     case "t":
-      return tailOf((linked(basis.link, limit) - basis.estimate) / strayOf(basis), basis.freedom);
+      return tailOf((linked(basis.link, limit) - basis.estimate) / basis.error, basis.freedom);
     case "score":
-      return 1 - scoreTail(basis.flips, limit);
+      return 1 - scoreTail(basis.flips, limit, basis.freedom);
     case "share":
       return binomialAtMost(basis.count, basis.n, limit);
   }
 }
 
-export type Verdict =
-  /** `within`: shown to be there, and shown to be smaller than the margin that matters. */
-  | { kind: "different"; direction: "better" | "worse" | "higher" | "lower"; within: boolean }
-  /** Shown to be smaller than the margin: the 95 % interval lies within it (two one-sided tests, Schuirmann 1987, at 2.5 %). */
-  | { kind: "equivalent"; margin: number }
-  /** Neither is shown; a difference of `detectable` would have been, four times in five. */
-  | { kind: "undistinguished"; detectable: number };
+/** Shown to be there; `within`: and shown to be smaller than the margin that matters. */
+export interface Different {
+  kind: "different";
+  direction: "better" | "worse" | "higher" | "lower";
+  within: boolean;
+}
 
-/** What a comparison says, at 5 %; `margin` is the difference that begins to matter, on the comparison's scale. */
+/** Shown to be smaller than the margin: the 95 % interval lies within it (two one-sided tests, Schuirmann 1987, at 2.5 %). */
+export interface Equivalent {
+  kind: "equivalent";
+  /** In the metric's unit, or a share of A: see `isRelative`. */
+  margin: number;
+}
+
+export type Verdict =
+  | Different
+  | Equivalent
+  /** The 95 % interval shows it by itself; among `among` comparisons, or from so few pieces, it is not certain. */
+  | { kind: "likely"; what: Different | Equivalent; among?: number }
+  /** Neither is shown; a difference of `detectable` would have been, four times in five. */
+  | { kind: "undistinguished"; detectable: number }
+  /** Too few items for any answer; `needed` of them could begin to tell. */
+  | { kind: "unknown"; needed: number }
+  /** A distance from the reference: no test, but where its interval lies to the margin; `floor` is that of the reference from itself. */
+  | { kind: "size"; place: "within" | "around" | "beyond"; margin: number; floor: number };
+
+/** What a comparison says, at 5 %; `margin` is the difference that begins to matter, see `isRelative`. */
 export function verdict(comparison: Comparison, margin?: number): Verdict {
-  const p = comparison.adjusted ?? comparison.p;
-  const equivalent = margin !== undefined && pOfEquivalence(comparison, margin) < oneSided;
-  if (p < alpha) {
-    const { better } = describe(comparison.metric);
-    const rose = comparison.difference > 0;
-    const direction =
-      better === "neither" ? (rose ? "higher" : "lower") : rose === (better === "higher") ? "better" : "worse";
-    return { kind: "different", direction, within: equivalent };
-  }
-  if (equivalent) return { kind: "equivalent", margin };
+  if (comparison.needed !== undefined) return { kind: "unknown", needed: comparison.needed };
+  const { p, adjusted = p, family = 0 } = comparison;
+  const alone = margin === undefined ? Number.NaN : pOfEquivalence(comparison, margin);
+  const equivalence = comparison.adjustedEquivalence ?? alone;
+  const { better } = describe(comparison.metric);
+  const rose = comparison.difference > 0;
+  const different = (within: boolean): Different => ({
+    kind: "different",
+    direction: better === "neither" ? (rose ? "higher" : "lower") : rose === (better === "higher") ? "better" : "worse",
+    within,
+  });
+  const equivalent: Equivalent = { kind: "equivalent", margin: margin ?? Number.NaN };
+  const among = family > 1 ? { among: family } : {};
+  if (adjusted < alpha) return different(equivalence < oneSided);
+  if (equivalence < oneSided) return equivalent;
+  if (p < alpha) return { kind: "likely", what: different(alone < oneSided), ...among };
+  if (alone < oneSided) return { kind: "likely", what: equivalent, ...among };
   return { kind: "undistinguished", detectable: comparison.detectable };
+}
+
+/** Whether margins of this metric are shares of A rather than in its unit. */
+export function isRelative(metric: string): boolean {
+  return ["perplexity", "rate"].includes(describe(metric).aggregation);
 }
 
 /** The larger p of the two one-sided tests; a relative margin is as far down as up on the log scale. */
 function pOfEquivalence(comparison: Comparison, margin: number): number {
-  const lower = comparison.scale === "relative" ? 1 / (1 + margin) - 1 : -margin;
-  return Math.max(pAtLeast(comparison, margin), pAtMost(comparison, lower));
+  if (comparison.needed !== undefined) return Number.NaN;
+  const [lower, upper] = isRelative(comparison.metric)
+    ? [1 / (1 + margin) - 1, margin]
+    : comparison.scale === "relative"
+      ? [-margin / comparison.a, margin / comparison.a]
+      : [-margin, margin];
+  return Math.max(pAtLeast(comparison, upper), pAtMost(comparison, lower));
 }
 
 /**
@@ -222,35 +312,52 @@ export function holm<One extends Pick<Comparison, "p">>(family: One[]): (One & {
 }
 
 /**
- * The comparisons of one report: Holm's p, and what each could have seen. With the others as they are, r of them different,
- * Holm calls the one different just where its p is at most 5 % / (m − r).
+ * The comparisons behind one answer: Holm's p, the same of equivalence within `margin`, and what each could have seen. With
+ * the others as they are, r of them different, Holm calls the one different just where its p is at most 5 % / (m − r).
+ * Of "no difference" and "at least the margin" one at most is true, so that the two adjustments hold together.
+ * Comparisons of too few pieces are certain of nothing, and are not in the family: they would cost the others power.
  */
-export function inFamily(comparisons: Comparison[]): Comparison[] {
-  const family = holm(comparisons);
-  const tested = family.filter(({ adjusted }) => !Number.isNaN(adjusted));
-  const different = tested.filter(({ adjusted }) => adjusted < alpha).length;
-  return family.map((one) => {
-    const others = different - (one.adjusted < alpha ? 1 : 0);
-    const level = alpha / Math.max(1, tested.length - others);
-    return Number.isNaN(one.adjusted) ? one : { ...one, detectable: detectableAt(one.basis, level) };
+export function inFamily(comparisons: Comparison[], margin?: number): Comparison[] {
+  const members = comparisons.filter(isCertain);
+  const adjusted = holm(members);
+  const equivalences = margin === undefined ? [] : holm(members.map((one) => ({ p: pOfEquivalence(one, margin) })));
+  const different = adjusted.filter((one) => one.adjusted < alpha).length;
+  return comparisons.map((one) => {
+    const at = members.indexOf(one);
+    if (at < 0) return { ...one, adjusted: Number.NaN, adjustedEquivalence: Number.NaN };
+    const others = different - (adjusted[at]!.adjusted < alpha ? 1 : 0);
+    const equivalence = equivalences[at]?.adjusted;
+    return {
+      ...adjusted[at]!,
+      ...(equivalence === undefined ? {} : { adjustedEquivalence: equivalence }),
+      family: members.length,
+      detectable: detectableAt(one.basis, alpha / Math.max(1, members.length - others)),
+    };
   });
+}
+
+function isCertain({ p, basis, clusters, detectable, needed }: Comparison): boolean {
+  if (needed !== undefined || Number.isNaN(p)) return false;
+  // One question is one piece, of which few can never be significant.
+  const pieces = basis.kind === "score" && basis.freedom === undefined ? Infinity : clusters;
+  return pieces >= fewestPieces && Number.isFinite(detectable);
 }
 
 /** What a two-sided test at `level` sees four times in five, as a difference is reported. */
 function detectableAt(basis: Basis, level: number): number {
   if (basis.kind === "share") return Number.NaN;
-  if (basis.kind === "score") return detectableChange(basis.flips, level);
-  const { link, error, freedom, stretch = 1 } = basis;
+  if (basis.kind === "score") return detectableChange(basis.flips, level, basis.freedom);
+  const { link, error, freedom } = basis;
   if (freedom < 1 || !Number.isFinite(error)) return Infinity;
   // A standard error from few clusters is too small on average by about 1/(4 · freedom), and by as much again where their
   // autocorrelation had to be estimated: here it promises power.
   const widened = error * (1 + 1 / (2 * freedom));
-  const seen = (stretch * tQuantile(1 - level / 2, freedom) + tQuantile(0.8, freedom)) * widened;
+  const seen = (tQuantile(1 - level / 2, freedom) + tQuantile(0.8, freedom)) * widened;
   return link === "log1p" ? Math.expm1(seen) : seen;
 }
 
 /** Sorts as text the way a person counts: `chunk 9` before `chunk 10`. Neighbours in a text become neighbours here. */
-function natural<One extends { item: string }>(items: One[]): One[] {
+export function natural<One extends { item: string }>(items: One[]): One[] {
   const key = ({ item }: One) => item.replace(/\d+/g, (digits) => digits.padStart(16, "0"));
   return items
     .map((one) => ({ one, key: key(one) }))
@@ -268,11 +375,9 @@ function pairs(a: Observation[], b: Observation[], wanted: boolean) {
       : [];
     return { first: natural(a), second: natural(b), paired: false, warnings };
   }
-  const [lonelyA, lonelyB] = [a.length - first.length, b.length - first.length];
-  const warnings =
-    lonelyA + lonelyB > 0
-      ? [`${lonelyA + lonelyB} items are in one of the two alone and are left out; ${first.length} are compared.`]
-      : [];
+  const lonely = a.length + b.length - 2 * first.length;
+  const alone = lonely === 1 ? "1 item is" : `${lonely} items are`;
+  const warnings = lonely > 0 ? [`${alone} in one of the two alone and left out; ${first.length} are compared.`] : [];
   return { first, second: first.map(({ item }) => byItem.get(item)!), paired: true, warnings };
 }
 
@@ -281,18 +386,20 @@ function isBinary({ aggregation }: Metric, items: Observation[]): boolean {
   return aggregation === "proportion" && items.every(({ value }) => value === 0 || value === 1);
 }
 
-/** What scatters by factors, and has a logarithm in every item. */
+/** What is above 0 and scatters by factors: its mean has a logarithm. A KLD near its floor may round to 0 or below in a chunk. */
 function isPositive({ aggregation }: Metric, items: Observation[]): boolean {
-  return aggregation === "positive-mean" && items.every(({ value }) => value > 0);
+  if (aggregation === "positive-mean") return items.every(({ value }) => value > 0);
+  return (aggregation === "rate" || aggregation === "ratio") && items.some(({ value }) => value > 0);
 }
 
 /**
  * A figure as a weighted mean m on the scale where it is one, carried to the scale that is compared by g, with each
  * item's residual `g′(m) · w(v − m) / Σw`; the residuals sum to 0 and their spread is that of g(m). `logarithm`: g is ln.
+ * Repetitions that are compared take turns: there the mean is that of their logs.
  */
 function linear({ aggregation }: Metric, items: Observation[], logarithm = false) {
-  const log = aggregation === "perplexity" || aggregation === "rate";
-  const values = items.map(({ value }) => (aggregation === "rate" ? Math.log(value) : value));
+  const turns = aggregation === "rate" && !logarithm;
+  const values = items.map(({ value }) => (turns ? Math.log(value) : value));
   let [weights, sum] = [0, 0];
   items.forEach(({ weight }, i) => {
     weights += weight;
@@ -303,7 +410,7 @@ function linear({ aggregation }: Metric, items: Observation[], logarithm = false
   const estimate = root ? Math.sqrt(mean) : logarithm ? Math.log(mean) : mean;
   const slope = root && estimate > 0 ? 1 / (2 * estimate) : logarithm ? 1 / mean : 1;
   const residuals = items.map(({ weight }, i) => (slope * weight * (values[i]! - mean)) / weights);
-  return { estimate, residuals, log: log || logarithm };
+  return { estimate, residuals, log: aggregation === "perplexity" || turns || logarithm };
 }
 
 function errorOf(
@@ -312,9 +419,12 @@ function errorOf(
   items: Observation[],
   clusters: CompareOptions["clusters"],
 ): Clustered {
-  const sums = clusters && sumsBy(items, clusters, residuals);
-  // A text's few documents would decide alone; its chunks' own autocorrelation then says more.
-  if (sums && (sums.length >= enoughClusters || aggregation === "proportion")) return clusteredError(sums);
+  if (clusters) {
+    const weights = items.map(({ weight }) => weight);
+    const found = clusteredError(sumsBy(items, clusters, residuals), sumsBy(items, clusters, weights));
+    // A text's few documents, or the few that are most of it, would decide alone; its chunks' own autocorrelation then says more.
+    if (found.freedom >= enoughClusters - 1 || aggregation === "proportion") return found;
+  }
   // Neither repetitions nor questions follow from each other.
   return aggregation === "rate" || aggregation === "proportion" ? clusteredError(residuals) : blockedError(residuals);
 }
@@ -335,12 +445,12 @@ function means(
   paired: boolean,
   { clusters, floor = false }: CompareOptions,
 ): Comparison {
-  const logarithm = floor && isPositive(metric, [...first, ...second]);
+  const logarithm = metric.aggregation === "positive-mean" && isPositive(metric, [...first, ...second]);
   const [a, b] = [linear(metric, first, logarithm), linear(metric, second, logarithm)];
   const error = (residuals: number[], items: Observation[]) => errorOf(metric, residuals, items, clusters);
   const unpaired = () => {
     const [x, y] = [error(a.residuals, first), error(b.residuals, second)];
-    return welch(logarithm ? noSurer(x, y, second.length / first.length) : x, y);
+    return welch(logarithm && floor ? noSurer(x, y, second.length / first.length) : x, y);
   };
   const differences = () => b.residuals.map((residual, i) => residual - a.residuals[i]!);
   const spread = paired ? error(differences(), first) : unpaired();
@@ -369,7 +479,7 @@ function welch(a: Clustered, b: Clustered): Clustered {
   const freedom = x + y === 0 ? a.freedom : (x + y) ** 2 / (x ** 2 / a.freedom + y ** 2 / b.freedom);
   // The one that the sum rests on.
   const { clusters, block } = a.error > b.error ? a : b;
-  return { error: Math.sqrt(x + y), clusters, block, freedom: Math.max(1, Math.floor(freedom)) };
+  return { error: Math.sqrt(x + y), clusters, block, freedom: Math.max(1, freedom) };
 }
 
 interface Found {
@@ -388,7 +498,7 @@ function fromT(name: string, { link, estimate, spread, told, a, b, n }: Found): 
   const known = freedom >= 1 && Number.isFinite(error);
   const half = known ? tQuantile(0.975, freedom) * error : Number.NaN;
   const basis: Basis = { kind: "t", link, estimate, error, freedom };
-  return {
+  const found: Comparison = {
     metric: name,
     scale: link === "log1p" ? "relative" : "absolute",
     a,
@@ -405,17 +515,30 @@ function fromT(name: string, { link, estimate, spread, told, a, b, n }: Found): 
     warnings: fewWarnings(name, n, clusters, block),
     basis,
   };
+  const isRate = describe(name).aggregation === "rate";
+  const vague = !known || (link !== "identity" && half > widest) || (isRate && n < fewestRepetitions);
+  return vague ? unknown(found, n, isRate ? 5 : 10) : found;
+}
+
+/** Without a word on the difference; the two figures stay. */
+function unknown(comparison: Comparison, n: number, usual: number): Comparison {
+  const none = Number.NaN;
+  return {
+    ...comparison,
+    ...{ difference: none, low: none, high: none, p: none, detectable: Infinity, warnings: [] },
+    needed: n < usual ? usual : 2 * n,
+  };
 }
 
 function fewWarnings(name: string, n: number, clusters: number, block: number): string[] {
-  if (n < 2) return ["One item gives no interval: 2 are needed, 10 or more would be better."];
-  const rate = describe(name).aggregation === "rate";
-  if (clusters >= (rate ? 3 : enoughClusters)) return [];
-  if (rate) return [`The interval rests on ${n} repetitions; 5 or more would be better.`];
+  if (clusters >= (describe(name).aggregation === "rate" ? fewestPieces : enoughClusters)) return [];
+  if (describe(name).aggregation === "rate")
+    return [`The interval rests on ${n} repetitions; 5 or more would be better.`];
   const blocks = block > 1 ? `${clusters} blocks of ${block} neighbours that hang together` : `${clusters} pieces`;
   return [`The interval rests on ${blocks}; 10 or more would be better.`];
 }
 
+/** Answers that are right or wrong. */
 function accuracies(
   name: string,
   first: Observation[],
@@ -423,79 +546,57 @@ function accuracies(
   paired: boolean,
   clusters: CompareOptions["clusters"],
 ): Comparison {
-  if (!paired) return means(describe(name), first, second, false, clusters ? { clusters } : {});
+  const rights = (items: Observation[]) => items.map(({ value }) => value);
+  const rate = (items: Observation[]) => rights(items).filter((value) => value === 1).length / items.length;
+  const [a, b] = [rate(first), rate(second)];
+  const few = (n: number) => (n < 30 ? [`${n} questions are few: 100 or more would be better.`] : []);
+  if (!paired) {
+    const [x, y] = [first, second].map((items) => plusTwo(items, clusters && groupsIn(items, clusters, rights(items))));
+    const spread = welch(x!.spread, y!.spread);
+    const n = Math.min(first.length, second.length);
+    const found = fromT(name, { link: "identity", estimate: y!.rate - x!.rate, spread, told: (d) => d, a, b, n });
+    return { ...found, paired, warnings: few(n) };
+  }
   const changes = second.map(({ value }, i) => value - first[i]!.value);
   const count = (change: number) => changes.filter((one) => one === change).length;
   const n = first.length;
   const flips: Flips = { n, toRight: count(1), toWrong: count(-1) };
-  const rate = (items: Observation[]) => items.filter(({ value }) => value === 1).length / n;
-  const common = { metric: name, scale: "absolute" as const, a: rate(first), b: rate(second), n, paired, flips };
-  if (clusters && new Set(first.map(({ item }) => clusters.get(item) ?? item)).size > 1)
-    return { ...common, ...bootstrapped(changes, first, clusters) };
+  const design = clusters && groupsIn(first, clusters, changes);
+  const effect = design?.effect ?? 1;
+  const worth: Flips = { n: n / effect, toRight: flips.toRight / effect, toWrong: flips.toWrong / effect };
+  const freedom = design?.freedom;
+  const groups = design?.groups ?? n;
   return {
-    ...common,
+    ...{ metric: name, scale: "absolute", a, b, n, paired, flips },
     difference: (flips.toRight - flips.toWrong) / n,
-    ...scoreInterval(flips),
-    p: mcnemar(flips),
-    clusters: n,
+    ...scoreInterval(worth, freedom),
+    p: scoreP(worth, freedom),
+    clusters: groups,
     block: 1,
-    detectable: detectableChange(flips, alpha),
-    warnings: n < 30 ? [`${n} questions are few: 100 or more would be better.`] : [],
-    basis: { kind: "score", flips },
+    detectable: detectableChange(worth, alpha, freedom),
+    warnings:
+      groups < n && groups < enoughClusters ? [`${groups} subjects are few: 10 or more would be better.`] : few(n),
+    basis: { kind: "score", flips: worth, ...(freedom === undefined ? {} : { freedom }) },
   };
 }
 
-/** No p is below 1 in 10,000, which a family of 500 can still hold below 5 %. */
-const bootstrapDraws = 9_999;
+/** The design of items in clusters, where there are more than one. */
+function groupsIn(items: Observation[], clusters: ReadonlyMap<string, string>, values: number[]): Design | undefined {
+  const design = designOf(values, (i) => clusters.get(items[i]!.item) ?? items[i]!.item);
+  return design.groups > 1 ? design : undefined;
+}
 
-/** Whole clusters are drawn again; the t statistic of each draw says how far t strays by chance. */
-function bootstrapped(changes: number[], items: Observation[], clusters: ReadonlyMap<string, string>) {
-  const sums = sumsBy(items, clusters, changes);
-  const sizes = sumsBy(
-    items,
-    clusters,
-    changes.map(() => 1),
-  );
-  const groups = sums.length;
-  const drawn = new Int32Array(groups);
-  /** Mean and standard error over the clusters in `drawn`. */
-  const figures = () => {
-    let [sum, size, squares] = [0, 0, 0];
-    for (const group of drawn) {
-      sum += sums[group]!;
-      size += sizes[group]!;
-    }
-    const mean = sum / size;
-    for (const group of drawn) squares += (sums[group]! - mean * sizes[group]!) ** 2;
-    return { mean, error: Math.sqrt((groups / (groups - 1)) * squares) / size };
-  };
-  drawn.forEach((_, group) => {
-    drawn[group] = group;
-  });
-  const { mean, error } = figures();
-  const next = random(groups);
-  const strays = Float64Array.from({ length: bootstrapDraws }, () => {
-    for (let group = 0; group < groups; group++) drawn[group] = Math.floor(next() * groups);
-    const again = figures();
-    return again.mean === mean ? 0 : Math.abs(again.mean - mean) / again.error;
-  }).sort();
-  const critical = strays[Math.ceil(0.95 * (bootstrapDraws + 1)) - 1]!;
-  const observed = mean === 0 ? 0 : Math.abs(mean) / error;
-  const further = strays.filter((stray) => stray >= observed).length;
-  const freedom = groups - 1;
-  const stretch = critical / tQuantile(0.975, freedom);
-  const basis: Basis = { kind: "t", link: "identity", estimate: mean, error, freedom, stretch };
-  return {
-    difference: mean,
-    low: Math.max(-1, mean - critical * error),
-    high: Math.min(1, mean + critical * error),
-    p: (further + 1) / (bootstrapDraws + 1),
-    clusters: groups,
-    block: 1,
-    detectable: detectableAt(basis, alpha),
-    warnings: groups < enoughClusters ? [`${groups} clusters are few: 10 or more would be better.`] : [],
-    basis,
-  };
+/**
+ * A share with one right and one wrong answer added, which keeps a difference of two from being certain where all are right
+ * (Agresti & Caffo 2000, "Simple and effective confidence intervals for proportions and differences of proportions").
+ */
+function plusTwo(items: Observation[], design: Design | undefined): { rate: number; spread: Clustered } {
+  const n = items.length / (design?.effect ?? 1);
+  const right = items.filter(({ value }) => value === 1).length / (design?.effect ?? 1);
+  const rate = (right + 1) / (n + 2);
+  const error = Math.sqrt((rate * (1 - rate)) / (n + 2));
+  const clusters = design?.groups ?? items.length;
+  return { rate, spread: { error, clusters, block: 1, freedom: design?.freedom ?? Math.max(1, items.length - 1) } };
 }
 
 /** `P(T > t)`; without any spread the data are certain. */
@@ -504,14 +605,10 @@ function tailOf(t: number, freedom: number): number {
   return Number.isNaN(t) || t === -Infinity ? 1 : tTail(t, freedom);
 }
 
-/** The error, as far as it strays by Student's t: one-sided p and interval then say the same. */
-export function strayOf({ error, stretch = 1 }: Extract<Basis, { kind: "t" }>): number {
-  return stretch * error;
-}
-
 /** A difference as reported, on the scale of the test. */
 export function linked(link: Link, limit: number): number {
-  return link === "identity" ? limit : link === "log" ? Math.log(limit) : Math.log1p(limit);
+  // What is below nothing is infinitely far on the log scale.
+  return link === "identity" ? limit : link === "log" ? Math.log(Math.max(0, limit)) : Math.log1p(Math.max(-1, limit));
 }
 
 function nothing(name: string, warnings: string[]): Comparison {

@@ -2,9 +2,17 @@
 // within 1e-10 of SciPy where it was compared. The CommonJS form is asked for because it is ready at once and typed.
 import cephes = require("cephes");
 
-/** The quantile of Student's t distribution: `P(T ≤ result) = probability`. `freedom`: degrees of freedom, ≥ 1. */
-export function tQuantile(probability: number, freedom: number): number {
-  return cephes.stdtri(freedom, probability);
+/**
+ * The quantile of Student's t distribution: `P(T ≤ result) = probability`. `freedom`: degrees of freedom, > 0 and not
+ * necessarily whole; without it the standard normal distribution.
+ */
+export function tQuantile(probability: number, freedom = Infinity): number {
+  if (freedom === Infinity) return normalQuantile(probability);
+  if (Number.isInteger(freedom)) return cephes.stdtri(freedom, probability);
+  // P(|T| > t) is the incomplete beta function of freedom / (freedom + t²).
+  const tail = Math.min(probability, 1 - probability);
+  const t = Math.sqrt(freedom * (1 / cephes.incbi(freedom / 2, 0.5, 2 * tail) - 1));
+  return probability < 0.5 ? -t : t;
 }
 
 /** The quantile of the standard normal distribution. */
@@ -12,8 +20,9 @@ export function normalQuantile(probability: number): number {
   return cephes.ndtri(probability);
 }
 
-/** `P(T > t)` of Student's t; the incomplete beta function takes degrees of freedom that are not whole, too. */
-export function tTail(t: number, freedom: number): number {
+/** `P(T > t)` of Student's t; `freedom` as of `tQuantile`. */
+export function tTail(t: number, freedom = Infinity): number {
+  if (freedom === Infinity) return normalTail(t);
   const half = cephes.incbet(freedom / 2, 0.5, freedom / (freedom + t * t)) / 2;
   return t >= 0 ? half : 1 - half;
 }
@@ -23,12 +32,15 @@ export function normalTail(z: number): number {
   return cephes.ndtr(-z);
 }
 
-/** `P(X ≤ k)` where X counts the successes of `n` trials that each succeed with `probability`. */
+/**
+ * `P(X ≤ k)` where X counts the successes of `n` trials that each succeed with `probability`. By the incomplete beta
+ * function, which takes k and n that are not whole: successes and trials divided by a design effect.
+ */
 export function binomialAtMost(k: number, n: number, probability: number): number {
   if (k < 0) return 0;
   if (k >= n || probability <= 0) return 1;
   if (probability >= 1) return 0;
-  return cephes.bdtr(k, n, probability);
+  return cephes.incbet(n - k, k + 1, 1 - probability);
 }
 
 /** `P(X ≥ k)`, without the cancellation of `1 − P(X ≤ k − 1)`. */
@@ -36,5 +48,15 @@ export function binomialAtLeast(k: number, n: number, probability: number): numb
   if (k <= 0) return 1;
   if (k > n || probability <= 0) return 0;
   if (probability >= 1) return 1;
-  return cephes.bdtrc(k - 1, n, probability);
+  return cephes.incbet(k, n - k + 1, probability);
+}
+
+/** The probability of which `k` successes of `n`, or more, have this chance: the lower end of Clopper and Pearson's interval. */
+export function binomialLow(k: number, n: number, chance: number): number {
+  return k <= 0 ? 0 : cephes.incbi(k, n - k + 1, chance);
+}
+
+/** The probability of which `k` successes of `n`, or fewer, have this chance: the upper end. */
+export function binomialHigh(k: number, n: number, chance: number): number {
+  return k >= n ? 1 : cephes.incbi(k + 1, n - k, 1 - chance);
 }

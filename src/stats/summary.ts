@@ -1,6 +1,6 @@
 import type { Sample } from "../events.js";
 import { type Aggregation, metric as describe, type Metric } from "../metrics.js";
-import { normalQuantile, tQuantile } from "./distributions.js";
+import { type CompareOptions, level, natural } from "./compare.js";
 
 /** One (job, metric) as a figure. */
 export interface Summary {
@@ -9,7 +9,7 @@ export interface Summary {
   value: number;
   /** The ± that the tool people know prints, see `figures`; in `unit`. */
   error: number | undefined;
-  /** Ends of the 95 % interval, in `unit`. */
+  /** Ends of the 95 % interval, in `unit`: `level`'s, as the gate's. A running summary has none. */
   low: number | undefined;
   high: number | undefined;
   /** Items: chunks, questions, repetitions. */
@@ -20,7 +20,7 @@ export interface Summary {
 }
 
 type Value = Pick<Sample, "value" | "weight" | "square">;
-type Figure = Pick<Summary, "value"> & Partial<Pick<Summary, "error" | "low" | "high" | "warnings">>;
+type Figure = Pick<Summary, "value"> & Partial<Pick<Summary, "error" | "warnings">>;
 
 /**
  * Sums from which every figure follows, so that one sample costs the same whether it is the first or the millionth.
@@ -94,12 +94,9 @@ class Sums {
   }
 }
 
-/** Half of the 95 % interval in units of the standard error that `n` clusters give. */
-const halfWidth = (n: number) => tQuantile(0.975, n - 1);
-
 /** From here on the t quantile is within 15 % of the normal one, and one odd chunk no longer decides. */
 const enoughChunks = 10;
-const enoughRepetitions = 3;
+const enoughRepetitions = 5;
 
 function chunkWarnings(n: number): string[] {
   if (n < 2) return [`1 chunk gives no interval: 2 are needed, ${enoughChunks} or more would be better`];
@@ -111,117 +108,65 @@ function chunkWarnings(n: number): string[] {
 /** How the sums of an aggregation become a figure; called with at least one sample, all of them finite. */
 const figures: Record<Aggregation, (sums: Sums) => Figure> = {
   /**
-   * `exp(mean NLL)` over all tokens, and two measures of its uncertainty:
-   *
-   * - `error`: llama-perplexity's ±, `PPL · sqrt((mean of squares − mean²) / (tokens − 1))` (llama.cpp,
-   *   `tools/perplexity/perplexity.cpp`). It takes the tokens as independent draws.
-   * - `low`, `high`: `exp(mean ± t · standard error)` with the chunks as clusters. Tokens of one chunk share a topic, an
-   *   author and a style and so are not independent; how much the chunks differ from each other says what other
-   *   pieces of such text would give. The interval is made in log space, where the estimate is a mean.
-   *
-   * The two differ by as much as the tokens of a chunk hang together; neither contains the other.
+   * `exp(mean NLL)` over all tokens. `error`: llama-perplexity's ±, `PPL · sqrt((mean of squares − mean²) / (tokens − 1))`
+   * (llama.cpp, `tools/perplexity/perplexity.cpp`). It takes the tokens as independent draws. Tokens of one chunk share a
+   * topic, an author and a style and so are not: the 95 % interval has the chunks as its pieces, and neither contains the other.
    */
   perplexity(sums) {
     const value = Math.exp(sums.mean);
     const error = sums.w > 1 ? value * Math.sqrt(sums.unitVariance / (sums.w - 1)) : Number.NaN;
-    const half = sums.n < 2 ? Number.NaN : halfWidth(sums.n) * sums.clusteredError;
-    const [low, high] = [Math.exp(sums.mean - half), Math.exp(sums.mean + half)];
-    return { value, error, low, high, warnings: chunkWarnings(sums.n) };
+    return { value, error, warnings: chunkWarnings(sums.n) };
   },
 
   /**
    * Weighted mean over all tokens. `error`: `sqrt((mean of squares − mean²) / (tokens − 1))`, llama-perplexity's ± of its
-   * divergence figures, which takes the tokens as independent; `low`, `high`: with the chunks as clusters.
+   * divergence figures, which takes the tokens as independent.
    */
-  "token-mean"(sums) {
-    const value = sums.mean;
-    const error = sums.w > 1 ? Math.sqrt(sums.unitVariance / (sums.w - 1)) : Number.NaN;
-    const half = sums.n < 2 ? Number.NaN : halfWidth(sums.n) * sums.clusteredError;
-    return { value, error, low: value - half, high: value + half, warnings: chunkWarnings(sums.n) };
-  },
+  "token-mean": tokenMean,
+  "token-share": tokenMean,
+  "positive-mean": tokenMean,
 
-  /**
-   * A mean of what cannot be below 0 and scatters by factors rather than by sums. `low`, `high`: `mean · exp(± t · standard
-   * error / mean)`, the delta method; nearer to its level on both sides than `mean ± t · standard error`, and never
-   * below 0 (`test/stats/simulation.test.ts`). Where rounding brings a chunk to 0 or below, the latter.
-   */
-  "positive-mean"(sums) {
-    const found = figures["token-mean"](sums);
-    if (!(sums.smallest > 0) || found.high === undefined) return found;
-    const half = (found.high - found.value) / found.value;
-    return { ...found, low: found.value * Math.exp(-half), high: found.value * Math.exp(half) };
-  },
-
-  /** Samples are means of squares. The errors of the mean of squares, carried through the root (delta method). */
+  /** Samples are means of squares. The error of the mean of squares, carried through the root (delta method). */
   "root-mean-square"(sums) {
-    const { value: mean, error, low, high, warnings } = figures["token-mean"](sums);
+    const { value: mean, error, warnings } = tokenMean(sums);
     const value = Math.sqrt(mean);
-    return {
-      value,
-      error: error === undefined ? error : error / (2 * value),
-      low: low === undefined ? low : Math.sqrt(Math.max(0, low)),
-      high: high === undefined ? high : Math.sqrt(high),
-      warnings: warnings ?? [],
-    };
+    return { value, error: error / (2 * value), warnings };
   },
 
-  /** Weighted mean with the chunks as clusters; no other tool prints an error, so `error` is the clustered one. */
+  /** Weighted mean; no other tool prints an error, so `error` is that with the chunks as clusters. */
   ratio(sums) {
-    const value = sums.mean;
-    if (sums.n < 2) return { value, warnings: chunkWarnings(sums.n) };
-    const half = halfWidth(sums.n) * sums.clusteredError;
-    return {
-      value,
-      error: sums.clusteredError,
-      low: value - half,
-      high: value + half,
-      warnings: chunkWarnings(sums.n),
-    };
+    const { mean: value, clusteredError: error } = sums;
+    return { value, ...(sums.n < 2 ? {} : { error }), warnings: chunkWarnings(sums.n) };
   },
 
   /**
    * Share p of right answers. `error`: `sqrt(p(1 − p) / (n − 1))`, as llama-perplexity's ± of multiple choice and lm-eval's
-   * `stderr` (sample standard deviation over √n). `low`, `high`: Wilson's interval, which unlike p ± 2·error stays
-   * inside 0 … 1 and holds its level near the ends (Brown, Cai & DasGupta 2001).
+   * `stderr` (sample standard deviation over √n).
    */
-  proportion(sums) {
-    const { n, mean: p } = sums;
-    const z2 = normalQuantile(0.975) ** 2;
-    const centre = (p + z2 / (2 * n)) / (1 + z2 / n);
-    const half = Math.sqrt(z2 * ((p * (1 - p)) / n + z2 / (4 * n * n))) / (1 + z2 / n);
-    return {
-      value: p,
-      error: Math.sqrt((p * (1 - p)) / (n - 1)),
-      low: Math.max(0, centre - half),
-      high: Math.min(1, centre + half),
-    };
+  proportion({ n, mean: p }) {
+    return { value: p, error: Math.sqrt((p * (1 - p)) / (n - 1)) };
   },
 
   /**
    * Mean of repetitions. `error`: their sample standard deviation, as llama-bench prints; it says how much one
-   * repetition scatters and does not shrink with n. `low`, `high`: t interval of the mean.
+   * repetition scatters and does not shrink with n.
    */
   rate(sums) {
     const { n, mean: value } = sums;
     if (n < 2)
       return { value, warnings: [`1 repetition gives no error: ${enoughRepetitions} or more would be better`] };
-    const half = halfWidth(n) * sums.clusteredError;
-    return {
-      value,
-      error: Math.sqrt(sums.squaredResiduals / (n - 1)),
-      low: value - half,
-      high: value + half,
-      warnings:
-        n < enoughRepetitions
-          ? [`${n} repetitions: the interval is very wide, ${enoughRepetitions} or more would be better`]
-          : [],
-    };
+    return { value, error: Math.sqrt(sums.squaredResiduals / (n - 1)) };
   },
 
   count: (sums) => ({ value: sums.wv }),
   maximum: (sums) => ({ value: sums.largest }),
   single: (sums) => ({ value: sums.last }),
 };
+
+function tokenMean(sums: Sums) {
+  const error = sums.w > 1 ? Math.sqrt(sums.unitVariance / (sums.w - 1)) : Number.NaN;
+  return { value: sums.mean, error, warnings: chunkWarnings(sums.n) };
+}
 
 /** A summary that grows with its samples, for the live view; `summarize` is the same over a whole job. */
 export interface Running {
@@ -237,18 +182,19 @@ export function running(name: string): Running {
 
 function summaryOf(metric: Metric, sums: Sums): Summary {
   const figure = usable(sums, metric) ?? figures[metric.aggregation](sums);
-  const finite = (number: number | undefined) => (Number.isFinite(number) ? number : undefined);
   return {
     metric: metric.name,
     value: figure.value,
     error: finite(figure.error),
-    low: finite(figure.low),
-    high: finite(figure.high),
+    low: undefined,
+    high: undefined,
     n: sums.n,
     unit: metric.unit,
     warnings: figure.warnings ?? [],
   };
 }
+
+const finite = (number: number | undefined) => (Number.isFinite(number) ? number : undefined);
 
 /** The figure of what cannot be summed up: leaving out the broken samples would flatter the model. */
 function usable(sums: Sums, { aggregation }: Metric): Figure | undefined {
@@ -262,18 +208,28 @@ function usable(sums: Sums, { aggregation }: Metric): Figure | undefined {
 }
 
 /**
- * The figure of one (job, metric) from one sample per item. Summed in the items' natural order, whatever order they
- * come in: floating-point sums depend on it, and a run that was interrupted must give the very same digits.
+ * The figure of one (job, metric) from one sample per item, with the interval that the gate has. Summed in the items'
+ * natural order, whatever order they come in: floating-point sums depend on it, and a run that was interrupted must give
+ * the very same digits. `clusters`: which items hang together.
  */
-export function summarize(name: string, samples: Iterable<Value & { item: string }>): Summary {
+export function summarize(
+  name: string,
+  samples: Iterable<Value & { item: string }>,
+  { clusters }: Pick<CompareOptions, "clusters"> = {},
+): Summary {
   const whole = running(name);
-  const keyed = Array.from(samples, (sample) => ({ key: naturalKey(sample.item), sample }));
-  keyed.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
-  for (const { sample } of keyed) whole.add(sample);
-  return whole.summary();
-}
-
-/** Sorts as text the way a person counts: `chunk 9` before `chunk 10`. */
-function naturalKey(item: string): string {
-  return item.replace(/\d+/g, (digits) => digits.padStart(16, "0"));
+  const sorted = natural([...samples]);
+  for (const sample of sorted) whole.add(sample);
+  const summary = whole.summary();
+  const { aggregation } = describe(name);
+  if (["count", "maximum", "single"].includes(aggregation) || !Number.isFinite(summary.value)) return summary;
+  const { low, high, needed, n } = level(name, sorted, clusters ? { clusters } : {});
+  const vague = needed !== undefined && n > 1;
+  const items = aggregation === "rate" ? "repetitions" : "chunks";
+  return {
+    ...summary,
+    low: finite(low),
+    high: finite(high),
+    warnings: vague ? [`${n} ${items} are too few for an interval: take ${needed}`] : summary.warnings,
+  };
 }

@@ -1,5 +1,5 @@
 import { metric as describe, isShare as isShareOf } from "../metrics.js";
-import { type Comparison, type Verdict, verdict } from "./compare.js";
+import { type Comparison, type Different, isRelative, type Verdict, verdict } from "./compare.js";
 import type { Flips } from "./proportions.js";
 
 /** A size of difference as a person reads it: `2.8 %`, `4.1 points`, `0.0123 nat`. */
@@ -16,7 +16,8 @@ function number({ metric, scale }: Pick<Comparison, "metric" | "scale">, size: n
   if (!Number.isFinite(size)) return "?";
   const { digits } = describe(metric);
   const shown = scale === "relative" || isShare(metric) ? 100 * size : size;
-  const text = scale === "level" ? shown.toFixed(isShare(metric) ? digits - 2 : digits) : trimmed(shown);
+  const fixed = shown.toFixed(isShare(metric) ? digits - 2 : digits);
+  const text = scale === "level" && (shown === 0 || Number(fixed) !== 0) ? fixed : trimmed(shown);
   return text.replace("-", "−");
 }
 
@@ -44,6 +45,7 @@ export function interval(comparison: Comparison): string {
 
 /** Two figures that matter, at least one after the point. */
 function trimmed(size: number): string {
+  if (size !== 0 && Math.abs(size) < 1e-8) return size.toExponential(1);
   const digits = size === 0 ? 1 : Math.min(9, Math.max(1, 1 - Math.floor(Math.log10(Math.abs(size)))));
   return size.toFixed(digits);
 }
@@ -66,21 +68,90 @@ export function winner(comparison: Comparison, said: Verdict, label: string, a: 
   return `${b} ${verb} ${a} on ${label} by ${measured(comparison, said)}${flips ? `, ${flips}` : ""}`;
 }
 
+/** A verdict in a table's cell: `better`, `likely better`, `~`. */
+export function mark(said: Verdict): string {
+  switch (said.kind) {
+    case "different":
+      return said.direction;
+    case "equivalent":
+      return "equivalent";
+    case "likely":
+      return `likely ${mark(said.what)}`;
+    case "undistinguished":
+      return "~";
+    case "unknown":
+      return "cannot tell";
+    case "size":
+      return `${said.place} the margin`;
+  }
+}
+
 function judged(comparison: Comparison, said: Verdict): string {
   if (isIdentical(comparison)) return "identical";
   switch (said.kind) {
     case "different":
       return `${directed(comparison, said.direction)} by ${measured(comparison, said)}`;
     case "equivalent":
-      return `equivalent within ${amount(comparison, said.margin)} (95 % CI ${range(comparison, comparison.low, comparison.high)}${pieces(comparison)})`;
+      return `equivalent within ${marginIn(comparison, said.margin)} (${confidence(comparison)}${pieces(comparison)})`;
+    case "likely":
+      return likely(comparison, said);
     case "undistinguished":
       if (!isSeeable(comparison)) return "not distinguishable (too few items to see anything)";
       return `not distinguishable (could have seen ${amount(comparison, said.detectable)}${pieces(comparison)})`;
+    case "unknown":
+      return untold(comparison, said.needed);
+    case "size":
+      return sized(comparison, said);
   }
 }
 
+/** `cannot tell: 5 repetitions or more` */
+export function untold(comparison: Comparison, needed: number): string {
+  return `cannot tell: ${needed} ${itemsOf(comparison)} or more`;
+}
+
+/** Shown by the interval alone: with what keeps it from being certain. */
+function likely(comparison: Comparison, { what, among }: Extract<Verdict, { kind: "likely" }>): string {
+  const { adjusted = Number.NaN } = comparison;
+  const doubt =
+    among === undefined
+      ? `not certain from ${piecesOf(comparison)}`
+      : `not certain among ${among}${what.kind === "different" ? `, Holm p ${probability(adjusted)}` : ""}${pieces(comparison)}`;
+  if (what.kind === "equivalent")
+    return `likely within ${marginIn(comparison, what.margin)} (${confidence(comparison)}; ${doubt})`;
+  const size = amount(comparison, Math.abs(comparison.difference));
+  return `likely ${directed(comparison, what.direction)} by ${size} (${confidence(comparison, true)}; ${doubt})`;
+}
+
+/** `0.055 nat (95 % CI 0.030 … 0.10 nat; 8 chunks): 55 × the margin of 0.001 nat; noise floor 0.000000070 nat` */
+function sized(comparison: Comparison, { place, margin, floor }: Extract<Verdict, { kind: "size" }>): string {
+  const told = { ...comparison, scale: comparison.metric === "same_top" ? ("level" as const) : ("absolute" as const) };
+  const times = distance(comparison.metric, comparison.b) / margin;
+  const where = {
+    within: "within the margin",
+    around: "about the margin",
+    beyond: `${times < 10 ? times.toFixed(1) : times.toFixed(0)} × the margin`,
+  }[place];
+  return `${amount(told, comparison.b)} (${confidence(told)}${pieces(comparison)}): ${where} of ${marginIn(comparison, margin)}; noise floor ${amount(told, floor)}`;
+}
+
+/** How far from the reference: a share of same predictions lacks that much of 1. */
+export const distance = (metric: string, figure: number) => (metric === "same_top" ? 1 - figure : figure);
+
+/** A margin in its own unit, whatever the scale of the comparison. */
+function marginIn({ metric }: Comparison, margin: number): string {
+  return amount({ metric, scale: isRelative(metric) ? "relative" : "absolute" }, margin);
+}
+
+/** The interval; turned so that a gain and a loss both read as a positive size. */
+function confidence(comparison: Comparison, turned = false): string {
+  const { difference, low, high } = comparison;
+  const down = turned && difference < 0;
+  return `95 % CI ${down ? range(comparison, -high, -low) : range(comparison, low, high)}`;
+}
+
 /** More than tenfold is no difference that anyone looks for. */
-function isSeeable({ scale, detectable }: Comparison): boolean {
+export function isSeeable({ scale, detectable }: Comparison): boolean {
   return scale === "relative" ? detectable < 10 : Number.isFinite(detectable);
 }
 
@@ -89,28 +160,30 @@ function directed({ metric }: Comparison, direction: string): string {
   return direction === "better" ? "faster" : "slower";
 }
 
-/** Size and interval, turned so that a gain and a loss both read as a positive size. */
-function measured(comparison: Comparison, said: Extract<Verdict, { kind: "different" }>): string {
-  const { difference, low, high, adjusted, p } = comparison;
-  const down = difference < 0;
-  const interval = down ? range(comparison, -high, -low) : range(comparison, low, high);
-  const name = adjusted === undefined ? "p" : "Holm p";
+/** Size and interval of what is certain. */
+function measured(comparison: Comparison, said: Different): string {
+  const { difference, adjusted, family = 1, p } = comparison;
+  const name = family > 1 ? "Holm p" : "p";
   const small = said.within ? "; within the margin that matters" : "";
-  return `${amount(comparison, Math.abs(difference))} (95 % CI ${interval}, ${name} ${probability(adjusted ?? p)}${small}${pieces(comparison)})`;
+  return `${amount(comparison, Math.abs(difference))} (${confidence(comparison, true)}, ${name} ${probability(adjusted ?? p)}${small}${pieces(comparison)})`;
 }
 
 /** The cells of a table: difference, interval, p, what could have been seen, what it rests on. */
 export function tabulated(comparison: Comparison): string[] {
-  const { difference, low, high, adjusted, p, detectable, flips } = comparison;
+  const { difference, low, p, adjusted = p, detectable, flips, needed, scale } = comparison;
   const known = (number: number, text: string) => (Number.isFinite(number) ? text : "");
   const changes = flips ? ` (${flips.toRight} to right, ${flips.toWrong} to wrong)` : "";
-  const signed = `${difference > 0 ? "+" : ""}${amount(comparison, difference)}`;
+  const signed = `${difference > 0 && scale !== "level" ? "+" : ""}${amount(comparison, difference)}`;
   return [
     known(difference, `${signed}${changes}`),
-    known(low, range(comparison, low, high)),
-    known(adjusted ?? p, probability(adjusted ?? p).replace(/^= /, "")),
-    Number.isNaN(detectable) ? "" : isSeeable(comparison) ? amount(comparison, detectable) : "never",
-    basisOf(comparison),
+    known(low, range(comparison, low, comparison.high)),
+    known(adjusted, probability(adjusted).replace(/^= /, "")),
+    Number.isNaN(detectable) || needed !== undefined
+      ? ""
+      : isSeeable(comparison)
+        ? amount(comparison, detectable)
+        : "never",
+    needed === undefined ? basisOf(comparison) : `${basisOf(comparison)}, take ${needed}`,
   ];
 }
 
@@ -121,12 +194,24 @@ function pieces(comparison: Comparison): string {
 }
 
 /** `16 chunks`, `64 chunks in 32 blocks of 2`, `64 chunks in 12 documents`, `200 questions` */
-function basisOf({ metric, n, clusters, block, paired, flips }: Comparison): string {
-  if (!paired) return "unpaired";
-  if (flips) return clusters < n ? `${n} questions in ${clusters} subjects` : `${n} questions`;
-  if (describe(metric).aggregation === "rate") return `${n} repetitions`;
-  if (block > 1) return `${n} chunks in ${clusters} blocks of ${block}`;
-  return clusters < n ? `${n} chunks in ${clusters} documents` : `${n} chunks`;
+function basisOf(comparison: Comparison): string {
+  return comparison.paired ? piecesOf(comparison) : "unpaired";
+}
+
+function piecesOf(comparison: Comparison): string {
+  const { metric, n, clusters, block } = comparison;
+  const items = counted(n, itemsOf(comparison));
+  if (block > 1) return `${items} in ${clusters} blocks of ${block}`;
+  const groups = describe(metric).aggregation === "proportion" ? "subjects" : "documents";
+  return clusters < n && describe(metric).aggregation !== "rate" ? `${items} in ${counted(clusters, groups)}` : items;
+}
+
+const counted = (n: number, items: string) => `${n} ${n === 1 ? items.slice(0, -1) : items}`;
+
+/** What one measures a metric on. */
+export function itemsOf({ metric }: Pick<Comparison, "metric">): "questions" | "repetitions" | "chunks" {
+  const { aggregation } = describe(metric);
+  return aggregation === "proportion" ? "questions" : aggregation === "rate" ? "repetitions" : "chunks";
 }
 
 function flipsOf({ flips }: Comparison): string {

@@ -3,8 +3,10 @@ import type { JobRecord, StoredEvent, VariantRecord } from "../../dist/events.js
 import { comparisonsCsv } from "../../dist/reports/csv.js";
 import { markdown } from "../../dist/reports/markdown.js";
 import { tableFrom } from "../../dist/reports/table.js";
-import { verdictsFrom } from "../../dist/reports/verdicts.js";
-import { random } from "../../dist/stats/random.js";
+import { verdictsFrom, verdictsOver } from "../../dist/reports/verdicts.js";
+import { seriesFrom } from "../../dist/stats/series.js";
+import { mark } from "../../dist/stats/words.js";
+import { random } from "../draws.js";
 
 interface Made {
   name: string;
@@ -143,7 +145,7 @@ describe("verdicts in words", () => {
     const { "Does the importance matrix help?": pairs } = sentences(ladder);
     expect(pairs).toHaveLength(2);
     expect(pairs![0]).toMatch(
-      /^Q4_K_M-im beats Q4_K_M on PPL by 2\.\d % \(95 % CI 2\.\d … \d\.\d %, Holm p < 0\.001; 32 chunks\); hellaswag acc: 2 answers of 200 flipped \(1 to right, 1 to wrong\), not distinguishable \(could have seen 4\.5 points\)\.$/,
+      /^Q4_K_M-im beats Q4_K_M on PPL by 2\.\d % \(95 % CI 2\.\d … \d\.\d %, Holm p < 0\.001; 32 chunks\); hellaswag acc: 2 answers of 200 flipped \(1 to right, 1 to wrong\), not distinguishable \(could have seen 2\.7 points\)\.$/,
     );
     expect(verdictsFrom(events(ladder)).questions[0]!.answers[0]).toBe("PPL: helps in both pairs.");
   });
@@ -230,7 +232,7 @@ describe("verdicts in words", () => {
         "−2.8 %",
         "−3.0 … −2.5 %",
         "&lt; 0.001",
-        expect.stringMatching(/^0\.4\d %$/),
+        expect.stringMatching(/^0\.3\d %$/),
         "32 chunks",
         "",
       ],
@@ -246,5 +248,48 @@ describe("verdicts in words", () => {
     const list = events([{ name: "a", cost: 0 }]);
     expect(verdictsFrom(list)).toEqual({ questions: [], notes: [] });
     expect(markdown(tableFrom(list), verdictsFrom(list))).not.toContain("Verdicts");
+  });
+});
+
+describe("what else was measured changes no verdict", () => {
+  const made: Made[] = [
+    { name: "a", reference: true, cost: 0 },
+    { name: "b", cost: 0.05, flips: [2, 10] },
+    { name: "c", cost: 0.001, flips: [3, 9] },
+    { name: "d", cost: -0.02, flips: [9, 3] },
+  ];
+  const series = seriesFrom(events(made));
+  const said = (pairs: [string, string][], metrics?: string[]) => {
+    const of = (name: string) => series.filter(({ variant }) => variant.name === name);
+    const { questions } = verdictsOver([{ title: "", pairs }], of, metrics ? { metrics } : {});
+    return questions[0]!.pairs.map(({ results }) =>
+      Object.fromEntries(results.map(({ metric, comparison, verdict }) => [metric, { comparison, verdict }])),
+    );
+  };
+
+  test.each(["perplexity", "acc", "bits_per_byte"])("%s alone and among all: the same figures and words", (metric) => {
+    const pairs: [string, string][] = [
+      ["a", "b"],
+      ["a", "c"],
+      ["a", "d"],
+    ];
+    const all = ["perplexity", "bits_per_byte", "acc", "acc_norm"];
+    expect(said(pairs, [metric]).map((one) => one[metric])).toEqual(said(pairs, all).map((one) => one[metric]));
+  });
+
+  test("an interval without 0 that is not certain among its like is likely, and says among how many", () => {
+    const found = said([
+      ["a", "b"],
+      ["a", "c"],
+      ["a", "d"],
+    ]).map(({ acc }) => acc!);
+    expect(found.map(({ comparison }) => comparison!.p < 0.05)).toEqual([true, false, false]);
+    expect(found.map(({ verdict }) => mark(verdict!))).toEqual(["likely worse", "~", "~"]);
+    const { questions } = verdictsFrom(events(made));
+    expect(questions[0]!.pairs[0]!.sentence).toMatch(
+      /likely worse by 4\.0 points \(95 % CI 0\.\d+ … \d\.\d points; not certain among 3, Holm p = 0\.06\d\)/,
+    );
+    // By itself it is certain.
+    expect(mark(said([["a", "b"]])[0]!.acc!.verdict!)).toBe("worse");
   });
 });

@@ -225,7 +225,7 @@ describe("accuracy", () => {
     expect(share).toBeLessThan(97);
   });
 
-  test("the exact test errs at most in 5 %, and sees what it says it sees", () => {
+  test("the score test errs at most in 5 %, and sees what it says it sees", () => {
     const next = random(9);
     const wrong = percentage(2000, () => {
       const { a, b } = answers(next, 200, 0.5, 0.1, 0.1);
@@ -242,14 +242,14 @@ describe("accuracy", () => {
       const { a, b } = answers(next, 200, 0.5, gain, 0.1 - detectable);
       return compare("acc", a, b).p < 0.05;
     });
-    report("false differences of the exact McNemar test", wrong);
+    report("false differences of the score test", wrong);
     report("seen of the stated detectable change", seen);
     expect(wrong).toBeLessThanOrEqual(5);
     expect(seen).toBeGreaterThan(76);
     expect(seen).toBeLessThan(86);
   });
 
-  test("subjects as clusters: the bootstrap covers, the plain score interval does not", () => {
+  test("subjects as clusters: the score interval over their design effect covers, the plain score interval does not", () => {
     const [next, normal] = [random(3), normals(4)];
     let plain = 0;
     const share = percentage(2000, () => {
