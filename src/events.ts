@@ -54,6 +54,8 @@ export interface JobRecord {
   against?: string;
   /** Why this cell cannot be measured; neither an error nor a gap. */
   impossible?: string;
+  /** Seconds that the plan guesses; wrong by a factor that is about the same for all jobs of a machine. */
+  estimate?: number;
 }
 
 /** A variant as the plan resolved it. */

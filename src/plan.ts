@@ -257,7 +257,7 @@ function job(
     ...(gpu ? { gpus: machine.gpus } : {}),
     ...(measurement.machineBound ? { machine } : {}),
   });
-  return {
+  const made: Job = {
     id,
     variant: spec.name,
     backend: backend.name,
@@ -273,6 +273,8 @@ function job(
     ...(data ? { data } : {}),
     ...memory({ record, spec }),
   };
+  const estimate = seconds(made);
+  return estimate === undefined ? made : { ...made, estimate };
 }
 
 /**
@@ -494,14 +496,13 @@ export function describePlan({ jobs, variants, memoryLimit, notes }: Plan): stri
     if (bytes <= memoryLimit) return [];
     return `${harmless(group[0]!.measurement)}: all models together need ${inUnits(bytes)}; they take turns, and the logits of ${harmless(group[0]!.against!)} wait in a temporary file\n`;
   });
-  const total = jobs.reduce((sum, job) => sum + (seconds(job) ?? 0), 0);
-  const known = jobs.some((job) => seconds(job) !== undefined);
+  const total = jobs.reduce((sum, { estimate }) => sum + (estimate ?? 0), 0);
+  const known = jobs.some(({ estimate }) => estimate !== undefined);
   const said = notes.map((note) => `${harmless(note)}\n`).join("");
   return `${said}${lines.join("\n")}\n${turns.join("")}${counted(jobs.length, "job")}${known ? `, very roughly ${roughDuration(total)} in all` : ""}; engines may use ${inUnits(memoryLimit)}\n`;
 }
 
-const about = (job: Job) => {
-  const time = seconds(job);
+const about = ({ estimate: time }: Job) => {
   return time === undefined ? "" : `about ${roughDuration(time)}`;
 };
 

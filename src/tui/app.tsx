@@ -158,7 +158,7 @@ function Header(props: AppProps & { left: ReturnType<typeof timeLeft>; bar: bool
       ? "finished"
       : "stopped"
     : left.total.milliseconds > 0
-      ? `${left.total.known ? "about" : "over"} ${duration(left.total.milliseconds / 1000)} left`
+      ? `${left.total.known} ${duration(left.total.milliseconds / 1000)} left`
       : jobs > 0
         ? `${glyphs.unknown} left`
         : "preparing";

@@ -54,10 +54,7 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     const left = jobs.get(cell);
     const parts = [`${count} ${cell.unit}`, ...figures(cell)];
     if (left !== undefined) parts.push(`${duration(left / 1000)} left`);
-    const whole =
-      total.milliseconds > 0
-        ? `; in total ${total.known ? "about" : "over"} ${duration(total.milliseconds / 1000)} left`
-        : "";
+    const whole = total.milliseconds > 0 ? `; in total ${total.known} ${duration(total.milliseconds / 1000)} left` : "";
     line(`${name(cell)}: ${parts.join(", ")}${whole}`);
   };
 

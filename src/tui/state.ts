@@ -403,20 +403,22 @@ export function totalShare(state: State): number {
   return jobs === 0 ? 0 : sum / jobs;
 }
 
-/** Milliseconds left; `known` is false where some job has no estimate yet, and the time is then a lower bound. */
+/** Milliseconds left, and how well they are known: from measured jobs, from the plan's guesses too, or as a lower bound. */
 export interface TimeLeft {
   milliseconds: number;
-  known: boolean;
+  known: "about" | "roughly" | "over";
 }
 
 /**
  * The time left, in total and for each job that runs. A job's own pace counts most; a job that has none yet takes that
  * of the same measurement on the other variants, scaled by parameters, or by bytes where tokens are generated one by
- * one, because reading the weights is then what takes the time.
+ * one, because reading the weights is then what takes the time. A measurement that was never tried yet takes as long as the
+ * plan guessed, times the factor by which it was wrong about the jobs that were.
  */
 export function timeLeft(state: State): { total: TimeLeft; jobs: Map<Cell, number> } {
   const jobs = new Map<Cell, number>();
-  const total: TimeLeft = { milliseconds: 0, known: true };
+  const total: TimeLeft = { milliseconds: 0, known: "about" };
+  const guessed = { took: 0, estimate: 0 };
   const columns = state.measurements.map((_, column) => ({ size: sizeOf(state, column), time: 0, work: 0 }));
   for (const cell of state.cells.values()) {
     const pace = paceOf(cell);
@@ -424,15 +426,23 @@ export function timeLeft(state: State): { total: TimeLeft; jobs: Map<Cell, numbe
     if (!pace) continue;
     column.time += pace.milliseconds;
     column.work += pace.share * column.size(cell);
+    if (cell.job.estimate === undefined) continue;
+    guessed.took += pace.milliseconds;
+    guessed.estimate += pace.share * cell.job.estimate;
   }
   for (const cell of state.cells.values()) {
     if (cell.status !== "waiting" && cell.status !== "running") continue;
     const { size, time, work } = columns[cell.column]!;
     const own = paceOf(cell);
-    const whole = own ? own.milliseconds / own.share : work > 0 ? (time / work) * size(cell) : undefined;
+    let whole = own ? own.milliseconds / own.share : work > 0 ? (time / work) * size(cell) : undefined;
     if (whole === undefined) {
-      total.known = false;
-      continue;
+      const { estimate } = cell.job;
+      if (estimate === undefined || guessed.estimate === 0) {
+        total.known = "over";
+        continue;
+      }
+      whole = (guessed.took / guessed.estimate) * estimate;
+      if (total.known === "about") total.known = "roughly";
     }
     // Between two reports the clock runs on, else the figure would stand still and then jump.
     const since = cell === state.current ? state.now - state.reportedAt : 0;

@@ -173,7 +173,7 @@ describe("a run that is continued", () => {
     const state = fold([...first, opening(undefined, undefined, T + 1e6)]);
     // 8 s for 100 M parameters make 24 s for 300 M; one of two chunks is there.
     expect(timeLeft(state).total.milliseconds).toBeCloseTo(12_000);
-    expect(timeLeft(state).total.known).toBe(true);
+    expect(timeLeft(state).total.known).toBe("about");
   });
 
   it("tries again what failed", () => {
@@ -199,7 +199,7 @@ describe("a run that is continued", () => {
 describe("time", () => {
   it("is unknown before there is anything to judge by", () => {
     const state = fold([opening(), begin("small", T)]);
-    expect(timeLeft(state)).toEqual({ total: { milliseconds: 0, known: false }, jobs: new Map() });
+    expect(timeLeft(state)).toEqual({ total: { milliseconds: 0, known: "over" }, jobs: new Map() });
   });
 
   it("follows the job's own pace and scales it to the others by their size", () => {
@@ -210,7 +210,7 @@ describe("time", () => {
     expect(jobs.get(cellOf(state, "small"))).toBe(6000);
     // 8 s for the small one, so 24 s for the one with three times the parameters.
     expect(total.milliseconds).toBeCloseTo(6000 + 24_000);
-    expect(total.known).toBe(true);
+    expect(total.known).toBe("about");
   });
 
   it("runs on between two reports", () => {
@@ -225,7 +225,29 @@ describe("time", () => {
     const state = fold([opening([small], measurements), begin("small", T)]);
     tick(state, T + 2000);
     fold([chunk("small", 0), moved("small", 1)], state);
-    expect(timeLeft(state).total).toEqual({ milliseconds: 6000, known: false });
+    expect(timeLeft(state).total).toEqual({ milliseconds: 6000, known: "over" });
+  });
+
+  it("of a measurement that was never tried is the plan's guess, as wrong as it was about the others", () => {
+    const event = opening([small, large], measurements) as Extract<Event, { type: "started" }>;
+    // The guess for the job that runs is 2 s; it takes 8.
+    const estimates: Record<string, number> = { "small/perplexity": 2, "large/perplexity": 6, "small/speed": 5 };
+    const guessed = (known: Record<string, number>): Event => ({
+      ...event,
+      jobs: event.jobs.map((one) => (known[one.id] === undefined ? one : { ...one, estimate: known[one.id]! })),
+    });
+    const leftOf = (first: Event) => {
+      const state = tick(fold([first, begin("small", T)]), T + 2000);
+      return timeLeft(fold([chunk("small", 0), moved("small", 1)], state)).total;
+    };
+    expect(leftOf(guessed(estimates))).toEqual({ milliseconds: 6000 + 24_000 + 20_000, known: "over" });
+    const rest = { "large/speed": 7, "small/hellaswag": 1, "large/hellaswag": 3 };
+    expect(leftOf(guessed({ ...estimates, ...rest }))).toEqual({
+      milliseconds: 6000 + 24_000 + 4000 * (5 + 7 + 1 + 3),
+      known: "roughly",
+    });
+    // Without a guess for the job that runs, nothing says how wrong the others are.
+    expect(leftOf(guessed({ "small/speed": 5 })).known).toBe("over");
   });
 
   it("gives each of the jobs that take turns its own share of the wall time", () => {
