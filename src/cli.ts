@@ -12,12 +12,14 @@ const { version } = JSON.parse(readFileSync(new URL("../package.json", import.me
   version: string;
 };
 
-const integer = (least: number) => (text: string) => {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < least)
-    throw new InvalidArgumentError(`a whole number from ${least} on is expected.`);
-  return value;
-};
+const integer =
+  (least: number, most = 1_000_000_000) =>
+  (text: string) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < least || value > most)
+      throw new InvalidArgumentError(`a whole number from ${least} to ${most} is expected.`);
+    return value;
+  };
 const list = (value: string, before: string[] = []) => [...before, value];
 /** Names hold no commas; models' names and addresses may. */
 const names = (value: string, before: string[] = []) => {
@@ -26,7 +28,8 @@ const names = (value: string, before: string[] = []) => {
 };
 const bytes = (text: string) => {
   const size = readBytes(text);
-  if (size === undefined) throw new InvalidArgumentError("a size is expected, such as 800MB or 4GiB.");
+  if (!size || !Number.isSafeInteger(size))
+    throw new InvalidArgumentError("a size is expected, such as 800MB or 4GiB.");
   return size;
 };
 
@@ -98,7 +101,11 @@ program
   .option("--only <pattern>", "these variants or measurements alone, * stands for anything; repeatable", list)
   .option("--exclude <pattern>", "not these; repeatable", list)
   .option("--memory-limit <size>", "memory that engines may use, such as 4GB (default: what is free)", bytes)
-  .option("--timeout <seconds>", "give a job up after so long without a sign of life (default: 600)", integer(1))
+  .option(
+    "--timeout <seconds>",
+    "give a job up after so long without a sign of life (default: 600)",
+    integer(1, 2_000_000),
+  )
   .option("--dry-run", "print the plan, with estimated memory and time; measure nothing")
   .option("--plain", "lines instead of the live view")
   .option("--json", "events as JSON lines on stdout")
@@ -204,7 +211,7 @@ program
   .option("-t, --threads <n>", "CPU threads (default: the physical cores)", integer(1))
   .option("--data-dir <dir>", "where datasets are (default: $GGUF_BENCH_DATA, then what is shipped)")
   .option("--models-dir <dir>", "where models are, too (default: $GGUF_BENCH_MODELS)")
-  .option("--timeout <seconds>", "give up after so long without a sign of life", integer(1), 600)
+  .option("--timeout <seconds>", "give up after so long without a sign of life", integer(1, 2_000_000), 600)
   .action(async (model: string, options) => {
     process.exitCode = await (await commands()).referenceCommand(model, {
       ...options,

@@ -79,6 +79,11 @@ export interface ReadOptions {
 
 // ---- The form of the file: errors, defaults and the JSON Schema come from these alone.
 
+/** Seconds: what a timer of Node's holds, 2³¹ − 1 ms, rounded down. */
+const MAX_TIMEOUT = 2_000_000;
+/** Tokens of a batch, far above what any machine computes at once. */
+const MAX_BATCH = 1_048_576;
+
 const cacheType = z.enum(["f16", "f32", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]);
 
 const settingsShape = {
@@ -91,16 +96,19 @@ const settingsShape = {
   gpuLayers: z
     .int()
     .min(-1)
+    .max(100_000)
     .optional()
     .meta({ description: "Layers on the GPU; -1: all that the build supports.", examples: [-1] }),
   batch: z
     .int()
     .min(1)
+    .max(MAX_BATCH)
     .optional()
     .meta({ description: "Tokens given to one decode call (llama.cpp's n_batch).", examples: [2048] }),
   ubatch: z
     .int()
     .min(1)
+    .max(MAX_BATCH)
     .optional()
     .meta({ description: "Tokens computed at once (llama.cpp's n_ubatch).", examples: [512] }),
   flashAttention: z
@@ -117,7 +125,10 @@ const engineSettings = z.strictObject(settingsShape);
 
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
 
-const adapter = z.union([z.string().min(1), z.strictObject({ path: z.string().min(1), scale: z.number().default(1) })]);
+const adapter = z.union([
+  z.string().min(1),
+  z.strictObject({ path: z.string().min(1), scale: z.number().min(-1000).max(1000).default(1) }),
+]);
 
 const matrixSchema = z
   .object({
@@ -163,26 +174,34 @@ const variantSchema = z.strictObject({
   ...settingsShape,
 });
 
+/** Bytes; a text that says none, or more than a number holds, is no limit. */
+const amount = z.union([
+  z.int().positive(),
+  z
+    .string()
+    .regex(writtenBytes)
+    .refine((text) => (readBytes(text) ?? 1) > 0 && Number.isSafeInteger(readBytes(text) ?? 1), "no amount of memory."),
+]);
+
 const fileShape = {
   name: z.string().min(1).optional().describe("By default the file's name."),
   description: z.string().optional(),
   defaults: engineSettings.default({}).describe("Engine settings of all variants."),
-  timeout: z.number().positive().default(600).describe("Seconds without a sign of life after which a job is given up."),
-  memoryLimit: z
-    .union([z.int().positive(), z.string().regex(writtenBytes)])
-    .optional()
-    .meta({
-      description: 'What engines may use, in bytes or as "4 GB" or "4 GiB"; by default what the machine has free.',
-      examples: ["4 GB"],
-    }),
-  scratchLimit: z
-    .union([z.int().positive(), z.string().regex(writtenBytes)])
-    .optional()
-    .meta({
-      description:
-        "What the reference's logits may take on the disk while it and its variants take turns in memory, for want of room for both; by default 4 GB, and never more than half of what is free.",
-      examples: ["20 GB"],
-    }),
+  timeout: z
+    .number()
+    .positive()
+    .max(MAX_TIMEOUT)
+    .default(600)
+    .describe("Seconds without a sign of life after which a job is given up."),
+  memoryLimit: amount.optional().meta({
+    description: 'What engines may use, in bytes or as "4 GB" or "4 GiB"; by default what the machine has free.',
+    examples: ["4 GB"],
+  }),
+  scratchLimit: amount.optional().meta({
+    description:
+      "What the reference's logits may take on the disk while it and its variants take turns in memory, for want of room for both; by default 4 GB, and never more than half of what is free.",
+    examples: ["20 GB"],
+  }),
 };
 
 const entries = z.record(z.string(), z.unknown());
@@ -355,7 +374,8 @@ function placeholders(file: YamlFile, options: ReadOptions, axes: Record<string,
       if (dirs[name] !== undefined) return dirs[name];
       throw file.fault(path, `\${${name}} is not known.`, { hint: `Say where that is: --${name}-dir DIR.` });
     }
-    if (env[name] !== undefined) return whole ? typed(env[name]) : env[name];
+    const set = Object.hasOwn(env, name) ? env[name] : undefined;
+    if (set !== undefined) return whole ? typed(set) : set;
     const known = Object.keys(axes).length > 0 ? `, or one of the axes ${several(Object.keys(axes))}` : "";
     throw file.fault(path, `\${${name}} is not set in the environment.`, {
       hint: `Set it (${name}=… gguf-bench run …)${known}. A literal \${${name}} is written $\${${name}}.`,
@@ -410,6 +430,7 @@ function readVariants(
   const variants: VariantConfig[] = [];
   const names = new Set<string>();
   const pathTo = new Map<string, YamlPath>();
+  let hasReference = false;
   for (const combination of combinations(file, entries, placeholders(file, options))) {
     const variant = readVariant(file, combination, defaults, options);
     const fault = (message: string, hint: string) => file.fault(combination.path, message, { hint, at: "key" });
@@ -418,8 +439,9 @@ function readVariants(
         `two variants are named "${variant.name}".`,
         "Put an axis into the name, such as ${quant}, or rename one.",
       );
-    if (variant.reference && variants.some((other) => other.reference))
+    if (variant.reference && hasReference)
       throw fault(`"${variant.name}" is a second reference.`, "One variant is what all others are compared with.");
+    if (variant.reference) hasReference = true;
     names.add(variant.name);
     if (variant.against !== undefined) pathTo.set(variant.against, [...combination.path, "reference"]);
     variants.push(variant);
@@ -442,7 +464,16 @@ function combinations(file: YamlFile, entries: Record<string, unknown>, lookup: 
     const path = ["variants", key];
     const { matrix, ...body } = file.check(variantOutline, entry, path);
     const { exclude = [], ...axes } = fill(matrix ?? {}, lookup, [...path, "matrix"]);
-    for (const axis of Object.keys(axes)) checkAxis(file, axis, key, body);
+    for (const axis of Object.keys(axes)) {
+      checkAxis(file, axis, key, body);
+      const values = (axes as Record<string, Scalar[]>)[axis]!;
+      const twice = values.findIndex((value, index) => values.indexOf(value) < index);
+      if (twice >= 0)
+        throw file.fault(
+          [...path, "matrix", axis, twice],
+          `the axis \`${axis}\` has ${JSON.stringify(values[twice])} twice.`,
+        );
+    }
     for (const [index, excluded] of exclude.entries())
       for (const axis of Object.keys(excluded))
         if (!Object.hasOwn(axes, axis))

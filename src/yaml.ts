@@ -1,5 +1,5 @@
 import { readFile, stat } from "node:fs/promises";
-import { type Document, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import { type Document, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from "yaml";
 import { z } from "zod";
 import { BenchError } from "./errors.js";
 import { several } from "./harmless.js";
@@ -11,6 +11,7 @@ export type YamlPath = readonly (string | number)[];
 const MAX_BYTES = 250_000;
 // Far above what people write, far below what a file of nested aliases grows to.
 const MAX_ALIASES = 1000;
+const MAX_DEPTH = 50;
 
 /** A YAML file whose faults are BenchErrors that name file:line:column, what is wrong, and the remedy. */
 export class YamlFile {
@@ -30,7 +31,11 @@ export class YamlFile {
     if (fault) {
       const { line, col } = this.#lines.linePos(fault.pos[0]);
       const bare = /[{,][^"'\n]*\$\{/.test(text.split("\n")[line - 1] ?? "");
-      const what = fault.message.includes("call stack") ? "it is nested too deeply." : sentence(fault.message);
+      const what = fault.message.includes("call stack")
+        ? "it is nested too deeply."
+        : fault.code === "MULTIPLE_DOCS"
+          ? "a second document begins here; a file of settings is one."
+          : sentence(fault.message);
       throw new BenchError(code, `${path}:${line}:${col}: ${what}`, {
         hint: bare
           ? `Within { } a value with \${…} needs quotation marks: { model: "\${models}/a.gguf" }.`
@@ -39,11 +44,41 @@ export class YamlFile {
             : "Look at indentation, colons and quotation marks there.",
       });
     }
+    visit(this.#document, {
+      Pair: (_, { key }) => {
+        if (isScalar(key)) return;
+        const { line, col } = this.#lines.linePos(rangeStart(key) ?? 0);
+        throw new BenchError(code, `${path}:${line}:${col}: a key must be text.`, {
+          hint: 'Put it into "quotation marks".',
+        });
+      },
+    });
     try {
       this.value = this.#document.toJS({ maxAliasCount: MAX_ALIASES });
     } catch (cause) {
       throw new BenchError(code, `${path} cannot be read: its aliases (*name) unfold to too much.`, { cause });
     }
+    this.#checkShape(this.value, []);
+  }
+
+  /** An alias to its own parent makes data without an end, a tag other things than data, `__proto__` a map with keys that it lacks. */
+  #checkShape(value: unknown, path: YamlPath): void {
+    if (path.length > MAX_DEPTH)
+      throw this.fault(path, "this is nested too deeply, or an alias (*name) holds itself.", {
+        hint: `There are at most ${MAX_DEPTH} maps and lists within each other.`,
+      });
+    if (
+      typeof value === "object" &&
+      value !== null &&
+      ![Object.prototype, Array.prototype].includes(Object.getPrototypeOf(value))
+    )
+      throw this.fault(path, "this is neither text nor a number, list or map.", { hint: "Leave the tag (!!…) out." });
+    if (Array.isArray(value)) for (const [i, one] of value.entries()) this.#checkShape(one, [...path, i]);
+    else if (typeof value === "object" && value !== null)
+      for (const [key, one] of Object.entries(value)) {
+        if (key === "__proto__") throw this.fault([...path, key], "`__proto__` cannot be a key.", { at: "key" });
+        this.#checkShape(one, [...path, key]);
+      }
   }
 
   /** Throws a BenchError with the given code: no such file, too large, not YAML. */
@@ -54,7 +89,7 @@ export class YamlFile {
     if (!stats.isFile()) throw new BenchError(code, `${path} is not a file.`);
     if (stats.size > MAX_BYTES)
       throw new BenchError(code, `${path} has ${stats.size} bytes; a file of settings has at most ${MAX_BYTES}.`);
-    return new YamlFile(path, code, await readFile(path, "utf8"));
+    return new YamlFile(path, code, decode(await readFile(path), path, code));
   }
 
   /** The error for a value, or for the key before it. */
@@ -109,6 +144,21 @@ export class YamlFile {
   }
 }
 
+/** Other encodings would be read as other letters, without a word. */
+function decode(bytes: Buffer, path: string, code: string): string {
+  const wide =
+    (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff) || bytes.includes(0);
+  try {
+    // One kind of line end, so that lines are counted as editors do.
+    if (!wide) return new TextDecoder("utf-8", { fatal: true }).decode(bytes).replace(/\r\n?/g, "\n");
+  } catch {
+    // Told below.
+  }
+  throw new BenchError(code, `${path} is ${wide ? "UTF-16, or no text at all" : "not UTF-8 text"}.`, {
+    hint: "Save it as UTF-8.",
+  });
+}
+
 function rangeStart(node: unknown): number | undefined {
   return (node as Node | null | undefined)?.range?.[0];
 }
@@ -127,7 +177,7 @@ export interface Explanation {
 
 /** A JSON Schema as far as it is read here. */
 export interface Form {
-  type?: string;
+  type?: string | string[];
   enum?: unknown[];
   const?: unknown;
   anyOf?: Form[];
@@ -138,9 +188,12 @@ export interface Form {
   minimum?: number;
   maximum?: number;
   exclusiveMinimum?: number;
+  exclusiveMaximum?: number;
+  minItems?: number;
+  minLength?: number;
   pattern?: string;
   description?: string;
-  examples?: unknown[];
+  examples?: unknown[] | undefined;
   default?: unknown;
 }
 
@@ -161,16 +214,16 @@ export function explain(
   const path = issue.path as (string | number)[];
   if (issue.code === "invalid_union") {
     // The alternative that fits in kind says more than "none of these".
-    const meant = issue.errors.find(
-      (one) => !one.some(({ code, path }) => code === "invalid_type" && path.length === 0),
-    );
+    const fits = (kinds: string[]) =>
+      issue.errors.find((one) => !one.some(({ code, path }) => kinds.includes(code!) && path.length === 0));
+    const meant = fits(["invalid_type", "invalid_union"]) ?? fits(["invalid_type"]);
     const inner = meant?.find(({ code }) => code === "unrecognized_keys") ?? meant?.[0];
     if (inner) return explain({ ...inner, path: [...path, ...inner.path] }, schema, value, { elsewhere, name });
   }
   const form = formAt(jsonSchema(schema), path);
   if (issue.code === "unrecognized_keys") {
     const unknown = issue.keys[0]!;
-    const hint = elsewhere[unknown] ?? nearest(unknown, keysOf(form));
+    const hint = (Object.hasOwn(elsewhere, unknown) && elsewhere[unknown]) || nearest(unknown, keysOf(form));
     return { path: [...path, unknown], at: "key", message: `there is no key \`${unknown}\` here.`, hint };
   }
   const key = path.at(-1) ?? name;
@@ -179,9 +232,9 @@ export function explain(
   const hint = remedy === "" ? {} : { hint: remedy };
   if (given === undefined) return { path, at: "key", message: `\`${key}\` is missing.`, ...hint };
   const what = typeof key === "number" ? `item ${key + 1}` : key.includes(" ") ? key : `\`${key}\``;
-  const expected = form && issue.code !== "custom" ? expectation(form) : undefined;
+  const expected = form && issue.code !== "custom" ? expectation(form, given) : undefined;
   const message = expected
-    ? `${what} must be ${expected}, not ${shown(given)}.`
+    ? `${what} must be ${expected}, not ${shown(given)}${form?.minItems && Array.isArray(given) && given.length > 0 ? ` of ${given.length}` : ""}.`
     : `${what}: ${sentence(issue.message)}`;
   return { path, at: "value", message, ...hint };
 }
@@ -195,14 +248,17 @@ function formAt(form: Form | undefined, path: (string | number)[]): Form | undef
   const [step, ...rest] = path;
   if (form.anyOf) return form.anyOf.map((one) => formAt(one, path)).find((one) => one !== undefined);
   if (typeof step === "number") return formAt(form.items, rest);
-  return formAt(form.properties?.[step!] ?? (form.additionalProperties || undefined), rest);
+  const { properties = {}, additionalProperties } = form;
+  return formAt(Object.hasOwn(properties, step!) ? properties[step!] : additionalProperties || undefined, rest);
 }
 
-function expectation(form: Form): string | undefined {
+/** In words; how long it must be is said where it is of the right kind. */
+function expectation(form: Form, given: unknown): string | undefined {
   if (form.anyOf) {
-    const all = form.anyOf.map(expectation);
+    const all = form.anyOf.map((one) => expectation({ ...one, examples: form.examples ?? one.examples }, given));
     return all.includes(undefined) ? undefined : [...new Set(all)].join(" or ");
   }
+  if (Array.isArray(form.type)) return expectation({ ...form, anyOf: form.type.map((type) => ({ type })) }, given);
   if (form.enum) return `one of ${form.enum.join(", ")}`;
   if (form.const !== undefined) return `"${form.const}"`;
   const noun = {
@@ -212,14 +268,25 @@ function expectation(form: Form): string | undefined {
     boolean: "true or false",
     array: "a list",
     object: "a map (lines of `key: value`)",
-  }[form.type ?? ""];
+  }[(form.type as string | undefined) ?? ""];
   if (!noun) return undefined;
-  const { minimum, maximum, exclusiveMinimum } = form;
-  if (form.pattern !== undefined) return `${noun} of the form shown`;
-  if (isBound(exclusiveMinimum)) return `${noun} above ${exclusiveMinimum}`;
-  if (isBound(minimum))
-    return isBound(maximum) ? `${noun} from ${minimum} to ${maximum}` : `${noun} of at least ${minimum}`;
-  return isBound(maximum) ? `${noun} of at most ${maximum}` : noun;
+  if (
+    (form.type === "array" && !Array.isArray(given)) ||
+    (form.type === "string" && !form.pattern && typeof given !== "string")
+  )
+    return noun;
+  const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, minItems = 0 } = form;
+  if (form.pattern !== undefined) return form.examples ? `${noun} of the form shown` : `${noun} of a certain form`;
+  if (minItems > 0) return `${noun} of at least ${minItems} ${minItems === 1 ? "item" : "items"}`;
+  if (form.minLength) return `${noun} that is not empty`;
+  if (isBound(minimum) && isBound(maximum)) return `${noun} from ${minimum} to ${maximum}`;
+  const bounds = Object.entries({
+    above: exclusiveMinimum,
+    "of at least": minimum,
+    below: exclusiveMaximum,
+    "of at most": maximum,
+  }).filter(([, bound]) => isBound(bound));
+  return [noun, bounds.map(([word, bound]) => `${word} ${bound}`).join(" and ")].filter(Boolean).join(" ");
 }
 
 function isBound(bound: number | undefined): boolean {
@@ -233,9 +300,9 @@ function example(key: string | number | undefined, form: Form): string | undefin
 }
 
 function shown(value: unknown): string {
-  if (Array.isArray(value)) return "a list";
+  if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
   if (typeof value === "object" && value !== null) return "a map";
-  const text = value === null ? "empty" : JSON.stringify(value);
+  const text = value === null ? "empty" : typeof value === "number" ? String(value) : JSON.stringify(value);
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 

@@ -167,7 +167,7 @@ describe("the matrix", () => {
     ],
     ["matrix: {models: [1]}\n    model: ${models}", "b.yaml:4:14: an axis cannot be named `models`."],
     ["matrix: {q: 1}\n    model: ${q}", "b.yaml:4:17: `q` must be a list, not 1."],
-    ["matrix: {q: [1, 1]}\n    model: m${q}", 'b.yaml:3:3: two variants are named "v-q=1".'],
+    ["matrix: {q: [1, 1]}\n    model: m${q}", "b.yaml:4:21: the axis `q` has 1 twice."],
     ["matrix: {q: [1], exclude: [{q: 1}]}\n    model: ${q}", "b.yaml:3:3: there are no variants."],
     ["matrix: {q: [1], exclude: [{p: 1}]}\n    model: ${q}", "b.yaml:4:33: there is no axis `p`."],
     ["matrix: {q: [1, 2]}\n    model: m${q}\n    reference: true", 'b.yaml:3:3: "v-q=2" is a second reference.'],
@@ -271,7 +271,7 @@ test.each([
   ],
   [
     `${variant}measurements: {perplexity: {text: a, chunks: 0}}`,
-    "b.yaml:2:46: `chunks` must be a whole number of at least 1, not 0.",
+    "b.yaml:2:46: `chunks` must be a whole number from 1 to 1000000000, not 0.",
     "How many chunks",
   ],
   [
@@ -300,12 +300,117 @@ test.each([
     'b.yaml:3:14: `memoryLimit` must be a whole number above 0 or text of the form shown, not "lots".',
     "4 GB",
   ],
-  [`${variant}${some}timeout: 0`, "b.yaml:3:10: `timeout` must be a number above 0, not 0.", "600"],
+  [
+    `${variant}${some}timeout: 0`,
+    "b.yaml:3:10: `timeout` must be a number above 0 and of at most 2000000, not 0.",
+    "600",
+  ],
   [`${variant}${some}nam: x`, "b.yaml:3:1: there is no key `nam` here.", "Did you mean `name`?"],
 ])("a fault names the place and the remedy (%#)", async (yaml, message, hint) => {
   const error = await failure(read(yaml));
   expect(error.message).toContain(message);
   expect(error.hint).toContain(hint);
+});
+
+test.each([
+  // Numbers that are none, or beyond what anything holds.
+  [`${variant}${some}timeout: .inf`, "`timeout` must be a number above 0 and of at most 2000000, not Infinity."],
+  [`${variant}${some}timeout: .nan`, "of at most 2000000, not NaN."],
+  [`${variant}${some}timeout: 3000000`, "of at most 2000000, not 3000000."],
+  [`${variant}${some}timeout: 1e308`, "of at most 2000000, not 1e+308."],
+  [`${variant}${some}timeout: "10"`, '`timeout` must be a number above 0 and of at most 2000000, not "10".'],
+  [`${variant}${some}memoryLimit: 0 GB`, "`memoryLimit`: no amount of memory."],
+  [`${variant}${some}scratchLimit: "9999999999999999999 TB"`, "`scratchLimit`: no amount of memory."],
+  [`${some}variants: {a: {model: x, threads: 1e21}}`, "`threads` must be a whole number from 1 to 1024, not 1e+21."],
+  [`${some}variants: {a: {model: x, threads: 0o7777}}`, "from 1 to 1024, not 4095."],
+  [`${some}variants: {a: {model: x, threads: -0}}`, "from 1 to 1024, not 0."],
+  [`${some}variants: {a: {model: x, threads: 2020-01-01}}`, 'from 1 to 1024, not "2020-01-01".'],
+  [
+    `${some}variants: {a: {model: x, batch: 1000000000}}`,
+    "`batch` must be a whole number from 1 to 1048576, not 1000000000.",
+  ],
+  [`${some}variants: {a: {model: x, gpuLayers: 4294967296}}`, "`gpuLayers` must be a whole number from -1 to 100000"],
+  [
+    `${some}variants: {a: {model: x, lora: {path: y, scale: 1e39}}}`,
+    "`scale` must be a number from -1000 to 1000, not 1e+39.",
+  ],
+  [
+    `${variant}measurements: {speed: {repetitions: 1e9}}`,
+    "`repetitions` must be a whole number from 1 to 10000, not 1000000000.",
+  ],
+  [`${variant}measurements: {speed: {depth: 1e15}}`, "`depth` must be a whole number from 0 to 1048576"],
+  [`${variant}measurements: {speed: {prompt: 0, generate: 0}}`, "`prompt`: with `generate: 0` nothing is timed."],
+  [
+    `${variant}measurements: {perplexity: {text: a, chunks: .inf}}`,
+    "`chunks` must be a whole number from 1 to 1000000000, not Infinity.",
+  ],
+  [`${variant}measurements: {perplexity: {text: 5}}`, "`text` must be text, not 5."],
+  // Lists that are empty, or hold what they cannot.
+  [
+    `${some}variants: {a: {model: "\${q}", matrix: {q: []}}}`,
+    "`q` must be a list of at least 1 item, not an empty list.",
+  ],
+  [
+    `${some}variants: {a: {model: "\${q}", matrix: {q: [null]}}}`,
+    "item 1 must be text or a number or true or false, not empty.",
+  ],
+  [
+    `${some}variants: {a: {model: "\${q}", matrix: {q: [1, [2]]}}}`,
+    "item 2 must be text or a number or true or false, not a list.",
+  ],
+  [`${some}variants: {a: {model: x, lora: [7]}}`, "item 1 must be text or a map (lines of `key: value`), not 7."],
+  [`${some}variants: {a: {model: ""}}`, '`model` must be text that is not empty, not "".'],
+  // Names of what every object has.
+  [`${some}variants: {a: {model: "\${constructor}"}}`, "${constructor} is not set in the environment."],
+  [`${some}variants: {a: {model: "x-\${__proto__}"}}`, "${__proto__} is not set in the environment."],
+  [`${some}variants: {a: {model: "x-\${hasOwnProperty}"}}`, "${hasOwnProperty} is not set in the environment."],
+  [`${some}variants: {a: {model: "\${__proto__}", matrix: {__proto__: [1]}}}`, "`__proto__` cannot be a key."],
+  [`${some}variants: {a: {model: x, tags: {__proto__: b}}}`, "`__proto__` cannot be a key."],
+  [`${some}variants: {a: {model: x, constructor: 1}}`, "there is no key `constructor` here."],
+  [`${variant}measurements: {perplexity: {text: a, toString: 1}}`, "there is no key `toString` here."],
+  [`${variant}measurements: {valueOf: {}}`, 'no dataset of questions named "valueOf".'],
+  [`${variant}measurements: {x: {measurement: constructor}}`, 'there is no measurement "constructor".'],
+  // Data without an end, or that are no data.
+  [`${some}variants: &v {a: *v}`, "an alias (*name) holds itself."],
+  [`${some}variants: {a: &a {model: x, tags: {b: *a}}}`, "an alias (*name) holds itself."],
+  [`${"[".repeat(60)}${"]".repeat(60)}`, "this is nested too deeply"],
+  [`${"{a: ".repeat(3000)}1${"}".repeat(3000)}`, "nested too deeply"],
+  [`${some}variants: {a: {model: !!binary aGVsbG8=}}`, "this is neither text nor a number, list or map."],
+  [`${some}variants: {a: {model: !!set {x, y}}}`, "this is neither text nor a number, list or map."],
+  [`${some}variants: {[a, b]: {model: x}}`, "a key must be text."],
+  [`${some}---\nvariants: {a: {model: x}}`, "a second document begins here"],
+  // Names that look like others or lead elsewhere.
+  [`${some}variants: {"a\\u200b": {model: x}}`, "cannot be a name."],
+  [`${some}variants: {"a\\u202eb": {model: x}}`, "cannot be a name."],
+  [`${variant}measurements: {"p\\x9b": {measurement: speed}}`, "cannot be a name."],
+  [`${some}variants: {"${"n".repeat(300)}": {model: x}}`, "this name is too long."],
+  [`${variant}${some}name: ../x`, "this cannot be the name of a run"],
+  [`${some}variants: {a: {model: x, reference: nope}}`, 'there is no variant "nope" to compare with.'],
+])("what no setting holds is one sentence with its place (%#)", async (yaml, message) => {
+  const error = await failure(read(yaml));
+  expect(error.message).toContain(message);
+  expect(error.message).toMatch(/^b\.yaml:\d+:\d+: /);
+  expect(error.message.length).toBeLessThan(250);
+});
+
+test.each([
+  ["UTF-16, little-endian", Buffer.from(`\ufeff${some}${variant}`, "utf16le")],
+  ["UTF-16 without a mark", Buffer.from(`${some}${variant}`, "utf16le")],
+  [
+    "GBK",
+    Buffer.concat([Buffer.from("name: "), Buffer.from([0xc4, 0xa3, 0xd0, 0xcd]), Buffer.from(`\n${some}${variant}`)]),
+  ],
+  ["Latin-1", Buffer.from(`name: caf\u00e9\n${some}${variant}`, "latin1")],
+  ["no text", Buffer.from([0, 1, 2, 3])],
+])("another encoding than UTF-8 is said: %s", async (_, bytes) => {
+  const error = await failure(read(bytes as never));
+  expect(error.message).toMatch(/^b\.yaml is (not UTF-8 text|UTF-16, or no text at all)\.$/);
+  expect(error.hint).toBe("Save it as UTF-8.");
+});
+
+test("a mark of UTF-8 and old line ends are read", async () => {
+  const yaml = `\ufeff${some}${variant}`.replaceAll("\n", "\r");
+  expect((await read(yaml)).variants).toHaveLength(1);
 });
 
 describe("a hostile file costs little", () => {
@@ -404,7 +509,7 @@ describe("flags instead of a file", () => {
     [{ models: [] }, "Nothing to measure: no model is given."],
     [{ models: ["a"] }, "--measure perplexity needs a text."],
     [{ models: ["a", "a"], text: "t" }, "--model a is given twice."],
-    [{ models: ["a"], text: "t", chunks: 1.5 }, "--chunks must be a whole number of at least 1, not 1.5."],
+    [{ models: ["a"], text: "t", chunks: 1.5 }, "--chunks must be a whole number from 1 to 1000000000, not 1.5."],
     [{ models: ["a"], text: "t", threads: 0 }, "--threads must be a whole number from 1 to 1024, not 0."],
     [{ models: ["a"], measures: ["speed"], text: "t" }, "--text has no meaning for speed."],
     [

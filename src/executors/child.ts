@@ -46,6 +46,9 @@ export function childExecutor(): Executor {
   };
 }
 
+/** Milliseconds that Node's timers hold; a longer one would be over at once. */
+const longestTimer = 2 ** 31 - 1;
+
 /** How much of an engine's log is kept for an error message. */
 const keptLog = 64 * 1024;
 
@@ -164,7 +167,7 @@ class EngineProcess implements OpenedEngine {
       let timer: NodeJS.Timeout | undefined;
       const timedOut = await new Promise<boolean>((resolve) => {
         this.#wake = () => resolve(false);
-        timer = setTimeout(() => resolve(true), this.#timeout * 1000);
+        timer = setTimeout(() => resolve(true), Math.min(this.#timeout * 1000, longestTimer));
       });
       clearTimeout(timer);
       this.#wake = undefined;

@@ -6,7 +6,7 @@ import type { Measured } from "../events.js";
 import type { Measurement } from "./measurement.js";
 
 const settings = z.strictObject({
-  limit: z.int().min(1).optional().describe("How many questions from the start; by default all."),
+  limit: z.int().min(1).max(1_000_000_000).optional().describe("How many questions from the start; by default all."),
   context: z
     .int()
     .min(64)

@@ -6,7 +6,7 @@ import { BenchError } from "../errors.js";
 /** Settings of what is measured on a text. */
 export const chunkSettings = z.strictObject({
   context: z.int().min(8).max(1_048_576).default(512).describe("Tokens per chunk."),
-  chunks: z.int().min(1).optional().describe("How many chunks from the start; by default all."),
+  chunks: z.int().min(1).max(1_000_000_000).optional().describe("How many chunks from the start; by default all."),
 });
 export type ChunkSettings = z.infer<typeof chunkSettings>;
 

@@ -4,12 +4,22 @@ import type { SpeedTest } from "../backends/backend.js";
 import type { Measured } from "../events.js";
 import type { Measurement } from "./measurement.js";
 
-const settings = z.strictObject({
-  prompt: z.int().min(0).default(512).describe("Tokens of the prompt test, `pp`; 0: leave it out."),
-  generate: z.int().min(0).default(128).describe("Tokens of the generation test, `tg`; 0: leave it out."),
-  repetitions: z.int().min(1).default(5).describe("How often each test is timed, after a warm-up."),
-  depth: z.int().min(0).default(0).describe("Tokens already in the KV cache when the timing starts."),
-});
+const settings = z
+  .strictObject({
+    prompt: z.int().min(0).max(1_048_576).default(512).describe("Tokens of the prompt test, `pp`; 0: leave it out."),
+    generate: z
+      .int()
+      .min(0)
+      .max(1_048_576)
+      .default(128)
+      .describe("Tokens of the generation test, `tg`; 0: leave it out."),
+    repetitions: z.int().min(1).max(10_000).default(5).describe("How often each test is timed, after a warm-up."),
+    depth: z.int().min(0).max(1_048_576).default(0).describe("Tokens already in the KV cache when the timing starts."),
+  })
+  .refine(({ prompt, generate }) => prompt + generate > 0, {
+    path: ["prompt"],
+    message: "with `generate: 0` nothing is timed.",
+  });
 type Settings = z.infer<typeof settings>;
 
 /**

@@ -6,7 +6,12 @@ import { chunkGeometry, tokenSample } from "./chunks.js";
 import type { Measurement } from "./measurement.js";
 
 const settings = z.strictObject({
-  chunks: z.int().min(1).optional().describe("How many chunks of the file from the start; by default all."),
+  chunks: z
+    .int()
+    .min(1)
+    .max(1_000_000_000)
+    .optional()
+    .describe("How many chunks of the file from the start; by default all."),
 });
 type Settings = z.infer<typeof settings>;
 
