@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { asInBaseline, baselineText, readBaseline } from "./baseline.js";
@@ -22,7 +22,7 @@ import { text, wrap } from "./reports/text.js";
 import { type Asked, verdictsFrom, verdictsOver } from "./reports/verdicts.js";
 import { run } from "./run.js";
 import { type Series, seriesFrom } from "./stats/series.js";
-import { readEvents, Store } from "./store.js";
+import { readEvents, Store, writeWhole } from "./store.js";
 import { onLost, say } from "./terminal.js";
 import { openView, type View } from "./tui/index.js";
 import { bytes as inUnits } from "./units.js";
@@ -80,19 +80,20 @@ export async function runCommand(options: RunCommand): Promise<number> {
       () => void executor.close(),
     );
     onLost(() => stop.signal.aborted || stop.ask("graceful"));
+    if (!options.json) say(supersededNote(store, plan));
     if (!options.json) say(plan.notes.map((note) => `${harmless(note)}\n`).join(""));
     const view = options.json
       ? jsonLines()
       : await openView({ onStop: stop.ask, ...(options.plain ? { plain: true } : {}) });
     try {
-      for (const event of store.events) if (!options.json) view.handle(event);
+      for (const event of store.events) if (!options.json) view.handle(event, { earlier: true });
       for await (const event of run(plan, { executor, done: store.done(), signal: stop.signal })) {
         store.append(event);
         view.handle(event);
       }
     } catch (error) {
       // What went wrong first is what is told; the tables can be made again.
-      await writeReports(folder, store.events).catch(() => {});
+      if (store.isInPlace()) await writeReports(folder, store.events).catch(() => {});
       throw error;
     } finally {
       await view.close();
@@ -107,13 +108,31 @@ export async function runCommand(options: RunCommand): Promise<number> {
   }
 }
 
+/** One line where results of an earlier session no longer count, because their identity is another one now. */
+function supersededNote(store: Store, { jobs, provenance }: Plan): string {
+  const before = store.events.findLast((event) => event.type === "started");
+  if (!before) return "";
+  const done = store.done();
+  const now = new Map(jobs.map((job) => [`${job.variant}/${job.measurement}`, job.id]));
+  const kept = before.jobs.filter(({ id }) => done.get(id)?.complete);
+  const anew = kept.filter(({ variant, measurement }) => {
+    const id = now.get(`${variant}/${measurement}`);
+    return id !== undefined && !done.get(id)?.complete;
+  });
+  if (anew.length === 0) return "";
+  const own = "gguf-bench";
+  const [then, version] = [before.provenance.versions[own], provenance.versions[own]];
+  const changed = then === version ? `${own} itself` : `${own} itself (${then} then, ${version} now)`;
+  return `${anew.length} of ${kept.length} results in ${harmless(store.folder)} are measured anew: the model, the data, the settings or ${changed} changed since.\n`;
+}
+
 async function writeTables(folder: string, events: StoredEvent[]): Promise<void> {
   try {
     await writeReports(folder, events);
   } catch (cause) {
-    if (!(cause instanceof Error && "syscall" in cause)) throw cause;
-    throw new BenchError("disk", `the tables in ${folder} cannot be written: ${cause.message}`, {
-      hint: `make room, then \`gguf-bench report ${folder}\` makes them; nothing that was measured is lost`,
+    if (!(cause instanceof BenchError) || cause.code !== "disk") throw cause;
+    throw new BenchError("disk", cause.message, {
+      hint: `make room, then \`gguf-bench report ${folder}\` makes the tables; nothing that was measured is lost`,
       cause,
     });
   }
@@ -172,7 +191,7 @@ function metricsOf(series: Series[], asked: string[]): string[] {
 export async function baselineCommand(folder: string, { out }: { out?: string } = {}): Promise<number> {
   const content = baselineText(readEvents(folder));
   if (out === undefined) say(content);
-  else writeFileSync(out, content);
+  else writeWhole(out, content);
   return exitCodes.allMeasured;
 }
 
@@ -185,7 +204,7 @@ export async function gateCommand(
   const before = baseline === undefined ? [] : seriesAt(baseline);
   const now = seriesAt(folder).map(asInBaseline);
   const result = gate(now, before.map(asInBaseline), parsed);
-  if (file !== undefined) writeFileSync(file, junit(result));
+  if (file !== undefined) writeWhole(file, junit(result));
   const marks = { passed: "pass", failed: "FAIL", undecided: "open" };
   const lines = result.checks.map(({ rule, outcome, sentence }) => harmless(`${marks[outcome]}  ${rule}  ${sentence}`));
   say(`${lines.join("\n")}\n\nGate: ${result.outcome}.\n`);

@@ -1,5 +1,7 @@
+import { z } from "zod";
 import type { EngineFacts } from "./backends/backend.js";
 import type { Failure } from "./errors.js";
+import { isMetric } from "./metrics.js";
 import type { ModelFacts } from "./models/gguf.js";
 
 /**
@@ -46,6 +48,8 @@ export interface JobRecord {
   datasetSha256?: string;
   /** Of the data as models are asked, which a dataset's card decides too; absent in runs of version 0.1. */
   askedSha256?: string;
+  /** The version of the scoring rule; absent in runs of version 0.1, which is 1. */
+  rule?: number;
   /** Settings with defaults filled in. */
   settings: Record<string, unknown>;
   /** The metrics that this job will give. */
@@ -118,7 +122,13 @@ export type Event =
   | { type: "warning"; at: number; message: string; variant?: string; job?: string }
   | { type: "finished"; at: number; outcome: "complete" | "stopped" };
 
-/** Kept on disk: `tokens` became positions in the binary files (`[offset, count]` in values). */
+/**
+ * Where the per-token values of one sample lie in their file, in values, and the first 12 hexadecimal digits of the sha256 of
+ * their bytes; runs of version 0.1 have no digest.
+ */
+export type TokenPlace = [offset: number, count: number, sha256?: string];
+
+/** Kept on disk: `tokens` became places in the binary files. */
 export type StoredEvent =
   | Exclude<Event, { type: "samples" } | { type: "progress" }>
   | {
@@ -126,6 +136,160 @@ export type StoredEvent =
       job: string;
       item: string;
       samples: Sample[];
-      tokens?: Record<string, [offset: number, count: number]>;
+      tokens?: Record<string, TokenPlace>;
       detail?: Record<string, unknown>;
     };
+
+/** The item under which a job's peak memory is kept, beside the items of its measurement. */
+export const memoryItem = "peak_memory";
+
+// ---- What a stored event must look like. Readers then trust its type; what they do not read is not looked at.
+
+const text = z.string();
+const count = z.int().min(0);
+const time = z.number();
+/** JSON knows no NaN: it is kept as null. */
+const amount = z.number().nullable();
+const record = z.record(z.string(), z.unknown());
+/** Part of file names. */
+const jobId = z.string().regex(/^[\w-]{1,64}$/, "is no job's id");
+const metricName = z
+  .string()
+  .refine(isMetric, { error: ({ input }) => `has a metric "${input}"`, params: { foreign: true } });
+const failure = z.looseObject({ code: text, message: text, hint: text.optional() });
+
+const facts = z.looseObject({
+  files: z.array(text),
+  sha256: text,
+  ...Object.fromEntries(
+    ["bytes", "tensorBytes", "parameters", "bpw", "contextLength", "vocabulary", "layers"].map((key) => [key, amount]),
+  ),
+  quant: text,
+  architecture: text,
+  name: text,
+  tokenizerSha256: text,
+  imatrix: z.looseObject({ file: text, dataset: text, chunks: amount }).optional(),
+});
+
+export const variantForm = z.looseObject({
+  name: text,
+  model: text,
+  backend: text,
+  reference: z.boolean(),
+  against: text.optional(),
+  tags: z.record(z.string(), text),
+  settings: record,
+  facts: facts.optional(),
+  failure: failure.optional(),
+});
+
+export const jobForm = z.looseObject({
+  id: jobId,
+  variant: text,
+  backend: text,
+  measurement: text,
+  kind: text,
+  dataset: text,
+  datasetSha256: text.optional(),
+  askedSha256: text.optional(),
+  rule: count.optional(),
+  settings: record,
+  metrics: z.array(metricName),
+  against: text.optional(),
+  impossible: text.optional(),
+});
+
+const engineForm = z.looseObject({ version: text, library: text });
+
+const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
+  started: z
+    .looseObject({
+      at: time,
+      name: text,
+      variants: z.array(variantForm),
+      jobs: z.array(jobForm),
+      measurements: z.array(z.looseObject({ name: text, kind: text, settings: record })),
+      provenance: z.looseObject({
+        command: z.array(text),
+        versions: z.record(z.string(), text),
+        machine: z.looseObject({ cpu: text, cpus: z.number(), memoryBytes: z.number(), os: text, arch: text }),
+        engine: engineForm,
+        datasets: z.array(
+          z.looseObject({ name: text, path: text, sha256: text, bytes: z.number(), note: text.optional() }),
+        ),
+      }),
+    })
+    .refine(({ variants, jobs }) => {
+      const names = new Set(variants.map(({ name }) => name));
+      return jobs.every(({ variant }) => names.has(variant));
+    }, "has a job of a variant that it does not name"),
+  opened: z.looseObject({
+    at: time,
+    variant: text,
+    engine: engineForm.extend({ loadSeconds: amount, threads: amount }),
+  }),
+  "job-started": z.looseObject({ at: time, job: jobId, done: count }),
+  "job-done": z.looseObject({ at: time, job: jobId, items: count, seconds: amount }),
+  "job-failed": z.looseObject({ at: time, job: jobId, failure }),
+  warning: z.looseObject({ at: time, message: text, variant: text.optional(), job: jobId.optional() }),
+  finished: z.looseObject({ at: time, outcome: z.enum(["complete", "stopped"]) }),
+};
+
+/** Why a parsed line is no event; `foreign` where a later version may know what this one does not. */
+export interface EventFault {
+  reason: string;
+  foreign: boolean;
+}
+
+/** Undefined for what is an event: its type can then be trusted. Samples come by the hundred thousand, so they are checked by hand. */
+export function faultOf(value: unknown): EventFault | undefined {
+  if (!isObject(value)) return own("is no event");
+  const { type } = value;
+  if (typeof type !== "string") return own("is no event");
+  if (type === "samples") return samplesFault(value);
+  const form = Object.hasOwn(forms, type) ? forms[type as keyof typeof forms] : undefined;
+  if (!form) return { reason: `is an event of the kind "${type.slice(0, 40)}"`, foreign: true };
+  const { error } = form.safeParse(value);
+  if (!error) return undefined;
+  const [issue] = error.issues;
+  const { path, message } = issue!;
+  const foreign = issue!.code === "custom" && issue!.params?.foreign === true;
+  if (foreign) return { reason: message, foreign };
+  return own(
+    path.length > 0
+      ? `is no \`${type}\` event: ${path.join(".")}: ${message}`
+      : `is no \`${type}\` event: it ${message}`,
+  );
+}
+
+const own = (reason: string): EventFault => ({ reason, foreign: false });
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
+const isAmount = (value: unknown) => value === null || Number.isFinite(value);
+const isJobId = (value: unknown) => typeof value === "string" && /^[\w-]{1,64}$/.test(value);
+
+function samplesFault({ job, item, samples, tokens, detail }: Record<string, unknown>): EventFault | undefined {
+  const no = (what: string) => own(`is no \`samples\` event: ${what}`);
+  if (!isJobId(job)) return no("job is no job's id");
+  if (typeof item !== "string") return no("item is no text");
+  if (!Array.isArray(samples)) return no("samples is no list");
+  for (const sample of samples) {
+    if (!isObject(sample) || typeof sample.metric !== "string") return no("a sample names no metric");
+    const { metric, value, weight, square } = sample;
+    if (!isMetric(metric)) return { reason: `has a metric "${metric.slice(0, 40)}"`, foreign: true };
+    if (!isAmount(value)) return no(`the value of ${metric} is no number`);
+    if (!Number.isFinite(weight) || (weight as number) < 0) return no(`the weight of ${metric} is no number from 0 on`);
+    if (square !== undefined && !isAmount(square)) return no(`the square of ${metric} is no number`);
+  }
+  if (detail !== undefined && !isObject(detail)) return no("detail is no map");
+  if (tokens === undefined) return undefined;
+  if (!isObject(tokens)) return no("tokens is no map");
+  for (const [name, place] of Object.entries(tokens)) {
+    if (!/^\w+$/.test(name)) return no("tokens has a name that is none");
+    const [offset, length, sha256] = Array.isArray(place) ? place : [];
+    if (!isCount(offset) || !isCount(length) || (sha256 !== undefined && typeof sha256 !== "string"))
+      return no(`tokens.${name} is no place in a file`);
+  }
+  return undefined;
+}

@@ -302,6 +302,18 @@ export function isShare({ name, aggregation }: Metric): boolean {
   return aggregation === "proportion" || name === "same_top" || name.startsWith("delta_p");
 }
 
+const known = new Map<string, boolean>();
+
+/** Whether some measurement of this version produces a metric of that name. */
+export function isMetric(name: string): boolean {
+  let found = known.get(name);
+  if (found === undefined) {
+    found = Object.hasOwn(described, name) || families.some(({ pattern }) => pattern.test(name));
+    if (known.size < 1000) known.set(name, found);
+  }
+  return found;
+}
+
 /** The description of a metric. Throws for a name that no measurement produces: that is a fault of the program. */
 export function metric(name: string): Metric {
   const own = Object.hasOwn(described, name) ? described[name] : undefined;

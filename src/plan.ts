@@ -265,6 +265,7 @@ function job(
     kind: config.kind,
     dataset: data?.name ?? "",
     ...(asked ? { datasetSha256: asked.dataset.sha256, askedSha256: asked.sha256 } : {}),
+    rule: measurement.rule,
     settings: config.settings,
     metrics: measurement.metrics(config.settings, data),
     ...(against ? { against: against.record.name, reference: { spec: against.spec, ...memory(against) } } : {}),

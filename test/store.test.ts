@@ -3,21 +3,26 @@ import { once } from "node:events";
 import {
   appendFileSync,
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
+  rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { BenchError } from "../dist/errors.js";
 import type { Event } from "../dist/events.js";
-import { readEvents, readTokens, Store } from "../dist/store.js";
-import { bench, qualityRows, someText, temporaryFolder } from "./support.js";
+import { readEvents, readTokens, Store, writeWhole } from "../dist/store.js";
+import { bench, qualityRows, someText, start, temporaryFolder, until } from "./support.js";
 
 const root = temporaryFolder();
 let count = 0;
@@ -122,10 +127,11 @@ describe("per-token values", () => {
     session(at, samples("j", "0", [1, 2]), samples("k", "0", [9]));
     session(at, samples("j", "1", [3, 4, 5]));
     const places = readEvents(at).map((event) => event.type === "samples" && event.tokens!.nll!);
+    const digest = expect.stringMatching(/^[0-9a-f]{12}$/);
     expect(places).toEqual([
-      [0, 2],
-      [0, 1],
-      [2, 3],
+      [0, 2, digest],
+      [0, 1, digest],
+      [2, 3, digest],
     ]);
     expect([...readTokens(at, "j", "nll", [2, 3])]).toEqual([3, 4, 5]);
     expect([...readTokens(at, "j", "nll", [1, 2])]).toEqual([2, 3]);
@@ -143,16 +149,303 @@ describe("per-token values", () => {
     }
   });
 
-  it("that are fewer than the events say are an error that names the file", () => {
+  const changes: [what: string, change: (file: string) => void, said: RegExp][] = [
+    ["cut to nothing", (name) => truncateSync(name, 0), /is shorter than events\.jsonl says: 0 of 40 bytes/],
+    ["cut to a half", (name) => truncateSync(name, 20), /is shorter than events\.jsonl says: 20 of 40 bytes/],
+    ["one byte short", (name) => truncateSync(name, 39), /is shorter than events\.jsonl says: 39 of 40 bytes/],
+    ["away", (name) => rmSync(name), /is missing/],
+    ["away with its folder", (name) => rmSync(join(name, ".."), { recursive: true }), /is missing/],
+  ];
+  it.each(changes)("that are %s are an error when the run is opened, complete or not", (_, change, said) => {
+    for (const end of [[], [{ ...done("j"), items: 2 } as Event]]) {
+      const at = folder();
+      session(at, samples("j", "0", [1, 2]), samples("j", "1", [3, 4, 5]), ...end);
+      change(file(at));
+      for (const attempt of [() => readEvents(at), () => Store.open(at)]) {
+        const error = refusal(attempt);
+        expect(error.code).toBe("run-damaged");
+        expect(error.message).toContain(file(at));
+        expect(error.message).toMatch(said);
+        expect(error.hint).toMatch(/--out/);
+      }
+      expect(existsSync(join(at, "lock"))).toBe(false);
+    }
+  });
+
+  const foreign: [what: string, values: number[]][] = [
+    ["zeros", [0, 0, 0]],
+    ["no numbers", [1, Number.NaN, 3]],
+    ["of another run", [1.5, 2.5, 3.5]],
+    ["in another order", [2, 1, 3]],
+    ["huge", [1, 2, -2.7e30]],
+  ];
+  it.each(foreign)("that are %s are an error when they are read", (_, values) => {
     const at = folder();
-    session(at, samples("j", "0", [1, 2]));
-    truncateSync(file(at), 15);
-    const store = Store.open(at);
-    const error = refusal(() => store.append(samples("j", "1", [3])));
-    expect(error.message).toBe(`${file(at)} is shorter than events.jsonl says.`);
-    // Another job is not touched by it.
-    store.append(samples("k", "0", [1]));
-    store.close();
+    session(at, samples("j", "0", [1, 2, 3]), samples("j", "1", [4]));
+    const [place, next] = readEvents(at).map((event) => (event.type === "samples" ? event.tokens!.nll! : undefined));
+    writeFileSync(file(at), Buffer.from(Float64Array.from([...values, 4]).buffer));
+    const error = refusal(() => readTokens(at, "j", "nll", place!));
+    expect(error.code).toBe("run-damaged");
+    expect(error.message).toBe(`${file(at)} holds other values than were measured, from byte 0 on.`);
+    expect([...readTokens(at, "j", "nll", next!)]).toEqual([4]);
+  });
+
+  it("of a run without digests are held to what is possible", () => {
+    const at = folder();
+    session(at, samples("j", "0", [1, 2, 3]));
+    for (const impossible of [Number.NaN, Number.POSITIVE_INFINITY, -1]) {
+      writeFileSync(file(at), Buffer.from(Float64Array.from([1, impossible, 3]).buffer));
+      expect(refusal(() => readTokens(at, "j", "nll", [0, 3])).code).toBe("run-damaged");
+    }
+    truncateSync(file(at), 17);
+    expect(refusal(() => readTokens(at, "j", "nll", [0, 3])).message).toMatch(/is shorter/);
+  });
+});
+
+describe("a line that is no event", () => {
+  const started = (version = "9.8.7") => ({
+    type: "started",
+    at: 1,
+    name: "n",
+    variants: [{ name: "v", model: "m", backend: "mock", reference: false, tags: {}, settings: {} }],
+    jobs: [
+      ...[{ id: "j", variant: "v", backend: "mock", measurement: "perplexity", kind: "perplexity", dataset: "" }].map(
+        (job) => ({ ...job, settings: {}, metrics: ["perplexity"] }),
+      ),
+    ],
+    measurements: [{ name: "perplexity", kind: "perplexity", settings: {} }],
+    provenance: {
+      command: [],
+      versions: { "gguf-bench": version },
+      machine: { cpu: "c", cpus: 1, memoryBytes: 1, os: "o", arch: "a", gpus: [] },
+      engine: { version: "v", library: "l", origin: "o" },
+      datasets: [],
+    },
+  });
+  const line = (change: object) => JSON.stringify({ ...samples("j", "1"), ...change });
+  const sample = (change: object) => line({ samples: [{ metric: "perplexity", value: 2.5, weight: 3, ...change }] });
+  const opening = (change: object) => JSON.stringify({ ...started(), ...change });
+  const bad: [what: string, line: string | Buffer][] = [
+    ["null", "null"],
+    ["a number", "42"],
+    ["a text", '"x"'],
+    ["a list", "[]"],
+    ["an empty line", ""],
+    ["half an event", '{"type":"samples","job":"j'],
+    ["NaN", '{"type":"samples","job":"j","item":"1","samples":[{"metric":"perplexity","value":NaN,"weight":1}]}'],
+    ["NUL bytes", "\0\0\0\0"],
+    ["no UTF-8", Buffer.from(line({ item: "é" }), "latin1")],
+    ["no kind", '{"job":"j"}'],
+    ["a start without all", '{"type":"started"}'],
+    ["a start with jobs of no variant", opening({ variants: [] })],
+    ["a start whose jobs are null", opening({ jobs: [null] })],
+    ["a start without a machine", opening({ provenance: { ...started().provenance, machine: null } })],
+    ["a job in another folder", line({ job: "../../etc/passwd" })],
+    ["a job with a path", line({ job: "a/b" })],
+    ["a start with a job in another folder", opening({ jobs: [{ ...started().jobs[0], id: ".." }] })],
+    ["a value that is a text", sample({ value: "2.5" })],
+    ["a value beyond numbers", sample({ value: 2.5 }).replace("2.5", "1e999")],
+    ["a weight below 0", sample({ weight: -1 })],
+    ["no weight", sample({ weight: null })],
+    ["samples that are a map", line({ samples: {} })],
+    ["an item that is a number", line({ item: 1 })],
+    ["values at no place", line({ tokens: { nll: [0, -1] } })],
+    ["values at a half", line({ tokens: { nll: [0.5, 1] } })],
+    ["values with a path", line({ tokens: { "../nll": [0, 1] } })],
+    ["detail that is a text", line({ detail: "x" })],
+    ["an end without a job", '{"type":"job-done","at":1,"items":1,"seconds":1}'],
+    ["a failure without a sentence", '{"type":"job-failed","at":1,"job":"j","failure":{"code":"x"}}'],
+    ["an outcome that is none", '{"type":"finished","at":1,"outcome":"great"}'],
+    ["the prototype", '{"type":"__proto__"}'],
+    ["an event that is never kept", '{"type":"progress","job":"j","done":1,"total":2,"unit":"x"}'],
+  ];
+
+  const withLine = (content: string | Buffer, first = samples("j", "0") as object) => {
+    const at = folder();
+    mkdirSync(join(at, "tokens"), { recursive: true });
+    const rest = Buffer.from(`\n${JSON.stringify(samples("j", "2"))}\n`);
+    writeFileSync(
+      join(at, "events.jsonl"),
+      Buffer.concat([Buffer.from(`${JSON.stringify(first)}\n`), Buffer.from(content), rest]),
+    );
+    return at;
+  };
+
+  it.each(bad)("%s: one sentence with the place and a remedy", (_, content) => {
+    const at = withLine(content);
+    for (const attempt of [() => readEvents(at), () => Store.open(at)]) {
+      const error = refusal(attempt);
+      expect(error.code).toBe("run-damaged");
+      expect(error.message).toMatch(/^\S+events\.jsonl:2 (is|has) [^\n]{2,120}\.$/);
+      expect(error.hint).toMatch(/--out/);
+    }
+    expect(existsSync(join(at, "lock"))).toBe(false);
+  });
+
+  it("of a later version names that version", () => {
+    for (const content of [
+      sample({ metric: "wer" }),
+      '{"type":"job-refused","job":"j"}',
+      opening({ jobs: [{ ...started().jobs[0], metrics: ["perplexity", "bleu_4"] }] }),
+    ]) {
+      const error = refusal(() => readEvents(withLine(content, started("9.8.7"))));
+      expect(error.code).toBe("run-foreign");
+      expect(error.message).toMatch(
+        /events\.jsonl:2 .*which this version does not know; gguf-bench 9\.8\.7 wrote it\.$/,
+      );
+      // Where nothing says which version it was, it is damage.
+      expect(refusal(() => readEvents(withLine(content))).code).toBe("run-damaged");
+    }
+  });
+
+  it("is told by every command that reads a run, in one sentence", async () => {
+    const at = withLine("null", started());
+    for (const command of [
+      ["report", at],
+      ["compare", `${at}:v`, `${at}:w`],
+      ["baseline", at],
+      ["gate", at, "--rule", "kld: 0.01"],
+    ]) {
+      const { code, stdout, stderr } = await bench(command);
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toMatch(/^gguf-bench: \S+events\.jsonl:2 is no event\.\n {2}[^\n]+\n$/);
+    }
+  });
+
+  it("what is no file of events, or no folder, is told as well", async () => {
+    const at = folder();
+    mkdirSync(join(at, "events.jsonl"), { recursive: true });
+    for (const attempt of [() => readEvents(at), () => Store.open(at)])
+      expect(refusal(attempt).message).toBe(`${join(at, "events.jsonl")} is a folder, not a file of events.`);
+    const plain = join(root, "plain");
+    writeFileSync(plain, "x");
+    expect(refusal(() => readEvents(plain)).message).toBe(`${plain} is a file, not a run's folder.`);
+    const { code, stderr } = await bench(["report", plain]);
+    expect({ code, stderr: stderr.split("\n")[0] }).toEqual({
+      code: 1,
+      stderr: `gguf-bench: ${plain} is a file, not a run's folder.`,
+    });
+  });
+
+  it("half a million lines take seconds", { timeout: 60_000 }, () => {
+    const at = folder();
+    mkdirSync(join(at, "tokens"), { recursive: true });
+    const one = (item: number) =>
+      JSON.stringify({ ...samples("j", String(item)), detail: { prompt: "0123456789abcdef" } });
+    const pieces = Array.from({ length: 50 }, (_, i) =>
+      Array.from({ length: 10_000 }, (_, k) => one(10_000 * i + k)).join("\n"),
+    );
+    writeFileSync(join(at, "events.jsonl"), `${pieces.join("\n")}\n`);
+    const parse = performance.now();
+    for (const text of readFileSync(join(at, "events.jsonl"), "utf8").trimEnd().split("\n")) JSON.parse(text);
+    const bare = performance.now() - parse;
+    const start = performance.now();
+    expect(readEvents(at)).toHaveLength(500_000);
+    expect(performance.now() - start - bare).toBeLessThan(4000);
+  });
+});
+
+describe("items", () => {
+  it("measured twice count once, as they were measured last", () => {
+    const at = folder();
+    const value = (value: number): Event => ({
+      ...(samples("j", "0") as Extract<Event, { type: "samples" }>),
+      samples: [{ metric: "perplexity", value, weight: 1 }],
+    });
+    session(at, value(1), samples("j", "1"), value(2), done("j"));
+    const found = readEvents(at);
+    expect(found).toHaveLength(3);
+    expect(found.filter((event) => event.type === "samples" && event.item === "0")).toEqual([value(2)]);
+  });
+
+  it("that went missing leave their job unfinished, whatever its end says", () => {
+    const end = (items: number): Event => ({ type: "job-done", at: 1, job: "j", items, seconds: 1 });
+    const memory: Event = {
+      type: "samples",
+      job: "j",
+      item: "peak_memory",
+      samples: [{ metric: "peak_memory", value: 5, weight: 1 }],
+    };
+    const three = [samples("j", "0"), samples("j", "1"), samples("j", "2")];
+    for (const gone of [0, 1, 2]) {
+      const at = folder();
+      session(at, ...three, memory, end(3));
+      const file = join(at, "events.jsonl");
+      writeFileSync(file, readFileSync(file, "utf8").split("\n").toSpliced(gone, 1).join("\n"));
+      const store = Store.open(at);
+      expect(store.done().get("j")).toMatchObject({ complete: false, peakMemory: 5 });
+      expect(store.done().get("j")!.items.size).toBe(2);
+      store.append(three[gone]!);
+      store.append(end(3));
+      store.close();
+      const whole = Store.open(at);
+      expect(whole.done().get("j")).toMatchObject({ complete: true });
+      whole.close();
+    }
+    // Version 0.1 counted the memory among the items of a job that it went on with.
+    const at = folder();
+    session(at, ...three, memory, { type: "job-started", at: 1, job: "j", done: 4 }, memory, end(4));
+    expect(readEvents(at).some((event) => event.type === "job-done")).toBe(true);
+  });
+});
+
+describe("a run of version 0.1", () => {
+  const fixture = fileURLToPath(new URL("fixtures/run-0.1.0", import.meta.url));
+  const copied = () => {
+    const at = folder();
+    cpSync(fixture, at, { recursive: true });
+    return at;
+  };
+  /** Variant, measurement and metric, and the value. */
+  const values = (at: string) =>
+    new Map(
+      readFileSync(join(at, "table-long.csv"), "utf8")
+        .trimEnd()
+        .split("\n")
+        .map((row) => row.split(","))
+        .map(([variant, , measurement, , metric, value]) => [[variant, measurement, metric].join(" "), Number(value)]),
+    );
+
+  it("is read with all its figures, an accuracy under the name of its rule", async () => {
+    const at = copied();
+    const before = values(at);
+    rmSync(join(at, "table-long.csv"));
+    const { code, stderr } = await bench(["report", at]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const after = values(at);
+    expect(before.size).toBeGreaterThan(80);
+    for (const [name, value] of before) {
+      if (Number.isNaN(value)) continue;
+      const now = name.endsWith("hellaswag acc") ? name.replace("acc", "acc_token") : name;
+      expect(after.get(now), now).toBeCloseTo(value, 9);
+    }
+    expect(after.has("full hellaswag acc")).toBe(false);
+  });
+
+  it("is continued by measuring anew, which is said in one line; what it holds stays", async () => {
+    const at = copied();
+    const before = readFileSync(join(at, "events.jsonl"), "utf8");
+    const command = ["run", join(at, "b.yaml"), "--out", at, "--plain"];
+    const first = await bench(command);
+    expect({ code: first.code, stderr: first.stderr }).toEqual({ code: 0, stderr: "" });
+    const said = first.stdout.split("\n").filter((line) => line.includes("measured anew"));
+    expect(said).toEqual([
+      expect.stringMatching(/^8 of 8 results in \S+ are measured anew: the model, .* changed since\.$/),
+    ]);
+    expect(readFileSync(join(at, "events.jsonl"), "utf8").startsWith(before)).toBe(true);
+    expect(values(at).get("full hellaswag acc")).toBeDefined();
+    const second = await bench(command);
+    expect(second.stdout).not.toContain("measured anew");
+    expect(second.code).toBe(0);
+  });
+
+  it("is not compared with a later one by another rule", async () => {
+    const at = copied();
+    const now = folder();
+    const run = await bench(["run", join(at, "b.yaml"), "--out", now, "--plain"]);
+    expect(run.code).toBe(0);
+    const { stdout } = await bench(["compare", at, now, "--metric", "acc_norm"]);
+    expect(stdout).toMatch(/acc\w* is not compared: two versions of gguf-bench score choice by different rules/);
   });
 });
 
@@ -205,6 +498,53 @@ describe("one writer", () => {
     expect(refusal(() => Store.open(at)).message).toContain("on elsewhere");
   });
 
+  const stale: [what: string, put: (lock: string) => void][] = [
+    ["null", (lock) => writeFileSync(lock, "null")],
+    ["a list", (lock) => writeFileSync(lock, "[]")],
+    ["nothing", (lock) => writeFileSync(lock, "")],
+    ["the process −1", (lock) => writeFileSync(lock, JSON.stringify({ pid: -1, started: "1", host: hostname() }))],
+    ["the process 0", (lock) => writeFileSync(lock, JSON.stringify({ pid: 0, started: "1", host: hostname() }))],
+    ["a half process", (lock) => writeFileSync(lock, JSON.stringify({ pid: 1.5, started: "1", host: hostname() }))],
+    ["a text for a process", (lock) => writeFileSync(lock, JSON.stringify({ pid: "1", started: "1", host: "h" }))],
+    [
+      "a start to come",
+      (lock) => writeFileSync(lock, JSON.stringify({ pid: process.pid, started: "9".repeat(18), host: hostname() })),
+    ],
+    ["a number for a host", (lock) => writeFileSync(lock, JSON.stringify({ pid: 1, started: "1", host: 5 }))],
+    ["a link to nowhere", (lock) => symlinkSync(join(lock, "nowhere"), lock)],
+  ];
+  it.runIf(existsSync("/proc/self/stat")).each(stale)(
+    "a lock that holds %s is taken over, and so is one of its clearing",
+    (_, put) => {
+      for (const names of [["lock"], ["lock", "lock.clearing"]]) {
+        const at = folder();
+        mkdirSync(at, { recursive: true });
+        for (const name of names) put(join(at, name));
+        session(at, samples("j", "0"));
+        expect(readdirSync(at).sort()).toEqual(["events.jsonl", "tokens"]);
+      }
+    },
+  );
+
+  it("a folder in its place is told, and stays", () => {
+    for (const name of ["lock", "lock.clearing"]) {
+      const at = folder();
+      mkdirSync(join(at, name), { recursive: true });
+      if (name !== "lock") lockOf(at, { pid: deadPid(), started: "1", host: hostname() });
+      expect(refusal(() => Store.open(at)).message).toBe(
+        `${join(at, name)} is a folder where the lock of the run should be.`,
+      );
+    }
+  });
+
+  it("one of another machine says how to get rid of it", () => {
+    const at = folder();
+    lockOf(at, { pid: 7, started: "1", host: "elsewhere" });
+    expect(refusal(() => Store.open(at)).hint).toBe(
+      `If nothing runs on elsewhere any more, remove ${join(at, "lock")}; else wait, or name another folder with --out.`,
+    );
+  });
+
   it("of many that race for a stale lock exactly one wins, two hundred times", { timeout: 60_000 }, async () => {
     const rounds = 200;
     const pid = deadPid();
@@ -251,6 +591,98 @@ describe("one writer", () => {
     } finally {
       for (const child of children) child.kill("SIGKILL");
     }
+  });
+});
+
+describe("a folder that goes away while it is measured into", () => {
+  const leave: [what: string, away: (at: string) => void][] = [
+    ["deleted", (at) => rmSync(at, { recursive: true })],
+    ["moved", (at) => renameSync(at, `${at}-moved`)],
+    [
+      "replaced by another",
+      (at) => {
+        renameSync(at, `${at}-moved`);
+        session(at, samples("k", "0"));
+      },
+    ],
+  ];
+  it.each(leave)("%s: an error at the next event", (_, away) => {
+    const at = folder();
+    const store = Store.open(at);
+    store.append(samples("j", "0", [1]));
+    away(at);
+    for (const event of [samples("j", "1", [2]), samples("k", "0", [3]), done("j")]) {
+      const error = refusal(() => store.append(event));
+      expect(error.code).toBe("run-moved");
+      expect(error.message).toBe(`the run's folder ${at} was moved or deleted while it was measured into.`);
+    }
+    expect(store.isInPlace()).toBe(false);
+    store.close();
+  });
+
+  it("the run ends with a sentence, and makes no folder anew", async () => {
+    const at = folder();
+    const text = join(root, "words.txt");
+    writeFileSync(text, someText(16_000));
+    const model = "mock:seed=1,delay=0.1";
+    const { child, ended } = start([
+      "run",
+      "--model",
+      model,
+      "--text",
+      text,
+      "--context",
+      "64",
+      "--plain",
+      "--out",
+      at,
+    ]);
+    await until(
+      "a sample",
+      () => existsSync(join(at, "events.jsonl")) && readEvents(at).some(({ type }) => type === "samples"),
+    );
+    renameSync(at, `${at}-moved`);
+    const { code, stderr } = await ended;
+    expect(child.exitCode).toBe(1);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /^gguf-bench: the run's folder \S+ was moved or deleted while it was measured into\.\n {2}[^\n]+\n$/,
+    );
+    expect(existsSync(at)).toBe(false);
+    expect(readEvents(`${at}-moved`).length).toBeGreaterThan(2);
+  });
+});
+
+describe("a file that is written whole or not at all", () => {
+  const fixture = fileURLToPath(new URL("fixtures/run-0.1.0", import.meta.url));
+  const rule = ["--rule", "kld: 0.01"];
+
+  it("in a folder that is not there, or in the place of one: a sentence, and nothing is left", async () => {
+    const at = folder();
+    mkdirSync(join(at, "taken"), { recursive: true });
+    for (const out of [join(at, "absent", "file"), join(at, "taken")])
+      for (const command of [
+        ["baseline", fixture, "--out", out],
+        ["gate", fixture, ...rule, "--junit", out],
+      ]) {
+        const { code, stderr } = await bench(command);
+        expect(code).toBe(1);
+        expect(stderr).toMatch(/^gguf-bench: \S+ cannot be written: [^\n]+\n {2}[^\n]+\n$/);
+        expect(stderr).not.toMatch(/\.part/);
+      }
+    expect(readdirSync(at)).toEqual(["taken"]);
+  });
+
+  it("takes the place of an older one, through a link too, and writes into a pipe", () => {
+    const at = folder();
+    mkdirSync(at);
+    writeFileSync(join(at, "old"), "old");
+    symlinkSync("old", join(at, "link"));
+    writeWhole(join(at, "link"), "new");
+    expect(readFileSync(join(at, "old"), "utf8")).toBe("new");
+    expect(readdirSync(at).sort()).toEqual(["link", "old"]);
+    writeWhole("/dev/null", "x");
+    expect(statSync("/dev/null").isFile()).toBe(false);
   });
 });
 

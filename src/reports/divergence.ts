@@ -1,4 +1,5 @@
-import type { JobRecord, StoredEvent, VariantRecord } from "../events.js";
+import { BenchError } from "../errors.js";
+import type { JobRecord, StoredEvent, TokenPlace, VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
 import { metric as describe } from "../metrics.js";
 import { type DivergenceFigure, deltaPercents, divergenceFigures, kldPercents } from "../stats/divergence.js";
@@ -16,9 +17,9 @@ export interface Divergence {
   figures: DivergenceFigure[];
 }
 
-type Places = Record<string, [offset: number, count: number]>;
+type Places = Record<string, TokenPlace>;
 
-/** From the per-token values beside the events; none where those files were not kept. */
+/** From the per-token values beside the events. */
 export function divergencesFrom(folder: string, { started }: Table, events: StoredEvent[]): Divergence[] {
   const done = new Set(events.flatMap((event) => (event.type === "job-done" ? [event.job] : [])));
   return started.jobs.flatMap((job) => {
@@ -34,28 +35,32 @@ export function divergencesFrom(folder: string, { started }: Table, events: Stor
       name: string,
       kind: new (n: number) => Values,
     ) => joined(folder, job.id, name, sorted, kind);
-    try {
-      const nll = all("nll", Float64Array)!;
-      const optional = Object.entries({ kld: "kld", estimate: "kld_estimate", low: "kld_low", high: "kld_high" });
-      const figures = divergenceFigures({
-        nll,
-        nllReference: all("nll_reference", Float64Array)!,
-        deltaP: all("delta_p", Float32Array)!,
-        top: all("top", Int32Array)!,
-        topReference: all("top_reference", Int32Array)!,
-        ...Object.fromEntries(
-          optional.flatMap(([key, name]) => {
-            const values = all(name, Float32Array);
-            return values ? [[key, values]] : [];
-          }),
-        ),
+    const needed = <Values extends Float64Array | Int32Array | Float32Array>(
+      name: string,
+      kind: new (n: number) => Values,
+    ) => {
+      const values = all(name, kind);
+      if (values) return values;
+      throw new BenchError("run-damaged", `the events of ${variant.name} ${job.measurement} name no values "${name}"`, {
+        hint: "measure into another folder with --out",
       });
-      return [{ job, variant, n: items.size, tokens: nll.length, figures }];
-    } catch (error) {
-      // A run may be handed on without its tokens/.
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-      throw error;
-    }
+    };
+    const nll = needed("nll", Float64Array);
+    const optional = Object.entries({ kld: "kld", estimate: "kld_estimate", low: "kld_low", high: "kld_high" });
+    const figures = divergenceFigures({
+      nll,
+      nllReference: needed("nll_reference", Float64Array),
+      deltaP: needed("delta_p", Float32Array),
+      top: needed("top", Int32Array),
+      topReference: needed("top_reference", Int32Array),
+      ...Object.fromEntries(
+        optional.flatMap(([key, name]) => {
+          const values = all(name, Float32Array);
+          return values ? [[key, values]] : [];
+        }),
+      ),
+    });
+    return [{ job, variant, n: items.size, tokens: nll.length, figures }];
   });
 }
 

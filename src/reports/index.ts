@@ -1,6 +1,6 @@
-import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { StoredEvent } from "../events.js";
+import { writeWhole } from "../store.js";
 import { comparisonsCsv, longCsv, wideCsv } from "./csv.js";
 import { type Divergence, divergencesFrom } from "./divergence.js";
 import { markdown } from "./markdown.js";
@@ -19,18 +19,16 @@ const files: Record<string, (table: Table, verdicts: Verdicts, divergences: Dive
 
 /**
  * Writes all reports of a run: the same events give the same bytes, no clock and no machine is asked.
- * Each file is there whole or not at all, whenever the process ends. Returns the paths.
+ * Each file is there whole or not at all, whenever the process ends. The folder must be there. Returns the paths.
  */
 export async function writeReports(folder: string, events: Iterable<StoredEvent>): Promise<string[]> {
   const list = [...events];
   const [table, verdicts] = [tableFrom(list), verdictsFrom(list)];
   const divergences = divergencesFrom(folder, table, list);
-  await mkdir(folder, { recursive: true });
   const paths: string[] = [];
   for (const [name, render] of Object.entries(files)) {
     const path = join(folder, name);
-    await writeFile(`${path}.tmp`, render(table, verdicts, divergences));
-    await rename(`${path}.tmp`, path);
+    writeWhole(path, render(table, verdicts, divergences));
     paths.push(path);
   }
   return paths;

@@ -52,6 +52,10 @@ function refusalOf(
   const { label, aggregation } = describe(name);
   if (a.job.kind !== b.job.kind)
     return { refused: `${label} is not compared: ${a.job.kind} was measured for one, ${b.job.kind} for the other.` };
+  if ((a.job.rule ?? 1) !== (b.job.rule ?? 1))
+    return {
+      refused: `${label} is not compared: two versions of gguf-bench score ${a.job.kind} by different rules; measure the older run anew.`,
+    };
   const data = dataRefusal(a, b);
   if (data) return { refused: `${label} is not compared: ${data}.` };
   const settings = differences(a.job.settings, b.job.settings).filter((key) => !extent.has(key));

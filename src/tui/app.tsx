@@ -23,7 +23,6 @@ import {
   type Cell,
   figure,
   initialState,
-  isOfThisSession,
   type Note,
   reduce,
   type State,
@@ -515,7 +514,6 @@ export function startView({
   stdin = process.stdin,
   now = Date.now,
 }: AppOptions): View {
-  const opened = now();
   const environment = process.env;
   const colour = !environment.NO_COLOR;
   const glyphs = speaksUnicode(environment) ? unicode : ascii;
@@ -606,8 +604,9 @@ export function startView({
   mend.unref();
 
   return {
-    handle(event) {
-      live = isOfThisSession(event, opened) ?? live;
+    handle(event, { earlier = false } = {}) {
+      // The time of an earlier session must not be taken from this clock.
+      live ||= !earlier;
       if (live) tick(state, now());
       state = reduce(state, event);
       if (event.type === "started" || event.type === "finished") schedule(atOnce);

@@ -3,7 +3,7 @@ import { harmless } from "../harmless.js";
 import { metric } from "../metrics.js";
 import { counted, duration } from "../units.js";
 import { formatFigure, isPrincipal } from "./figures.js";
-import { type Cell, figure, initialState, isOfThisSession, reduce, tick, timeLeft } from "./state.js";
+import { type Cell, figure, initialState, reduce, tick, timeLeft } from "./state.js";
 import type { View } from "./view.js";
 
 /** Progress is told no more often than this. */
@@ -16,10 +16,8 @@ export interface PlainOptions {
 
 /** The run as lines, for logs and pipes: one for each thing that happened, none that takes anything back. */
 export function startPlain({ write, now = Date.now }: PlainOptions): View {
-  const opened = now();
   let state = initialState();
-  let live = false;
-  let toldAt = opened;
+  let toldAt = now();
 
   const line = (text: string) => {
     toldAt = now();
@@ -89,11 +87,11 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
   };
 
   return {
-    handle(event) {
-      live = isOfThisSession(event, opened) ?? live;
-      if (live) tick(state, now());
+    handle(event, { earlier = false } = {}) {
+      // The time of an earlier session must not be taken from this clock.
+      if (!earlier) tick(state, now());
       state = reduce(state, event);
-      if (live) tell(event);
+      if (!earlier) tell(event);
     },
     close: async () => {},
   };

@@ -231,14 +231,6 @@ export function tick(state: State, now: number): State {
   return state;
 }
 
-/**
- * Whether the events from here on happen now; undefined where the event does not say. A continued run first retells
- * its earlier sessions: their `started` is older than the view, and their time must not be taken from our clock.
- */
-export function isOfThisSession(event: Event | StoredEvent, viewOpenedAt: number): boolean | undefined {
-  return event.type === "started" ? event.at >= viewOpenedAt : undefined;
-}
-
 function start(state: State, event: Extract<Event, { type: "started" }>): void {
   const earlier = state.cells;
   state.name = event.name;
