@@ -25,7 +25,7 @@ import { type Series, seriesFrom } from "./stats/series.js";
 import { readEvents, Store, writeWhole } from "./store.js";
 import { onLost, say } from "./terminal.js";
 import { openView, type View } from "./tui/index.js";
-import { bytes as inUnits } from "./units.js";
+import { duration, bytes as inUnits } from "./units.js";
 import { nearest } from "./yaml.js";
 
 export interface RunCommand extends Omit<QuickOptions, "measurements" | "models"> {
@@ -266,8 +266,16 @@ export async function quantizeCommand(
   for (const type of types.map(checkType)) {
     const output = path.join(out ?? path.dirname(source), `${stem}-${type}${imatrix ? "-im" : ""}.gguf`);
     const there = existsSync(output);
-    if (!there) await quantizeFile(source, output, { type, ...(imatrix ? { imatrix } : {}) });
-    say(`${output}  ${inUnits(statSync(output).size)}${there ? " (was there)" : ""}\n`);
+    const began = performance.now();
+    if (!there) {
+      // A model of several GB takes minutes.
+      if (process.stderr.isTTY) process.stderr.write(harmless(`${output} …`));
+      await quantizeFile(source, output, { type, ...(imatrix ? { imatrix } : {}) }).finally(() => {
+        if (process.stderr.isTTY) process.stderr.write("\r\u001b[K");
+      });
+    }
+    const took = there ? "was there" : duration((performance.now() - began) / 1000);
+    say(`${output}  ${inUnits(statSync(output).size)}  ${took}\n`);
   }
   return exitCodes.allMeasured;
 }

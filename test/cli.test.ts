@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { measurements } from "../dist/measurements/index.js";
@@ -337,6 +337,24 @@ describe("--dry-run of files that cannot be measured", () => {
     const quantize = await bench(["quantize", path, "--types", "Q8_0"]);
     expect(quantize).toMatchObject({ code: 1 });
     expect(quantize.stderr).toContain("holds no weights, a vocabulary only: it cannot be quantized.");
+  });
+
+  it("what is quantized already is not quantized again, and leaves no folder behind", async () => {
+    for (const [type, name, bytes] of [
+      [2, "Q4_0", 1152],
+      [8, "Q8_0", 2176],
+      [14, "Q6_K", 1680],
+    ] as const) {
+      const path = join(folder, `done-${name}.gguf`);
+      const norm = { name: "output_norm.weight", shape: [64], type: 0, bytes: 256 };
+      const weights = { name: "token_embd.weight", shape: [256, 8], type, bytes };
+      writeFileSync(path, tinyGguf({ tensors: [norm, weights] }));
+      const out = join(folder, "requantized");
+      const { code, stdout, stderr } = await bench(["quantize", path, "--types", "Q2_K", "--out", out]);
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toContain(`is quantized already (most of its weights are ${name}).\n  Give the F16, BF16 or F32`);
+      expect(existsSync(out)).toBe(false);
+    }
   });
 });
 
