@@ -81,7 +81,7 @@ export function comparisonsCsv({ questions }: Verdicts): string {
         ...[number(one?.a), number(one?.b), one?.scale, number(one?.difference), number(one?.low), number(one?.high)],
         ...[number(one?.p), number(one?.adjusted), one?.n, one?.paired, one?.clusters, one?.block],
         ...[one && isSeeable(one) ? one.detectable : undefined, one?.flips?.toRight, one?.flips?.toWrong],
-        verdict ? (verdict.kind === "undistinguished" ? verdict.kind : mark(verdict)) : "refused",
+        verdict ? (verdict.kind === "undistinguished" ? verdict.kind : mark(verdict, one)) : "refused",
         [refused ?? [], ...notes].flat().join(" "),
       ]),
     ),

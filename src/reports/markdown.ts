@@ -63,7 +63,7 @@ function comparisonsOf(pairs: Pair[]): Layout {
   const right = ["difference", "95 % CI", "Holm p", "seen from", "rests on"];
   const rows = pairs.flatMap(({ a, b, results }) =>
     results.flatMap(({ label, comparison, verdict }) =>
-      comparison && verdict ? [[b, a, label, mark(verdict), ...tabulated(comparison)]] : [],
+      comparison && verdict ? [[b, a, label, mark(verdict, comparison), ...tabulated(comparison)]] : [],
     ),
   );
   return {

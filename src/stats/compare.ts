@@ -155,7 +155,11 @@ export function level(name: string, items: Observation[], { clusters }: CompareO
     n: sorted.length,
   });
   const [least, most] = possible(metric);
-  return { ...found, low: Math.max(least, found.low), high: Math.min(most, found.high), scale: "level" };
+  return {
+    ...{ ...found, scale: "level", low: Math.max(least, found.low), high: Math.min(most, found.high) },
+    // Nobody asks whether it is 0.
+    ...{ p: Number.NaN, detectable: Number.NaN },
+  };
 }
 
 /** What a figure can be at all. */

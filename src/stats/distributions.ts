@@ -53,10 +53,16 @@ export function binomialAtLeast(k: number, n: number, probability: number): numb
 
 /** The probability of which `k` successes of `n`, or more, have this chance: the lower end of Clopper and Pearson's interval. */
 export function binomialLow(k: number, n: number, chance: number): number {
-  return k <= 0 ? 0 : cephes.incbi(k, n - k + 1, chance);
+  if (k <= 0) return 0;
+  try {
+    return cephes.incbi(k, n - k + 1, chance);
+  } catch {
+    // It lies below the smallest number: so little is a small part of one success.
+    return 0;
+  }
 }
 
 /** The probability of which `k` successes of `n`, or fewer, have this chance: the upper end. */
 export function binomialHigh(k: number, n: number, chance: number): number {
-  return k >= n ? 1 : cephes.incbi(k + 1, n - k, 1 - chance);
+  return 1 - binomialLow(n - k, n, chance);
 }

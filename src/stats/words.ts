@@ -2,22 +2,30 @@ import { metric as describe, isShare as isShareOf } from "../metrics.js";
 import { type Comparison, type Different, isRelative, type Verdict, verdict } from "./compare.js";
 import type { Flips } from "./proportions.js";
 
-/** A size of difference as a person reads it: `2.8 %`, `4.1 points`, `0.0123 nat`. */
+/** A size of difference as a person reads it: `2.8 %`, `4.1 points`, `0.0123 nat`, `×25` where it is more than tenfold. */
 export function amount(comparison: Pick<Comparison, "metric" | "scale">, size: number): string {
-  return `${number(comparison, size)}${unitOf(comparison)}`;
+  return manifold(comparison, size) ? factor(size) : `${number(comparison, size)}${unitOf(comparison)}`;
 }
 
 /** From one end to the other, the unit once. */
 function range(comparison: Comparison, low: number, high: number): string {
+  if (manifold(comparison, high)) return `${factor(low)} … ${factor(high)}`;
   return `${number(comparison, low)} … ${number(comparison, high)}${unitOf(comparison)}`;
 }
 
+/** Per cent are for what is less than tenfold. */
+const manifold = ({ scale }: Pick<Comparison, "scale">, size: number) => scale === "relative" && size >= 9;
+const factor = (size: number) => (size > 1e5 ? "over ×100000" : `×${(1 + size).toFixed(size < 9 ? 1 : 0)}`);
+
 function number({ metric, scale }: Pick<Comparison, "metric" | "scale">, size: number): string {
   if (!Number.isFinite(size)) return "?";
-  const { digits } = describe(metric);
+  const { digits, unit } = describe(metric);
   const shown = scale === "relative" || isShare(metric) ? 100 * size : size;
   const fixed = shown.toFixed(isShare(metric) ? digits - 2 : digits);
-  const text = scale === "level" && (shown === 0 || Number(fixed) !== 0) ? fixed : trimmed(shown);
+  const asIs = scale === "level" && (shown === 0 || Number(fixed) !== 0);
+  const tiny = Math.abs(shown) < 1e-8;
+  // A noise floor may be that small, a difference that anyone looks for is not.
+  const text = asIs ? fixed : !tiny ? trimmed(shown) : unit === "nat" && shown !== 0 ? shown.toExponential(1) : "0.0";
   return text.replace("-", "−");
 }
 
@@ -45,7 +53,6 @@ export function interval(comparison: Comparison): string {
 
 /** Two figures that matter, at least one after the point. */
 function trimmed(size: number): string {
-  if (size !== 0 && Math.abs(size) < 1e-8) return size.toExponential(1);
   const digits = size === 0 ? 1 : Math.min(9, Math.max(1, 1 - Math.floor(Math.log10(Math.abs(size)))));
   return size.toFixed(digits);
 }
@@ -69,7 +76,8 @@ export function winner(comparison: Comparison, said: Verdict, label: string, a: 
 }
 
 /** A verdict in a table's cell: `better`, `likely better`, `~`. */
-export function mark(said: Verdict): string {
+export function mark(said: Verdict, comparison?: Comparison): string {
+  if (comparison && isIdentical(comparison)) return "identical";
   switch (said.kind) {
     case "different":
       return said.direction;
@@ -173,7 +181,7 @@ export function tabulated(comparison: Comparison): string[] {
   const { difference, low, p, adjusted = p, detectable, flips, needed, scale } = comparison;
   const known = (number: number, text: string) => (Number.isFinite(number) ? text : "");
   const changes = flips ? ` (${flips.toRight} to right, ${flips.toWrong} to wrong)` : "";
-  const signed = `${difference > 0 && scale !== "level" ? "+" : ""}${amount(comparison, difference)}`;
+  const signed = `${difference > 0 && scale !== "level" && !manifold(comparison, difference) ? "+" : ""}${amount(comparison, difference)}`;
   return [
     known(difference, `${signed}${changes}`),
     known(low, range(comparison, low, comparison.high)),
@@ -226,6 +234,6 @@ export function flipped({ n, toRight, toWrong }: Flips): string {
 }
 
 /** Item by item the same number. */
-export function isIdentical({ basis, difference, flips }: Comparison): boolean {
-  return basis.kind === "t" && difference === 0 && basis.error === 0 && flips === undefined;
+export function isIdentical({ basis, difference, flips, scale }: Comparison): boolean {
+  return basis.kind === "t" && difference === 0 && basis.error === 0 && flips === undefined && scale !== "level";
 }
