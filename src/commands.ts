@@ -17,7 +17,7 @@ import { describePlan, makePlan, type Plan } from "./plan.js";
 import { type RecordOptions, recordFile } from "./record.js";
 import { writeReports } from "./reports/index.js";
 import { junit } from "./reports/junit.js";
-import { tableFrom } from "./reports/table.js";
+import { type Table, tableFrom } from "./reports/table.js";
 import { text, wrap } from "./reports/text.js";
 import { type Asked, verdictsFrom, verdictsOver } from "./reports/verdicts.js";
 import { run } from "./run.js";
@@ -396,23 +396,26 @@ function jsonLines(): View {
 
 function conclusion(folder: string, events: StoredEvent[], stopped: boolean): string {
   const width = process.stdout.columns ?? 80;
-  const files = `\nTables: ${path.join(folder, "table.md")}, table.csv, table-long.csv; where they come from: run.json\n`;
+  const table = tableFrom(events);
   const resume = stopped ? "Stopped; the same command goes on where it ended.\n" : "";
-  return `${text(tableFrom(events), width)}${answered(events, width)}${files}${resume}`;
+  // A run that failed altogether has said why; grids of nothing would bury it.
+  if (!isMeasured(table)) return `${resume || "Nothing was measured.\n"}`;
+  const files = [
+    `Tables: ${path.join(folder, "table.md")}`,
+    "Beside it: table.csv, table-long.csv, comparisons.csv; where they come from: run.json",
+  ];
+  return `${text(table, width, verdictsFrom(events))}\n${files.map((line) => wrap(line, width)).join("\n")}\n${resume}`;
 }
 
-/** The questions that the run answers, in short; pair by pair they stand in table.md. */
-function answered(events: StoredEvent[], width: number): string {
-  const { questions, notes } = verdictsFrom(events);
-  const said = questions.filter(({ answers }) => answers.length > 0);
-  const lines = said.flatMap(({ title, answers }) => [
-    title,
-    ...answers.map((answer) => `  ${wrap(answer, width - 2)}`),
-  ]);
-  const more = questions.length > 0 ? ["Which differences are real, pair by pair: table.md, Verdicts."] : [];
-  const plain = [...notes, ...more].map((line) => wrap(line, width));
-  return [...lines, ...plain].map((line) => `\n${line}`).join("") + (more.length > 0 ? "\n" : "");
-}
+/** What a file says of itself was not measured. */
+const isMeasured = ({ rows, columns }: Table) =>
+  rows.some(({ cells }) =>
+    cells.some(
+      (cell, i) =>
+        columns[i]!.measurement !== "model" &&
+        (cell.state === "measured" || (cell.state === "unfinished" && cell.n > 0)),
+    ),
+  );
 
 /** What a run of the plan would end with, as far as the files tell. */
 function foreseenCode({ jobs, variants }: Plan): number {
@@ -428,7 +431,10 @@ function exitCode(events: StoredEvent[], stopped: boolean): number {
   const { rows, columns } = tableFrom(events);
   // What a file says of itself was not measured.
   const states = rows.flatMap((row) =>
-    row.cells.flatMap((cell, i) => (columns[i]!.measurement === "model" ? [] : [cell.state])),
+    row.cells.flatMap((cell, i) => {
+      if (columns[i]!.measurement === "model") return [];
+      return [cell.state === "measured" && cell.summary.broken !== undefined ? "failed" : cell.state];
+    }),
   );
   if (!states.includes("measured")) return exitCodes.badInput;
   return states.includes("failed") || states.includes("unfinished") ? exitCodes.someFailed : exitCodes.allMeasured;

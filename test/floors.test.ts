@@ -64,7 +64,7 @@ const outside: Record<string, string[]> = {
   react: ["tui/app.tsx"],
   koffi: ["llama/library.ts", "llama/quantize.ts"],
   "node-llama-cpp": ["llama/library.ts", "doctor.ts"],
-  "string-width": ["reports/text.ts"],
+  "string-width": ["reports/names.ts"],
   yaml: ["yaml.ts"],
   // The language in which settings, cards and benchmark files are described; each describes its own.
   zod: ["config.ts", "datasets.ts", "events.ts", "yaml.ts", "measurements/*.ts"],

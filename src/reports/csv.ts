@@ -2,7 +2,7 @@ import { stringify } from "csv-stringify/sync";
 import { harmless } from "../harmless.js";
 import { isSeeable, mark } from "../stats/words.js";
 import { type Divergence, divergenceRows } from "./divergence.js";
-import { absence, type Cell, type Column, joinMemory, type Row, type Table } from "./table.js";
+import { absence, type Cell, type Column, figureIn, joinMemory, type Row, type Table } from "./table.js";
 import type { Verdicts } from "./verdicts.js";
 
 /**
@@ -21,9 +21,9 @@ export function longCsv({ rows, columns }: Table, divergences: Divergence[] = []
   const head = "variant,backend,measurement,dataset,metric,value,error,low,high,n,unit".split(",");
   const records = rows.flatMap(({ variant, cells }) =>
     columns.flatMap(({ measurement, dataset, metric }, index) => {
-      const cell = cells[index];
-      if (cell?.state !== "measured") return [];
-      const { value, error, low, high, n, unit } = cell.summary;
+      const summary = figureIn(cells[index]);
+      if (!summary) return [];
+      const { value, error, low, high, n, unit } = summary;
       return [[variant.name, variant.backend, measurement, dataset, metric.name, value, error, low, high, n, unit]];
     }),
   );
@@ -42,8 +42,7 @@ export function wideCsv(table: Table): string {
     row.variant.facts?.quant,
     row.variant.facts && row.variant.facts.imatrix !== undefined,
     ...columns.flatMap(({ metric }, index) => {
-      const cell = row.cells[index];
-      const summary = cell?.state === "measured" ? cell.summary : undefined;
+      const summary = figureIn(row.cells[index]);
       return hasError(metric) ? [summary?.value, summary?.error] : [summary?.value];
     }),
     status(row, columns),

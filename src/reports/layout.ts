@@ -1,15 +1,16 @@
+import type { VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
 import { isShare, type Metric } from "../metrics.js";
 import type { Summary } from "../stats/summary.js";
-import { byteScale } from "../units.js";
-import { absence, type Cell, type Column, joinMemory, type Table } from "./table.js";
+import { byteScale, percent } from "../units.js";
+import { type Cell, type Column, figureIn, joinMemory, modelFacts, type Note, type Table } from "./table.js";
 
 /** What a person reads, as strings that are not escaped yet; Markdown and the terminal only draw it. */
 export interface Layout {
   columns: Heading[];
   /** One string per column; the first is the variant's name. */
   rows: string[][];
-  /** What the marks `[1]`, `[2]` … in the cells say, in order. */
+  /** What the marks in the cells say, each with its mark: `[1] …`, `† …`. */
   footnotes: string[];
 }
 
@@ -24,6 +25,11 @@ type Figure = Pick<Summary, "value" | "error" | "low" | "high">;
 
 /** One column as a person wants it; a metric gives none, one or two of them. */
 interface View {
+  /** The label without what it belongs to, and that: `acc %` below `facts-en`, `tok/s` below `tg128`. */
+  label: string;
+  over: string;
+  /** What all figures of the column rest on: `(n = 240)`; or empty. */
+  basis: string;
   heading: string;
   minor: boolean;
   /** Index of the table's column. */
@@ -37,37 +43,253 @@ interface View {
   after(summary: Summary): string;
 }
 
+/** The main table with its parts apart: where there is little room, some of them are left out. */
+export interface Grid {
+  columns: GridColumn[];
+  rows: { variant: VariantRecord; cells: GridCell[] }[];
+  /** With their marks: `[1] …`, `† …`. */
+  footnotes: string[];
+}
+
+export interface GridColumn extends Pick<View, "label" | "over" | "heading" | "minor" | "basis"> {
+  /** What a reader looks for first: 0 for the size, 1 for the first figure of each measurement, 2 for its second. */
+  rank: number;
+  /** Of what concerns all its figures. */
+  marks: string;
+}
+
+export interface GridCell {
+  /** The figure, or what stands in its place. */
+  text: string;
+  /** Its ±. */
+  error: string;
+  after: string;
+  marks: string;
+  isFigure: boolean;
+}
+
 /** The main table: one row per variant. */
 export function layoutOf(table: Table): Layout {
-  const { columns, rows } = joinMemory(table);
-  const views = viewsOf(columns, rows);
-  const footnotes: string[] = [];
-  const mark = (note: string) => {
-    if (!footnotes.includes(note)) footnotes.push(note);
-    return ` [${footnotes.indexOf(note) + 1}]`;
-  };
+  const { columns, rows, footnotes } = gridOf(table);
   return {
     columns: [
       variantHeading,
-      ...views.map(({ heading, minor }) => ({ text: heading, align: "right" as const, minor })),
+      ...columns.map(({ heading, minor, marks }) => ({ text: heading + marks, align: "right" as const, minor })),
     ],
     rows: rows.map(({ variant, cells }) => [
       harmless(variant.name) + (variant.reference ? " (reference)" : ""),
-      ...views.map((view) => {
-        const cell = cells[view.index]!;
-        if (cell.state !== "measured") return standIn(cell, mark);
-        const marks = view.leads ? cell.notes.map((note) => mark(harmless(note))) : [];
-        return plusMinus(view, cell.summary) + marks.join("");
-      }),
+      ...cells.map(({ text, error, after, marks }) => text + error + after + marks),
     ]),
     footnotes,
   };
 }
 
+export function gridOf(table: Table): Grid {
+  const { columns, rows } = joinMemory(table);
+  const views = viewsOf(columns, rows);
+  const ranks = ranksOf(table, columns, views);
+  const footnotes = new Footnotes();
+  const drawn = rows.map(({ variant, cells }) => {
+    const told = new Set<string>();
+    // What befell a variant as a whole is said where a reader looks first.
+    const order = views.map((_, i) => i).sort((a, b) => ranks[a]! - ranks[b]! || a - b);
+    const found = new Map<number, GridCell>();
+    for (const i of order) {
+      const view = views[i]!;
+      const cell = cells[view.index]!;
+      const ofFile = columns[view.index]!.measurement === modelFacts;
+      found.set(
+        i,
+        drawCell(cell, view, { footnotes, told, ofFile, floor: floorOf(cells, columns, view.index, variant) }),
+      );
+    }
+    return { variant, cells: views.map((_, i) => found.get(i)!) };
+  });
+  const shared = views.map((_, i) => sharedMarks(drawn.map(({ cells }) => cells[i]!)));
+  const { marks, lines } = footnotes.numbered(drawn.flatMap(({ cells }) => cells.map((cell) => cell.marks)));
+  return {
+    columns: views.map(({ label, over, basis, heading, minor }, i) => ({
+      label,
+      over,
+      basis,
+      heading,
+      minor,
+      rank: ranks[i]!,
+      marks: marks(shared[i]!),
+    })),
+    rows: drawn.map(({ variant, cells }) => ({
+      variant,
+      cells: cells.map((cell, i) => ({ ...cell, marks: marks(without(cell.marks, shared[i]!)) })),
+    })),
+    footnotes: lines,
+  };
+}
+
+/**
+ * Notes by their marks. Those that say the same of other numbers are one, with the range of the numbers: twenty times
+ * "other processes used … cores" would bury all else.
+ */
+class Footnotes {
+  readonly #kinds = new Map<string, { mark?: string | undefined; numbers: string[][] }>();
+
+  /** What stands in the cell until all notes are known. */
+  add({ text, mark }: Note): string {
+    const template = text.replace(loneNumber, "\u0000");
+    const kind = this.#kinds.get(template) ?? { mark, numbers: [] };
+    this.#kinds.set(template, kind);
+    kind.numbers.push(text.match(loneNumber) ?? []);
+    return `\u0001${template}\u0002`;
+  }
+
+  /** Numbers in the order of reading. */
+  numbered(cells: string[]): { marks(text: string): string; lines: string[] } {
+    const order = [...new Set(cells.flatMap((text) => Array.from(text.matchAll(held), ([, template]) => template!)))];
+    let last = 0;
+    const names = new Map(order.map((template) => [template, this.#kinds.get(template)!.mark ?? `[${++last}]`]));
+    const lines = order.map((template) => {
+      let position = 0;
+      const { numbers } = this.#kinds.get(template)!;
+      const text = template.replace(/\u0000/g, () => {
+        const at = position++;
+        return spanned(numbers.map((one) => one[at]!));
+      });
+      return `${names.get(template)} ${text}`;
+    });
+    return { marks: (text) => text.replace(held, (_, template) => ` ${names.get(template)}`), lines };
+  }
+}
+
+/** Not those inside a name or a path: `Q4_K_M`, `v1-F16`, `/data/7/x`. */
+const loneNumber = /(?<![\p{L}\p{N}_./\\-])\d+(?:\.\d+)?(?![\p{L}\p{N}_/\\-]|\.\p{L})/gu;
+const held = /\u0001([^\u0002]*)\u0002/g;
+
+/** `4`, `4 and 8`, `0.3 to 6.9` */
+function spanned(numbers: string[]): string {
+  const different = [...new Set(numbers)].sort((a, b) => Number(a) - Number(b));
+  if (different.length > 2) return `${different[0]} to ${different.at(-1)}`;
+  return different.join(" and ");
+}
+
+const marksIn = (text: string): string[] => text.match(held) ?? [];
+
+/** What is marked at every figure of a column is marked once, in its head. */
+function sharedMarks(cells: GridCell[]): string {
+  const figures = cells.filter(({ isFigure }) => isFigure);
+  const [first, ...others] = figures.map((cell) => marksIn(cell.marks));
+  if (figures.length < 3) return "";
+  return first!.filter((mark) => others.every((marks) => marks.includes(mark))).join("");
+}
+
+const without = (marks: string, shared: string) =>
+  marksIn(marks)
+    .filter((mark) => !shared.includes(mark))
+    .join("");
+
+interface Drawing {
+  footnotes: Footnotes;
+  /** Failures that this row has told already. */
+  told: Set<string>;
+  /** A fact of the file: its failure is the measurements', too. */
+  ofFile: boolean;
+  /** The noise floor in words, where the cell holds it. */
+  floor: string | undefined;
+}
+
+const empty: GridCell = { text: "", error: "", after: "", marks: "", isFigure: false };
+
+function drawCell(cell: Cell, view: View, { footnotes, told, ofFile, floor }: Drawing): GridCell {
+  const marked = (text: string, ...notes: Note[]) => ({
+    ...empty,
+    text,
+    marks: view.leads ? notes.map((note) => footnotes.add(note)).join("") : "",
+  });
+  switch (cell.state) {
+    case "absent":
+      return empty;
+    case "failed": {
+      const { message, hint } = cell.failure;
+      if (ofFile || told.has(message)) return empty;
+      told.add(message);
+      return marked("failed", { text: `failed: ${harmless(message)} ${harmless(hint ?? "")}`.trim() });
+    }
+    case "impossible":
+      return marked("n/a", { text: `not possible: ${harmless(cell.reason)}` });
+    case "unfinished":
+      return cell.n > 0 && view.leads ? { ...empty, text: `${cell.n} so far` } : empty;
+  }
+  if (cell.floor) return floor === undefined ? { ...empty, text: "—" } : marked("—", { text: floor });
+  const { broken } = cell.summary;
+  if (broken !== undefined) return marked("broken", { mark: "‼", text: harmless(broken) });
+  const { value, error } = view.convert(cell.summary);
+  return {
+    ...marked(value.toFixed(view.digits), ...cell.notes.map((note) => ({ ...note, text: harmless(note.text) }))),
+    error: error === undefined ? "" : ` ± ${error.toFixed(view.errorDigits)}`,
+    after: view.after(cell.summary),
+    isFigure: true,
+  };
+}
+
+/** `noise floor, v2-F16 against itself in another batch shape: KLD 9.1e-8, same top 99.803 %`, at the first of these columns. */
+function floorOf(cells: Cell[], columns: Column[], index: number, { name }: VariantRecord): string | undefined {
+  const { measurement } = columns[index]!;
+  const floors = cells.flatMap((cell, i) =>
+    cell.state === "measured" && cell.floor && columns[i]!.measurement === measurement
+      ? [{ summary: cell.summary, i }]
+      : [],
+  );
+  if (floors[0]?.i !== index) return undefined;
+  const told = floors.flatMap(({ summary, i }) => {
+    const { metric } = columns[i]!;
+    if (metric.name.startsWith("kld"))
+      return [`${metric.label} ${summary.value < 1e-9 ? "< 1e-9" : tiny(summary.value)}`];
+    return metric.name === "same_top" ? [`${metric.label} ${percent(summary.value, metric.digits - 2)}`] : [];
+  });
+  return `noise floor, ${harmless(name)} against itself in another batch shape: ${told.join(", ")}`;
+}
+
+const tiny = (value: number) => (value < 1e-4 ? value.toExponential(1) : value.toFixed(6));
+
+/** What is looked for first in each measurement; where tokenizers differ, what compares across them. */
+function ranksOf(table: Table, columns: Column[], views: View[]): number[] {
+  const first = ["perplexity", "kld", "kld_estimate", "acc"];
+  const foreign = new Set(
+    table.rows.flatMap(({ cells }) =>
+      cells.flatMap((cell, i) => (cell.state === "measured" && cell.foreign ? [table.columns[i]!.measurement] : [])),
+    ),
+  );
+  const leads = new Map<string, [lead: number, second: number | undefined]>();
+  for (const measurement of new Set(columns.map((column) => column.measurement))) {
+    if (measurement === modelFacts || measurement === "") continue;
+    const of = columns.flatMap((column, i) =>
+      column.measurement === measurement && !beside.has(column.metric.name) ? [i] : [],
+    );
+    const named = (test: (name: string) => boolean) => of.find((i) => test(columns[i]!.metric.name));
+    const [generated, read] = [named((name) => /^tg\d/.test(name)), named((name) => /^pp\d/.test(name))];
+    const usual = first.map((wanted) => named((name) => name === wanted)).find((i) => i !== undefined);
+    const across = foreign.has(measurement) ? named((name) => name === "bits_per_byte") : undefined;
+    const lead = across ?? usual ?? generated ?? read ?? of[0];
+    const second = across !== undefined ? usual : lead === generated ? read : undefined;
+    if (lead !== undefined) leads.set(measurement, [lead, second]);
+  }
+  return views.map(({ index, leads: isFirst, minor }) => {
+    const { measurement, metric } = columns[index]!;
+    const [lead, second] = leads.get(measurement) ?? [];
+    if (metric.name === "size") return 0;
+    if (isFirst && index === lead) return 1;
+    if (isFirst && index === second) return 2;
+    const open =
+      metric.name === "unanswerable" && table.rows.some(({ cells }) => (figureIn(cells[index])?.value ?? 0) > 0);
+    return open ? 2 : metric.name === "bpw" ? 3 : minor ? 5 : 4;
+  });
+}
+
+/** Comes beside what a measurement is about. */
+const beside = new Set(["peak_memory", "unanswerable"]);
+
 /** The 95 % intervals, for the metrics that have them: what the ± of other tools does not say. */
 export function intervalsOf({ columns, rows }: Table): Layout {
   const views = viewsOf(columns, rows).filter(
-    ({ leads, index }) => leads && rows.some(({ cells }) => summaryIn(cells[index]!)?.low !== undefined),
+    ({ leads, index }) => leads && rows.some(({ cells }) => intervalIn(cells[index]!)?.low !== undefined),
   );
   return {
     columns: [
@@ -77,7 +299,7 @@ export function intervalsOf({ columns, rows }: Table): Layout {
     rows: rows
       .map(({ variant, cells }) => [
         harmless(variant.name),
-        ...views.map((view) => range(view, summaryIn(cells[view.index]!))),
+        ...views.map((view) => range(view, intervalIn(cells[view.index]!))),
       ])
       .filter(([, ...ranges]) => ranges.some((text) => text !== "")),
     footnotes: [],
@@ -86,20 +308,8 @@ export function intervalsOf({ columns, rows }: Table): Layout {
 
 const variantHeading: Heading = { text: "variant", align: "left", minor: false };
 
-const summaryIn = (cell: Cell) => (cell.state === "measured" ? cell.summary : undefined);
-
-const words = { failed: "failed", impossible: "n/a", unfinished: "unfinished", absent: "" };
-
-function standIn(cell: Exclude<Cell, { state: "measured" }>, mark: (note: string) => string): string {
-  const why = absence(cell);
-  const hint = cell.state === "failed" && cell.failure.hint ? ` ${harmless(cell.failure.hint)}` : "";
-  return words[cell.state] + (why === undefined ? "" : mark(why + hint));
-}
-
-function plusMinus({ convert, after, digits, errorDigits }: View, summary: Summary): string {
-  const { value, error } = convert(summary);
-  return value.toFixed(digits) + (error === undefined ? "" : ` ± ${error.toFixed(errorDigits)}`) + after(summary);
-}
+/** The noise floor's is none of the variant. */
+const intervalIn = (cell: Cell) => (cell.state === "measured" && cell.floor ? undefined : figureIn(cell));
 
 function range({ convert, digits }: View, summary: Summary | undefined): string {
   if (!summary) return "";
@@ -109,61 +319,69 @@ function range({ convert, digits }: View, summary: Summary | undefined): string 
 
 function viewsOf(columns: Column[], rows: Table["rows"]): View[] {
   return columns.flatMap((column, index) => {
-    const summaries = rows.flatMap(({ cells }) => summaryIn(cells[index]!) ?? []);
-    return columnViews(column, summaries).map((view, position) => ({
-      minor: false,
-      digits: column.metric.digits,
-      errorDigits: view.digits ?? column.metric.digits,
-      convert: (summary: Summary) => summary,
-      after: () => "",
-      ...view,
-      index,
-      leads: position === 0,
-    }));
+    const summaries = rows.flatMap(({ cells }) => figureIn(cells[index]!) ?? []);
+    const shared = column.name === column.metric.name ? "" : harmless(column.measurement);
+    return columnViews(column, summaries).map((view, position) => {
+      const over = [shared, view.over ?? ""].filter(Boolean).join(" ");
+      return {
+        minor: false,
+        digits: column.metric.digits,
+        errorDigits: view.digits ?? column.metric.digits,
+        convert: (summary: Summary) => summary,
+        after: () => "",
+        basis: "",
+        ...view,
+        over,
+        heading: [over, view.label, view.basis ?? ""].filter(Boolean).join(" "),
+        index,
+        leads: position === 0,
+      };
+    });
   });
 }
 
-function columnViews(
-  { metric, measurement, name }: Column,
-  summaries: Summary[],
-): (Partial<View> & { heading: string })[] {
-  const label = name === metric.name ? metric.label : `${harmless(measurement)} ${metric.label}`;
+type PartialView = Partial<View> & { label: string };
+
+function columnViews({ metric }: Column, summaries: Summary[]): PartialView[] {
+  const { label } = metric;
   if (metric.name === "parameters") return [];
   if (metric.unit === "B") return [bytesView(label, summaries)];
   switch (metric.aggregation) {
     case "perplexity":
       // The ± has one digit more, as llama-perplexity prints it.
-      return [{ heading: label, errorDigits: metric.digits + 1 }];
+      return [{ label, errorDigits: metric.digits + 1 }];
     case "ratio":
-      return [{ heading: label, minor: true }];
+      return [{ label, minor: true }];
     case "proportion":
-      return [{ ...countedShareView(label, metric, summaries), minor: metric.name === "acc_token" }];
+      return [{ ...countedShareView(metric, summaries), minor: metric.name === "acc_token" }];
     case "rate":
-      return [{ heading: `${label} ${metric.unit}` }, { heading: `${label} ms/token`, minor: true, convert: perToken }];
+      return [
+        { over: label, label: metric.unit },
+        { over: label, label: "ms/token", minor: true, convert: perToken },
+      ];
     default:
-      if (isShare(metric)) return [shareView(label, metric)];
-      return [metric.unit === "s" ? { heading: `${label} s`, minor: true } : { heading: label }];
+      if (isShare(metric)) return [shareView(metric)];
+      return [metric.unit === "s" ? { label: `${label} s`, minor: true } : { label }];
   }
 }
 
-function bytesView(label: string, summaries: Summary[]) {
+function bytesView(label: string, summaries: Summary[]): PartialView {
   const { unit, digits, factor } = byteScale(summaries.map(({ value }) => value));
-  return { heading: `${label} ${unit}`, digits, convert: scaled(factor) };
+  return { label: `${label} ${unit}`, digits, convert: scaled(factor) };
 }
 
-const shareView = (label: string, { digits }: Metric) => ({
-  heading: `${label} %`,
+const shareView = ({ label, digits }: Metric): PartialView => ({
+  label: `${label} %`,
   digits: digits - 2,
   convert: scaled(100),
 });
 
 /** How many questions there were stands in the head where it is the same for all. */
-function countedShareView(label: string, metric: Metric, summaries: Summary[]) {
+function countedShareView(metric: Metric, summaries: Summary[]): PartialView {
   const counts = [...new Set(summaries.map(({ n }) => n))];
-  const [n] = counts;
-  const view = shareView(label, metric);
+  const view = shareView(metric);
   return counts.length === 1
-    ? { ...view, heading: `${view.heading} (n = ${n})` }
+    ? { ...view, basis: `(n = ${counts[0]})` }
     : { ...view, after: (summary: Summary) => ` (n = ${summary.n})` };
 }
 

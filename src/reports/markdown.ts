@@ -3,6 +3,7 @@ import type { Aggregation } from "../metrics.js";
 import { mark, tabulated } from "../stats/words.js";
 import { bytes as inUnits } from "../units.js";
 import { type Divergence, divergenceTables } from "./divergence.js";
+import { conclusionsOf, type Ladder, laddersFrom, savedIn, stepText } from "./ladder.js";
 import { intervalsOf, type Layout, layoutOf } from "./layout.js";
 import type { Table } from "./table.js";
 import type { Pair, Verdicts } from "./verdicts.js";
@@ -20,7 +21,7 @@ export function markdown(
     draw(main),
     numbered(main.footnotes),
     bullets(table.notes.map(inert)),
-    judged(verdicts),
+    judged(table, verdicts),
     diverging(divergences),
     intervals.rows.length > 0 ? `## 95 % intervals\n\n${draw(intervals)}` : "",
     `## How to read this\n\n${bullets(explanations(table))}`,
@@ -42,11 +43,14 @@ const howDiverging =
   "Against the reference, token by token, with llama-perplexity's formulas: its ± take the tokens as independent. Percentages are percentiles over the tokens.";
 
 /** Which differences are real: a line per pair, under the question that it answers. */
-function judged({ questions, notes }: Verdicts): string {
+function judged(table: Table, verdicts: Verdicts): string {
+  const { questions, notes } = verdicts;
   if (questions.length === 0) return "";
-  const asked = questions.map(({ title, answers, pairs }) =>
+  const ladders = laddersFrom(table, verdicts);
+  const asked = questions.map(({ title, answers, pairs, base }) =>
     [
       `### ${inert(title)}`,
+      ladders.flatMap((ladder) => (ladder.base === base ? [climbed(ladder)] : [])).join("\n\n"),
       answers.map(inert).join("  \n"),
       bullets(pairs.map(({ sentence }) => inert(sentence))),
       draw(comparisonsOf(pairs)),
@@ -55,6 +59,18 @@ function judged({ questions, notes }: Verdicts): string {
       .join("\n\n"),
   );
   return ["## Verdicts", ...asked, bullets(notes.map(inert)), howJudged].filter((part) => part !== "").join("\n\n");
+}
+
+/** What each file costs, and which to take. */
+function climbed(ladder: Ladder): string {
+  const rows = ladder.steps.map((step) => [step.variant, savedIn(step), stepText(step)]);
+  const columns = ["", "size", "quality"].map((text) => ({ text, align: "left" as const, minor: false }));
+  return [
+    draw({ columns, rows, footnotes: [] }),
+    conclusionsOf(ladder, (name) => name)
+      .map(inert)
+      .join("  \n"),
+  ].join("\n\n");
 }
 
 /** The figures behind the sentences, what could have been seen beside every one. */
@@ -96,7 +112,7 @@ function draw({ columns, rows }: Layout): string {
 const bullets = (lines: string[]) => lines.map((line) => `- ${line}`).join("\n");
 
 /** Not a numbered list: the marks in the table are literal text. */
-const numbered = (notes: string[]) => notes.map((note, index) => inert(`[${index + 1}] ${note}`)).join("  \n");
+const numbered = (notes: string[]) => notes.map(inert).join("  \n");
 
 /** What ± and the intervals mean, for the kinds of figures that are there. */
 function explanations({ columns }: Table): string[] {

@@ -1,21 +1,41 @@
 import { BenchError, type Failure } from "../errors.js";
 import type { JobRecord, Sample, StoredEvent, VariantRecord } from "../events.js";
-import { harmless } from "../harmless.js";
+import { harmless, several } from "../harmless.js";
 import { metric as describe, type Metric } from "../metrics.js";
+import { comparability } from "../stats/comparable.js";
+import { seriesFrom } from "../stats/series.js";
 import { type Summary, summarize } from "../stats/summary.js";
+import { counted } from "../units.js";
 
 export type Started = Extract<StoredEvent, { type: "started" }>;
 export type Opened = Extract<StoredEvent, { type: "opened" }>;
 
 /** What is known of one variant × measurement × metric. */
 export type Cell =
-  | { state: "measured"; summary: Summary; notes: string[] }
+  | {
+      state: "measured";
+      summary: Summary;
+      notes: Note[];
+      /** A figure per token, of another tokenizer than the reference's. */
+      foreign?: boolean;
+      /** The reference's distance from itself: the noise floor, no figure of the variant. */
+      floor?: boolean;
+    }
   | { state: "failed"; failure: Failure }
   | { state: "impossible"; reason: string }
   /** Begun or waiting; `n` items are there so far. A figure over some of the items is no figure of the whole. */
   | { state: "unfinished"; n: number }
   /** Nobody asked for it. */
   | { state: "absent" };
+
+/** What a reader of a figure should know, one sentence. Sentences that differ in their numbers alone are told as one. */
+export interface Note {
+  text: string;
+  /** Instead of a number, for what concerns many figures. */
+  mark?: string;
+  /** The same with the circumstances of this one figure, for run.json. */
+  detail?: string;
+}
 
 export interface Column {
   /** The name in the benchmark file; `model` for facts of the file itself, empty where measurements are joined. */
@@ -47,7 +67,7 @@ export interface Table {
 }
 
 /** The measurement under which facts of the model file stand. */
-const modelFacts = "model";
+export const modelFacts = "model";
 /** CPU cores that others used during a repetition, from where on speed suffers visibly. */
 const foreignLoad = 0.1;
 
@@ -82,6 +102,7 @@ export function tableFrom(events: Iterable<StoredEvent>): Table {
       hint: "Start it with `gguf-bench run`.",
     });
   const jobs = jobStates(started, list);
+  const foreign = foreignTokenizers(list);
   const engines = new Map(list.flatMap((event) => (event.type === "opened" ? [[event.variant, event.engine]] : [])));
   const columns = columnsOf(started, jobs);
   return {
@@ -94,7 +115,7 @@ export function tableFrom(events: Iterable<StoredEvent>): Table {
       cells: columns.map((column) =>
         column.measurement === modelFacts
           ? factCell(variant, column.metric.name, engines)
-          : jobCell(jobs.get(cellKey(variant.name, column.measurement)), column.metric, variant),
+          : jobCell(jobs.get(cellKey(variant.name, column.measurement)), column.metric, variant, foreign),
       ),
     })),
     notes: notesOf(started, list, jobs),
@@ -200,12 +221,17 @@ function factCell(variant: VariantRecord, name: string, engines: Table["engines"
   };
 }
 
-function jobCell(job: JobState | undefined, metric: Metric, variant: VariantRecord): Cell {
+function jobCell(
+  job: JobState | undefined,
+  metric: Metric,
+  variant: VariantRecord,
+  foreign: ReturnType<typeof foreignTokenizers>,
+): Cell {
   if (job?.record.impossible !== undefined) return { state: "impossible", reason: job.record.impossible };
   const items = [...(job?.items.values() ?? [])].filter(({ samples }) => samples.some((s) => s.metric === metric.name));
   if (job?.done) {
     const unasked = unaskedNote(metric, [...job.items.values()]);
-    if (items.length === 0 && unasked) return { state: "impossible", reason: unasked };
+    if (items.length === 0 && unasked) return { state: "impossible", reason: unasked.text };
     if (items.length === 0 && !countsUnasked(metric, job)) return { state: "absent" };
     const samples = items.flatMap(({ item, samples }) =>
       samples.filter((sample) => sample.metric === metric.name).map((sample) => ({ ...sample, item })),
@@ -213,16 +239,21 @@ function jobCell(job: JobState | undefined, metric: Metric, variant: VariantReco
     const clusters = new Map(
       items.flatMap(({ item, cluster }) => (cluster === undefined ? [] : [[item, cluster] as const])),
     );
-    const summary = summarize(metric.name, samples, clusters.size > 0 ? { clusters } : {});
+    const summary = believable(summarize(metric.name, samples, clusters.size > 0 ? { clusters } : {}));
+    const { measurement, against } = job.record;
+    const other = metric.name === "perplexity" ? foreign.get(cellKey(variant.name, measurement)) : undefined;
     return {
       state: "measured",
       summary,
       notes: [
-        ...summary.warnings,
+        ...(other ? [other] : []),
+        ...summary.warnings.map((text) => ({ text })),
         ...(unasked ? [unasked] : []),
         ...aloneNote(metric, items),
-        ...foreignNote(metric, items),
+        ...loadNote(metric, items),
       ],
+      ...(other ? { foreign: true } : {}),
+      ...(against === variant.name && metric.name !== "peak_memory" ? { floor: true } : {}),
     };
   }
   const failure = job ? job.failure : variant.failure;
@@ -237,30 +268,72 @@ const countsUnasked = ({ name }: Metric, { record }: JobState) => name === "unan
 const manyUnasked = 0.01;
 
 /** What an accuracy does not cover. The longest reason stands for all: the others differ in their numbers. */
-function unaskedNote(metric: Metric, items: Item[]): string | undefined {
+function unaskedNote(metric: Metric, items: Item[]): Note | undefined {
   const reasons = items.flatMap(({ unanswerable }) => unanswerable ?? []);
   if (!isAccuracy(metric) || reasons.length === 0) return undefined;
-  if (reasons.length === items.length) return `no question could be asked: ${reasons[0]}`;
+  if (reasons.length === items.length) return { text: `no question could be asked: ${reasons[0]}` };
   const share = reasons.length / items.length;
   const count = `${reasons.length} of ${items.length} questions could not be asked (the first: ${reasons[0]})`;
   return share > manyUnasked
-    ? `NOT THE WHOLE TASK: ${count}; the figure is over the others alone`
-    : `${count}; the figure is over the others`;
+    ? { mark: "‡", text: `NOT THE WHOLE TASK: ${count}; the figure is over the others alone` }
+    : { text: `${count}; the figure is over the others` };
 }
 
-function aloneNote(metric: Metric, items: Item[]): string[] {
+function aloneNote(metric: Metric, items: Item[]): Note[] {
   if (!isAccuracy(metric) || !items.some(({ alone }) => alone)) return [];
-  return ["each option was decoded by itself: this architecture cannot share a question between them"];
+  return [{ text: "each option was decoded by itself: this architecture cannot share a question between them" }];
 }
 
-function foreignNote(metric: Metric, items: Item[]): string[] {
+/** What is no number is no figure, whoever computed it. */
+function believable(summary: Summary): Summary {
+  if (summary.broken !== undefined || Number.isFinite(summary.value)) return summary;
+  const [why = "it is not a number", ...warnings] = summary.warnings;
+  return { ...summary, broken: why, warnings };
+}
+
+/** The figure of a cell that has one to believe. */
+export function figureIn(cell: Cell | undefined): Summary | undefined {
+  return cell?.state === "measured" && cell.summary.broken === undefined ? cell.summary : undefined;
+}
+
+function loadNote(metric: Metric, items: Item[]): Note[] {
   if (metric.aggregation !== "rate") return [];
   const disturbed = items.filter(({ foreign }) => foreign > foreignLoad);
   if (disturbed.length === 0) return [];
   const most = Math.max(...disturbed.map(({ foreign }) => foreign));
+  const cores = most.toFixed(1);
   return [
-    `other processes used up to ${most.toFixed(1)} CPU cores during ${disturbed.length} of ${items.length} repetitions: the figure may be too low`,
+    {
+      mark: "†",
+      text: `other processes used ${cores} CPU cores while this was timed; figures may be too low`,
+      detail: `other processes used up to ${cores} CPU cores during ${disturbed.length} of ${counted(items.length, "repetition")}: the figure may be too low`,
+    },
   ];
+}
+
+/**
+ * By variant and measurement: what to say of a perplexity whose tokens are not the reference's (or the first variant's, where
+ * there is no reference), with the bits per byte that can be compared.
+ */
+function foreignTokenizers(events: StoredEvent[]): Map<string, Note> {
+  const series = seriesFrom(events).filter(({ observations }) => observations.has("perplexity"));
+  const notes = new Map<string, Note>();
+  for (const measurement of new Set(series.map(({ job }) => job.measurement))) {
+    const of = series.filter(({ job }) => job.measurement === measurement);
+    const base = of.find(({ variant }) => variant.reference) ?? of[0]!;
+    for (const one of of) {
+      const { instead } = comparability("perplexity", base, one);
+      if (instead === undefined) continue;
+      const [own, theirs] = [one, base].map(({ observations }) => {
+        const found = observations.get(instead);
+        return found ? summarize(instead, found).value.toFixed(describe(instead).digits - 1) : "?";
+      });
+      notes.set(cellKey(one.variant.name, measurement), {
+        text: `other tokenizer than that of ${base.variant.name}: compare ${describe(instead).label} (${own}, there ${theirs})`,
+      });
+    }
+  }
+  return notes;
 }
 
 function notesOf(started: Started, events: StoredEvent[], jobs: Map<string, JobState>): string[] {
@@ -268,15 +341,23 @@ function notesOf(started: Started, events: StoredEvent[], jobs: Map<string, JobS
   const open = possible.filter(({ done, failure }) => !done && !failure);
   const variants = new Set(started.variants.map(({ name }) => name));
   const ids = new Set(started.jobs.map(({ id }) => id));
-  const warnings = events.flatMap((event) => {
-    if (event.type !== "warning") return [];
-    if (event.variant !== undefined && !variants.has(event.variant)) return [];
-    if (event.job !== undefined && !ids.has(event.job)) return [];
-    return [event.variant === undefined ? event.message : `${event.variant}: ${event.message}`];
+  const warned = new Map<string, Set<string>>();
+  for (const event of events) {
+    if (event.type !== "warning") continue;
+    if (event.variant !== undefined && !variants.has(event.variant)) continue;
+    if (event.job !== undefined && !ids.has(event.job)) continue;
+    const of = warned.get(event.message) ?? new Set();
+    warned.set(event.message, event.variant === undefined ? of : of.add(event.variant));
+  }
+  const warnings = Array.from(warned, ([message, of]) => {
+    if (of.size === 0) return message;
+    return `${of.size > 2 && of.size === variants.size ? "All variants" : several([...of])}: ${message}`;
   });
   return [
     ...(open.length > 0
-      ? [`${open.length} of ${possible.length} jobs are not finished: the same command continues where it stopped`]
+      ? [
+          `${open.length} of ${counted(possible.length, "job")} ${open.length === 1 ? "is" : "are"} not finished: the same command continues where it stopped`,
+        ]
       : []),
     ...new Set([
       ...started.provenance.datasets.flatMap(({ name, note }) => (note === undefined ? [] : [`${name}: ${note}`])),
@@ -322,8 +403,10 @@ export function absence(cell: Cell): string | undefined {
       return `failed: ${harmless(cell.failure.message)}`;
     case "impossible":
       return `not possible: ${harmless(cell.reason)}`;
+    case "measured":
+      return cell.summary.broken === undefined ? undefined : `broken: ${harmless(cell.summary.broken)}`;
     case "unfinished":
-      return `unfinished: ${cell.n} items so far`;
+      return `unfinished: ${counted(cell.n, "item")} so far`;
     default:
       return undefined;
   }

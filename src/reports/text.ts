@@ -1,75 +1,179 @@
-import stringWidth from "string-width";
 import { harmless } from "../harmless.js";
-import { type Heading, type Layout, layoutOf } from "./layout.js";
+import { conclusionsOf, type Ladder, laddersFrom, savedIn, stepText } from "./ladder.js";
+import { type Grid, type GridCell, gridOf } from "./layout.js";
+import { shortNames, widthOf } from "./names.js";
 import type { Table } from "./table.js";
+import type { Verdicts } from "./verdicts.js";
 
 const gap = "  ";
-/** Longer names are cut, lest one of them take the room of the figures. */
-const longestName = 32;
+
+/** What stands on the screen at the end of a run: the table, its notes, and what follows from it. */
+export function text(table: Table, width = 80, verdicts: Verdicts = { questions: [], notes: [] }): string {
+  const grid = gridOf(table);
+  const { names, blocks, hidden } = fitted(grid, width);
+  const shown = (name: string) => names.shown.get(name) ?? harmless(name);
+  const prefix = names.prefix ? [`All names begin with ${names.prefix}`, ""] : [];
+  const notes = [
+    ...grid.footnotes,
+    ...questionsIn(grid),
+    ...table.notes.map((note) => harmless(note)),
+    ...(hidden > 0 ? [`${hidden} more column${hidden === 1 ? "" : "s"}: table.md`] : []),
+  ].map((note) => wrap(note, width));
+  const parts = [[...prefix, blocks.join("\n\n")].join("\n"), notes.join("\n"), answers(table, verdicts, width, shown)];
+  return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
+}
+
+// ---- The table
+
+/** Names as long as can be while the first figures stand beside each other. */
+function fitted(grid: Grid, width: number) {
+  const all = grid.rows.map(({ variant }) => variant.name);
+  const tried = [32, 24, 18, 14].map((most) => {
+    const names = shortNames(all, most);
+    return { names, ...drawn(grid, width, (name) => names.shown.get(name)!) };
+  });
+  return tried.find(({ blocks }) => blocks.length === 1) ?? tried.at(1)!;
+}
+
+interface Chosen {
+  index: number;
+  error: boolean;
+}
 
 /**
- * The table for a terminal. Columns that do not fit beside each other go into a further block below, with the
- * variants' names repeated: nothing is cut but long names.
+ * What a reader looks for first gets the room first: the size, a figure for each measurement, then their ±, then the rest.
+ * Only where the first figures do not fit beside each other is there a second block.
  */
-export function text(table: Table, width = 80): string {
-  const { columns, rows, footnotes } = layoutOf(table);
-  const shown = columns.map((_, index) => index).filter((index) => !columns[index]!.minor);
-  const pick = (line: string[]) => shown.map((index) => line[index]!);
-  const cells = rows.map(pick).map(([name, ...rest]) => [cut(name!, Math.min(longestName, width)), ...rest]);
-  const layout = { columns: shown.map((index) => columns[index]!), rows: cells };
-  const notes = [
-    ...footnotes.map((note, index) => `[${index + 1}] ${note}`),
-    ...table.notes.map((note) => harmless(note)),
-  ];
-  return `${[...blocks(layout, width), ...(notes.length > 0 ? [notes.map((note) => wrap(note, width)).join("\n")] : [])].join("\n\n")}\n`;
-}
-
-function blocks({ columns, rows }: Pick<Layout, "columns" | "rows">, width: number): string[] {
-  const widths = columns.map(({ text }, index) =>
-    Math.max(stringWidth(text), ...rows.map((row) => stringWidth(row[index]!))),
-  );
-  const groups: number[][] = [];
-  let room = 0;
-  for (let index = 1; index < columns.length; index++) {
-    const needed = gap.length + widths[index]!;
-    if (groups.length === 0 || needed > room) {
+function drawn(grid: Grid, width: number, shown: (name: string) => string) {
+  const heads = grid.rows.map(({ variant }) => shown(variant.name) + (variant.reference ? " (ref)" : ""));
+  const nameWidth = Math.max(widthOf("variant"), ...heads.map(widthOf));
+  const measures = grid.columns.map((_, index) => measured(grid, index));
+  const room = width - nameWidth;
+  const needed = ({ index, error }: Chosen) => gap.length + measures[index]!(error).width;
+  const chosen = new Map<number, Chosen>();
+  const used = () => [...chosen.values()].reduce((sum, one) => sum + needed(one), 0);
+  const wish = (one: Chosen) => {
+    const before = chosen.get(one.index);
+    if (used() - (before ? needed(before) : 0) + needed(one) <= room) chosen.set(one.index, one);
+  };
+  const ranked = (test: (rank: number) => boolean) =>
+    grid.columns.flatMap(({ rank }, index) => (test(rank) ? [index] : []));
+  const first = ranked((rank) => rank <= 1);
+  for (const index of first) chosen.set(index, { index, error: false });
+  if (used() <= room) {
+    const isRate = (index: number) => grid.columns[index]!.label === "tok/s";
+    for (const index of ranked((rank) => rank === 2)) wish({ index, error: false });
+    for (const index of first) if (!isRate(index)) wish({ index, error: true });
+    for (const index of ranked((rank) => rank === 3)) wish({ index, error: false });
+    for (const index of ranked((rank) => rank <= 2)) wish({ index, error: true });
+    for (const index of ranked((rank) => rank === 4)) wish({ index, error: true });
+    for (const index of ranked((rank) => rank === 5)) wish({ index, error: true });
+  }
+  const groups: Chosen[][] = [];
+  let left = 0;
+  for (const one of [...chosen.values()].sort((a, b) => a.index - b.index)) {
+    if (groups.length === 0 || needed(one) > left) {
       groups.push([]);
-      room = width - widths[0]!;
+      left = room;
     }
-    groups.at(-1)!.push(index);
-    room -= needed;
+    groups.at(-1)!.push(one);
+    left -= needed(one);
   }
-  return groups.map((group) => {
-    const line = (cells: string[]) =>
-      [0, ...group]
-        .map((index) => pad(cells[index]!, widths[index]!, columns[index]!.align))
-        .join(gap)
-        .trimEnd();
-    return [line(columns.map(({ text }) => text)), ...rows.map(line)].join("\n");
+  const blocks = groups.map((group) => {
+    const columns = group.map(({ index, error }) => measures[index]!(error));
+    const line = (name: string, cells: string[]) => [name + pad(name, nameWidth), ...cells].join(gap).trimEnd();
+    const over = columns.map((column) => column.head(column.over));
+    return [
+      ...(columns.some((column) => column.over !== "") ? [line("", over)] : []),
+      line(
+        "variant",
+        columns.map((column) => column.head(column.label)),
+      ),
+      ...grid.rows.map(({ cells }, i) =>
+        line(
+          heads[i]!,
+          columns.map((column, at) => column.cell(cells[group[at]!.index]!)),
+        ),
+      ),
+    ].join("\n");
   });
+  return { blocks, hidden: grid.columns.length - chosen.size };
 }
 
-function pad(text: string, width: number, align: Heading["align"]): string {
-  const blank = " ".repeat(Math.max(0, width - stringWidth(text)));
-  return align === "right" ? blank + text : text + blank;
+/** How a column is drawn, with or without its ±: figures end below each other, marks stand behind them. */
+function measured({ columns, rows }: Grid, index: number) {
+  const { label: plain, over, marks: headMarks } = columns[index]!;
+  const label = plain + headMarks;
+  return (error: boolean) => {
+    const cells = rows.map((row) => row.cells[index]!);
+    const errorWidth = error ? Math.max(0, ...cells.map((cell) => widthOf(cell.error))) : 0;
+    const figure = (cell: GridCell) => {
+      if (cell.error === "" || !error) return cell.text + cell.after;
+      // The sign stands in one column, whatever digits come behind it.
+      return `${cell.text} ± ${pad(cell.error, errorWidth)}${cell.error.slice(3)}${cell.after}`;
+    };
+    const figureWidth = Math.max(widthOf(label), widthOf(over), ...cells.map((cell) => widthOf(figure(cell))));
+    const markWidth = Math.max(0, ...cells.map((cell) => widthOf(cell.marks)));
+    const head = (text: string) => pad(text, figureWidth) + text + " ".repeat(markWidth);
+    return {
+      label,
+      over,
+      width: figureWidth + markWidth,
+      head,
+      cell: (cell: GridCell) => {
+        const shown = figure(cell);
+        return pad(shown, figureWidth) + shown + cell.marks + pad(cell.marks, markWidth);
+      },
+    };
+  };
 }
 
-function cut(text: string, width: number): string {
-  if (stringWidth(text) <= width) return text;
-  let kept = "";
-  for (const character of text) {
-    if (stringWidth(kept + character) > width - 1) break;
-    kept += character;
-  }
-  return `${kept}…`;
+const pad = (text: string, width: number) => " ".repeat(Math.max(0, width - widthOf(text)));
+
+/** How many questions the accuracies rest on, where the heads have no room to say it. */
+function questionsIn({ columns }: Grid): string[] {
+  const counts = columns.flatMap(({ rank, basis, over, label }) =>
+    rank === 1 && basis !== "" ? [`${over || label.replace(/ %$/, "")} ${basis.match(/\d+/)}`] : [],
+  );
+  return counts.length > 0 ? [`Questions: ${counts.join(", ")}`] : [];
+}
+
+// ---- The answers
+
+/** The questions that the run answers, in short, what a ladder costs first; pair by pair they stand in table.md. */
+function answers(table: Table, verdicts: Verdicts, width: number, shown: (name: string) => string): string {
+  const ladders = laddersFrom(table, verdicts).map((ladder) => drawLadder(ladder, width, shown));
+  const others = verdicts.questions
+    .filter((question) => question.base === undefined && question.answers.length > 0)
+    .map(({ title, answers: said }) =>
+      [harmless(title), ...said.map((one) => `  ${wrap(harmless(one), width - 2)}`)].join("\n"),
+    );
+  const notes = verdicts.notes.map((note) => wrap(harmless(note), width)).join("\n");
+  return [...ladders, ...others, notes].filter((part) => part !== "").join("\n\n");
+}
+
+function drawLadder(ladder: Ladder, width: number, shown: (name: string) => string): string {
+  const { title, base, steps } = ladder;
+  const nameWidth = Math.max(...steps.map(({ variant }) => widthOf(shown(variant))));
+  const saved = steps.map(savedIn);
+  const savedWidth = Math.max(...saved.map(widthOf));
+  const lines = steps.map((step, i) => {
+    const head = `  ${shown(step.variant)}${pad(shown(step.variant), nameWidth)}  ${pad(saved[i]!, savedWidth)}${saved[i]!}`;
+    const indent = widthOf(head) + 2;
+    const said = wrap(stepText(step), width - indent, indent > width / 2 ? 4 - indent : 0);
+    return `${head}${savedWidth > 0 ? ": " : "  "}${said.split("\n").join(`\n${" ".repeat(indent)}`)}`;
+  });
+  const conclusions = conclusionsOf(ladder, shown).map((line) => wrap(line, width));
+  return [harmless(title.replace(base, shown(base))), ...lines, ...conclusions].join("\n");
 }
 
 /** Between words; a word longer than the line stays whole, for it may be a path to copy. */
-export function wrap(text: string, width: number): string {
+export function wrap(text: string, width: number, indent = 4): string {
   const lines = [""];
   for (const word of text.split(" ")) {
     const line = lines.at(-1)!;
-    if (line !== "" && stringWidth(line) + 1 + stringWidth(word) > width) lines.push(`    ${word}`);
+    if (line !== "" && widthOf(line) + 1 + widthOf(word) > width)
+      lines.push(`${" ".repeat(Math.max(0, indent))}${word}`);
     else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
   }
   return lines.join("\n");

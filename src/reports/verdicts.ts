@@ -15,6 +15,8 @@ export interface Verdicts {
 /** `Does the importance matrix help?`, with one pair per quantization, say. */
 export interface Question {
   title: string;
+  /** The variant that all others of this question are held against: what does it cost? */
+  base?: string;
   /** Counts over the pairs, one sentence per metric. */
   answers: string[];
   pairs: Pair[];
@@ -78,6 +80,8 @@ export function verdictsFrom(events: readonly StoredEvent[]): Verdicts {
 export interface Asked {
   title: string;
   pairs: [a: string, b: string][];
+  /** See `Question`. */
+  base?: string;
   /** Makes the sentence per metric: `helps`, `better`. */
   verb?: string;
   /** Whether a metric says nothing here. */
@@ -96,7 +100,7 @@ export function verdictsOver(
   const wanted = metrics ? (name: string) => metrics.includes(name) : leading;
   const flags = new Set<string>();
   return {
-    questions: asked.map(({ title, pairs, verb, without = () => false }) => {
+    questions: asked.map(({ title, base, pairs, verb, without = () => false }) => {
       const compared = pairs.map(([a, b]) => {
         const [first, second] = [seriesOf(a, "a"), seriesOf(b, "b")];
         for (const one of [...first, ...second]) {
@@ -110,7 +114,12 @@ export function verdictsOver(
         const results = compared[i]!;
         return { a, b, results, sentence: sentenceOf(shown(a, "a"), shown(b, "b"), results) };
       });
-      return { title, pairs: made, answers: verb ? answersOf(made, verb) : [] };
+      return {
+        title,
+        ...(base === undefined ? {} : { base }),
+        pairs: made,
+        answers: verb ? answersOf(made, verb) : [],
+      };
     }),
     notes: [...flags],
   };
@@ -219,7 +228,7 @@ function questionsOf(variants: VariantRecord[]): Asked[] {
       pairs: matrix,
     },
     ...steps,
-    ...Array.from(bases, ([base, list]): Asked => ({ title: `What does it cost against ${base}?`, pairs: list })),
+    ...Array.from(bases, ([base, list]): Asked => ({ title: `What does it cost against ${base}?`, base, pairs: list })),
   ];
   return all.filter((question) => question.pairs.length > 0);
 }

@@ -25,8 +25,10 @@ export function seriesFrom(events: readonly StoredEvent[]): Series[] {
   const engines = new Map(events.flatMap((event) => (event.type === "opened" ? [[event.variant, event.engine]] : [])));
   const variants = new Map(started.variants.map((variant) => [variant.name, variant]));
   const found = gathered(events);
-  return started.jobs.map((job) => {
-    const variant = variants.get(job.variant)!;
+  return started.jobs.flatMap((job) => {
+    const variant = variants.get(job.variant);
+    // A run folder may come from anyone.
+    if (!variant) return [];
     const { items, done, failure } = found.get(job.id) ?? { items: new Map(), done: false, failure: undefined };
     const { version, library } = engines.get(job.variant) ?? provenance.engine;
     const dataset = provenance.datasets.find(
@@ -41,7 +43,7 @@ export function seriesFrom(events: readonly StoredEvent[]): Series[] {
           ? `failed: ${broken}`
           : "unfinished";
     const clusters = clustersOf(items);
-    return {
+    const series: Series = {
       variant,
       job,
       engine: { version, library },
@@ -51,6 +53,7 @@ export function seriesFrom(events: readonly StoredEvent[]): Series[] {
       ...(clusters ? { clusters } : {}),
       ...(missing === undefined ? {} : { missing }),
     };
+    return [series];
   });
 }
 

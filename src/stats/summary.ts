@@ -17,6 +17,8 @@ export interface Summary {
   unit: string;
   /** Whole sentences: what a reader of this figure should know. */
   warnings: string[];
+  /** Why the figure must not be believed, one sentence: no table shows it, no verdict rests on it. */
+  broken?: string;
 }
 
 type Value = Pick<Sample, "value" | "weight" | "square">;

@@ -74,7 +74,7 @@ describe("the grid", () => {
     const of = tableFrom(unasked(count));
     expect(cell("F16", "unanswerable", of)).toMatchObject({ state: "measured", summary: { value: count } });
     const note = `NOT THE WHOLE TASK: ${count} of 8 questions could not be asked (the first: it needs 640 tokens of 512); the figure is over the others alone`;
-    for (const name of ["acc", "acc_norm"]) expect(cell("F16", name, of)).toMatchObject({ notes: [note] });
+    for (const name of ["acc", "acc_norm"]) expect(cell("F16", name, of)).toMatchObject({ notes: [{ text: note }] });
     const accuracy = cell("F16", "acc", of);
     expect(accuracy?.state === "measured" && accuracy.summary).toMatchObject({ n: 8 - count, value: share });
     expect(markdown(of)).toContain(`${count} of 8 questions could not be asked`);
@@ -108,7 +108,9 @@ describe("the grid", () => {
     });
     expect(cell("F16", "acc", tableFrom([...events, ...many]))).toMatchObject({
       notes: [
-        "2 of 200 questions could not be asked (the first: it needs 640 tokens of 512); the figure is over the others",
+        {
+          text: "2 of 200 questions could not be asked (the first: it needs 640 tokens of 512); the figure is over the others",
+        },
       ],
     });
   });
@@ -169,10 +171,13 @@ describe("what comes from outside stays inert", () => {
   });
 });
 
-test("a terminal of 80 columns shows every major column", () => {
-  for (const line of text(table, 80).split("\n")) expect(stringWidth(line)).toBeLessThanOrEqual(80);
-  for (const head of ["size MB", "BPW", "tg128 tok/s", "acc %", "peak memory MB"])
-    expect(text(table, 80)).toContain(head);
+test("a terminal of 80 columns shows a figure of every measurement in one block, a wide one all", () => {
+  for (const width of [80, 120, 200])
+    for (const line of text(table, width).split("\n")) expect(stringWidth(line)).toBeLessThanOrEqual(width);
+  const [block] = text(table, 80).split("\n\n");
+  for (const head of ["size MB", "perplexity", "perplexity-zh", "tg128", "acc %"]) expect(block).toContain(head);
+  expect(text(table, 80)).toMatch(/^\d+ more columns: table\.md$/m);
+  for (const head of ["BPW", "pp512", "acc_norm %", "peak memory MB"]) expect(text(table, 200)).toContain(head);
 });
 
 test("writes whole files, the same bytes for the same events", async () => {
