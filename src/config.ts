@@ -118,6 +118,12 @@ const settingsShape = {
   cacheTypeK: cacheType.optional().describe("Type of the K cache, f16 by default."),
   cacheTypeV: cacheType.optional().describe("Type of the V cache, f16 by default."),
   mmap: z.boolean().optional().describe("Map the model's file rather than read it."),
+  swaFull: z
+    .boolean()
+    .optional()
+    .describe(
+      "Give layers with a sliding window a cache of the whole context (llama.cpp's --swa-full); false by default.",
+    ),
   gpu: z.enum(["auto", "cpu", "cuda", "vulkan", "metal"]).optional().describe("Which build of the library."),
 };
 

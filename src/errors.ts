@@ -33,7 +33,7 @@ export class BenchError extends Error {
 
 /** A sentence ends with a stop, so that a remedy can follow it. */
 function stopped(sentence: string): string {
-  return /[.!?…)]$/.test(sentence) ? sentence : `${sentence}.`;
+  return /[.!?…]\)?$/.test(sentence) ? sentence : `${sentence}.`;
 }
 
 /** Any thrown value as a plain record; the code of an unforeseen error is `internal`. */

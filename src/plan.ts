@@ -303,13 +303,16 @@ function otherShape(spec: VariantSpec): VariantSpec {
 /** Why a cell cannot be measured, in a sentence without its end; undefined where it can. */
 function reasonAgainst(
   config: MeasurementConfig,
-  { backend, record }: Inspected,
+  { backend, record, spec }: Inspected,
   against: Inspected | undefined,
   context: number,
 ): string | undefined {
   const measurement = measurements[config.kind]!;
   const lacking = measurement.needs.filter((need) => !backend.capabilities.has(need));
   if (lacking.length > 0) return `${backend.name} gives no ${lacking.join(", no ")}`;
+  const { flashAttention, cacheTypeV = "f16" } = spec.settings;
+  if (flashAttention === "off" && /^i?q/i.test(cacheTypeV))
+    return `a quantized V cache (${cacheTypeV}) needs flash attention, which is off: set it to auto, or cacheTypeV to f16`;
   const trained = record.facts?.contextLength ?? Number.POSITIVE_INFINITY;
   if (context > trained) return `a context of ${context} tokens is asked for; the model was trained for ${trained}`;
   if (!measurement.lockStep) return undefined;

@@ -1,6 +1,6 @@
 import { BenchError, type Failure, toFailure } from "./errors.js";
 import type { Event } from "./events.js";
-import type { Executor, MeasureReply, OpenedEngine } from "./executors/index.js";
+import type { EngineWarning, Executor, MeasureReply, OpenedEngine } from "./executors/index.js";
 import { measurements } from "./measurements/index.js";
 import { type Job, lockStepGroups, memoryTogether, type Plan } from "./plan.js";
 import { bytes as told } from "./units.js";
@@ -25,11 +25,23 @@ export interface RunOptions {
  * First the jobs of each variant one after another, in one engine process per variant; then the interleaved jobs, item by
  * item in turns over all variants, with as many engines open as fit into memory. A job that fails is one failed cell.
  */
-export async function* run(plan: Plan, { executor, done, signal }: RunOptions): AsyncGenerator<Event> {
+export async function* run(plan: Plan, options: RunOptions): AsyncGenerator<Event> {
+  // A model is opened for each way of measuring, and warned of each time.
+  const told = new Set<string>();
+  for await (const event of events(plan, options)) {
+    if (event.type === "warning") {
+      const warning = `${event.variant}: ${event.message}`;
+      if (told.has(warning)) continue;
+      told.add(warning);
+    }
+    yield event;
+  }
+}
+
+async function* events(plan: Plan, { executor, done, signal }: RunOptions): AsyncGenerator<Event> {
   const { name, variants, measurements: asked, provenance } = plan;
   const jobs = plan.jobs.map(({ spec: _, reference: __, data: ___, memory: ____, ...record }) => record);
   yield { type: "started", at: Date.now(), name, variants, jobs, measurements: asked, provenance };
-
   for (const { name: variant, facts } of variants)
     for (const message of facts?.notes ?? []) yield { type: "warning", at: Date.now(), variant, message };
   const engines = new Engines(plan, executor);
@@ -103,6 +115,7 @@ async function* sideBySide(
       others: ready.map(({ job }) => job.spec),
       inTurns: memoryTogether(ready.map(({ job }) => job)) > plan.memoryLimit,
     });
+    yield* said(engine.warnings);
     const { kind, settings, data } = first.job;
     const started = performance.now();
     const replies = engine.measure({
@@ -119,6 +132,7 @@ async function* sideBySide(
     });
     for await (const reply of replies) {
       if (reply.type === "progress") for (const { job } of ready) yield { ...reply, job: job.id };
+      else if (reply.type === "warning") yield* said([reply]);
       else if (reply.type === "measured") yield* byVariant.get(reply.variant!)!.keep(reply);
       else for (const jobRun of ready) yield* jobRun.end((performance.now() - started) / 1000 / ready.length);
     }
@@ -129,6 +143,10 @@ async function* sideBySide(
   } finally {
     await engine?.close();
   }
+}
+
+function* said(warnings: readonly EngineWarning[]): Generator<Event> {
+  for (const warning of warnings) yield { ...warning, at: Date.now() };
 }
 
 /** The state of one job in this session. */
@@ -166,6 +184,7 @@ class JobRun {
     for await (const reply of replies) {
       if (reply.type === "measured") yield* this.keep(reply);
       else if (reply.type === "progress") yield { ...reply, job: id };
+      else if (reply.type === "warning") yield* said([reply]);
       else {
         this.#peakMemory = Math.max(this.#peakMemory, reply.peakMemory);
         this.#seconds += (performance.now() - started) / 1000;
@@ -285,6 +304,7 @@ class Engines {
     const engine = await this.executor.open(spec, { timeout: this.plan.timeout });
     this.#open.set(variant, { engine, bytes });
     yield { type: "opened", at: Date.now(), variant, engine: engine.facts };
+    yield* said(engine.warnings);
   }
 
   async release(variant: string): Promise<void> {

@@ -25,6 +25,8 @@ export interface EngineSettings {
   cacheTypeK?: string;
   cacheTypeV?: string;
   mmap?: boolean;
+  /** Layers with a sliding window have a cache of the whole context (llama.cpp's `--swa-full`); false by default. */
+  swaFull?: boolean;
   /** Which build of the library: `auto` takes the fastest that this machine can load. */
   gpu?: "auto" | "cpu" | "cuda" | "vulkan" | "metal";
 }
@@ -38,6 +40,14 @@ export interface VariantSpec {
   settings: EngineSettings;
   lora?: Adapter[];
   facts?: ModelFacts;
+}
+
+/** What an engine says while it works, besides its answers. */
+export interface EngineListener {
+  /** What it does from now on, as a crash is told: `tokenizing`, `making a context of 2048 tokens`. */
+  doing(step: string): void;
+  /** What a reader of its figures should know, a sentence without its end. */
+  warning(message: string): void;
 }
 
 /** The one name of what computes: two jobs whose engines have it in common were measured by the same program. */
@@ -208,5 +218,5 @@ export interface Backend {
   /** Which build would compute with these settings; part of job ids. */
   version(settings: EngineSettings): Promise<EngineChoice>;
   /** Loads the model; throws a BenchError that says why it cannot. */
-  open(variant: VariantSpec): Promise<Engine>;
+  open(variant: VariantSpec, listener?: EngineListener): Promise<Engine>;
 }

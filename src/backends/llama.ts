@@ -8,9 +8,11 @@ import {
   floatsAt,
   type Library,
   type LibraryLocation,
+  type LogLine,
   loadLibrary,
   type Pointer,
 } from "../llama/library.js";
+import { reasonIn, warningsIn } from "../llama/log.js";
 import { emptyDivergence, finite, keepDivergence, ScoringPool } from "../llama/scoring.js";
 import { findAdapter } from "../models/adapters.js";
 import { buildOf, environmentOf } from "../models/builds.js";
@@ -22,6 +24,7 @@ import type {
   Backend,
   Engine,
   EngineFacts,
+  EngineListener,
   EngineName,
   EngineSettings,
   OptionRequest,
@@ -68,8 +71,8 @@ export const llama: Backend = {
     const facts = await readModelFacts(path);
     return { model: path, facts, lora: await Promise.all(lora.map((one) => findAdapter(one, facts, folders))) };
   },
-  async open(variant) {
-    return new LlamaEngine(variant, await traits(chooseLibrary(variant.settings.gpu)));
+  async open(variant, listener) {
+    return new LlamaEngine(variant, await traits(chooseLibrary(variant.settings.gpu)), listener);
   },
 };
 
@@ -116,13 +119,17 @@ class LlamaEngine implements Engine {
   readonly #tokenizer: string | undefined;
   #ends: number | undefined;
   readonly #build: string;
+  readonly #listener: EngineListener | undefined;
+  #step: string | undefined;
   #pool: ScoringPool | undefined;
   #context: { key: string; context: Context } | undefined;
 
-  constructor(variant: VariantSpec, named: Pick<EngineName, "build" | "environment">) {
+  constructor(variant: VariantSpec, named: Pick<EngineName, "build" | "environment">, listener?: EngineListener) {
     this.#settings = variant.settings;
+    this.#listener = listener;
     this.#build = named.build ?? "";
-    this.#tokenizer = variant.facts?.tokenizerSha256;
+    const { tokenizerSha256, tokenizerBehaviour = "" } = variant.facts ?? {};
+    this.#tokenizer = tokenizerSha256 && `${tokenizerSha256} ${tokenizerBehaviour}`;
     this.#threads = variant.settings.threads ?? physicalCores();
     const library = loadLibrary(chooseLibrary(variant.settings.gpu));
     this.#library = library;
@@ -130,12 +137,22 @@ class LlamaEngine implements Engine {
     const parameters: Fields = { ...library.modelDefaults() };
     if (variant.settings.gpuLayers !== undefined) parameters.n_gpu_layers = variant.settings.gpuLayers;
     if (variant.settings.mmap === false) parameters.load_mode = 0;
-    const model = models.borrow(this, [variant.model, variant.settings.gpuLayers, variant.settings.mmap], () =>
-      library.loadModel(variant.model, parameters),
+    this.#doing("loading the model");
+    const { result: model, lines } = library.listen(() =>
+      models.borrow(this, [variant.model, variant.settings.gpuLayers, variant.settings.mmap], () =>
+        library.loadModel(variant.model, parameters),
+      ),
     );
     if (!model)
-      throw new BenchError("load-failed", `llama.cpp could not load ${variant.model}`, {
-        hint: "see the engine's last lines; the file may be damaged, or newer than this llama.cpp",
+      throw failedToLoad(variant.model, lines, {
+        hint: `the file may be damaged, or newer than this llama.cpp (${library.version})`,
+      });
+    this.#warn(lines);
+    const other = library.hasEncoder(model) || !library.hasDecoder(model) ? "has an encoder" : undefined;
+    const what = other ?? (library.isDiffusion(model) ? "is a diffusion model" : undefined);
+    if (what)
+      throw new BenchError("model-unfit", `${variant.model} ${what}: it gives no next-token probabilities`, {
+        hint: "name a language model's GGUF file",
       });
     this.#model = model;
     this.#vocab = library.vocab(model);
@@ -159,11 +176,27 @@ class LlamaEngine implements Engine {
     };
   }
 
+  #warn(lines: readonly LogLine[]): void {
+    for (const message of warningsIn(lines)) this.#listener?.warning(message);
+  }
+
+  /** Costs nothing where it is what was done before. */
+  #doing(step: string): void {
+    if (step === this.#step) return;
+    this.#step = step;
+    this.#listener?.doing(step);
+  }
+
   #loadAdapters(lora: { path: string; scale: number }[]) {
     const pointers = new BigUint64Array(lora.length);
     lora.forEach(({ path }, i) => {
-      const adapter = this.#library.loadAdapter(this.#model, path);
-      if (!adapter) throw new BenchError("load-failed", `llama.cpp could not load the LoRA adapter ${path}`);
+      this.#doing(`loading the LoRA adapter ${path}`);
+      const { result: adapter, lines } = this.#library.listen(() => this.#library.loadAdapter(this.#model, path));
+      if (!adapter)
+        throw failedToLoad(`the LoRA adapter ${path}`, lines, {
+          hint: "it must be a GGUF file of convert_lora_to_gguf.py, made for this model",
+        });
+      this.#warn(lines);
       pointers[i] = adapter;
     });
     return { pointers, scales: Float32Array.from(lora, ({ scale }) => scale) };
@@ -172,11 +205,15 @@ class LlamaEngine implements Engine {
   /** A context of this shape; the one before is freed when it has another. */
   #open(shape: ContextShape, { sequencesPerToken = 1, eager = false } = {}): Context {
     const key = JSON.stringify([shape, sequencesPerToken, eager]);
-    if (this.#context?.key === key) return this.#context.context;
+    if (this.#context?.key === key) {
+      this.#doing("decoding");
+      return this.#context.context;
+    }
     this.#context?.context.free();
     this.#context = undefined;
-    const { flashAttention = "auto", cacheTypeK, cacheTypeV } = this.#settings;
+    const { flashAttention = "auto", cacheTypeK, cacheTypeV, swaFull } = this.#settings;
     const fields: Fields = {
+      ...(swaFull === undefined ? {} : { swa_full: swaFull }),
       n_threads: this.#threads,
       n_threads_batch: this.#threads,
       flash_attn_type: { auto: -1, off: 0, on: 1 }[flashAttention],
@@ -186,7 +223,10 @@ class LlamaEngine implements Engine {
     const threadpool = threadpools.borrow(this, [this.#threads, eager], () =>
       this.#library.newThreadpool(this.#threads, eager ? undefined : 0),
     );
+    this.#doing(`making a context of ${shape.context} tokens`);
     const context = new Context(this.#library, this.#model, shape, sequencesPerToken, fields, threadpool);
+    this.#warn(context.lines);
+    this.#doing("decoding");
     if (this.#adapters) {
       const { pointers, scales } = this.#adapters;
       this.#library.setAdapters(context.pointer, pointers, pointers.length, scales);
@@ -248,6 +288,7 @@ class LlamaEngine implements Engine {
   }
 
   #withItsEnd(bytes: Buffer, special: boolean): Int32Array {
+    this.#doing("tokenizing");
     // koffi passes a Buffer by address; an empty one has none.
     if (bytes.length === 0 && !special) return new Int32Array(0);
     let out = new Int32Array(bytes.length + 16);
@@ -463,15 +504,15 @@ class LlamaEngine implements Engine {
 
   #speedContext({ prompt, generate, depth }: SpeedTest): Context {
     const cells = prompt + generate + depth;
-    const shape = { context: cells, batch: this.#batch, ubatch: this.#ubatch, sequences: 1, unified: false };
+    const batch = Math.min(this.#batch, cells); // llama.cpp's own limit
+    const shape = { context: cells, batch, ubatch: Math.min(this.#ubatch, batch), sequences: 1, unified: false };
     return this.#open(shape, { eager: true });
   }
 
   async prepareSpeed(test: SpeedTest): Promise<void> {
     const context = this.#speedContext(test);
     context.clear(false);
-    if (test.prompt > 0) this.#prompt(context, test.prompt, 0);
-    else this.#generate(context, 1, 0);
+    context.checkNumbers(test.prompt > 0 ? this.#prompt(context, test.prompt, 0) : this.#generate(context, 1, 0));
   }
 
   async timeSpeed(test: SpeedTest): Promise<number> {
@@ -479,9 +520,13 @@ class LlamaEngine implements Engine {
     context.clear(false);
     if (test.depth > 0) this.#prompt(context, test.depth, 0);
     const started = process.hrtime.bigint();
-    if (test.prompt > 0) this.#prompt(context, test.prompt, test.depth);
-    if (test.generate > 0) this.#generate(context, test.generate, test.depth);
-    return Number(process.hrtime.bigint() - started) / 1e9;
+    const rows =
+      test.prompt > 0
+        ? this.#prompt(context, test.prompt, test.depth)
+        : this.#generate(context, test.generate, test.depth);
+    const seconds = Number(process.hrtime.bigint() - started) / 1e9;
+    context.checkNumbers(rows);
+    return seconds;
   }
 
   /** Random tokens, BOS first where the model has one: as llama-bench. */
@@ -489,23 +534,27 @@ class LlamaEngine implements Engine {
     return position === 0 && this.bos >= 0 ? this.bos : Math.floor(Math.random() * this.#vocabulary);
   }
 
-  #prompt(context: Context, count: number, from: number): void {
+  #prompt(context: Context, count: number, from: number): Rows {
+    let rows: Rows = { pointer: 0n, count: 0 };
     for (let done = 0; done < count; ) {
       const tokens = Math.min(this.#batch, count - done);
       for (let i = 0; i < tokens; i++) {
         const position = from + done + i;
         context.add(this.#token(position), position, 0, i === tokens - 1);
       }
-      context.decode();
+      rows = context.decode(false);
       done += tokens;
     }
+    return rows;
   }
 
-  #generate(context: Context, count: number, from: number): void {
+  #generate(context: Context, count: number, from: number): Rows {
+    let rows: Rows = { pointer: 0n, count: 0 };
     for (let i = 0; i < count; i++) {
       context.add(this.#token(from + i), from + i, 0, true);
-      context.decode();
+      rows = context.decode(false);
     }
+    return rows;
   }
 
   peakMemory(): number {
@@ -525,6 +574,12 @@ class LlamaEngine implements Engine {
     models.giveBack(this, (model) => this.#library.freeModel(model));
     threadpools.giveBack(this, (threadpool) => this.#library.freeThreadpool(threadpool));
   }
+}
+
+/** llama.cpp gives its reason in its log only. */
+function failedToLoad(what: string, lines: readonly LogLine[], options: { hint: string }): BenchError {
+  const reason = reasonIn(lines);
+  return new BenchError("load-failed", `llama.cpp could not load ${what}${reason ? `: ${reason}` : ""}`, options);
 }
 
 /** What engines of one process have in common; freed when the last of them is closed. */

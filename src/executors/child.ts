@@ -2,7 +2,15 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { EngineFacts, VariantSpec } from "../backends/backend.js";
 import { BenchError, type Failure, fromFailure } from "../errors.js";
-import type { Executor, MeasureReply, MeasureRequest, OpenedEngine, OpenOptions, RecordRequest } from "./executor.js";
+import type {
+  EngineWarning,
+  Executor,
+  MeasureReply,
+  MeasureRequest,
+  OpenedEngine,
+  OpenOptions,
+  RecordRequest,
+} from "./executor.js";
 
 export type ToEngine =
   | { type: "open"; variant: VariantSpec; others: VariantSpec[]; inTurns: boolean }
@@ -14,6 +22,8 @@ export type ToEngine =
 export type ToParent =
   | { type: "opened"; facts: EngineFacts }
   | MeasureReply
+  /** What the engine does from now on. */
+  | { type: "doing"; step: string }
   | { type: "stopped" }
   | { type: "failed"; failure: Failure };
 
@@ -54,11 +64,13 @@ const keptLog = 64 * 1024;
 
 class EngineProcess implements OpenedEngine {
   facts!: EngineFacts;
+  readonly warnings: EngineWarning[] = [];
   alive = true;
   readonly gone: Promise<void>;
   readonly #process: ChildProcess;
   #variant: VariantSpec | undefined;
   #timeout = Infinity;
+  #step = "";
   #log = "";
   #inbox: ToParent[] = [];
   #wake: (() => void) | undefined;
@@ -101,6 +113,7 @@ class EngineProcess implements OpenedEngine {
     try {
       for (;;) {
         const message = await this.#receive("loading the model");
+        if (message.type === "warning") this.warnings.push(message);
         if (message.type === "opened") {
           this.facts = message.facts;
           return;
@@ -121,11 +134,13 @@ class EngineProcess implements OpenedEngine {
   }
 
   async *#replies(asked: ToEngine, doing: string): AsyncGenerator<MeasureReply> {
+    this.#step = "";
     this.#send(asked);
     for (;;) {
       const message = await this.#receive(doing);
       if (message.type === "stopped") return;
-      if (message.type === "measured" || message.type === "progress" || message.type === "complete") yield message;
+      if (message.type === "opened" || message.type === "doing" || message.type === "failed") continue;
+      yield message;
       if (message.type === "complete") return;
     }
   }
@@ -155,7 +170,8 @@ class EngineProcess implements OpenedEngine {
 
   async #receive(doing: string): Promise<ToParent> {
     const message = await this.#next(doing);
-    if (message.type === "failed") throw this.#explained(fromFailure(message.failure));
+    if (message.type === "failed") throw fromFailure(message.failure);
+    if (message.type === "doing") this.#step = message.step;
     return message;
   }
 
@@ -187,40 +203,37 @@ class EngineProcess implements OpenedEngine {
   #death(doing: string): BenchError {
     const how = this.#ended!;
     if (this.#closing) return new BenchError("stopped", `${this.#name} was stopped while ${doing}`);
+    const step = this.#step === "" || this.#step === doing ? "" : ` (${this.#step})`;
     if (how === "SIGKILL")
       return new BenchError(
         "engine-killed",
-        `${this.#name} was killed (SIGKILL) while ${doing}, most likely for want of memory`,
+        `${this.#name} was killed (SIGKILL) while ${doing}${step}, most likely for want of memory`,
         {
           hint: "take a smaller quantization or context, or free memory, and run the same command again",
         },
       );
     const said = this.#lastWords();
-    return new BenchError("engine-crashed", `${this.#name} crashed (${how}) while ${doing}${said ? `: ${said}` : ""}`, {
-      hint: "the same command measures this cell again; if it crashes again, the file or this build of llama.cpp is at fault",
-    });
+    const hint =
+      this.#step.startsWith("tokenizing") && said === ""
+        ? "one long run of characters without a break (base64, minified code) overflows llama.cpp's tokenizer: take such runs out of the text"
+        : "the same command measures this cell again; if it crashes again, the file or this build of llama.cpp is at fault";
+    return new BenchError(
+      "engine-crashed",
+      `${this.#name} crashed (${how}) while ${doing}${step}${said ? `: ${said}` : ""}`,
+      { hint },
+    );
   }
 
-  /** llama.cpp gives its reason in the log only. */
-  #explained(error: BenchError): BenchError {
-    if (error.code !== "load-failed") return error;
-    const said = this.#lastWords();
-    return said
-      ? new BenchError(error.code, `${error.message}: ${said}`, {
-          ...(error.hint ? { hint: error.hint } : {}),
-          cause: error,
-        })
-      : error;
-  }
-
+  /** What was said of a crash: the assertion that failed, or what C++ threw; else the last error of llama.cpp. */
   #lastWords(): string {
-    const lines = this.#log
-      .split("\n")
-      .filter((line) => /error|fail|assert|abort|not within|unknown|invalid|missing/i.test(line));
-    // The first complaint is the cause, what follows are the callers that pass it on.
-    return (lines[0] ?? "")
-      .replace(/^\S+: (error: )?/, "")
-      .trim()
-      .slice(0, 300);
+    const lines = this.#log.split("\n").map((line) => line.trim());
+    const fatal = lines.findLast((line) =>
+      /GGML_(ASSERT|ABORT)|^\s*what\(\):|fatal error|^terminate called/.test(line),
+    );
+    const error = fatal ?? lines.findLast((line) => /^[\w:~]+: (error|failed|unable|cannot|could not)\b/i.test(line));
+    return (error ?? "")
+      .replace(/^(\S*[/\\])?(\S+:\d+: )/, "$2")
+      .replace(/[.\s]+$/, "")
+      .slice(0, 200);
   }
 }

@@ -23,8 +23,14 @@ const send = (message: ToParent) => process.send!(message);
 /** Lets messages in: decoding blocks the event loop. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
+/** Of the measurement at hand. */
+let textName: string | undefined;
+
 async function openVariant(variant: VariantSpec): Promise<Engine> {
-  return (await findBackend(variant.backend)).open(variant);
+  return (await findBackend(variant.backend)).open(variant, {
+    doing: (step) => send({ type: "doing", step: step === "tokenizing" ? `tokenizing ${textName ?? "a text"}` : step }),
+    warning: (message) => send({ type: "warning", variant: variant.name, message }),
+  });
 }
 
 function turns(first: VariantSpec, waiting: VariantSpec[]) {
@@ -51,6 +57,7 @@ async function handle(message: ToEngine): Promise<void> {
     }
     case "measure": {
       const { kind, settings, dataset, done, only, variants = [], scratchLimit } = message.request;
+      textName = dataset?.name;
       engine!.peakMemory(); // from here on
       const measured = measurements[kind]!.measure({
         engine: engine!,
@@ -80,6 +87,7 @@ async function handle(message: ToEngine): Promise<void> {
     }
     case "record": {
       const { text, settings, form, path, ...known } = message.request;
+      textName = text.name;
       engine!.peakMemory(); // from here on
       await recordReference(engine!, {
         text,

@@ -32,12 +32,22 @@ export type MeasureReply =
   /** `variant`: whose item it is, in a lock-step measurement. */
   | ({ type: "measured"; variant?: string } & Measured)
   | { type: "progress"; done: number; total: number; unit: string }
+  | EngineWarning
   /** The last reply: the largest resident set during this request, in bytes. */
   | { type: "complete"; peakMemory: number };
+
+/** What a reader of a variant's figures should know, a sentence without its end. */
+export interface EngineWarning {
+  type: "warning";
+  variant: string;
+  message: string;
+}
 
 /** A variant opened somewhere. */
 export interface OpenedEngine {
   readonly facts: EngineFacts;
+  /** What was to be said while it was opened. */
+  readonly warnings: readonly EngineWarning[];
   /** Ends after `complete`; a stop ends it after the item at hand, without. Throws a BenchError when it cannot go on. */
   measure(request: MeasureRequest): AsyncIterable<MeasureReply>;
   /** Writes the distributions of a text's scored tokens to a file; ends after `complete`. */

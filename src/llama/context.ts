@@ -1,5 +1,6 @@
 import { BenchError } from "../errors.js";
-import { address, type Fields, type Library, type Pointer } from "./library.js";
+import { address, type Fields, floatsAt, type Library, type LogLine, type Pointer, toolDefaults } from "./library.js";
+import { reasonIn } from "./log.js";
 
 /** The shape of a context: what decides the batches and so, to the last digits, the results. */
 export interface ContextShape {
@@ -30,6 +31,9 @@ export class Context {
   readonly #sequencePointers: BigUint64Array;
   readonly #outputs: Int8Array;
   readonly #fields: Fields;
+  /** What llama.cpp warned of while it made the context. */
+  readonly lines: LogLine[];
+  readonly #vocabulary: number;
   #count = 0;
   #rows = 0;
 
@@ -42,19 +46,21 @@ export class Context {
     settings: Fields,
     threadpool: Pointer | null,
   ) {
-    const pointer = library.newContext(model, {
-      ...library.contextDefaults(),
-      ...settings,
-      n_ctx: shape.context,
-      n_batch: shape.batch,
-      n_ubatch: shape.ubatch,
-      n_seq_max: shape.sequences,
-      kv_unified: shape.unified,
-    });
-    if (!pointer)
-      throw new BenchError("context-failed", `llama.cpp could not make a context of ${shape.context} tokens`, {
-        hint: "lower the context, or use smaller types for the KV cache",
-      });
+    const { result: pointer, lines } = library.listen(() =>
+      library.newContext(model, {
+        ...library.contextDefaults(),
+        ...toolDefaults,
+        ...settings,
+        n_ctx: shape.context,
+        n_batch: shape.batch,
+        n_ubatch: shape.ubatch,
+        n_seq_max: shape.sequences,
+        kv_unified: shape.unified,
+      }),
+    );
+    if (!pointer) throw contextError(shape, lines);
+    this.lines = lines;
+    this.#vocabulary = library.vocabSize(library.vocab(model));
     this.pointer = pointer;
     this.#memory = library.memory(pointer);
     if (threadpool) library.attachThreadpool(pointer, threadpool, threadpool);
@@ -110,8 +116,8 @@ export class Context {
     }
   }
 
-  /** Computes the batch and empties it. */
-  decode(): Rows {
+  /** Computes the batch and empties it. `check`: that its rows are no equal logits, which say nothing of the next token. */
+  decode(check = true): Rows {
     this.#fields.n_tokens = this.#count;
     const code = this.library.decode(this.pointer, this.#fields);
     const rows = this.#rows;
@@ -119,12 +125,60 @@ export class Context {
     this.#rows = 0;
     if (code !== 0) throw decodeError(code);
     this.library.synchronize(this.pointer);
-    return { pointer: rows > 0 ? this.library.logits(this.pointer) : 0n, count: rows };
+    const decoded = { pointer: rows > 0 ? this.library.logits(this.pointer) : 0n, count: rows };
+    if (check && rows > 0) this.#checkDiffer(decoded);
+    return decoded;
+  }
+
+  /** A row ends its own check at the second logit, but for a model that gives all tokens the same. */
+  #checkDiffer({ pointer, count }: Rows): void {
+    const width = this.#vocabulary;
+    const logits = floatsAt(pointer, count * width);
+    for (let row = 0; row < count; row++) {
+      const first = logits[row * width];
+      let i = 1;
+      while (i < width && logits[row * width + i] === first) i++;
+      if (i === width && width > 1)
+        throw new BenchError(
+          "no-probabilities",
+          "every token of the vocabulary has the same logit: this model gives no next-token probabilities",
+          { hint: "its weights may be zeros, or it is an embedding model: name a language model" },
+        );
+    }
+  }
+
+  /** That the last of these rows are numbers and differ; for what is timed, where nothing is checked meanwhile. */
+  checkNumbers(rows: Rows): void {
+    if (rows.count === 0) return;
+    this.#checkDiffer(rows);
+    for (const logit of floatsAt(rows.pointer, rows.count * this.#vocabulary))
+      if (Number.isNaN(logit) || logit === Number.POSITIVE_INFINITY)
+        throw new BenchError("not-finite", `the model's logits are no numbers (${logit})`, {
+          hint: "the file's weights may be damaged, or a value overflows: try flashAttention: off, or an f32 KV cache",
+        });
   }
 
   free(): void {
     this.library.freeContext(this.pointer);
   }
+}
+
+/** llama.cpp's own reason, with a remedy where one is known to help. */
+function contextError({ context, sequences, unified }: ContextShape, lines: LogLine[]): BenchError {
+  const windows = unified || sequences === 1 ? "" : ` (${sequences} windows of ${Math.floor(context / sequences)})`;
+  const reason = reasonIn(lines);
+  const remedies: [RegExp, string][] = [
+    [/flash.?att/i, "set flashAttention to auto or on, or give cacheTypeV a type that is not quantized, such as f16"],
+    [/does not divide/i, "give the KV cache a type whose blocks divide the heads, such as f16"],
+    [/different K .* and V/i, "give cacheTypeK and cacheTypeV the same type"],
+    [/alloc|memory|^$/i, "lower the context or the batch, or use smaller types for the KV cache"],
+  ];
+  const hint = remedies.find(([pattern]) => pattern.test(reason))?.[1];
+  return new BenchError(
+    "context-failed",
+    `llama.cpp could not make a context of ${context} tokens${windows}${reason ? `: ${reason}` : ""}`,
+    hint === undefined ? {} : { hint },
+  );
 }
 
 function decodeError(code: number): BenchError {
@@ -134,7 +188,7 @@ function decodeError(code: number): BenchError {
     "decode-failed",
     `llama_decode answered ${code}${code === -2 ? " (no memory for the computation)" : ""}`,
     {
-      hint: code === -2 ? "lower the batch or the context" : "see the last lines of the engine's log",
+      hint: code === -2 ? "lower the batch or the context" : "the file, or this build of llama.cpp, is at fault",
     },
   );
 }

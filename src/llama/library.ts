@@ -256,6 +256,28 @@ const expectedDefaults = {
   sizes: { model: 80, context: 160, batch: 56 },
 } as const;
 
+/**
+ * Where llama.cpp's tools begin from other context parameters than the library (`common_params` in `common/common.h`, and
+ * llama-bench): a figure is set beside theirs. `swa_full` gives layers with a sliding window a cache of the whole context,
+ * which changes last digits and takes memory.
+ */
+export const toolDefaults = { swa_full: false, no_perf: false } as const;
+
+/** A line of llama.cpp's log: its level is not in the text. */
+export interface LogLine {
+  level: "warning" | "error";
+  text: string;
+}
+
+/** `enum ggml_log_level`; 5 goes on with the line before. */
+const logLevels: Record<number, LogLine["level"] | undefined> = { 3: "warning", 4: "error" };
+const continued = 5;
+
+/** Kept of one call: a file may be warned of for each of its tokens. */
+const mostWarnings = 2000;
+
+const LogCallback = koffi.proto("void gguf_bench_log(int level, const char *text, void *data)");
+
 /** ggml's numbers of the types that a KV cache can have; part of the file format, so they never change. */
 const cacheTypes: Record<string, number> = {
   f32: 0,
@@ -278,11 +300,16 @@ export interface Library {
   version: string;
   modelDefaults(): Fields;
   contextDefaults(): Fields;
+  /** Calls `work` and hears what llama.cpp warns of and complains about meanwhile, line by line. */
+  listen<T>(work: () => T): { result: T; lines: LogLine[] };
   loadModel(path: string, params: Fields): Pointer | null;
   freeModel(model: Pointer): void;
   modelSize(model: Pointer): bigint;
   modelParameters(model: Pointer): bigint;
   trainedContext(model: Pointer): number;
+  hasEncoder(model: Pointer): boolean;
+  hasDecoder(model: Pointer): boolean;
+  isDiffusion(model: Pointer): boolean;
   /** Whether its memory is a state rather than a cache of tokens: Mamba, RWKV. */
   isRecurrent(model: Pointer): boolean;
   vocab(model: Pointer): Pointer;
@@ -371,12 +398,10 @@ function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
       },
     );
 
-  if (quiet) {
-    // Any C function that takes nothing and does nothing will do as the callback; one in JS would be called from
-    // llama.cpp's own threads.
-    const silence = base.symbol("ggml_time_init");
-    (llama.func("llama_log_set", "void", [P, P]) as (callback: unknown, data: null) => void)(silence, null);
-  }
+  const setLog = llama.func("llama_log_set", "void", [P, P]) as (callback: unknown, data: null) => void;
+  // Any C function that takes nothing and does nothing will do as the callback.
+  const silence = quiet ? base.symbol("ggml_time_init") : null;
+  if (silence) setLog(silence, null);
   (ggml.func("ggml_backend_load_all_from_path", "void", ["str"]) as (p: string) => void)(location.directory);
   (llama.func("llama_backend_init", "void", []) as () => void)();
 
@@ -406,12 +431,16 @@ function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
     version: version ?? llamaRelease,
     modelDefaults,
     contextDefaults,
+    listen: (work) => listen(work, setLog, silence),
     loadModel: bind("llama_model_load_from_file", P, ["str", ModelParams]),
     freeModel: bind("llama_model_free", "void", [P]),
     modelSize: (model) => BigInt(bind<(m: Pointer) => number | bigint>("llama_model_size", "uint64_t", [P])(model)),
     modelParameters: (model) =>
       BigInt(bind<(m: Pointer) => number | bigint>("llama_model_n_params", "uint64_t", [P])(model)),
     trainedContext: bind("llama_model_n_ctx_train", "int32_t", [P]),
+    hasEncoder: bind("llama_model_has_encoder", "bool", [P]),
+    hasDecoder: bind("llama_model_has_decoder", "bool", [P]),
+    isDiffusion: bind("llama_model_is_diffusion", "bool", [P]),
     isRecurrent: bind("llama_model_is_recurrent", "bool", [P]),
     vocab: bind("llama_model_get_vocab", P, [P]),
     vocabSize: bind("llama_vocab_n_tokens", "int32_t", [P]),
@@ -455,6 +484,57 @@ function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
       });
     },
   };
+}
+
+let heard: LogLine[] = [];
+const unfinished = { level: 0, text: "" };
+let listener: unknown;
+
+/**
+ * A function in JS hears the log only while it is asked to: calls of other threads would wait for this one, which is inside
+ * llama.cpp then. Loading a model and making a context log from the calling thread.
+ */
+function listen<T>(work: () => T, setLog: (callback: unknown, data: null) => void, otherwise: unknown) {
+  listener ??= koffi.register(hear, koffi.pointer(LogCallback));
+  heard = [];
+  Object.assign(unfinished, { level: 0, text: "" });
+  setLog(listener, null);
+  try {
+    const result = work();
+    endLine();
+    return { result, lines: heard };
+  } finally {
+    setLog(otherwise, null);
+  }
+}
+
+function hear(level: number, text: string | null): void {
+  if (level !== continued) {
+    endLine();
+    unfinished.level = level;
+  }
+  if (text === null || !logLevels[unfinished.level]) return;
+  unfinished.text += text;
+  if (text.endsWith("\n")) endLine();
+}
+
+function endLine(): void {
+  const level = logLevels[unfinished.level];
+  const text = unfinished.text.trim();
+  unfinished.text = "";
+  if (!level || text === "") return;
+  if (level === "error") echo(text);
+  else if (heard.length >= mostWarnings) return;
+  heard.push({ level, text });
+}
+
+/** What was complained of before a crash is read from the pipe. */
+function echo(line: string): void {
+  try {
+    fs.writeSync(2, `${line}\n`);
+  } catch {
+    // A full or closed pipe: the line is lost with the process alone.
+  }
 }
 
 /** Differences between the structs above and what the library returns; empty when it is the library we know. */

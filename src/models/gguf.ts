@@ -6,7 +6,7 @@ import type { GGUFParseOutput } from "@huggingface/gguf";
 import { BenchError } from "../errors.js";
 import { fileIdentity, recall, remember } from "./cache.js";
 import { type OtherPurpose, otherPurpose } from "./purpose.js";
-import { tokenizerBehaviour, vocabularyDigest } from "./tokenizer.js";
+import { assumedBos, tokenizerBehaviour, vocabularyDigest } from "./tokenizer.js";
 
 /** What a GGUF file says of itself, read without loading the model. */
 export interface ModelFacts {
@@ -22,7 +22,7 @@ export interface ModelFacts {
   bpw: number;
   /** `Q4_K_M`, `F16` …: `general.file_type` where the tensors bear it out; else the type that most weights have. */
   quant: string;
-  /** What a reader of its figures should know, in sentences: a label that the tensors contradict. */
+  /** What a reader of its figures should know, in sentences: a label that the tensors contradict, BOS that is not named. */
   notes?: string[];
   architecture: string;
   name: string;
@@ -298,6 +298,8 @@ async function gather(parts: Part[], digests: string[]): Promise<ModelFacts> {
   const tokens = metadata["tokenizer.ggml.tokens"];
   const template = string(metadata["tokenizer.chat_template"]);
   const imatrix = string(metadata["quantize.imatrix.file"]);
+  const { quant, contradicted } = await label(number(metadata["general.file_type"]), tensors);
+  const notes = [contradicted, assumedBos(metadata)].filter((note) => note !== undefined);
   return {
     files: parts.map((part) => part.path),
     sha256: digests.length === 1 ? digests[0]! : createHash("sha256").update(digests.join("")).digest("hex"),
@@ -305,7 +307,8 @@ async function gather(parts: Part[], digests: string[]): Promise<ModelFacts> {
     tensorBytes,
     parameters,
     bpw: (8 * tensorBytes) / parameters,
-    ...(await label(number(metadata["general.file_type"]), tensors)),
+    quant,
+    ...(notes.length > 0 ? { notes } : {}),
     architecture,
     name: string(metadata["general.name"]) ?? basename(path, ".gguf"),
     contextLength,
@@ -484,7 +487,7 @@ const bases: Record<string, string> = {
 async function label(
   fileType: number | undefined,
   tensors: Part["tensors"],
-): Promise<Pick<ModelFacts, "quant" | "notes">> {
+): Promise<{ quant: string; contradicted?: string }> {
   const { GGMLFileQuantizationType, GGMLQuantizationType } = await import("@huggingface/gguf");
   const named = fileType === undefined ? undefined : GGMLFileQuantizationType[fileType];
   const weights = new Map<string, number>();
@@ -501,7 +504,7 @@ async function label(
   if (borne >= sum([...weights.values()]) / 20 || ![...weights.keys()].every(known)) return { quant: named };
   return {
     quant: most,
-    notes: [`its general.file_type says ${named}, but most of its weights are ${most}: it is named ${most} here`],
+    contradicted: `its general.file_type says ${named}, but most of its weights are ${most}: it is named ${most} here`,
   };
 }
 

@@ -3,22 +3,20 @@ import { createHash } from "node:crypto";
 /** How llama.cpp reads the keys of a tokenizer's kind where a file does not say them (`llama_vocab::impl::load`). */
 interface Kind {
   bos: number | undefined;
-  eos: number | undefined;
   unknown: number | undefined;
   addsBos: boolean;
-  addsEos: boolean;
   addsSpace: boolean;
   /** Keys that only this kind looks at. */
   reads: string[];
 }
 
-const none = { bos: undefined, eos: undefined, unknown: undefined, addsBos: false, addsEos: false, addsSpace: false };
+const none = { bos: undefined, unknown: undefined, addsBos: false, addsSpace: false };
 const kinds: Record<string, Kind> = {
-  llama: { ...none, bos: 1, eos: 2, unknown: 0, addsBos: true, addsSpace: true, reads: ["scores"] },
-  gpt2: { ...none, bos: 11, eos: 11, reads: ["pre", "merges"] },
+  llama: { ...none, bos: 1, unknown: 0, addsBos: true, addsSpace: true, reads: ["scores"] },
+  gpt2: { ...none, bos: 11, reads: ["pre", "merges"] },
   gemma4: { ...none, addsBos: true, reads: ["merges"] },
   bert: { ...none, bos: 101, unknown: 100, addsBos: true, reads: [] },
-  t5: { ...none, eos: 1, unknown: 2, addsEos: true, reads: ["scores", "precompiled_charsmap"] },
+  t5: { ...none, unknown: 2, reads: ["scores", "precompiled_charsmap"] },
   rwkv: { ...none, reads: [] },
 };
 /** Pre-tokenizers of `gpt2` that add BOS unless the file says otherwise. */
@@ -27,11 +25,11 @@ const addBos = new Set(
 );
 
 /** Keys of a kind that is not known here, as they stand. */
-const allKeys = "pre scores merges precompiled_charsmap bos_token_id eos_token_id unknown_token_id".split(" ");
+const allKeys = "pre scores merges precompiled_charsmap bos_token_id unknown_token_id".split(" ");
 
 /**
  * Digest of what decides how a plain text becomes ids, with llama.cpp's defaults for what the file leaves out, and without
- * the keys that its kind of tokenizer does not look at. Equal digests: equal ids for every text. The reverse does not
+ * the keys that its kind of tokenizer does not look at; tokens after the text's end are not scored. Equal digests: equal ids for every text. The reverse does not
  * hold: two that differ may still cut a given text alike.
  */
 export function tokenizerBehaviour(metadata: Record<string, unknown>): string {
@@ -40,8 +38,7 @@ export function tokenizerBehaviour(metadata: Record<string, unknown>): string {
   const pre = String(of("pre") ?? "") || "default";
   const kind = Object.hasOwn(kinds, model) ? kinds[model] : undefined;
   const tokens = list(of("tokens"));
-  const addsBos = flag(of("add_bos_token"), kind !== undefined && (kind.addsBos || addBos.has(pre)));
-  const addsEos = flag(of("add_eos_token"), kind?.addsEos ?? false);
+  const addsBos = beginsWithBos(metadata);
   const inVocabulary = (id: unknown, otherwise: number | undefined) => {
     const number = Number(id ?? -1);
     return Number.isInteger(number) && number >= 0 && number < tokens.length ? number : (otherwise ?? -1);
@@ -52,17 +49,33 @@ export function tokenizerBehaviour(metadata: Record<string, unknown>): string {
     tokens,
     types: types.length > 0 ? types.map(Number) : tokens.map(() => 1),
     addsBos,
-    addsEos,
     addsSpace: flag(of("add_space_prefix"), kind?.addsSpace ?? false),
     bos: addsBos ? inVocabulary(of("bos_token_id"), kind?.bos) : -1,
-    eos: addsEos ? inVocabulary(of("eos_token_id"), kind?.eos) : -1,
     unknown: kind?.unknown === undefined ? -1 : inVocabulary(of("unknown_token_id"), kind.unknown),
     squeezes: flag(of("remove_extra_whitespaces"), false),
-    separator: [of("add_sep_token"), of("seperator_token_id")].map((value) => value ?? null),
     normalizer: [of("normalizer.lowercase"), of("normalizer.strip_accents")].map((value) => value ?? null),
   };
   for (const key of kind?.reads ?? allKeys) parts[key] = key === "pre" ? pre : (of(key) ?? null);
   return digest(parts);
+}
+
+function beginsWithBos(metadata: Record<string, unknown>): boolean {
+  const of = (key: string) => metadata[`tokenizer.ggml.${key}`];
+  const model = String(of("model") ?? "");
+  const kind = Object.hasOwn(kinds, model) ? kinds[model] : undefined;
+  return flag(of("add_bos_token"), kind !== undefined && (kind.addsBos || addBos.has(String(of("pre") ?? ""))));
+}
+
+/** What llama.cpp takes without a word: a text begins with BOS, but the file does not say which token that is. */
+export function assumedBos(metadata: Record<string, unknown>): string | undefined {
+  const of = (key: string) => metadata[`tokenizer.ggml.${key}`];
+  const model = String(of("model") ?? "");
+  const kind = Object.hasOwn(kinds, model) ? kinds[model] : undefined;
+  if (!beginsWithBos(metadata) || of("bos_token_id") !== undefined || kind?.bos === undefined) return undefined;
+  const token = list(of("tokens"))[kind.bos];
+  return token === undefined
+    ? undefined
+    : `it begins texts with BOS, but does not say which token that is: llama.cpp takes token ${kind.bos}, ${JSON.stringify(token)}`;
 }
 
 /** Digest of the texts of all tokens, in order. */

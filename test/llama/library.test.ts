@@ -45,7 +45,7 @@ describe("finding the library", () => {
       process.env.GGUF_BENCH_LIBRARY = wrong;
       const error = refusal(() => findLibraries());
       expect(error.code).toBe("library-missing");
-      expect(error.message).toBe(`there is no libllama in ${wrong} (GGUF_BENCH_LIBRARY)`);
+      expect(error.message).toBe(`there is no libllama in ${wrong} (GGUF_BENCH_LIBRARY).`);
       expect(error.hint).toMatch(/unset the variable/);
     }
     const said = await bench(["doctor"], { env: { GGUF_BENCH_LIBRARY: folder } });

@@ -117,6 +117,7 @@ describe("facts", () => {
     ["EOS is not added, as is the rule", { "tokenizer.ggml.add_eos_token": false }],
     ["BOS is not added, as is the rule", { "tokenizer.ggml.add_bos_token": false }],
     ["an unknown token that this kind never gives", { "tokenizer.ggml.unknown_token_id": 0 }],
+    ["EOS after the text, which is not scored", { "tokenizer.ggml.add_eos_token": true }],
     ["a padding token", { "tokenizer.ggml.padding_token_id": 1 }],
     ["BOS that is not added", { "tokenizer.ggml.bos_token_id": 1 }],
     ["the pre-tokenizer that is taken where none is said", { "tokenizer.ggml.pre": "default" }],
@@ -130,7 +131,6 @@ describe("facts", () => {
 
   test.each<[string, Record<string, string | number | boolean | string[] | Buffer>]>([
     ["BOS is added", { "tokenizer.ggml.add_bos_token": true, "tokenizer.ggml.bos_token_id": 1 }],
-    ["EOS is added", { "tokenizer.ggml.add_eos_token": true, "tokenizer.ggml.eos_token_id": 1 }],
     ["another pre-tokenizer", { "tokenizer.ggml.pre": "qwen2" }],
     ["a pre-tokenizer that adds BOS", { "tokenizer.ggml.pre": "llama-bpe" }],
     ["another merge", { "tokenizer.ggml.merges": ["a b"] }],

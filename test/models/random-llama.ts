@@ -11,6 +11,14 @@ export interface RandomLlama {
   context?: number;
   /** What its vocabulary appends to a text: "eos", "sep". */
   end?: string;
+  /** Tokens of the sliding window that every other layer sees alone, as in Gemma 3. */
+  window?: number;
+  /** Values of the header as they stand in a file, their type's number first; undefined leaves the key out. */
+  metadata?: Record<string, Buffer | undefined>;
+  /** The length of tensors' first dimension, 0 to leave a tensor out; by name. */
+  lengths?: Record<string, number>;
+  /** Weights that all have one value; by name. */
+  fill?: Record<string, number>;
 }
 
 const width = 64;
@@ -20,7 +28,9 @@ const heads = 4;
 const kvHeads = 2;
 const bos = 256;
 
-export function randomLlama({ seed = 1, context = 2048, end = "" }: RandomLlama = {}): Buffer {
+export function randomLlama(options: RandomLlama = {}): Buffer {
+  const { seed = 1, context = 2048, end = "", window, metadata: changed = {}, lengths = {}, fill = {} } = options;
+  const architecture = window === undefined ? "llama" : "gemma3";
   // One merge, so that a token of two bytes exists.
   const tokens = [...byteAlphabet(), "<s>", "Ġt"];
   const kv = (width / heads) * kvHeads;
@@ -40,21 +50,36 @@ export function randomLlama({ seed = 1, context = 2048, end = "" }: RandomLlama 
       ["ffn_gate", [width, hidden]],
       ["ffn_up", [width, hidden]],
       ["ffn_down", [hidden, width]],
+      ...(window === undefined
+        ? []
+        : ([
+            ["attn_q_norm", [width / heads]],
+            ["attn_k_norm", [width / heads]],
+            ["post_attention_norm", [width]],
+            ["post_ffw_norm", [width]],
+          ] as const)),
     ] as const)
       tensors.push([`blk.${layer}.${name}.weight`, [...shape]]);
 
   const yes = Buffer.concat([u32(7), Buffer.from([1])]);
   const metadata: [key: string, value: Buffer][] = [
-    ["general.architecture", string("llama")],
+    ["general.architecture", string(architecture)],
     ["general.name", string(`random llama ${seed}`)],
-    ["llama.block_count", u32Value(layers)],
-    ["llama.context_length", u32Value(context)],
-    ["llama.embedding_length", u32Value(width)],
-    ["llama.feed_forward_length", u32Value(hidden)],
-    ["llama.attention.head_count", u32Value(heads)],
-    ["llama.attention.head_count_kv", u32Value(kvHeads)],
-    ["llama.attention.layer_norm_rms_epsilon", f32Value(1e-5)],
-    ["llama.rope.dimension_count", u32Value(width / heads)],
+    [`${architecture}.block_count`, u32Value(layers)],
+    [`${architecture}.context_length`, u32Value(context)],
+    [`${architecture}.embedding_length`, u32Value(width)],
+    [`${architecture}.feed_forward_length`, u32Value(hidden)],
+    [`${architecture}.attention.head_count`, u32Value(heads)],
+    [`${architecture}.attention.head_count_kv`, u32Value(kvHeads)],
+    [`${architecture}.attention.layer_norm_rms_epsilon`, f32Value(1e-5)],
+    [`${architecture}.rope.dimension_count`, u32Value(width / heads)],
+    ...(window === undefined
+      ? []
+      : ([
+          ["gemma3.attention.sliding_window", u32Value(window)],
+          ["gemma3.attention.key_length", u32Value(width / heads)],
+          ["gemma3.attention.value_length", u32Value(width / heads)],
+        ] as [string, Buffer][])),
     ["tokenizer.ggml.model", string("gpt2")],
     ["tokenizer.ggml.pre", string("gpt-2")],
     ["tokenizer.ggml.tokens", array(8, tokens.map(text))],
@@ -77,7 +102,14 @@ export function randomLlama({ seed = 1, context = 2048, end = "" }: RandomLlama 
 
   // Norms are 1; the output is wide enough that some tokens are clearly likelier than others.
   const spread = (name: string) => (name === "output.weight" ? 0.1 : name === "token_embd.weight" ? 1 : 0.15);
-  return written(metadata, tensors, seed, spread);
+  const kept = metadata.filter(([key]) => !(key in changed));
+  const added = Object.entries(changed).flatMap(([key, value]): typeof metadata => (value ? [[key, value]] : []));
+  const shaped = tensors.flatMap(([name, shape]): typeof tensors => {
+    const [first, ...rest] = shape;
+    const length = lengths[name] ?? first!;
+    return length === 0 ? [] : [[name, [length, ...rest]]];
+  });
+  return written([...kept, ...added], shaped, seed, spread, fill);
 }
 
 /** A LoRA adapter of rank 4 for the queries of a random llama; by default one that changes every figure visibly. */
@@ -106,6 +138,7 @@ function written(
   tensors: [name: string, shape: number[]][],
   seed: number,
   spread: (tensor: string) => number,
+  fill: Record<string, number> = {},
 ): Buffer {
   const parts = [Buffer.from("GGUF"), u32(3), u64(tensors.length), u64(metadata.length)];
   for (const [key, value] of metadata) parts.push(text(key), value);
@@ -119,6 +152,7 @@ function written(
   const body = [header, Buffer.alloc(padded(header.length) - header.length)];
   for (const [name, shape] of tensors) {
     const values = Float32Array.from({ length: size(shape) }, () => (shape.length === 1 ? 1 : spread(name) * next()));
+    if (fill[name] !== undefined) values.fill(fill[name]);
     body.push(Buffer.from(values.buffer), Buffer.alloc(padded(values.byteLength) - values.byteLength));
   }
   return Buffer.concat(body);

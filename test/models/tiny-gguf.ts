@@ -49,6 +49,8 @@ export const f32 = (value: number) => {
   return Buffer.concat([u32(6), buffer]);
 };
 export const i32 = (value: number) => Buffer.concat([u32(5), u32(value >>> 0)]);
+export const uint32 = (value: number) => Buffer.concat([u32(4), u32(value)]);
+export const string = (value: string) => Buffer.concat([u32(8), text(value)]);
 export const i64 = (value: bigint) => {
   const buffer = Buffer.alloc(8);
   buffer.writeBigInt64LE(value);

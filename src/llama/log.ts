@@ -1,0 +1,73 @@
+import type { LogLine } from "./library.js";
+
+/**
+ * Warnings that say nothing of the model: about the machine, its memory and its files, or about what was asked for. All
+ * others are shown beside the figures.
+ */
+const harmless = [
+  /^warning: (posix_|munmap|PrefetchVirtualMemory|UnmapViewOfFile|CloseHandle|failed to|GetProcess|mlock)/,
+  /Falling back to buffered (I\/O|IO)/,
+  /mmap is not (supported|available)/,
+  /numa_balancing/,
+  /graph reuse disabled/,
+  /using full-size SWA cache/, // `swaFull` asked for it
+  /special_eo[stm]_id is not in special_eog_ids/, // of where generated text ends; llama.cpp adds it
+  /n_ctx is not divisible by n_seq_max/,
+  /retrying without pipeline parallelism/,
+  /tensor overrides to CPU/,
+  /cplan requested more threads/,
+];
+
+/** Warnings of one kind (other numbers, other names in quotes) are told once, and so many kinds of one call. */
+const mostWarnings = 8;
+const longest = 160;
+
+/** What a reader of the figures should know, a sentence each without its end. */
+export function warningsIn(lines: readonly LogLine[]): string[] {
+  const kinds = new Map<string, { text: string; count: number }>();
+  for (const { level, text } of lines) {
+    const said = bare(text);
+    if (level !== "warning" || !/\p{L}/u.test(said) || harmless.some((pattern) => pattern.test(text))) continue;
+    if (/^CONSIDER REGENERATING/.test(said)) continue; // the remedy that follows a warning in llama.cpp's log
+    const last = [...kinds.values()].at(-1);
+    if (last && /^[A-Z !]+$/.test(said)) {
+      last.text += `; ${said}`; // goes on with the line before
+      continue;
+    }
+    const kind = said.replace(/'[^']*'|"[^"]*"|[\w.]*\d[\w.]*/g, "_");
+    const known = kinds.get(kind);
+    if (known) known.count++;
+    else kinds.set(kind, { text: said, count: 1 });
+  }
+  const all = [...kinds.values()].map(
+    ({ text, count }) => `llama.cpp warns: ${cut(text)}${count > 1 ? ` (and ${count - 1} more of this kind)` : ""}`,
+  );
+  if (all.length <= mostWarnings) return all;
+  return [...all.slice(0, mostWarnings), `llama.cpp warns of ${all.length - mostWarnings} more things`];
+}
+
+/**
+ * The cause of what failed, in llama.cpp's words; empty where it said nothing. Its callers add lines of their own, which
+ * only say that it failed: the line with the cause of a load, else the first one.
+ */
+export function reasonIn(lines: readonly LogLine[]): string {
+  const errors = lines.filter(({ level }) => level === "error").map(({ text }) => bare(text));
+  const found =
+    errors
+      .map(
+        (text) =>
+          text.match(/(?:error loading model|failed to \w+ (?:the )?(?:lora adapter|context)[^:]*): (.*)/i)?.[1],
+      )
+      .find(Boolean) ??
+    errors.find((text) => !/^failed to load model/.test(text)) ??
+    "";
+  return cut(bare(found).replace(/\.+$/, ""));
+}
+
+/** Without the C function that said it. */
+const bare = (text: string) =>
+  text
+    .replace(/^[\w:~<>]+:(\s+|$)(error: |Warning: )?/, "")
+    .replace(/\s+/g, " ")
+    .trim();
+const cut = (text: string) => (text.length > longest ? `${text.slice(0, longest - 1)}…` : text);
