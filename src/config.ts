@@ -4,7 +4,7 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, extname, resolve } from "node:path";
 import { z } from "zod";
 import type { EngineSettings } from "./backends/backend.js";
-import { findDatasets } from "./datasets.js";
+import { findDatasets, readDatasets } from "./datasets.js";
 import { BenchError } from "./errors.js";
 import { harmless, several } from "./harmless.js";
 import type { Measurement } from "./measurements/measurement.js";
@@ -647,7 +647,10 @@ function data(
 
 /** Why there is no dataset of questions of this name, which is not that of a measurement either; undefined if there is. */
 async function noQuestions(name: string, { measurements, dataDir }: ReadOptions) {
-  const cards = (await findDatasets(dataDir === undefined ? {} : { dataDir })).map(({ card }) => card);
+  const { found, broken } = await readDatasets(dataDir === undefined ? {} : { dataDir });
+  const fault = broken.find((one) => one.name === name)?.fault;
+  if (fault) throw fault;
+  const cards = found.map(({ card }) => card);
   const kind = cards.find((card) => card.name === name)?.kind;
   if (kind === "choice") return undefined;
   const tasks = cards.filter((card) => card.kind === "choice").map((card) => card.name);

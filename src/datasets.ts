@@ -3,6 +3,8 @@ import { createHash } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { runInNewContext } from "node:vm";
+import { CsvError, parse } from "csv-parse/sync";
 import { z } from "zod";
 import { BenchError } from "./errors.js";
 import { several } from "./harmless.js";
@@ -92,12 +94,28 @@ const sixLines = z.strictObject({
   format: z.literal("hellaswag-text").describe("Six lines a task: context, index of the right ending, four endings."),
 });
 
+const answerForms = ["letter", "index", "number", "column", "text"] as const;
+type AnswerForm = (typeof answerForms)[number];
+
+const distinctNames = z
+  .array(z.string())
+  .refine((names) => new Set(names).size === names.length, "it names a column twice");
+
 const rows = z.strictObject({
   ...choiceCommon,
   format: z.enum(["csv", "jsonl"]).describe("One question a row, columns by name."),
   prompt: z.string().describe("The context, with {column} where a column's text goes."),
-  options: z.array(z.string()).min(2).describe("The columns that hold the options, in order."),
-  answer: z.string().describe("The column that says the right option: its letter, its column's name, or its text."),
+  columns: distinctNames.min(3).optional().describe("The columns' names in order, for a CSV file without a head line."),
+  options: z
+    .union([distinctNames.min(2), z.string()])
+    .describe("The columns that hold the options, in order; or, in JSONL, the one column that holds a list of them."),
+  answer: z.string().describe("The column that says which option is right."),
+  answerIs: z
+    .enum(answerForms)
+    .optional()
+    .describe(
+      "What stands there: `letter` (A, B …), `index` (from 0), `number` (from 1), `column` (the option's column) or `text` (the option itself). Needed where an answer could be two of them.",
+    ),
   cluster: z
     .string()
     .optional()
@@ -136,18 +154,48 @@ export interface FoundDataset {
 // The package's own folder: two levels above dist/datasets.js, wherever that is installed.
 const packaged = join(dirname(dirname(fileURLToPath(import.meta.url))), "datasets");
 
-/** All datasets that have a card, in the package, in the data directory and in `extra` folders of cards; by name. */
-export async function findDatasets(options: { dataDir?: string; extra?: string[] } = {}): Promise<FoundDataset[]> {
+/** A card that cannot be used, under the name of its folder. */
+export interface BrokenCard {
+  name: string;
+  fault: BenchError;
+}
+
+interface FindOptions {
+  dataDir?: string;
+  extra?: string[];
+}
+
+/**
+ * All datasets that have a card, in the package, in the data directory and in `extra` folders of cards; by name. One bad card
+ * is one bad dataset: it hides a dataset of its folder's name, which is not what the user meant, and no other.
+ */
+export async function readDatasets(
+  options: FindOptions = {},
+): Promise<{ found: FoundDataset[]; broken: BrokenCard[] }> {
   const found = new Map<string, FoundDataset>();
+  const broken = new Map<string, BrokenCard>();
   // A card of the user's own wins over one of the same name in the package.
   for (const root of [packaged, ...(options.dataDir ? [options.dataDir] : []), ...(options.extra ?? [])]) {
     const names = await readdir(root).catch(() => []);
     for (const name of names.sort()) {
-      const dataset = await locate(join(root, name), options.dataDir);
-      if (dataset) found.set(dataset.card.name, dataset);
+      try {
+        const dataset = await locate(join(root, name), options.dataDir);
+        if (!dataset) continue;
+        found.set(dataset.card.name, dataset);
+        broken.delete(dataset.card.name);
+      } catch (cause) {
+        const unread = `${join(root, name, "card.yaml")} cannot be read: ${(cause as Error).message}.`;
+        broken.set(name, { name, fault: cause instanceof BenchError ? cause : new BenchError("dataset-card", unread) });
+        found.delete(name);
+      }
     }
   }
-  return [...found.values()].sort((a, b) => (a.card.name < b.card.name ? -1 : 1));
+  const sorted = <One>(all: Map<string, One>) => [...all].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, one]) => one);
+  return { found: sorted(found), broken: sorted(broken) };
+}
+
+export async function findDatasets(options: FindOptions = {}): Promise<FoundDataset[]> {
+  return (await readDatasets(options)).found;
 }
 
 async function locate(cardDir: string, dataDir: string | undefined): Promise<FoundDataset | undefined> {
@@ -193,7 +241,9 @@ export async function resolveDataset(
   options: DatasetFolders & { kind: "text" | "choice"; file?: string },
 ): Promise<Dataset> {
   const { kind, dataDir, baseDir, file } = options;
-  const known = await findDatasets(dataDir ? { dataDir } : {});
+  const { found: known, broken } = await readDatasets(dataDir ? { dataDir } : {});
+  const fault = broken.find(({ name }) => name === nameOrPath)?.fault;
+  if (fault) throw fault;
   let found = known.find(({ card }) => card.name === nameOrPath);
   if (!found) {
     const path = resolve(baseDir, nameOrPath);
@@ -262,13 +312,41 @@ async function readUtf8(path: string): Promise<ReadFile> {
     });
   const data = await readFile(path);
   if (data.length === 0) throw new BenchError("dataset-invalid", `${path} is empty.`);
-  if (!isUtf8(data)) {
-    const utf16 = (data[0] === 0xff && data[1] === 0xfe) || (data[0] === 0xfe && data[1] === 0xff);
-    throw new BenchError("dataset-invalid", `${path} is not UTF-8${utf16 ? " but UTF-16" : " text"}.`, {
-      hint: `If it is text: iconv -f ${utf16 ? "UTF-16" : "GB18030"} -t UTF-8 FILE${utf16 ? "" : " (name its own encoding)"}.`,
+  if (!isUtf8(data)) throw notUtf8(path, data);
+  const zero = data.indexOf(0);
+  if (zero >= 0)
+    throw new BenchError("dataset-invalid", `${path}:${lineOf(data, zero)}: byte ${zero} is 0, which no text holds.`, {
+      hint: "If it is text: iconv -f UTF-16LE -t UTF-8 FILE (or UTF-16BE); else it is another kind of file.",
     });
-  }
   return { text: data.toString("utf8"), sha256: sha256(data), bytes: data.length };
+}
+
+/** Says where: one stray byte in megabytes is the usual case, and a conversion would spoil the rest. */
+function notUtf8(path: string, data: Buffer): BenchError {
+  if ((data[0] === 0xff && data[1] === 0xfe) || (data[0] === 0xfe && data[1] === 0xff))
+    return new BenchError("dataset-invalid", `${path} is not UTF-8 but UTF-16.`, {
+      hint: "If it is text: iconv -f UTF-16 -t UTF-8 FILE.",
+    });
+  // Decoding puts U+FFFD for what it cannot read; one that the file itself holds has its three bytes there.
+  const text = data.toString("utf8");
+  let [at, from] = [0, 0];
+  for (;;) {
+    const index = text.indexOf("\ufffd", from);
+    at += Buffer.byteLength(text.slice(from, index));
+    if (data.readUIntBE(at, Math.min(3, data.length - at)) !== 0xefbfbd) break;
+    at += 3;
+    from = index + 1;
+  }
+  const byte = `0x${data[at]!.toString(16).padStart(2, "0")}`;
+  return new BenchError("dataset-invalid", `${path}:${lineOf(data, at)}: byte ${at} (${byte}) is not UTF-8 text.`, {
+    hint: "Mend it if it stands alone; if all is in another encoding: iconv -f GB18030 -t UTF-8 FILE (name its own).",
+  });
+}
+
+function lineOf(data: Buffer, offset: number): number {
+  let line = 1;
+  for (let at = data.indexOf(10); at >= 0 && at < offset; at = data.indexOf(10, at + 1)) line++;
+  return line;
 }
 
 function sha256(data: Buffer | string): string {
@@ -282,14 +360,35 @@ async function readText(name: string, path: string, card?: DatasetCard): Promise
     read.text.startsWith("\ufeff") && "it starts with a byte order mark, which is measured as part of the text",
     read.text.includes("\r\n") && "its lines end with CR LF, which is measured as part of the text",
   ];
-  const documents = card?.kind === "text" && card.documents ? documentStarts(read.text, card.documents) : undefined;
+  const documents = card?.kind === "text" && card.documents ? documentStarts(read.text, card, path) : undefined;
   return { kind: "text", name, path, ...read, ...(documents ? { documents } : {}), ...noted(notes) };
 }
 
-function documentStarts(text: string, pattern: string): number[] {
+/** Milliseconds that a card's expression may take; an honest one reads hundreds of megabytes in that time. */
+const patience = 5_000;
+
+/**
+ * Cards come from others, and some expressions take longer than the sun will shine. The engine's own, with a clock beside
+ * it: one that cannot backtrack would read the same expression in another way.
+ */
+function documentStarts(text: string, { documents: pattern }: z.infer<typeof textCard>, path: string): number[] {
+  let indexes: number[];
+  try {
+    indexes = runInNewContext(
+      "Array.from(text.matchAll(new RegExp(pattern, 'gmu')), ({ index }) => index)",
+      { text, pattern },
+      { timeout: patience },
+    );
+  } catch (cause) {
+    throw new BenchError(
+      "dataset-card",
+      `The card's expression \`documents: ${excerpt(pattern!)}\` finds no end in ${path}.`,
+      { hint: "Write it without a repetition inside a repetition, such as (a+)+.", cause },
+    );
+  }
   const starts: number[] = [];
   let [bytes, from] = [0, 0];
-  for (const { index } of text.matchAll(new RegExp(pattern, "gmu"))) {
+  for (const index of indexes) {
     bytes += Buffer.byteLength(text.slice(from, index));
     from = index;
     starts.push(bytes);
@@ -321,13 +420,14 @@ function noted(notes: (string | false | undefined)[]): { note?: string } {
   return said.length > 0 ? { note: said.join("; ") } : {};
 }
 
-/** Lines without their ends, a byte order mark or empty lines at the end. */
+/** Lines without their ends (LF, CR LF or CR), a byte order mark or blank lines at the end. */
 function lines(text: string): string[] {
-  return text
-    .replace(/^\ufeff/, "")
-    .replace(/[\r\n]+$/, "")
-    .split(/\r?\n/);
+  const all = text.replace(/^\ufeff/, "").split(/\r\n|\n|\r/);
+  while (all.length > 0 && isBlank(all.at(-1)!)) all.pop();
+  return all;
 }
+
+const isBlank = (text: string) => text.trim() === "";
 
 /** The form of llama.cpp's `--hellaswag`: context, index of the right ending, four endings; ids count from 0. */
 async function readSixLines(card: z.infer<typeof sixLines>, path: string): Promise<ChoiceDataset> {
@@ -339,10 +439,12 @@ async function readSixLines(card: z.infer<typeof sixLines>, path: string): Promi
     });
   const items = Array.from({ length: all.length / 6 }, (_, index): ChoiceItem => {
     const [context, gold, ...options] = all.slice(6 * index, 6 * index + 6) as [string, string, ...string[]];
-    if (!/^[0-3]$/.test(gold))
+    if (!/^[0-3]$/.test(gold.trim()))
       throw new BenchError("dataset-invalid", `${path}:${6 * index + 2}: "${excerpt(gold)}" is no index from 0 to 3.`);
-    const empty = options.indexOf("");
+    const empty = options.findIndex(isBlank);
     if (empty >= 0) throw new BenchError("dataset-invalid", `${path}:${6 * index + 3 + empty}: the ending is empty.`);
+    const twin = twinOf(options);
+    if (twin) throw new BenchError("dataset-invalid", `${path}:${6 * index + 3 + twin}: the ending is there twice.`);
     return { id: String(index), context, options, gold: Number(gold) };
   });
   const { sha256, bytes } = read;
@@ -371,7 +473,7 @@ async function readRows(
   cardDir: string,
   dataDir: string | undefined,
 ): Promise<ChoiceDataset> {
-  const { name, delimiter, chance = 1 / card.options.length } = card;
+  const { name, delimiter } = card;
   const read = await readUtf8(path);
   const notes = [difference(card, path, read)];
   let before = "";
@@ -381,58 +483,175 @@ async function readRows(
     const examplesPath = await locateFile(card, file, cardDir, dataDir);
     if (!examplesPath) throw missingData({ card, cardDir }, file, dataDir);
     const examples = await readUtf8(examplesPath);
-    const solved = questions(card, examplesPath, examples.text).slice(0, count);
+    const solved = questions(card, examplesPath, examples.text).items.slice(0, count);
     if (count && solved.length < count)
       throw new BenchError("dataset-invalid", `${examplesPath} has ${solved.length} examples, fewer than ${count}.`);
     before = solved.map((item) => item.context + delimiter + item.options[item.gold]! + separator).join("");
     digest = sha256(digest + examples.sha256);
     notes.push(difference({ ...card, file }, examplesPath, examples));
   }
-  const items = questions(card, path, read.text).map((item) => ({ ...item, context: before + item.context }));
+  const asked = questions(card, path, read.text);
+  const items = asked.items.map((item) => ({ ...item, context: before + item.context }));
+  const chance = card.chance ?? items.reduce((sum, { options }) => sum + 1 / options.length, 0) / items.length;
+  notes.push(...asked.notes);
   const { bytes } = read;
   return { kind: "choice", name, path, sha256: digest, bytes, items, delimiter, chance, ...noted(notes) };
 }
 
-function questions(card: RowsCard, path: string, text: string): ChoiceItem[] {
-  const table = card.format === "csv" ? csvRows(path, text) : jsonRows(path, text);
+/** The rows as questions, and what a reader should know of them. */
+function questions(card: RowsCard, path: string, text: string): { items: ChoiceItem[]; notes: string[] } {
+  const all = card.format === "csv" ? csvRows(path, text, card.columns) : jsonRows(path, text);
+  // Spreadsheets write the lines below a table as `,,,`.
+  const table = all.filter(({ cells }) => Object.values(cells).some((value) => !hasNoText(value)));
   if (table.length === 0) throw new BenchError("dataset-invalid", `${path} holds no questions.`);
-  return table.map(({ line, cells }, index) => {
-    const cell = (column: string) => {
-      const value = cells[column];
-      if (typeof value === "string" || typeof value === "number") return String(value);
-      throw new BenchError("dataset-invalid", `${path}:${line}: there is no text in column "${column}".`, {
-        hint: `Its columns: ${several(Object.keys(cells))}.`,
-      });
+  let forms: AnswerForm[] = card.answerIs ? [card.answerIs] : [...answerForms];
+  let twins = 0;
+  const items = table.map(({ line, cells }, index) => {
+    const refused = (what: string, hint?: string) =>
+      new BenchError("dataset-invalid", `${path}:${line}: ${what}`, hint === undefined ? {} : { hint });
+    const cell = (column: string) => asText(cells, column, refused);
+    const filled = (column: string) => {
+      const value = cell(column);
+      if (isBlank(value)) throw refused(`column "${excerpt(column)}" is empty.`);
+      return value;
     };
-    const texts = card.options.map(cell);
-    const gold = rightOption(card, cell(card.answer).trim(), texts);
-    if (gold < 0)
-      throw new BenchError(
-        "dataset-invalid",
-        `${path}:${line}: the answer "${cell(card.answer)}" is none of the options.`,
-        {
-          hint: "An answer is an option's letter, its column's name or its text.",
-        },
-      );
+    const texts = typeof card.options === "string" ? listOf(cells, card.options, refused) : card.options.map(filled);
+    const twin = twinOf(texts);
+    const right = rightOption(card, filled(card.answer).trim(), texts, forms, refused);
+    forms = right.forms;
+    // Published benchmarks have a few; where letters are asked for, they stay different answers.
+    if (twin && (card.continueWith === "text" || forms.every((form) => form === "text")))
+      throw refused(`the option "${excerpt(texts[twin]!)}" is there twice.`);
+    if (twin) twins++;
+    let asked = false;
+    const context = card.prompt.replace(/\{([^{}]+)\}/g, (_, column) => {
+      const value = cell(column);
+      asked ||= !isBlank(value);
+      return value;
+    });
+    if (!asked && /\{[^{}]+\}/.test(card.prompt)) throw refused("the question is empty.");
     return {
       id: String(index),
-      context: card.prompt.replace(/\{([^{}]+)\}/g, (_, column) => cell(column)),
+      context,
       options: card.continueWith === "letter" ? texts.map((_, option) => letter(option)) : texts,
-      gold,
-      ...(card.cluster ? { cluster: cell(card.cluster) } : {}),
+      gold: right.gold,
+      ...(card.cluster ? { cluster: filled(card.cluster) } : {}),
     };
+  });
+  const skipped = all.length - table.length;
+  const notes = [
+    skipped > 0 && `rows without any text, left out: ${skipped}`,
+    twins > 0 && `questions with two options alike: ${twins}`,
+  ].filter((note) => note !== false);
+  return { items, notes };
+}
+
+type Refusal = (what: string, hint?: string) => BenchError;
+
+const hasNoText = (value: unknown): boolean =>
+  value === null || value === undefined || (typeof value === "string" && isBlank(value));
+
+/** A cell as text: numbers, true and false as they are written. */
+function asText(cells: Record<string, unknown>, column: string, refused: Refusal): string {
+  if (!Object.hasOwn(cells, column)) {
+    const names = Object.keys(cells).map((name) => excerpt(name));
+    throw refused(
+      `there is no column "${excerpt(column)}".`,
+      `Its columns: ${several(names)}. A CSV file without a head line needs \`columns:\` in its card.`,
+    );
+  }
+  const value = cells[column];
+  if (["string", "number", "boolean"].includes(typeof value)) return String(value);
+  const what = value === null ? "nothing" : Array.isArray(value) ? "a list" : "a map";
+  throw refused(
+    `column "${excerpt(column)}" holds ${what}, not text.`,
+    Array.isArray(value) ? `A list of options is named alone: \`options: ${excerpt(column)}\`.` : undefined,
+  );
+}
+
+/** The options where one column holds them all. */
+function listOf(cells: Record<string, unknown>, column: string, refused: Refusal): string[] {
+  const value = cells[column];
+  if (!Array.isArray(value)) {
+    asText(cells, column, refused);
+    throw refused(`column "${excerpt(column)}" holds text, not a list.`, "Name the columns of the options in order.");
+  }
+  if (value.length < 2) throw refused(`column "${excerpt(column)}" holds ${value.length} options; 2 are needed.`);
+  return value.map((one, i) => {
+    const text = asText({ [column]: one }, column, refused);
+    if (isBlank(text)) throw refused(`option ${i + 1} is empty.`);
+    return text;
   });
 }
 
-function rightOption(card: RowsCard, answer: string, texts: string[]): number {
-  const byLetter = texts.findIndex((_, option) => letter(option) === answer.toUpperCase());
-  if (byLetter >= 0) return byLetter;
-  const byColumn = card.options.indexOf(answer);
-  return byColumn >= 0 ? byColumn : texts.indexOf(answer);
+/** The second of two options alike but for blanks at their ends. */
+function twinOf(options: string[]): number | undefined {
+  const bare = options.map((option) => option.trim());
+  const twin = bare.findIndex((option, i) => bare.indexOf(option) < i);
+  return twin < 0 ? undefined : twin;
 }
 
+/**
+ * The option that an answer means, and the readings under which all answers so far mean one. An answer that two of them take
+ * to different options is refused: a guess for each row anew turned keys from 1 into keys from 0 without a word.
+ */
+function rightOption(card: RowsCard, answer: string, texts: string[], forms: AnswerForm[], refused: Refusal) {
+  const readings = new Map<AnswerForm, number>();
+  for (const form of card.answerIs ? [card.answerIs] : answerForms) {
+    const option = readAnswer(form, card, answer, texts);
+    if (option !== undefined) readings.set(form, option);
+  }
+  const [first] = readings;
+  const shown = `the answer "${excerpt(answer)}"`;
+  if (!first)
+    throw card.answerIs
+      ? refused(`${shown} is no ${meanings[card.answerIs]}.`, `The card says answerIs: ${card.answerIs}.`)
+      : refused(
+          `${shown} is none of the options.`,
+          "An answer is an option's letter, its number, its column's name or its text.",
+        );
+  const [form, gold] = first;
+  const other = [...readings].find(([, option]) => option !== gold);
+  if (other)
+    throw refused(
+      `${shown} means option ${letter(gold)} as ${meanings[form]}, ${letter(other[1])} as ${meanings[other[0]]}.`,
+      `Say which in the card: \`answerIs: ${form}\` or \`answerIs: ${other[0]}\`.`,
+    );
+  const left = forms.filter((one) => readings.has(one));
+  if (left.length === 0)
+    throw refused(
+      `${shown} is a ${meanings[form]}, but those before were each a ${meanings[forms[0]!]}.`,
+      `Say which in the card: \`answerIs:\` ${answerForms.join(", ")}.`,
+    );
+  return { gold, forms: left };
+}
+
+const meanings: Record<AnswerForm, string> = {
+  letter: "letter",
+  index: "number from 0",
+  number: "number from 1",
+  column: "column's name",
+  text: "text of an option",
+};
+
+function readAnswer(form: AnswerForm, { options }: RowsCard, answer: string, texts: string[]): number | undefined {
+  const counted = (from: number) => (/^\d{1,4}$/.test(plain) ? Number(plain) - from : -1);
+  // Full-width letters and digits are the same ones.
+  const plain = answer.normalize("NFKC");
+  const found = {
+    letter: () => texts.findIndex((_, option) => letter(option) === plain.toUpperCase()),
+    index: () => counted(0),
+    number: () => counted(1),
+    column: () => (typeof options === "string" ? -1 : options.findIndex((column) => column.trim() === answer)),
+    text: () => texts.findIndex((text) => text.trim() === answer),
+  }[form]();
+  return found >= 0 && found < texts.length ? found : undefined;
+}
+
+/** A … Z, AA … : as spreadsheets name columns. */
 function letter(option: number): string {
-  return String.fromCharCode(65 + option);
+  const last = String.fromCharCode(65 + (option % 26));
+  return option < 26 ? last : letter(Math.floor(option / 26) - 1) + last;
 }
 
 interface Row {
@@ -442,46 +661,84 @@ interface Row {
 
 function jsonRows(path: string, text: string): Row[] {
   return lines(text).flatMap((line, index) => {
-    if (line.trim() === "") return [];
+    if (isBlank(line)) return [];
     let cells: unknown;
     try {
       cells = JSON.parse(line);
     } catch {
       // said below
     }
-    if (typeof cells !== "object" || cells === null)
-      throw new BenchError("dataset-invalid", `${path}:${index + 1}: the line is not a JSON object.`);
+    if (typeof cells !== "object" || cells === null || Array.isArray(cells))
+      throw new BenchError("dataset-invalid", `${path}:${index + 1}: the line is not a JSON object.`, {
+        hint: "JSONL has one object a line; one list of them all becomes that with jq -c '.[]' FILE.",
+      });
+    const twice = repeatedKey(line);
+    if (twice !== undefined)
+      throw new BenchError("dataset-invalid", `${path}:${index + 1}: column "${excerpt(twice)}" is there twice.`);
     return [{ line: index + 1, cells: cells as Record<string, unknown> }];
   });
 }
 
-/** Comma-separated values with a head line, as RFC 4180 has them: quoted cells may hold commas, quotes and line ends. */
-function csvRows(path: string, text: string): Row[] {
-  const found: { line: number; cells: string[] }[] = [];
-  const cell = /("(?:[^"]|"")*"|[^",\r\n]*)(,|\r?\n|$)/y;
-  const body = text.replace(/^\ufeff/, "");
-  let line = 1;
-  let row: string[] = [];
-  while (cell.lastIndex < body.length || row.length > 0) {
-    const match = cell.exec(body);
-    if (!match) throw new BenchError("dataset-invalid", `${path}:${line}: a quotation mark stands where none may.`);
-    const [whole, value, end] = match as unknown as [string, string, string];
-    row.push(value.startsWith('"') ? value.slice(1, -1).replaceAll('""', '"') : value);
-    if (end !== ",") {
-      if (row.length > 1 || row[0] !== "") found.push({ line, cells: row });
-      row = [];
-    }
-    line += whole.split("\n").length - 1;
-    if (end === "") break;
+/** A key that an object's outermost level has twice: JSON.parse keeps the last without a word. */
+function repeatedKey(object: string): string | undefined {
+  const seen = new Set<string>();
+  let depth = 0;
+  for (const [token, key] of object.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[[\]{}]/g)) {
+    if (key !== undefined && depth === 1) {
+      const name = JSON.parse(key) as string;
+      if (seen.has(name)) return name;
+      seen.add(name);
+    } else if (token === "{" || token === "[") depth++;
+    else if (token === "}" || token === "]") depth--;
   }
-  const [head, ...rest] = found;
-  return rest.map(({ line, cells }) => {
-    if (cells.length !== head!.cells.length)
+  return undefined;
+}
+
+/** Comma-separated values as RFC 4180 has them; the head line names the columns unless `columns` does. */
+function csvRows(path: string, text: string, columns: string[] | undefined): Row[] {
+  const data = Buffer.from(text.replace(/^\ufeff/, ""));
+  // The parser counts the lines at a row's end, and CR LF inside quotes as two.
+  let [end, line] = [0, 1];
+  const advance = (to: number) => {
+    for (; end < to; end++) if (data[end] === 10 || (data[end] === 13 && data[end + 1] !== 10)) line++;
+  };
+  const toRow = () => {
+    while (data[end] === 10 || data[end] === 13) advance(end + 1);
+    return line;
+  };
+  const found: { line: number; cells: string[] }[] = [];
+  try {
+    parse(data, {
+      relax_column_count: true,
+      record_delimiter: ["\r\n", "\n", "\r"],
+      skip_empty_lines: true,
+      on_record: (cells: string[], { bytes }) => {
+        found.push({ line: toRow(), cells });
+        advance(bytes);
+        return null;
+      },
+    });
+  } catch (cause) {
+    if (!(cause instanceof CsvError)) throw cause;
+    const open = cause.code === "CSV_QUOTE_NOT_CLOSED";
+    throw new BenchError(
+      "dataset-invalid",
+      `${path}:${toRow()}: ${open ? "a quotation mark opens a cell and none closes it" : "a quotation mark stands where none may"}.`,
+      { hint: 'A cell that holds one stands in quotation marks, and each inside it is doubled: "5"" pipe".', cause },
+    );
+  }
+  const at = columns ? -1 : found.findIndex(({ cells }) => !cells.every(isBlank));
+  const head = columns ?? found[at]?.cells.map((name) => name.trim()) ?? [];
+  const twice = head.find((name, i) => name !== "" && head.indexOf(name) < i);
+  if (twice !== undefined)
+    throw new BenchError("dataset-invalid", `${path}:${found[at]?.line}: column "${excerpt(twice)}" is there twice.`);
+  return found.slice(at + 1).map(({ line, cells }) => {
+    if (cells.length !== head.length && !cells.every(isBlank))
       throw new BenchError(
         "dataset-invalid",
-        `${path}:${line}: the row has ${cells.length} cells, its head ${head!.cells.length}.`,
+        `${path}:${line}: the row has ${cells.length} cells, ${columns ? "the card's columns are" : "its head"} ${head.length}.`,
       );
-    return { line, cells: Object.fromEntries(head!.cells.map((name, index) => [name.trim(), cells[index]])) };
+    return { line, cells: Object.fromEntries(head.map((name, index) => [name, cells[index] ?? ""])) };
   });
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import path from "node:path";
-import { findDatasets } from "./datasets.js";
+import { readDatasets } from "./datasets.js";
 import { BenchError } from "./errors.js";
 import { harmless } from "./harmless.js";
 import { chooseLibrary, findLibraries, llamaRelease, loadLibrary, packageFolder } from "./llama/library.js";
@@ -29,9 +29,12 @@ export async function diagnosis(dataDir: string | undefined): Promise<string> {
     lines.push(
       "Advice       a build for this processor can be faster: gguf-bench doctor --build (about 5 minutes on 2 cores)",
     );
-  const datasets = await findDatasets(dataDir ? { dataDir } : {});
-  for (const [i, { card, path: file }] of datasets.entries())
-    lines.push(`${i === 0 ? "Data" : "    "}         ${card.name}: ${file ?? `not here (${card.source})`}`);
+  const { found, broken } = await readDatasets(dataDir ? { dataDir } : {});
+  const data = [
+    ...found.map(({ card, path: file }) => `${card.name}: ${file ?? `not here (${card.source})`}`),
+    ...broken.map(({ name, fault }) => `${name}: broken (${fault.message})`),
+  ];
+  for (const [i, one] of data.entries()) lines.push(`${i === 0 ? "Data" : "    "}         ${one}`);
   return `${lines.map((line) => harmless(line)).join("\n")}\n`;
 }
 

@@ -2,7 +2,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { backendNames } from "./backends/index.js";
-import { findDatasets } from "./datasets.js";
+import { readDatasets } from "./datasets.js";
 import { harmless } from "./harmless.js";
 import { readEvents } from "./store.js";
 
@@ -10,14 +10,14 @@ const packaged = fileURLToPath(new URL("../benchmarks", import.meta.url));
 
 /** What there is to run, to measure with and to look at, as text. */
 export async function listing(dataDir: string | undefined): Promise<string> {
-  const datasets = await findDatasets(dataDir ? { dataDir } : {});
+  const { found, broken } = await readDatasets(dataDir ? { dataDir } : {});
   return [
     ...section("Runs (reports/)", runs("reports")),
     ...section("Benchmark files", benchmarkFiles()),
-    ...section(
-      "Datasets",
-      datasets.map(({ card, path: file }) => [card.name, card.kind, file ? `at ${file}` : `not here; ${card.source}`]),
-    ),
+    ...section("Datasets", [
+      ...found.map(({ card, path: file }) => [card.name, card.kind, file ? `at ${file}` : `not here; ${card.source}`]),
+      ...broken.map(({ name, fault }) => [name, "broken", fault.message]),
+    ]),
     ...section(
       "Backends",
       backendNames.map((name) => [name]),

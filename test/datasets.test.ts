@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChoiceDataset, findDatasets, resolveDataset, type TextDataset } from "../dist/datasets.js";
+import { type ChoiceDataset, findDatasets, readDatasets, resolveDataset, type TextDataset } from "../dist/datasets.js";
 import { BenchError } from "../dist/errors.js";
 
 const shared = resolve("../shared/datasets");
@@ -105,11 +105,22 @@ describe("a text by path", () => {
 
   test.each([
     ["empty", Buffer.alloc(0), "is empty."],
-    ["invalid", Buffer.from([0x61, 0xff, 0x62]), "is not UTF-8 text."],
+    ["invalid", Buffer.from([0x61, 0xff, 0x62]), ":1: byte 1 (0xff) is not UTF-8 text."],
+    [
+      "stray after a U+FFFD of its own",
+      Buffer.concat([Buffer.from("é\n\ufffd 量\n"), Buffer.of(0x62, 0xe9, 0x0a)]),
+      ":3: byte 12 (0xe9) is not UTF-8 text.",
+    ],
+    ["cut within a character", Buffer.from("ab\ncd量").subarray(0, -1), ":2: byte 5 (0xe9) is not UTF-8 text."],
+    ["GB18030", Buffer.from([0xb4, 0xf0, 0xb0, 0xb8]), ":1: byte 0 (0xb4) is not UTF-8 text."],
+    ["UTF-16 without a mark", Buffer.from("ab\ncd", "utf16le"), ":1: byte 1 is 0, which no text holds."],
     ["UTF-16", Buffer.from("\ufeffabc", "utf16le"), "is not UTF-8 but UTF-16."],
   ])("that is %s is one sentence", async (_, bytes, sentence) => {
     const path = file("x.txt", bytes);
-    expect(await failure(text(path))).toMatchObject({ code: "dataset-invalid", message: `${path} ${sentence}` });
+    expect(await failure(text(path))).toMatchObject({
+      code: "dataset-invalid",
+      message: `${path}${sentence.startsWith(":") ? "" : " "}${sentence}`,
+    });
   });
 
   test("that is not there names the known texts; questions are no text", async () => {
@@ -192,7 +203,7 @@ examples: { file: dev.csv, count: 1 }
     );
     file(
       "elsewhere/test.jsonl",
-      '{"q":"1+1=","one":1,"two":2,"three":3,"right":"two"}\n\n{"q":"x","one":"a","two":"b","three":"c","right":"c"}\n',
+      '{"q":"1+1=","one":1,"two":2,"three":3,"right":"two"}\n\n{"q":"x","one":"a","two":"b","three":"c","right":"three"}\n',
     );
     const data = await choice("./elsewhere");
     expect(data.items).toEqual([
@@ -202,7 +213,7 @@ examples: { file: dev.csv, count: 1 }
   });
 
   test.each([
-    ["a,b\n1,2\n", /test\.csv:2: there is no text in column "A"/],
+    ["a,b\n1,2\n", /test\.csv:2: there is no column "A"/],
     ["question,A,B,answer\nx,y,z\n", /test\.csv:2: the row has 3 cells, its head 4/],
     ["question,A,B,answer\n\nx,y,z,C\n", /test\.csv:3: the answer "C" is none of the options/],
     ['question,A,B,answer\nx,y"y,z,A\n', /test\.csv:2: a quotation mark stands where none may/],
@@ -224,6 +235,233 @@ examples: { file: dev.csv, count: 1 }
     expect(error.code).toBe("dataset-card");
     expect(error.message).toMatch(message);
   });
+});
+
+describe("what an answer means", () => {
+  const form = (more = "") =>
+    `name: mine
+kind: choice
+title: t
+source: s
+licence: l
+file: test.csv
+format: csv
+prompt: "{q}"
+options: [A, B, C, D]
+answer: key
+${more}`;
+  const asked = async (rows: string, more = "") => {
+    file("mine/card.yaml", form(more));
+    file("mine/test.csv", `q,A,B,C,D,key\n${rows}\n`);
+    return (await choice("mine")).items.map(({ gold }) => gold);
+  };
+  const numbers = "minus?,3,1,2,4,3\nplus?,2,1,4,3,2";
+
+  test("where the card says it", async () => {
+    expect(await asked(numbers, "answerIs: number")).toEqual([2, 1]);
+    expect(await asked(numbers, "answerIs: index")).toEqual([3, 2]);
+    expect(await asked(numbers, "answerIs: text")).toEqual([0, 0]);
+    expect(await asked("x,an,a,the,some,a", "answerIs: letter")).toEqual([0]);
+    expect(await asked("x,an,a,the,some,a", "answerIs: text")).toEqual([1]);
+    expect(await asked("x,C,B,A,D,A", "answerIs: column")).toEqual([0]);
+    expect(await asked("x,w,x,y,z,Ｂ\nx,w,x,y,z, c \nx,w,x,y,z,D")).toEqual([1, 2, 3]);
+    expect(await asked("x,w,x,y,z,０\nx,w,x,y,z,3", "answerIs: index")).toEqual([0, 3]);
+  });
+
+  test.each([
+    // Keys from 1, from 0, an article that is a letter, letters in another order, a number that is also a text.
+    [numbers, /test\.csv:2: the answer "3" means option D as number from 0, C as number from 1/],
+    [
+      "q?,red,blue,green,pink,0\nq?,red,blue,green,pink,1",
+      /test\.csv:3: the answer "1" means option B as number from 0, A as number from 1/,
+    ],
+    ["He bought ___ car,an,a,the,some,a", /test\.csv:2: the answer "a" means option A as letter, B as text/],
+    ["q?,C,B,A,D,A", /test\.csv:2: the answer "A" means option A as letter, C as text/],
+    ["q?,B,C,D,A,D", /test\.csv:2: the answer "D" means option D as letter, C as text/],
+    [
+      "q?,r,b,g,p,0\nq?,r,b,g,p,4",
+      /test\.csv:3: the answer "4" is a number from 1, but those before were each a number from 0/,
+    ],
+    ["q?,r,b,g,p,\u00a0", /test\.csv:2: column "key" is empty/],
+    ["q?,r,b,g,p,", /test\.csv:2: column "key" is empty/],
+    ["q?,r,b,g,p,E", /test\.csv:2: the answer "E" is none of the options/],
+  ])("an answer of two meanings is refused with its line (%#)", async (rows, message) => {
+    expect((await failure(asked(rows))).message).toMatch(message);
+  });
+
+  test("an answer that is not what the card says is refused", async () => {
+    const error = await failure(asked("q?,r,b,g,p,0", "answerIs: number"));
+    expect(error.message).toMatch(/test\.csv:2: the answer "0" is no number from 1\.$/);
+    expect((await failure(asked("q?,r,b,g,p,4", "answerIs: index"))).message).toMatch(/is no number from 0/);
+  });
+
+  test("the order of two columns' letters is the card's own", async () => {
+    file("mine/card.yaml", form().replace("[A, B, C, D]", "[D, C, B, A]"));
+    file("mine/test.csv", "q,A,B,C,D,key\nq?,r,b,g,p,A\n");
+    expect((await failure(choice("mine"))).message).toMatch(/"A" means option A as letter, D as column's name/);
+  });
+
+  test("examples are held to the same", async () => {
+    file("mine/card.yaml", form("examples: { file: dev.csv }"));
+    file("mine/test.csv", "q,A,B,C,D,key\nq?,r,b,g,p,A\n");
+    file("mine/dev.csv", "q,A,B,C,D,key\nq?,3,1,2,4,3\n");
+    expect((await failure(choice("mine"))).message).toMatch(/dev\.csv:2: the answer "3" means/);
+  });
+});
+
+describe("rows that are no questions", () => {
+  const form = (format: string, more = "") =>
+    `name: mine
+kind: choice
+title: t
+source: s
+licence: l
+file: test.${format}
+format: ${format}
+prompt: "{q}"
+options: [A, B]
+answer: key
+${more}`;
+  const read = (format: string, content: string, more = "") => {
+    file("mine/card.yaml", form(format, more));
+    file(`mine/test.${format}`, content);
+    return choice("mine");
+  };
+
+  test.each([
+    ["csv", "q,A,B,key\none?,x,y,A\n,,,\n,,,,,,\n\u00a0,\u3000, ,\n\t\ntwo?,x,y,B\n,,,"],
+    ["csv", "\ufeff,,,\r\nq,A,B,key\r\n,,,\r\none?,x,y,A\r\ntwo?,x,y,B\r\n,,,\r\n"],
+    ["csv", "q,A,B,key,,\rone?,x,y,A,,\r,,,,,\rtwo?,x,y,B,,\r"],
+    [
+      "jsonl",
+      '{"q":"one?","A":"x","B":"y","key":"A"}\n{}\n{"q":"","A":null}\n{"q":"two?","A":"x","B":"y","key":"B"}\n \n',
+    ],
+  ])("rows without any text are left out, and said (%#)", async (format, content) => {
+    const data = await read(format, content);
+    expect(data.items.map(({ context, gold }) => [context, gold])).toEqual([
+      ["one?", 0],
+      ["two?", 1],
+    ]);
+    expect(data.note).toMatch(/^rows without any text, left out: \d$/);
+  });
+
+  test.each([
+    ["csv", "q,A,B,key\n\none?,x,,A\n", /test\.csv:3: column "B" is empty/],
+    ["csv", "q,A,B,key\none?,\u00a0,y,B\n", /test\.csv:2: column "A" is empty/],
+    ["csv", 'q,A,B,key\n"one\r\nmore",x,y,A\ntwo?,x, x ,A\n', /test\.csv:4: the option " x " is there twice/],
+    ["csv", "q,A,B,key\n ,x,y,A\n", /test\.csv:2: the question is empty/],
+    ["csv", "17,,,\nq,A,B,key\n", /test\.csv:2: there is no column "A"/],
+    ["csv", "q,A,B,A,key\none?,x,y,z,A\n", /test\.csv:1: column "A" is there twice/],
+    ["csv", "q,key ,A,B,key\none?,A,x,y,B\n", /test\.csv:1: column "key" is there twice/],
+    ["csv", 'q,A,B,key\none?,x,"y,A\ntwo?,x,y,B\n', /test\.csv:2: a quotation mark opens a cell and none closes it/],
+    ["csv", 'q,A,B,key\n"a\nb",x,y,A\none?,x 5" pipe,y,A\n', /test\.csv:4: a quotation mark stands where none may/],
+    ["csv", "q,A,B,key\none?,x,y,A,more\n", /test\.csv:2: the row has 5 cells, its head 4/],
+    ["csv", "q,A,B,key\n,,,\n", /test\.csv holds no questions/],
+    ["jsonl", '{"q":"1","A":"x","B":null,"key":"A"}\n', /test\.jsonl:1: column "B" holds nothing, not text/],
+    ["jsonl", '{"q":"1","A":"x","B":["y"],"key":"A"}\n', /test\.jsonl:1: column "B" holds a list, not text/],
+    ["jsonl", '{"q":"1","A":"x","B":{"t":"y"},"key":"A"}\n', /test\.jsonl:1: column "B" holds a map, not text/],
+    ["jsonl", '{"q":"1","A":"x","key":"A"}\n', /test\.jsonl:1: there is no column "B"/],
+    ["jsonl", '{"q":"1","A":1,"B":"1","key":"A"}\n', /test\.jsonl:1: the option "1" is there twice/],
+    ["jsonl", '\n[{"q":"1"}]\n', /test\.jsonl:2: the line is not a JSON object/],
+    ["jsonl", '{"q":"1","A":"x","B":"y","A":"z","key":"A"}\n', /test\.jsonl:1: column "A" is there twice/],
+  ])("a fault is refused with its line (%#)", async (format, content, message) => {
+    const error = await failure(read(format, content));
+    expect(error).toMatchObject({ code: "dataset-invalid", message: expect.stringMatching(message) });
+  });
+
+  test("options alike stay different letters, and are said", async () => {
+    const data = await read("csv", "q,A,B,key\none?,x,x,B\n", "continueWith: letter\nanswerIs: letter");
+    expect(data.items).toEqual([{ id: "0", context: "one?", options: ["A", "B"], gold: 1 }]);
+    expect(data.note).toBe("questions with two options alike: 1");
+    expect(
+      (await failure(read("csv", "q,A,B,key\none?,x,x,x\n", "continueWith: letter\nanswerIs: text"))).message,
+    ).toMatch(/is there twice/);
+  });
+
+  test("numbers and booleans of JSONL are text", async () => {
+    const data = await read("jsonl", '{"q":7,"A":true,"B":false,"key":false}\n');
+    expect(data.items).toEqual([{ id: "0", context: "7", options: ["true", "false"], gold: 1 }]);
+  });
+
+  test("options in one list, and a CSV file without a head line", async () => {
+    file("mine/card.yaml", form("jsonl", "answerIs: index").replace("[A, B]", "choices"));
+    file("mine/test.jsonl", '{"q":"1","choices":["x","y","z"],"key":2}\n{"q":"2","choices":["x","y"],"key":0}\n');
+    const data = await choice("mine");
+    expect(data.items.map(({ options, gold }) => [options.length, gold])).toEqual([
+      [3, 2],
+      [2, 0],
+    ]);
+    expect(data.chance).toBeCloseTo((1 / 3 + 1 / 2) / 2, 12);
+    file("mine/test.jsonl", '{"q":"1","choices":"x","key":2}\n');
+    expect((await failure(choice("mine"))).message).toMatch(/:1: column "choices" holds text, not a list/);
+    file("mine/test.jsonl", '{"q":"1","choices":["x","x"],"key":1}\n');
+    expect((await failure(choice("mine"))).message).toMatch(/:1: the option "x" is there twice/);
+    file("mine/test.jsonl", '{"q":"1","choices":["x",""],"key":1}\n');
+    expect((await failure(choice("mine"))).message).toMatch(/:1: option 2 is empty/);
+    expect((await read("csv", "one?,x,y,A\ntwo?,x,y,B\n", "columns: [q, A, B, key]")).items).toHaveLength(2);
+  });
+
+  test.each([
+    ["options: [A, A]", /card\.yaml:9:\d+: `options`: it names a column twice/],
+    ["options: [A]", /card\.yaml:9:\d+: `options` must be a list of at least 2 items or text, not a list/],
+    ["options: 3", /card\.yaml:9:\d+: `options` must be a list or text, not 3/],
+    ["options: [A, B]\nanswerIs: digit", /card\.yaml:10:\d+: `answerIs` must be one of letter, index, number/],
+  ])("a card's fault is said with its line (%#)", async (line, message) => {
+    file("mine/card.yaml", form("csv").replace("options: [A, B]", line));
+    expect((await failure(choice("mine"))).message).toMatch(message);
+  });
+
+  test.each([
+    ["c\n1\nx\n \ny\nz\n", /:4: the ending is empty/],
+    ["c\n1\nx\ny\nx \nz\n", /:5: the ending is there twice/],
+    ["c\n4\nx\ny\nw\nz\n", /:2: "4" is no index from 0 to 3/],
+  ])("six lines (%#)", async (content, message) => {
+    file(
+      "h/card.yaml",
+      form("csv")
+        .replace("name: mine", "name: h")
+        .replace(/format: csv[\s\S]*/, "format: hellaswag-text\n"),
+    );
+    file("h/test.csv", content);
+    expect((await failure(choice("h"))).message).toMatch(message);
+    file("h/test.csv", "c\r 1\rx\ry\rw\rz\r \r\r");
+    expect((await choice("h")).items).toMatchObject([{ gold: 1, options: ["x", "y", "w", "z"] }]);
+  });
+});
+
+describe("a bad card", () => {
+  const bad = ["kind: quiz\n", "kind: [", "name: A B\nkind: text\n", "", Buffer.from([0xff, 0xfe, 0x00])];
+
+  test.each(bad)("stops nothing but itself (%#)", async (content) => {
+    file("mine/card.yaml", content);
+    file("some.txt", "text\n");
+    expect((await text("demo-en")).name).toBe("demo-en");
+    expect((await text("./some.txt")).name).toBe("some.txt");
+    const { found, broken } = await readDatasets({ dataDir: dir });
+    expect(found.map(({ card }) => card.name)).toContain("hellaswag");
+    expect(broken.map(({ name, fault }) => [name, fault.code])).toEqual([["mine", "dataset-card"]]);
+    expect((await failure(choice("mine"))).code).toBe("dataset-card");
+  });
+
+  test("is not passed over for one of the package", async () => {
+    file("demo-en/card.yaml", "kind: quiz\n");
+    expect((await failure(text("demo-en"))).message).toMatch(/demo-en\/card\.yaml:1:7/);
+  });
+
+  test.each(["^(a+)+$", "^(?:a|aa)*b"])(
+    "an expression that finds no end is ended: %s",
+    async (documents) => {
+      file(
+        "slow/card.yaml",
+        `name: slow\nkind: text\ntitle: t\nsource: s\nlicence: l\nfile: t.txt\ndocuments: '${documents}'\n`,
+      );
+      file("slow/t.txt", `one\n${"a".repeat(60)}!\n`);
+      const error = await failure(text("slow"));
+      expect(error.code).toBe("dataset-card");
+      expect(error.message).toMatch(/The card's expression .* finds no end in .*t\.txt\.$/);
+    },
+    30_000,
+  );
 });
 
 test("every card in the package is in a folder of its name", async () => {

@@ -123,6 +123,7 @@ format: csv
 prompt: "Q: {question}\\nA:"
 options: [A, B, C]
 answer: right
+answerIs: letter
 `;
   const rows = "question,A,B,C,right,topic\nbird,fish,crow,toad,B,x\nfrog,toad,crow,fish,A,y\n";
   /** The id of the one job over a folder of data. */
@@ -173,7 +174,7 @@ answer: right
     expect(await idOf({ "card.yaml": card, "test.csv": rows.replaceAll("\n", "\r\n") })).toBe(before);
     const withExamples = card.replace("answer: right", "answer: right\nexamples: {file: dev.csv}");
     const shots = new Set<unknown>();
-    for (const bird of ["crow", "newt", "toad"])
+    for (const bird of ["crow", "newt", "rook"])
       shots.add(await idOf({ "card.yaml": withExamples, "test.csv": rows, "dev.csv": rows.replace("crow", bird) }));
     expect(shots.size).toBe(3);
   });
