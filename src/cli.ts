@@ -24,7 +24,8 @@ const list = (value: string, before: string[] = []) => [...before, value];
 /** Names hold no commas; models' names and addresses may. */
 const names = (value: string, before: string[] = []) => {
   const parts = value.split(",").map((part) => part.trim());
-  return [...before, ...parts.filter((part) => part !== "")];
+  if (parts.includes("")) throw new InvalidArgumentError("a name is missing.");
+  return [...before, ...parts];
 };
 const bytes = (text: string) => {
   const size = readBytes(text);

@@ -67,7 +67,7 @@ export async function runCommand(options: RunCommand): Promise<number> {
       versions: versions(),
       ...(options.only ? { only: options.only } : {}),
       ...(options.exclude ? { exclude: options.exclude } : {}),
-      ...(options.reference ? { reference: options.reference } : {}),
+      ...(options.reference === undefined ? {} : { reference: options.reference }),
     });
     if (!executor) {
       say(describePlan(plan));
@@ -229,7 +229,7 @@ function sideOf(text: string): { path: string; variant?: string; series: Series[
   const series = variant === undefined ? all : all.filter((one) => one.variant.name === variant);
   if (series.length === 0)
     throw new BenchError("config", `${path} has no variant named "${variant}"`, {
-      hint: `it has ${several([...new Set(all.map((one) => one.variant.name))])}`,
+      hint: nearest(variant ?? "", [...new Set(all.map((one) => one.variant.name))]),
     });
   return { path, series, ...(variant === undefined ? {} : { variant }) };
 }

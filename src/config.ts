@@ -700,7 +700,7 @@ export async function sortArguments(
 
 /** Passes whatever may be a model; a file of another kind is told what it would be good for. */
 async function checkModelArgument(one: string, modelsDir: string | undefined): Promise<void> {
-  if (isAddress(one) || /\.gguf$/i.test(one) || /[*?]/.test(one)) return;
+  if (one.trim() === "" || isAddress(one) || /\.gguf$/i.test(one) || /[*?]/.test(one)) return;
   for (const place of [one, ...(modelsDir === undefined ? [] : [resolve(modelsDir, one)])]) {
     const stats = await stat(place).catch(() => undefined);
     if (stats?.isDirectory() || (stats?.isFile() && (await beginsAsGguf(place)))) return;

@@ -9,7 +9,7 @@ import { z } from "zod";
 import { BenchError } from "./errors.js";
 import { several } from "./harmless.js";
 import type { ReferenceData } from "./references/index.js";
-import { YamlFile } from "./yaml.js";
+import { nearest, YamlFile } from "./yaml.js";
 
 /** A text to measure likelihood on. */
 export interface TextDataset {
@@ -257,7 +257,7 @@ export async function resolveDataset(
     throw new BenchError(
       "dataset-unknown",
       `${card.name} is a ${card.kind} dataset, but ${kind === "text" ? "a text" : "questions with options"} is needed.`,
-      { hint: listKnown(known, kind) },
+      { hint: listKnown(known, kind, card.name) },
     );
   const path = file ? await otherFile(file, found, options) : found.path;
   if (!path) throw missingData(found, card.file, dataDir);
@@ -268,13 +268,13 @@ export async function resolveDataset(
 function unknownDataset(name: string, path: string, kind: "text" | "choice", known: FoundDataset[]): BenchError {
   const what = kind === "text" ? `There is no text "${name}": no file ${path}` : `There are no questions "${name}"`;
   return new BenchError("dataset-unknown", `${what}${kind === "text" ? " and" : ":"} no dataset of that name.`, {
-    hint: listKnown(known, kind),
+    hint: listKnown(known, kind, name),
   });
 }
 
-function listKnown(known: FoundDataset[], kind: "text" | "choice"): string {
+function listKnown(known: FoundDataset[], kind: "text" | "choice", wanted: string): string {
   const names = known.filter(({ card }) => card.kind === kind).map(({ card }) => card.name);
-  return `Known: ${several(names) || "none"}.${kind === "text" ? " A path of any UTF-8 text file will do as well." : ""}`;
+  return `${nearest(wanted, names)}${kind === "text" ? " A path of any UTF-8 text file will do as well." : ""}`;
 }
 
 function missingData({ card, cardDir }: FoundDataset, file: string, dataDir: string | undefined): BenchError {

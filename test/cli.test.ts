@@ -162,6 +162,9 @@ describe("what the user can mend is one sentence and a remedy, exit code 1", () 
     "questions without a card": ["run", "--model", "mock:seed=1", "--measure", "quiz.csv"],
     "an empty folder": ["run", empty, "--measure", "speed"],
     "a slip in --types": ["quantize", "m-F16.gguf", "--types", "Q8_0,Q4_K_N"],
+    "a model without a name": ["run", "--model", "", "--measure", "speed"],
+    "an argument without a name": ["run", "", "--measure", "speed"],
+    "a reference without a name": ["run", matrix, "--reference", ""],
     "no run": ["report", empty],
     "no run folder": ["report", join(folder, "absent")],
   };
@@ -181,6 +184,10 @@ describe("what the user can mend is one sentence and a remedy, exit code 1", () 
       ["ruin"],
       ["report"],
       ["run", "--memory-limit", "much"],
+      ["run", "--measure", ""],
+      ["run", "--measure", "speed,,perplexity"],
+      ["quantize", "m.gguf", "--types", ""],
+      ["reference", "m.gguf", "--text", "t", "--out", "o", "--form", "compct"],
     ]) {
       const { code, stdout, stderr } = await bench(args);
       expect({ code, stdout }).toEqual({ code: 1, stdout: "" });

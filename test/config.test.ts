@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Benchmark, benchmarkSchema, quickBenchmark, readBenchmark } from "../dist/config.js";
+import { resolveDataset } from "../dist/datasets.js";
 import { BenchError } from "../dist/errors.js";
 import { measurements } from "../dist/measurements/index.js";
 
@@ -177,6 +178,13 @@ describe("the matrix", () => {
 });
 
 describe("did you mean", () => {
+  test("of texts, questions and variants", async () => {
+    const text = resolveDataset("wikitext2", { kind: "text", baseDir: dir });
+    await expect(text).rejects.toMatchObject({ hint: expect.stringContaining("Did you mean `wikitext-2`?") });
+    const questions = resolveDataset("hellswag", { kind: "choice", baseDir: dir });
+    await expect(questions).rejects.toMatchObject({ hint: expect.stringContaining("Did you mean `hellaswag`?") });
+  });
+
   test.each([
     ["modle: m", "model"],
     ["mdoel: m", "model"],

@@ -18,6 +18,10 @@ const PART = /-\d{5}-of-(\d{5})\.gguf$/i;
  * Throws a BenchError with code `config` for a folder or a pattern without any model.
  */
 export async function namedModels(named: string[], { modelsDir }: { modelsDir?: string } = {}): Promise<NamedModels> {
+  if (named.some((one) => one.trim() === ""))
+    throw new BenchError("config", "A model without a name is given.", {
+      hint: "A variable of the shell may be empty; name a GGUF file or a folder of them.",
+    });
   const unfolded: string[] = [];
   for (const one of named) unfolded.push(...(await unfold(one, modelsDir)));
   const whole = unfolded.map((path) => path.replace(PART, "-00001-of-$1.gguf"));
