@@ -1,4 +1,4 @@
-import type { StoredEvent, VariantRecord } from "../events.js";
+import type { JobRecord, StoredEvent, VariantRecord } from "../events.js";
 import { metric as describe } from "../metrics.js";
 import { comparability, imatrixFlag } from "../stats/comparable.js";
 import { type Comparison, compare, inFamily, level, type Verdict, verdict } from "../stats/compare.js";
@@ -61,8 +61,13 @@ export function marginOf(name: string): number | undefined {
 /** What is 0 only for equal distributions: how far from the reference is a size, not a question of chance. */
 const isDistance = (name: string) => /^(kld|same_top|delta_p_rms)/.test(name);
 
-/** One figure per question that was asked: more of them would ask the same again and cost all the others power. */
-const leading = (name: string) => ["perplexity", "kld", "acc"].includes(name) || describe(name).aggregation === "rate";
+/**
+ * One figure per question that was asked: more of them would ask the same again. The accuracy of a run of version 0.1 is
+ * the one per token.
+ */
+const leading = (name: string, { metrics }: JobRecord) =>
+  ["perplexity", "kld", metrics.includes("acc") ? "acc" : "acc_token"].includes(name) ||
+  describe(name).aggregation === "rate";
 
 /** Every variant against its reference, and the pairs that tags make. */
 export function verdictsFrom(events: readonly StoredEvent[]): Verdicts {
@@ -97,7 +102,7 @@ export function verdictsOver(
     shown = (variant) => variant,
   }: { across?: boolean; metrics?: string[]; shown?: (variant: string, side: "a" | "b") => string } = {},
 ): Verdicts {
-  const wanted = metrics ? (name: string) => metrics.includes(name) : leading;
+  const wanted: typeof leading = metrics ? (name) => metrics.includes(name) : leading;
   const flags = new Set<string>();
   return {
     questions: asked.map(({ title, base, pairs, verb, without = () => false }) => {
@@ -107,7 +112,7 @@ export function verdictsOver(
           const flag = imatrixFlag(one);
           if (flag) flags.add(flag);
         }
-        return resultsOf(first, second, (metric) => wanted(metric) && !without(metric), across);
+        return resultsOf(first, second, (metric, job) => wanted(metric, job) && !without(metric), across);
       });
       adjust(compared.flat());
       const made = pairs.map(([a, b], i): Pair => {
@@ -250,12 +255,12 @@ const natural = (a: string, b: string) => a.localeCompare(b, "en", { numeric: tr
 
 // ---- One pair
 
-function resultsOf(a: Series[], b: Series[], wanted: (metric: string) => boolean, across: boolean): Result[] {
+function resultsOf(a: Series[], b: Series[], wanted: typeof leading, across: boolean): Result[] {
   return a.flatMap((first) => {
     const second = b.find(({ job }) => job.measurement === first.job.measurement);
     if (!second || first.missing !== undefined || second.missing !== undefined) return [];
     return first.job.metrics
-      .filter((name) => wanted(name) && first.observations.has(name) && second.observations.has(name))
+      .filter((name) => wanted(name, first.job) && first.observations.has(name) && second.observations.has(name))
       .flatMap((name) => measuredPair(name, first, second, across));
   });
 }
