@@ -53,13 +53,17 @@ const abandonedAfter = 300_000;
 
 /** A try that may be repeated. */
 class Interrupted extends Error {
-  constructor(
-    message: string,
-    readonly hint?: string,
-    /** Milliseconds that the server asks for. */
-    readonly wait?: number,
-  ) {
+  readonly hint: string | undefined;
+  /** Milliseconds that the server asks for. */
+  readonly wait: number | undefined;
+  /** Worth another try only where something came before: nobody listens there, or there is no network. */
+  readonly unheard: boolean;
+
+  constructor(message: string, more: { hint?: string; wait?: number | undefined; unheard?: boolean } = {}) {
     super(message);
+    this.hint = more.hint;
+    this.wait = more.wait;
+    this.unheard = more.unheard ?? false;
   }
 }
 
@@ -265,13 +269,12 @@ async function refuse(address: Address, response: Response, known: boolean): Pro
       "Check the name, with capitals and folders.",
     );
   if (status === 429)
-    throw new Interrupted(
-      "its server has too many requests (429)",
-      `${later}${hub && !known ? " A token in HF_TOKEN raises the hub's limit." : ""}`,
-      retryAfter(response),
-    );
+    throw new Interrupted("its server has too many requests (429)", {
+      hint: `${later}${hub && !known ? " A token in HF_TOKEN raises the hub's limit." : ""}`,
+      wait: retryAfter(response),
+    });
   if (status === 408 || status === 425 || status >= 500)
-    throw new Interrupted(`its server fails (${status})`, later, retryAfter(response));
+    throw new Interrupted(`its server fails (${status})`, { hint: later, wait: retryAfter(response) });
   throw downloadError(address, `its server answers ${status}`);
 }
 
@@ -304,11 +307,11 @@ function unreachable(address: Address, url: URL, cause: unknown): Error {
     );
   if (/^(ERR_SSL|EPROTO)/.test(code))
     return downloadError(address, `${host}${elsewhere} does not speak TLS as expected (${code})`, undefined, cause);
-  if (code === "ECONNREFUSED" || /bad port/.test(message))
-    return new Interrupted(`its server${elsewhere && ` ${host}${elsewhere},`} cannot be reached`);
   if (/^(HPE_|UND_ERR_(INVALID|HEADERS_OVERFLOW))/.test(code))
     return downloadError(address, `its server does not speak HTTP as expected (${code})`, undefined, cause);
-  return new Interrupted(code ? `its server cannot be reached (${code})` : "its server cannot be reached");
+  const unheard =
+    /^(ECONNREFUSED|EAI_AGAIN|ENETUNREACH|EHOSTUNREACH|EADDRNOTAVAIL)$/.test(code) || message === "bad port";
+  return new Interrupted(`its server${elsewhere && ` redirects to ${host}, which`} cannot be reached`, { unheard });
 }
 
 /** The innermost cause says what happened: "fetch failed" says nothing. */
@@ -336,9 +339,11 @@ async function persist<Result>(
   let timer = setTimeout(giveUp, patience);
   let since = 0;
   let idle = 0;
+  let ever = false;
   const heard = (bytes: number, fresh = true) => {
     since += bytes;
-    if (fresh && bytes > 0) idle = 0;
+    ever = true;
+    if (fresh) idle = 0;
     if (since < leastBytes) return;
     since = 0;
     clearTimeout(timer);
@@ -364,7 +369,7 @@ async function persist<Result>(
         if (!(error instanceof Interrupted)) throw error;
         last = error;
       }
-      if (idle >= idleTries || tries >= mostTries) throw silent(last);
+      if (idle >= idleTries || tries >= mostTries || (last.unheard && !ever)) throw silent(last);
       const wait = Math.max(last.wait ?? 0, pause * 3 ** (idle - 1));
       if (last.wait !== undefined && last.wait > patience)
         throw downloadError(
@@ -566,7 +571,7 @@ async function write(file: Receiving, response: Response, start: number, version
     await handle?.close();
   }
   if (total !== undefined && at < total)
-    throw new Interrupted(`its server ended after ${at} of ${total} bytes`, resume);
+    throw new Interrupted(`its server ended after ${at} of ${total} bytes`, { hint: resume });
 }
 
 const resume = "Run the same command again: it goes on with what has come.";
@@ -576,7 +581,7 @@ async function* bodyOf(response: Response): AsyncGenerator<Uint8Array> {
     if (response.body) yield* response.body;
   } catch (cause) {
     const { code, message } = deepest(cause);
-    throw new Interrupted(`the connection was cut (${code ?? message})`, resume);
+    throw new Interrupted(`the connection was cut (${code ?? message})`, { hint: resume });
   }
 }
 

@@ -112,8 +112,7 @@ describe("a file comes whole", () => {
     );
     expect(got()).toBe(true);
     expect(told).toBe(model.length);
-    expect(asked.length).toBeGreaterThan(5);
-    expect(asked[1]!.range).toMatch(/^bytes=[1-9]\d*-$/);
+    expect(asked.filter(({ range }) => range !== undefined).length).toBeGreaterThan(3);
   });
 
   test("from a server that knows no ranges, once it does not cut", async () => {
