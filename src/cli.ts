@@ -124,6 +124,8 @@ program
       modelsDir: options.modelsDir ?? process.env.GGUF_BENCH_MODELS,
       command: ["gguf-bench", ...process.argv.slice(2)],
     });
+    // What knows no stop, such as the digest of a large file, must not keep the process.
+    if (process.exitCode === 130) setTimeout(() => process.exit(), 1000).unref();
   });
 
 program

@@ -12,7 +12,7 @@ import { harmless, harmlessJson, harmlessLines, several } from "./harmless.js";
 import { measurements } from "./measurements/index.js";
 import { usualName } from "./metrics.js";
 import { checkType, quantizeFile } from "./models/quantize.js";
-import { resolveModel } from "./models/sources.js";
+import { type Fetching, isRemote, resolveModel } from "./models/sources.js";
 import { describePlan, makePlan, type Plan } from "./plan.js";
 import { type RecordOptions, recordFile } from "./record.js";
 import { writeReports } from "./reports/index.js";
@@ -24,7 +24,7 @@ import { run } from "./run.js";
 import { type Series, seriesFrom } from "./stats/series.js";
 import { readEvents, Store, writeWhole } from "./store.js";
 import { onLost, say } from "./terminal.js";
-import { openView, type View } from "./tui/index.js";
+import { openView, type StopKind, type View } from "./tui/index.js";
 import { duration, bytes as inUnits } from "./units.js";
 import { nearest } from "./yaml.js";
 
@@ -59,32 +59,35 @@ export interface RunCommand extends Omit<QuickOptions, "measurements" | "models"
 /** Measures what a benchmark file or the flags ask for, and writes the tables. Returns the exit code. */
 export async function runCommand(options: RunCommand): Promise<number> {
   const executor = options.dryRun ? undefined : (options.executor ?? childExecutor());
+  const stop = stopper(
+    () => executor?.stop(),
+    () => void executor?.close(),
+  );
+  if (executor) onLost(() => stop.signal.aborted || stop.ask("graceful"));
   try {
     const asked = await askedOf(options);
     const benchmark = await benchmarkOf(asked);
-    const plan = await makePlan(benchmark, {
-      command: options.command ?? [],
-      versions: versions(),
-      ...(options.only ? { only: options.only } : {}),
-      ...(options.exclude ? { exclude: options.exclude } : {}),
-      ...(options.reference === undefined ? {} : { reference: options.reference }),
-    });
+    const downloads = downloadView(() => viewOf(options, stop.ask), stop.signal);
+    const plan = await downloads.during(
+      makePlan(benchmark, {
+        command: options.command ?? [],
+        versions: versions(),
+        ...(options.only ? { only: options.only } : {}),
+        ...(options.exclude ? { exclude: options.exclude } : {}),
+        ...(options.reference === undefined ? {} : { reference: options.reference }),
+        downloads: { ...downloads.told, dryRun: !executor },
+      }),
+    );
+    if (!plan) return exitCodes.stopped;
     if (!executor) {
       say(describePlan(plan));
       return foreseenCode(plan);
     }
     const folder = options.out ?? path.join("reports", asked.file ? plan.name : quickName(plan));
     const store = Store.open(folder);
-    const stop = stopper(
-      () => executor.stop(),
-      () => void executor.close(),
-    );
-    onLost(() => stop.signal.aborted || stop.ask("graceful"));
     if (!options.json) say(supersededNote(store, plan));
     if (!options.json) say(plan.notes.map((note) => `${harmless(note)}\n`).join(""));
-    const view = options.json
-      ? jsonLines()
-      : await openView({ onStop: stop.ask, ...(options.plain ? { plain: true } : {}) });
+    const view = await viewOf(options, stop.ask);
     try {
       for (const event of store.events) if (!options.json) view.handle(event, { earlier: true });
       for await (const event of run(plan, { executor, done: store.done(), signal: stop.signal })) {
@@ -97,13 +100,13 @@ export async function runCommand(options: RunCommand): Promise<number> {
       throw error;
     } finally {
       await view.close();
-      stop.end();
       store.close();
     }
     await writeTables(folder, store.events);
     if (!options.json) say(conclusion(folder, store.events, stop.signal.aborted));
     return exitCode(store.events, stop.signal.aborted);
   } finally {
+    stop.end();
     await executor?.close();
   }
 }
@@ -261,16 +264,22 @@ export async function quantizeCommand(
   model: string,
   { types, imatrix, out, modelsDir }: { types: string[]; imatrix?: string; out?: string; modelsDir?: string },
 ): Promise<number> {
-  const { path: source } = await resolveModel(model, { baseDir: process.cwd(), ...(modelsDir ? { modelsDir } : {}) });
+  const folders = { baseDir: process.cwd(), ...(modelsDir ? { modelsDir } : {}), fetching: await downloadLines() };
+  const { path: source } = await resolveModel(model, folders);
+  const fetched = imatrix && isRemote(imatrix);
+  const matrix = fetched ? (await resolveModel(imatrix, { ...folders, expect: "matrix" })).path : imatrix;
   const stem = path.basename(source, ".gguf").replace(/-(F16|BF16|F32)$/i, "");
   for (const type of types.map(checkType)) {
-    const output = path.join(out ?? path.dirname(source), `${stem}-${type}${imatrix ? "-im" : ""}.gguf`);
+    const output = path.join(
+      out ?? (isRemote(model) ? "." : path.dirname(source)),
+      `${stem}-${type}${imatrix ? "-im" : ""}.gguf`,
+    );
     const there = existsSync(output);
     const began = performance.now();
     if (!there) {
       // A model of several GB takes minutes.
       if (process.stderr.isTTY) process.stderr.write(harmless(`${output} …`));
-      await quantizeFile(source, output, { type, ...(imatrix ? { imatrix } : {}) }).finally(() => {
+      await quantizeFile(source, output, { type, ...(matrix ? { imatrix: matrix } : {}) }).finally(() => {
         if (process.stderr.isTTY) process.stderr.write("\r\u001b[K");
       });
     }
@@ -290,7 +299,8 @@ export async function referenceCommand(model: string, options: RecordOptions): P
   try {
     const shown = process.stderr.isTTY ? "\r" : "";
     let told = -1;
-    const { head, bytes, peakMemory } = await recordFile(model, options, executor, (done, total) => {
+    const downloads = { fetching: await downloadLines(), signal: stop.signal };
+    const { head, bytes, peakMemory } = await recordFile(model, { ...options, downloads }, executor, (done, total) => {
       const percent = Math.floor((100 * done) / total);
       // A line for every tenth, where lines stay.
       const step = shown ? percent : Math.floor(percent / 10);
@@ -384,6 +394,49 @@ function stopper(graceful: () => void, now: () => void) {
     for (const signal of signals) process.off(signal, onSignal);
   };
   return { signal: controller.signal, ask, end };
+}
+
+async function viewOf({ json, plain }: RunCommand, onStop: (kind: StopKind) => void): Promise<View> {
+  return json ? jsonLines() : openView({ onStop, ...(plain ? { plain: true } : {}) });
+}
+
+/** Tells of downloads by lines on stderr, where a command's answer goes to stdout. */
+async function downloadLines(): Promise<(state: Fetching) => void> {
+  const view = await openView({ plain: true, stdout: process.stderr, onStop: () => {} });
+  return (state) => view.handle({ type: "fetching", at: Date.now(), ...state });
+}
+
+/** Shows the downloads of a task in a view of their own, which is opened when the first one begins. */
+function downloadView(open: () => Promise<View>, signal: AbortSignal) {
+  let view: Promise<View> | undefined;
+  const fetching = (state: Fetching) => {
+    view ??= open();
+    void view.then(({ handle }) => handle({ type: "fetching", at: Date.now(), ...state }));
+  };
+  return {
+    told: { fetching, signal },
+    /** The task's result; undefined when the user stopped it. */
+    during: async <Result>(task: Promise<Result>): Promise<Result | undefined> => {
+      let close = () => {};
+      const stopped = new Promise<undefined>((resolve) => {
+        close = () => resolve(undefined);
+        signal.addEventListener("abort", close, { once: true });
+      });
+      try {
+        // A digest of many gigabytes, say, knows no stop.
+        const result = await Promise.race([task, stopped]);
+        if (!signal.aborted) return result;
+      } catch (error) {
+        if (!signal.aborted) throw error;
+      } finally {
+        signal.removeEventListener("abort", close);
+        await (await view)?.close();
+      }
+      task.catch(() => {});
+      process.stderr.write("Stopped; the same command goes on where it ended.\n");
+      return undefined;
+    },
+  };
 }
 
 function jsonLines(): View {

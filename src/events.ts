@@ -3,6 +3,7 @@ import type { EngineFacts } from "./backends/backend.js";
 import type { Failure } from "./errors.js";
 import { isMetric } from "./metrics.js";
 import type { ModelFacts } from "./models/gguf.js";
+import type { Fetching } from "./models/sources.js";
 
 /**
  * One raw value: never an aggregate. `item` (chunk index, question id, repetition) is what pairs two variants.
@@ -99,7 +100,7 @@ export interface Machine {
 }
 
 /**
- * What a run says, in order; the store keeps every event but `progress`, the view folds them, the statistics fold them.
+ * What a run says, in order; the store keeps every event but `progress` and `fetching`, the view folds them, the statistics fold them.
  * `at` is milliseconds since the epoch.
  */
 export type Event =
@@ -117,6 +118,8 @@ export type Event =
   | { type: "job-started"; at: number; job: string; done: number }
   | ({ type: "samples"; job: string } & Measured)
   | { type: "progress"; job: string; done: number; total: number; unit: string }
+  /** A download on its way, before the run has started. */
+  | ({ type: "fetching"; at: number } & Fetching)
   | { type: "job-done"; at: number; job: string; items: number; seconds: number }
   | { type: "job-failed"; at: number; job: string; failure: Failure }
   | { type: "warning"; at: number; message: string; variant?: string; job?: string }
@@ -130,7 +133,7 @@ export type TokenPlace = [offset: number, count: number, sha256?: string];
 
 /** Kept on disk: `tokens` became places in the binary files. */
 export type StoredEvent =
-  | Exclude<Event, { type: "samples" } | { type: "progress" }>
+  | Exclude<Event, { type: "samples" } | { type: "progress" } | { type: "fetching" }>
   | {
       type: "samples";
       job: string;

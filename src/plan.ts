@@ -12,6 +12,7 @@ import { harmless, several } from "./harmless.js";
 import { measurements } from "./measurements/index.js";
 import { usualName } from "./metrics.js";
 import { estimateMemory, type MemoryEstimate } from "./models/gguf.js";
+import type { SourceFolders } from "./models/sources.js";
 import { resolveReference } from "./references/index.js";
 import { addressWithoutSecrets } from "./secrets.js";
 import { counted, bytes as inUnits, roughDuration } from "./units.js";
@@ -51,9 +52,14 @@ export interface PlanOptions {
   exclude?: string[];
   /** The variant that all others are compared with, whatever the benchmark file says. */
   reference?: string;
+  /** What becomes of models that are to be downloaded. */
+  downloads?: Pick<SourceFolders, "fetching" | "signal" | "dryRun">;
 }
 
-/** Reads the models' headers and the data, and makes the jobs. Loads no model. Throws for data that are not there. */
+/**
+ * Reads the models' headers and the data, and makes the jobs. Downloads what is not there yet, and loads no model. Throws for
+ * data that are not there, and the signal's reason when the user stops it.
+ */
 export async function makePlan(benchmark: Benchmark, options: PlanOptions): Promise<Plan> {
   const machine = thisMachine();
   const data = new Map<MeasurementConfig, Asked>();
@@ -74,7 +80,8 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
     const backend = await findBackend(config.backend);
     const chosen = await backend.version(config.settings);
     engine ??= { version: chosen.version, library: chosen.library, origin: chosen.origin };
-    const { model, lora, record } = await inspect(config, backend, benchmark);
+    options.downloads?.signal?.throwIfAborted();
+    const { model, lora, record } = await inspect(config, backend, benchmark, options.downloads);
     variants.push(record);
     const spec: VariantSpec = {
       name: config.name,
@@ -175,7 +182,12 @@ function dataOf({ kind, file }: MeasurementConfig, name: string, { baseDir, data
   return resolveDataset(name, { kind: data, baseDir, ...(dataDir ? { dataDir } : {}), ...(file ? { file } : {}) });
 }
 
-async function inspect(config: VariantConfig, backend: Backend, { baseDir, modelsDir }: Benchmark) {
+async function inspect(
+  config: VariantConfig,
+  backend: Backend,
+  { baseDir, modelsDir }: Benchmark,
+  downloads: PlanOptions["downloads"],
+) {
   const asked = config.lora.map(({ path, scale }) => ({ path: addressWithoutSecrets(path), scale }));
   const record: VariantRecord = {
     name: config.name,
@@ -187,12 +199,17 @@ async function inspect(config: VariantConfig, backend: Backend, { baseDir, model
     settings: { ...config.settings, ...(asked.length > 0 ? { lora: asked } : {}) },
   };
   try {
-    const { model, facts, lora } = await backend.inspect(config, { baseDir, ...(modelsDir ? { modelsDir } : {}) });
+    const { model, facts, lora } = await backend.inspect(config, {
+      baseDir,
+      ...(modelsDir ? { modelsDir } : {}),
+      ...downloads,
+    });
     // The path as the user wrote it, and which file that was.
     const found = lora.map(({ sha256 }, i) => ({ ...asked[i], sha256: sha256.slice(0, 12) }));
     const settings = { ...record.settings, ...(found.length > 0 ? { lora: found } : {}) };
     return { model, lora, record: { ...record, settings, facts } };
   } catch (error) {
+    downloads?.signal?.throwIfAborted();
     const failure = inspectionFailure(record.model, error);
     return { model: config.model, lora: [], record: { ...record, failure } };
   }
@@ -488,6 +505,7 @@ export function describePlan({ jobs, variants, memoryLimit, notes }: Plan): stri
   const lines = jobs.map((job) => {
     const failure = failures.get(job.variant);
     const what = `${job.id.slice(0, 8)}  ${harmless(job.variant).padEnd(width)}  ${harmless(job.measurement).padEnd(12)}`;
+    if (failure?.code === "model-not-fetched") return `${what}  ${harmless(failure.message)}`;
     if (failure)
       return `${what}  cannot be measured: ${harmless([failure.message, failure.hint ?? []].flat().join(" "))}`;
     if (job.impossible) return `${what}  not possible: ${harmless(job.impossible)}`;

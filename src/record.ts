@@ -5,6 +5,7 @@ import { backendOf } from "./config.js";
 import { resolveDataset, type TextDataset } from "./datasets.js";
 import { BenchError } from "./errors.js";
 import type { Executor } from "./executors/index.js";
+import type { SourceFolders } from "./models/sources.js";
 import { findForm, openReference } from "./references/index.js";
 import type { ReferenceHead } from "./references/reference.js";
 
@@ -23,6 +24,8 @@ export interface RecordOptions {
   dataDir?: string;
   /** Seconds without a sign of life after which the engine is given up. */
   timeout: number;
+  /** What becomes of a model that is to be downloaded. */
+  downloads?: Pick<SourceFolders, "fetching" | "signal">;
 }
 
 /**
@@ -42,7 +45,10 @@ export async function recordFile(
   const backend = await findBackend(backendOf(model));
   const baseDir = process.cwd();
   const text = await resolveDataset(name, { kind: "text", baseDir, ...(dataDir ? { dataDir } : {}) });
-  const { model: file, facts } = await backend.inspect({ model }, { baseDir, ...(modelsDir ? { modelsDir } : {}) });
+  const { model: file, facts } = await backend.inspect(
+    { model },
+    { baseDir, ...(modelsDir ? { modelsDir } : {}), ...options.downloads },
+  );
   if (context > facts.contextLength)
     throw new BenchError(
       "config",

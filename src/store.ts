@@ -100,9 +100,9 @@ export class Store {
     return jobs;
   }
 
-  /** Writes an event through to the disk; `progress` is for the eye alone. */
+  /** Writes an event through to the disk; `progress` and `fetching` are for the eye alone. */
   append(event: Event): void {
-    if (event.type === "progress") return;
+    if (event.type === "progress" || event.type === "fetching") return;
     this.#checkPlace();
     const stored = event.type === "samples" ? this.#keepTokens(event) : event;
     const line = Buffer.from(`${JSON.stringify(stored)}\n`);

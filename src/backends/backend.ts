@@ -1,5 +1,6 @@
 import type { Adapter, AdapterSource } from "../models/adapters.js";
 import type { ModelFacts } from "../models/gguf.js";
+import type { SourceFolders } from "../models/sources.js";
 
 /**
  * What a backend can be asked for; a measurement says which of these it needs.
@@ -200,13 +201,6 @@ export interface EngineChoice extends EngineName {
   gpu: boolean;
 }
 
-/** Where models are looked for. */
-export interface ModelFolders {
-  /** Where relative paths start. */
-  baseDir: string;
-  modelsDir?: string;
-}
-
 export interface Backend {
   readonly name: string;
   readonly capabilities: ReadonlySet<Capability>;
@@ -214,7 +208,7 @@ export interface Backend {
    * Finds the model (a download may be needed) and its adapters, and reads what they say of themselves. Throws a BenchError that
    * says why it cannot.
    */
-  inspect(source: ModelSource, folders: ModelFolders): Promise<{ model: string; facts: ModelFacts; lora: Adapter[] }>;
+  inspect(source: ModelSource, folders: SourceFolders): Promise<{ model: string; facts: ModelFacts; lora: Adapter[] }>;
   /** Which build would compute with these settings; part of job ids. */
   version(settings: EngineSettings): Promise<EngineChoice>;
   /** Loads the model; throws a BenchError that says why it cannot. */

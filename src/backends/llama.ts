@@ -65,7 +65,10 @@ export const llama: Backend = {
   async inspect({ model, quantize, lora = [] }, folders) {
     let { path } = await resolveModel(model, folders);
     if (quantize) {
-      const imatrix = quantize.imatrix === undefined ? undefined : (await resolveModel(quantize.imatrix, folders)).path;
+      const imatrix =
+        quantize.imatrix === undefined
+          ? undefined
+          : (await resolveModel(quantize.imatrix, { ...folders, expect: "matrix" })).path;
       path = await quantizedModel(path, { type: quantize.type, ...(imatrix ? { imatrix } : {}) });
     }
     const facts = await readModelFacts(path);

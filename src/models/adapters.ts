@@ -26,7 +26,7 @@ export interface Adapter extends AdapterSource {
 export async function findAdapter(asked: AdapterSource, base: ModelFacts, folders: SourceFolders): Promise<Adapter> {
   const named = basename(addressWithoutSecrets(asked.path));
   const told = (code: string) => (cause: unknown) => {
-    if (!(cause instanceof BenchError)) throw cause;
+    if (!(cause instanceof BenchError) || cause.code === "model-not-fetched") throw cause;
     throw new BenchError(code, `the LoRA adapter ${named}: ${cause.message}`, {
       ...(cause.hint ? { hint: cause.hint } : {}),
       cause,

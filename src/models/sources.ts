@@ -60,8 +60,7 @@ const LATER = ["ms", "wisemodel", "ollama"];
  */
 export async function resolveModel(model: string, folders: SourceFolders): Promise<{ path: string }> {
   const scheme = model.match(/^([a-z][a-z0-9+.-]+):/i)?.[1]?.toLowerCase();
-  if (scheme === "hf" || scheme === "huggingface" || scheme === "https" || scheme === "http")
-    return { path: await download(model, folders) };
+  if (isRemote(model)) return { path: await download(model, folders) };
   if (scheme && LATER.includes(scheme))
     throw new BenchError(
       "model-source",
@@ -79,6 +78,11 @@ export async function resolveModel(model: string, folders: SourceFolders): Promi
       },
     );
   return { path: await find(scheme === "file" ? model.replace(/^file:(\/\/)?/, "") : model, folders) };
+}
+
+/** Whether a model is fetched, rather than found on this machine. */
+export function isRemote(model: string): boolean {
+  return /^(hf|huggingface|https?):/i.test(model);
 }
 
 async function find(given: string, { baseDir, modelsDir }: SourceFolders): Promise<string> {
@@ -295,10 +299,14 @@ async function download(model: string, { fetching, signal, dryRun, expect = "ggu
       continue;
     }
     const name = lastPart(address.url) || address.shown;
+    let toldAt = 0;
     await fetchFile(address, target, check, {
       ...transfer,
-      progress: (bytes, total) =>
-        fetching?.({ name, bytes, ...(total === undefined ? {} : { total }), file: index + 1, files: files.length }),
+      progress: (bytes, total) => {
+        if (performance.now() - toldAt < BETWEEN_TELLINGS && bytes !== total && toldAt > 0) return;
+        toldAt = performance.now();
+        fetching?.({ name, bytes, ...(total === undefined ? {} : { total }), file: index + 1, files: files.length });
+      },
     });
   }
   if (missing !== 0)
@@ -307,6 +315,9 @@ async function download(model: string, { fetching, signal, dryRun, expect = "ggu
     });
   return files[0]!.target;
 }
+
+/** Milliseconds: bytes come in thousands of pieces a second. */
+const BETWEEN_TELLINGS = 500;
 
 async function isSound(path: string, check: (path: string) => Promise<void>): Promise<boolean> {
   const identity = [fileIdentity(await stat(path, { bigint: true }))];

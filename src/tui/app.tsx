@@ -21,6 +21,7 @@ import {
 import { openScreen } from "./screen.js";
 import {
   type Cell,
+  describeFetching,
   figure,
   initialState,
   type Note,
@@ -108,7 +109,7 @@ export function divide(state: State, looking: Looking, lines: number) {
   const bar = lines >= 6;
   const heads = lines >= 8 && state.rows.length > 0;
   const blanks = lines >= 14;
-  const running = lines >= 5 && !state.outcome && state.cells.size > 0 ? 1 : 0;
+  const running = lines >= 5 && !state.outcome && (state.cells.size > 0 || state.fetching) ? 1 : 0;
   const footer = footerLines(looking, lines);
   const fixed = 1 + (bar ? 1 : 0) + (heads ? 2 : 0) + (blanks ? 3 : 0) + footer;
   const free = Math.max(0, lines - fixed - running);
@@ -214,6 +215,7 @@ function Running(props: AppProps & { count: number; left: Map<Cell, number> }): 
     const group = groups.get(cell.column) ?? [];
     if (!group.includes(cell)) groups.set(cell.column, [...group, cell]);
   }
+  if (count > 0 && state.fetching) return <Tinted {...props} tone="running" text={describeFetching(state)} />;
   if (count > 0 && groups.size === 0)
     return <Tinted {...props} tone="quiet" text={state.counts.waiting > 0 ? "loading the model" : "finishing"} />;
   const widest = (names: string[]) => names.reduce((most, name) => Math.max(most, roughWidth(name)), 0);
@@ -328,7 +330,7 @@ function Footer(props: AppProps & { clipped: string; table: Layout }): ReactElem
           {...props}
           tone="warning"
           text={
-            looking.stopping === "now"
+            looking.stopping === "now" || state.fetching
               ? "Stopping now. The same command continues."
               : `Stopping: finishes the current ${unit} first. The same command continues.`
           }

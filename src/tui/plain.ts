@@ -3,7 +3,7 @@ import { harmless } from "../harmless.js";
 import { metric } from "../metrics.js";
 import { counted, duration } from "../units.js";
 import { formatFigure, isPrincipal } from "./figures.js";
-import { type Cell, figure, initialState, reduce, tick, timeLeft } from "./state.js";
+import { type Cell, describeFetching, figure, initialState, reduce, type State, tick, timeLeft } from "./state.js";
 import type { View } from "./view.js";
 
 /** Progress is told no more often than this. */
@@ -56,6 +56,12 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     line(`${name(cell)}: ${parts.join(", ")}${whole}`);
   };
 
+  const fetching = (before: State["fetching"]) => {
+    const { since, bytes, total } = state.fetching!;
+    const begins = before?.since !== since;
+    if (begins || bytes === total || now() - toldAt >= interval) line(describeFetching(state));
+  };
+
   const tell = (event: Event | StoredEvent) => {
     if (event.type === "started") return begin();
     if (event.type === "warning") {
@@ -90,7 +96,9 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     handle(event, { earlier = false } = {}) {
       // The time of an earlier session must not be taken from this clock.
       if (!earlier) tick(state, now());
+      const before = state.fetching;
       state = reduce(state, event);
+      if (event.type === "fetching") return fetching(before);
       if (!earlier) tell(event);
     },
     close: async () => {},

@@ -1,5 +1,8 @@
 import type { Event, JobRecord, StoredEvent, VariantRecord } from "../events.js";
+import { harmless } from "../harmless.js";
+import type { Fetching } from "../models/sources.js";
 import { type Running, running } from "../stats/summary.js";
+import { bytes, duration } from "../units.js";
 
 export type Status = "waiting" | "running" | "done" | "failed" | "impossible";
 
@@ -48,6 +51,12 @@ interface Accumulator {
   at: number;
 }
 
+/** A download, and where this session took it up: at which time (ms since the epoch), with how many bytes. */
+interface Download extends Fetching {
+  since: number;
+  from: number;
+}
+
 /** Something to tell the user beside the matrix; repeated ones are counted instead of listed. */
 export interface Note {
   kind: "warning" | "failed" | "impossible";
@@ -83,6 +92,8 @@ export interface State {
   measurements: Column[];
   rows: Row[];
   cells: Map<string, Cell>;
+  /** The download on its way, before the run has started. */
+  fetching: Download | undefined;
   /** The job that gave the last sign of life. */
   current: Cell | undefined;
   /** Started and not ended; several where jobs take turns. */
@@ -104,6 +115,7 @@ export function initialState(): State {
     measurements: [],
     rows: [],
     cells: new Map(),
+    fetching: undefined,
     current: undefined,
     active: new Set(),
     counts: { waiting: 0, running: 0, done: 0, failed: 0, impossible: 0, before: 0 },
@@ -132,6 +144,16 @@ export function reduce(state: State, event: Event | StoredEvent): State {
     case "started":
       start(state, event);
       break;
+    case "fetching": {
+      const { type: _, at, ...fetching } = event;
+      const before = state.fetching;
+      const same = before?.name === fetching.name && before.file === fetching.file && fetching.bytes >= before.bytes;
+      state.fetching = {
+        ...fetching,
+        ...(same ? { since: before.since, from: before.from } : { since: at, from: fetching.bytes }),
+      };
+      break;
+    }
     case "opened":
       // Loading a model is no pace of any measurement.
       state.reportedAt = state.now;
@@ -225,6 +247,19 @@ export function reduce(state: State, event: Event | StoredEvent): State {
   return state;
 }
 
+/** A download in words: how much of what, how fast, how long. */
+export function describeFetching({ fetching, now }: State): string {
+  if (!fetching) return "";
+  const { name, bytes: done, total, file, files, since, from } = fetching;
+  const part = files > 1 ? ` (${file} of ${files})` : "";
+  const seconds = (now - since) / 1000;
+  const rate = seconds >= 1 ? (done - from) / seconds : 0;
+  const parts = [`${bytes(done)}${total === undefined ? "" : ` of ${bytes(total)}`}`];
+  if (rate > 0) parts.push(`${bytes(rate)}/s`);
+  if (rate > 0 && total !== undefined) parts.push(`${duration((total - done) / rate)} left`);
+  return `fetching ${harmless(name)}${part}: ${parts.join(", ")}`;
+}
+
 /** Lets the time pass without an event. */
 export function tick(state: State, now: number): State {
   if (now > state.now) state.now = now;
@@ -232,6 +267,7 @@ export function tick(state: State, now: number): State {
 }
 
 function start(state: State, event: Extract<Event, { type: "started" }>): void {
+  state.fetching = undefined;
   const earlier = state.cells;
   state.name = event.name;
   state.startedAt = event.at;

@@ -57,6 +57,20 @@ describe("frames", () => {
         expectFits(frame(stateAfter(count), columns, rows), columns, rows);
     });
 
+  it("show a download before the run has started", () => {
+    let state = initialState();
+    for (const second of [0, 10])
+      state = reduce(state, {
+        ...{ type: "fetching", at: T + second * 1000, name: "model-Q4_K_M.gguf" },
+        ...{ bytes: 1e6 + second * 5e6, total: 251e6, file: 1, files: 1 },
+      } as Event);
+    for (const [columns, rows] of sizes) {
+      const lines = frame(state, columns, rows);
+      expectFits(lines, columns, rows);
+      expect(lines.join("\n")).toContain("fetching model-Q4_K_M.gguf: 51.0 MB of 251.0 MB, 5.0 MB/s, 40 s left");
+    }
+  });
+
   it("show running values with their error and what is left", async () => {
     const lines = frame(stateAfter(24), 80, 24);
     await expect(`${lines.join("\n")}\n`).toMatchFileSnapshot("golden/running-80x24.txt");

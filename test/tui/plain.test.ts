@@ -86,3 +86,26 @@ it("makes what comes from elsewhere harmless", () => {
   expect(text).not.toContain("\u001b");
   expect(text).toBe("x�]0;title�: 1 variant, 3 jobs\nwarning: a: bad�[31m stack\n");
 });
+
+it("tells of downloads at their start, every ten seconds and at their end", () => {
+  let text = "";
+  let at = T;
+  const view = startPlain({
+    write: (more) => {
+      text += more;
+    },
+    now: () => at,
+  });
+  for (let second = 0; second <= 25; second++) {
+    at = T + second * 1000;
+    const fetching = { name: "m-00002-of-00003.gguf", bytes: 4e6 * second + 2e6, total: 102e6, file: 2, files: 3 };
+    view.handle({ type: "fetching", at, ...fetching } as Event);
+  }
+  expect(text.split("\n")).toEqual([
+    "fetching m-00002-of-00003.gguf (2 of 3): 2.0 MB of 102.0 MB",
+    "fetching m-00002-of-00003.gguf (2 of 3): 42.0 MB of 102.0 MB, 4.0 MB/s, 15 s left",
+    "fetching m-00002-of-00003.gguf (2 of 3): 82.0 MB of 102.0 MB, 4.0 MB/s, 5 s left",
+    "fetching m-00002-of-00003.gguf (2 of 3): 102.0 MB of 102.0 MB, 4.0 MB/s, 0 s left",
+    "",
+  ]);
+});
