@@ -25,7 +25,7 @@ import { type Series, seriesFrom } from "./stats/series.js";
 import { readEvents, Store, writeWhole } from "./store.js";
 import { onLost, say } from "./terminal.js";
 import { openView, type StopKind, type View } from "./tui/index.js";
-import { duration, bytes as inUnits } from "./units.js";
+import { bytes as inUnits } from "./units.js";
 import { nearest } from "./yaml.js";
 
 export interface RunCommand extends Omit<QuickOptions, "measurements" | "models"> {
@@ -283,7 +283,7 @@ export async function quantizeCommand(
         if (process.stderr.isTTY) process.stderr.write("\r\u001b[K");
       });
     }
-    const took = there ? "was there" : duration((performance.now() - began) / 1000);
+    const took = there ? "was there" : `${((performance.now() - began) / 1000).toFixed(1)} s`;
     say(`${output}  ${inUnits(statSync(output).size)}  ${took}\n`);
   }
   return exitCodes.allMeasured;

@@ -3,7 +3,7 @@ import { Box, render, Text, useInput } from "ink";
 import { type ReactElement, useLayoutEffect } from "react";
 import { harmless } from "../harmless.js";
 import { counted, duration } from "../units.js";
-import { bar, formatFigure, isPrincipal } from "./figures.js";
+import { bar, formatFigure, isPrincipal, oneOf } from "./figures.js";
 import {
   ascii,
   columnHeads,
@@ -148,7 +148,7 @@ function Header(props: AppProps & { left: ReturnType<typeof timeLeft>; bar: bool
   const { counts } = state;
   const jobs = state.cells.size - counts.impossible;
   const parts: string[] = [];
-  if (jobs > 0) parts.push(`${counts.done + counts.failed}/${jobs} jobs`);
+  if (jobs > 0) parts.push(`${counts.done + counts.failed}/${counted(jobs, "job")}`);
   if (counts.failed > 0) parts.push(`${counts.failed} failed`);
   if (counts.before > 0) parts.push(`${counts.before} done before`);
   if (state.startedAt > 0) parts.push(duration((state.now - state.startedAt) / 1000));
@@ -243,7 +243,8 @@ function RunningLine(props: AppProps & { group: Cell[]; nameWidth: number; left:
   const known = together ? (total === undefined ? undefined : done / total) : share(state, cell);
   const times = group.map((one) => props.left.get(one)).filter((time) => time !== undefined);
   const left = times.length < group.length ? undefined : times.reduce((sum, time) => sum + time, 0);
-  const count = `${Math.floor(done)}${total === undefined ? "" : `/${total}`} ${cell.unit}`;
+  const unit = total === 1 ? oneOf(cell) : cell.unit;
+  const count = `${Math.floor(done)}${total === undefined ? "" : `/${total}`} ${unit}`;
   const time = left === undefined ? `${glyphs.unknown} left` : `${duration(left / 1000)} left`;
   const after = `  ${count.padEnd(15)}  ${time.padEnd(14)}`;
   const length = Math.min(50, Math.max(0, columns - nameWidth - 2 - after.length));
@@ -322,7 +323,7 @@ function Footer(props: AppProps & { clipped: string; table: Layout }): ReactElem
     .map((status) => `${glyphs.status[status]} ${status === "impossible" ? "not possible" : status}`)
     .join("  ");
   const room = columns - keys.join(gap).length - gap.length >= legend.length;
-  const unit = state.current ? state.current.unit.replace(/s$/, "") : "item";
+  const unit = state.current ? oneOf(state.current) : "item";
   return (
     <>
       {looking.stopping && lines >= 3 && (

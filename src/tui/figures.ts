@@ -35,3 +35,8 @@ export function bar(share: number, width: number, glyphs: { full: string; empty:
   const full = Math.floor(clamped * width + 1e-9);
   return glyphs.full.repeat(full) + glyphs.empty.repeat(Math.max(0, width - full));
 }
+
+/** One of a job's items: chunk, question, repetition. */
+export function oneOf({ unit }: { unit: string }): string {
+  return unit.replace(/s$/, "");
+}

@@ -2,7 +2,7 @@ import type { Event, StoredEvent } from "../events.js";
 import { harmless } from "../harmless.js";
 import { metric } from "../metrics.js";
 import { counted, duration } from "../units.js";
-import { formatFigure, isPrincipal } from "./figures.js";
+import { formatFigure, isPrincipal, oneOf } from "./figures.js";
 import { type Cell, describeFetching, figure, initialState, reduce, type State, tick, timeLeft } from "./state.js";
 import type { View } from "./view.js";
 
@@ -50,7 +50,7 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     const done = Math.floor(cell.done);
     const count = cell.total === undefined ? `${done}` : `${done}/${cell.total}`;
     const left = jobs.get(cell);
-    const parts = [`${count} ${cell.unit}`, ...figures(cell)];
+    const parts = [`${count} ${cell.total === 1 ? oneOf(cell) : cell.unit}`, ...figures(cell)];
     if (left !== undefined) parts.push(`${duration(left / 1000)} left`);
     const whole = total.milliseconds > 0 ? `; in total ${total.known} ${duration(total.milliseconds / 1000)} left` : "";
     line(`${name(cell)}: ${parts.join(", ")}${whole}`);
@@ -82,9 +82,9 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     if (!cell) return;
     if (event.type === "job-done" || event.type === "job-failed") ended.add(event.job);
     if (event.type === "job-started")
-      line(`${name(cell)}: started${event.done > 0 ? `, ${counted(event.done, one(cell))} done before` : ""}`);
+      line(`${name(cell)}: started${event.done > 0 ? `, ${counted(event.done, oneOf(cell))} done before` : ""}`);
     else if (event.type === "job-done") {
-      const count = counted(event.items, one(cell));
+      const count = counted(event.items, oneOf(cell));
       line(`${name(cell)}: ${figures(cell).join(", ")} (${count}, ${event.seconds.toFixed(1)} s)`);
     } else if (event.type === "job-failed") {
       const hint = event.failure.hint ? ` (${event.failure.hint})` : "";
@@ -103,11 +103,6 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     },
     close: async () => {},
   };
-}
-
-/** The unit of a job's items, of one of them. */
-function one({ unit }: Cell): string {
-  return unit.replace(/s$/, "");
 }
 
 /** What a job is about, or all it has where nothing is principal. */

@@ -168,6 +168,17 @@ describe("frames", () => {
     }
   });
 
+  it("speak of one job and one chunk in the singular", () => {
+    const of = [{ name: "perplexity", kind: "perplexity", settings: {} }];
+    const events = [...wholeRun([variant("alone")], { of, items: { perplexity: 1 } })].slice(0, 2);
+    let state = reduce(initialState(), started(T, [variant("alone")], { of }) as Event);
+    for (const [, event] of events) state = reduce(state, { ...event, at: T } as Event);
+    const progress = { type: "progress", job: jobId("alone", "perplexity"), done: 0, total: 1, unit: "chunks" };
+    const said = frame(reduce(state, progress as Event), 80, 24).join("\n");
+    expect(said).toContain("0/1 job ");
+    expect(said).toMatch(/0\/1 chunk /);
+  });
+
   it("say how to go on while they stop", () => {
     const looking = { row: 0, follow: true, page: 0, stopping: "graceful" } as const;
     const lines = frame(stateAfter(24), 80, 24, { looking });

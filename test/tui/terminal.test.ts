@@ -116,4 +116,25 @@ describe.skipIf(!found)("in a real terminal (tmux)", { timeout: 60_000 }, () => 
     await screen("resize", has("after the view"), "the end");
     expect(JSON.parse(readFileSync(report, "utf8"))).toMatchObject({ stopping: "now" });
   });
+
+  it("arrows turn to other columns at every press, and a wider window needs none of it", async () => {
+    start("arrows", 80, 24, "1", "6");
+    await screen("arrows", has(/✓ +\d+\.\d{4}/), "a finished value");
+    const heads = (lines: string[]) => lines.find((line) => line.startsWith("variant ")) ?? "";
+    const seen = [heads(await screen("arrows", has("columns ("), "hidden columns"))];
+    const press = async (key: string, differs: string) => {
+      tmux("send-keys", "-t", "arrows", key);
+      return heads(await screen("arrows", (lines) => heads(lines) !== differs, `other columns after ${key}`));
+    };
+    for (let count = 0; count < 4; count++) seen.push(await press("Right", seen.at(-1)!));
+    expect(seen[1]).toContain("size");
+    for (const before of seen.slice(0, -1).reverse()) expect(await press("Left", seen.pop()!)).toBe(before);
+    await press("Right", seen[0]!);
+    tmux("resize-window", "-t", "arrows", "-x", "250", "-y", "30");
+    const wide = await screen("arrows", has("peak memory"), "all columns");
+    expect(wide.join("\n")).not.toContain("columns (");
+    for (const name of ["size", "PPL", "bits/char", "tg128", "acc_norm"]) expect(heads(wide)).toContain(name);
+    tmux("send-keys", "-t", "arrows", "C-c", "C-c");
+    await screen("arrows", has("after the view"), "the end");
+  });
 });
