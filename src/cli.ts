@@ -60,6 +60,9 @@ Examples:
   gguf-bench compare reports/smollm2:Q4_K_M reports/smollm2:Q4_K_M-im
   gguf-bench gate reports/new --baseline baseline.jsonl --rule "perplexity: +0.5%" --rule "flips: 2%"
 
+Downloads are kept in $GGUF_BENCH_CACHE (default: ~/.cache/gguf-bench). HF_TOKEN opens gated models; it goes
+to huggingface.co, or to the mirror in HF_ENDPOINT, and to no other host.
+
 Exit codes:
   0 all measured · 1 bad input or nothing measured · 2 some cells failed
   3 gate failed · 4 gate undecided · 130 stopped by the user (the same command goes on)`,

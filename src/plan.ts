@@ -299,10 +299,11 @@ function job(
  * What computes, for the identity: the files by their bytes, whatever they are called, and the engine's settings. Threads
  * share out the rows of a product and change none of its digits, so they count for speed alone.
  */
-function computed({ record }: Inspected, { model, lora = [], settings }: VariantSpec, machineBound: boolean) {
+function computed({ record }: Inspected, { name, model, lora = [], settings }: VariantSpec, machineBound: boolean) {
   const { threads, ...rest } = settings;
   return {
-    model: record.facts?.sha256 ?? `unread ${model}`,
+    // Two variants of one model may be unread for reasons of their own: an adapter, an importance matrix.
+    model: record.facts?.sha256 ?? `unread ${name} ${model}`,
     lora: lora.map(({ sha256, scale }) => ({ sha256, scale })),
     variant: machineBound ? settings : rest,
   };

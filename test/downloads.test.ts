@@ -178,6 +178,40 @@ describe("models that are fetched", () => {
   });
 });
 
+it("processes that fetch one file at once all measure it", async () => {
+  const { at, asked } = await serve((request, response) => send(request, response, first));
+  const { options, cache } = place();
+  const outs = [1, 2, 3].map((number) => join(cache, `../run-${number}`));
+  const runs = outs.map((out) => bench(["run", "--model", `${at}/m.gguf`, ...measured, "--out", out], options));
+  for (const { code, stdout, stderr } of await Promise.all(runs)) expect(code, stdout + stderr).toBe(0);
+  expect(new Set(outs.map((out) => figure(out, "m"))).size).toBe(1);
+  expect(asked.filter(({ method }) => method === "GET").length).toBeLessThanOrEqual(3);
+  expect(everything(join(cache, "models"))).not.toContain(".part");
+}, 60_000);
+
+it("importance matrices and adapters are fetched, too, and their addresses shown without secrets", async () => {
+  const { at } = await serve((request, response) => {
+    if (request.url!.startsWith("/base")) return send(request, response, first);
+    send(request, response, Buffer.from("<html>Sign in</html>"));
+  });
+  const { options, out } = place();
+  const file = join(folder, "urls.yaml");
+  writeFileSync(
+    file,
+    `variants:
+  adapted: {model: ${at}/base.gguf, lora: "${at}/adapter.gguf?token=PLANTED"}
+  made: {model: ${at}/base.gguf, quantize: Q8_0, imatrix: "${at}/matrix.gguf?token=PLANTED"}
+measurements: {perplexity: {text: ${join(folder, "t.txt")}, context: 32, chunks: 2}}
+`,
+  );
+  const run = await bench(["run", file, "--plain", "--out", out], options);
+  expect(run.code).toBe(1);
+  const said = verdicts(eventsOf(out));
+  expect(said["adapted perplexity"]).toMatch(/adapter\.gguf\?… could not be fetched: .*a web page/);
+  expect(said["made perplexity"]).toMatch(/matrix\.gguf\?… could not be fetched: .*a web page/);
+  expect(everything(out) + run.stdout + run.stderr).not.toContain("PLANTED");
+}, 60_000);
+
 describe.each([
   ["SIGINT", 130],
   ["SIGTERM", 130],

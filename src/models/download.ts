@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import { createReadStream, readFileSync } from "node:fs";
+import { createReadStream, linkSync, readFileSync, unlinkSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { homedir, hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -675,7 +675,7 @@ async function claimPart(target: string): Promise<string> {
       continue; // another process was faster
     }
     await rename(`${found}.json`, `${own}.json`).catch(() => {});
-    break;
+    break; // further ones wait for the next try
   }
   return own;
 }
@@ -705,12 +705,23 @@ async function release(part: string, target: string): Promise<void> {
   await rename(part, free).catch(() => {});
 }
 
-/** Puts a checked file into its place, where another process may have put the same one meanwhile, and may read it. */
+/**
+ * Puts a checked file into its place. What is known of it comes first, so that no file stands there without. A link takes no
+ * place that is taken: another process may have put the same file there meanwhile, and read it, which a rename would pull away.
+ */
 async function settle(part: string, target: string): Promise<void> {
-  const there = await fetchedVersion(target);
-  const version = await readVersion(part);
-  if (there && version && sameVersion(there, version)) return;
-  await rm(`${target}.json`, { force: true });
-  await rename(part, target);
+  const before = await stat(target).catch(() => undefined);
+  const [there, version] = [await fetchedVersion(target), await readVersion(part)];
+  if (before && there && version && sameVersion(there, version)) return;
+  if (before) await rm(target);
   await rename(`${part}.json`, `${target}.json`);
+  try {
+    // At once, for the second call changes the file's identity.
+    linkSync(part, target);
+    unlinkSync(part);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // Not every file system knows links.
+    if (code !== "EEXIST") await rename(part, target);
+  }
 }

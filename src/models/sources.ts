@@ -293,7 +293,7 @@ async function download(model: string, { fetching, signal, dryRun, expect = "ggu
     const now = there || dryRun ? await currentVersion(address, transfer) : undefined;
     if (there && (!now || sameVersion(there, now)) && (await isSound(target, check))) continue;
     // A damaged file must not pass for the one that it was.
-    if (there && !dryRun) await rm(`${target}.json`, { force: true }).catch(() => {});
+    if (there && !dryRun && (!now || sameVersion(there, now))) await rm(target, { force: true }).catch(() => {});
     if (dryRun) {
       missing += now?.bytes ?? Number.NaN;
       continue;
