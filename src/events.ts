@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { EngineFacts } from "./backends/backend.js";
+import type { EngineFacts, EngineName } from "./backends/backend.js";
 import type { Failure } from "./errors.js";
 import { isMetric } from "./metrics.js";
 import type { ModelFacts } from "./models/gguf.js";
@@ -120,7 +120,8 @@ export type Event =
   | { type: "progress"; job: string; done: number; total: number; unit: string }
   /** A download on its way, before the run has started. */
   | ({ type: "fetching"; at: number } & Fetching)
-  | { type: "job-done"; at: number; job: string; items: number; seconds: number }
+  /** `engine`: what measured it, whichever job had opened it; absent in runs of version 0.1. */
+  | { type: "job-done"; at: number; job: string; items: number; seconds: number; engine?: EngineName }
   | { type: "job-failed"; at: number; job: string; failure: Failure }
   | { type: "warning"; at: number; message: string; variant?: string; job?: string }
   | { type: "finished"; at: number; outcome: "complete" | "stopped" };
@@ -202,7 +203,12 @@ export const jobForm = z.looseObject({
   impossible: text.optional(),
 });
 
-const engineForm = z.looseObject({ version: text, library: text });
+const engineForm = z.looseObject({
+  version: text,
+  library: text,
+  build: text.optional(),
+  environment: z.record(z.string(), text).optional(),
+});
 
 const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
   started: z
@@ -232,7 +238,7 @@ const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
     engine: engineForm.extend({ loadSeconds: amount, threads: amount }),
   }),
   "job-started": z.looseObject({ at: time, job: jobId, done: count }),
-  "job-done": z.looseObject({ at: time, job: jobId, items: count, seconds: amount }),
+  "job-done": z.looseObject({ at: time, job: jobId, items: count, seconds: amount, engine: engineForm.optional() }),
   "job-failed": z.looseObject({ at: time, job: jobId, failure }),
   warning: z.looseObject({ at: time, message: text, variant: text.optional(), job: jobId.optional() }),
   finished: z.looseObject({ at: time, outcome: z.enum(["complete", "stopped"]) }),

@@ -1,5 +1,6 @@
+import type { EngineFacts, EngineName } from "./backends/backend.js";
 import { BenchError, type Failure, toFailure } from "./errors.js";
-import type { Event } from "./events.js";
+import { type Event, memoryItem } from "./events.js";
 import type { EngineWarning, Executor, MeasureReply, OpenedEngine } from "./executors/index.js";
 import { measurements } from "./measurements/index.js";
 import { type Job, lockStepGroups, memoryTogether, type Plan } from "./plan.js";
@@ -9,6 +10,8 @@ import { bytes as told } from "./units.js";
 export interface JobProgress {
   items: ReadonlySet<string>;
   complete: boolean;
+  /** Bytes. */
+  peakMemory?: number;
 }
 
 export interface RunOptions {
@@ -45,7 +48,9 @@ async function* events(plan: Plan, { executor, done, signal }: RunOptions): Asyn
   for (const { name: variant, facts } of variants)
     for (const message of facts?.notes ?? []) yield { type: "warning", at: Date.now(), variant, message };
   const engines = new Engines(plan, executor);
-  const left = plan.jobs.filter((job) => !job.impossible && !done.get(job.id)?.complete);
+  // Variants that differ in nothing but their names have their jobs in common.
+  const first = new Map(plan.jobs.toReversed().map((job) => [job.id, job]));
+  const left = plan.jobs.filter((job) => first.get(job.id) === job && !job.impossible && !done.get(job.id)?.complete);
   const failed = new Map(
     plan.variants.flatMap((variant) => (variant.failure ? [[variant.name, variant.failure]] : [])),
   );
@@ -108,13 +113,22 @@ async function* sideBySide(
   const [first] = ready;
   if (!first) return;
   const byVariant = new Map(ready.map((jobRun) => [jobRun.job.variant, jobRun]));
+  const opened = new Set<string>();
+  /** Where the reference is measured against itself, its first engine speaks for both. */
+  function* tellOpened(variant: string, facts: EngineFacts): Generator<Event> {
+    byVariant.get(variant)?.measuredBy(facts);
+    if (opened.has(variant)) return;
+    opened.add(variant);
+    yield* toldOpened(plan, variant, facts);
+  }
   let engine: OpenedEngine | undefined;
   try {
-    engine = await executor.open(first.job.reference!.spec, {
-      timeout: plan.timeout,
-      others: ready.map(({ job }) => job.spec),
-      inTurns: memoryTogether(ready.map(({ job }) => job)) > plan.memoryLimit,
-    });
+    const reference = first.job.reference!.spec;
+    const inTurns = memoryTogether(ready.map(({ job }) => job)) > plan.memoryLimit;
+    const others = ready.map(({ job }) => job.spec);
+    engine = await executor.open(reference, { timeout: plan.timeout, others, inTurns });
+    yield* tellOpened(reference.name, engine.facts);
+    for (const { variant, facts } of engine.others) yield* tellOpened(variant, facts);
     yield* said(engine.warnings);
     const { kind, settings, data } = first.job;
     const started = performance.now();
@@ -134,7 +148,14 @@ async function* sideBySide(
       if (reply.type === "progress") for (const { job } of ready) yield { ...reply, job: job.id };
       else if (reply.type === "warning") yield* said([reply]);
       else if (reply.type === "measured") yield* byVariant.get(reply.variant!)!.keep(reply);
-      else for (const jobRun of ready) yield* jobRun.end((performance.now() - started) / 1000 / ready.length);
+      else if (reply.type === "opened-variant") yield* tellOpened(reply.variant, reply.facts);
+      else
+        for (const jobRun of ready) {
+          const own = reply.peaks?.[jobRun.job.variant];
+          // Models side by side share one process, and its memory.
+          jobRun.tookMemory(own ?? reply.peakMemory, own === undefined ? 1 + others.length : 1);
+          yield* jobRun.end((performance.now() - started) / 1000 / ready.length);
+        }
     }
   } catch (error) {
     if (signal.aborted) return;
@@ -149,12 +170,22 @@ function* said(warnings: readonly EngineWarning[]): Generator<Event> {
   for (const warning of warnings) yield { ...warning, at: Date.now() };
 }
 
+/** One event per variant that is this one but for its name. */
+function* toldOpened({ jobs }: Plan, variant: string, engine: EngineFacts): Generator<Event> {
+  const own = new Set(jobs.flatMap((job) => (job.variant === variant ? [job.id] : [])));
+  const alike = jobs.flatMap((job) => (own.has(job.id) ? [job.variant] : []));
+  for (const name of new Set([variant, ...alike])) yield { type: "opened", at: Date.now(), variant: name, engine };
+}
+
 /** The state of one job in this session. */
 class JobRun {
   readonly items: Set<string>;
   over = false;
   #seconds = 0;
-  #peakMemory = 0;
+  #peakMemory: number;
+  /** Models that the process held when it took most memory. */
+  #models = 1;
+  #engine: EngineName | undefined;
   #begun = false;
 
   constructor(
@@ -162,6 +193,18 @@ class JobRun {
     earlier: JobProgress | undefined,
   ) {
     this.items = new Set(earlier?.items);
+    this.items.delete(memoryItem);
+    this.#peakMemory = earlier?.peakMemory ?? 0;
+  }
+
+  measuredBy({ version, library, build, environment }: EngineName): void {
+    this.#engine = { version, library, ...(build ? { build } : {}), ...(environment ? { environment } : {}) };
+  }
+
+  tookMemory(bytes: number, models = 1): void {
+    if (bytes <= this.#peakMemory) return;
+    this.#peakMemory = bytes;
+    this.#models = models;
   }
 
   *begin(): Generator<Event> {
@@ -174,6 +217,7 @@ class JobRun {
   async *measure(engine: OpenedEngine, item?: string): AsyncGenerator<Event> {
     const { id, kind, settings, data } = this.job;
     const started = performance.now();
+    this.measuredBy(engine.facts);
     const replies = engine.measure({
       kind,
       settings,
@@ -185,8 +229,8 @@ class JobRun {
       if (reply.type === "measured") yield* this.keep(reply);
       else if (reply.type === "progress") yield { ...reply, job: id };
       else if (reply.type === "warning") yield* said([reply]);
-      else {
-        this.#peakMemory = Math.max(this.#peakMemory, reply.peakMemory);
+      else if (reply.type === "complete") {
+        this.tookMemory(reply.peakMemory);
         this.#seconds += (performance.now() - started) / 1000;
         if (item === undefined) yield* this.end();
       }
@@ -207,10 +251,12 @@ class JobRun {
       yield {
         type: "samples",
         job: id,
-        item: "peak_memory",
+        item: memoryItem,
         samples: [{ metric: "peak_memory", value: this.#peakMemory, weight: 1 }],
+        ...(this.#models > 1 ? { detail: { models: this.#models } } : {}),
       };
-    yield { type: "job-done", at: Date.now(), job: id, items: this.items.size, seconds: this.#seconds };
+    const [items, engine] = [this.items.size, this.#engine];
+    yield { type: "job-done", at: Date.now(), job: id, items, seconds: this.#seconds, ...(engine ? { engine } : {}) };
   }
 
   *fail(failure: Failure): Generator<Event> {
@@ -303,7 +349,7 @@ class Engines {
     }
     const engine = await this.executor.open(spec, { timeout: this.plan.timeout });
     this.#open.set(variant, { engine, bytes });
-    yield { type: "opened", at: Date.now(), variant, engine: engine.facts };
+    yield* toldOpened(this.plan, variant, engine.facts);
     yield* said(engine.warnings);
   }
 

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readBenchmark } from "../dist/config.js";
@@ -7,6 +7,7 @@ import { childExecutor, type Executor } from "../dist/executors/index.js";
 import { measurements } from "../dist/measurements/index.js";
 import { makePlan } from "../dist/plan.js";
 import { run } from "../dist/run.js";
+import { figure, initialState, reduce } from "../dist/tui/state.js";
 import {
   bench,
   eventsOf,
@@ -199,7 +200,7 @@ describe("a matrix with variants that fail", () => {
     expect(code).toBe(2);
     const said = verdicts(eventsOf(out));
     expect(said["large perplexity"]).toMatch(
-      /^large needs about 9\.\d GB of memory \(weights 9\.0 GB, .*\); 2\.0 GB may be used\.$/,
+      /^large needs about 9\.\d+ GB of memory \(weights 9\.00? GB, .*\); 2\.00? GB may be used\.$/,
     );
     expect(said["large speed"]).toMatch(/may be used/);
     expect(said["small perplexity"]).toBe("done");
@@ -258,7 +259,9 @@ describe("lock-step", () => {
     const [started] = all;
     const variants = new Map(started?.type === "started" ? started.jobs.map(({ id, variant }) => [id, variant]) : []);
     return all
-      .flatMap((event) => (event.type === "samples" ? [{ ...event, job: variants.get(event.job)! }] : []))
+      .flatMap((event) =>
+        event.type === "samples" && event.item !== "peak_memory" ? [{ ...event, job: variants.get(event.job)! }] : [],
+      )
       .map(({ job, item, samples }) => JSON.stringify([job, item, samples]))
       .sort();
   };
@@ -281,11 +284,11 @@ describe("lock-step", () => {
     expect(said["full divergence"]).toBe("done");
     expect(said["a divergence"]).toBe("done");
     expect(said["b divergence"]).toMatch(
-      /^b needs about 1\.\d GB of memory \(weights 900 MB, .*; 1\.0 GB may be used\.$/,
+      /^b needs about 1\.\d+ GB of memory \(weights 900(\.0)? MB, .*; 1\.00? GB may be used\.$/,
     );
     const none = withReference(ladder, "memoryLimit: 0.5 GB");
     expect((await bench(none.args)).code).toBe(1);
-    expect(verdicts(eventsOf(none.out))["a divergence"]).toMatch(/^the reference full needs about 7\d\d MB/);
+    expect(verdicts(eventsOf(none.out))["a divergence"]).toMatch(/^the reference full needs about 7\d\d(\.\d)? MB/);
   });
 
   it("one that takes the process down is the only one that fails", async () => {
@@ -320,7 +323,7 @@ describe("lock-step and turns", () => {
     const most = Math.max(...(await planned(benchmark(""))).jobs.map(({ memory }) => memory!.total));
     return benchmark(`memoryLimit: ${most + 1}\nscratchLimit: 2200 kB`);
   };
-  const samples = (all: Event[]) => all.filter(({ type }) => type === "samples");
+  const samples = (all: Event[]) => all.filter((event) => event.type === "samples" && event.item !== "peak_memory");
   const files = (out: string) => {
     const tokens = join(out, "tokens");
     return Object.fromEntries(readdirSync(tokens).map((name) => [name, readFileSync(join(tokens, name), "base64")]));
@@ -384,6 +387,164 @@ describe("lock-step and turns", () => {
     });
     expect(code).toBe(1);
     expect(verdicts(eventsOf(out))["a divergence"]).toMatch(/logits-\w+\.tmp cannot be opened for writing: ENOTDIR/);
+  });
+});
+
+describe("every job names the engine that measured it", () => {
+  const own = join(folder, "engines");
+  mkdirSync(own);
+  writeFileSync(join(own, "text.txt"), someText(12_000));
+  const models = { full: 1, a: 2, b: 3 };
+  const variants = Object.entries(models).map(([name, seed]) => {
+    const reference = name === "full" ? ", reference: true" : "";
+    return `  ${name}: {model: ${JSON.stringify(writeRandomLlama(own, name, { seed }))}, threads: 1${reference}}`;
+  });
+  const benchmark = (more = "") => {
+    const file = join(own, `e${count++}.yaml`);
+    writeFileSync(
+      file,
+      `${more}variants:\n${variants.join("\n")}\nmeasurements:\n  perplexity: {text: text.txt, context: 64, chunks: 12}\n  divergence: {text: text.txt, context: 64, chunks: 12}\n`,
+    );
+    return file;
+  };
+  const measured = async (file: string, ...only: string[]) => {
+    const out = join(own, `run${count++}`);
+    const patterns = only.flatMap((pattern) => ["--only", pattern]);
+    const { code, stderr } = await bench(["run", file, "--out", out, "--plain", ...patterns]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    return out;
+  };
+  const engines = (out: string) =>
+    eventsOf(out).flatMap((event) => (event.type === "job-done" ? [JSON.stringify(event.engine)] : []));
+  const turns = async () => {
+    const plan = await makePlan(await readBenchmark(benchmark(), { measurements }), { command: [], versions: {} });
+    return benchmark(`memoryLimit: ${Math.max(...plan.jobs.map(({ memory }) => memory!.total)) + 1}\n`);
+  };
+
+  it("by one name, whichever job opened it: alone, side by side, in turns", async () => {
+    const out = await measured(benchmark());
+    const names = new Set([...engines(out), ...engines(await measured(await turns(), "*/divergence"))]);
+    expect(engines(out)).toHaveLength(6);
+    expect(names.size).toBe(1);
+    expect(JSON.parse([...names][0]!)).toEqual({
+      version: expect.stringMatching(/^llama\.cpp /),
+      library: expect.stringMatching(/\S/),
+    });
+  });
+
+  it("so that no verdict is refused for another engine that is none", async () => {
+    for (const only of [
+      ["a/perplexity", "*/divergence"],
+      ["b/perplexity", "*/divergence"],
+      ["full/perplexity", "a/divergence", "full/divergence"],
+    ]) {
+      const out = await measured(benchmark(), ...only);
+      const told = readFileSync(join(out, "table.md"), "utf8") + readFileSync(join(out, "comparisons.csv"), "utf8");
+      expect(told).not.toMatch(/another engine|engines differ/);
+    }
+    const [alone, beside, inTurns] = [
+      await measured(benchmark(), "*/perplexity", "a/divergence"),
+      await measured(benchmark(), "*/divergence"),
+      await measured(await turns(), "*/divergence"),
+    ];
+    for (const [x, y] of [
+      [alone, beside],
+      [beside, inTurns],
+      [inTurns, alone],
+    ]) {
+      const { code, stdout } = await bench(["compare", `${x}:a`, `${y}:a`]);
+      expect(code).toBe(0);
+      expect(stdout).not.toMatch(/[Ee]ngines differ/);
+    }
+  });
+
+  it("and says of each variant its load time, its threads and its memory", async () => {
+    for (const file of [benchmark(), await turns()]) {
+      const out = await measured(file, "*/divergence");
+      const { variants: told } = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
+      expect(told.map(({ opened }: { opened: { threads: number } }) => opened.threads)).toEqual([1, 1, 1]);
+      const rows = readFileSync(join(out, "table-long.csv"), "utf8").split("\n");
+      for (const name of Object.keys(models))
+        for (const metric of ["load_time", "peak_memory"]) {
+          const [row] = rows.filter((line) => line.startsWith(`${name},`) && line.includes(`,${metric},`));
+          expect(Number(row!.split(",")[5]), `${name} ${metric}`).toBeGreaterThan(0);
+        }
+      const together = readFileSync(join(out, "table.md"), "utf8").includes("models were in memory at once");
+      expect(together).toBe(!readFileSync(file, "utf8").startsWith("memoryLimit"));
+    }
+  });
+});
+
+describe("two variants that are one file with the same settings", () => {
+  const twins = { first: "mock:seed=1", second: "mock:seed=1", other: "mock:seed=2" };
+
+  it("are measured once, and both have their figures and their engine", async () => {
+    const { args, out, file } = matrix(twins, [perplexity, hellaswag, speed]);
+    expect((await bench(args)).code).toBe(0);
+    const told = eventsOf(out);
+    const started = told.findLast((event) => event.type === "started")!;
+    for (const { id } of started.jobs) {
+      const own = told.flatMap((event) => ("job" in event && event.job === id ? [event] : []));
+      expect(own.filter(({ type }) => type === "job-done")).toHaveLength(1);
+      const measured = own.flatMap((event) => (event.type === "samples" ? [event.item] : []));
+      expect(new Set(measured).size).toBe(measured.length);
+    }
+    const rows = readFileSync(join(out, "table-long.csv"), "utf8").split("\n");
+    const of = (name: string) =>
+      rows.filter((row) => row.startsWith(`${name},`)).map((row) => row.slice(row.indexOf(",")));
+    expect(of("first").length).toBeGreaterThan(6);
+    expect(of("second")).toEqual(of("first"));
+    expect(of("other")).not.toEqual(of("first"));
+    // Nothing is left to measure.
+    const again = await events(file, { done: told as Event[] });
+    expect(items(again)).toEqual([]);
+  });
+
+  it("beside a reference, too", async () => {
+    const { args, out } = matrix(
+      { full: "mock:seed=1", ...twins, first: "mock:seed=1,damage=0.1", second: "mock:seed=1,damage=0.1" },
+      ["divergence: {text: text.txt, context: 64, chunks: 6}"],
+    );
+    const run = await bench([...args, "--reference", "full"]);
+    expect({ code: run.code, stderr: run.stderr }).toEqual({ code: 0, stderr: "" });
+    const told = eventsOf(out).flatMap((event) => (event.type === "job-done" ? [event.job] : []));
+    expect(told).toHaveLength(new Set(told).size);
+    expect(told).toHaveLength(3);
+    const long = readFileSync(join(out, "table-long.csv"), "utf8").split("\n");
+    const kld = (name: string) =>
+      long.find((row) => row.startsWith(`${name},`) && row.includes(",kld,"))!.split(",")[5];
+    expect(kld("second")).toBe(kld("first"));
+  });
+
+  it("in the live view, too: ± is over the items, not over them twice", async () => {
+    const { file } = matrix(twins, [perplexity, hellaswag]);
+    const [all, alone] = [
+      await events(file),
+      await events(matrix({ first: twins.first }, [perplexity, hellaswag]).file),
+    ];
+    const shown = (events: Event[]) => {
+      const state = events.reduce(reduce, initialState());
+      return [...state.cells.values()]
+        .filter(({ job }) => job.variant === "first")
+        .map((cell) => cell.job.metrics.map((name) => figure(cell, name)));
+    };
+    expect(shown(all)).toEqual(shown(alone));
+  });
+});
+
+describe("a job that was cut off after its last item", () => {
+  it("is ended without counting its memory as an item, and keeps what it took", async () => {
+    const { file } = matrix({ a: "mock:seed=1" }, [perplexity, hellaswag, speed]);
+    const whole = await events(file);
+    for (const { id } of (whole[0] as Extract<Event, { type: "started" }>).jobs) {
+      const at = whole.findIndex((event) => event.type === "job-done" && event.job === id);
+      const rest = await events(file, { done: whole.slice(0, at) });
+      const end = (all: Event[]) => all.find((event) => event.type === "job-done" && event.job === id);
+      const { items: count } = end(whole) as Extract<Event, { type: "job-done" }>;
+      expect(end(rest)).toMatchObject({ items: count });
+      const began = rest.find((event) => event.type === "job-started" && event.job === id);
+      expect(began).toMatchObject({ done: count });
+    }
   });
 });
 

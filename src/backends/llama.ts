@@ -142,10 +142,13 @@ class LlamaEngine implements Engine {
     if (variant.settings.mmap === false) parameters.load_mode = 0;
     this.#doing("loading the model");
     const { result: model, lines } = library.listen(() =>
-      models.borrow(this, [variant.model, variant.settings.gpuLayers, variant.settings.mmap], () =>
-        library.loadModel(variant.model, parameters),
-      ),
+      models.borrow(this, [variant.model, variant.settings.gpuLayers, variant.settings.mmap], () => {
+        const loaded = library.loadModel(variant.model, parameters);
+        if (loaded) loadSeconds.set(loaded, (performance.now() - started) / 1000);
+        return loaded;
+      }),
     );
+    const loaded = performance.now();
     if (!model)
       throw failedToLoad(variant.model, lines, {
         hint: `the file may be damaged, or newer than this llama.cpp (${library.version})`,
@@ -175,7 +178,8 @@ class LlamaEngine implements Engine {
       vocabulary: this.#vocabulary,
       trainedContext: library.trainedContext(model),
       addsBos,
-      loadSeconds: (performance.now() - started) / 1000,
+      // Weights that another engine of this process had loaded already took it as long.
+      loadSeconds: loadSeconds.get(model)! + (performance.now() - loaded) / 1000,
     };
   }
 
@@ -610,6 +614,9 @@ class Shared {
 
 /** Weights: a reference and its noise floor, or a model without and with a LoRA adapter, differ in their contexts alone. */
 const models = new Shared();
+
+/** Seconds that it took to load each model. */
+const loadSeconds = new Map<Pointer, number>();
 
 /**
  * Threads of llama.cpp: a pool that has nothing to do still spins for a tenth of a second, on the core that the next

@@ -8,6 +8,7 @@ import type {
   MeasureReply,
   MeasureRequest,
   OpenedEngine,
+  OpenedVariant,
   OpenOptions,
   RecordRequest,
 } from "./executor.js";
@@ -65,6 +66,7 @@ const keptLog = 64 * 1024;
 class EngineProcess implements OpenedEngine {
   facts!: EngineFacts;
   readonly warnings: EngineWarning[] = [];
+  readonly others: OpenedVariant[] = [];
   alive = true;
   readonly gone: Promise<void>;
   readonly #process: ChildProcess;
@@ -114,6 +116,7 @@ class EngineProcess implements OpenedEngine {
       for (;;) {
         const message = await this.#receive("loading the model");
         if (message.type === "warning") this.warnings.push(message);
+        if (message.type === "opened-variant") this.others.push(message);
         if (message.type === "opened") {
           this.facts = message.facts;
           return;

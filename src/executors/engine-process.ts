@@ -17,6 +17,10 @@ let engine: Engine | undefined;
 const others = new Map<string, Engine>();
 /** Where models take turns: gives the variant of this name its turn, or the one that was opened first. */
 let takeTurn: ((name?: string) => Promise<Engine>) | undefined;
+/** Whose turn it is. */
+let atTurn: string | undefined;
+/** Bytes, by variant name: the largest resident set of its turns during the measurement at hand. */
+const peaks = new Map<string, number>();
 let stopping = false;
 
 const send = (message: ToParent) => process.send!(message);
@@ -33,15 +37,25 @@ async function openVariant(variant: VariantSpec): Promise<Engine> {
   });
 }
 
+function keepPeak(): number {
+  const peak = engine?.peakMemory() ?? 0;
+  if (atTurn !== undefined) peaks.set(atTurn, Math.max(peaks.get(atTurn) ?? 0, peak));
+  return peak;
+}
+
 function turns(first: VariantSpec, waiting: VariantSpec[]) {
   let current = first;
   return async (name?: string): Promise<Engine> => {
     const next = name === undefined ? first : waiting.find((one) => one.name === name)!;
     if (engine && next === current) return engine;
+    keepPeak();
     await engine?.close();
     engine = undefined;
     engine = await openVariant(next);
+    engine.peakMemory(); // from here on
     current = next;
+    atTurn = next.name;
+    send({ type: "opened-variant", variant: next.name, facts: engine.facts });
     return engine;
   };
 }
@@ -50,8 +64,15 @@ async function handle(message: ToEngine): Promise<void> {
   switch (message.type) {
     case "open": {
       engine = await openVariant(message.variant);
-      if (message.inTurns) takeTurn = turns(message.variant, message.others);
-      else for (const other of message.others) others.set(other.name, await openVariant(other));
+      if (message.inTurns) {
+        takeTurn = turns(message.variant, message.others);
+        atTurn = message.variant.name;
+      } else
+        for (const other of message.others) {
+          const beside = await openVariant(other);
+          others.set(other.name, beside);
+          send({ type: "opened-variant", variant: other.name, facts: beside.facts });
+        }
       send({ type: "opened", facts: engine.facts });
       break;
     }
@@ -59,6 +80,7 @@ async function handle(message: ToEngine): Promise<void> {
       const { kind, settings, dataset, done, only, variants = [], scratchLimit } = message.request;
       textName = dataset?.name;
       engine!.peakMemory(); // from here on
+      peaks.clear();
       const measured = measurements[kind]!.measure({
         engine: engine!,
         variants: variants.map(({ name, floor, done }) => ({
@@ -82,7 +104,12 @@ async function handle(message: ToEngine): Promise<void> {
         await turn();
         if (stopping) break;
       }
-      send(stopping ? { type: "stopped" } : { type: "complete", peakMemory: engine!.peakMemory() });
+      const peakMemory = keepPeak();
+      send(
+        stopping
+          ? { type: "stopped" }
+          : { type: "complete", peakMemory, ...(takeTurn ? { peaks: Object.fromEntries(peaks) } : {}) },
+      );
       break;
     }
     case "record": {

@@ -33,8 +33,19 @@ export type MeasureReply =
   | ({ type: "measured"; variant?: string } & Measured)
   | { type: "progress"; done: number; total: number; unit: string }
   | EngineWarning
-  /** The last reply: the largest resident set during this request, in bytes. */
-  | { type: "complete"; peakMemory: number };
+  | OpenedVariant
+  /**
+   * The last reply: the largest resident set during this request, in bytes; where variants took turns in memory, also the
+   * largest of each turn, by name.
+   */
+  | { type: "complete"; peakMemory: number; peaks?: Record<string, number> };
+
+/** A variant that was opened beside the first one, or in its turn. */
+export interface OpenedVariant {
+  type: "opened-variant";
+  variant: string;
+  facts: EngineFacts;
+}
 
 /** What a reader of a variant's figures should know, a sentence without its end. */
 export interface EngineWarning {
@@ -48,6 +59,8 @@ export interface OpenedEngine {
   readonly facts: EngineFacts;
   /** What was to be said while it was opened. */
   readonly warnings: readonly EngineWarning[];
+  /** Those that were opened beside it; where variants take turns, each is told when its turn comes. */
+  readonly others: readonly OpenedVariant[];
   /** Ends after `complete`; a stop ends it after the item at hand, without. Throws a BenchError when it cannot go on. */
   measure(request: MeasureRequest): AsyncIterable<MeasureReply>;
   /** Writes the distributions of a text's scored tokens to a file; ends after `complete`. */

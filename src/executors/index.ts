@@ -1,2 +1,2 @@
 export { childExecutor } from "./child.js";
-export type { EngineWarning, Executor, MeasureReply, MeasureRequest, OpenedEngine } from "./executor.js";
+export type { EngineWarning, Executor, MeasureReply, MeasureRequest, OpenedEngine, OpenedVariant } from "./executor.js";

@@ -16,6 +16,8 @@ export type Cell =
       state: "measured";
       summary: Summary;
       notes: Note[];
+      /** Memory of several models at once. */
+      together?: true;
       /** A figure per token, of another tokenizer than the reference's. */
       foreign?: boolean;
       /** The reference's distance from itself: the noise floor, no figure of the variant. */
@@ -75,6 +77,8 @@ type Item = {
   item: string;
   samples: Sample[];
   foreign: number;
+  /** Models that the process held at once, of a peak of memory. */
+  models: number;
   /** What it hangs together with: a document, a subject. */
   cluster: string | undefined;
   /** Why this question was not asked. */
@@ -136,6 +140,7 @@ function jobStates(started: Started, events: StoredEvent[]): Map<string, JobStat
           item: event.item,
           samples: event.samples,
           foreign: Number(event.detail?.foreign ?? 0),
+          models: Number(event.detail?.models ?? 1),
           alone: event.detail?.alone === true,
           ...(event.detail?.unanswerable ? { unanswerable: String(event.detail.unanswerable) } : {}),
           cluster: typeof event.detail?.cluster === "string" ? event.detail.cluster : undefined,
@@ -231,6 +236,7 @@ function jobCell(
   const items = [...(job?.items.values() ?? [])].filter(({ samples }) => samples.some((s) => s.metric === metric.name));
   if (job?.done) {
     const unasked = unaskedNote(metric, [...job.items.values()]);
+    const together = togetherNote(metric, items);
     if (items.length === 0 && unasked) return { state: "impossible", reason: unasked.text };
     if (items.length === 0 && !countsUnasked(metric, job)) return { state: "absent" };
     const samples = items.flatMap(({ item, samples }) =>
@@ -251,8 +257,10 @@ function jobCell(
         ...(unasked ? [unasked] : []),
         ...aloneNote(metric, items),
         ...loadNote(metric, items),
+        ...together,
       ],
       ...(other ? { foreign: true } : {}),
+      ...(together.length > 0 ? { together: true } : {}),
       ...(against === variant.name && metric.name !== "peak_memory" ? { floor: true } : {}),
     };
   }
@@ -336,6 +344,12 @@ function foreignTokenizers(events: StoredEvent[]): Map<string, Note> {
   return notes;
 }
 
+function togetherNote(metric: Metric, items: Item[]): Note[] {
+  const [one] = items;
+  if (metric.name !== "peak_memory" || !one || one.models <= 1) return [];
+  return [{ text: `${one.models} models were in memory at once: the figure is that of all of them` }];
+}
+
 function notesOf(started: Started, events: StoredEvent[], jobs: Map<string, JobState>): string[] {
   const possible = [...jobs.values()].filter(({ record }) => record.impossible === undefined);
   const open = possible.filter(({ done, failure }) => !done && !failure);
@@ -392,7 +406,10 @@ export function joinMemory(table: Table): Table {
 /** Cells of failed jobs beside measured ones do not hide the memory that was measured. */
 function largest(cells: Cell[]): Cell {
   const measured = cells.filter((cell) => cell.state === "measured");
-  const [most] = measured.toSorted((a, b) => b.summary.value - a.summary.value);
+  // What the variant took by itself says more than what it took beside others.
+  const [most] = measured.toSorted(
+    (a, b) => Number(a.together ?? false) - Number(b.together ?? false) || b.summary.value - a.summary.value,
+  );
   return most ?? cells[0] ?? { state: "absent" };
 }
 

@@ -119,9 +119,16 @@ const telling = (word: string) => word.length >= 4 && !/^\d+$/.test(word) && !co
 
 const sameTokenizer = (a: Series, b: Series) =>
   a.variant.facts?.tokenizerSha256 === b.variant.facts?.tokenizerSha256 || !a.variant.facts || !b.variant.facts;
-const sameEngine = (a: Series, b: Series) => engineOf(a) === engineOf(b) && a.job.backend === b.job.backend;
+/** An engine that a run of version 0.1 does not name is not called another one. */
+const sameEngine = (a: Series, b: Series) =>
+  a.job.backend === b.job.backend && (!a.engine || !b.engine || engineOf(a) === engineOf(b));
 const sameMachine = (a: Series, b: Series) => a.machine.cpu === b.machine.cpu && a.machine.cpus === b.machine.cpus;
-const engineOf = ({ engine }: Series) => `${engine.version}, ${engine.library}`;
+function engineOf({ engine, job }: Series): string {
+  if (!engine) return job.backend;
+  const { version, library, build, environment = {} } = engine;
+  const set = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+  return [version, library, build ? `build ${build}` : [], set].flat().join(", ");
+}
 const dataOf = ({ job }: Series) => `${job.dataset} ${job.datasetSha256?.slice(0, 12) ?? ""}`.trim();
 const templateOf = ({ variant }: Series) => variant.facts?.chatTemplateSha256;
 const usesTemplate = ({ job }: Series) => job.kind === "generation" || job.settings.template !== undefined;

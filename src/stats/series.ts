@@ -1,3 +1,4 @@
+import type { EngineName } from "../backends/backend.js";
 import type { JobRecord, Machine, StoredEvent, VariantRecord } from "../events.js";
 import type { Observation } from "./compare.js";
 
@@ -5,7 +6,8 @@ import type { Observation } from "./compare.js";
 export interface Series {
   variant: VariantRecord;
   job: JobRecord;
-  engine: { version: string; library: string };
+  /** What measured it; absent where a run of version 0.1 does not say. */
+  engine?: EngineName;
   machine: Pick<Machine, "cpu" | "cpus">;
   /** Name of the measured file, for it may tell more than the dataset's. */
   file: string;
@@ -22,15 +24,16 @@ export function seriesFrom(events: readonly StoredEvent[]): Series[] {
   const started = events.findLast((event) => event.type === "started");
   if (!started) return [];
   const { provenance } = started;
-  const engines = new Map(events.flatMap((event) => (event.type === "opened" ? [[event.variant, event.engine]] : [])));
+  const opened = new Map(events.flatMap((event) => (event.type === "opened" ? [[event.variant, event.engine]] : [])));
   const variants = new Map(started.variants.map((variant) => [variant.name, variant]));
   const found = gathered(events);
   return started.jobs.flatMap((job) => {
     const variant = variants.get(job.variant);
     // A run folder may come from anyone.
     if (!variant) return [];
-    const { items, done, failure } = found.get(job.id) ?? { items: new Map(), done: false, failure: undefined };
-    const { version, library } = engines.get(job.variant) ?? provenance.engine;
+    const known = found.get(job.id);
+    const { items = new Map<string, Item>(), done = false, failure } = known ?? {};
+    const engine = known?.engine ?? opened.get(job.variant);
     const dataset = provenance.datasets.find(
       ({ name, sha256 }) => name === job.dataset && (job.datasetSha256 ?? sha256) === sha256,
     );
@@ -46,7 +49,7 @@ export function seriesFrom(events: readonly StoredEvent[]): Series[] {
     const series: Series = {
       variant,
       job,
-      engine: { version, library },
+      ...(engine ? { engine: nameOf(engine) } : {}),
       machine: { cpu: provenance.machine.cpu, cpus: provenance.machine.cpus },
       file: dataset?.path.split(/[/\\]/).at(-1) ?? "",
       observations: done ? byMetric(items) : new Map(),
@@ -57,19 +60,34 @@ export function seriesFrom(events: readonly StoredEvent[]): Series[] {
   });
 }
 
+/** Without what an engine says of the model. */
+function nameOf({ version, library, build, environment }: EngineName): EngineName {
+  return { version, library, ...(build ? { build } : {}), ...(environment ? { environment } : {}) };
+}
+
 type Item = Extract<StoredEvent, { type: "samples" }>;
+
+interface Gathered {
+  items: Map<string, Item>;
+  done: boolean;
+  failure: string | undefined;
+  engine?: EngineName;
+}
 
 /** By job id. Should an item have been measured twice, the later one counts; a retry forgets the failure before it. */
 function gathered(events: readonly StoredEvent[]) {
-  const jobs = new Map<string, { items: Map<string, Item>; done: boolean; failure: string | undefined }>();
+  const jobs = new Map<string, Gathered>();
   for (const event of events) {
     if (!("job" in event) || event.job === undefined) continue;
-    const job = jobs.get(event.job) ?? { items: new Map(), done: false, failure: undefined };
+    const job: Gathered = jobs.get(event.job) ?? { items: new Map(), done: false, failure: undefined };
     jobs.set(event.job, job);
     if (event.type === "samples") job.items.set(event.item, event);
     if (event.type === "job-started") job.failure = undefined;
     if (event.type === "job-failed") job.failure = event.failure.message;
-    if (event.type === "job-done") job.done = true;
+    if (event.type === "job-done") {
+      job.done = true;
+      if (event.engine) job.engine = event.engine;
+    }
   }
   return jobs;
 }
