@@ -77,7 +77,7 @@ program
   )
   .option(
     "-m, --model <path or uri>",
-    "a model, or a folder of them; as an argument, but of any name; repeatable",
+    "a model or a folder of models, the same as WHAT but never a benchmark file; repeatable",
     list,
   )
   .option(

@@ -655,7 +655,10 @@ async function noQuestions(name: string, { measurements, dataDir }: ReadOptions)
   if (kind === "choice") return undefined;
   const tasks = cards.filter((card) => card.kind === "choice").map((card) => card.name);
   if (/\.(csv|jsonl|tsv)$|[/\\]/i.test(name))
-    return { message: `${name} is named as a file: questions are named by their card.`, hint: capital(questionsNeed) };
+    return {
+      message: `${name} is a file or a folder; questions go by the name on their card.`,
+      hint: capital(questionsNeed),
+    };
   if (name === "choice")
     return { message: "`dataset` is missing: it says which questions.", hint: `Known: ${several(tasks)}.` };
   if (kind === "text")

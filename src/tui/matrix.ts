@@ -94,7 +94,7 @@ export function layout(state: State, width: number, page = 0): Layout {
   const least = Math.min(natural, Math.max(12, Math.floor(width * 0.3)));
   const all = allColumns(state);
   const room = width - least;
-  const from = Math.min(page, lastPage(state, all, room)) - 1;
+  const from = page === 0 ? -1 : Math.min(page, lastPage(state, all, room)) - 1;
   const chosen = from < 0 ? overview(state, all, room) : inOrder(state, all.slice(from), room);
   const { columns, width: taken } = arrange(state, chosen);
   return {
