@@ -177,6 +177,8 @@ interface Question extends Pick<Check, "rule" | "variant" | "measurement" | "met
   items: string;
   /** Same model, data, settings, engine, and the same answers: then the answers to other questions are the same, too. */
   same?: boolean;
+  /** Items of the noise floor, where the limit is a multiple of it. */
+  floorOf?: number;
   notes: string[];
 }
 
@@ -252,6 +254,7 @@ function questionOf(
       ...common,
       comparison,
       limit: 0,
+      floorOf: noise.length,
       found: `${label} is ${amount(told, comparison.b)}${interval({ ...level(name, own, clusters), ...told })}`,
       allowed: `${limit.times} times the noise floor of ${size(1 / limit.times)}`,
     };
@@ -442,10 +445,13 @@ function judged(question: Question, adjusted: number, family: number): Check {
   const outcome = sure ?? (adjusted < oneSided ? "failed" : excluded < oneSided ? "passed" : "undecided");
   const p = (value: number, name: string) => (sure === undefined ? ` (${name} ${probability(value)})` : "");
   const more = outcome === "undecided" ? furtherItems(question, family) : undefined;
+  const { floorOf } = question;
   const decisive =
-    more === undefined
-      ? "no number of samples that is worth its time decides, so near is it to the limit"
-      : `about ${more} more ${more === 1 ? items.slice(0, -1) : items} would decide`;
+    more === undefined && floorOf !== undefined
+      ? `the noise floor was measured on ${floorOf} ${items} alone: measure it on ${4 * floorOf} (floor: ${4 * floorOf})`
+      : more === undefined
+        ? "no number of samples that is worth its time decides, so near is it to the limit"
+        : `about ${more} more ${more === 1 ? items.slice(0, -1) : items} would decide`;
   // One side of the limit, but not surely enough for one of so many checks.
   const narrow = harmShown(question) < oneSided ? ` (Holm p ${probability(adjusted)} over ${family} checks)` : "";
   const answer = {
@@ -467,22 +473,23 @@ const reach = (family: number, freedom: number) =>
 /** Times as many items as there are. */
 const farthest = 40;
 
-/** How many more items would decide, were the truth where it seems to be. */
+/** How many more items would decide four times in five, were the truth where it seems to be. */
 function furtherItems(question: Question, family: number): number | undefined {
-  const { comparison, limit } = question;
+  const { comparison, limit, rises } = question;
   const { basis, n } = comparison;
   let needed = n;
   if (basis.kind === "t") {
-    // The error falls with the root of the number.
-    const freedom = Math.max(1, basis.freedom);
-    needed = n * ((reach(family, freedom) * basis.error) / Math.abs(basis.estimate - linked(basis.link, limit))) ** 2;
+    // The error falls with the root of the number, but for what a noise floor has of it.
+    const { floor = 0, error, estimate, freedom } = basis;
+    const own = error ** 2 - floor ** 2;
+    const allowed = ((estimate - linked(basis.link, limit)) / reach(family, Math.max(1, freedom))) ** 2 - floor ** 2;
+    needed = allowed > 0 ? (n * own) / allowed : Infinity;
   } else {
-    const larger = (factor: number): Comparison => ({ ...comparison, basis: grown(basis, factor) });
-    const decided = (factor: number) => {
-      const more = { ...question, comparison: larger(factor) };
-      return harmShown(more) < oneSided / family || harmExcluded(more) < oneSided;
-    };
-    while (needed < 1e7 && !decided(needed / n)) needed *= 1.05;
+    const found = comparison.difference;
+    const beyond = rises ? found > limit : found < limit;
+    const [side, level] = beyond ? [rises, oneSided / family] : [!rises, oneSided];
+    const power = (factor: number) => powerAgainst(grown(basis, factor), limit, found, side, level);
+    while (needed <= (farthest + 1) * n && !(power(needed / n) >= 0.8)) needed *= 1.05;
   }
   const more = Math.max(1, Math.ceil(needed - n));
   // Beyond this nothing can be promised from what so few have shown.
@@ -490,8 +497,10 @@ function furtherItems(question: Question, family: number): number | undefined {
   return more < 20 ? more : Number(more.toPrecision(2));
 }
 
+type Counts = Exclude<Comparison["basis"], { kind: "t" }>;
+
 /** The same shares among more questions. */
-function grown(basis: Exclude<Comparison["basis"], { kind: "t" }>, factor: number): Comparison["basis"] {
+function grown(basis: Counts, factor: number): Counts {
   if (basis.kind === "share") return { kind: "share", count: basis.count * factor, n: basis.n * factor };
   const { n, toRight, toWrong } = basis.flips;
   return { ...basis, flips: { n: n * factor, toRight: toRight * factor, toWrong: toWrong * factor } };
@@ -518,13 +527,7 @@ export function detectableHarm(
   return Number.NaN;
 }
 
-function powerAgainst(
-  basis: Exclude<Comparison["basis"], { kind: "t" }>,
-  limit: number,
-  harm: number,
-  rises: boolean,
-  level: number,
-): number {
+function powerAgainst(basis: Counts, limit: number, harm: number, rises: boolean, level: number): number {
   if (basis.kind === "share") {
     const { n } = basis;
     if (harm < 0) return 0;

@@ -26,7 +26,7 @@ export interface RunOptions {
  * Runs a plan and says what happens. Knows neither store nor screen: whoever consumes the events keeps them.
  *
  * First the jobs of each variant one after another, in one engine process per variant; then the interleaved jobs, item by
- * item in turns over all variants, with as many engines open as fit into memory. A job that fails is one failed cell.
+ * item in turns over all variants, every second round in reverse, with as many engines open as fit into memory. A job that fails is one failed cell.
  */
 export async function* run(plan: Plan, options: RunOptions): AsyncGenerator<Event> {
   // A model is opened for each way of measuring, and warned of each time.
@@ -73,8 +73,9 @@ async function* events(plan: Plan, { executor, done, signal }: RunOptions): Asyn
     const group = turns.filter((job) => job.measurement === kind);
     const items = measurements[group[0]!.kind]!.items!(group[0]!.settings);
     for (const job of group) if (!signal.aborted) yield* runs.get(job)!.begin();
+    // There and back: a machine that slows down steadily does so for none of them more than for the others.
     for (const item of items)
-      for (const job of group) {
+      for (const job of repetitionOf(item) % 2 === 0 ? group : group.toReversed()) {
         const jobRun = runs.get(job)!;
         if (signal.aborted || jobRun.over || jobRun.items.has(item)) continue;
         yield* attempt(jobRun, engines, failed, signal, item);
@@ -89,6 +90,9 @@ async function* events(plan: Plan, { executor, done, signal }: RunOptions): Asyn
   }
   yield { type: "finished", at: Date.now(), outcome: signal.aborted ? "stopped" : "complete" };
 }
+
+/** The number at the end of an interleaved item's name. */
+const repetitionOf = (item: string) => Number(item.match(/\d+$/)?.[0] ?? 0);
 
 /**
  * Measures jobs against one reference: in lock-step where all models fit into memory, else in turns. Where one of several

@@ -154,6 +154,42 @@ describe("the gate's answers", () => {
     ]);
   });
 
+  test("where the floor's few chunks leave it open, more chunks of the variant are not promised to decide", () => {
+    const few = [1, 1.6, 0.7, 1.2].map((one) => 1e-6 * one);
+    for (const n of [8, 16, 64]) {
+      const own = Array.from({ length: n }, (_, i) => 3e-6 * (1 + 0.2 * Math.sin(5 * i)));
+      const run = [series("F16", { kld: few }, { against: "F16" }), series("Q8", { kld: own }, { against: "F16" })];
+      const [check] = ask(run, [], "kld: 3x floor").checks;
+      expect(check).toMatchObject({ outcome: "undecided" });
+      expect(check!.sentence).toContain("the noise floor was measured on 4 chunks alone: measure it on 16 (floor: 16)");
+      expect(check).not.toHaveProperty("more");
+    }
+  });
+
+  test("fewer than three repetitions, or an interval over more than tenfold, cannot tell", () => {
+    const old = [series("a", { tg128: [50, 51, 49, 50, 50] })];
+    for (const [values, baseline] of [
+      [[50, 50.1], old],
+      [[50], old],
+      [[50, 5, 900], old],
+      [[50, 50.1, 50.2], [series("a", { tg128: [50, 51] })]],
+    ] as const) {
+      const [check] = ask([series("a", { tg128: [...values] })], [...baseline], "tg: -5%").checks;
+      expect(check).toMatchObject({
+        outcome: "undecided",
+        sentence: expect.stringMatching(/^a: tg128: cannot tell: 5 repetitions or more\./),
+      });
+    }
+  });
+
+  test("no flip among few questions in subjects is no proof that none would", () => {
+    const answers = Array.from({ length: 100 }, (_, i) => i % 2);
+    const clusters = new Map(answers.map((_, i) => [String(i), `subject ${i % 5}`]));
+    const of = () => ({ ...series("a", { acc: answers }), clusters });
+    for (const rule of ["acc: -1%", "flips: 1%", "acc: -2%"])
+      expect(ask([of()], [of()], rule).checks[0]).toMatchObject({ outcome: "undecided" });
+  });
+
   test("speed: five per cent slower is shown or not", () => {
     const rate = (mean: number) => [mean, mean * 1.01, mean * 0.99, mean * 1.005, mean * 0.995];
     const old = [series("a", { tg128: rate(50) })];

@@ -59,7 +59,7 @@ export interface Measurement<Settings = Record<string, unknown>> {
    * `trained`: the context that the model was trained for, where that is known.
    */
   context(settings: Settings, data?: Dataset, trained?: number): { context: number; parallel: number; rows: number };
-  /** Known items, in order, where they are known before the data is read (interleaved jobs). */
+  /** Known items, in order, where they are known before the data is read (interleaved jobs); each ends with its repetition. */
   items?(settings: Settings): string[];
   /** Yields each item once, in the same order and batches whatever `done` holds. */
   measure(context: MeasureContext<Settings>): AsyncGenerator<Measured & { variant?: string }>;

@@ -63,10 +63,11 @@ export interface Comparison {
 
 /**
  * What a test at any margin needs. `link`: from a difference as reported to the scale on which the estimate is a mean;
- * counts and flips are those over the design effect of their groups, `freedom` as of `Design`.
+ * counts and flips are those over the design effect of their groups, `freedom` as of `Design`. `floor`: the part of the
+ * error that comes from a noise floor, which more items of B do not make smaller.
  */
 type Basis =
-  | { kind: "t"; link: Link; estimate: number; error: number; freedom: number }
+  | { kind: "t"; link: Link; estimate: number; error: number; freedom: number; floor?: number }
   | { kind: "score"; flips: Flips; freedom?: number }
   | { kind: "share"; count: number; n: number };
 
@@ -452,9 +453,13 @@ function means(
   const logarithm = metric.aggregation === "positive-mean" && isPositive(metric, [...first, ...second]);
   const [a, b] = [linear(metric, first, logarithm), linear(metric, second, logarithm)];
   const error = (residuals: number[], items: Observation[]) => errorOf(metric, residuals, items, clusters);
+  let ofFloor: number | undefined;
   const unpaired = () => {
     const [x, y] = [error(a.residuals, first), error(b.residuals, second)];
-    return welch(logarithm && floor ? noSurer(x, y, second.length / first.length) : x, y);
+    if (!floor) return welch(x, y);
+    const few = logarithm ? noSurer(x, y, second.length / first.length) : x;
+    ofFloor = few.error;
+    return welch(few, y);
   };
   const differences = () => b.residuals.map((residual, i) => residual - a.residuals[i]!);
   const spread = paired ? error(differences(), first) : unpaired();
@@ -468,7 +473,12 @@ function means(
     b: value(b.estimate),
     n: Math.min(first.length, second.length),
   });
-  return { ...found, paired };
+  const { basis } = found;
+  return {
+    ...found,
+    paired,
+    basis: basis.kind === "t" && ofFloor !== undefined ? { ...basis, floor: ofFloor } : basis,
+  };
 }
 
 /** A few items may scatter little by chance: no less is believed of them than the `times` as many others show. */
