@@ -76,17 +76,35 @@ export function downloadError(address: Address, reason: string, hint?: string, c
 
 // ---- Asking
 
+const huggingFace = "https://huggingface.co/";
+
 /** The hub's address: `MODEL_ENDPOINT` (llama.cpp's name) or `HF_ENDPOINT` (Hugging Face's), for those who use a mirror. */
-export function hubEndpoint(env: NodeJS.ProcessEnv = process.env): URL {
-  for (const given of [env.MODEL_ENDPOINT, env.HF_ENDPOINT])
-    if (given && /^https?:/i.test(given) && URL.canParse(given))
-      return new URL(given.endsWith("/") ? given : `${given}/`);
-  return new URL("https://huggingface.co/");
+export function hubEndpoint(): URL {
+  return endpoint("MODEL_ENDPOINT") ?? endpoint("HF_ENDPOINT") ?? new URL(huggingFace);
 }
 
-/** The hub is Hugging Face, and the mirror that the user says stands in for it. */
+function endpoint(name: string): URL | undefined {
+  const given = process.env[name];
+  if (!given) return undefined;
+  if (!/^https?:/i.test(given) || !URL.canParse(given))
+    throw new BenchError("config", `${name} is no address`, {
+      hint: `Write it as https://HOST, or unset it: models then come from ${new URL(huggingFace).host}.`,
+    });
+  const { origin, pathname } = new URL(given);
+  return new URL(pathname.endsWith("/") ? pathname : `${pathname}/`, origin);
+}
+
+/** Hugging Face, or what the user says stands in for it. */
 export function isHub(url: URL): boolean {
-  return [hubEndpoint().origin, "https://huggingface.co"].includes(url.origin);
+  return url.origin === hubEndpoint().origin || takesToken(url);
+}
+
+/**
+ * Whether a token for Hugging Face belongs to this server: its own, and the mirror of `HF_ENDPOINT`, as for Hugging Face's own
+ * client. `MODEL_ENDPOINT` may name a hub of another kind, which has tokens of its own.
+ */
+function takesToken(url: URL): boolean {
+  return [new URL(huggingFace).origin, endpoint("HF_ENDPOINT")?.origin].includes(url.origin);
 }
 
 /** `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN`, or the file that `hf auth login` writes. */
@@ -110,7 +128,7 @@ interface Answer {
   response: Response;
   version: Version;
   /** A hub's token was sent. */
-  known: boolean;
+  withToken: boolean;
 }
 
 /**
@@ -121,11 +139,13 @@ interface Answer {
  */
 async function ask(address: Address, init: { method?: "HEAD"; headers?: Record<string, string>; signal: AbortSignal }) {
   const answer = await follow(address, init, address.authorization);
-  if (![401, 403].includes(answer.response.status) || address.authorization || !isHub(address.url)) return answer;
+  const { response } = answer;
+  const asksForToken = [401, 403].includes(response.status) && takesToken(new URL(response.url));
+  if (!asksForToken || address.authorization || !takesToken(address.url)) return answer;
   const token = hubToken(address);
   if (!token) return answer;
-  await answer.response.body?.cancel();
-  return { ...(await follow(address, init, `Bearer ${token}`)), known: true };
+  await response.body?.cancel();
+  return { ...(await follow(address, init, `Bearer ${token}`)), withToken: true };
 }
 
 async function follow(
@@ -160,7 +180,7 @@ async function follow(
       if (/^[0-9a-f]{64}$/i.test(digest)) linked.sha256 ??= digest.toLowerCase();
     }
     const done = ![301, 302, 303, 307, 308].includes(response.status) || (method === "HEAD" && linked.etag);
-    if (done) return { response, version: { ...versionOf(response), ...linked }, known: false };
+    if (done) return { response, version: { ...versionOf(response), ...linked }, withToken: false };
     await response.body?.cancel();
     const location = response.headers.get("location") ?? "";
     if (!location || !URL.canParse(location, url.href)) throw downloadError(address, "its server redirects to nowhere");
@@ -214,8 +234,8 @@ export async function currentVersion(address: Address, { signal, patience }: Tra
 /** A JSON document, of at most a megabyte. */
 export async function fetchJson(address: Address, agent: string, transfer: Transfer): Promise<unknown> {
   return persist(address, transfer, async (signal, heard) => {
-    const { response, known } = await ask(address, { headers: { "user-agent": agent }, signal });
-    await refuse(address, response, known);
+    const { response, withToken } = await ask(address, { headers: { "user-agent": agent }, signal });
+    await refuse(address, response, withToken);
     let text = "";
     const decoder = new TextDecoder();
     for await (const chunk of response.body ?? []) {
@@ -234,25 +254,28 @@ export async function fetchJson(address: Address, agent: string, transfer: Trans
 // ---- Answers that bring no file
 
 /** Throws for every answer that holds nothing of the file. */
-async function refuse(address: Address, response: Response, known: boolean): Promise<void> {
+async function refuse(address: Address, response: Response, withToken: boolean): Promise<void> {
   const { status } = response;
+  // Not where it redirects to.
+  const hub = isHub(new URL(response.url));
   if (status === 200 || status === 206) return;
   await response.body?.cancel();
-  const hub = isHub(address.url);
   const later = "Run the same command again later: what has come is kept.";
   if (status === 401 && hub)
     throw downloadError(
       address,
-      known ? "the hub refuses the token (401)" : "the hub asks for a token, or has no such repository (401)",
-      known
+      withToken ? "the hub refuses the token (401)" : "the hub asks for a token, or has no such repository (401)",
+      withToken
         ? "Check the name, and that the token of HF_TOKEN is valid; a gated model's terms are accepted on its page."
-        : "Check the name. For a gated or private model accept its terms on its page and set HF_TOKEN=hf_… (from huggingface.co/settings/tokens).",
+        : takesToken(address.url)
+          ? "Check the name. For a gated or private model accept its terms on its page and set HF_TOKEN=hf_… (from huggingface.co/settings/tokens)."
+          : "Check the name. HF_TOKEN goes to huggingface.co and to the host of HF_ENDPOINT alone, not to that of MODEL_ENDPOINT.",
     );
   if (status === 403 && hub)
     throw downloadError(
       address,
       "the hub gives no access (403)",
-      `Accept the model's terms on its page${known ? ", with the account that HF_TOKEN belongs to." : " and set HF_TOKEN=hf_… (from huggingface.co/settings/tokens)."}`,
+      `Accept the model's terms on its page${withToken ? ", with the account that HF_TOKEN belongs to." : " and set HF_TOKEN=hf_… (from huggingface.co/settings/tokens)."}`,
     );
   if (status === 401 || status === 403 || status === 407)
     throw downloadError(
@@ -270,7 +293,7 @@ async function refuse(address: Address, response: Response, known: boolean): Pro
     );
   if (status === 429)
     throw new Interrupted("its server has too many requests (429)", {
-      hint: `${later}${hub && !known ? " A token in HF_TOKEN raises the hub's limit." : ""}`,
+      hint: `${later}${hub && !withToken ? " A token in HF_TOKEN raises the hub's limit." : ""}`,
       wait: retryAfter(response),
     });
   if (status === 408 || status === 425 || status >= 500)
@@ -502,7 +525,7 @@ async function attempt(file: Receiving, signal: AbortSignal, heard: Heard): Prom
     return new Interrupted(reason);
   };
   if (response.status === 416) throw await startAnew("its server does not have the rest of what has come (416)");
-  await refuse(address, response, answer.known);
+  await refuse(address, response, answer.withToken);
   const plain = (response.headers.get("content-encoding") ?? "identity") === "identity";
   const start = response.status === 200 ? 0 : firstByte(response);
   if (start !== 0 && (start !== from || !plain || !sameVersion(begun!, version)))
@@ -648,7 +671,9 @@ function unwritable(address: Address, code: string, cause: unknown): BenchError 
 
 /** Throws before a disk is filled by a file that has no room on it. */
 async function checkRoom(address: Address, part: string, bytes: number): Promise<void> {
-  const { bavail, bsize } = await statfs(dirname(part));
+  const { bavail, blocks, bsize } = await statfs(dirname(part));
+  // Some network file systems do not say.
+  if (blocks === 0) return;
   if (bytes > bavail * bsize)
     throw noRoom(address, undefined, `: ${inUnits(bytes)} are to come, ${inUnits(bavail * bsize)} are free`);
 }

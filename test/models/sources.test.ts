@@ -328,6 +328,26 @@ describe("addresses", () => {
       expect(`${odd.message}${odd.hint}${odd.stack}`).not.toContain("hf_WITH");
     });
 
+    test("a hub of another kind gets no token; an endpoint that is no address is said", async () => {
+      process.env.HF_TOKEN = "hf_PLANTED";
+      delete process.env.HF_ENDPOINT;
+      process.env.MODEL_ENDPOINT = `${hub.replace("//", "//user:PASSWORD@")}`;
+      expect((await failure("hf:o/r/dir/m.gguf")).message).toContain("the hub asks for a token");
+      expect(seenBy("127.0.0.1")).toBe(0);
+      process.env.MODEL_ENDPOINT = "mirror.example?key=SECRET";
+      const error = await failure("hf:o/r/dir/m.gguf");
+      expect(error.message).toBe("MODEL_ENDPOINT is no address.");
+      expect(error.hint).not.toContain("SECRET");
+    });
+
+    test("what the host that it redirects to refuses is not the hub's refusal, and shows no token", async () => {
+      process.env.HF_TOKEN = "hf_PLANTED";
+      files.set("127.0.0.1/o/r/resolve/main/dir/m.gguf", moved(`${elsewhere}/expired`));
+      files.set("localhost/expired", (_, response) => response.writeHead(403).end());
+      expect((await failure("hf:o/r/dir/m.gguf")).message).toContain("its server gives no access (403)");
+      expect(asked.filter(({ authorization }) => authorization)).toEqual([]);
+    });
+
     test("its digest is held against what comes", async () => {
       process.env.HF_TOKEN = "hf_PLANTED";
       files.set("localhost/cdn/abc", body(Buffer.from(models[0]!).fill(1, 4000)));
