@@ -24,7 +24,7 @@ try {
   let live = "";
   let frame = "";
   const end = Date.now() + 20 * 60_000;
-  while (!/^Tables: /m.test(plain(frame))) {
+  while (!/^Beside it: /m.test(plain(frame))) {
     if (Date.now() > end) throw new Error("the demo did not end within 20 minutes");
     await sleep(0.5);
     frame = screen();
@@ -33,28 +33,27 @@ try {
   }
   if (!live) throw new Error("no frame of the live view between 40 and 75 % was seen");
   write("live-view.svg", live, "npm start");
-  // The report on a wide screen of its own: the first block of the table, and the answers.
-  const wide = `${session}-report`;
+  // The report on a screen of its own, all that the command prints.
+  const long = `${session}-report`;
   const command = `node dist/cli.js report ${folder}; sleep 60`;
-  tmux("new-session", "-d", "-s", wide, "-x", "160", "-y", "300", "-c", root, command);
+  tmux("new-session", "-d", "-s", long, "-x", "120", "-y", "300", "-c", root, command);
   let report = "";
-  while (!/^Tables: /m.test(report)) {
+  while (!/^Beside it: /m.test(report)) {
     await sleep(0.5);
-    report = tmux("capture-pane", "-t", wide, "-p");
+    report = tmux("capture-pane", "-t", long, "-p");
   }
-  tmux("kill-session", "-t", wide);
-  const [table] = report.split(/\n\s*\n/);
-  const answers = report.slice(report.search(/^Does the importance/m), report.search(/^Which differences/m));
-  write("report.svg", `${table}\n\n${answers}`, "gguf-bench report reports/demo");
+  tmux("kill-session", "-t", long);
+  write("report.svg", report.replaceAll(folder, "reports/demo"), "gguf-bench report reports/demo");
 } finally {
   tmux("kill-session", "-t", session);
   fs.rmSync(path.dirname(folder), { recursive: true, force: true });
 }
 
-/** The 16 colours on a dark ground. */
+/** Black, red, green, yellow, blue, magenta, cyan, white on a dark ground: codes 30 to 37, and 90 to 97 for the bright ones. */
 function colour(code) {
   const normal = ["#6b7280", "#f87171", "#4ade80", "#facc15", "#60a5fa", "#c084fc", "#22d3ee", "#d1d5db"];
-  return normal[code % 8];
+  const bright = ["#9ca3af", "#fca5a5", "#86efac", "#fde047", "#93c5fd", "#d8b4fe", "#67e8f9", "#ffffff"];
+  return (code >= 90 ? bright : normal)[code % 10];
 }
 
 /** One screen as text, a tspan for every run of one look. */

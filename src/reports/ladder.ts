@@ -239,7 +239,7 @@ function relative({ metric, scale, a }: Comparison, change: number): number {
 
 const signed = (one: Comparison) => {
   const change = relative(one, one.difference);
-  return `${change < 0 ? "−" : "+"}${size(one, Math.abs(change), true)}`;
+  return `${change < 0 ? "−" : change > 0 ? "+" : "±"}${size(one, Math.abs(change), true)}`;
 };
 
 /** `0.9 %`, `1.2 points`; `told`: already a share. */

@@ -47,6 +47,9 @@ interface Chosen {
 function drawn(grid: Grid, width: number, shown: (name: string) => string) {
   const heads = grid.rows.map(({ variant }) => shown(variant.name) + (variant.reference ? " (ref)" : ""));
   const nameWidth = Math.max(widthOf("variant"), ...heads.map(widthOf));
+  const blank = new Set(
+    grid.columns.flatMap((_, i) => (grid.rows.every(({ cells }) => cells[i]!.text === "") ? [i] : [])),
+  );
   const measures = grid.columns.map((_, index) => measured(grid, index));
   const room = width - nameWidth;
   const needed = ({ index, error }: Chosen) => gap.length + measures[index]!(error).width;
@@ -57,7 +60,7 @@ function drawn(grid: Grid, width: number, shown: (name: string) => string) {
     if (used() - (before ? needed(before) : 0) + needed(one) <= room) chosen.set(one.index, one);
   };
   const ranked = (test: (rank: number) => boolean) =>
-    grid.columns.flatMap(({ rank }, index) => (test(rank) ? [index] : []));
+    grid.columns.flatMap(({ rank }, index) => (test(rank) && !blank.has(index) ? [index] : []));
   const first = ranked((rank) => rank <= 1);
   for (const index of first) chosen.set(index, { index, error: false });
   if (used() <= room) {
@@ -97,7 +100,7 @@ function drawn(grid: Grid, width: number, shown: (name: string) => string) {
       ),
     ].join("\n");
   });
-  return { blocks, hidden: grid.columns.length - chosen.size };
+  return { blocks, hidden: grid.columns.length - new Set([...chosen.keys(), ...blank]).size };
 }
 
 /** How a column is drawn, with or without its ±: figures end below each other, marks stand behind them. */

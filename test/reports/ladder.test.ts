@@ -1,0 +1,331 @@
+import { describe, expect, test } from "vitest";
+import type { JobRecord, Sample, StoredEvent, VariantRecord } from "../../dist/events.js";
+import { longCsv, wideCsv } from "../../dist/reports/csv.js";
+import { laddersFrom } from "../../dist/reports/ladder.js";
+import { markdown } from "../../dist/reports/markdown.js";
+import { widthOf } from "../../dist/reports/names.js";
+import { tableFrom } from "../../dist/reports/table.js";
+import { text } from "../../dist/reports/text.js";
+import { verdictsFrom } from "../../dist/reports/verdicts.js";
+import { random } from "../../dist/stats/random.js";
+
+interface Made {
+  name: string;
+  bytes: number;
+  /** Nats per token above the reference. */
+  cost?: number;
+  kld?: number;
+  speed?: number;
+  /** Questions of 400 that are answered otherwise: [to right, to wrong]. */
+  flips?: [number, number];
+  tokenizer?: string;
+  version?: string;
+  imatrix?: boolean;
+  /** What became of its perplexity. */
+  end?: "failed" | "unfinished" | "not a number";
+}
+
+interface Asked {
+  kinds?: ("perplexity" | "divergence" | "hellaswag" | "speed")[];
+  reference?: boolean;
+  chunks?: number;
+  /** How differently chunks suffer from what a variant costs, as a share of it. */
+  spread?: number;
+}
+
+const metricsOf = {
+  perplexity: ["perplexity", "bits_per_byte"],
+  divergence: ["kld", "same_top"],
+  hellaswag: ["acc"],
+  speed: ["tg128"],
+};
+
+/** A run of these variants, the first of them the reference. */
+function made(variants: Made[], { kinds = ["perplexity"], reference = true, chunks = 32, spread = 0.1 }: Asked = {}) {
+  const records = variants.map(
+    ({ name, bytes, tokenizer = "t", version, imatrix }, i): VariantRecord => ({
+      name,
+      model: `${name}.gguf`,
+      backend: "llama",
+      reference: reference && i === 0,
+      tags: { ...(version ? { version } : {}), ...(imatrix === undefined ? {} : { imatrix: String(imatrix) }) },
+      settings: {},
+      facts: {
+        files: [],
+        sha256: name,
+        bytes,
+        tensorBytes: bytes,
+        parameters: 1e8,
+        bpw: bytes / 1e7,
+        quant: name.replace(/^v\d-|-im$/g, ""),
+        architecture: "llama",
+        name: "Small",
+        contextLength: 512,
+        vocabulary: tokenizer === "t" ? 1000 : 1001,
+        layers: 1,
+        kvBytesPerToken: 1,
+        tokenizerSha256: tokenizer,
+      },
+    }),
+  );
+  const jobs = variants.flatMap(({ name }) =>
+    kinds.map(
+      (kind): JobRecord => ({
+        id: `${name} ${kind}`,
+        variant: name,
+        backend: "llama",
+        measurement: kind,
+        kind: kind === "hellaswag" ? "choice" : kind,
+        dataset: kind === "speed" ? "" : kind,
+        datasetSha256: kind,
+        settings: {},
+        metrics: metricsOf[kind],
+        ...(kind === "divergence" ? { against: variants[0]!.name } : {}),
+      }),
+    ),
+  );
+  const started: StoredEvent = {
+    type: "started",
+    at: 0,
+    name: "ladder",
+    variants: records,
+    jobs,
+    measurements: [],
+    provenance: {
+      command: ["gguf-bench"],
+      versions: {},
+      machine: { cpu: "A", cpus: 2, memoryBytes: 1e9, os: "Linux", arch: "x64", gpus: [] },
+      engine: { version: "llama.cpp b1", library: "cpu.so", origin: "" },
+      datasets: [],
+    },
+  };
+  const next = random(1);
+  const difficulty = Array.from({ length: chunks }, () => 3 + next());
+  const events = variants.flatMap((variant): StoredEvent[] => {
+    const { name, cost = 0, kld = 1e-7, speed = 50, flips: [toRight, toWrong] = [0, 0], end } = variant;
+    const items = (kind: string, list: Omit<Sample, "weight">[][], weight: number): StoredEvent[] =>
+      list.map((samples, item) => ({
+        type: "samples",
+        job: `${name} ${kind}`,
+        item: String(item),
+        samples: samples.map((sample) => ({ weight, ...sample })),
+      }));
+    const scatter = () => 1 + spread * (2 * next() - 1);
+    const by = {
+      perplexity: () =>
+        items(
+          "perplexity",
+          difficulty.map((nll) => {
+            const value = end === "not a number" ? Number.NaN : nll + cost * scatter();
+            return [
+              { metric: "perplexity", value, square: value * value + 1 },
+              { metric: "bits_per_byte", value: value / 3 },
+            ];
+          }),
+          255,
+        ),
+      divergence: () =>
+        items(
+          "divergence",
+          difficulty.map(() => [
+            { metric: "kld", value: kld * scatter(), square: kld * kld * 2 },
+            { metric: "same_top", value: 1 - Math.min(0.5, kld), square: 1 - Math.min(0.5, kld) },
+          ]),
+          255,
+        ),
+      hellaswag: () =>
+        items(
+          "hellaswag",
+          Array.from({ length: 400 }, (_, question) => {
+            const right = question % 2;
+            const other = (right === 0 && question < 2 * toRight) || (right === 1 && question < 2 * toWrong);
+            return [{ metric: "acc", value: other ? 1 - right : right }];
+          }),
+          1,
+        ),
+      speed: () =>
+        items(
+          "speed",
+          Array.from({ length: 8 }, () => [{ metric: "tg128", value: speed * (1 + 0.02 * next()) }]),
+          1,
+        ),
+    };
+    return kinds.flatMap((kind): StoredEvent[] => {
+      const job = `${name} ${kind}`;
+      const measured = by[kind]();
+      if (kind === "perplexity" && end === "unfinished") return measured.slice(0, 3);
+      if (kind === "perplexity" && end === "failed")
+        return [{ type: "job-failed", at: 1, job, failure: { code: "engine-died", message: "the engine died" } }];
+      return [...measured, { type: "job-done", at: 1, job, items: measured.length, seconds: 1 }];
+    });
+  });
+  const all = [started, ...events];
+  const [table, verdicts] = [tableFrom(all), verdictsFrom(all)];
+  return { table, verdicts, ladders: laddersFrom(table, verdicts), screen: text(table, 120, verdicts) };
+}
+
+const f16 = { name: "F16", bytes: 270e6 };
+const q8 = { name: "Q8_0", bytes: 145e6, cost: 0.0002, kld: 0.0005 };
+const q4 = { name: "Q4_K_M", bytes: 105e6, cost: 0.008, kld: 0.009 };
+const q2 = { name: "Q2_K", bytes: 88e6, cost: 0.86, kld: 0.9 };
+
+describe("a ladder ends with its answer", () => {
+  test("how much smaller, then what it costs, then which to take", () => {
+    const { ladders, screen } = made([f16, q8, q4, q2]);
+    const [{ steps, smallest, near }] = ladders as [(typeof ladders)[number]];
+    expect(steps.map(({ variant, standing }) => [variant, standing])).toEqual([
+      ["Q8_0", "equal"],
+      ["Q4_K_M", "worse"],
+      ["Q2_K", "much worse"],
+    ]);
+    expect([smallest?.variant, near?.variant]).toEqual(["Q8_0", "Q4_K_M"]);
+    expect(screen).toMatch(/^ {2}Q8_0 +46 % smaller: PPL /m);
+    expect(screen).toMatch(/^ {2}Q4_K_M +61 % smaller: worse, PPL \+0\.8\d? %$/m);
+    expect(screen).toMatch(/^ {2}Q2_K +67 % smaller: much worse, PPL \+13\d %$/m);
+    expect(screen).toContain("Smallest file not shown to be worse: Q8_0 (46 % smaller)");
+    expect(screen).toContain("Smallest shown to be within 1 % of F16 in PPL: Q4_K_M (61 % smaller)");
+  });
+
+  test("two variants, sixteen variants", () => {
+    expect(made([f16, q8]).screen).toContain("not shown to be worse, and shown to be within 1 % of F16 in PPL: Q8_0");
+    const many = Array.from({ length: 15 }, (_, i) => ({
+      name: `Q${i}`,
+      bytes: 200e6 - i * 1e7,
+      cost: 0.0001 * 2 ** i,
+    }));
+    const { ladders } = made([f16, ...many]);
+    expect(ladders[0]!.steps).toHaveLength(15);
+    expect(ladders[0]!.steps.at(-1)!.standing).toBe("much worse");
+    const best = many.find(({ name }) => name === ladders[0]!.smallest!.variant)!;
+    expect(best.cost).toBeLessThan(0.006);
+  });
+
+  test.each(["failed", "unfinished", "not a number"] as const)(
+    "a file whose figure is %s is never recommended",
+    (end) => {
+      for (const other of [{}, { kinds: ["perplexity" as const, "hellaswag" as const] }]) {
+        const { ladders, screen, table } = made([f16, q8, { ...q2, cost: 0, end }], other);
+        expect(ladders[0]!.smallest?.variant).toBe("Q8_0");
+        expect(ladders[0]!.near?.variant).toBe("Q8_0");
+        expect(screen).toMatch(/Q2_K +67 % smaller: .*perplexity (failed|not finished|broken)/);
+        expect(screen.split("\n\n")[0]).not.toContain("NaN");
+        if (end === "not a number") {
+          expect(screen).toMatch(/broken ‼/);
+          expect(markdown(table)).toContain("broken ‼");
+          expect(wideCsv(table)).toMatch(/Q2_K.*perplexity broken: /);
+          expect(longCsv(table)).not.toMatch(/^Q2_K,llama,perplexity,perplexity,perplexity,/m);
+        }
+      }
+    },
+  );
+
+  test("where the reference failed, nothing is recommended", () => {
+    for (const end of ["failed", "unfinished", "not a number"] as const) {
+      const { ladders, screen } = made([{ ...f16, end }, q8, q4]);
+      for (const { smallest, near } of ladders) expect([smallest, near]).toEqual([undefined, undefined]);
+      expect(screen).not.toMatch(/Smallest/);
+    }
+  });
+
+  test("too little to tell is no recommendation", () => {
+    const { ladders, screen } = made([f16, { ...q4, cost: 0.05 }, { ...q2, cost: 0.2 }], { chunks: 3, spread: 3 });
+    expect(ladders[0]!.smallest).toBeUndefined();
+    expect(screen).toContain("No smaller file can be recommended");
+  });
+
+  test("far from the reference's predictions is not without loss, whatever perplexity could show", () => {
+    const { ladders } = made([f16, { ...q2, cost: 0.0001 }], { kinds: ["perplexity", "divergence"] });
+    expect(ladders[0]!.smallest).toBeUndefined();
+  });
+
+  test("accuracy alone, distance alone, speed alone", () => {
+    const accuracy = made([f16, { ...q8, flips: [1, 1] }, { ...q2, flips: [2, 90] }], { kinds: ["hellaswag"] });
+    expect(accuracy.screen).toMatch(/Q2_K +67 % smaller: much worse, hellaswag acc −22 points/);
+    expect(accuracy.ladders[0]!.smallest?.variant).toBe("Q8_0");
+    const distance = made([f16, q8, q4], { kinds: ["divergence"] });
+    expect(distance.screen).toMatch(/Q4_K_M +61 % smaller: KLD 0\.0089/);
+    expect(distance.screen).toContain("Smallest file that predicts as F16 does, within 0.001 nat: Q8_0");
+    const speed = made([f16, { ...q8, speed: 90 }], { kinds: ["speed"] });
+    expect(speed.screen).toMatch(/Q8_0 +46 % smaller: tg128 1\.8× faster/);
+    expect(speed.screen).toContain("No quality was compared");
+    expect(speed.screen).not.toMatch(/Smallest/);
+  });
+
+  test("without a reference there is no ladder; versions have one each; -im pairs keep their answers", () => {
+    expect(made([f16, q8], { reference: false }).ladders).toEqual([]);
+    const versions = ["v1", "v2"].flatMap((version) =>
+      [f16, q8, { ...q2, imatrix: false }, { ...q2, name: "Q2_K-im", cost: 0.3, imatrix: true }].map((one) => ({
+        ...one,
+        name: `${version}-${one.name}`,
+        version,
+      })),
+    );
+    const { ladders, screen } = made(versions);
+    expect(ladders.map(({ base, smallest }) => [base, smallest?.variant])).toEqual([
+      ["v1-F16", "v1-Q8_0"],
+      ["v2-F16", "v2-Q8_0"],
+    ]);
+    expect(screen.indexOf("What does it cost against v1-F16?")).toBeLessThan(
+      screen.indexOf("Does the importance matrix help?"),
+    );
+    expect(screen).toContain("helps in both pairs");
+    expect(screen).toContain("Is v2 better than v1?");
+  });
+});
+
+describe("figures that must not be set beside each other", () => {
+  const foreign = { ...q4, name: "other", tokenizer: "u", cost: -1 };
+
+  test("a perplexity of other tokens is marked where it stands, and bits per byte come first", () => {
+    const { screen, table, ladders } = made([f16, q8, foreign]);
+    expect(screen).toMatch(
+      /\[\d\] other tokenizer than that of F16: compare bits\/byte \(\d\.\d{3}, there \d\.\d{3}\)/,
+    );
+    expect(screen.split("\n\n")[0]).toMatch(/bits\/byte/);
+    expect(markdown(table)).toContain("other tokenizer than that of F16");
+    expect(ladders[0]!.steps.find(({ variant }) => variant === "other")!.figures.join()).toMatch(/bits\/byte/);
+    expect(made([f16, q8]).screen).not.toContain("other tokenizer");
+  });
+
+  test("the reference's distance from itself is a note", () => {
+    const { screen, table } = made([f16, q8, q4], { kinds: ["perplexity", "divergence"] });
+    const row = screen.split("\n").find((line) => line.startsWith("F16"))!;
+    expect(row).toMatch(/—/);
+    expect(screen).toMatch(
+      /noise floor, F16 against itself in another batch shape: KLD [\d.]+e-[78], same top 100\.000 %/,
+    );
+    expect(markdown(table)).toMatch(/\| F16 \(reference\).*—/);
+  });
+});
+
+describe("notes", () => {
+  test("those that differ in their numbers are one", () => {
+    const { table } = made([f16, q8, q4], { kinds: ["speed"] });
+    for (const [i, cores] of [0.3, 2.3, 6.9].entries()) {
+      const cell = table.rows[i]!.cells[table.columns.findIndex(({ name }) => name === "tg128")]!;
+      if (cell.state === "measured")
+        cell.notes.push({ mark: "†", text: `other processes used ${cores} CPU cores while this was timed` });
+    }
+    const screen = text(table, 100);
+    expect(screen.match(/other processes/g)).toHaveLength(1);
+    expect(screen).toContain("† other processes used 0.3 to 6.9 CPU cores while this was timed");
+    expect(screen).toMatch(/tok\/s †/);
+  });
+
+  test.each([80, 100, 120, 200])("no line is wider than %d columns, and no word is torn", (width) => {
+    const variants = Array.from({ length: 16 }, (_, i) => ({
+      name: `Meta-Llama-3.1-8B-Instruct-a-long-name-Q${i % 8}_K_${"SML"[i % 3]}${i > 7 ? "-im" : ""}`,
+      bytes: 4e9 - i * 1e8,
+      cost: i * 0.003,
+      kld: i * 0.01,
+    }));
+    const { table, verdicts } = made(variants, { kinds: ["perplexity", "divergence", "hellaswag", "speed"] });
+    const screen = text(table, width, verdicts);
+    for (const line of screen.split("\n")) expect(widthOf(line), line).toBeLessThanOrEqual(width);
+    const [block] = screen.split("\n\n");
+    expect(block!.split("\n").slice(0, 2).join()).toMatch(
+      /All names begin with Meta-Llama-3\.1-8B-Instruct-a-long-name-/,
+    );
+    expect(new Set(screen.match(/^ ?Q\d_K_\S+/gm)).size).toBe(16);
+  });
+});
