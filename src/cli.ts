@@ -191,6 +191,7 @@ program
   .argument("<model>", "an unquantized model (F16, BF16 or F32)")
   .requiredOption("--types <list>", "types to make, such as Q8_0,Q4_K_M,Q2_K; repeatable", names)
   .option("--imatrix <file>", "an importance matrix made by llama-imatrix; names get -im (default: none)")
+  .option("--allow-requantize", "take a model that is quantized already, which loses twice")
   .option("-o, --out <dir>", "where the files go (default: beside the model)")
   .option("--models-dir <dir>", "where models are, too (default: $GGUF_BENCH_MODELS)")
   .action(async (model: string, options) => {

@@ -11,7 +11,7 @@ import { gate, parseRule } from "./gate.js";
 import { harmless, harmlessJson, harmlessLines, several } from "./harmless.js";
 import { measurements } from "./measurements/index.js";
 import { usualName } from "./metrics.js";
-import { checkType, quantizeFile } from "./models/quantize.js";
+import { checkType, quantizedName, quantizeFile } from "./models/quantize.js";
 import { type Fetching, isRemote, resolveModel } from "./models/sources.js";
 import { describePlan, makePlan, type Plan } from "./plan.js";
 import { type RecordOptions, recordFile } from "./record.js";
@@ -262,24 +262,30 @@ function pairsOf(
 /** Makes quantizations of one model file, named after it. A file that is there already is left alone. */
 export async function quantizeCommand(
   model: string,
-  { types, imatrix, out, modelsDir }: { types: string[]; imatrix?: string; out?: string; modelsDir?: string },
+  {
+    types,
+    imatrix,
+    out,
+    modelsDir,
+    allowRequantize: requantize = false,
+  }: { types: string[]; imatrix?: string; out?: string; modelsDir?: string; allowRequantize?: boolean },
 ): Promise<number> {
   const folders = { baseDir: process.cwd(), ...(modelsDir ? { modelsDir } : {}), fetching: await downloadLines() };
   const { path: source } = await resolveModel(model, folders);
   const fetched = imatrix && isRemote(imatrix);
   const matrix = fetched ? (await resolveModel(imatrix, { ...folders, expect: "matrix" })).path : imatrix;
-  const stem = path.basename(source, ".gguf").replace(/-(F16|BF16|F32)$/i, "");
   for (const type of types.map(checkType)) {
+    const quantization = { type, requantize, ...(matrix ? { imatrix: matrix } : {}) };
     const output = path.join(
       out ?? (isRemote(model) ? "." : path.dirname(source)),
-      `${stem}-${type}${imatrix ? "-im" : ""}.gguf`,
+      quantizedName(source, quantization),
     );
     const there = existsSync(output);
     const began = performance.now();
     if (!there) {
       // A model of several GB takes minutes.
       if (process.stderr.isTTY) process.stderr.write(harmless(`${output} …`));
-      await quantizeFile(source, output, { type, ...(matrix ? { imatrix: matrix } : {}) }).finally(() => {
+      await quantizeFile(source, output, quantization).finally(() => {
         if (process.stderr.isTTY) process.stderr.write("\r\u001b[K");
       });
     }

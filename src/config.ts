@@ -160,7 +160,7 @@ const variantSchema = z.strictObject({
         "Quantize the model to this type first, as llama-quantize does; the file is kept in the user's cache.",
       examples: ["Q4_K_M"],
     }),
-  imatrix: z.string().min(1).optional().describe("The importance matrix for `quantize`, a GGUF file of llama-imatrix."),
+  imatrix: z.string().min(1).optional().describe("The importance matrix for `quantize`, a file of llama-imatrix."),
   reference: z
     .union([z.boolean(), z.string().min(1)])
     .default(false)

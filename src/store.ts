@@ -5,6 +5,7 @@ import os from "node:os";
 import path from "node:path";
 import { BenchError } from "./errors.js";
 import { type Event, faultOf, memoryItem, type StoredEvent, type TokenPlace, type TokenValues } from "./events.js";
+import { makeFolder } from "./folders.js";
 
 type Kind = "Float64Array" | "Float32Array" | "Int32Array";
 
@@ -64,14 +65,7 @@ export class Store {
 
   /** Opens or makes a run's folder for writing; repairs a torn last line. Throws when another process has it open. */
   static open(folder: string): Store {
-    try {
-      fs.mkdirSync(path.join(folder, "tokens"), { recursive: true });
-    } catch (cause) {
-      throw new BenchError("folder", `the run's folder ${folder} cannot be made: ${(cause as Error).message}`, {
-        hint: "name another one with --out",
-        cause,
-      });
-    }
+    makeFolder(path.join(folder, "tokens"), "name another one with --out");
     const lock = takeLock(folder);
     try {
       repair(folder);

@@ -23,6 +23,7 @@ const rows = [
   ["llama"],
   ["metrics", "yaml"],
   ["units"],
+  ["folders"],
   ["errors"],
   ["terminal"],
   // Not even a message is made without it.

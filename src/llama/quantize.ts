@@ -2,6 +2,7 @@ import fs from "node:fs";
 import path from "node:path";
 import koffi from "koffi";
 import { BenchError } from "../errors.js";
+import { checkMatrix, type ImportanceMatrix, matrixOf, readOldMatrix } from "./imatrix.js";
 import { address, chooseLibrary, loadLibrary } from "./library.js";
 
 /** File types that llama.cpp can write, by the name that llama-quantize gives them (enum llama_ftype). */
@@ -76,8 +77,10 @@ export interface QuantizeRequest {
   source: string;
   output: string;
   type: string;
-  /** A GGUF file made by llama-imatrix. */
+  /** A file made by llama-imatrix. */
   imatrix?: string;
+  /** Quantized tensors are quantized once more, which loses more than from the unquantized. */
+  requantize?: boolean;
   threads: number;
 }
 
@@ -85,7 +88,7 @@ export interface QuantizeRequest {
  * Quantizes a model file through libllama, in this process: what llama-quantize does, byte for byte, except that
  * `quantize.imatrix.file` names the matrix's file without its folder.
  */
-export function quantize({ source, output, type, imatrix, threads }: QuantizeRequest): void {
+export function quantize({ source, output, type, imatrix, requantize, threads }: QuantizeRequest): void {
   const location = chooseLibrary("cpu");
   loadLibrary(location);
   const llama = koffi.load(path.join(location.directory, location.llama));
@@ -96,7 +99,7 @@ export function quantize({ source, output, type, imatrix, threads }: QuantizeReq
       "library-abi",
       `the library's quantize parameters are not those of this llama.cpp: ${wrong.map(([name]) => name).join(", ")}`,
     );
-  const matrix = imatrix ? importanceMatrix(location, imatrix) : undefined;
+  const matrix = imatrix ? importanceMatrix(location, imatrix, source) : undefined;
   const code = llama.func("llama_model_quantize", "uint32_t", ["str", "str", koffi.pointer(QuantizeParams)])(
     source,
     output,
@@ -104,33 +107,20 @@ export function quantize({ source, output, type, imatrix, threads }: QuantizeReq
       ...defaults,
       ftype: fileTypes[type],
       nthread: threads,
+      allow_requantize: requantize === true,
       ...(matrix ? { imatrix: address(matrix.records), kv_overrides: address(matrix.overrides) } : {}),
     },
   ) as number;
   if (code !== 0) throw new BenchError("quantize-failed", `llama.cpp could not quantize ${source} to ${type}`);
 }
 
-/**
- * Reads `<tensor>.in_sum2` and `<tensor>.counts` and gives the mean of squares per column, as llama-quantize does: a column
- * set (one per expert) that was never reached weighs 1. Everything returned must stay referenced until the call is over.
- */
-function importanceMatrix(location: ReturnType<typeof chooseLibrary>, file: string) {
-  const tensors = readTensors(location, file);
+/** Everything returned must stay referenced until the call is over. */
+function importanceMatrix(location: ReturnType<typeof chooseLibrary>, file: string, model: string) {
+  const matrix = readMatrix(location, file);
+  checkMatrix(file, matrix, model, new Set(openGguf(location, model)?.names));
   const kept: NodeJS.ArrayBufferView[] = [];
   const entries: bigint[] = [];
-  for (const [name, sums] of tensors.values) {
-    if (!name.endsWith(".in_sum2")) continue;
-    const tensor = name.slice(0, -".in_sum2".length);
-    const counts = tensors.values.get(`${tensor}.counts`);
-    if (!counts)
-      throw new BenchError("imatrix", `${file} has no counts for ${tensor}`, {
-        hint: "make it again with llama-imatrix",
-      });
-    const columns = sums.length / counts.length;
-    const means = sums.map((sum, i) => {
-      const count = counts[Math.floor(i / columns)]!;
-      return count > 0 ? sum / count : 1;
-    });
+  for (const [tensor, means] of matrix.means) {
     // Small arrays live inside the heap, where the collector may move them; a buffer of 4 KB and more does not.
     const data = new Float32Array(Math.max(means.length, 1024));
     data.set(means);
@@ -139,17 +129,13 @@ function importanceMatrix(location: ReturnType<typeof chooseLibrary>, file: stri
     kept.push(data, label);
     entries.push(address(label), address(data), BigInt(means.length));
   }
-  if (entries.length === 0)
-    throw new BenchError("imatrix", `${file} holds no importance matrix`, {
-      hint: "name the GGUF file that llama-imatrix wrote",
-    });
   const records = new BigUint64Array(Math.max(entries.length + 3, 512)); // ended by a NULL name
   records.set(entries);
   const overrides = Buffer.concat([
     override("quantize.imatrix.file", path.basename(file)),
-    ...(tensors.dataset ? [override("quantize.imatrix.dataset", tensors.dataset)] : []),
+    ...(matrix.dataset === undefined ? [] : [override("quantize.imatrix.dataset", matrix.dataset)]),
     override("quantize.imatrix.entries_count", BigInt(entries.length / 3)),
-    override("quantize.imatrix.chunks_count", BigInt(tensors.chunks)),
+    ...(matrix.chunks > 0 ? [override("quantize.imatrix.chunks_count", BigInt(matrix.chunks))] : []),
     Buffer.alloc(264), // ended by an empty key
     Buffer.alloc(4096),
   ]);
@@ -166,54 +152,73 @@ function override(key: string, value: string | bigint): Buffer {
   return record;
 }
 
-/** The float tensors of a small GGUF file, through ggml's own reader. */
-function readTensors(location: ReturnType<typeof chooseLibrary>, file: string) {
+/** A GGUF file of llama-imatrix, or its older form. */
+function readMatrix(location: ReturnType<typeof chooseLibrary>, file: string): ImportanceMatrix {
+  const gguf = openGguf(location, file);
+  if (!gguf) return readOldMatrix(file, fs.readFileSync(file));
+  // Of a model, which may be large, the data are not read.
+  const tensors = gguf.names.some((name) => name.endsWith(".in_sum2")) ? gguf.floats() : new Map();
+  return matrixOf(file, tensors, {
+    chunks: gguf.number("imatrix.chunk_count"),
+    dataset: gguf.text("imatrix.datasets"),
+  });
+}
+
+/** A GGUF file through ggml's own reader; undefined where that takes it for none. */
+function openGguf(location: ReturnType<typeof chooseLibrary>, file: string) {
   const base = koffi.load(path.join(location.directory, location.ggmlBase));
-  const InitParams = koffi.struct("gguf_init_params", { no_alloc: "bool", ctx: P });
+  const InitParams = koffi.struct({ no_alloc: "bool", ctx: P });
   const bind = <F>(name: string, result: unknown, parameters: unknown[]) =>
     base.func(name, result as never, parameters as never[]) as unknown as F;
   const context = bind<(file: string, params: object) => bigint | null>("gguf_init_from_file", P, ["str", InitParams])(
     file,
-    {
-      no_alloc: true,
-      ctx: null,
-    },
+    { no_alloc: true, ctx: null },
   );
-  if (!context)
-    throw new BenchError("imatrix", `${file} is not a GGUF file`, {
-      hint: "name the GGUF file that llama-imatrix wrote",
-    });
+  if (!context) return undefined;
+  const ofTensor = <Result>(name: string, result: string) => {
+    const call = bind<(c: bigint, i: number) => Result>(name, result, [P, "int64_t"]);
+    return (i: number) => call(context, i);
+  };
+  const ofKey = <Result>(name: string, result: string, ...more: string[]) =>
+    bind<(c: bigint, key: number, ...more: number[]) => Result>(name, result, [P, "int64_t", ...more]);
   const count = Number(bind<(c: bigint) => number>("gguf_get_n_tensors", "int64_t", [P])(context));
-  const nameAt = bind<(c: bigint, i: number) => string>("gguf_get_tensor_name", "str", [P, "int64_t"]);
-  const offsetAt = bind<(c: bigint, i: number) => number>("gguf_get_tensor_offset", "size_t", [P, "int64_t"]);
-  const sizeAt = bind<(c: bigint, i: number) => number>("gguf_get_tensor_size", "size_t", [P, "int64_t"]);
-  const start = Number(bind<(c: bigint) => number>("gguf_get_data_offset", "size_t", [P])(context));
-  const bytes = fs.readFileSync(file);
-  const values = new Map<string, Float32Array>();
-  for (let i = 0; i < count; i++) {
-    const from = bytes.byteOffset + start + Number(offsetAt(context, i));
-    values.set(nameAt(context, i), new Float32Array(bytes.buffer.slice(from, from + Number(sizeAt(context, i)))));
-  }
-  const keyOf = bind<(c: bigint, key: string) => number>("gguf_find_key", "int64_t", [P, "str"]);
-  const [chunks, datasets] = [
-    Number(keyOf(context, "imatrix.chunk_count")),
-    Number(keyOf(context, "imatrix.datasets")),
-  ];
+  const names = Array.from({ length: count }, (_, i) => ofTensor<string>("gguf_get_tensor_name", "str")(i));
+  const find = bind<(c: bigint, key: string) => number>("gguf_find_key", "int64_t", [P, "str"]);
+  const typeOf = (key: number) => Number(ofKey<number>("gguf_get_kv_type", "int")(context, key));
+  const type = { uint32: 4, string: 8, array: 9 } as const; // enum gguf_type
   return {
-    values,
-    chunks:
-      chunks < 0
-        ? 0
-        : Number(
-            bind<(c: bigint, k: number) => number>("gguf_get_val_u32", "uint32_t", [P, "int64_t"])(context, chunks),
-          ),
-    dataset:
-      datasets < 0
-        ? undefined
-        : bind<(c: bigint, k: number, i: number) => string>("gguf_get_arr_str", "str", [P, "int64_t", "size_t"])(
-            context,
-            datasets,
-            0,
-          ),
+    names,
+    /** A number of 32 bits; 0 where there is none. */
+    number(name: string): number {
+      const key = Number(find(context, name));
+      return key >= 0 && typeOf(key) === type.uint32
+        ? Number(ofKey<number>("gguf_get_val_u32", "uint32_t")(context, key))
+        : 0;
+    },
+    /** The first text of a list. */
+    text(name: string): string | undefined {
+      const key = Number(find(context, name));
+      if (key < 0 || typeOf(key) !== type.array) return undefined;
+      const isText = Number(ofKey<number>("gguf_get_arr_type", "int")(context, key)) === type.string;
+      const length = Number(ofKey<number>("gguf_get_arr_n", "size_t")(context, key));
+      return isText && length > 0 ? ofKey<string>("gguf_get_arr_str", "str", "size_t")(context, key, 0) : undefined;
+    },
+    /** The values of all tensors of type F32. */
+    floats(): Map<string, Float32Array> {
+      const start = Number(bind<(c: bigint) => number>("gguf_get_data_offset", "size_t", [P])(context));
+      const bytes = fs.readFileSync(file);
+      const values = new Map<string, Float32Array>();
+      for (const [i, name] of names.entries()) {
+        const from = start + Number(ofTensor<number>("gguf_get_tensor_offset", "size_t")(i));
+        const to = from + Number(ofTensor<number>("gguf_get_tensor_size", "size_t")(i));
+        if (to > bytes.length)
+          throw new BenchError("imatrix", `the importance matrix ${path.basename(file)} is cut off`, {
+            hint: "copy or download it again",
+          });
+        if (Number(ofTensor<number>("gguf_get_tensor_type", "int")(i)) !== 0) continue;
+        values.set(name, new Float32Array(Uint8Array.from(bytes.subarray(from, to)).buffer));
+      }
+      return values;
+    },
   };
 }

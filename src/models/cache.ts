@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from "node:crypto";
-import { type BigIntStats, createReadStream, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { type BigIntStats, createReadStream, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { makeFolder } from "../folders.js";
 
 /** The user's own cache: `$GGUF_BENCH_CACHE`, else `$XDG_CACHE_HOME/gguf-bench`, else `~/.cache/gguf-bench`. */
 export function cacheDirectory(env: NodeJS.ProcessEnv = process.env): string {
@@ -44,7 +45,7 @@ export async function remember<Facts>(path: string, identities: string[], facts:
   const draft = `${target}.${randomUUID()}`;
   const entry = { format: FORMAT, path, at: Date.now(), identities, digest: digest(JSON.stringify(facts)), facts };
   try {
-    await mkdir(join(cacheDirectory(), "facts"), { recursive: true });
+    makeFolder(join(cacheDirectory(), "facts"));
     await writeFile(draft, JSON.stringify(entry));
     await rename(draft, target);
   } catch {
@@ -98,7 +99,7 @@ export function rememberTokens(key: string[], text: Uint8Array, tokenize: () => 
   const tokens = tokenize();
   const bytes = Buffer.from(tokens.buffer, tokens.byteOffset, tokens.byteLength);
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     const part = `${path}.${randomUUID()}`;
     writeFileSync(part, Buffer.concat([bytes, digestOf(bytes)]));
     renameSync(part, path);

@@ -1,10 +1,11 @@
 import { createHash, randomUUID } from "node:crypto";
 import { createReadStream, linkSync, readFileSync, unlinkSync } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
+import { type FileHandle, open, readdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { homedir, hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BenchError } from "../errors.js";
+import { makeFolder } from "../folders.js";
 import { bytes as inUnits } from "../units.js";
 import { cacheDirectory } from "./cache.js";
 
@@ -687,7 +688,7 @@ const unowned = "0-0";
  * which one process wins; so no lock is needed, and processes that fetch the same file at once do so side by side.
  */
 async function claimPart(target: string): Promise<string> {
-  await mkdir(dirname(target), { recursive: true });
+  makeFolder(dirname(target), "GGUF_BENCH_CACHE names another one");
   const own = partName(target, `${host}-${process.pid}`);
   for (const name of await readdir(dirname(target))) {
     const [, owner] = name.slice(basename(target).length).match(/^\.(\w+-\d+)-[0-9a-f]+\.part$/) ?? [];

@@ -340,10 +340,10 @@ function purposeOf(parts: Part[]): OtherPurpose | undefined {
 }
 
 /**
- * Throws a BenchError for a file that llama.cpp cannot quantize, or only a second time, which costs more than it should;
- * embedding models and projectors it can.
+ * Throws a BenchError for a file that llama.cpp cannot quantize, or only a second time, which costs more than it should: that it
+ * can where the user asks for it. Embedding models and projectors it can.
  */
-export async function checkQuantizable(path: string): Promise<void> {
+export async function checkQuantizable(path: string, { requantize = false } = {}): Promise<void> {
   const parts: Part[] = [];
   for (const file of await splitParts(resolve(path))) parts.push(await readPart(file));
   await checkSplit(parts);
@@ -351,12 +351,12 @@ export async function checkQuantizable(path: string): Promise<void> {
   if (other && !other.weights) throw unfit(path, `${other.what}: it cannot be quantized`, other.hint);
   const tensors = parts.flatMap((part) => part.tensors);
   // Models published in MXFP4 have no wider original; a type that is not known is left to llama.cpp.
-  if (tensors.every(({ type }) => type === 39 || (BLOCKS[type]?.[0] ?? 1) === 1)) return;
+  if (requantize || tensors.every(({ type }) => type === 39 || (BLOCKS[type]?.[0] ?? 1) === 1)) return;
   const { quant } = await label(undefined, tensors);
   throw unfit(
     path,
     `is quantized already (most of its weights are ${quant})`,
-    "Give the F16, BF16 or F32 file that it was made from.",
+    "Give the F16, BF16 or F32 file that it was made from; `quantize --allow-requantize` takes it all the same and loses twice.",
   );
 }
 

@@ -1,11 +1,12 @@
 import { fork } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
 import fs from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
+import { rename, rm, rmdir } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { BenchError, type Failure, fromFailure } from "../errors.js";
+import { makeFolder } from "../folders.js";
 import { chooseLibrary, llamaRelease } from "../llama/library.js";
 import { fileTypes, type QuantizeRequest } from "../llama/quantize.js";
 import { nearest } from "../yaml.js";
@@ -18,8 +19,19 @@ const program = fileURLToPath(new URL("./quantize-process.js", import.meta.url))
 export interface Quantization {
   /** As llama-quantize names it: Q4_K_M, IQ4_XS … */
   type: string;
-  /** A GGUF file made by llama-imatrix. */
+  /** A file made by llama-imatrix. */
   imatrix?: string;
+  /** A file that is quantized already is taken, too. */
+  requantize?: boolean;
+}
+
+/** Types that llama.cpp writes alike with and without an importance matrix. */
+const unweighted = new Set(["F32", "F16", "BF16", "Q8_0", "TQ1_0", "TQ2_0"]);
+
+/** The name of a quantization beside its source: `model-Q4_K_M.gguf`, `-im` where a matrix weighs in it. */
+export function quantizedName(source: string, { type, imatrix }: Quantization): string {
+  const stem = path.basename(source, ".gguf").replace(/-(F16|BF16|F32)$/i, "");
+  return `${stem}-${type}${imatrix && !unweighted.has(type) ? "-im" : ""}.gguf`;
 }
 
 /** The type's name as llama.cpp spells it. Throws for one that it cannot write. */
@@ -33,19 +45,26 @@ export function checkType(type: string): string {
 }
 
 /** Writes `source` quantized to `output`, whole or not at all, in a process of its own. */
-export async function quantizeFile(source: string, output: string, { type, imatrix }: Quantization): Promise<void> {
-  await checkQuantizable(source);
+export async function quantizeFile(source: string, output: string, quantization: Quantization): Promise<void> {
+  const { type, imatrix, requantize = false } = quantization;
+  await checkQuantizable(source, { requantize });
+  if (imatrix !== undefined) await matrixSha256(imatrix);
   const part = `${output}.${randomUUID()}.part`;
-  await mkdir(path.dirname(output), { recursive: true });
+  const made = makeFolder(path.dirname(output), "name another one with --out");
   try {
     await inProcess({
       source,
       output: part,
       type: checkType(type),
       threads: os.availableParallelism(),
-      ...(imatrix ? { imatrix } : {}),
+      requantize,
+      ...(imatrix !== undefined && !unweighted.has(type) ? { imatrix } : {}),
     });
     await rename(part, output);
+  } catch (error) {
+    await rm(part, { force: true });
+    if (made !== undefined) await removeEmpty(path.dirname(output), made);
+    throw error;
   } finally {
     await rm(part, { force: true });
   }
@@ -63,16 +82,26 @@ export async function quantizedModel(source: string, quantization: Quantization)
     throw new BenchError("quantize-failed", `${source} is a split model, which cannot be quantized here yet`, {
       hint: "merge its parts with llama-gguf-split first",
     });
-  const matrix = quantization.imatrix ? await matrixSha256(quantization.imatrix) : "";
+  const weighs = quantization.imatrix !== undefined && !unweighted.has(type);
+  const matrix = weighs ? await matrixSha256(quantization.imatrix!) : "";
   const build = (await buildOf(chooseLibrary("cpu"))) ?? "";
   const key = createHash("sha256")
     .update([facts.sha256, type, matrix, llamaRelease, build].join(" ").trimEnd())
     .digest("hex")
     .slice(0, 16);
-  const stem = path.basename(source, ".gguf").replace(/-F16$|-BF16$|-F32$/i, "");
-  const output = path.join(cacheDirectory(), "quantized", key, `${stem}-${type}${matrix ? "-im" : ""}.gguf`);
+  const output = path.join(cacheDirectory(), "quantized", key, quantizedName(source, { ...quantization, type }));
   if (!fs.existsSync(output)) await quantizeFile(source, output, { ...quantization, type });
   return output;
+}
+
+/** Folders from `inner` up to `outer` that hold nothing. */
+async function removeEmpty(inner: string, outer: string): Promise<void> {
+  try {
+    for (let folder = path.resolve(inner); folder.startsWith(path.resolve(outer)); folder = path.dirname(folder))
+      await rmdir(folder);
+  } catch {
+    // Another file is there by now.
+  }
 }
 
 function matrixSha256(file: string): Promise<string> {
@@ -95,10 +124,9 @@ function inProcess(request: QuantizeRequest): Promise<void> {
     child.on("error", reject);
     child.on("close", (code, signal) => {
       if (answer === "done") return resolve();
-      const said = log
-        .split("\n")
-        .findLast((line) => /error|fail|abort|assert/i.test(line))
-        ?.replace(/^\S+: /, "");
+      // "[ 3/272] blk.0.attn_k.weight - [ 576, …] … llama_model_quantize: failed to quantize: …": a line of progress is not ended.
+      const said =
+        log.match(/failed to quantize: (.*)/)?.[1] ?? log.split("\n").findLast((line) => /abort|assert/i.test(line));
       if (!answer)
         return reject(
           new BenchError(
@@ -106,6 +134,16 @@ function inProcess(request: QuantizeRequest): Promise<void> {
             `the quantization of ${request.source} to ${request.type} died (${signal ?? code})${said ? `: ${said}` : ""}`,
             {
               hint: signal === "SIGKILL" ? "free memory and run the same command again" : "",
+            },
+          ),
+        );
+      if (said?.startsWith("imatrix size"))
+        return reject(
+          new BenchError(
+            "imatrix",
+            `the importance matrix ${request.imatrix} is of another model than ${request.source}: ${said}`,
+            {
+              hint: "make one for this model with llama-imatrix",
             },
           ),
         );

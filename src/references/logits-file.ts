@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import { join } from "node:path";
+import { makeFolder } from "../folders.js";
 import { PlacedFile } from "./file.js";
 
 /** Of the free disk. */
@@ -20,7 +21,7 @@ export class LogitsFile {
   /** `limit`: bytes that it may take. */
   constructor(folder: string, vocabulary: number, limit = 4e9) {
     try {
-      fs.mkdirSync(folder, { recursive: true });
+      makeFolder(folder);
     } catch {
       // Opening a file there says why not.
     }

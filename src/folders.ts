@@ -1,0 +1,32 @@
+import fs from "node:fs";
+import path from "node:path";
+import { BenchError } from "./errors.js";
+
+/**
+ * Makes a folder and those above it; returns the outermost that was missing. Where one cannot be made it throws a
+ * BenchError at once: node's own recursive mkdir tries for ever in /proc, which says that what is there is not.
+ */
+export function makeFolder(folder: string, hint?: string): string | undefined {
+  try {
+    return make(folder);
+  } catch (cause) {
+    const why = (cause as Error).message;
+    throw new BenchError("folder", `the folder ${folder} cannot be made: ${why}`, { ...(hint ? { hint } : {}), cause });
+  }
+}
+
+function make(folder: string): string | undefined {
+  const missing: string[] = [];
+  let there = path.resolve(folder);
+  for (; !fs.statSync(there, { throwIfNoEntry: false }); there = path.dirname(there)) missing.unshift(there);
+  if (!fs.statSync(there).isDirectory())
+    throw Object.assign(new Error(`${there} is not a folder`), { code: "ENOTDIR", syscall: "mkdir", path: there });
+  for (const one of missing)
+    try {
+      fs.mkdirSync(one);
+    } catch (error) {
+      // Another process may have been faster.
+      if (!fs.statSync(one, { throwIfNoEntry: false })?.isDirectory()) throw error;
+    }
+  return missing[0];
+}
