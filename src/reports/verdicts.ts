@@ -1,7 +1,15 @@
 import type { JobRecord, StoredEvent, VariantRecord } from "../events.js";
 import { metric as describe } from "../metrics.js";
 import { comparability, imatrixFlag } from "../stats/comparable.js";
-import { type Comparison, compare, inFamily, level, type Verdict, verdict } from "../stats/compare.js";
+import {
+  type Comparison,
+  compare,
+  inFamily,
+  level,
+  uncertainOverall,
+  type Verdict,
+  verdict,
+} from "../stats/compare.js";
 import { type Series, seriesFrom } from "../stats/series.js";
 import { clause, distance, winner } from "../stats/words.js";
 
@@ -104,37 +112,56 @@ export function verdictsOver(
 ): Verdicts {
   const wanted: typeof leading = metrics ? (name) => metrics.includes(name) : leading;
   const flags = new Set<string>();
-  return {
-    questions: asked.map(({ title, base, pairs, verb, without = () => false }) => {
-      const compared = pairs.map(([a, b]) => {
-        const [first, second] = [seriesOf(a, "a"), seriesOf(b, "b")];
-        for (const one of [...first, ...second]) {
-          const flag = imatrixFlag(one);
-          if (flag) flags.add(flag);
-        }
-        return resultsOf(first, second, (metric, job) => wanted(metric, job) && !without(metric), across);
-      });
-      adjust(compared.flat());
-      const made = pairs.map(([a, b], i): Pair => {
-        const results = compared[i]!;
-        return { a, b, results, sentence: sentenceOf(shown(a, "a"), shown(b, "b"), results) };
-      });
-      return {
-        title,
-        ...(base === undefined ? {} : { base }),
-        pairs: made,
-        answers: verb ? answersOf(made, verb) : [],
-      };
-    }),
-    notes: [...flags],
-  };
+  const lines: Line[] = [];
+  const questions = asked.map(({ title, base, pairs, verb, without = () => false }): Question => {
+    const compared = pairs.map(([a, b]) => {
+      const [first, second] = [seriesOf(a, "a"), seriesOf(b, "b")];
+      for (const one of [...first, ...second]) {
+        const flag = imatrixFlag(one);
+        if (flag) flags.add(flag);
+      }
+      return resultsOf(first, second, (metric, job) => wanted(metric, job) && !without(metric), across);
+    });
+    lines.push(...adjust(compared.flat()).map((results) => ({ title, results })));
+    const made = pairs.map(([a, b], i): Pair => {
+      const results = compared[i]!;
+      return { a, b, results, sentence: sentenceOf(shown(a, "a"), shown(b, "b"), results) };
+    });
+    return {
+      title,
+      ...(base === undefined ? {} : { base }),
+      pairs: made,
+      answers: verb ? answersOf(made, verb) : [],
+    };
+  });
+  return { questions, notes: [...flags, ...overallNote(lines)] };
+}
+
+/** What stands behind one line of an answer. */
+interface Line {
+  title: string;
+  results: Result[];
+}
+
+/** Lines of which something would not hold, were the whole report to err in 5 % at most on average over its answers. */
+function overallNote(lines: Line[]): string[] {
+  const families = lines.map(({ results }) => results.map(({ comparison }) => comparison!));
+  const uncertain = new Set(uncertainOverall(families));
+  const named = lines.flatMap(({ title, results }) => {
+    const count = results.filter(({ comparison }) => uncertain.has(comparison!)).length;
+    return count > 0 ? [`${count} of ${results[0]!.label} (${title})`] : [];
+  });
+  if (named.length === 0) return [];
+  return [
+    `Each line errs in 5 % at most; over all ${lines.length} lines together these differences are less certain: ${named.join(", ")}.`,
+  ];
 }
 
 /**
  * The pairs of one question under one metric of one measurement are a family: just those behind one line of its answer.
  * What else was measured, or asked, changes nothing of what is said of them.
  */
-function adjust(results: Result[]): void {
+function adjust(results: Result[]): Result[][] {
   const families = new Map<string, Result[]>();
   for (const result of results) {
     if (!result.comparison || result.verdict) continue;
@@ -152,6 +179,7 @@ function adjust(results: Result[]): void {
       result.verdict = verdict(adjusted[i]!, margin);
     });
   }
+  return [...families.values()];
 }
 
 // ---- Which pairs

@@ -341,6 +341,27 @@ export function inFamily(comparisons: Comparison[], margin?: number): Comparison
   });
 }
 
+/**
+ * The differences that hold in their own family, but not in a report of all these families: families are selected by Simes'
+ * p under Benjamini and Hochberg's rule, R of M, and tested inside at 5 % · R/M (Benjamini & Bogomolov 2014). Over the
+ * families that show something the mean chance of a false difference in them then is at most 5 %.
+ */
+export function uncertainOverall(families: Comparison[][]): Comparison[] {
+  const tested = families.map((family) => family.filter(isCertain)).filter((family) => family.length > 0);
+  const simes = tested.map((family) => {
+    const sorted = family.map(({ p }) => p).sort((a, b) => a - b);
+    return Math.min(...sorted.map((p, i) => (p * sorted.length) / (i + 1)));
+  });
+  const ranked = simes.toSorted((a, b) => a - b);
+  const selected = ranked.findLastIndex((p, i) => p <= (alpha * (i + 1)) / ranked.length) + 1;
+  const level = (alpha * selected) / ranked.length;
+  return tested.flatMap((family, i) =>
+    family.filter(
+      ({ p, adjusted = p }) => adjusted < alpha && (simes[i]! > level || selected === 0 || adjusted >= level),
+    ),
+  );
+}
+
 function isCertain({ p, basis, clusters, detectable, needed }: Comparison): boolean {
   if (needed !== undefined || Number.isNaN(p)) return false;
   // One question is one piece, of which few can never be significant.

@@ -2,7 +2,18 @@ import { describe, expect, test } from "vitest";
 import type { JobRecord, VariantRecord } from "../../dist/events.js";
 import { blockedError } from "../../dist/stats/blocks.js";
 import { comparability, imatrixFlag } from "../../dist/stats/comparable.js";
-import { compare, holm, level, oneSided, pAtLeast, pAtMost, share, verdict } from "../../dist/stats/compare.js";
+import {
+  compare,
+  holm,
+  inFamily,
+  level,
+  oneSided,
+  pAtLeast,
+  pAtMost,
+  share,
+  uncertainOverall,
+  verdict,
+} from "../../dist/stats/compare.js";
 import { scoreInterval, scoreP } from "../../dist/stats/proportions.js";
 import type { Series } from "../../dist/stats/series.js";
 import { clause } from "../../dist/stats/words.js";
@@ -158,6 +169,24 @@ describe("compare", () => {
   test("Holm: R's p.adjust(c(.01, .04, .03), 'holm') is .03 .06 .06; what has no p does not count", () => {
     const adjusted = holm([{ p: 0.01 }, { p: Number.NaN }, { p: 0.04 }, { p: 0.03 }]).map((one) => one.adjusted);
     expect(adjusted.map((p) => Number(p.toFixed(10)))).toEqual([0.03, Number.NaN, 0.06, 0.06]);
+  });
+});
+
+describe("a report of many answers", () => {
+  const one = compare("bits_per_byte", items([1, 2, 3, 4, 5, 6]), items([2, 1, 4, 3, 6, 5]));
+  const family = (...ps: number[]) => inFamily(ps.map((p) => ({ ...one, p })));
+  const doubted = (...families: number[][]) => uncertainOverall(families.map((ps) => family(...ps))).map(({ p }) => p);
+
+  test("by hand: two of four families are selected, and tested at 2.5 %", () => {
+    // Simes: 0.002, 0.02, 0.6, 0.9; the second is compared with 5 % · 2/4. Inside, 0.03 is not below it.
+    expect(doubted([0.001, 0.03], [0.02], [0.6], [0.9])).toEqual([0.03]);
+    // One of four: 5 % · 1/4.
+    expect(doubted([0.001, 0.03], [0.04], [0.6], [0.9])).toEqual([0.03, 0.04]);
+  });
+
+  test("one answer alone has nothing to add, and where nothing is shown nothing is in doubt", () => {
+    expect(doubted([0.001, 0.04])).toEqual([]);
+    expect(doubted([0.2, 0.4], [0.3])).toEqual([]);
   });
 });
 
