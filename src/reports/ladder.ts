@@ -111,7 +111,7 @@ function judge({ b, results }: Pair, table: Table, row: Row | undefined, base: R
     saved: bytes === undefined || !whole ? undefined : 1 - bytes / whole,
     standing,
     ...(missing === undefined ? {} : { missing }),
-    figures: told.flatMap(({ phrase }) => phrase ?? []),
+    figures: figuresOf(told),
     ...(standing === "open" && open[0]
       ? {
           seen: open.map(({ label, comparison }) => `${label} ${size(comparison!, comparison!.detectable)}`).join(", "),
@@ -131,6 +131,17 @@ function judge({ b, results }: Pair, table: Table, row: Row | undefined, base: R
     nearInPoints: decisive.some(({ metric }) => isShare(describe(metric))),
     nearLabels: decisive.map(({ label }) => label),
   };
+}
+
+/** What is shown, in words; what is not, beside it by name alone, for it would bury the rest. */
+function figuresOf(told: (Result & ReturnType<typeof reading>)[]): string[] {
+  const isUnsure = (one: (typeof told)[number]) => one.state === "open" || one.state === "unknown";
+  const unsure = told.filter(isUnsure);
+  const isDecided = told.some((one) => !isUnsure(one) && !isSpeed(one) && !isDistance(one));
+  const phrases = (isDecided ? told.filter((one) => !isUnsure(one)) : told).flatMap(({ phrase }) => phrase ?? []);
+  return isDecided && unsure.length > 0
+    ? [...phrases, `not sure: ${unsure.map(({ label }) => label).join(" and ")}`]
+    : phrases;
 }
 
 type State = "better" | "equal" | "open" | "unknown" | "probably worse" | "worse" | "much worse";
@@ -153,7 +164,7 @@ function reading(result: Result): { state: State; phrase: string | undefined } {
   if (said.kind === "different") {
     if (said.direction === "better")
       return probably ? { state: "open", phrase: unsure } : { state: "better", phrase: changed };
-    if (probably) return { state: "probably worse", phrase: unsure };
+    if (probably) return { state: "probably worse", phrase: `${changed} (probably: ${span(one)})` };
     return {
       state:
         loss(one) >= (much * (marginOf(one.metric) ?? Infinity)) / (one.metric === "bits_per_byte" ? one.a : 1)
@@ -266,8 +277,7 @@ const significant = (number: number) =>
 function pace({ comparison, verdict, label }: Result): string | undefined {
   const { a, b } = comparison!;
   const ratio = b / a;
-  const shown = verdict!.kind === "different" || (verdict!.kind === "likely" && verdict!.what.kind === "different");
-  if (!shown || !(ratio > 1.05 || ratio < 0.95)) return undefined;
+  if (verdict!.kind !== "different" || !(ratio > 1.05 || ratio < 0.95)) return undefined;
   return ratio > 1 ? `${label} ${two(ratio)}× faster` : `${label} ${two(1 / ratio)}× slower`;
 }
 

@@ -1,4 +1,5 @@
 import { harmless } from "../harmless.js";
+import { counted } from "../units.js";
 import { conclusionsOf, type Ladder, laddersFrom, savedIn, stepText } from "./ladder.js";
 import { type Grid, type GridCell, gridOf } from "./layout.js";
 import { shortNames, widthOf } from "./names.js";
@@ -10,16 +11,17 @@ const gap = "  ";
 /** What stands on the screen at the end of a run: the table, its notes, and what follows from it. */
 export function text(table: Table, width = 80, verdicts: Verdicts = { questions: [], notes: [] }): string {
   const grid = gridOf(table);
-  const { names, blocks, hidden } = fitted(grid, width);
+  const { names, block, hidden } = fitted(grid, width);
   const shown = (name: string) => names.shown.get(name) ?? harmless(name);
   const prefix = names.prefix ? [`All names begin with ${names.prefix}`, ""] : [];
   const notes = [
-    ...grid.footnotes,
+    // A note to a figure that is in table.md alone stands there.
+    ...grid.footnotes.filter((note) => block.includes(note.slice(0, note.indexOf(" ")))),
     ...questionsIn(grid),
     ...table.notes.map((note) => harmless(note)),
-    ...(hidden > 0 ? [`${hidden} more column${hidden === 1 ? "" : "s"}: table.md`] : []),
+    ...(hidden > 0 ? [`${counted(hidden, "more column")}: table.md`] : []),
   ].map((note) => wrap(note, width));
-  const parts = [[...prefix, blocks.join("\n\n")].join("\n"), notes.join("\n"), answers(table, verdicts, width, shown)];
+  const parts = [[...prefix, block].join("\n"), notes.join("\n"), answers(table, verdicts, width, shown)];
   return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
 }
 
@@ -32,7 +34,7 @@ function fitted(grid: Grid, width: number) {
     const names = shortNames(all, most);
     return { names, ...drawn(grid, width, (name) => names.shown.get(name)!) };
   });
-  return tried.find(({ blocks }) => blocks.length === 1) ?? tried.at(1)!;
+  return tried.find(({ missed }) => missed === 0) ?? tried.at(1)!;
 }
 
 interface Chosen {
@@ -42,7 +44,7 @@ interface Chosen {
 
 /**
  * What a reader looks for first gets the room first: the size, a figure for each measurement, then their ±, then the rest.
- * Only where the first figures do not fit beside each other is there a second block.
+ * Where the first figures do not fit beside each other, those of the last measurements are left to table.md.
  */
 function drawn(grid: Grid, width: number, shown: (name: string) => string) {
   const heads = grid.rows.map(({ variant }) => shown(variant.name) + (variant.reference ? " (ref)" : ""));
@@ -62,8 +64,9 @@ function drawn(grid: Grid, width: number, shown: (name: string) => string) {
   const ranked = (test: (rank: number) => boolean) =>
     grid.columns.flatMap(({ rank }, index) => (test(rank) && !blank.has(index) ? [index] : []));
   const first = ranked((rank) => rank <= 1);
-  for (const index of first) chosen.set(index, { index, error: false });
-  if (used() <= room) {
+  for (const index of first) wish({ index, error: false });
+  const missed = first.length - chosen.size;
+  if (missed === 0) {
     const isRate = (index: number) => grid.columns[index]!.label === "tok/s";
     for (const index of ranked((rank) => rank === 2)) wish({ index, error: false });
     for (const index of first) if (!isRate(index)) wish({ index, error: true });
@@ -72,35 +75,24 @@ function drawn(grid: Grid, width: number, shown: (name: string) => string) {
     for (const index of ranked((rank) => rank === 4)) wish({ index, error: true });
     for (const index of ranked((rank) => rank === 5)) wish({ index, error: true });
   }
-  const groups: Chosen[][] = [];
-  let left = 0;
-  for (const one of [...chosen.values()].sort((a, b) => a.index - b.index)) {
-    if (groups.length === 0 || needed(one) > left) {
-      groups.push([]);
-      left = room;
-    }
-    groups.at(-1)!.push(one);
-    left -= needed(one);
-  }
-  const blocks = groups.map((group) => {
-    const columns = group.map(({ index, error }) => measures[index]!(error));
-    const line = (name: string, cells: string[]) => [name + pad(name, nameWidth), ...cells].join(gap).trimEnd();
-    const over = columns.map((column) => column.head(column.over));
-    return [
-      ...(columns.some((column) => column.over !== "") ? [line("", over)] : []),
+  const group = [...chosen.values()].sort((a, b) => a.index - b.index);
+  const columns = group.map(({ index, error }) => measures[index]!(error));
+  const line = (name: string, cells: string[]) => [name + pad(name, nameWidth), ...cells].join(gap).trimEnd();
+  const over = columns.map((column) => column.head(column.over));
+  const block = [
+    ...(columns.some((column) => column.over !== "") ? [line("", over)] : []),
+    line(
+      "variant",
+      columns.map((column) => column.head(column.label)),
+    ),
+    ...grid.rows.map(({ cells }, i) =>
       line(
-        "variant",
-        columns.map((column) => column.head(column.label)),
+        heads[i]!,
+        columns.map((column, at) => column.cell(cells[group[at]!.index]!)),
       ),
-      ...grid.rows.map(({ cells }, i) =>
-        line(
-          heads[i]!,
-          columns.map((column, at) => column.cell(cells[group[at]!.index]!)),
-        ),
-      ),
-    ].join("\n");
-  });
-  return { blocks, hidden: grid.columns.length - new Set([...chosen.keys(), ...blank]).size };
+    ),
+  ].join("\n");
+  return { block, missed, hidden: grid.columns.length - new Set([...chosen.keys(), ...blank]).size };
 }
 
 /** How a column is drawn, with or without its ±: figures end below each other, marks stand behind them. */
@@ -170,10 +162,10 @@ function drawLadder(ladder: Ladder, width: number, shown: (name: string) => stri
   return [harmless(title.replace(base, shown(base))), ...lines, ...conclusions].join("\n");
 }
 
-/** Between words; a word longer than the line stays whole, for it may be a path to copy. */
+/** Between words, a number and its % being one; a word longer than the line stays whole, for it may be a path to copy. */
 export function wrap(text: string, width: number, indent = 4): string {
   const lines = [""];
-  for (const word of text.split(" ")) {
+  for (const word of text.split(/ (?!%)/)) {
     const line = lines.at(-1)!;
     if (line !== "" && widthOf(line) + 1 + widthOf(word) > width)
       lines.push(`${" ".repeat(Math.max(0, indent))}${word}`);
