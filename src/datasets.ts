@@ -124,6 +124,7 @@ const rows = z.strictObject({
     .enum(["text", "letter"])
     .default("text")
     .describe("What follows the context: each option's text, or A, B, C …, where the prompt shows the options."),
+  heading: z.string().default("").describe("What stands once before the examples and the question."),
   examples: z
     .strictObject({ file: fileName, count: z.int().positive().optional(), separator: z.string().default("\n\n") })
     .optional()
@@ -476,7 +477,7 @@ async function readRows(
   const { name, delimiter } = card;
   const read = await readUtf8(path);
   const notes = [difference(card, path, read)];
-  let before = "";
+  let before = card.heading;
   let digest = read.sha256;
   if (card.examples) {
     const { file, count, separator } = card.examples;
@@ -486,7 +487,7 @@ async function readRows(
     const solved = questions(card, examplesPath, examples.text).items.slice(0, count);
     if (count && solved.length < count)
       throw new BenchError("dataset-invalid", `${examplesPath} has ${solved.length} examples, fewer than ${count}.`);
-    before = solved.map((item) => item.context + delimiter + item.options[item.gold]! + separator).join("");
+    before += solved.map((item) => item.context + delimiter + item.options[item.gold]! + separator).join("");
     digest = sha256(digest + examples.sha256);
     notes.push(difference({ ...card, file }, examplesPath, examples));
   }

@@ -148,7 +148,7 @@ function unaskedNote(name: string, a: Series, b: Series): string[] {
   const [x, y] = [a, b].map(({ observations }) => observations.get("unanswerable")?.length ?? 0) as [number, number];
   if (describe(name).aggregation !== "proportion" || x + y === 0) return [];
   return [
-    `${describe(name).label}: ${x} questions could not be asked of ${a.variant.name}, ${y} of ${b.variant.name}; those asked of both are compared.`,
+    `${describe(name).label}: questions that could not be asked: ${x} of ${a.variant.name}, ${y} of ${b.variant.name}; those asked of both are compared.`,
   ];
 }
 

@@ -294,6 +294,28 @@ describe("what may be compared", () => {
     expect(comparability("acc", spoken("x"), spoken("y")).refused).toMatch(/chat templates differ/);
   });
 
+  test("a question that could be asked of one alone is compared for neither, and said", () => {
+    const right = [1, 1, 0, 1, 0, 1, 1, 0].map((value, i) => ({ item: String(i), value, weight: 1 }));
+    const unasked = [{ item: "0", value: 1, weight: 1 }];
+    const asked = (observations: Series["observations"]) =>
+      series({ job: { kind: "choice", measurement: "q" }, rest: { observations } });
+    const a = asked(new Map([["acc", right]]));
+    const b = asked(
+      new Map([
+        ["acc", right.slice(1)],
+        ["unanswerable", unasked],
+      ]),
+    );
+    expect(comparability("acc", a, b)).toMatchObject({
+      paired: true,
+      notes: ["acc: questions that could not be asked: 0 of v, 1 of v; those asked of both are compared."],
+    });
+    const found = compare("acc", right, right.slice(1));
+    expect(found).toMatchObject({ n: 7, difference: 0, a: 4 / 7, b: 4 / 7 });
+    expect(found.warnings[0]).toMatch(/left out; 7 are compared/);
+    expect(comparability("acc", a, a).notes).toEqual([]);
+  });
+
   test("speed on another machine is refused", () => {
     expect(refused("tg128", series({ rest: { machine: { cpu: "B", cpus: 8 } } }))).toMatch(
       /A against B is another machine/,

@@ -1,0 +1,199 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Engine } from "../../dist/backends/backend.js";
+import { findBackend } from "../../dist/backends/index.js";
+import { type ChoiceDataset, type ChoiceItem, resolveDataset } from "../../dist/datasets.js";
+import type { Measured } from "../../dist/events.js";
+import { measurements } from "../../dist/measurements/index.js";
+import { root } from "../repository.js";
+import { smollm2, temporaryFolder, writeRandomLlama } from "../support.js";
+
+const shared = join(root, "../shared/datasets");
+const python = process.env.GGUF_BENCH_TEST_PYTHON ?? "python3";
+const lmEval = spawnSync(python, ["-c", "import lm_eval"]).status === 0;
+const missing = (what: boolean) => (what ? "" : " (not on this machine)");
+const folder = temporaryFolder();
+
+async function open(model: string): Promise<Engine> {
+  const backend = await findBackend("llama");
+  const found = await backend.inspect({ model }, { baseDir: folder });
+  return backend.open({ name: "v", model: found.model, facts: found.facts, backend: "llama", settings: {} });
+}
+
+async function ask(engine: Engine, dataset: Pick<ChoiceDataset, "items" | "delimiter">, settings = {}) {
+  const answers: Measured[] = [];
+  const about = { engine, settings, dataset, done: new Set(), progress() {} };
+  for await (const answer of measurements.choice!.measure(about as never)) answers.push(answer);
+  return answers;
+}
+
+/** The question less the blanks at its end, whose tokens lm-eval takes for the question's. */
+const tokensOf = (engine: Engine, context: string) => engine.tokenize(context.trimEnd(), true);
+
+describe.skipIf(!smollm2 || !existsSync(shared))(
+  `five examples before every question${missing(Boolean(smollm2) && existsSync(shared))}`,
+  () => {
+    const subjects = {
+      computer_network: "计算机网络",
+      discrete_mathematics: "离散数学",
+      middle_school_geography: "初中地理",
+      basic_medicine: "基础医学",
+      high_school_physics: "高中物理",
+    };
+    const limit = Number(process.env.GGUF_BENCH_TEST_QUESTIONS ?? 1);
+    let engine: Engine;
+    beforeAll(async () => {
+      engine = await open(smollm2!);
+    });
+    afterAll(() => engine.close());
+
+    it("C-Eval, by a card: all are asked, and answered as the whole prompt alone is", async () => {
+      const seconds = { packed: 0, alone: 0 };
+      const lengths: number[] = [];
+      let right = 0;
+      for (const [subject, name] of Object.entries(subjects)) {
+        mkdirSync(join(folder, subject), { recursive: true });
+        writeFileSync(
+          join(folder, subject, "card.yaml"),
+          `name: ${subject.replaceAll("_", "-")}
+kind: choice
+title: C-Eval, ${name}
+source: https://cevalbenchmark.com
+licence: CC BY-NC-SA 4.0
+file: ${subject}_val.csv
+format: csv
+heading: "以下是中国关于${name}考试的单项选择题，请选出其中的正确答案。\\n\\n"
+prompt: "{question}\\nA. {A}\\nB. {B}\\nC. {C}\\nD. {D}\\n答案："
+delimiter: ""
+options: [A, B, C, D]
+answer: answer
+answerIs: letter
+continueWith: letter
+examples: { file: ${subject}_dev.csv, count: 5 }
+`,
+        );
+        for (const [from, to] of [
+          ["val", `${subject}_val.csv`],
+          ["dev", `${subject}_dev.csv`],
+        ])
+          writeFileSync(join(folder, subject, to!), readFileSync(join(shared, "ceval", from!, to!)));
+        const data = (await resolveDataset(`./${subject}`, { kind: "choice", baseDir: folder })) as ChoiceDataset;
+        expect(data.items[0]!.context).toMatch(/^以下是中国关于[^\n]*。\n\n[^\n]/);
+        expect(data.items[0]!.context.match(/答案：[A-D]\n\n/g)).toHaveLength(5);
+        let started = performance.now();
+        const answers = await ask(engine, data, { limit });
+        seconds.packed += (performance.now() - started) / 1000;
+        started = performance.now();
+        for (const [i, { samples, detail }] of answers.entries()) {
+          expect(samples.map(({ metric }) => metric)).toEqual(["acc", "acc_norm", "acc_token"]);
+          const { context } = data.items[i]!;
+          const tokens = engine.tokenize(`${context}A`, true);
+          const letters = ["A", "B", "C", "D"].map((letter) => engine.tokenize(context + letter, true).at(-1)!);
+          lengths.push(tokens.length);
+          let logits: number[] = [];
+          await engine.visitRows({ context: tokens.length, windows: [tokens], scoreFrom: tokens.length - 2 }, (row) => {
+            logits = letters.map((letter) => row.logits[letter]!);
+          });
+          // One token each: sum, per character and per token are the same.
+          const best = logits.indexOf(Math.max(...logits));
+          expect(detail).toMatchObject({ prediction: best, prediction_norm: best, prediction_token: best });
+          right += samples[0]!.value;
+        }
+        seconds.alone += (performance.now() - started) / 1000;
+      }
+      const n = lengths.length;
+      process.stdout.write(
+        `C-Eval, five-shot: ${n} questions of ${Math.min(...lengths)} to ${Math.max(...lengths)} tokens, ${right} right, none unanswerable; ${seconds.packed.toFixed(1)} s, each alone ${seconds.alone.toFixed(1)} s\n`,
+      );
+      expect(Math.max(...lengths)).toBeGreaterThan(512);
+    }, 600_000);
+  },
+);
+
+describe.skipIf(!lmEval || !smollm2 || !existsSync(shared))(
+  `lm-eval's own functions${missing(lmEval && Boolean(smollm2) && existsSync(shared))}`,
+  () => {
+    const sameStart = ({ options }: ChoiceItem) => new Set(options.map((option) => option.split(" ")[0])).size === 1;
+
+    async function questions(): Promise<ChoiceItem[]> {
+      const arc = ["ARC-Easy-Test.jsonl", "ARC-Challenge-Test.jsonl"].flatMap((name) =>
+        readFileSync(join(shared, "arc", name), "utf8")
+          .trim()
+          .split("\n")
+          .map((line, i): ChoiceItem => {
+            const { question, answerKey } = JSON.parse(line);
+            const choices = question.choices as { text: string; label: string }[];
+            return {
+              id: `${name} ${i}`,
+              context: `Question: ${question.stem}\nAnswer:`,
+              options: choices.map(({ text }) => text),
+              gold: choices.findIndex(({ label }) => label === answerKey),
+            };
+          }),
+      );
+      const hellaswag = (await resolveDataset("hellaswag", {
+        kind: "choice",
+        baseDir: folder,
+        dataDir: shared,
+      })) as ChoiceDataset;
+      return [arc, hellaswag.items].flatMap((items) => items.filter(sameStart).slice(0, 150));
+    }
+
+    // Random weights are fast, and as good for a rule; a trained model's tokens merge as people's do.
+    it.each([
+      ["random weights", 300, () => writeRandomLlama(folder, "random"), 0.02],
+      // A quantized model rounds its activations in another way where the batch has another shape.
+      ["SmolLM2-135M", Number(process.env.GGUF_BENCH_TEST_QUESTIONS ?? 20), () => smollm2!, 0.35],
+    ])(
+      "give the same acc and acc_norm where options begin alike, from the same tokens: %s, %d questions",
+      async (model, count, path, noise) => {
+        const engine = await open(path());
+        const all = await questions();
+        const items = all.filter((_, i) => i % (all.length / count) === 0);
+        expect(items).toHaveLength(count);
+        const delimiter = " ";
+        const answers = await ask(engine, { items, delimiter });
+        const texts = items.flatMap(({ context, options }) => [
+          context.trimEnd(),
+          ...options.map((o) => context + delimiter + o),
+        ]);
+        const input = {
+          tokens: Object.fromEntries(texts.map((text) => [text, [...engine.tokenize(text, true)]])),
+          questions: items.map((item, i) => ({ ...item, delimiter, scores: answers[i]!.detail!.scores })),
+        };
+        const script = join(root, "test/measurements/lm-eval.py");
+        const run = spawnSync(python, [script], { input: JSON.stringify(input), encoding: "utf8", maxBuffer: 1e9 });
+        expect(run.stderr.match(/Error.*/)?.[0]).toBeUndefined();
+        const theirs = JSON.parse(run.stdout) as [number, number, [number[], number[]][]][];
+        for (const [i, [acc, accNorm]] of theirs.entries())
+          expect(
+            answers[i]!.samples.slice(0, 2).map(({ value }) => value),
+            items[i]!.id,
+          ).toEqual([acc, accNorm]);
+        // Their cut of whole and context, and each option's sum from its prompt decoded alone.
+        let worst = 0;
+        for (let i = 0; i < items.length; i += Math.ceil(items.length / 5))
+          for (const [o, [before, after]] of theirs[i]![2].entries()) {
+            expect(before).toEqual([...tokensOf(engine, items[i]!.context)]);
+            const window = Int32Array.from([...before, ...after]);
+            const [nll] = await engine.score({
+              context: window.length,
+              windows: [window],
+              scoreFrom: before.length - 1,
+            });
+            const sum = -nll!.reduce((all, value) => all + value, 0);
+            worst = Math.max(worst, Math.abs(sum - (answers[i]!.detail!.scores as number[])[o]!) / after.length);
+          }
+        const share = (at: number) => (100 * theirs.reduce((all, one) => all + (one[at] as number), 0)) / count;
+        process.stdout.write(
+          `lm-eval on ${count} questions, ${model}: acc ${share(0).toFixed(2)} %, acc_norm ${share(1).toFixed(2)} %, the same answers; sums differ by ${worst.toExponential(1)} nats per token from prompts alone\n`,
+        );
+        expect(worst).toBeLessThan(noise);
+        await engine.close();
+      },
+      600_000,
+    );
+  },
+);
