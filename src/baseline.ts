@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { BenchError } from "./errors.js";
-import type { StoredEvent } from "./events.js";
+import { type StoredEvent, seriesFault } from "./events.js";
+import { isMetric } from "./metrics.js";
 import { type Series, seriesFrom } from "./stats/series.js";
 
 const format = "gguf-bench baseline 1";
@@ -42,7 +43,11 @@ export function readBaseline(file: string): Series[] {
       if (index === 0) {
         if (value.format !== format) throw new Error(`its first line does not say "${format}"`);
       } else if (Array.isArray(value)) addItem(series, value as Line);
-      else series.set(keyOf(value), { ...value, observations: new Map() });
+      else {
+        const fault = seriesFault(value);
+        if (fault) throw new Error(fault);
+        series.set(keyOf(value), { ...value, observations: new Map() });
+      }
     } catch (cause) {
       throw new BenchError(
         "baseline-damaged",
@@ -99,9 +104,12 @@ function lines({ observations, clusters }: Series, key: string): Line[] {
 
 function addItem(all: Map<string, Series>, [key, item, values, cluster]: Line): void {
   const series = all.get(key);
-  if (!series) throw new Error(`"${key}" was not introduced before`);
+  if (!series || typeof item !== "string") throw new Error(`"${key}" was not introduced before`);
   for (const [metric, found] of Object.entries(values)) {
     const [value, weight] = Array.isArray(found) ? found : [found, 1];
+    if (!isMetric(metric)) throw new Error(`no metric of this version is named "${metric}"`);
+    if (!(value === null || Number.isFinite(value)) || !Number.isFinite(weight))
+      throw new Error(`the value of ${metric} is no number`);
     const list = series.observations.get(metric) ?? [];
     list.push({ item, value: value ?? Number.NaN, weight });
     series.observations.set(metric, list);

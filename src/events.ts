@@ -151,7 +151,7 @@ export const memoryItem = "peak_memory";
 
 const text = z.string();
 const count = z.int().min(0);
-const time = z.number();
+const time = z.number().min(0).max(8.64e15);
 /** JSON knows no NaN: it is kept as null. */
 const amount = z.number().nullable();
 const record = z.record(z.string(), z.unknown());
@@ -175,7 +175,7 @@ const facts = z.looseObject({
   imatrix: z.looseObject({ file: text, dataset: text, chunks: amount }).optional(),
 });
 
-export const variantForm = z.looseObject({
+const variantForm = z.looseObject({
   name: text,
   model: text,
   backend: text,
@@ -187,7 +187,7 @@ export const variantForm = z.looseObject({
   failure: failure.optional(),
 });
 
-export const jobForm = z.looseObject({
+const jobForm = z.looseObject({
   id: jobId,
   variant: text,
   backend: text,
@@ -269,6 +269,20 @@ export function faultOf(value: unknown): EventFault | undefined {
       ? `is no \`${type}\` event: ${path.join(".")}: ${message}`
       : `is no \`${type}\` event: it ${message}`,
   );
+}
+
+const seriesForm = z.looseObject({
+  variant: variantForm,
+  job: jobForm,
+  engine: engineForm.optional(),
+  machine: z.looseObject({ cpu: text, cpus: z.number() }),
+  file: text,
+});
+
+/** Why a line of a baseline does not introduce a variant and its measurement; undefined where it does. */
+export function seriesFault(value: unknown): string | undefined {
+  const [issue] = seriesForm.safeParse(value).error?.issues ?? [];
+  return issue && `${issue.path.join(".") || "it"}: ${issue.message}`;
 }
 
 const own = (reason: string): EventFault => ({ reason, foreign: false });

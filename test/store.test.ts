@@ -255,6 +255,7 @@ describe("a line that is no event", () => {
     ["detail that is a text", line({ detail: "x" })],
     ["an end without a job", '{"type":"job-done","at":1,"items":1,"seconds":1}'],
     ["a failure without a sentence", '{"type":"job-failed","at":1,"job":"j","failure":{"code":"x"}}'],
+    ["a time beyond all calendars", '{"type":"finished","at":1e300,"outcome":"complete"}'],
     ["an outcome that is none", '{"type":"finished","at":1,"outcome":"great"}'],
     ["the prototype", '{"type":"__proto__"}'],
     ["an event that is never kept", '{"type":"progress","job":"j","done":1,"total":2,"unit":"x"}'],
