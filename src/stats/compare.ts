@@ -448,8 +448,8 @@ function errorOf(
   if (clusters) {
     const weights = items.map(({ weight }) => weight);
     const found = clusteredError(sumsBy(items, clusters, residuals), sumsBy(items, clusters, weights));
-    // A text's few documents, or the few that are most of it, would decide alone; its chunks' own autocorrelation then says more.
-    if (found.freedom >= enoughClusters - 1 || aggregation === "proportion") return found;
+    // A text's few documents would decide alone; its chunks' own autocorrelation then says more.
+    if (found.clusters >= enoughClusters || aggregation === "proportion") return found;
   }
   // Neither repetitions nor questions follow from each other.
   return aggregation === "rate" || aggregation === "proportion" ? clusteredError(residuals) : blockedError(residuals);

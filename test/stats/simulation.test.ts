@@ -136,6 +136,27 @@ test("documents as clusters: coverage where all chunks of a document share an ef
   expect(share).toBeLessThan(96.5);
 });
 
+test.each([8, 12, 24])("%i documents of very unequal length: covers", (documents) => {
+  const normal = normals(documents);
+  const share = percentage(3000, () => {
+    const clusters = new Map<string, string>();
+    const values: number[] = [];
+    for (let document = 0; document < documents; document++) {
+      const length = Math.max(1, Math.round(3 * Math.exp(normal())));
+      const effect = normal();
+      for (let chunk = 0; chunk < length; chunk++) {
+        clusters.set(String(values.length), `document ${document}`);
+        values.push(0.05 + 0.1 * effect + 0.05 * normal());
+      }
+    }
+    const zeros = observed(values.map(() => 0));
+    return covers(compare("bits_per_byte", zeros, observed(values), { clusters }), 0.05);
+  });
+  report(`${documents} documents, lengths lognormal`, share);
+  expect(share).toBeGreaterThan(93);
+  expect(share).toBeLessThan(97);
+});
+
 describe("a mean KLD scatters by factors: its interval on the log scale", () => {
   // What a chunk costs, lognormal; 0.15 is what quantizations of SmolLM2 show, 0.5 what a damaged layer does.
   const drawn = (normal: () => number, chunks: number, spread: number, rho: number) =>
