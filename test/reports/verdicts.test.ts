@@ -277,6 +277,18 @@ describe("what else was measured changes no verdict", () => {
     expect(said(pairs, [metric]).map((one) => one[metric])).toEqual(said(pairs, all).map((one) => one[metric]));
   });
 
+  test("a broken figure is compared with none, and the reason is said", () => {
+    const missing = "broken: its perplexity is that of chance.";
+    const of = (name: string) =>
+      series
+        .filter(({ variant, job }) => variant.name === name && job.kind === "perplexity")
+        .map((one) => (name === "b" ? { ...one, missing, observations: new Map() } : one));
+    for (const pairs of [[["a", "b"]], [["b", "c"]]] as [string, string][][]) {
+      const [pair] = verdictsOver([{ title: "", pairs }], of).questions[0]!.pairs;
+      expect(pair!.sentence).toContain("PPL is not compared: b is broken: its perplexity is that of chance.");
+    }
+  });
+
   test("an interval without 0 that is not certain among its like is likely, and says among how many", () => {
     const found = said([
       ["a", "b"],
