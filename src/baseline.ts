@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { BenchError } from "./errors.js";
 import { type StoredEvent, seriesFault } from "./events.js";
 import { isMetric } from "./metrics.js";
-import { type Series, seriesFrom } from "./stats/series.js";
+import { believed, type Series, seriesFrom } from "./stats/series.js";
 
 const format = "gguf-bench baseline 1";
 
@@ -13,7 +13,7 @@ const format = "gguf-bench baseline 1";
  */
 export function baselineText(events: readonly StoredEvent[]): string {
   const started = events.findLast((event) => event.type === "started");
-  const series = seriesFrom(events).filter(({ missing }) => missing === undefined);
+  const series = seriesFrom(events).filter(({ missing, broken }) => missing === undefined && broken === undefined);
   if (!started || series.length === 0)
     throw new BenchError("nothing-run", "this run holds no finished measurement, so there is nothing to keep", {
       hint: "run it to its end first",
@@ -58,7 +58,7 @@ export function readBaseline(file: string): Series[] {
         },
       );
     }
-  return [...series.values()];
+  return [...series.values()].map(believed);
 }
 
 /**

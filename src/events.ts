@@ -27,6 +27,8 @@ export interface Measured {
   samples: Sample[];
   /** Per-token arrays by name (`nll`: Float64, nats). */
   tokens?: Record<string, TokenValues>;
+  /** Digest of the token ids that the item is made of: items of two variants with the same one are the same piece of work. */
+  ids?: string;
   /** What the eye or a later statistic wants of this item: option scores, the prediction, foreign load … */
   detail?: Record<string, unknown>;
 }
@@ -141,6 +143,7 @@ export type StoredEvent =
       item: string;
       samples: Sample[];
       tokens?: Record<string, TokenPlace>;
+      ids?: string;
       detail?: Record<string, unknown>;
     };
 

@@ -201,6 +201,7 @@ function questionsOf(rule: Rule, series: Series, run: Series[], baseline: Series
       outcome: "undecided",
       sentence: `${series.variant.name}: ${describe(name).label} is undecided: ${why}`,
     });
+    if (series.broken !== undefined) return open(`broken: ${series.broken}.`);
     if (series.missing !== undefined) return open(`${series.missing.replace(/\.$/, "")}.`);
     const own = series.observations.get(name) ?? [];
     if (own.some(({ value }) => !Number.isFinite(value)))
@@ -262,6 +263,7 @@ function questionOf(
 
   const before = partner(series, baseline, run);
   if (typeof before === "string") return before;
+  if (before.broken !== undefined) return `the baseline is broken: ${before.broken}.`;
   if (before.missing !== undefined) return `the baseline has no figure: ${before.missing}.`;
   const { refused, paired, notes } = comparability(name, before, series, { across: true });
   if (refused !== undefined) return refused;

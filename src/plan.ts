@@ -11,7 +11,7 @@ import type { JobRecord, Machine, Provenance, VariantRecord } from "./events.js"
 import { harmless, several } from "./harmless.js";
 import { measurements } from "./measurements/index.js";
 import { usualName } from "./metrics.js";
-import { estimateMemory, type MemoryEstimate } from "./models/gguf.js";
+import { estimateMemory, type MemoryEstimate, type ModelFacts } from "./models/gguf.js";
 import type { SourceFolders } from "./models/sources.js";
 import { resolveReference } from "./references/index.js";
 import { addressWithoutSecrets } from "./secrets.js";
@@ -340,9 +340,17 @@ function reasonAgainst(
   if (against.backend !== backend)
     return `the reference runs on ${against.backend.name}, this variant on ${backend.name}`;
   const [own, other] = [record.facts, against.record.facts];
-  if (own && other && own.tokenizerSha256 !== other.tokenizerSha256)
+  if (own && other && otherVocabulary(own, other))
     return `its tokenizer differs from that of the reference ${against.record.name}; compare bits per byte`;
   return undefined;
+}
+
+/** Whether no text could be the same tokens in both; tokenizers of one vocabulary are held against each other on the text. */
+function otherVocabulary(own: ModelFacts, other: ModelFacts): boolean {
+  if (own.vocabulary !== other.vocabulary) return true;
+  if (own.vocabularySha256 === undefined || other.vocabularySha256 === undefined)
+    return own.tokenizerSha256 !== other.tokenizerSha256;
+  return own.vocabularySha256 !== other.vocabularySha256;
 }
 
 /** Why a variant cannot be compared with a stored reference. */
@@ -351,7 +359,8 @@ function reasonAgainstReference({ facts }: VariantRecord, data: Dataset | undefi
   const { vocabulary, tokenizerSha256 } = data.head;
   if (vocabulary !== facts.vocabulary)
     return `${data.name} has a vocabulary of ${vocabulary} tokens, this model one of ${facts.vocabulary}`;
-  if (tokenizerSha256 !== undefined && tokenizerSha256 !== facts.tokenizerSha256)
+  // Files of earlier versions hold the digest of the metadata as they stand.
+  if (tokenizerSha256 !== undefined && ![facts.tokenizerBehaviour, facts.tokenizerSha256].includes(tokenizerSha256))
     return `its tokenizer differs from that of the model that ${data.name} was written with; compare bits per byte`;
   return undefined;
 }

@@ -68,7 +68,7 @@ export async function recordFile(
       form,
       path: draft,
       modelSha256: facts.sha256,
-      tokenizerSha256: facts.tokenizerSha256,
+      tokenizerSha256: facts.tokenizerBehaviour ?? facts.tokenizerSha256,
       textSha256: text.sha256,
       ...(top === undefined ? {} : { top }),
     });

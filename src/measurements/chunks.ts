@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { Engine } from "../backends/backend.js";
 import type { TextDataset } from "../datasets.js";
@@ -49,7 +50,31 @@ export function chunked(engine: Engine, { text, documents }: TextDataset, settin
   const scoreFrom = Math.floor(context / 2);
   /** The tokens that a window's rows predict: row i the token after position scoreFrom + i. */
   const scored = (window: Int32Array) => window.subarray(scoreFrom + 1, context);
-  return { count, scoreFrom, groups, scored, detail: documentOf(engine, tokens, settings, documents) };
+  const document = documentOf(engine, tokens, settings, documents);
+  const used = tokens.subarray(0, count * context);
+  const detail = (chunk: number) => ({
+    ids: idsDigest(tokens.subarray(chunk * context, (chunk + 1) * context)),
+    ...document(chunk),
+  });
+  return { count, scoreFrom, groups, scored, used, detail };
+}
+
+/** Of the token ids of an item. */
+export function idsDigest(tokens: Int32Array): string {
+  const bytes = new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength);
+  return createHash("sha256").update(bytes).digest("hex").slice(0, 16);
+}
+
+/** Throws where an engine cuts the text into other tokens than `used`, those of the reference. */
+export function checkTokens(engine: Engine, { text, name }: TextDataset, used: Int32Array): void {
+  const own = engine.tokenize(text.replace(/\n$/, ""), true);
+  const at = used.findIndex((token, i) => own[i] !== token);
+  if (at >= 0)
+    throw new BenchError(
+      "other-tokenizer",
+      `its tokenizer cuts ${name} into other tokens than the reference's does, from token ${at} on`,
+      { hint: "compare bits per byte, which need no common tokenizer" },
+    );
 }
 
 /**

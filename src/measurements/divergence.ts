@@ -5,7 +5,7 @@ import type { Measured } from "../events.js";
 import { emptyDivergence, keepDivergence, simdComparer } from "../llama/scoring.js";
 import { cacheDirectory } from "../models/cache.js";
 import { LogitsFile } from "../references/logits-file.js";
-import { type ChunkGroup, chunked, chunkGeometry, chunkSettings, tokenSample } from "./chunks.js";
+import { type ChunkGroup, checkTokens, chunked, chunkGeometry, chunkSettings, tokenSample } from "./chunks.js";
 import type { LockStepVariant, MeasureContext, Measurement } from "./measurement.js";
 
 const settings = chunkSettings.extend({
@@ -63,8 +63,9 @@ async function* inLockStep({
   progress,
 }: MeasureContext<Settings>): AsyncGenerator<Item> {
   const { context } = settings;
-  const { count, scoreFrom, groups, detail } = chunked(engine, dataset as TextDataset, settings);
+  const { count, scoreFrom, groups, used, detail } = chunked(engine, dataset as TextDataset, settings);
   const missing = missingOf(settings);
+  for (const variant of variants) checkTokens(await variant.open(), dataset as TextDataset, used);
   progress(0, count, "chunks");
   for (const group of groups) {
     const { chunks, windows } = group;
@@ -95,7 +96,8 @@ async function* inTurns(
   openReference: () => Promise<Engine>,
 ): AsyncGenerator<Item> {
   const { context } = settings;
-  const { count, scoreFrom, groups, detail } = chunked(engine, dataset as TextDataset, settings);
+  const { count, scoreFrom, groups, used, detail } = chunked(engine, dataset as TextDataset, settings);
+  const checked = new Set<LockStepVariant>();
   const perChunk = context - 1 - scoreFrom;
   const missing = missingOf(settings);
   const isLeft = (variant: LockStepVariant) => (group: ChunkGroup) => missing(variant, group).length > 0;
@@ -130,6 +132,8 @@ async function* inTurns(
         const left = block.filter(isLeft(variant));
         if (left.length === 0) continue;
         const own = await variant.open();
+        if (!checked.has(variant)) checkTokens(own, dataset as TextDataset, used);
+        checked.add(variant);
         for (const group of left) {
           const { chunks, windows } = group;
           const found = windows.map(() => emptyDivergence(perChunk));

@@ -40,7 +40,8 @@ export const perplexity: Measurement<ChunkSettings> = {
           samples: [
             mean,
             { metric: "bits_per_byte", value: bits / bytes, weight: bytes },
-            { metric: "bits_per_character", value: bits / characters, weight: characters },
+            // A chunk of a few tokens may be parts of one character, whose beginning is elsewhere.
+            ...(characters > 0 ? [{ metric: "bits_per_character", value: bits / characters, weight: characters }] : []),
           ],
           tokens: { nll: nll[i]! },
           ...detail(chunk),

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { BenchError } from "../errors.js";
 import { openReference, type ReferenceData } from "../references/index.js";
 import { type RowComparison, rowsPerChunk, type StoredReference, scoredFrom } from "../references/reference.js";
-import { chunkGeometry, tokenSample } from "./chunks.js";
+import { chunkGeometry, idsDigest, tokenSample } from "./chunks.js";
 import type { Measurement } from "./measurement.js";
 
 const settings = z.strictObject({
@@ -68,7 +68,8 @@ export const storedDivergence: Measurement<Settings> = {
           },
         );
         for (const [i, chunk] of group.entries())
-          if (!done.has(String(chunk))) yield { item: String(chunk), ...values[i]!.measured() };
+          if (!done.has(String(chunk)))
+            yield { item: String(chunk), ids: idsDigest(windows[i]!), ...values[i]!.measured() };
       }
     } finally {
       reference.close();

@@ -3,7 +3,7 @@ import type { JobRecord, Sample, StoredEvent, VariantRecord } from "../events.js
 import { harmless, several } from "../harmless.js";
 import { metric as describe, type Metric } from "../metrics.js";
 import { comparability } from "../stats/comparable.js";
-import { seriesFrom } from "../stats/series.js";
+import { brokenModel, seriesFrom, vocabularyOf } from "../stats/series.js";
 import { type Summary, summarize } from "../stats/summary.js";
 import { counted } from "../units.js";
 
@@ -245,7 +245,8 @@ function jobCell(
     const clusters = new Map(
       items.flatMap(({ item, cluster }) => (cluster === undefined ? [] : [[item, cluster] as const])),
     );
-    const summary = believable(summarize(metric.name, samples, clusters.size > 0 ? { clusters } : {}));
+    const measured = summarize(metric.name, samples, clusters.size > 0 ? { clusters } : {});
+    const summary = believable(measured, metric.name === "peak_memory" ? undefined : brokenJob(job, variant));
     const { measurement, against } = job.record;
     const other = metric.name === "perplexity" ? foreign.get(cellKey(variant.name, measurement)) : undefined;
     return {
@@ -292,8 +293,18 @@ function aloneNote(metric: Metric, items: Item[]): Note[] {
   return [{ text: "each option was decoded by itself: this architecture cannot share a question between them" }];
 }
 
+/** Why a job's figures must not be believed, all of them: what tells is its perplexity. */
+function brokenJob({ items }: JobState, variant: VariantRecord): string | undefined {
+  const samples = [...items.values()].flatMap((item) => item.samples);
+  return brokenModel(
+    samples.filter(({ metric }) => metric === "perplexity"),
+    vocabularyOf(variant),
+  );
+}
+
 /** What is no number is no figure, whoever computed it. */
-function believable(summary: Summary): Summary {
+function believable(summary: Summary, broken?: string): Summary {
+  if (broken !== undefined) return { ...summary, broken, warnings: [] };
   if (summary.broken !== undefined || Number.isFinite(summary.value)) return summary;
   const [why = "it is not a number", ...warnings] = summary.warnings;
   return { ...summary, broken: why, warnings };

@@ -50,6 +50,8 @@ function refusalOf(
   across: boolean,
 ): Pick<Comparability, "refused" | "instead"> | undefined {
   const { label, aggregation } = describe(name);
+  for (const { broken, variant } of [a, b])
+    if (broken !== undefined) return { refused: `${label} is not compared: ${variant.name}: ${broken}.` };
   if (a.job.kind !== b.job.kind)
     return { refused: `${label} is not compared: ${a.job.kind} was measured for one, ${b.job.kind} for the other.` };
   if ((a.job.rule ?? 1) !== (b.job.rule ?? 1))
@@ -117,8 +119,23 @@ const common = new Set(
 );
 const telling = (word: string) => word.length >= 4 && !/^\d+$/.test(word) && !common.has(word);
 
-const sameTokenizer = (a: Series, b: Series) =>
-  a.variant.facts?.tokenizerSha256 === b.variant.facts?.tokenizerSha256 || !a.variant.facts || !b.variant.facts;
+/**
+ * Two tokenizers are one where they gave the same ids for what was measured and have one vocabulary. Where the ids are not
+ * kept (earlier versions, baselines), what the files say of their tokenizers decides.
+ */
+function sameTokenizer(a: Series, b: Series): boolean {
+  const [x, y] = [a.variant.facts, b.variant.facts];
+  if (!x || !y) return true;
+  const shared = [...(a.ids ?? [])].filter(([item]) => b.ids?.has(item));
+  const known = x.vocabularySha256 !== undefined && y.vocabularySha256 !== undefined;
+  if (known && shared.length > 0)
+    return x.vocabularySha256 === y.vocabularySha256 && shared.every(([item, ids]) => b.ids!.get(item) === ids);
+  return (
+    x.tokenizerSha256 === y.tokenizerSha256 ||
+    (x.tokenizerBehaviour !== undefined && x.tokenizerBehaviour === y.tokenizerBehaviour)
+  );
+}
+
 /** An engine that a run of version 0.1 does not name is not called another one. */
 const sameEngine = (a: Series, b: Series) =>
   a.job.backend === b.job.backend && (!a.engine || !b.engine || engineOf(a) === engineOf(b));

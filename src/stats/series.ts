@@ -1,6 +1,7 @@
 import type { EngineName } from "../backends/backend.js";
 import type { JobRecord, Machine, StoredEvent, VariantRecord } from "../events.js";
 import type { Observation } from "./compare.js";
+import { running } from "./summary.js";
 
 /** What one variant gave under one measurement, with all that decides whether it may be compared. */
 export interface Series {
@@ -15,6 +16,10 @@ export interface Series {
   observations: Map<string, Observation[]>;
   /** Items that hang together (subjects of a task, documents of a text), where the items say so. */
   clusters?: Map<string, string>;
+  /** By item: digests of the token ids that were scored, where they are kept. */
+  ids?: Map<string, string>;
+  /** Why its figures must not be believed, in one sentence without its end. */
+  broken?: string;
   /** Why there is nothing, in words. */
   missing?: string;
 }
@@ -54,15 +59,38 @@ export function seriesFrom(events: readonly StoredEvent[]): Series[] {
       file: dataset?.path.split(/[/\\]/).at(-1) ?? "",
       observations: done ? byMetric(items) : new Map(),
       ...(clusters ? { clusters } : {}),
+      ...idsOf(items),
       ...(missing === undefined ? {} : { missing }),
     };
-    return [series];
+    return [believed(series)];
   });
 }
 
 /** Without what an engine says of the model. */
 function nameOf({ version, library, build, environment }: EngineName): EngineName {
   return { version, library, ...(build ? { build } : {}), ...(environment ? { environment } : {}) };
+}
+
+/** Marks what a broken model gave: its figures are there, and say nothing. */
+export function believed(series: Series): Series {
+  const broken = brokenModel(series.observations.get("perplexity") ?? [], vocabularyOf(series.variant));
+  return broken === undefined ? series : { ...series, broken };
+}
+
+/** Tokens of a vocabulary that was read from a file; a mock's is a number among others. */
+export function vocabularyOf({ facts }: Pick<VariantRecord, "facts">): number | undefined {
+  return facts?.vocabularySha256 === undefined ? undefined : facts.vocabulary;
+}
+
+/** Why no figure of a job must be believed: its perplexity tells, where it has one. */
+export function brokenModel(
+  perplexities: readonly { value: number; weight: number }[],
+  vocabulary: number | undefined,
+): string | undefined {
+  if (perplexities.length === 0) return undefined;
+  const figure = running("perplexity", vocabulary);
+  for (const one of perplexities) figure.add(one);
+  return figure.summary().broken;
 }
 
 type Item = Extract<StoredEvent, { type: "samples" }>;
@@ -102,6 +130,12 @@ function byMetric(items: Map<string, Item>): Map<string, Observation[]> {
       metrics.set(metric, list);
     }
   return metrics;
+}
+
+function idsOf(items: Map<string, Item>): Pick<Series, "ids"> {
+  const ids = new Map<string, string>();
+  for (const { item, ids: digest } of items.values()) if (digest !== undefined) ids.set(item, digest);
+  return ids.size > 0 ? { ids } : {};
 }
 
 /** `cluster` in an item's detail says which items hang together. */

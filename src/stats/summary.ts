@@ -176,14 +176,17 @@ export interface Running {
   summary(): Summary;
 }
 
-export function running(name: string): Running {
+/** `vocabulary`: tokens of the model's, where they are known; they bound a perplexity that can be believed. */
+export function running(name: string, vocabulary?: number): Running {
   const metric = describe(name);
   const sums = new Sums();
-  return { add: (sample) => sums.add(sample), summary: () => summaryOf(metric, sums) };
+  return { add: (sample) => sums.add(sample), summary: () => summaryOf(metric, sums, vocabulary) };
 }
 
-function summaryOf(metric: Metric, sums: Sums): Summary {
-  const figure = usable(sums, metric) ?? figures[metric.aggregation](sums);
+function summaryOf(metric: Metric, sums: Sums, vocabulary: number | undefined): Summary {
+  const unusable = usable(sums, metric);
+  const figure = unusable ?? figures[metric.aggregation](sums);
+  const broken = unusable ? undefined : beyondBelief(metric, figure.value, vocabulary);
   return {
     metric: metric.name,
     value: figure.value,
@@ -193,7 +196,16 @@ function summaryOf(metric: Metric, sums: Sums): Summary {
     n: sums.n,
     unit: metric.unit,
     warnings: figure.warnings ?? [],
+    ...(broken === undefined ? {} : { broken }),
   };
+}
+
+/** Giving every token the same probability has a perplexity of the vocabulary's size: what is not below it knows nothing. */
+function beyondBelief({ aggregation }: Metric, value: number, vocabulary: number | undefined): string | undefined {
+  if (aggregation !== "perplexity") return undefined;
+  if (vocabulary !== undefined && vocabulary > 0 && value >= vocabulary)
+    return `a perplexity of ${Number.isFinite(value) ? value.toPrecision(4) : "infinity"} is no better than guessing among the ${vocabulary} tokens of the vocabulary: the model is broken`;
+  return Number.isFinite(value) ? undefined : "the perplexity is infinite: the model is broken";
 }
 
 const finite = (number: number | undefined) => (Number.isFinite(number) ? number : undefined);
@@ -217,9 +229,9 @@ function usable(sums: Sums, { aggregation }: Metric): Figure | undefined {
 export function summarize(
   name: string,
   samples: Iterable<Value & { item: string }>,
-  { clusters }: Pick<CompareOptions, "clusters"> = {},
+  { clusters, vocabulary }: Pick<CompareOptions, "clusters"> & { vocabulary?: number | undefined } = {},
 ): Summary {
-  const whole = running(name);
+  const whole = running(name, vocabulary);
   const sorted = natural([...samples]);
   for (const sample of sorted) whole.add(sample);
   const summary = whole.summary();

@@ -22,7 +22,8 @@ export function formatValue(of: Metric, value: number, width = Number.POSITIVE_I
 }
 
 /** `31.0338 ± 1.5062`, without the second part while there is no error to state. */
-export function formatFigure(name: string, { value, error }: Pick<Figure, "value" | "error">): string {
+export function formatFigure(name: string, { value, error, broken }: Omit<Figure, "n">): string {
+  if (broken !== undefined) return "broken";
   const of = metric(name);
   const spread = error === undefined ? "" : ` ± ${formatValue(of, error)}`;
   const unit = isShare(of) ? " %" : of.unit === "1" || of.unit === "B" || of.unit === "bit" ? "" : ` ${of.unit}`;

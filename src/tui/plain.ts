@@ -111,7 +111,8 @@ function figures(cell: Cell): string[] {
   const texts: string[] = [];
   for (const name of principal.length > 0 ? principal : cell.job.metrics) {
     const known = figure(cell, name);
-    if (known) texts.push(`${metric(name).label} ${formatFigure(name, known)}`);
+    if (known)
+      texts.push(`${metric(name).label} ${formatFigure(name, known)}${known.broken ? `: ${known.broken}` : ""}`);
   }
   return texts;
 }

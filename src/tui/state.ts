@@ -1,6 +1,7 @@
 import type { Event, JobRecord, StoredEvent, VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
 import type { Fetching } from "../models/sources.js";
+import { vocabularyOf } from "../stats/series.js";
 import { type Running, running } from "../stats/summary.js";
 import { bytes, duration } from "../units.js";
 
@@ -12,6 +13,8 @@ export interface Figure {
   /** Undefined while there are too few samples to know one, and for what is exact. */
   error: number | undefined;
   n: number;
+  /** Why it must not be believed; `value` is NaN then. */
+  broken?: string;
 }
 
 /** One job. Variants that differ in nothing but their names have it in common. */
@@ -182,7 +185,13 @@ export function reduce(state: State, event: Event | StoredEvent): State {
       for (const sample of event.samples) {
         let accumulator = cell.accumulators.get(sample.metric);
         if (!accumulator) {
-          accumulator = { running: running(sample.metric), count: 0, figure: undefined, at: -1 };
+          const row = state.rows.find(({ variant }) => variant.name === cell.job.variant);
+          accumulator = {
+            running: running(sample.metric, row && vocabularyOf(row.variant)),
+            count: 0,
+            figure: undefined,
+            at: -1,
+          };
           cell.accumulators.set(sample.metric, accumulator);
           announce(state.measurements[cell.column]!, sample.metric);
         }
@@ -214,6 +223,11 @@ export function reduce(state: State, event: Event | StoredEvent): State {
       if (cell.total === undefined) learn(state, cell, Math.max(event.items, cell.items));
       cell.done = cell.total ?? cell.items;
       turn(state, cell, "done");
+      for (const name of cell.accumulators.keys()) {
+        const broken = figure(cell, name)?.broken;
+        const { variant, measurement } = cell.job;
+        if (broken !== undefined) note(state, "warning", broken, { variant, measurement });
+      }
       break;
     }
     case "job-failed": {
@@ -405,8 +419,10 @@ export function figure(cell: Cell, name: string): Figure | undefined {
   const accumulator = cell.accumulators.get(name);
   if (!accumulator) return undefined;
   if (accumulator.at !== accumulator.count) {
-    const { value, error } = accumulator.running.summary();
-    accumulator.figure = { value, error, n: accumulator.count };
+    const { value, error, broken } = accumulator.running.summary();
+    const n = accumulator.count;
+    accumulator.figure =
+      broken === undefined ? { value, error, n } : { value: Number.NaN, error: undefined, n, broken };
     accumulator.at = accumulator.count;
   }
   return accumulator.figure;

@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { chooseLibrary, loadLibrary, packageFolder, toolDefaults } from "../../dist/llama/library.js";
 import type { RandomLlama } from "../models/random-llama.js";
-import { string, uint32 } from "../models/tiny-gguf.js";
+import { string, strings, uint32, yes } from "../models/tiny-gguf.js";
 import { bench, eventsOf, native, someText, temporaryFolder, verdicts, writeRandomLlama } from "../support.js";
 
 const folder = temporaryFolder();
@@ -247,5 +247,78 @@ describe("llama.cpp's defaults", () => {
     const ours = (variant: string) => stdout.match(new RegExp(`${variant} perplexity: PPL (\\S+)`))?.[1];
     expect(ours("a")).toBe(await theirs([]));
     expect(ours("b")).toBe(await theirs(["--swa-full"]));
+  });
+});
+
+describe("a perplexity that is no better than guessing", () => {
+  it("is marked as broken wherever it would stand, and compared with nothing", async () => {
+    const { code, stdout, out } = await measured("guess", {
+      // Louder and louder: surer and surer of what does not come.
+      loud: { fill: { "output_norm.weight": 30 } },
+      louder: { fill: { "output_norm.weight": 1e4 } },
+      loudest: { fill: { "output_norm.weight": 1e30 } },
+      plain: {},
+    });
+    expect(code).toBe(2);
+    for (const variant of ["loud", "louder", "loudest"])
+      expect(stdout).toMatch(
+        new RegExp(`${variant} perplexity: PPL broken: a perplexity of \\S+ is no better than guessing`),
+      );
+    const long = readFileSync(join(out, "table-long.csv"), "utf8");
+    expect(long).toMatch(/^plain,llama,perplexity,text.txt,perplexity,/m);
+    expect(long).not.toMatch(/^loud\w*,llama,perplexity,text.txt,(perplexity|bits)/m);
+    expect(readFileSync(join(out, "table.csv"), "utf8")).toMatch(
+      /^loudest,.*no better than guessing among the 258 tokens/m,
+    );
+    const table = readFileSync(join(out, "table.md"), "utf8");
+    expect(table).toMatch(/^\| loud .*broken/m);
+    const compared = await bench(["compare", `${out}:loud`, `${out}:plain`, "--metric", "perplexity"], { env });
+    expect(compared.stdout).toContain("no better than guessing");
+    const gated = await bench(["gate", out, "--rule", "perplexity: < 1e9"], { env });
+    expect(gated.stdout).not.toMatch(/^pass .*loud/m);
+  });
+});
+
+describe("tokenizers", () => {
+  const cut = (name: string, metadata: RandomLlama["metadata"]) =>
+    writeRandomLlama(folder, name, metadata ? { metadata } : {});
+  const alike: Record<string, RandomLlama["metadata"]> = {
+    "adds-no-eos": { "tokenizer.ggml.add_eos_token": yes(false) },
+    "adds-eos": { "tokenizer.ggml.add_eos_token": yes(true) },
+    "unused-unknown": { "tokenizer.ggml.unknown_token_id": uint32(3) },
+    "another-name": { "tokenizer.ggml.pre": string("phi-2") },
+    "splits-alike-here": { "tokenizer.ggml.pre": string("mpt") },
+    template: { "tokenizer.chat_template": string("{{ messages }}") },
+  };
+  const other: Record<string, RandomLlama["metadata"]> = {
+    "no-bos": { "tokenizer.ggml.add_bos_token": yes(false) },
+    "no-merge": { "tokenizer.ggml.merges": strings(["Z Z"]) },
+    "another-bos": { "tokenizer.ggml.bos_token_id": uint32(7) },
+  };
+
+  it("are one where they give the same ids for this text, and are refused where they do not", async () => {
+    const all = { plain: undefined, ...alike, ...other };
+    const variants = Object.entries(all).map(
+      ([name, metadata]) =>
+        `  ${name}: {model: ${cut(`cut-${name}`, metadata)}${name === "plain" ? ", reference: true" : ""}}`,
+    );
+    const file = join(folder, "cut.yaml");
+    const how = "{text: text.txt, context: 64, chunks: 12}";
+    writeFileSync(file, `variants:\n${variants.join("\n")}\nmeasurements: {perplexity: ${how}, divergence: ${how}}\n`);
+    const out = join(folder, "cut");
+    await bench(["run", file, "--out", out, "--plain"], { env });
+    const said = verdicts(eventsOf(out));
+    for (const name of Object.keys(alike)) {
+      expect([name, said[`${name} divergence`]]).toEqual([name, "done"]);
+      const { stdout } = await bench(["compare", `${out}:${name}`, `${out}:plain`, "--metric", "perplexity"], { env });
+      expect(stdout).not.toMatch(/tokenizers differ/);
+    }
+    for (const name of Object.keys(other)) {
+      expect(said[`${name} divergence`]).toMatch(
+        /^its tokenizer cuts text\.txt into other tokens than the reference's does, from/,
+      );
+      const { stdout } = await bench(["compare", `${out}:${name}`, `${out}:plain`, "--metric", "perplexity"], { env });
+      expect(stdout).toMatch(/tokenizers differ/);
+    }
   });
 });

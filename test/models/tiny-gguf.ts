@@ -50,6 +50,8 @@ export const f32 = (value: number) => {
 };
 export const i32 = (value: number) => Buffer.concat([u32(5), u32(value >>> 0)]);
 export const uint32 = (value: number) => Buffer.concat([u32(4), u32(value)]);
+export const yes = (value: boolean) => Buffer.concat([u32(7), Buffer.from([value ? 1 : 0])]);
+export const strings = (values: string[]) => Buffer.concat([u32(9), u32(8), u64(values.length), ...values.map(text)]);
 export const string = (value: string) => Buffer.concat([u32(8), text(value)]);
 export const i64 = (value: bigint) => {
   const buffer = Buffer.alloc(8);
