@@ -21,6 +21,8 @@ const rows = [
   // Quantized variants are made where models come from, by libllama.
   ["models"],
   ["llama"],
+  // Arithmetic over rows of logits, whoever computed them.
+  ["kernels"],
   ["metrics", "yaml"],
   ["units"],
   ["folders"],

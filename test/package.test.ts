@@ -51,7 +51,7 @@ function needsInstall(context: TestContext): void {
 
 describe("what is packed", () => {
   it("is what runs, its sources, the benchmark files and the demo, and nothing else", () => {
-    for (const needed of ["dist/cli.js", "dist/index.d.ts", "dist/llama/scoring.wasm", "src/cli.ts", "LICENSE"])
+    for (const needed of ["dist/cli.js", "dist/index.d.ts", "dist/kernels/rows.wasm", "src/cli.ts", "LICENSE"])
       expect(files).toContain(needed);
     for (const needed of ["README.md", "CHANGELOG.md", "benchmarks/demo.yaml", "benchmarks/schema.json"])
       expect(files).toContain(needed);

@@ -1,6 +1,7 @@
 import fs from "node:fs";
 import os from "node:os";
 import { BenchError } from "../errors.js";
+import { emptyDivergence, finite, keepDivergence } from "../kernels/rows.js";
 import { Context, type ContextShape, type Rows } from "../llama/context.js";
 import {
   chooseLibrary,
@@ -13,7 +14,7 @@ import {
   type Pointer,
 } from "../llama/library.js";
 import { reasonIn, warningsIn } from "../llama/log.js";
-import { emptyDivergence, finite, keepDivergence, ScoringPool } from "../llama/scoring.js";
+import { ScoringPool } from "../llama/pool.js";
 import { findAdapter } from "../models/adapters.js";
 import { buildOf, environmentOf } from "../models/builds.js";
 import { rememberTokens } from "../models/cache.js";

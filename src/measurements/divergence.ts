@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Engine, WindowDivergence } from "../backends/backend.js";
 import type { TextDataset } from "../datasets.js";
 import type { Measured } from "../events.js";
-import { emptyDivergence, keepDivergence, simdComparer } from "../llama/scoring.js";
+import { emptyDivergence, keepDivergence, simdComparer } from "../kernels/rows.js";
 import { cacheDirectory } from "../models/cache.js";
 import { LogitsFile } from "../references/logits-file.js";
 import { type ChunkGroup, checkTokens, chunked, chunkGeometry, chunkSettings, tokenSample } from "./chunks.js";

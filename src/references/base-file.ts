@@ -1,3 +1,4 @@
+import { expf, softMax } from "../kernels/softmax.js";
 import { damaged, PlacedFile } from "./file.js";
 import {
   type ReferenceForm,
@@ -8,7 +9,6 @@ import {
   rowsPerChunk,
   type StoredReference,
 } from "./reference.js";
-import { expf, softMax } from "./softmax.js";
 
 /**
  * The file that llama-perplexity writes with `--kl-divergence-base` and reads with `--kl-divergence` (llama.cpp,

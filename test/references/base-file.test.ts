@@ -5,10 +5,10 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
 import { BenchError } from "../../dist/errors.js";
-import { simdComparer } from "../../dist/llama/scoring.js";
+import { simdComparer } from "../../dist/kernels/rows.js";
+import { expf } from "../../dist/kernels/softmax.js";
 import { findForm, openReference } from "../../dist/references/index.js";
 import { rowsPerChunk } from "../../dist/references/reference.js";
-import { expf } from "../../dist/references/softmax.js";
 import { normals } from "../draws.js";
 import {
   bench,

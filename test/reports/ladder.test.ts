@@ -7,7 +7,7 @@ import { widthOf } from "../../dist/reports/names.js";
 import { tableFrom } from "../../dist/reports/table.js";
 import { text } from "../../dist/reports/text.js";
 import { verdictsFrom } from "../../dist/reports/verdicts.js";
-import { random } from "../../dist/stats/random.js";
+import { random } from "../draws.js";
 
 interface Made {
   name: string;

@@ -1,4 +1,4 @@
 import { workerData } from "node:worker_threads";
-import { serveScoring } from "./scoring.js";
+import { serveScoring } from "./pool.js";
 
 serveScoring(workerData.vocabulary, workerData.shared);

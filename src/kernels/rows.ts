@@ -1,0 +1,164 @@
+import fs from "node:fs";
+import { BenchError } from "../errors.js";
+
+/** Negative log-likelihood in nats of `token` under a row of logits. */
+export type RowScorer = (row: Float32Array, token: number) => number;
+
+/** The definition, in plain JS and doubles: what the tests hold the fast one against. */
+export function plainScorer(): RowScorer {
+  return (row, token) => {
+    let maximum = -Infinity;
+    for (const logit of row) if (logit > maximum) maximum = logit;
+    let sum = 0;
+    for (const logit of row) sum += Math.exp(logit - maximum);
+    return Math.log(sum) + maximum - row[token]!;
+  };
+}
+
+// Node's types leave the global WebAssembly to the DOM's; this much of it is used here.
+declare const WebAssembly: {
+  Module: new (bytes: Uint8Array) => object;
+  Instance: new (module: object) => { exports: unknown };
+};
+
+interface ScoringExports {
+  memory: { buffer: ArrayBuffer; grow(pages: number): number };
+  maximum(at: number, count: number): number;
+  index_of(at: number, count: number, value: number): number;
+  sum_exp(at: number, count: number, maximum: number): number;
+  exp_row(at: number, into: number, count: number, maximum: number): void;
+  cross(exp: number, at: number, other: number, count: number, otherMaximum: number): number;
+}
+
+let compiled: object | undefined;
+
+/** An instance of rows.wat with room for `rows` rows, each padded to a multiple of 8. */
+function scoringInstance(vocabulary: number, rows: number) {
+  compiled ??= new WebAssembly.Module(fs.readFileSync(new URL("./rows.wasm", import.meta.url)));
+  const scoring = new WebAssembly.Instance(compiled).exports as ScoringExports;
+  const padded = Math.ceil(vocabulary / 8) * 8;
+  const missing = rows * padded * 4 - scoring.memory.buffer.byteLength;
+  if (missing > 0) scoring.memory.grow(Math.ceil(missing / 65536));
+  const buffers = Array.from({ length: rows }, (_, row) =>
+    new Float32Array(scoring.memory.buffer, row * padded * 4, padded).fill(-Infinity),
+  );
+  return { scoring, padded, buffers };
+}
+
+/** The same in WASM SIMD, for rows of `vocabulary` logits; see rows.wat. */
+export function simdScorer(vocabulary: number): RowScorer {
+  const { scoring, padded, buffers } = scoringInstance(vocabulary, 1);
+  return (row, token) => {
+    buffers[0]!.set(row);
+    const most = scoring.maximum(0, padded);
+    return Math.log(scoring.sum_exp(0, padded, most)) + most - row[token]!;
+  };
+}
+
+/** A broken file loads and decodes like any other; only its logits tell. */
+export function finite(nll: number): number {
+  if (Number.isFinite(nll)) return nll;
+  throw new BenchError("not-finite", `the model's log-probabilities are no numbers (${-nll})`, {
+    hint: "the file's weights may be damaged, or a value overflows: try flashAttention: off, or an f32 KV cache",
+  });
+}
+
+/** What one scored token says of two models. */
+export interface RowDivergence {
+  /** Negative log-likelihood in nats under the variant, and under the reference. */
+  nll: number;
+  nllReference: number;
+  /** Kullback-Leibler divergence of the variant from the reference, in nats: sum of p_ref · ln(p_ref / p_variant). */
+  kld: number;
+  /** The most likely token of each; the lower id on a tie. */
+  top: number;
+  topReference: number;
+}
+
+/** The same for the tokens of a window, one array each. */
+export function emptyDivergence(tokens: number) {
+  return {
+    nll: new Float64Array(tokens),
+    nllReference: new Float64Array(tokens),
+    kld: new Float64Array(tokens),
+    top: new Int32Array(tokens),
+    topReference: new Int32Array(tokens),
+  };
+}
+
+/** Throws where a model's log-probabilities are no numbers. */
+export function keepDivergence(into: ReturnType<typeof emptyDivergence>, row: number, found: RowDivergence): void {
+  into.nll[row] = finite(found.nll);
+  into.nllReference[row] = finite(found.nllReference);
+  into.kld[row] = found.kld;
+  into.top[row] = found.top;
+  into.topReference[row] = found.topReference;
+}
+
+/** A reference's row against the same row of each of its variants. */
+export type RowComparer = (
+  reference: Float32Array,
+  variants: readonly Float32Array[],
+  token: number,
+) => RowDivergence[];
+
+/** The definition, in plain JS and doubles. */
+export function plainComparer(): RowComparer {
+  const logSumExp = (row: Float32Array) => {
+    let maximum = -Infinity;
+    let top = 0;
+    for (const [i, logit] of row.entries())
+      if (logit > maximum) {
+        maximum = logit;
+        top = i;
+      }
+    let sum = 0;
+    for (const logit of row) sum += Math.exp(logit - maximum);
+    return { log: Math.log(sum) + maximum, top };
+  };
+  return (reference, variants, token) => {
+    const r = logSumExp(reference);
+    return variants.map((variant) => {
+      const v = logSumExp(variant);
+      let kld = 0;
+      for (let i = 0; i < reference.length; i++) {
+        const logP = reference[i]! - r.log;
+        // p ln p tends to 0 with p.
+        if (logP > -Infinity) kld += Math.exp(logP) * (logP - (variant[i]! - v.log));
+      }
+      return {
+        nll: v.log - variant[token]!,
+        nllReference: r.log - reference[token]!,
+        kld,
+        top: v.top,
+        topReference: r.top,
+      };
+    });
+  };
+}
+
+/** The same in WASM SIMD. The reference's exponentials are computed once for all variants. */
+export function simdComparer(vocabulary: number): RowComparer {
+  const { scoring, padded, buffers } = scoringInstance(vocabulary, 3);
+  const [reference, exponentials, variant] = [0, padded * 4, padded * 8];
+  return (row, others, token) => {
+    buffers[0]!.set(row);
+    const mostR = scoring.maximum(reference, padded);
+    const topReference = scoring.index_of(reference, padded, mostR);
+    const sumR = scoring.sum_exp(reference, padded, mostR);
+    const logR = Math.log(sumR);
+    scoring.exp_row(reference, exponentials, padded, mostR);
+    return others.map((other) => {
+      buffers[2]!.set(other);
+      const most = scoring.maximum(variant, padded);
+      const log = Math.log(scoring.sum_exp(variant, padded, most));
+      return {
+        nll: log + most - other[token]!,
+        nllReference: logR + mostR - row[token]!,
+        kld: scoring.cross(exponentials, reference, variant, padded, most) / sumR - logR + log,
+        top: scoring.index_of(variant, padded, most),
+        topReference,
+      };
+    });
+  };
+}
