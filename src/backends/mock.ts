@@ -47,7 +47,7 @@ export function mockSettings(model: string): MockSettings {
   const body = model.replace(/^mock:?/, "");
   for (const part of body.split(",").filter(Boolean)) {
     const [key, value] = part.split("=") as [keyof MockSettings, string];
-    if (!(key in defaults) || value === undefined || Number.isNaN(Number(value)))
+    if (!Object.hasOwn(defaults, key) || value === undefined || Number.isNaN(Number(value)))
       throw new BenchError("model-invalid", `"${part}" is no setting of a mock model`, {
         hint: `use ${Object.keys(defaults).join(", ")}, each with a number`,
       });
