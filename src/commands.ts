@@ -22,7 +22,7 @@ import { text, wrap } from "./reports/text.js";
 import { type Asked, verdictsFrom, verdictsOver } from "./reports/verdicts.js";
 import { run } from "./run.js";
 import { type Series, seriesFrom } from "./stats/series.js";
-import { readEvents, Store, writeWhole } from "./store.js";
+import { readEvents, Store, writeWhole } from "./store/index.js";
 import { onLost, say } from "./terminal.js";
 import { openView, type StopKind, type View } from "./tui/index.js";
 import { bytes as inUnits } from "./units.js";

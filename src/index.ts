@@ -23,5 +23,5 @@ export { type Comparability, comparability } from "./stats/comparable.js";
 export { type Comparison, compare, holm, type Observation, type Verdict, verdict } from "./stats/compare.js";
 export { type Series, seriesFrom } from "./stats/series.js";
 export { running, type Summary, summarize } from "./stats/summary.js";
-export { readEvents, readTokens, Store } from "./store.js";
+export { readEvents, readTokens, Store } from "./store/index.js";
 export { openView, type View } from "./tui/index.js";

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { backendNames } from "./backends/index.js";
 import { readDatasets } from "./datasets.js";
 import { harmless } from "./harmless.js";
-import { readEvents } from "./store.js";
+import { readEvents } from "./store/index.js";
 
 const packaged = fileURLToPath(new URL("../benchmarks", import.meta.url));
 

@@ -8,7 +8,7 @@ import { BenchError, toFailure } from "../dist/errors.js";
 import { measurements } from "../dist/measurements/index.js";
 import { readModelFacts } from "../dist/models/gguf.js";
 import { writeReports } from "../dist/reports/index.js";
-import { readEvents, Store } from "../dist/store.js";
+import { readEvents, Store } from "../dist/store/index.js";
 
 const readers = {
   gguf: readModelFacts,

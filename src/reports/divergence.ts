@@ -3,7 +3,7 @@ import type { JobRecord, StoredEvent, TokenPlace, VariantRecord } from "../event
 import { harmless } from "../harmless.js";
 import { metric as describe } from "../metrics.js";
 import { type DivergenceFigure, deltaPercents, divergenceFigures, kldPercents } from "../stats/divergence.js";
-import { readTokens } from "../store.js";
+import { readTokens } from "../store/index.js";
 import type { Heading, Layout } from "./layout.js";
 import type { Table } from "./table.js";
 

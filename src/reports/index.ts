@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { StoredEvent } from "../events.js";
-import { writeWhole } from "../store.js";
+import { writeWhole } from "../store/index.js";
 import { comparisonsCsv, longCsv, wideCsv } from "./csv.js";
 import { type Divergence, divergencesFrom } from "./divergence.js";
 import { markdown } from "./markdown.js";

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { readTokens } from "../../dist/store.js";
+import { readTokens } from "../../dist/store/index.js";
 import {
   bench,
   eventsOf,

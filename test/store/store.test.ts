@@ -19,10 +19,10 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { BenchError } from "../dist/errors.js";
-import type { Event } from "../dist/events.js";
-import { readEvents, readTokens, Store, writeWhole } from "../dist/store.js";
-import { bench, qualityRows, someText, start, temporaryFolder, until } from "./support.js";
+import { BenchError } from "../../dist/errors.js";
+import type { Event } from "../../dist/events.js";
+import { readEvents, readTokens, Store, writeWhole } from "../../dist/store/index.js";
+import { bench, qualityRows, someText, start, temporaryFolder, until } from "../support.js";
 
 const root = temporaryFolder();
 let count = 0;
@@ -391,7 +391,7 @@ describe("items", () => {
 });
 
 describe("a run of version 0.1", () => {
-  const fixture = fileURLToPath(new URL("fixtures/run-0.1.0", import.meta.url));
+  const fixture = fileURLToPath(new URL("../fixtures/run-0.1.0", import.meta.url));
   const copied = () => {
     const at = folder();
     cpSync(fixture, at, { recursive: true });
@@ -556,7 +556,7 @@ describe("one writer", () => {
     });
     // Each tries one folder after the other, all at once to the millisecond, and holds what it wins until it is killed.
     const contest = `
-      import { Store } from ${JSON.stringify(new URL("../dist/store.js", import.meta.url).href)};
+      import { Store } from ${JSON.stringify(new URL("../../dist/store/index.js", import.meta.url).href)};
       const [moment, ...folders] = process.argv.slice(1);
       const said = folders.map((at, round) => {
         while (Date.now() < Number(moment) + 25 * round);
@@ -655,7 +655,7 @@ describe("a folder that goes away while it is measured into", () => {
 });
 
 describe("a file that is written whole or not at all", () => {
-  const fixture = fileURLToPath(new URL("fixtures/run-0.1.0", import.meta.url));
+  const fixture = fileURLToPath(new URL("../fixtures/run-0.1.0", import.meta.url));
   const rule = ["--rule", "kld: 0.01"];
 
   it("in a folder that is not there, or in the place of one: a sentence, and nothing is left", async () => {

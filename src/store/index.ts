@@ -3,9 +3,9 @@ import { createHash, randomBytes } from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { BenchError } from "./errors.js";
-import { type Event, faultOf, memoryItem, type StoredEvent, type TokenPlace, type TokenValues } from "./events.js";
-import { makeFolder } from "./folders.js";
+import { BenchError } from "../errors.js";
+import { type Event, faultOf, memoryItem, type StoredEvent, type TokenPlace, type TokenValues } from "../events.js";
+import { makeFolder } from "../folders.js";
 
 type Kind = "Float64Array" | "Float32Array" | "Int32Array";
 
