@@ -20,7 +20,13 @@ const plain = (text) => text.replace(/\x1b\[[0-9;]*m/g, "");
 
 tmux("new-session", "-d", "-s", session, "-x", String(columns), "-y", String(rows), "-c", root);
 try {
-  tmux("send-keys", "-t", session, `clear; node dist/cli.js run benchmarks/demo.yaml --out ${folder}`, "Enter");
+  tmux(
+    "send-keys",
+    "-t",
+    session,
+    `clear; env -u NO_COLOR FORCE_COLOR=1 node dist/cli.js run benchmarks/demo.yaml --out ${folder}`,
+    "Enter",
+  );
   let live = "";
   let frame = "";
   const end = Date.now() + 20 * 60_000;
@@ -29,7 +35,8 @@ try {
     await sleep(0.5);
     frame = screen();
     const share = Number(plain(frame).match(/(\d+) %/)?.[1] ?? 0);
-    if (share >= 40 && share <= 75) live = frame;
+    // The answers at the end tell per cent, too.
+    if (/^q stop/m.test(plain(frame)) && share >= 40 && share <= 75) live = frame;
   }
   if (!live) throw new Error("no frame of the live view between 40 and 75 % was seen");
   write("live-view.svg", live, "npm start");
