@@ -7,8 +7,8 @@ import { type QuickOptions, quickBenchmark, readBenchmark, sortArguments } from 
 import { BenchError, exitCodes, toFailure } from "./errors.js";
 import type { Event, StoredEvent } from "./events.js";
 import { childExecutor, type Executor } from "./executors/index.js";
-import { gate, parseRule } from "./gate.js";
 import { harmless, harmlessJson, harmlessLines, several } from "./harmless.js";
+import { type Asked, gate, parseRule, verdictsFrom, verdictsOver } from "./judge/index.js";
 import { measurements } from "./measurements/index.js";
 import { usualName } from "./metrics.js";
 import { checkType, quantizedName, quantizeFile } from "./models/quantize.js";
@@ -19,7 +19,6 @@ import { writeReports } from "./reports/index.js";
 import { junit } from "./reports/junit.js";
 import { type Table, tableFrom } from "./reports/table.js";
 import { text, wrap } from "./reports/text.js";
-import { type Asked, verdictsFrom, verdictsOver } from "./reports/verdicts.js";
 import { run } from "./run.js";
 import { type Series, seriesFrom } from "./stats/series.js";
 import { readEvents, Store, writeWhole } from "./store/index.js";

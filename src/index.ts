@@ -8,7 +8,19 @@ export { type Dataset, findDatasets, resolveDataset } from "./datasets.js";
 export { BenchError, exitCodes, type Failure } from "./errors.js";
 export type { Event, JobRecord, Measured, Provenance, Sample, StoredEvent, VariantRecord } from "./events.js";
 export { childExecutor, type Executor } from "./executors/index.js";
-export { type Check, type Gate, gate, parseRule, type Rule } from "./gate.js";
+export {
+  type Check,
+  type Comparability,
+  comparability,
+  type Gate,
+  gate,
+  type Pair,
+  parseRule,
+  type Question,
+  type Rule,
+  type Verdicts,
+  verdictsFrom,
+} from "./judge/index.js";
 export { measurements } from "./measurements/index.js";
 export type { Measurement } from "./measurements/measurement.js";
 export { type Metric, metric } from "./metrics.js";
@@ -17,9 +29,7 @@ export { type Job, makePlan, type Plan } from "./plan.js";
 export { writeReports } from "./reports/index.js";
 export { junit } from "./reports/junit.js";
 export { type Cell, type Table, tableFrom } from "./reports/table.js";
-export { type Pair, type Question, type Verdicts, verdictsFrom } from "./reports/verdicts.js";
 export { run } from "./run.js";
-export { type Comparability, comparability } from "./stats/comparable.js";
 export { type Comparison, compare, holm, type Observation, type Verdict, verdict } from "./stats/compare.js";
 export { type Series, seriesFrom } from "./stats/series.js";
 export { running, type Summary, summarize } from "./stats/summary.js";

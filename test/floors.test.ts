@@ -11,7 +11,7 @@ const rows = [
   ["index"],
   ["commands"],
   ["tui", "run", "reports", "record", "doctor", "listing"],
-  ["plan", "gate", "baseline", "executors"],
+  ["plan", "judge", "baseline", "executors"],
   // Each measurement's settings are checked where a benchmark file is read, so that a fault names its line.
   ["config"],
   ["measurements", "stats", "store"],
@@ -52,6 +52,9 @@ const families: Record<string, { contract: string; members: (file: string) => bo
   references: { contract: "reference.ts", members: (file) => ["base-file.ts", "compact.ts"].includes(file) },
   executors: { contract: "executor.ts", members: (file) => !["executor.ts", "index.ts"].includes(file) },
 };
+
+/** Stages that outgrew one file: from outside they are entered by their index.ts alone. */
+const stages = ["judge"];
 
 /** Parts of one member that stand in a file of their own. */
 const partOf: Record<string, string> = { "executors/engine-process.ts": "executors/child.ts" };
@@ -126,6 +129,8 @@ function violations(files: Map<string, string>): string[] {
       if (posix.basename(from) === family?.contract) found.push(`the contract ${from} imports ${to}`);
       continue;
     }
+    if (stages.includes(unit(to)) && posix.basename(to) !== "index.ts")
+      found.push(`${from} goes past the door, to ${to}`);
     const allowed = along[`${unit(from)} -> ${to}`];
     if (floor(to) <= floor(from) && !allowed) found.push(`${from} imports ${to}, which does not stand below it`);
     if (unit(from) === "measurements" && unit(to) === "backends" && to !== "backends/backend.ts")
@@ -172,6 +177,7 @@ describe("the floors of the house", () => {
       ["run.ts", 'import { writeReports } from "./reports/index.js";', /does not stand below/],
       ["backends/ollama.ts", 'import { mockLaw } from "./mock.js";', /another member/],
       ["measurements/speed.ts", 'import { llama } from "../backends/llama.js";', /contract of backends alone/],
+      ["reports/csv.ts", 'import { mark } from "../judge/words.js";', /past the door/],
       ["run.ts", 'import koffi from "koffi";', /named in llama/],
       ["plan.ts", 'import lodash from "lodash/fp";', /no file is known to need/],
       ["telemetry.ts", "", /on no floor/],

@@ -1,9 +1,8 @@
 import { stringify } from "csv-stringify/sync";
 import { harmless } from "../harmless.js";
-import { isSeeable, mark } from "../stats/words.js";
+import { isSeeable, mark, type Verdicts } from "../judge/index.js";
 import { type Divergence, divergenceRows } from "./divergence.js";
 import { absence, type Cell, type Column, figureIn, joinMemory, type Row, type Table } from "./table.js";
-import type { Verdicts } from "./verdicts.js";
 
 /**
  * Numbers are written in the shortest form that reads back as the same double, nothing as an empty cell.

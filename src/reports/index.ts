@@ -1,12 +1,12 @@
 import { join } from "node:path";
 import type { StoredEvent } from "../events.js";
+import { type Verdicts, verdictsFrom } from "../judge/index.js";
 import { writeWhole } from "../store/index.js";
 import { comparisonsCsv, longCsv, wideCsv } from "./csv.js";
 import { type Divergence, divergencesFrom } from "./divergence.js";
 import { markdown } from "./markdown.js";
 import { runJson } from "./run-json.js";
 import { type Table, tableFrom } from "./table.js";
-import { type Verdicts, verdictsFrom } from "./verdicts.js";
 
 /** The files of a run folder that are made from its events. */
 const files: Record<string, (table: Table, verdicts: Verdicts, divergences: Divergence[]) => string> = {

@@ -1,5 +1,5 @@
-import type { Check, Gate } from "../gate.js";
 import { harmless } from "../harmless.js";
+import type { Check, Gate } from "../judge/index.js";
 
 /**
  * The form that CI systems show: one test case per check. Undecided is an `error`, for the question has no answer; what

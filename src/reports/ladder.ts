@@ -1,10 +1,9 @@
 import { harmless } from "../harmless.js";
+import { isIdentical, marginOf, type Pair, type Question, type Result, type Verdicts } from "../judge/index.js";
 import { metric as describe, isShare } from "../metrics.js";
 import type { Comparison } from "../stats/compare.js";
-import { isIdentical } from "../stats/words.js";
 import { percent } from "../units.js";
 import { figureIn, modelFacts, type Row, type Table } from "./table.js";
-import { marginOf, type Pair, type Question, type Result, type Verdicts } from "./verdicts.js";
 
 /** What each file of a ladder costs against the one that it was made from, and which of them to take. */
 export interface Ladder {

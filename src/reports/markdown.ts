@@ -1,12 +1,11 @@
 import { harmless } from "../harmless.js";
+import { mark, type Pair, tabulated, type Verdicts } from "../judge/index.js";
 import type { Aggregation } from "../metrics.js";
-import { mark, tabulated } from "../stats/words.js";
 import { bytes as inUnits } from "../units.js";
 import { type Divergence, divergenceTables } from "./divergence.js";
 import { conclusionsOf, type Ladder, laddersFrom, savedIn, stepText } from "./ladder.js";
 import { intervalsOf, type Layout, layoutOf } from "./layout.js";
 import type { Table } from "./table.js";
-import type { Pair, Verdicts } from "./verdicts.js";
 
 /** The report for people, in GitHub's Markdown. */
 export function markdown(

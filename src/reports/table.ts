@@ -1,8 +1,8 @@
 import { BenchError, type Failure } from "../errors.js";
 import type { JobRecord, Sample, StoredEvent, VariantRecord } from "../events.js";
 import { harmless, several } from "../harmless.js";
+import { comparability } from "../judge/index.js";
 import { metric as describe, type Metric } from "../metrics.js";
-import { comparability } from "../stats/comparable.js";
 import { brokenModel, seriesFrom, vocabularyOf } from "../stats/series.js";
 import { type Summary, summarize } from "../stats/summary.js";
 import { counted } from "../units.js";

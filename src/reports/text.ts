@@ -1,10 +1,10 @@
 import { harmless } from "../harmless.js";
+import type { Verdicts } from "../judge/index.js";
 import { counted } from "../units.js";
 import { conclusionsOf, type Ladder, laddersFrom, savedIn, stepText } from "./ladder.js";
 import { type Grid, type GridCell, gridOf } from "./layout.js";
 import { shortNames, widthOf } from "./names.js";
 import type { Table } from "./table.js";
-import type { Verdicts } from "./verdicts.js";
 
 const gap = "  ";
 

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import type { JobRecord, Sample, StoredEvent, VariantRecord } from "../../dist/events.js";
+import { verdictsFrom } from "../../dist/judge/verdicts.js";
 import { longCsv, wideCsv } from "../../dist/reports/csv.js";
 import { laddersFrom } from "../../dist/reports/ladder.js";
 import { markdown } from "../../dist/reports/markdown.js";
 import { widthOf } from "../../dist/reports/names.js";
 import { tableFrom } from "../../dist/reports/table.js";
 import { text } from "../../dist/reports/text.js";
-import { verdictsFrom } from "../../dist/reports/verdicts.js";
 import { random } from "../draws.js";
 
 interface Made {

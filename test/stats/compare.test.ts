@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { JobRecord, VariantRecord } from "../../dist/events.js";
+import { comparability, imatrixFlag } from "../../dist/judge/comparable.js";
+import { clause } from "../../dist/judge/words.js";
 import { blockedError } from "../../dist/stats/blocks.js";
-import { comparability, imatrixFlag } from "../../dist/stats/comparable.js";
 import {
   compare,
   holm,
@@ -16,7 +17,6 @@ import {
 } from "../../dist/stats/compare.js";
 import { scoreInterval, scoreP } from "../../dist/stats/proportions.js";
 import type { Series } from "../../dist/stats/series.js";
-import { clause } from "../../dist/stats/words.js";
 
 const items = (values: number[], weight = 1) => values.map((value, i) => ({ item: String(i), value, weight }));
 const answers = (n: number, toRight: number, toWrong: number) => ({

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
+import { type Result, verdictsOver } from "../../dist/judge/verdicts.js";
+import { clause, mark } from "../../dist/judge/words.js";
 import { comparisonsCsv } from "../../dist/reports/csv.js";
 import { markdown } from "../../dist/reports/markdown.js";
-import { type Result, verdictsOver } from "../../dist/reports/verdicts.js";
 import type { Observation } from "../../dist/stats/compare.js";
 import type { Series } from "../../dist/stats/series.js";
-import { clause, mark } from "../../dist/stats/words.js";
 import { normals, random } from "../draws.js";
 
 /** How a metric's items are drawn: `cost` is how much worse than the reference, `spread` how unlike the items are. */

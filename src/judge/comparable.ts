@@ -1,5 +1,5 @@
 import { metric as describe } from "../metrics.js";
-import type { Series } from "./series.js";
+import type { Series } from "../stats/series.js";
 
 /** Whether two figures may be compared. */
 export interface Comparability {

@@ -1,6 +1,6 @@
 import { metric as describe, isShare as isShareOf } from "../metrics.js";
-import { type Comparison, type Different, isRelative, type Verdict, verdict } from "./compare.js";
-import type { Flips } from "./proportions.js";
+import { type Comparison, type Different, isRelative, type Verdict, verdict } from "../stats/compare.js";
+import type { Flips } from "../stats/proportions.js";
 
 /** A size of difference as a person reads it: `2.8 %`, `4.1 points`, `0.0123 nat`, `×25` where it is more than tenfold. */
 export function amount(comparison: Pick<Comparison, "metric" | "scale">, size: number): string {

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 import type { JobRecord, StoredEvent, VariantRecord } from "../../dist/events.js";
+import { verdictsFrom, verdictsOver } from "../../dist/judge/verdicts.js";
+import { mark } from "../../dist/judge/words.js";
 import { comparisonsCsv } from "../../dist/reports/csv.js";
 import { markdown } from "../../dist/reports/markdown.js";
 import { tableFrom } from "../../dist/reports/table.js";
-import { verdictsFrom, verdictsOver } from "../../dist/reports/verdicts.js";
 import { seriesFrom } from "../../dist/stats/series.js";
-import { mark } from "../../dist/stats/words.js";
 import { random } from "../draws.js";
 
 interface Made {

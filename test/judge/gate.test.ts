@@ -1,13 +1,13 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { baselineText, readBaseline } from "../dist/baseline.js";
-import { detectableHarm, type Gate, gate, parseRule } from "../dist/gate.js";
-import { junit } from "../dist/reports/junit.js";
-import { compare } from "../dist/stats/compare.js";
-import type { Series } from "../dist/stats/series.js";
-import { normals } from "./draws.js";
-import { bench, eventsOf, temporaryFolder } from "./support.js";
+import { baselineText, readBaseline } from "../../dist/baseline.js";
+import { detectableHarm, type Gate, gate, parseRule } from "../../dist/judge/gate.js";
+import { junit } from "../../dist/reports/junit.js";
+import { compare } from "../../dist/stats/compare.js";
+import type { Series } from "../../dist/stats/series.js";
+import { normals } from "../draws.js";
+import { bench, eventsOf, temporaryFolder } from "../support.js";
 
 const folder = temporaryFolder();
 

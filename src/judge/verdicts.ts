@@ -1,6 +1,5 @@
 import type { JobRecord, StoredEvent, VariantRecord } from "../events.js";
 import { metric as describe } from "../metrics.js";
-import { comparability, imatrixFlag } from "../stats/comparable.js";
 import {
   type Comparison,
   compare,
@@ -11,7 +10,8 @@ import {
   verdict,
 } from "../stats/compare.js";
 import { type Series, seriesFrom } from "../stats/series.js";
-import { clause, distance, winner } from "../stats/words.js";
+import { comparability, imatrixFlag } from "./comparable.js";
+import { clause, distance, winner } from "./words.js";
 
 /** Which differences of a run are real, in words and as data. */
 export interface Verdicts {

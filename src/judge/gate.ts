@@ -1,7 +1,6 @@
-import { BenchError } from "./errors.js";
-import { several } from "./harmless.js";
-import { metric as describe, type Metric, usualName } from "./metrics.js";
-import { comparability } from "./stats/comparable.js";
+import { BenchError } from "../errors.js";
+import { several } from "../harmless.js";
+import { metric as describe, type Metric, usualName } from "../metrics.js";
 import {
   type Comparison,
   compare,
@@ -12,11 +11,12 @@ import {
   oneSided,
   pAtLeast,
   pAtMost,
-} from "./stats/compare.js";
-import { binomialAtLeast, binomialAtMost, tQuantile, tTail } from "./stats/distributions.js";
-import type { Series } from "./stats/series.js";
-import { amount, changed, flipped, interval, isShare, itemsOf, probability, untold } from "./stats/words.js";
-import { nearest } from "./yaml.js";
+} from "../stats/compare.js";
+import { binomialAtLeast, binomialAtMost, tQuantile, tTail } from "../stats/distributions.js";
+import type { Series } from "../stats/series.js";
+import { nearest } from "../yaml.js";
+import { comparability } from "./comparable.js";
+import { amount, changed, flipped, interval, isShare, itemsOf, probability, untold } from "./words.js";
 
 /** `perplexity: +0.5%`, read. */
 export interface Rule {
@@ -131,7 +131,7 @@ function describedBy(name: string, text: string): Metric {
  *
  * A check fails only where the data show the harm beyond its limit, passes only where they exclude it, and is undecided
  * otherwise. Failures are adjusted over all checks together (Holm), so that the chance of any false alarm of the
- * whole gate stays under 5 % (2.5 % by the formula; `test/gate.test.ts` counts them on autocorrelated chunks). What cannot be compared or was not measured is undecided, never passed.
+ * whole gate stays under 5 % (2.5 % by the formula; `test/judge/gate.test.ts` counts them on autocorrelated chunks). What cannot be compared or was not measured is undecided, never passed.
  */
 export function gate(run: Series[], baseline: Series[], rules: Rule[]): Gate {
   const asked = rules.flatMap((rule) => {

@@ -1,0 +1,14 @@
+// The door of the wing that judges: what may be compared, what a comparison says, and whether rules hold.
+export { type Comparability, comparability, imatrixFlag } from "./comparable.js";
+export { type Check, type Gate, gate, parseRule, type Rule } from "./gate.js";
+export {
+  type Asked,
+  marginOf,
+  type Pair,
+  type Question,
+  type Result,
+  type Verdicts,
+  verdictsFrom,
+  verdictsOver,
+} from "./verdicts.js";
+export { isIdentical, isSeeable, mark, tabulated } from "./words.js";
