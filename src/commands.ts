@@ -3,7 +3,7 @@ import { existsSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { asInBaseline, baselineText, readBaseline } from "./baseline.js";
-import { type QuickOptions, quickBenchmark, readBenchmark, sortArguments } from "./config.js";
+import { type QuickOptions, quickBenchmark, readBenchmark, sortArguments } from "./benchmark/index.js";
 import { BenchError, exitCodes, toFailure } from "./errors.js";
 import type { Event, StoredEvent } from "./events.js";
 import { childExecutor, type Executor } from "./executors/index.js";

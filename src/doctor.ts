@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import path from "node:path";
-import { readDatasets } from "./datasets.js";
+import { readDatasets } from "./data/index.js";
 import { BenchError } from "./errors.js";
 import { harmless } from "./harmless.js";
 import { chooseLibrary, findLibraries, llamaRelease, loadLibrary, packageFolder } from "./llama/library.js";

@@ -2,9 +2,9 @@
 export type { Backend, Capability, Engine, EngineFacts, EngineSettings, VariantSpec } from "./backends/backend.js";
 export { findBackend } from "./backends/index.js";
 export { baselineText, readBaseline } from "./baseline.js";
+export { type Benchmark, benchmarkSchema, quickBenchmark, readBenchmark } from "./benchmark/index.js";
 export { baselineCommand, compareCommand, gateCommand, reportCommand, runCommand } from "./commands.js";
-export { type Benchmark, benchmarkSchema, quickBenchmark, readBenchmark } from "./config.js";
-export { type Dataset, findDatasets, resolveDataset } from "./datasets.js";
+export { type Dataset, findDatasets, resolveDataset } from "./data/index.js";
 export { BenchError, exitCodes, type Failure } from "./errors.js";
 export type { Event, JobRecord, Measured, Provenance, Sample, StoredEvent, VariantRecord } from "./events.js";
 export { childExecutor, type Executor } from "./executors/index.js";

@@ -2,7 +2,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { backendNames } from "./backends/index.js";
-import { readDatasets } from "./datasets.js";
+import { readDatasets } from "./data/index.js";
 import { harmless } from "./harmless.js";
 import { readEvents } from "./store/index.js";
 

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { renameSync, rmSync, statSync } from "node:fs";
 import { findBackend } from "./backends/index.js";
-import { backendOf } from "./config.js";
-import { resolveDataset, type TextDataset } from "./datasets.js";
+import { backendOf } from "./benchmark/index.js";
+import { resolveDataset, type TextDataset } from "./data/index.js";
 import { BenchError } from "./errors.js";
 import type { Executor } from "./executors/index.js";
 import type { SourceFolders } from "./models/sources.js";

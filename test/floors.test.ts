@@ -13,9 +13,9 @@ const rows = [
   ["tui", "run", "reports", "record", "doctor", "listing"],
   ["plan", "judge", "baseline", "executors"],
   // Each measurement's settings are checked where a benchmark file is read, so that a fault names its line.
-  ["config"],
+  ["benchmark"],
   ["measurements", "stats", "store"],
-  ["events", "datasets", "backends"],
+  ["events", "data", "backends"],
   // A stored reference is data; its digest is kept as the models' are.
   ["references"],
   // Quantized variants are made where models come from, by libllama.
@@ -64,7 +64,7 @@ const outside: Record<string, string[]> = {
   "@huggingface/gguf": ["models/gguf.ts"],
   cephes: ["stats/distributions.ts"],
   commander: ["cli.ts"],
-  "csv-parse": ["datasets.ts"],
+  "csv-parse": ["data/index.ts"],
   "csv-stringify": ["reports/csv.ts"],
   ink: ["tui/app.tsx"],
   react: ["tui/app.tsx"],
@@ -73,7 +73,7 @@ const outside: Record<string, string[]> = {
   "string-width": ["reports/names.ts"],
   yaml: ["yaml.ts"],
   // The language in which settings, cards and benchmark files are described; each describes its own.
-  zod: ["config.ts", "datasets.ts", "events.ts", "yaml.ts", "measurements/*.ts"],
+  zod: ["benchmark/*.ts", "data/*.ts", "events.ts", "yaml.ts", "measurements/*.ts"],
 };
 
 interface Import {

@@ -2,8 +2,8 @@
 // One JSON line each on standard output, before it is read and after; what hangs or dies is the last one that began.
 import { readdirSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { readBenchmark } from "../dist/config.js";
-import { resolveDataset } from "../dist/datasets.js";
+import { readBenchmark } from "../dist/benchmark/index.js";
+import { resolveDataset } from "../dist/data/index.js";
 import { BenchError, toFailure } from "../dist/errors.js";
 import { measurements } from "../dist/measurements/index.js";
 import { readModelFacts } from "../dist/models/gguf.js";

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { quickBenchmark, readBenchmark } from "../dist/config.js";
+import { quickBenchmark, readBenchmark } from "../dist/benchmark/index.js";
 import { measurements } from "../dist/measurements/index.js";
 import { describePlan, makePlan, type Plan, type PlanOptions } from "../dist/plan.js";
 import { tinyGguf } from "./models/tiny-gguf.js";

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { readBenchmark } from "../dist/config.js";
+import { readBenchmark } from "../dist/benchmark/index.js";
 import type { Event } from "../dist/events.js";
 import { childExecutor, type Executor } from "../dist/executors/index.js";
 import { measurements } from "../dist/measurements/index.js";

@@ -1,5 +1,5 @@
 import type { EngineFacts, VariantSpec } from "../backends/backend.js";
-import type { Dataset, TextDataset } from "../datasets.js";
+import type { Dataset, TextDataset } from "../data/index.js";
 import type { Measured } from "../events.js";
 import type { ReferencePlan } from "../references/reference.js";
 

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { Engine, OptionRequest } from "../backends/backend.js";
-import type { ChoiceDataset, ChoiceItem } from "../datasets.js";
+import type { ChoiceDataset, ChoiceItem } from "../data/index.js";
 import type { Measured } from "../events.js";
 import type { Measurement } from "./measurement.js";
 

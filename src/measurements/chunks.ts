@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { Engine } from "../backends/backend.js";
-import type { TextDataset } from "../datasets.js";
+import type { TextDataset } from "../data/index.js";
 import { BenchError } from "../errors.js";
 
 /** Settings of what is measured on a text. */

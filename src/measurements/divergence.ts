@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Engine, WindowDivergence } from "../backends/backend.js";
-import type { TextDataset } from "../datasets.js";
+import type { TextDataset } from "../data/index.js";
 import type { Measured } from "../events.js";
 import { emptyDivergence, keepDivergence, simdComparer } from "../kernels/rows.js";
 import { cacheDirectory } from "../models/cache.js";

@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { Capability, Engine } from "../backends/backend.js";
-import type { Dataset } from "../datasets.js";
+import type { Dataset } from "../data/index.js";
 import type { Measured } from "../events.js";
 
 /** A variant that is measured with others against one reference. */

@@ -1,4 +1,4 @@
-import type { TextDataset } from "../datasets.js";
+import type { TextDataset } from "../data/index.js";
 import { type ChunkSettings, chunked, chunkGeometry, chunkSettings, tokenSample } from "./chunks.js";
 import type { Measurement } from "./measurement.js";
 

@@ -1,5 +1,5 @@
 import type { Engine } from "../backends/backend.js";
-import type { TextDataset } from "../datasets.js";
+import type { TextDataset } from "../data/index.js";
 import { type ReferencePlan, type ReferenceWriter, scoredFrom } from "../references/reference.js";
 import { type ChunkSettings, chunked } from "./chunks.js";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Engine } from "../../dist/backends/backend.js";
 import { findBackend } from "../../dist/backends/index.js";
-import { type ChoiceDataset, type ChoiceItem, resolveDataset } from "../../dist/datasets.js";
+import { type ChoiceDataset, type ChoiceItem, resolveDataset } from "../../dist/data/index.js";
 import type { Measured } from "../../dist/events.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { root } from "../repository.js";

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { Engine, OptionRequest } from "../../dist/backends/backend.js";
 import { findBackend } from "../../dist/backends/index.js";
-import type { Dataset, TextDataset } from "../../dist/datasets.js";
+import type { Dataset, TextDataset } from "../../dist/data/index.js";
 import type { Measured } from "../../dist/events.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { metric } from "../../dist/metrics.js";

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { readBenchmark } from "../../dist/config.js";
+import { readBenchmark } from "../../dist/benchmark/index.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { describePlan, makePlan } from "../../dist/plan.js";
 import { bench, eventsOf, someText, temporaryFolder, verdicts, writeRandomLlama } from "../support.js";

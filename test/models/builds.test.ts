@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { readBenchmark } from "../../dist/config.js";
+import { readBenchmark } from "../../dist/benchmark/index.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { fileIdentity, fileSha256 } from "../../dist/models/cache.js";
 import { makePlan } from "../../dist/plan.js";

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { sortArguments } from "../../dist/config.js";
+import { sortArguments } from "../../dist/benchmark/index.js";
 import { namedModels } from "../../dist/models/folder.js";
 import { temporaryFolder } from "../support.js";
 import { tinyGguf } from "./tiny-gguf.js";

@@ -3,16 +3,16 @@ import { createHash } from "node:crypto";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, extname, resolve } from "node:path";
 import { z } from "zod";
-import type { EngineSettings } from "./backends/backend.js";
-import { findDatasets, readDatasets } from "./datasets.js";
-import { BenchError } from "./errors.js";
-import { harmless, several } from "./harmless.js";
-import type { Measurement } from "./measurements/measurement.js";
-import { usualName } from "./metrics.js";
-import { beginsAsGguf, isAddress, namedModels } from "./models/folder.js";
-import { addressWithoutSecrets } from "./secrets.js";
-import { readBytes, writtenBytes } from "./units.js";
-import { explain, jsonSchema, nearest, YamlFile, type YamlPath } from "./yaml.js";
+import type { EngineSettings } from "../backends/backend.js";
+import { findDatasets, readDatasets } from "../data/index.js";
+import { BenchError } from "../errors.js";
+import { harmless, several } from "../harmless.js";
+import type { Measurement } from "../measurements/measurement.js";
+import { usualName } from "../metrics.js";
+import { beginsAsGguf, isAddress, namedModels } from "../models/folder.js";
+import { addressWithoutSecrets } from "../secrets.js";
+import { readBytes, writtenBytes } from "../units.js";
+import { explain, jsonSchema, nearest, YamlFile, type YamlPath } from "../yaml.js";
 
 /** One variant of a benchmark file, axes expanded, placeholders filled in. */
 export interface VariantConfig {

@@ -3,8 +3,14 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChoiceDataset, findDatasets, readDatasets, resolveDataset, type TextDataset } from "../dist/datasets.js";
-import { BenchError } from "../dist/errors.js";
+import {
+  type ChoiceDataset,
+  findDatasets,
+  readDatasets,
+  resolveDataset,
+  type TextDataset,
+} from "../../dist/data/index.js";
+import { BenchError } from "../../dist/errors.js";
 
 const shared = resolve("../shared/datasets");
 const there = existsSync(shared);

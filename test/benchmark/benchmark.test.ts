@@ -3,10 +3,10 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Benchmark, benchmarkSchema, quickBenchmark, readBenchmark } from "../dist/config.js";
-import { resolveDataset } from "../dist/datasets.js";
-import { BenchError } from "../dist/errors.js";
-import { measurements } from "../dist/measurements/index.js";
+import { type Benchmark, benchmarkSchema, quickBenchmark, readBenchmark } from "../../dist/benchmark/index.js";
+import { resolveDataset } from "../../dist/data/index.js";
+import { BenchError } from "../../dist/errors.js";
+import { measurements } from "../../dist/measurements/index.js";
 
 let dir: string;
 
@@ -548,9 +548,9 @@ describe("the files in benchmarks/", () => {
     expect(variants.filter(({ reference }) => reference).map(({ name }) => name)).toEqual(["F16"]);
   });
 
-  // `npx vitest run test/config.test.ts -u` writes it anew.
+  // `npx vitest run test/benchmark/benchmark.test.ts -u` writes it anew.
   test("schema.json is up to date", async () => {
     const schema = `${JSON.stringify(benchmarkSchema(measurements), null, 2)}\n`;
-    await expect(schema).toMatchFileSnapshot("../benchmarks/schema.json");
+    await expect(schema).toMatchFileSnapshot("../../benchmarks/schema.json");
   });
 });

@@ -1,15 +1,15 @@
 import { isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
-import { basename, dirname, isAbsolute, join, resolve } from "node:path";
+import { basename, isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { runInNewContext } from "node:vm";
 import { CsvError, parse } from "csv-parse/sync";
 import { z } from "zod";
-import { BenchError } from "./errors.js";
-import { several } from "./harmless.js";
-import type { ReferenceData } from "./references/index.js";
-import { nearest, YamlFile } from "./yaml.js";
+import { BenchError } from "../errors.js";
+import { several } from "../harmless.js";
+import type { ReferenceData } from "../references/index.js";
+import { nearest, YamlFile } from "../yaml.js";
 
 /** A text to measure likelihood on. */
 export interface TextDataset {
@@ -152,8 +152,8 @@ export interface FoundDataset {
   path?: string;
 }
 
-// The package's own folder: two levels above dist/datasets.js, wherever that is installed.
-const packaged = join(dirname(dirname(fileURLToPath(import.meta.url))), "datasets");
+// The package's own folder: two levels above dist/data/, wherever that is installed.
+const packaged = fileURLToPath(new URL("../../datasets", import.meta.url));
 
 /** A card that cannot be used, under the name of its folder. */
 export interface BrokenCard {
