@@ -10,6 +10,7 @@ import { BenchError, type Failure, toFailure } from "./errors.js";
 import type { JobRecord, Machine, Provenance, VariantRecord } from "./events.js";
 import { harmless, several } from "./harmless.js";
 import { measurements } from "./measurements/index.js";
+import type { Cost } from "./measurements/measurement.js";
 import { usualName } from "./metrics.js";
 import { estimateMemory, type MemoryEstimate, type ModelFacts } from "./models/gguf.js";
 import type { SourceFolders } from "./models/sources.js";
@@ -21,7 +22,7 @@ import { nearest } from "./yaml.js";
 /** A job with all that is needed to run it. */
 export interface Job extends JobRecord {
   spec: VariantSpec;
-  /** Of a lock-step job: what is opened beside the variant. */
+  /** Of a job that is measured together with others: what is opened beside the variant. */
   reference?: { spec: VariantSpec; memory?: MemoryEstimate };
   data?: Dataset;
   /** Absent where the model could not be read. */
@@ -153,7 +154,7 @@ function chooseReference(
     const out = variants.some(({ name }) => name === said.name) ? "" : ", which --only or --exclude leaves out";
     return { reference: said.name, notes: all.length > 1 ? [`reference: ${said.name}${out}`] : [] };
   }
-  const compares = asked.some(({ kind }) => measurements[kind]!.lockStep);
+  const compares = asked.some(({ kind }) => measurements[kind]!.mode.kind === "together");
   if (variants.some(({ against }) => against !== undefined) || (variants.length < 2 && !compares)) return { notes: [] };
   const known = variants.filter(({ facts }) => facts !== undefined);
   const most = Math.max(...known.map(({ facts }) => facts!.bpw));
@@ -252,10 +253,11 @@ function job(
   const data = asked?.dataset;
   const measurement = measurements[config.kind]!;
   const { backend, record, chosen } = variant;
-  const against = measurement.lockStep ? reference : undefined;
+  const against = measurement.mode.kind === "together" ? reference : undefined;
   // The reference against itself in another batch shape: how far the same model is from itself.
   const spec = against === variant ? otherShape(variant.spec) : variant.spec;
-  const { context, parallel, rows } = measurement.context(config.settings, data, record.facts?.contextLength);
+  const cost = measurement.cost(config.settings, data, record.facts?.contextLength);
+  const { context, parallel, rows } = cost;
   const impossible = reasonAgainst(config, variant, against, context) ?? reasonAgainstReference(record, data);
   const memory = ({ record, spec }: Pick<Inspected, "record" | "spec">) =>
     record.facts ? { memory: estimateMemory(record.facts, { context, parallel, rows, ...cacheBits(spec) }) } : {};
@@ -291,7 +293,7 @@ function job(
     ...(data ? { data } : {}),
     ...memory({ record, spec }),
   };
-  const estimate = seconds(made);
+  const estimate = impossible ? undefined : seconds(spec, cost);
   return estimate === undefined ? made : { ...made, estimate };
 }
 
@@ -333,7 +335,7 @@ function reasonAgainst(
     return `a quantized V cache (${cacheTypeV}) needs flash attention, which is off: set it to auto, or cacheTypeV to f16`;
   const trained = record.facts?.contextLength ?? Number.POSITIVE_INFINITY;
   if (context > trained) return `a context of ${context} tokens is asked for; the model was trained for ${trained}`;
-  if (!measurement.lockStep) return undefined;
+  if (measurement.mode.kind !== "together") return undefined;
   if (!against) return "nothing to compare with: no variant is the reference, or --only or --exclude leaves it out";
   if (against.record === record && config.settings.floor === 0) return "no noise floor is asked for";
   if (against.record.failure) return `the reference ${against.record.name} cannot be read`;
@@ -542,16 +544,8 @@ const about = ({ estimate: time }: Job) => {
  * A first guess: a token costs two operations per weight, and a core of these years does some 60 thousand million of them a
  * second in a prompt; generation reads all weights once a token, at some 10 GB/s.
  */
-function seconds({ spec, data, kind, settings, impossible }: Job): number | undefined {
-  if (!spec.facts || impossible) return undefined;
-  const threads = spec.settings.threads ?? os.availableParallelism();
-  const perToken = (2 * spec.facts.parameters) / (60e9 * threads);
-  const { context = 512, chunks = Infinity, limit = Infinity } = settings as Record<string, number>;
-  const { prompt = 0, generate = 0, repetitions = 1 } = settings as Record<string, number>;
-  if (kind === "speed") return (repetitions + 1) * (prompt * perToken + (generate * spec.facts.tensorBytes) / 10e9);
-  // Four bytes of text make a token, roughly.
-  if (data?.kind === "text") return Math.min(chunks * context, data.bytes / 4) * perToken;
-  if (data?.kind === "reference") return Math.min(chunks, data.head.chunks) * data.head.context * perToken;
-  if (data?.kind === "choice") return (Math.min(1, limit / data.items.length) * data.bytes * perToken) / 4;
-  return undefined;
+function seconds({ facts, settings }: VariantSpec, { prompt, generated }: Cost): number | undefined {
+  if (!facts) return undefined;
+  const threads = settings.threads ?? os.availableParallelism();
+  return (prompt * 2 * facts.parameters) / (60e9 * threads) + (generated * facts.tensorBytes) / 10e9;
 }

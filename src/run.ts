@@ -3,6 +3,7 @@ import { BenchError, type Failure, toFailure } from "./errors.js";
 import { type Event, memoryItem } from "./events.js";
 import type { EngineWarning, Executor, MeasureReply, OpenedEngine } from "./executors/index.js";
 import { measurements } from "./measurements/index.js";
+import type { Mode } from "./measurements/measurement.js";
 import { type Job, lockStepGroups, memoryTogether, type Plan } from "./plan.js";
 import { bytes as told } from "./units.js";
 
@@ -25,8 +26,8 @@ export interface RunOptions {
 /**
  * Runs a plan and says what happens. Knows neither store nor screen: whoever consumes the events keeps them.
  *
- * First the jobs of each variant one after another, in one engine process per variant; then the interleaved jobs, item by
- * item in turns over all variants, every second round in reverse, with as many engines open as fit into memory. A job that fails is one failed cell.
+ * First the jobs of each variant one after another, in one engine process per variant; then the jobs that take turns, item by
+ * item over all variants, every second round in reverse, with as many engines open as fit into memory. A job that fails is one failed cell.
  */
 export async function* run(plan: Plan, options: RunOptions): AsyncGenerator<Event> {
   // A model is opened for each way of measuring, and warned of each time.
@@ -56,10 +57,9 @@ async function* events(plan: Plan, { executor, done, signal }: RunOptions): Asyn
   );
   const runs = new Map<Job, JobRun>();
   for (const job of left) runs.set(job, new JobRun(job, done.get(job.id)));
-  const interleaved = (job: Job) => measurements[job.kind]!.interleaved;
-  const lockStep = (job: Job) => measurements[job.kind]!.lockStep;
-  const alone = left.filter((job) => !interleaved(job) && !lockStep(job));
-  const turns = left.filter(interleaved);
+  const scheduled = (kind: Mode<unknown>["kind"]) => left.filter((job) => measurements[job.kind]!.mode.kind === kind);
+  const alone = scheduled("alone");
+  const turns = scheduled("turns");
 
   for (const [i, job] of alone.entries()) {
     if (signal.aborted) break;
@@ -71,7 +71,8 @@ async function* events(plan: Plan, { executor, done, signal }: RunOptions): Asyn
   }
   for (const kind of new Set(turns.map((job) => job.measurement))) {
     const group = turns.filter((job) => job.measurement === kind);
-    const items = measurements[group[0]!.kind]!.items!(group[0]!.settings);
+    const { mode } = measurements[group[0]!.kind]!;
+    const items = mode.kind === "turns" ? mode.items(group[0]!.settings) : [];
     for (const job of group) if (!signal.aborted) yield* runs.get(job)!.begin();
     // There and back: a machine that slows down steadily does so for none of them more than for the others.
     for (const item of items)
@@ -91,7 +92,7 @@ async function* events(plan: Plan, { executor, done, signal }: RunOptions): Asyn
   yield { type: "finished", at: Date.now(), outcome: signal.aborted ? "stopped" : "complete" };
 }
 
-/** The number at the end of an interleaved item's name. */
+/** The number at the end of such an item's name. */
 const repetitionOf = (item: string) => Number(item.match(/\d+$/)?.[0] ?? 0);
 
 /**

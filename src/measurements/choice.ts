@@ -41,19 +41,20 @@ export const choice: Measurement<Settings> = {
   settings,
   needs: ["options"],
   data: "choice",
-  interleaved: false,
-  lockStep: false,
+  mode: { kind: "alone" },
   machineBound: false,
   rule: 2,
   metrics: () => [...metrics],
 
   /** A token is a byte of text at least, so the largest question's bytes bound what it needs. */
-  context({ limit, context = Infinity }, data, trained = Infinity) {
-    const { items = [], delimiter = "" } = (data ?? {}) as Partial<ChoiceDataset>;
-    const bytes = ({ context, options }: ChoiceItem) =>
+  cost({ limit = Infinity, context = Infinity }, data, trained = Infinity) {
+    const { items = [], delimiter = "", bytes = 0 } = (data ?? {}) as Partial<ChoiceDataset>;
+    const bytesOf = ({ context, options }: ChoiceItem) =>
       options.reduce((sum, option) => sum + Buffer.byteLength(delimiter + option), Buffer.byteLength(context) + aside);
-    const largest = items.slice(0, limit).reduce((most, item) => Math.max(most, bytes(item)), usual);
-    return { context: Math.min(largest, context, trained), parallel: 1, rows: usual };
+    const largest = items.slice(0, limit).reduce((most, item) => Math.max(most, bytesOf(item)), usual);
+    const share = Math.min(1, limit / Math.max(1, items.length));
+    const held = { context: Math.min(largest, context, trained), parallel: 1, rows: usual };
+    return { ...held, prompt: (share * bytes) / 4, generated: 0 };
   },
 
   async *measure({ engine, settings, dataset, done, progress }) {

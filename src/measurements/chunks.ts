@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { Engine } from "../backends/backend.js";
-import type { TextDataset } from "../data/index.js";
+import type { Dataset, TextDataset } from "../data/index.js";
 import { BenchError } from "../errors.js";
+import type { Cost } from "./measurement.js";
 
 /** Settings of what is measured on a text. */
 export const chunkSettings = z.strictObject({
@@ -11,11 +12,18 @@ export const chunkSettings = z.strictObject({
 });
 export type ChunkSettings = z.infer<typeof chunkSettings>;
 
-/** Tokens of context, sequences side by side and rows of logits that the engine will hold. */
-export const chunkGeometry = ({ context }: ChunkSettings) => ({
+/** What the engine holds for chunks of so many tokens. */
+export const heldChunks = (context: number) => ({
   context,
   parallel: Math.max(1, Math.floor(2048 / context)),
   rows: 512,
+});
+
+/** What measuring chunks of a text takes; four bytes of text make a token, roughly. */
+export const chunkCost = ({ context, chunks = Infinity }: ChunkSettings, data?: Dataset): Cost => ({
+  ...heldChunks(context),
+  prompt: Math.min(chunks * context, (data?.bytes ?? 0) / 4),
+  generated: 0,
 });
 
 /** Chunks that are decoded together. */

@@ -5,7 +5,7 @@ import type { Measured } from "../events.js";
 import { emptyDivergence, keepDivergence, simdComparer } from "../kernels/rows.js";
 import { cacheDirectory } from "../models/cache.js";
 import { LogitsFile } from "../references/logits-file.js";
-import { type ChunkGroup, checkTokens, chunked, chunkGeometry, chunkSettings, tokenSample } from "./chunks.js";
+import { type ChunkGroup, checkTokens, chunkCost, chunked, chunkSettings, tokenSample } from "./chunks.js";
 import type { LockStepVariant, MeasureContext, Measurement } from "./measurement.js";
 
 const settings = chunkSettings.extend({
@@ -37,11 +37,10 @@ export const divergence: Measurement<Settings> = {
   settings,
   needs: ["divergence"],
   data: "text",
-  interleaved: false,
-  lockStep: true,
+  mode: { kind: "together" },
   machineBound: false,
   metrics: () => ["kld", "same_top", "delta_p", "delta_p_rms", "ln_ppl_ratio"],
-  context: chunkGeometry,
+  cost: chunkCost,
 
   async *measure(asked) {
     yield* asked.openReference ? inTurns(asked, asked.openReference) : inLockStep(asked);

@@ -27,12 +27,35 @@ export interface MeasureContext<Settings> {
   dataset?: Dataset;
   /** Items that the run already holds. */
   done: ReadonlySet<string>;
-  /** Measure these items alone (one turn of an interleaved job); all that are left where absent. */
+  /** Measure these items alone (one turn of a job); all that are left where absent. */
   only?: ReadonlySet<string>;
   /** Whether the user wants it to end: to be asked where no item comes for long. */
   stopped(): Promise<boolean>;
   /** Called often; also the sign of life that the watchdog waits for. */
   progress(done: number, total: number, unit: string): void;
+}
+
+/** How the jobs of a measurement are scheduled. */
+export type Mode<Settings> =
+  /** Each job by itself, in the engine of its variant. */
+  | { kind: "alone" }
+  /**
+   * Item by item in turns over the variants, while nothing else is measured: drift of the machine then hits all alike.
+   * `items`: all of a job, in order; each ends with its repetition.
+   */
+  | { kind: "turns"; items(settings: Settings): string[] }
+  /** All variants of one reference in one process with it: each chunk is evaluated once by the reference for all of them. */
+  | { kind: "together" };
+
+/** What a job takes, as far as it is known before a model is opened. */
+export interface Cost {
+  /** Tokens that are decoded many at once, and one by one. */
+  prompt: number;
+  generated: number;
+  /** What the engine holds: tokens of context, sequences of so many tokens side by side, rows of logits. */
+  context: number;
+  parallel: number;
+  rows: number;
 }
 
 /** What can be measured on an opened variant. Knows no concrete backend, no store and no screen. */
@@ -47,20 +70,15 @@ export interface Measurement<Settings = Record<string, unknown>> {
   readonly settings: z.ZodType<Settings>;
   readonly needs: readonly Capability[];
   readonly data: "text" | "choice" | "reference" | "none";
-  /** Interleaved jobs take turns, one item each, over the variants: drift of the machine then hits all alike. */
-  readonly interleaved: boolean;
-  /** Lock-step jobs measure several variants against the reference in one process, which evaluates it once for all. */
-  readonly lockStep: boolean;
+  readonly mode: Mode<Settings>;
   /** Whether the result depends on the machine, so that another machine makes another job. */
   readonly machineBound: boolean;
   metrics(settings: Settings, data?: Dataset): string[];
   /**
-   * Tokens of context that the settings ask for, for the memory estimate and the refusal of what the model cannot hold;
-   * `trained`: the context that the model was trained for, where that is known.
+   * For the plan's guess of time and memory, and the refusal of a context that the model cannot hold. `trained`: the context
+   * that the model was trained for, if known.
    */
-  context(settings: Settings, data?: Dataset, trained?: number): { context: number; parallel: number; rows: number };
-  /** Known items, in order, where they are known before the data is read (interleaved jobs); each ends with its repetition. */
-  items?(settings: Settings): string[];
+  cost(settings: Settings, data?: Dataset, trained?: number): Cost;
   /** Yields each item once, in the same order and batches whatever `done` holds. */
   measure(context: MeasureContext<Settings>): AsyncGenerator<Measured & { variant?: string }>;
 }

@@ -1,5 +1,5 @@
 import type { TextDataset } from "../data/index.js";
-import { type ChunkSettings, chunked, chunkGeometry, chunkSettings, tokenSample } from "./chunks.js";
+import { type ChunkSettings, chunkCost, chunked, chunkSettings, tokenSample } from "./chunks.js";
 import type { Measurement } from "./measurement.js";
 
 /**
@@ -13,11 +13,10 @@ export const perplexity: Measurement<ChunkSettings> = {
   settings: chunkSettings,
   needs: ["likelihood"],
   data: "text",
-  interleaved: false,
-  lockStep: false,
+  mode: { kind: "alone" },
   machineBound: false,
   metrics: () => ["perplexity", "bits_per_byte", "bits_per_character"],
-  context: chunkGeometry,
+  cost: chunkCost,
 
   async *measure({ engine, settings, dataset, done, progress }) {
     const { context } = settings;

@@ -34,18 +34,20 @@ export const speed: Measurement<Settings> = {
   settings,
   needs: ["prompt-timing", "generation-timing"],
   data: "none",
-  interleaved: true,
-  lockStep: false,
+  mode: { kind: "turns", items: (settings) => itemsOf(settings) },
   machineBound: true,
   metrics: (settings) => tests(settings).map(({ metric }) => metric),
-  context: ({ prompt, generate, depth }) => ({ context: Math.max(prompt, generate) + depth, parallel: 1, rows: 1 }),
-  items: (settings) =>
-    Array.from({ length: settings.repetitions }, (_, repetition) =>
-      tests(settings).map(({ metric }) => `${metric}/${repetition}`),
-    ).flat(),
+  // A warm-up besides the repetitions.
+  cost: ({ prompt, generate, depth, repetitions }) => ({
+    prompt: (repetitions + 1) * prompt,
+    generated: (repetitions + 1) * generate,
+    context: Math.max(prompt, generate) + depth,
+    parallel: 1,
+    rows: 1,
+  }),
 
   async *measure({ engine, settings, done, only, progress }) {
-    const items = speed.items!(settings);
+    const items = itemsOf(settings);
     let prepared: string | undefined;
     for (const { metric, test } of tests(settings))
       for (let repetition = 0; repetition < settings.repetitions; repetition++) {
@@ -59,6 +61,11 @@ export const speed: Measurement<Settings> = {
       }
   },
 };
+
+const itemsOf = (settings: Settings) =>
+  Array.from({ length: settings.repetitions }, (_, repetition) =>
+    tests(settings).map(({ metric }) => `${metric}/${repetition}`),
+  ).flat();
 
 function tests({ prompt, generate, depth }: Settings): { metric: string; test: SpeedTest }[] {
   const at = depth > 0 ? `@d${depth}` : "";

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { BenchError } from "../errors.js";
 import { openReference, type ReferenceData } from "../references/index.js";
 import { type RowComparison, rowsPerChunk, type StoredReference, scoredFrom } from "../references/reference.js";
-import { chunkGeometry, idsDigest, tokenSample } from "./chunks.js";
+import { heldChunks, idsDigest, tokenSample } from "./chunks.js";
 import type { Measurement } from "./measurement.js";
 
 const settings = z.strictObject({
@@ -26,8 +26,7 @@ export const storedDivergence: Measurement<Settings> = {
   settings,
   needs: ["likelihood"],
   data: "reference",
-  interleaved: false,
-  lockStep: false,
+  mode: { kind: "alone" },
   machineBound: false,
   metrics: (_, data) => [
     ...((data as ReferenceData | undefined)?.head.metrics ?? []),
@@ -37,7 +36,10 @@ export const storedDivergence: Measurement<Settings> = {
     "ln_ppl_ratio",
     "perplexity",
   ],
-  context: (_, data) => chunkGeometry({ context: (data as ReferenceData | undefined)?.head.context ?? 512 }),
+  cost({ chunks = Infinity }, data) {
+    const { context, chunks: there } = (data as ReferenceData | undefined)?.head ?? { context: 512, chunks: 1 };
+    return { ...heldChunks(context), prompt: Math.min(chunks, there) * context, generated: 0 };
+  },
 
   async *measure({ engine, settings, dataset, done, progress }) {
     const reference = openReference((dataset as ReferenceData).path);

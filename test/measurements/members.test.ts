@@ -90,9 +90,9 @@ describe("every measurement", () => {
       const settings = member.settings.parse({});
       expect(z.toJSONSchema(member.settings, { io: "input" }).type).toBe("object");
       for (const one of member.metrics(settings)) expect(metric(one).name).toBe(one);
-      const { context, parallel, rows } = member.context(settings);
+      const { context, parallel, rows } = member.cost(settings);
       for (const count of [context, parallel, rows]) expect(count).toBeGreaterThan(0);
-      expect(member.interleaved ? member.items!(settings).length : 1).toBeGreaterThan(0);
+      expect(["alone", "turns", "together"]).toContain(member.mode.kind);
       expect(() => member.settings.parse({ contexts: 1 })).toThrow(/contexts/);
     });
   }
@@ -444,16 +444,16 @@ describe("choice", () => {
       lines[6 * 7] = "困惑 long ".repeat(150);
     });
     const { engine, asked } = await recorded();
-    const { context } = measurements.choice!;
+    const { cost } = measurements.choice!;
     await measure("choice", { engine, dataset });
     const used = asked.map((questions) =>
       questions.reduce((sum, q) => sum + q.prefix.length + q.options.reduce((all, o) => all + o.length - 1, 0), 0),
     );
-    expect(context({}, dataset, 4096).context).toBeGreaterThanOrEqual(Math.max(...used));
-    expect(context({}, dataset, 4096).context).toBeLessThan(2 * Math.max(...used));
-    expect(context({ limit: 7 }, dataset, 4096).context).toBe(512);
-    expect(context({}, dataset, 1024).context).toBe(1024);
-    expect(context({ context: 600 }, dataset, 4096).context).toBe(600);
+    expect(cost({}, dataset, 4096).context).toBeGreaterThanOrEqual(Math.max(...used));
+    expect(cost({}, dataset, 4096).context).toBeLessThan(2 * Math.max(...used));
+    expect(cost({ limit: 7 }, dataset, 4096).context).toBe(512);
+    expect(cost({}, dataset, 1024).context).toBe(1024);
+    expect(cost({ context: 600 }, dataset, 4096).context).toBe(600);
   });
 
   it("limit", async () => {
@@ -499,7 +499,8 @@ describe("speed", () => {
 
   it("items of the plan are those that are measured; turns and what is done are heeded", async () => {
     const member = measurements.speed!;
-    const planned = member.items!(member.settings.parse(settings));
+    const { mode } = member;
+    const planned = mode.kind === "turns" ? mode.items(member.settings.parse(settings)) : [];
     expect([...planned].sort()).toEqual(["pp64/0", "pp64/1", "pp64/2", "tg16/0", "tg16/1", "tg16/2"]);
     const { items } = await measure("speed", { engine: await open(), settings, only: ["tg16/1"] });
     expect(items.map(({ item }) => item)).toEqual(["tg16/1"]);
