@@ -6,7 +6,7 @@ import { outliveReaders, say } from "./terminal.js";
 import { readBytes } from "./units.js";
 
 // Little more than the parser is loaded here; a command's own code comes when it is asked for, so that --help answers at once.
-const commands = () => import("./commands.js");
+const commands = () => import("./commands/index.js");
 
 const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -232,7 +232,7 @@ program
   .description("what there is: runs, benchmark files, datasets, backends")
   .addOption(new Option("--data-dir <dir>", "where datasets are (default: what is shipped)").env("GGUF_BENCH_DATA"))
   .action(async ({ dataDir }) => {
-    say(await (await import("./listing.js")).listing(dataDir));
+    say(await (await import("./commands/list.js")).listing(dataDir));
   });
 
 program
@@ -241,7 +241,7 @@ program
   .option("--build", "build llama.cpp from node-llama-cpp's own source for this processor; engines then use it")
   .addOption(new Option("--data-dir <dir>", "where datasets are (default: what is shipped)").env("GGUF_BENCH_DATA"))
   .action(async ({ build, dataDir }) => {
-    const doctor = await import("./doctor.js");
+    const doctor = await import("./commands/doctor.js");
     if (build) await doctor.buildLibrary();
     say(await doctor.diagnosis(dataDir));
   });

@@ -3,7 +3,7 @@ export type { Backend, Capability, Engine, EngineFacts, EngineSettings, VariantS
 export { findBackend } from "./backends/index.js";
 export { baselineText, readBaseline } from "./baseline.js";
 export { type Benchmark, benchmarkSchema, quickBenchmark, readBenchmark } from "./benchmark/index.js";
-export { baselineCommand, compareCommand, gateCommand, reportCommand, runCommand } from "./commands.js";
+export { baselineCommand, compareCommand, gateCommand, reportCommand, runCommand } from "./commands/index.js";
 export { type Dataset, findDatasets, resolveDataset } from "./data/index.js";
 export { BenchError, exitCodes, type Failure } from "./errors.js";
 export type { Event, JobRecord, Measured, Provenance, Sample, StoredEvent, VariantRecord } from "./events.js";

@@ -48,7 +48,7 @@ describe("--help", () => {
 
   it("the spy sees what other commands load", async () => {
     const { stderr } = await bench(["run", matrix, "--dry-run"], { nodeArgs: spy });
-    for (const name of ["zod", "yaml", "commands.js"]) expect(stderr).toContain(name);
+    for (const name of ["zod", "yaml", "commands/run.js"]) expect(stderr).toContain(name);
     // A plan needs no screen and no downloader.
     for (const name of ["ink", "react", "node-llama-cpp"]) expect(stderr).not.toContain(`node_modules/${name}/`);
   });

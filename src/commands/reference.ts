@@ -1,13 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { renameSync, rmSync, statSync } from "node:fs";
-import { findBackend } from "./backends/index.js";
-import { backendOf } from "./benchmark/index.js";
-import { resolveDataset, type TextDataset } from "./data/index.js";
-import { BenchError } from "./errors.js";
-import type { Executor } from "./executors/index.js";
-import type { SourceFolders } from "./models/sources.js";
-import { findForm, openReference } from "./references/index.js";
-import type { ReferenceHead } from "./references/reference.js";
+import { findBackend } from "../backends/index.js";
+import { backendOf } from "../benchmark/index.js";
+import { resolveDataset, type TextDataset } from "../data/index.js";
+import { BenchError } from "../errors.js";
+import type { Executor } from "../executors/index.js";
+import type { SourceFolders } from "../models/sources.js";
+import { findForm, openReference } from "../references/index.js";
+import type { ReferenceHead } from "../references/reference.js";
 
 export interface RecordOptions {
   /** A dataset's name, or the path of any UTF-8 text. */

@@ -1,12 +1,12 @@
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { backendNames } from "./backends/index.js";
-import { readDatasets } from "./data/index.js";
-import { harmless } from "./harmless.js";
-import { readEvents } from "./store/index.js";
+import { backendNames } from "../backends/index.js";
+import { readDatasets } from "../data/index.js";
+import { harmless } from "../harmless.js";
+import { readEvents } from "../store/index.js";
 
-const packaged = fileURLToPath(new URL("../benchmarks", import.meta.url));
+const packaged = fileURLToPath(new URL("../../benchmarks", import.meta.url));
 
 /** What there is to run, to measure with and to look at, as text. */
 export async function listing(dataDir: string | undefined): Promise<string> {

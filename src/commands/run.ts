@@ -2,30 +2,30 @@ import { createHash } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
-import { asInBaseline, baselineText, readBaseline } from "./baseline.js";
-import { type QuickOptions, quickBenchmark, readBenchmark, sortArguments } from "./benchmark/index.js";
-import { BenchError, exitCodes, toFailure } from "./errors.js";
-import type { Event, StoredEvent } from "./events.js";
-import { childExecutor, type Executor } from "./executors/index.js";
-import { harmless, harmlessJson, harmlessLines, several } from "./harmless.js";
-import { type Asked, gate, parseRule, verdictsFrom, verdictsOver } from "./judge/index.js";
-import { measurements } from "./measurements/index.js";
-import { usualName } from "./metrics.js";
-import { checkType, quantizedName, quantizeFile } from "./models/quantize.js";
-import { type Fetching, isRemote, resolveModel } from "./models/sources.js";
-import { describePlan, makePlan, type Plan } from "./plan.js";
-import { type RecordOptions, recordFile } from "./record.js";
-import { writeReports } from "./reports/index.js";
-import { junit } from "./reports/junit.js";
-import { type Table, tableFrom } from "./reports/table.js";
-import { text, wrap } from "./reports/text.js";
-import { run } from "./run.js";
-import { type Series, seriesFrom } from "./stats/series.js";
-import { readEvents, Store, writeWhole } from "./store/index.js";
-import { onLost, say } from "./terminal.js";
-import { openView, type StopKind, type View } from "./tui/index.js";
-import { bytes as inUnits } from "./units.js";
-import { nearest } from "./yaml.js";
+import { asInBaseline, baselineText, readBaseline } from "../baseline.js";
+import { type QuickOptions, quickBenchmark, readBenchmark, sortArguments } from "../benchmark/index.js";
+import { BenchError, exitCodes, toFailure } from "../errors.js";
+import type { Event, StoredEvent } from "../events.js";
+import { childExecutor, type Executor } from "../executors/index.js";
+import { harmless, harmlessJson, harmlessLines, several } from "../harmless.js";
+import { type Asked, gate, parseRule, verdictsFrom, verdictsOver } from "../judge/index.js";
+import { measurements } from "../measurements/index.js";
+import { usualName } from "../metrics.js";
+import { checkType, quantizedName, quantizeFile } from "../models/quantize.js";
+import { type Fetching, isRemote, resolveModel } from "../models/sources.js";
+import { describePlan, makePlan, type Plan } from "../plan.js";
+import { writeReports } from "../reports/index.js";
+import { junit } from "../reports/junit.js";
+import { type Table, tableFrom } from "../reports/table.js";
+import { text, wrap } from "../reports/text.js";
+import { run } from "../run.js";
+import { type Series, seriesFrom } from "../stats/series.js";
+import { readEvents, Store, writeWhole } from "../store/index.js";
+import { onLost, say } from "../terminal.js";
+import { openView, type StopKind, type View } from "../tui/index.js";
+import { bytes as inUnits } from "../units.js";
+import { nearest } from "../yaml.js";
+import { type RecordOptions, recordFile } from "./reference.js";
 
 export interface RunCommand extends Omit<QuickOptions, "measurements" | "models"> {
   /** A benchmark file, or models; what each is shows by its ending or content. */
@@ -374,7 +374,7 @@ const folders = ({ modelsDir, dataDir }: RunCommand) => ({
 const require = createRequire(import.meta.url);
 
 export function versions(): Record<string, string> {
-  const own = require("../package.json") as { version: string; dependencies: Record<string, string> };
+  const own = require("../../package.json") as { version: string; dependencies: Record<string, string> };
   return {
     "gguf-bench": own.version,
     node: process.versions.node,
