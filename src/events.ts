@@ -21,15 +21,29 @@ export interface Sample {
 /** Per-token values that go beside the events as binary files, `<job>.<name>.bin`, little-endian. */
 export type TokenValues = Float64Array | Float32Array | Int32Array;
 
+/** What statistics and notes read of an item beside its samples. */
+export interface ItemFacts {
+  /** What the item hangs together with: items of one document or one subject have the same. */
+  cluster?: string;
+  /** CPU cores that other processes used while it was timed. */
+  foreign?: number;
+  /** Why the question was not asked. */
+  unanswerable?: string;
+  /** Each option was scored by itself, without a prefix that they share. */
+  alone?: true;
+  /** Models that the process held at once, of a peak of memory. */
+  models?: number;
+  /** Digest of the token ids that the item is made of: items of two variants with the same one are the same piece of work. */
+  ids?: string;
+}
+
 /** What a measurement yields for one item, all or nothing. */
-export interface Measured {
+export interface Measured extends ItemFacts {
   item: string;
   samples: Sample[];
   /** Per-token arrays by name (`nll`: Float64, nats). */
   tokens?: Record<string, TokenValues>;
-  /** Digest of the token ids that the item is made of: items of two variants with the same one are the same piece of work. */
-  ids?: string;
-  /** What the eye or a later statistic wants of this item: option scores, the prediction, foreign load … */
+  /** For the eye alone: option scores, the prediction … */
   detail?: Record<string, unknown>;
 }
 
@@ -134,18 +148,20 @@ export type Event =
  */
 export type TokenPlace = [offset: number, count: number, sha256?: string];
 
-/** Kept on disk: `tokens` became places in the binary files. */
+/** What is kept on disk of an item: `tokens` became places in the binary files. */
+export interface StoredSamples extends Omit<Measured, "tokens"> {
+  type: "samples";
+  job: string;
+  tokens?: Record<string, TokenPlace>;
+}
+
+/** What is kept on disk. */
 export type StoredEvent =
   | Exclude<Event, { type: "samples" } | { type: "progress" } | { type: "fetching" }>
-  | {
-      type: "samples";
-      job: string;
-      item: string;
-      samples: Sample[];
-      tokens?: Record<string, TokenPlace>;
-      ids?: string;
-      detail?: Record<string, unknown>;
-    };
+  | StoredSamples;
+
+/** A session begins: the plan, and where the figures come from. */
+export type Started = Extract<Event, { type: "started" }>;
 
 /** The item under which a job's peak memory is kept, beside the items of its measurement. */
 export const memoryItem = "peak_memory";
@@ -295,7 +311,18 @@ const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as num
 const isAmount = (value: unknown) => value === null || Number.isFinite(value);
 const isJobId = (value: unknown) => typeof value === "string" && /^[\w-]{1,64}$/.test(value);
 
-function samplesFault({ job, item, samples, tokens, detail }: Record<string, unknown>): EventFault | undefined {
+/** The types of `ItemFacts`, none of which must be there. */
+const factTypes = Object.entries({
+  cluster: "string",
+  foreign: "number",
+  unanswerable: "string",
+  alone: "boolean",
+  models: "number",
+  ids: "string",
+});
+
+function samplesFault(event: Record<string, unknown>): EventFault | undefined {
+  const { job, item, samples, tokens, detail } = event;
   const no = (what: string) => own(`is no \`samples\` event: ${what}`);
   if (!isJobId(job)) return no("job is no job's id");
   if (typeof item !== "string") return no("item is no text");
@@ -308,6 +335,8 @@ function samplesFault({ job, item, samples, tokens, detail }: Record<string, unk
     if (!Number.isFinite(weight) || (weight as number) < 0) return no(`the weight of ${metric} is no number from 0 on`);
     if (square !== undefined && !isAmount(square)) return no(`the square of ${metric} is no number`);
   }
+  for (const [name, type] of factTypes)
+    if (event[name] !== undefined && typeof event[name] !== type) return no(`${name} is no ${type}`);
   if (detail !== undefined && !isObject(detail)) return no("detail is no map");
   if (tokens === undefined) return undefined;
   if (!isObject(tokens)) return no("tokens is no map");

@@ -258,7 +258,7 @@ class JobRun {
         job: id,
         item: memoryItem,
         samples: [{ metric: "peak_memory", value: this.#peakMemory, weight: 1 }],
-        ...(this.#models > 1 ? { detail: { models: this.#models } } : {}),
+        ...(this.#models > 1 ? { models: this.#models } : {}),
       };
     const [items, engine] = [this.items.size, this.#engine];
     yield { type: "job-done", at: Date.now(), job: id, items, seconds: this.#seconds, ...(engine ? { engine } : {}) };

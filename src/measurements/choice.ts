@@ -225,12 +225,14 @@ function answer(
     .update([item.context, ...item.options].join("\0"))
     .digest("hex")
     .slice(0, 16);
-  const about = { prompt, gold: item.gold, ...cluster };
+  const about = { prompt, gold: item.gold };
   if (reason !== undefined)
     return {
       item: item.id,
       samples: [{ metric: "unanswerable", value: 1, weight: 1 }],
-      detail: { unanswerable: reason, ...about },
+      ...cluster,
+      unanswerable: reason,
+      detail: about,
     };
   const ofOptions = ({ requests }: Form) => requests.flatMap((request) => scores.get(request)!);
   const whole = ofOptions(sums).map(sum);
@@ -241,6 +243,8 @@ function answer(
   return {
     item: item.id,
     samples: metrics.map((metric, i) => ({ metric, value: predictions[i] === item.gold ? 1 : 0, weight: 1 })),
+    ...cluster,
+    ...(room.options === 1 ? { alone: true } : {}),
     detail: {
       ...about,
       prediction: predictions[0],
@@ -250,7 +254,6 @@ function answer(
       scores: whole,
       scores_token: perToken,
       tokens: own.map(({ length }) => length),
-      ...(room.options === 1 ? { alone: true } : {}),
     },
   };
 }

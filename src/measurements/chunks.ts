@@ -60,11 +60,11 @@ export function chunked(engine: Engine, { text, documents }: TextDataset, settin
   const scored = (window: Int32Array) => window.subarray(scoreFrom + 1, context);
   const document = documentOf(engine, tokens, settings, documents);
   const used = tokens.subarray(0, count * context);
-  const detail = (chunk: number) => ({
+  const facts = (chunk: number) => ({
     ids: idsDigest(tokens.subarray(chunk * context, (chunk + 1) * context)),
     ...document(chunk),
   });
-  return { count, scoreFrom, groups, scored, used, detail };
+  return { count, scoreFrom, groups, scored, used, facts };
 }
 
 /** Of the token ids of an item. */
@@ -86,7 +86,7 @@ export function checkTokens(engine: Engine, { text, name }: TextDataset, used: I
 }
 
 /**
- * Which document a chunk's scored part begins in, as the detail of its item: chunks of one document hang together. Nothing
+ * Which document a chunk's scored part begins in, as a fact of its item: chunks of one document hang together. Nothing
  * where the text is not known to have documents.
  */
 function documentOf(engine: Engine, tokens: Int32Array, { context }: ChunkSettings, documents: number[] | undefined) {
@@ -101,7 +101,7 @@ function documentOf(engine: Engine, tokens: Int32Array, { context }: ChunkSettin
       offsets.push((offsets[i - 1] ?? 0) + engine.measureTokens(tokens.subarray(from, i * context + scoreFrom)).bytes);
     }
     const document = starts.filter((start) => start <= offsets[chunk]!).length;
-    return { detail: { cluster: `document ${document}` } };
+    return { cluster: `document ${document}` };
   };
 }
 

@@ -62,7 +62,7 @@ async function* inLockStep({
   progress,
 }: MeasureContext<Settings>): AsyncGenerator<Item> {
   const { context } = settings;
-  const { count, scoreFrom, groups, used, detail } = chunked(engine, dataset as TextDataset, settings);
+  const { count, scoreFrom, groups, used, facts } = chunked(engine, dataset as TextDataset, settings);
   const missing = missingOf(settings);
   for (const variant of variants) checkTokens(await variant.open(), dataset as TextDataset, used);
   progress(0, count, "chunks");
@@ -80,7 +80,7 @@ async function* inLockStep({
     for (const [v, variant] of left.entries())
       for (const chunk of missing(variant, group)) {
         const found = compared[v]![chunks.indexOf(chunk)]!;
-        yield { variant: variant.name, ...chunkDivergence(String(chunk), found), ...detail(chunk) };
+        yield { variant: variant.name, ...chunkDivergence(String(chunk), found), ...facts(chunk) };
       }
   }
 }
@@ -95,14 +95,14 @@ async function* inTurns(
   openReference: () => Promise<Engine>,
 ): AsyncGenerator<Item> {
   const { context } = settings;
-  const { count, scoreFrom, groups, used, detail } = chunked(engine, dataset as TextDataset, settings);
+  const { count, scoreFrom, groups, used, facts } = chunked(engine, dataset as TextDataset, settings);
   const checked = new Set<LockStepVariant>();
   const perChunk = context - 1 - scoreFrom;
   const missing = missingOf(settings);
   const isLeft = (variant: LockStepVariant) => (group: ChunkGroup) => missing(variant, group).length > 0;
   const open = groups.filter((group) => variants.some((variant) => isLeft(variant)(group)));
   // The reference's engine tells, and it is open now.
-  const details = new Map(open.flatMap(({ chunks }) => chunks.map((chunk) => [chunk, detail(chunk)])));
+  const ofChunks = new Map(open.flatMap(({ chunks }) => chunks.map((chunk) => [chunk, facts(chunk)])));
   const { vocabulary } = engine.facts;
   const compare = simdComparer(vocabulary);
   const file = new LogitsFile(cacheDirectory(), vocabulary, scratchLimit);
@@ -148,7 +148,7 @@ async function* inTurns(
             yield {
               variant: variant.name,
               ...chunkDivergence(String(chunk), found[chunks.indexOf(chunk)]!),
-              ...details.get(chunk),
+              ...ofChunks.get(chunk),
             };
         }
       }

@@ -20,7 +20,7 @@ export const perplexity: Measurement<ChunkSettings> = {
 
   async *measure({ engine, settings, dataset, done, progress }) {
     const { context } = settings;
-    const { count, scoreFrom, groups, scored, detail } = chunked(engine, dataset as TextDataset, settings);
+    const { count, scoreFrom, groups, scored, facts } = chunked(engine, dataset as TextDataset, settings);
     progress(0, count, "chunks");
     for (const { chunks, windows } of groups) {
       if (chunks.every((chunk) => done.has(String(chunk)))) continue;
@@ -43,7 +43,7 @@ export const perplexity: Measurement<ChunkSettings> = {
             ...(characters > 0 ? [{ metric: "bits_per_character", value: bits / characters, weight: characters }] : []),
           ],
           tokens: { nll: nll[i]! },
-          ...detail(chunk),
+          ...facts(chunk),
         };
       }
     }

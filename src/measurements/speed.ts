@@ -84,7 +84,8 @@ async function timed(item: string, metric: string, test: SpeedTest, run: () => P
   return {
     item,
     samples: [{ metric, value: (test.prompt + test.generate) / seconds, weight: 1 }],
-    detail: { seconds, foreign: Math.round(foreign * 100) / 100 },
+    foreign: Math.round(foreign * 100) / 100,
+    detail: { seconds },
   };
 }
 

@@ -139,11 +139,11 @@ function jobStates(started: Started, events: StoredEvent[]): Map<string, JobStat
         job.items.set(event.item, {
           item: event.item,
           samples: event.samples,
-          foreign: Number(event.detail?.foreign ?? 0),
-          models: Number(event.detail?.models ?? 1),
-          alone: event.detail?.alone === true,
-          ...(event.detail?.unanswerable ? { unanswerable: String(event.detail.unanswerable) } : {}),
-          cluster: typeof event.detail?.cluster === "string" ? event.detail.cluster : undefined,
+          foreign: event.foreign ?? 0,
+          models: event.models ?? 1,
+          alone: event.alone === true,
+          ...(event.unanswerable === undefined ? {} : { unanswerable: event.unanswerable }),
+          cluster: event.cluster,
         });
         break;
       case "job-started":

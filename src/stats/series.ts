@@ -138,10 +138,8 @@ function idsOf(items: Map<string, Item>): Pick<Series, "ids"> {
   return ids.size > 0 ? { ids } : {};
 }
 
-/** `cluster` in an item's detail says which items hang together. */
 function clustersOf(items: Map<string, Item>): Map<string, string> | undefined {
   const clusters = new Map<string, string>();
-  for (const { item, detail } of items.values())
-    if (typeof detail?.cluster === "string") clusters.set(item, detail.cluster);
+  for (const { item, cluster } of items.values()) if (cluster !== undefined) clusters.set(item, cluster);
   return clusters.size > 0 ? clusters : undefined;
 }

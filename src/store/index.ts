@@ -4,7 +4,15 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { BenchError } from "../errors.js";
-import { type Event, faultOf, memoryItem, type StoredEvent, type TokenPlace, type TokenValues } from "../events.js";
+import {
+  type Event,
+  faultOf,
+  type ItemFacts,
+  memoryItem,
+  type StoredEvent,
+  type TokenPlace,
+  type TokenValues,
+} from "../events.js";
 import { makeFolder } from "../folders.js";
 
 type Kind = "Float64Array" | "Float32Array" | "Int32Array";
@@ -248,7 +256,7 @@ export function readEvents(folder: string): StoredEvent[] {
     if ((error as NodeJS.ErrnoException).code === "ENOENT" && fs.existsSync(path.join(folder, "tokens"))) return [];
     throw unreadable(error, file);
   }
-  const whole = withoutDoubles(underNewNames(events));
+  const whole = withoutDoubles(inOurWords(events));
   checkSizes(tokenEnds(folder, whole));
   return whole;
 }
@@ -317,10 +325,10 @@ function* linesOf(name: string): Generator<Buffer> {
 }
 
 /**
- * Version 0.1 called the mean per token `acc`, which is `acc_token` now, as `acc` is the sum; and it counted a question that was
- * not asked as a wrong answer.
+ * What earlier versions wrote in other words. Facts of an item stood in its detail. Version 0.1 called the mean per token `acc`,
+ * which is `acc_token` now, as `acc` is the sum; and it counted a question that was not asked as a wrong answer.
  */
-function underNewNames(events: StoredEvent[]): StoredEvent[] {
+function inOurWords(events: StoredEvent[]): StoredEvent[] {
   const old = new Set<string>();
   const newer = (metric: string) => (metric === "acc" ? "acc_token" : metric);
   return events.map((event) => {
@@ -332,15 +340,28 @@ function underNewNames(events: StoredEvent[]): StoredEvent[] {
       });
       return { ...event, jobs };
     }
-    if (event.type !== "samples" || !old.has(event.job)) return event;
+    if (event.type !== "samples") return event;
+    const facts = { ...factsIn(event.detail), ...event };
+    if (!old.has(event.job)) return facts;
     if (event.detail?.unanswerable === true)
       return {
-        ...event,
+        ...facts,
         samples: [{ metric: "unanswerable", value: 1, weight: 1 }],
-        detail: { ...event.detail, unanswerable: "it did not fit into the context" },
+        unanswerable: "it did not fit into the context",
       };
-    return { ...event, samples: event.samples.map((sample) => ({ ...sample, metric: newer(sample.metric) })) };
+    return { ...facts, samples: event.samples.map((sample) => ({ ...sample, metric: newer(sample.metric) })) };
   });
+}
+
+/** The facts that an item's detail holds. */
+function factsIn({ cluster, foreign, unanswerable, alone, models }: Record<string, unknown> = {}): ItemFacts {
+  return {
+    ...(typeof cluster === "string" ? { cluster } : {}),
+    ...(typeof foreign === "number" ? { foreign } : {}),
+    ...(typeof unanswerable === "string" ? { unanswerable } : {}),
+    ...(alone === true ? { alone } : {}),
+    ...(typeof models === "number" ? { models } : {}),
+  };
 }
 
 function withoutDoubles(events: StoredEvent[]): StoredEvent[] {

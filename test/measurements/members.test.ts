@@ -165,9 +165,9 @@ describe("perplexity", () => {
     const { items } = await measure("perplexity", { engine: await open(), settings, dataset: ascii });
     // One byte a token, BOS before them; 64 tokens of a chunk go before the first that is predicted from a scored row.
     const expected = items.map((_, chunk) => `document ${Math.floor((128 * chunk + 63) / 200) + 1}`);
-    expect(items.map(({ detail }) => detail?.cluster)).toEqual(expected);
+    expect(items.map(({ cluster }) => cluster)).toEqual(expected);
     const { items: plain } = await measure("perplexity", { engine: await open(), settings, dataset });
-    expect(plain.every(({ detail }) => detail === undefined)).toBe(true);
+    expect(plain.every(({ cluster }) => cluster === undefined)).toBe(true);
   });
 
   it("refuses a text of less than two contexts", async () => {
@@ -368,7 +368,7 @@ describe("choice", () => {
   ])("an option that %s is not asked", async (_, tokenize, reason) => {
     const { answer, asked } = await rigged(tokenize, { a: [1], bb: [1], ccc: [1] });
     expect(asked).toEqual([]);
-    expect(answer).toMatchObject({ samples: [{ metric: "unanswerable", value: 1 }], detail: { unanswerable: reason } });
+    expect(answer).toMatchObject({ samples: [{ metric: "unanswerable", value: 1 }], unanswerable: reason });
   });
 
   it("blanks at the end of a question begin its options, as in lm-eval", async () => {
@@ -399,17 +399,10 @@ describe("choice", () => {
     // The mock says that it was trained for 4,096.
     expect(items[4]).toMatchObject({
       samples: [{ metric: "unanswerable", value: 1, weight: 1 }],
-      detail: { unanswerable: expect.stringMatching(/^it needs 50\d\d tokens of 4096$/) },
+      unanswerable: expect.stringMatching(/^it needs 50\d\d tokens of 4096$/),
     });
     const bounded = await measure("choice", { engine: await open(), settings: { context: 512 }, dataset: long });
-    expect(bounded.items.map(({ detail }) => "unanswerable" in detail!)).toEqual([
-      false,
-      false,
-      true,
-      true,
-      true,
-      false,
-    ]);
+    expect(bounded.items.map((item) => "unanswerable" in item)).toEqual([false, false, true, true, true, false]);
   });
 
   it.each([65, 200, 1000])("%d options are scored in several batches, as each alone", async (count) => {
@@ -436,7 +429,7 @@ describe("choice", () => {
     const together = await measure("choice", { engine: await open(), dataset: questionData(5) });
     for (const requests of asked) expect(requests.map(({ options }) => options.length)).toEqual([1]);
     expect(items.map(({ samples }) => samples)).toEqual(together.items.map(({ samples }) => samples));
-    for (const { detail } of items) expect(detail!.alone).toBe(true);
+    for (const { alone } of items) expect(alone).toBe(true);
   });
 
   it("the plan's context bounds what is used, and never exceeds the setting or what the model was trained for", async () => {
@@ -472,11 +465,11 @@ describe("speed", () => {
   it("times each test as often as asked, prompt before generation", async () => {
     const { items } = await measure("speed", { engine: await open("mock:seed=1,rate=100"), settings });
     expect(items.map(({ item }) => item)).toEqual(["pp64/0", "pp64/1", "pp64/2", "tg16/0", "tg16/1", "tg16/2"]);
-    for (const { samples, detail } of items) {
+    for (const { samples, foreign } of items) {
       expect(samples).toHaveLength(1);
       expect(samples[0]!.value).toBeGreaterThan(samples[0]!.metric === "pp64" ? 900 : 90);
       expect(samples[0]!.value).toBeLessThan(samples[0]!.metric === "pp64" ? 1100 : 110);
-      expect(detail!.foreign).toBeGreaterThanOrEqual(0);
+      expect(foreign).toBeGreaterThanOrEqual(0);
     }
   });
 
@@ -488,7 +481,7 @@ describe("speed", () => {
       const foreign = async (milliseconds: number) => {
         engine.timeSpeed = () => sleep(milliseconds, milliseconds / 1000);
         const { items } = await measure("speed", { engine, settings: { ...settings, prompt: 0 } });
-        return items.map(({ detail }) => detail!.foreign as number);
+        return items.map(({ foreign }) => foreign!);
       };
       expect(Math.max(...(await foreign(400)))).toBeGreaterThan(0.3);
       expect(await foreign(1)).toEqual([0, 0, 0]);

@@ -109,7 +109,7 @@ const items: Record<string, (shift: number) => Items> = {
         { metric: "tg128", value: (rate / 10) * (1 + shift), weight: 1 },
         { metric: "peak_memory", value: 350e6, weight: 1 },
       ],
-      detail: { foreign: repetition === 1 && shift > 0 ? 0.4 : 0.02 },
+      foreign: repetition === 1 && shift > 0 ? 0.4 : 0.02,
     })),
   hellaswag: (shift) =>
     [1, 1, 0, 1, 0, 1, shift > 0 ? 0 : 1, 0].map((right, question) => ({

@@ -61,7 +61,7 @@ describe("the grid", () => {
         ? {
             ...event,
             samples: [{ metric: "unanswerable", value: 1, weight: 1 }],
-            detail: { unanswerable: "it needs 640 tokens of 512" },
+            unanswerable: "it needs 640 tokens of 512",
           }
         : event,
     );
@@ -103,8 +103,8 @@ describe("the grid", () => {
     const many = Array.from({ length: 200 }, (_, i): StoredEvent => {
       const samples =
         i < 2 ? [{ metric: "unanswerable", value: 1, weight: 1 }] : [{ metric: "acc", value: 1, weight: 1 }];
-      const detail = i < 2 ? { detail: { unanswerable: "it needs 640 tokens of 512" } } : {};
-      return { type: "samples", job: "hellaswag/F16", item: String(i), samples, ...detail };
+      const facts = i < 2 ? { unanswerable: "it needs 640 tokens of 512" } : {};
+      return { type: "samples", job: "hellaswag/F16", item: String(i), samples, ...facts };
     });
     expect(cell("F16", "acc", tableFrom([...events, ...many]))).toMatchObject({
       notes: [

@@ -69,6 +69,15 @@ describe("events", () => {
     expect(readdirSync(at).sort()).toEqual(["events.jsonl", "tokens"]);
   });
 
+  it("have the facts of an item as fields, where an earlier version kept them in its detail", () => {
+    const at = folder();
+    const facts = { cluster: "history", foreign: 0.4, unanswerable: "it is too long", alone: true, models: 2 };
+    session(at, { ...samples("j", "0"), detail: { ...facts, prompt: "p" } } as Event);
+    session(at, { ...samples("j", "1"), cluster: "art", detail: { cluster: "history", models: "2" } } as Event);
+    expect(readEvents(at)).toMatchObject([facts, { cluster: "art" }]);
+    expect(readEvents(at)[1]).not.toHaveProperty("models");
+  });
+
   it("say which items are there, over several sessions", () => {
     const at = folder();
     session(at, samples("j", "0"), samples("k", "a"));
@@ -253,6 +262,8 @@ describe("a line that is no event", () => {
     ["values at a half", line({ tokens: { nll: [0.5, 1] } })],
     ["values with a path", line({ tokens: { "../nll": [0, 1] } })],
     ["detail that is a text", line({ detail: "x" })],
+    ["a cluster that is a number", line({ cluster: 7 })],
+    ["a foreign load that is a text", line({ foreign: "0.1" })],
     ["an end without a job", '{"type":"job-done","at":1,"items":1,"seconds":1}'],
     ["a failure without a sentence", '{"type":"job-failed","at":1,"job":"j","failure":{"code":"x"}}'],
     ["a time beyond all calendars", '{"type":"finished","at":1e300,"outcome":"complete"}'],
