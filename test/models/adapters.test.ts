@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readBenchmark } from "../../dist/benchmark/index.js";
 import { measurements } from "../../dist/measurements/index.js";
-import { describePlan, makePlan } from "../../dist/plan.js";
+import { describePlan, makePlan } from "../../dist/plan/index.js";
 import { bench, eventsOf, someText, temporaryFolder, verdicts, writeRandomLlama } from "../support.js";
 import { randomAdapter } from "./random-llama.js";
 import { tinyGguf } from "./tiny-gguf.js";

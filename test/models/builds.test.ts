@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { readBenchmark } from "../../dist/benchmark/index.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { fileIdentity, fileSha256 } from "../../dist/models/cache.js";
-import { makePlan } from "../../dist/plan.js";
+import { makePlan } from "../../dist/plan/index.js";
 import { someText, temporaryFolder, writeRandomLlama } from "../support.js";
 
 const folder = temporaryFolder();

@@ -2,22 +2,22 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
 import { basename } from "node:path";
-import type { Backend, EngineChoice, VariantSpec } from "./backends/backend.js";
-import { findBackend } from "./backends/index.js";
-import type { Benchmark, MeasurementConfig, VariantConfig } from "./benchmark/index.js";
-import { type Dataset, digestOf, resolveDataset } from "./data/index.js";
-import { BenchError, type Failure, toFailure } from "./errors.js";
-import type { JobRecord, Machine, Provenance, VariantRecord } from "./events.js";
-import { harmless, several } from "./harmless.js";
-import { measurements } from "./measurements/index.js";
-import type { Cost } from "./measurements/measurement.js";
-import { usualName } from "./metrics.js";
-import { estimateMemory, type MemoryEstimate, type ModelFacts } from "./models/gguf.js";
-import type { SourceFolders } from "./models/sources.js";
-import { resolveReference } from "./references/index.js";
-import { addressWithoutSecrets } from "./secrets.js";
-import { counted, bytes as inUnits, roughDuration } from "./units.js";
-import { nearest } from "./yaml.js";
+import type { Backend, EngineChoice, VariantSpec } from "../backends/backend.js";
+import { findBackend } from "../backends/index.js";
+import type { Benchmark, MeasurementConfig, VariantConfig } from "../benchmark/index.js";
+import { type Dataset, digestOf, resolveDataset } from "../data/index.js";
+import { BenchError, type Failure, toFailure } from "../errors.js";
+import type { JobRecord, Machine, Provenance, VariantRecord } from "../events.js";
+import { harmless, several } from "../harmless.js";
+import { measurements } from "../measurements/index.js";
+import type { Cost } from "../measurements/measurement.js";
+import { usualName } from "../metrics.js";
+import { estimateMemory, type MemoryEstimate, type ModelFacts } from "../models/gguf.js";
+import type { SourceFolders } from "../models/sources.js";
+import { resolveReference } from "../references/index.js";
+import { addressWithoutSecrets } from "../secrets.js";
+import { counted, bytes as inUnits, roughDuration } from "../units.js";
+import { nearest } from "../yaml.js";
 
 /** A job with all that is needed to run it. */
 export interface Job extends JobRecord {

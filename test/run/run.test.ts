@@ -1,13 +1,13 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { readBenchmark } from "../dist/benchmark/index.js";
-import type { Event } from "../dist/events.js";
-import { childExecutor, type Executor } from "../dist/executors/index.js";
-import { measurements } from "../dist/measurements/index.js";
-import { makePlan } from "../dist/plan.js";
-import { run } from "../dist/run.js";
-import { figure, initialState, reduce } from "../dist/tui/state.js";
+import { readBenchmark } from "../../dist/benchmark/index.js";
+import type { Event } from "../../dist/events.js";
+import { childExecutor, type Executor } from "../../dist/executors/index.js";
+import { measurements } from "../../dist/measurements/index.js";
+import { makePlan } from "../../dist/plan/index.js";
+import { run } from "../../dist/run/index.js";
+import { figure, initialState, reduce } from "../../dist/tui/state.js";
 import {
   bench,
   eventsOf,
@@ -19,7 +19,7 @@ import {
   until,
   verdicts,
   writeRandomLlama,
-} from "./support.js";
+} from "../support.js";
 
 const folder = temporaryFolder();
 writeFileSync(join(folder, "text.txt"), someText(12_000));

@@ -1,11 +1,11 @@
-import type { EngineFacts, EngineName } from "./backends/backend.js";
-import { BenchError, type Failure, toFailure } from "./errors.js";
-import { type Event, memoryItem } from "./events.js";
-import type { EngineWarning, Executor, MeasureReply, OpenedEngine } from "./executors/index.js";
-import { measurements } from "./measurements/index.js";
-import type { Mode } from "./measurements/measurement.js";
-import { type Job, lockStepGroups, memoryTogether, type Plan } from "./plan.js";
-import { bytes as told } from "./units.js";
+import type { EngineFacts, EngineName } from "../backends/backend.js";
+import { BenchError, type Failure, toFailure } from "../errors.js";
+import { type Event, memoryItem } from "../events.js";
+import type { EngineWarning, Executor, MeasureReply, OpenedEngine } from "../executors/index.js";
+import { measurements } from "../measurements/index.js";
+import type { Mode } from "../measurements/measurement.js";
+import { type Job, lockStepGroups, memoryTogether, type Plan } from "../plan/index.js";
+import { bytes as told } from "../units.js";
 
 /** What an earlier session left of a job. */
 export interface JobProgress {

@@ -2,11 +2,11 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { quickBenchmark, readBenchmark } from "../dist/benchmark/index.js";
-import { measurements } from "../dist/measurements/index.js";
-import { describePlan, makePlan, type Plan, type PlanOptions } from "../dist/plan.js";
-import { tinyGguf } from "./models/tiny-gguf.js";
-import { cli, someQuestions, someText, temporaryFolder, writeRandomLlama } from "./support.js";
+import { quickBenchmark, readBenchmark } from "../../dist/benchmark/index.js";
+import { measurements } from "../../dist/measurements/index.js";
+import { describePlan, makePlan, type Plan, type PlanOptions } from "../../dist/plan/index.js";
+import { tinyGguf } from "../models/tiny-gguf.js";
+import { cli, someQuestions, someText, temporaryFolder, writeRandomLlama } from "../support.js";
 
 const folder = temporaryFolder();
 writeFileSync(join(folder, "text.txt"), someText(4000));
