@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { EngineFacts, EngineName } from "./backends/backend.js";
 import type { Failure } from "./errors.js";
+import type { Machine } from "./machine.js";
 import { isMetric } from "./metrics.js";
 import type { ModelFacts } from "./models/gguf.js";
 import type { Fetching } from "./models/sources.js";
@@ -103,16 +104,6 @@ export interface Provenance {
   machine: Machine;
   engine: { version: string; library: string; origin: string };
   datasets: { name: string; path: string; sha256: string; bytes: number; note?: string }[];
-}
-
-export interface Machine {
-  cpu: string;
-  /** Logical processors that this process may use. */
-  cpus: number;
-  memoryBytes: number;
-  os: string;
-  arch: string;
-  gpus: string[];
 }
 
 /**

@@ -24,7 +24,7 @@ const rows = [
   // Arithmetic over rows of logits, whoever computed them.
   ["kernels"],
   ["metrics", "yaml"],
-  ["units"],
+  ["units", "machine"],
   ["folders"],
   ["errors"],
   ["terminal"],
@@ -54,7 +54,7 @@ const families: Record<string, { contract: string; members: (file: string) => bo
 };
 
 /** Stages that outgrew one file: from outside they are entered by their index.ts alone. */
-const stages = ["judge"];
+const stages = ["judge", "plan", "run"];
 
 /** Parts of one member that stand in a file of their own. */
 const partOf: Record<string, string> = { "executors/engine-process.ts": "executors/child.ts" };

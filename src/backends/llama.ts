@@ -1,5 +1,4 @@
 import fs from "node:fs";
-import os from "node:os";
 import { BenchError } from "../errors.js";
 import { emptyDivergence, finite, keepDivergence } from "../kernels/rows.js";
 import { Context, type ContextShape, type Rows } from "../llama/context.js";
@@ -15,6 +14,7 @@ import {
 } from "../llama/library.js";
 import { reasonIn, warningsIn } from "../llama/log.js";
 import { ScoringPool } from "../llama/pool.js";
+import { physicalCores, takeHighWaterMark } from "../machine.js";
 import { findAdapter } from "../models/adapters.js";
 import { buildOf, environmentOf } from "../models/builds.js";
 import { rememberTokens } from "../models/cache.js";
@@ -566,14 +566,7 @@ class LlamaEngine implements Engine {
   }
 
   peakMemory(): number {
-    const peak = highWaterMark();
-    try {
-      // Linux: "5" sets the high-water mark back to what is resident now, so that each measurement has its own.
-      fs.writeFileSync("/proc/self/clear_refs", "5");
-    } catch {
-      // Elsewhere the peak is that of the process so far.
-    }
-    return peak;
+    return takeHighWaterMark();
   }
 
   async close(): Promise<void> {
@@ -625,28 +618,3 @@ const loadSeconds = new Map<Pointer, number>();
  * eager ones wait as llama-bench's do.
  */
 const threadpools = new Shared();
-
-function highWaterMark(): number {
-  try {
-    const match = fs.readFileSync("/proc/self/status", "utf8").match(/^VmHWM:\s+(\d+) kB/m);
-    if (match) return Number(match[1]) * 1024;
-  } catch {
-    // Not Linux.
-  }
-  return process.resourceUsage().maxRSS * 1024;
-}
-
-/** Cores, not hardware threads: llama.cpp's own default, for two threads of a core share its arithmetic units. */
-function physicalCores(): number {
-  const usable = os.availableParallelism();
-  try {
-    const cores = new Set<string>();
-    const root = "/sys/devices/system/cpu";
-    for (const entry of fs.readdirSync(root))
-      if (/^cpu\d+$/.test(entry)) cores.add(fs.readFileSync(`${root}/${entry}/topology/thread_siblings_list`, "utf8"));
-    if (cores.size > 0) return Math.min(usable, cores.size);
-  } catch {
-    // No such files: trust the scheduler's number.
-  }
-  return usable;
-}

@@ -4,7 +4,7 @@ import { readDatasets } from "../data/index.js";
 import { BenchError } from "../errors.js";
 import { harmless } from "../harmless.js";
 import { chooseLibrary, findLibraries, llamaRelease, loadLibrary, packageFolder } from "../llama/library.js";
-import { freeMemory, thisMachine } from "../plan/index.js";
+import { freeMemory, thisMachine } from "../machine.js";
 import { bytes } from "../units.js";
 
 /** What this machine has for measuring, as text. Loads the library that engines would use, so what it says is what they get. */

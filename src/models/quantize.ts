@@ -2,13 +2,13 @@ import { fork } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
 import fs from "node:fs";
 import { rename, rm, rmdir } from "node:fs/promises";
-import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { BenchError, type Failure, fromFailure } from "../errors.js";
 import { makeFolder } from "../folders.js";
 import { chooseLibrary, llamaRelease } from "../llama/library.js";
 import { fileTypes, type QuantizeRequest } from "../llama/quantize.js";
+import { usableProcessors } from "../machine.js";
 import { nearest } from "../yaml.js";
 import { buildOf } from "./builds.js";
 import { cacheDirectory, fileSha256 } from "./cache.js";
@@ -56,7 +56,7 @@ export async function quantizeFile(source: string, output: string, quantization:
       source,
       output: part,
       type: checkType(type),
-      threads: os.availableParallelism(),
+      threads: usableProcessors(),
       requantize,
       ...(imatrix !== undefined && !unweighted.has(type) ? { imatrix } : {}),
     });

@@ -1,14 +1,13 @@
 import { createHash } from "node:crypto";
-import fs from "node:fs";
-import os from "node:os";
 import { basename } from "node:path";
 import type { Backend, EngineChoice, VariantSpec } from "../backends/backend.js";
 import { findBackend } from "../backends/index.js";
 import type { Benchmark, MeasurementConfig, VariantConfig } from "../benchmark/index.js";
 import { type Dataset, digestOf, resolveDataset } from "../data/index.js";
 import { BenchError, type Failure, toFailure } from "../errors.js";
-import type { JobRecord, Machine, Provenance, VariantRecord } from "../events.js";
+import type { JobRecord, Provenance, VariantRecord } from "../events.js";
 import { harmless, several } from "../harmless.js";
+import { freeMemory, type Machine, thisMachine, usableProcessors } from "../machine.js";
 import { measurements } from "../measurements/index.js";
 import type { Cost } from "../measurements/measurement.js";
 import { usualName } from "../metrics.js";
@@ -428,66 +427,6 @@ function distinct(datasets: Dataset[]): Provenance["datasets"] {
   return [...seen.values()];
 }
 
-export function thisMachine(): Machine {
-  return {
-    cpu: os.cpus()[0]?.model.trim() ?? "unknown",
-    cpus: os.availableParallelism(),
-    memoryBytes: os.totalmem(),
-    os: `${os.type()} ${os.release()}`,
-    arch: process.arch,
-    gpus: graphicsCards(),
-  };
-}
-
-/** Names of NVIDIA's cards, vendor and device number of others; none where the system does not tell. */
-function graphicsCards(): string[] {
-  const read = (folder: string, tell: (path: string) => string | undefined) => {
-    try {
-      return fs
-        .readdirSync(folder)
-        .sort()
-        .flatMap((entry) => tell(`${folder}/${entry}`) ?? []);
-    } catch {
-      return [];
-    }
-  };
-  const line = (path: string) => fs.readFileSync(path, "utf8").trim();
-  const nvidia = read("/proc/driver/nvidia/gpus", (card) => line(`${card}/information`).match(/^Model:\s*(.+)$/m)?.[1]);
-  const others = read("/sys/class/drm", (card) => {
-    if (!/card\d+$/.test(card)) return undefined;
-    const vendor = line(`${card}/device/vendor`);
-    // NVIDIA's are named above.
-    return vendor === "0x10de" ? undefined : `${vendor}:${line(`${card}/device/device`)}`;
-  });
-  return [...nvidia, ...others];
-}
-
-/** What can be had without swapping: free and reclaimable memory, less where a control group says so. */
-export function freeMemory(): number {
-  const constrained = process.constrainedMemory();
-  const group = constrained > 0 && constrained < os.totalmem() ? constrained - groupUsage() : Infinity;
-  return Math.min(availableMemory(), group);
-}
-
-/** libuv's figure for containers leaves out what the kernel can reclaim; MemAvailable does not. */
-function availableMemory(): number {
-  try {
-    const match = fs.readFileSync("/proc/meminfo", "utf8").match(/^MemAvailable:\s+(\d+) kB/m);
-    if (match) return Number(match[1]) * 1024;
-  } catch {
-    // Not Linux.
-  }
-  return os.freemem();
-}
-
-function groupUsage(): number {
-  try {
-    return Number(fs.readFileSync("/sys/fs/cgroup/memory.current", "utf8"));
-  } catch {
-    return 0;
-  }
-}
-
 /** Jobs that are measured together against one reference. */
 export function lockStepGroups(jobs: Job[]): Job[][] {
   const groups = new Map<string, Job[]>();
@@ -546,6 +485,6 @@ const about = ({ estimate: time }: Job) => {
  */
 function seconds({ facts, settings }: VariantSpec, { prompt, generated }: Cost): number | undefined {
   if (!facts) return undefined;
-  const threads = settings.threads ?? os.availableParallelism();
+  const threads = settings.threads ?? usableProcessors();
   return (prompt * 2 * facts.parameters) / (60e9 * threads) + (generated * facts.tensorBytes) / 10e9;
 }

@@ -1,5 +1,6 @@
 import type { EngineName } from "../backends/backend.js";
-import type { JobRecord, Machine, StoredEvent, VariantRecord } from "../events.js";
+import type { JobRecord, StoredEvent, VariantRecord } from "../events.js";
+import type { Machine } from "../machine.js";
 import type { Observation } from "./compare.js";
 import { running } from "./summary.js";
 

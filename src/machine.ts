@@ -1,0 +1,113 @@
+import fs from "node:fs";
+import os from "node:os";
+
+/** Where figures come from. */
+export interface Machine {
+  cpu: string;
+  /** Logical processors that this process may use. */
+  cpus: number;
+  memoryBytes: number;
+  os: string;
+  arch: string;
+  gpus: string[];
+}
+
+export function thisMachine(): Machine {
+  return {
+    cpu: os.cpus()[0]?.model.trim() ?? "unknown",
+    cpus: usableProcessors(),
+    memoryBytes: os.totalmem(),
+    os: `${os.type()} ${os.release()}`,
+    arch: process.arch,
+    gpus: graphicsCards(),
+  };
+}
+
+/** Names of NVIDIA's cards, vendor and device number of others; none where the system does not tell. */
+function graphicsCards(): string[] {
+  const read = (folder: string, tell: (path: string) => string | undefined) => {
+    try {
+      return fs
+        .readdirSync(folder)
+        .sort()
+        .flatMap((entry) => tell(`${folder}/${entry}`) ?? []);
+    } catch {
+      return [];
+    }
+  };
+  const line = (path: string) => fs.readFileSync(path, "utf8").trim();
+  const nvidia = read("/proc/driver/nvidia/gpus", (card) => line(`${card}/information`).match(/^Model:\s*(.+)$/m)?.[1]);
+  const others = read("/sys/class/drm", (card) => {
+    if (!/card\d+$/.test(card)) return undefined;
+    const vendor = line(`${card}/device/vendor`);
+    // NVIDIA's are named above.
+    return vendor === "0x10de" ? undefined : `${vendor}:${line(`${card}/device/device`)}`;
+  });
+  return [...nvidia, ...others];
+}
+
+/** What can be had without swapping: free and reclaimable memory, less where a control group says so. */
+export function freeMemory(): number {
+  const constrained = process.constrainedMemory();
+  const group = constrained > 0 && constrained < os.totalmem() ? constrained - groupUsage() : Infinity;
+  return Math.min(availableMemory(), group);
+}
+
+/** libuv's figure for containers leaves out what the kernel can reclaim; MemAvailable does not. */
+function availableMemory(): number {
+  try {
+    const match = fs.readFileSync("/proc/meminfo", "utf8").match(/^MemAvailable:\s+(\d+) kB/m);
+    if (match) return Number(match[1]) * 1024;
+  } catch {
+    // Not Linux.
+  }
+  return os.freemem();
+}
+
+function groupUsage(): number {
+  try {
+    return Number(fs.readFileSync("/sys/fs/cgroup/memory.current", "utf8"));
+  } catch {
+    return 0;
+  }
+}
+
+/** Largest resident set of this process since the last call, in bytes; outside Linux since its start. */
+export function takeHighWaterMark(): number {
+  const peak = highWaterMark();
+  try {
+    // "5" sets the high-water mark back to what is resident now, so that each measurement has its own.
+    fs.writeFileSync("/proc/self/clear_refs", "5");
+  } catch {
+    // Not Linux.
+  }
+  return peak;
+}
+
+function highWaterMark(): number {
+  try {
+    const match = fs.readFileSync("/proc/self/status", "utf8").match(/^VmHWM:\s+(\d+) kB/m);
+    if (match) return Number(match[1]) * 1024;
+  } catch {
+    // Not Linux.
+  }
+  return process.resourceUsage().maxRSS * 1024;
+}
+
+/** Logical processors that this process may use. */
+export const usableProcessors = (): number => os.availableParallelism();
+
+/** Cores, not hardware threads: llama.cpp's own default, for two threads of a core share its arithmetic units. */
+export function physicalCores(): number {
+  const usable = usableProcessors();
+  try {
+    const cores = new Set<string>();
+    const root = "/sys/devices/system/cpu";
+    for (const entry of fs.readdirSync(root))
+      if (/^cpu\d+$/.test(entry)) cores.add(fs.readFileSync(`${root}/${entry}/topology/thread_siblings_list`, "utf8"));
+    if (cores.size > 0) return Math.min(usable, cores.size);
+  } catch {
+    // No such files: trust the scheduler's number.
+  }
+  return usable;
+}
