@@ -1,9 +1,67 @@
 import { harmless } from "./harmless.js";
 import { withoutSecrets } from "./secrets.js";
 
+/** Names of what can go wrong, for scripts: stable. A file of another version may hold others. */
+export type ErrorCode =
+  | "adapter-damaged"
+  | "adapter-missing"
+  | "adapter-unfit"
+  | "baseline-damaged"
+  | "baseline-missing"
+  | "build-failed"
+  | "config"
+  | "context-failed"
+  | "context-full"
+  | "dataset-card"
+  | "dataset-invalid"
+  | "dataset-missing"
+  | "dataset-unknown"
+  | "decode-failed"
+  | "disk"
+  | "engine-crashed"
+  | "engine-killed"
+  | "folder"
+  | "imatrix"
+  | "internal"
+  | "library-abi"
+  | "library-missing"
+  | "library-version"
+  | "load-failed"
+  | "model-damaged"
+  | "model-download"
+  | "model-invalid"
+  | "model-missing"
+  | "model-not-fetched"
+  | "model-not-gguf"
+  | "model-part-missing"
+  | "model-source"
+  | "model-truncated"
+  | "model-unfit"
+  | "no-probabilities"
+  | "not-finite"
+  | "nothing-run"
+  | "other-tokenizer"
+  | "out-of-memory"
+  | "quantize-failed"
+  | "reference-damaged"
+  | "reference-file"
+  | "reference-foreign"
+  | "reference-form"
+  | "reference-missing"
+  | "reference-vocabulary"
+  | "rule"
+  | "run-damaged"
+  | "run-foreign"
+  | "run-locked"
+  | "run-missing"
+  | "run-moved"
+  | "stopped"
+  | "text-too-short"
+  | "timeout";
+
 /** What went wrong, in a form that survives a process border, a file and a report. */
 export interface Failure {
-  /** Stable, for scripts: `model-missing`, `out-of-memory`, … */
+  /** An `ErrorCode`, or one that another version knows. */
   code: string;
   /** One sentence: what happened, and where. */
   message: string;
@@ -19,10 +77,10 @@ export interface Failure {
  * Messages quote what comes from outside: they are one line, harmless and of bounded length from here on.
  */
 export class BenchError extends Error {
-  readonly code: string;
+  readonly code: ErrorCode;
   readonly hint: string | undefined;
 
-  constructor(code: string, message: string, options: { hint?: string; cause?: unknown } = {}) {
+  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
     super(stopped(harmless(withoutSecrets(message))), { cause: options.cause });
     this.name = "BenchError";
     this.code = code;
@@ -51,7 +109,7 @@ export function toFailure(error: unknown): Failure {
 
 /** The way back: a failure that crossed a process border becomes an error again. */
 export function fromFailure(failure: Failure): BenchError {
-  const error = new BenchError(failure.code, failure.message, failure.hint ? { hint: failure.hint } : {});
+  const error = new BenchError(failure.code as ErrorCode, failure.message, failure.hint ? { hint: failure.hint } : {});
   if (failure.stack) error.stack = failure.stack;
   return error;
 }

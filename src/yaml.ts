@@ -1,7 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { type Document, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from "yaml";
 import { z } from "zod";
-import { BenchError } from "./errors.js";
+import { BenchError, type ErrorCode } from "./errors.js";
 import { several } from "./harmless.js";
 
 /** Keys and indexes that lead from the root of a file to a value. */
@@ -18,11 +18,11 @@ export class YamlFile {
   /** The file as plain data. */
   readonly value: unknown;
   readonly #path: string;
-  readonly #code: string;
+  readonly #code: ErrorCode;
   readonly #document: Document;
   readonly #lines: LineCounter;
 
-  private constructor(path: string, code: string, text: string) {
+  private constructor(path: string, code: ErrorCode, text: string) {
     this.#path = path;
     this.#code = code;
     this.#lines = new LineCounter();
@@ -82,7 +82,7 @@ export class YamlFile {
   }
 
   /** Throws a BenchError with the given code: no such file, too large, not YAML. */
-  static async read(path: string, code: string): Promise<YamlFile> {
+  static async read(path: string, code: ErrorCode): Promise<YamlFile> {
     const stats = await stat(path).catch((cause) => {
       throw new BenchError(code, `There is no file ${path}.`, { cause });
     });
@@ -145,7 +145,7 @@ export class YamlFile {
 }
 
 /** Other encodings would be read as other letters, without a word. */
-function decode(bytes: Buffer, path: string, code: string): string {
+function decode(bytes: Buffer, path: string, code: ErrorCode): string {
   const wide =
     (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff) || bytes.includes(0);
   try {

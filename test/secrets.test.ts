@@ -30,7 +30,7 @@ describe("a text with addresses", () => {
 });
 
 test("no error's sentence holds a secret", () => {
-  const error = new BenchError("x", "https://u:pw@h/m?token=1 is no model", { hint: "see https://h/?key=2" });
+  const error = new BenchError("config", "https://u:pw@h/m?token=1 is no model", { hint: "see https://h/?key=2" });
   expect(error.message).toBe("https://h/m?… is no model.");
   expect(error.hint).toBe("See https://h/?…");
   expect(toFailure(new Error("at https://u:pw@h/")).message).not.toContain("pw");

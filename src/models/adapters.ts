@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { BenchError } from "../errors.js";
+import { BenchError, type ErrorCode } from "../errors.js";
 import { addressWithoutSecrets } from "../secrets.js";
 import { fileSha256 } from "./cache.js";
 import { type ModelFacts, readPart } from "./gguf.js";
@@ -25,7 +25,7 @@ export interface Adapter extends AdapterSource {
  */
 export async function findAdapter(asked: AdapterSource, base: ModelFacts, folders: SourceFolders): Promise<Adapter> {
   const named = basename(addressWithoutSecrets(asked.path));
-  const told = (code: string) => (cause: unknown) => {
+  const told = (code: ErrorCode) => (cause: unknown) => {
     if (!(cause instanceof BenchError) || cause.code === "model-not-fetched") throw cause;
     throw new BenchError(code, `the LoRA adapter ${named}: ${cause.message}`, {
       ...(cause.hint ? { hint: cause.hint } : {}),
