@@ -25,29 +25,144 @@ export type Aggregation =
   | "maximum"
   | "single";
 
-/** A metric described once; every table, view and rule reads it from here. */
+/** A metric described once; every table, view and rule reads it from here, and no other place knows metrics by name. */
 export interface Metric {
   /** The name in files and rules. */
   name: string;
+  /** The name under which rules and options ask for all metrics of its kind: `tg` for `tg128` and `tg256`. */
+  family?: string;
   /** The head of a column. */
   label: string;
   /** The unit of the stored value. */
   unit: string;
   better: "lower" | "higher" | "neither";
   aggregation: Aggregation;
+  /** How people read it: as it is; in per cent, its differences in points; in MB or GB; as a number of millions or billions. */
+  scale: "plain" | "percent" | "bytes" | "count";
   /** Digits after the point in tables for people. */
   digits: number;
+  /** The same of its ±; `digits` unless the tool that people know prints another number. */
+  errorDigits?: number;
+  /**
+   * What one value is of. Values per token mean something within one tokenizer only; those per text hold for any. Questions
+   * are the same under any tokenizer; repetitions depend on the machine and on the moment; what a variant has as a whole
+   * is one exact number.
+   */
+  per: Per;
+  /** The smallest and the largest value that there can be. */
+  range: readonly [least: number, most: number];
+  /**
+   * Whether it is the headline metric of what it measures: the one on which verdicts are given. More metrics of the same
+   * thing would add comparisons and so cost every other one power. `without`: only when that metric was not measured.
+   */
+  leads: boolean | { without: string };
+  /** The difference that begins to matter: a smaller one counts as none. A convention; absent when there is none. */
+  margin?: Margin;
+  /** Of a distance from a reference: its value when both predict alike. Such a figure is a size; chance explains none of it. */
+  identical?: number;
+  /** The larger, the earlier it is shown when there is little room; see `prominences`. */
+  prominence: number;
+  /** Characters that a usual value takes. */
+  width: number;
+  /** Tells of the measurement rather than of the variant: no report leads with it, and without it nothing is missing. */
+  beside: boolean;
+  /** The field of a model's facts that holds it before anything is measured. */
+  fact?: "bytes" | "bpw" | "parameters";
+  /** Each token reads all weights, so that its time grows with the bytes of the file. */
+  memoryBound?: true;
   /** One sentence: what it is and whose definition. */
   meaning: string;
 }
 
-const described: Record<string, Omit<Metric, "name">> = {
+export type Per = "token" | "text" | "question" | "repetition" | "variant";
+
+/** In the metric's unit; `relative`: a share of the value that it is held against. */
+export interface Margin {
+  size: number;
+  relative: boolean;
+}
+
+/** From the figure that a reader looks for first in a measurement to the one that hardly anyone misses. */
+export const prominences = {
+  perplexity: 9,
+  distance: 8,
+  estimate: 7,
+  accuracy: 6,
+  generation: 5,
+  /** From here up it is what a measurement is about. */
+  prompt: 4,
+  usual: 3,
+  /** Follows from other columns or matters to few. */
+  minor: 2,
+  last: 1,
+};
+
+type Defaults = "scale" | "range" | "leads" | "prominence" | "width" | "beside";
+type Described = Omit<Metric, "name" | Defaults> & Partial<Pick<Metric, Defaults>>;
+
+const defaults: Pick<Metric, Defaults> = {
+  scale: "plain",
+  range: [-Infinity, Infinity],
+  leads: false,
+  prominence: prominences.usual,
+  width: 6,
+  beside: false,
+};
+
+/** One point is what reports of accuracy round to. */
+const onePoint: Margin = { size: 0.01, relative: false };
+
+/** Distances of the next token's distribution from the reference's, in nats. */
+const divergence = {
+  unit: "nat",
+  better: "lower",
+  digits: 6,
+  per: "token",
+  margin: { size: 0.001, relative: false },
+  identical: 0,
+} as const;
+
+/** Shares of questions, scored by another rule each. */
+const accuracy = {
+  unit: "1",
+  better: "higher",
+  aggregation: "proportion",
+  scale: "percent",
+  digits: 4,
+  per: "question",
+  range: [0, 1],
+  margin: onePoint,
+} as const;
+
+/** Repetitions of one test of speed. */
+const speed = {
+  unit: "tok/s",
+  better: "higher",
+  aggregation: "rate",
+  digits: 2,
+  per: "repetition",
+  range: [0, Infinity],
+  leads: true,
+  width: 8,
+  // What a warm processor takes.
+  margin: { size: 0.02, relative: true },
+} as const;
+
+const described: Record<string, Described> = {
   perplexity: {
     label: "PPL",
     unit: "1",
     better: "lower",
     aggregation: "perplexity",
     digits: 4,
+    errorDigits: 5,
+    per: "token",
+    range: [1, Infinity],
+    leads: true,
+    // Less than Q6_K costs.
+    margin: { size: 0.005, relative: true },
+    prominence: prominences.perplexity,
+    width: 8,
     meaning:
       "exp of the mean negative log-likelihood per token over the second half of each chunk, as llama-perplexity",
   },
@@ -57,6 +172,10 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "lower",
     aggregation: "ratio",
     digits: 4,
+    per: "text",
+    range: [0, Infinity],
+    margin: { size: 0.005, relative: false },
+    prominence: prominences.minor,
     meaning: "negative log2-likelihood per UTF-8 byte of the scored text; comparable across tokenizers",
   },
   bits_per_character: {
@@ -65,14 +184,18 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "lower",
     aggregation: "ratio",
     digits: 4,
+    per: "text",
+    range: [0, Infinity],
+    prominence: prominences.last,
     meaning: "negative log2-likelihood per Unicode character of the scored text; comparable across tokenizers",
   },
   kld: {
+    ...divergence,
     label: "KLD",
-    unit: "nat",
-    better: "lower",
     aggregation: "positive-mean",
-    digits: 6,
+    range: [0, Infinity],
+    leads: true,
+    prominence: prominences.distance,
     meaning:
       "mean Kullback-Leibler divergence of the next token's distribution from the reference's, over the whole vocabulary",
   },
@@ -82,6 +205,11 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "higher",
     aggregation: "token-share",
     digits: 5,
+    scale: "percent",
+    per: "token",
+    range: [0, 1],
+    margin: onePoint,
+    identical: 1,
     meaning: "share of tokens whose most likely prediction is the reference's, as llama-perplexity",
   },
   delta_p: {
@@ -90,6 +218,10 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "neither",
     aggregation: "token-mean",
     digits: 5,
+    scale: "percent",
+    per: "token",
+    range: [-1, 1],
+    margin: onePoint,
     meaning: "mean difference of the right token's probability from the reference's, as llama-perplexity",
   },
   delta_p_rms: {
@@ -98,6 +230,11 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "lower",
     aggregation: "root-mean-square",
     digits: 5,
+    scale: "percent",
+    per: "token",
+    range: [0, 1],
+    margin: onePoint,
+    identical: 0,
     meaning: "root mean square of the difference of the right token's probability, as llama-perplexity",
   },
   ln_ppl_ratio: {
@@ -106,40 +243,36 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "lower",
     aggregation: "token-mean",
     digits: 6,
+    per: "token",
+    margin: onePoint,
     meaning:
       "ln of the ratio of the perplexities of the variant and of the reference, token by token, as llama-perplexity",
   },
   kld_estimate: {
+    ...divergence,
     label: "KLD est.",
-    unit: "nat",
-    better: "lower",
     aggregation: "positive-mean",
-    digits: 6,
+    range: [0, Infinity],
+    prominence: prominences.estimate,
     meaning:
       "mean Kullback-Leibler divergence as a compact reference gives it: exact over the tokens that it keeps, an unbiased estimate by sampled tokens over the others",
   },
   kld_low: {
+    ...divergence,
     label: "KLD ≥",
-    unit: "nat",
-    better: "lower",
     aggregation: "token-mean",
-    digits: 6,
     meaning: "what the mean Kullback-Leibler divergence is at least, whatever a compact reference leaves out",
   },
   kld_high: {
+    ...divergence,
     label: "KLD ≤",
-    unit: "nat",
-    better: "lower",
     aggregation: "token-mean",
-    digits: 6,
     meaning: "what the mean Kullback-Leibler divergence is at most, whatever a compact reference leaves out",
   },
   kld_width: {
+    ...divergence,
     label: "KLD width",
-    unit: "nat",
-    better: "lower",
     aggregation: "token-mean",
-    digits: 6,
     meaning: "width of the bracket that a compact reference gives",
   },
   perplexity_variant: {
@@ -148,6 +281,7 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "lower",
     aggregation: "single",
     digits: 6,
+    per: "token",
     meaning: "perplexity of the variant over the tokens that were compared",
   },
   perplexity_reference: {
@@ -156,6 +290,7 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "neither",
     aggregation: "single",
     digits: 6,
+    per: "token",
     meaning: "perplexity of the reference over the tokens that were compared",
   },
   ln_ppl_correlation: {
@@ -164,6 +299,7 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "higher",
     aggregation: "single",
     digits: 4,
+    per: "token",
     meaning: "correlation of the negative log-likelihoods of variant and reference, as llama-perplexity",
   },
   ppl_ratio: {
@@ -172,6 +308,7 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "lower",
     aggregation: "single",
     digits: 6,
+    per: "token",
     meaning: "perplexity of the variant over that of the reference, as llama-perplexity",
   },
   ppl_difference: {
@@ -180,31 +317,27 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "lower",
     aggregation: "single",
     digits: 6,
+    per: "token",
     meaning: "perplexity of the variant less that of the reference, as llama-perplexity",
   },
   acc: {
+    ...accuracy,
     label: "acc",
-    unit: "1",
-    better: "higher",
-    aggregation: "proportion",
-    digits: 4,
+    leads: true,
+    prominence: prominences.accuracy,
     meaning: "share of questions whose option with the highest sum of log-probabilities is right, as lm-eval's acc",
   },
   acc_norm: {
+    ...accuracy,
     label: "acc_norm",
-    unit: "1",
-    better: "higher",
-    aggregation: "proportion",
-    digits: 4,
     meaning:
       "share of questions whose option with the highest log-probability per character is right, as lm-eval's acc_norm",
   },
   acc_token: {
+    ...accuracy,
     label: "acc_token",
-    unit: "1",
-    better: "higher",
-    aggregation: "proportion",
-    digits: 4,
+    leads: { without: "acc" },
+    prominence: prominences.minor,
     meaning:
       "share of questions whose option with the highest mean log-probability per token is right, as llama-perplexity --hellaswag",
   },
@@ -214,6 +347,8 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "lower",
     aggregation: "count",
     digits: 0,
+    per: "question",
+    beside: true,
     meaning: "questions that could not be asked as they stand; no accuracy counts them",
   },
   size: {
@@ -222,6 +357,10 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "lower",
     aggregation: "single",
     digits: 0,
+    scale: "bytes",
+    width: 8,
+    per: "variant",
+    fact: "bytes",
     meaning: "bytes of the model's files",
   },
   bpw: {
@@ -230,6 +369,8 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "lower",
     aggregation: "single",
     digits: 2,
+    per: "variant",
+    fact: "bpw",
     meaning: "bits per weight: 8 × bytes of all tensors / number of weights, as llama.cpp prints",
   },
   parameters: {
@@ -238,6 +379,10 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "neither",
     aggregation: "single",
     digits: 0,
+    scale: "count",
+    per: "variant",
+    prominence: prominences.last,
+    fact: "parameters",
     meaning: "number of weights",
   },
   load_time: {
@@ -246,6 +391,8 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "lower",
     aggregation: "single",
     digits: 2,
+    per: "variant",
+    prominence: prominences.last,
     meaning: "seconds to load the model in its engine process, with whatever the page cache held",
   },
   peak_memory: {
@@ -254,30 +401,33 @@ const described: Record<string, Omit<Metric, "name">> = {
     better: "lower",
     aggregation: "maximum",
     digits: 0,
+    scale: "bytes",
+    width: 8,
+    per: "variant",
+    beside: true,
     meaning: "largest resident set of the engine process during the measurement",
   },
 };
 
-const families: { pattern: RegExp; metric: (match: RegExpMatchArray) => Omit<Metric, "name"> }[] = [
+const families: { name?: string; pattern: RegExp; metric: (match: RegExpMatchArray) => Described }[] = [
   {
+    name: "pp",
     pattern: /^pp(\d+)(?:@d(\d+))?$/,
     metric: ([, n, depth]) => ({
+      ...speed,
       label: `pp${n}${depth ? ` @ d${depth}` : ""}`,
-      unit: "tok/s",
-      better: "higher",
-      aggregation: "rate",
-      digits: 2,
+      prominence: prominences.prompt,
       meaning: `prompt processing: ${n} tokens in one prompt${depth ? ` after ${depth} cached tokens` : ""}, as llama-bench`,
     }),
   },
   {
+    name: "tg",
     pattern: /^tg(\d+)(?:@d(\d+))?$/,
     metric: ([, n, depth]) => ({
+      ...speed,
       label: `tg${n}${depth ? ` @ d${depth}` : ""}`,
-      unit: "tok/s",
-      better: "higher",
-      aggregation: "rate",
-      digits: 2,
+      prominence: prominences.generation,
+      memoryBound: true,
       meaning: `token generation: ${n} tokens one by one${depth ? ` after ${depth} cached tokens` : ""}, as llama-bench`,
     }),
   },
@@ -291,38 +441,113 @@ const families: { pattern: RegExp; metric: (match: RegExpMatchArray) => Omit<Met
         better: of === "kld" ? "lower" : "neither",
         aggregation: "single",
         digits: of === "kld" ? 6 : 5,
+        ...(of === "kld" ? {} : { scale: "percent" }),
+        per: "token",
         meaning: `${place} over the tokens of ${of === "kld" ? "the Kullback-Leibler divergence" : "the difference of the right token's probability"}, as llama-perplexity`,
       };
     },
   },
 ];
 
-/** Stored as a share, told in per cent, and its differences in points. */
-export function isShare({ name, aggregation }: Metric): boolean {
-  return aggregation === "proportion" || name === "same_top" || name.startsWith("delta_p");
-}
+const known = new Map(Object.entries(described).map(([name, own]) => [name, { ...defaults, name, ...own } as Metric]));
 
-const known = new Map<string, boolean>();
+function find(name: string): Metric | undefined {
+  const found = known.get(name);
+  if (found) return found;
+  for (const { pattern, metric, name: family } of families) {
+    const match = name.match(pattern);
+    if (!match) continue;
+    const made: Metric = { ...defaults, name, ...(family === undefined ? {} : { family }), ...metric(match) };
+    if (known.size < 1000) known.set(name, made);
+    return made;
+  }
+  return undefined;
+}
 
 /** Whether some measurement of this version produces a metric of that name. */
-export function isMetric(name: string): boolean {
-  let found = known.get(name);
-  if (found === undefined) {
-    found = Object.hasOwn(described, name) || families.some(({ pattern }) => pattern.test(name));
-    if (known.size < 1000) known.set(name, found);
-  }
-  return found;
-}
+export const isMetric = (name: string): boolean => find(name) !== undefined;
 
 /** The description of a metric. Throws for a name that no measurement produces: that is a fault of the program. */
 export function metric(name: string): Metric {
-  const own = Object.hasOwn(described, name) ? described[name] : undefined;
-  if (own) return { name, ...own };
-  for (const family of families) {
-    const match = name.match(family.pattern);
-    if (match) return { name, ...family.metric(match) };
-  }
-  throw new Error(`no metric is named "${name}"`);
+  const found = find(name);
+  if (!found) throw new Error(`no metric is named "${name}"`);
+  return found;
+}
+
+/** Whether verdicts are given on it, in a job that gives all these metrics. */
+export function leadsAmong(name: string, metrics: readonly string[]): boolean {
+  const { leads } = metric(name);
+  return typeof leads === "boolean" ? leads : !metrics.includes(leads.without);
+}
+
+/** Exact, or taken once: it has no error. */
+export function isExact({ aggregation }: Metric): boolean {
+  return aggregation === "single" || aggregation === "maximum" || aggregation === "count";
+}
+
+/** Counts the items that the other figures of its measurement leave out. */
+export const isTally = ({ aggregation }: Metric): boolean => aggregation === "count";
+
+/** A size of distance from a reference, which chance explains no part of. */
+export const isDistance = ({ identical }: Metric): boolean => identical !== undefined;
+
+/** How good the model's predictions of a text are, by themselves. */
+export const isLikelihood = ({ per, identical }: Metric): boolean =>
+  (per === "token" || per === "text") && identical === undefined;
+
+/** What a metric is measured on, by what one value is of. */
+export const itemsPer: Record<Per, string> = {
+  token: "chunks",
+  text: "chunks",
+  question: "questions",
+  repetition: "repetitions",
+  variant: "values",
+};
+
+/** The metric that is compared in place of one per token when the tokenizers differ. */
+export const acrossTokenizers = "bits_per_byte";
+
+/** What belongs to a variant as a whole, in the order of reading. */
+export const variantMetrics: readonly Metric[] = [...known.values()].filter(({ per }) => per === "variant");
+
+/** What ± and the 95 % interval mean, for each kind of figure that is among these metrics. */
+export function errorsExplained(metrics: readonly Metric[]): string[] {
+  const there = new Set(metrics.map(({ aggregation }) => aggregation));
+  return Object.entries(explanations).flatMap(([kind, text]) => (there.has(kind as Aggregation) ? [text] : []));
+}
+
+const explanations: Partial<Record<Aggregation, string>> = {
+  perplexity:
+    "PPL: ± is llama-perplexity's, which takes the tokens as independent. The 95 % interval takes whole chunks as the unit, because the tokens of one chunk hang together; it says what other text of this kind would give. Variants measured on the same text share its difficulty: two overlapping intervals do not mean that they cannot be told apart.",
+  ratio:
+    "bits/byte, bits/char: ± is the standard error with chunks as the unit; comparable across tokenizers, PPL is not.",
+  "positive-mean":
+    "KLD: ± is llama-perplexity's, which takes the tokens as independent. The 95 % interval takes chunks as the unit and is made on the log scale, for what a quantization costs a chunk scatters by factors.",
+  proportion:
+    "Accuracy: ± is the standard error, as llama-perplexity and lm-eval print it; the 95 % interval is Clopper and Pearson's, with subjects on as many questions as they are worth.",
+  rate: "Speed: ± is the standard deviation of single repetitions, as llama-bench prints it; the 95 % interval is that of their mean, made on the log scale; 3 repetitions or more give one. ms/token is 1000 / (tok/s), its ± by the delta method.",
+};
+
+// ---- Names
+
+/** Whether a rule or an option that asks for `asked` means this metric: `tg` means every speed of generation. */
+export const isMeantBy = (asked: string, name: string): boolean => name === asked || metric(name).family === asked;
+
+/** The metric that `asked` means, or one that stands for all that it means. */
+export function meant(asked: string): Metric | undefined {
+  return find(asked) ?? (families.some(({ name }) => name === asked) ? find(`${asked}1`) : undefined);
+}
+
+/** What a rule may ask of: all that has a better side and is measured in every run of its kind. */
+export function judgeable(): string[] {
+  const own = [...known.values()].filter(
+    ({ family, better, per, aggregation, prominence }) =>
+      family === undefined &&
+      better !== "neither" &&
+      prominence >= prominences.minor &&
+      (per === "variant" || aggregation !== "single"),
+  );
+  return [...own.map(({ name }) => name), ...families.flatMap(({ name }) => name ?? [])];
 }
 
 /** What people also call a metric or a measurement. */

@@ -10,7 +10,7 @@ import { childExecutor, type Executor } from "../executors/index.js";
 import { harmless, harmlessJson, harmlessLines, several } from "../harmless.js";
 import { type Asked, gate, parseRule, verdictsFrom, verdictsOver } from "../judge/index.js";
 import { measurements } from "../measurements/index.js";
-import { usualName } from "../metrics.js";
+import { isMeantBy, usualName } from "../metrics.js";
 import { checkType, quantizedName, quantizeFile } from "../models/quantize.js";
 import { type Fetching, isRemote, resolveModel } from "../models/sources.js";
 import { describePlan, makePlan, type Plan } from "../plan/index.js";
@@ -179,9 +179,7 @@ function metricsOf(series: Series[], asked: string[]): string[] {
   const known = [...new Set(series.flatMap(({ observations }) => [...observations.keys()]))];
   return asked.flatMap((name) => {
     const usual = usualName(name);
-    const meant = known.filter(
-      (one) => one === usual || (/^(pp|tg)$/.test(usual) && one.startsWith(usual) && /\d/.test(one)),
-    );
+    const meant = known.filter((one) => isMeantBy(usual, one));
     if (meant.length > 0) return meant;
     throw new BenchError("config", `--metric ${name}: neither side has a metric of that name`, {
       hint: nearest(usual, known),

@@ -1,4 +1,4 @@
-import { metric as describe } from "../metrics.js";
+import { acrossTokenizers, metric as describe, isTally } from "../metrics.js";
 import type { Series } from "../stats/series.js";
 
 /** Whether two figures may be compared. */
@@ -13,9 +13,6 @@ export interface Comparability {
   notes: string[];
 }
 
-/** Figures per token: they mean something within one tokenizer only. */
-const perToken = new Set(["perplexity", "kld", "same_top", "delta_p", "delta_p_rms", "ln_ppl_ratio"]);
-
 /** Settings of a measurement that say how much is measured rather than what: the items that both have are compared. */
 const extent = new Set(["chunks", "limit", "repetitions"]);
 
@@ -26,9 +23,9 @@ const extent = new Set(["chunks", "limit", "repetitions"]);
 export function comparability(name: string, a: Series, b: Series, { across = false } = {}): Comparability {
   const refusal = refusalOf(name, a, b, across);
   const sameTokens = sameTokenizer(a, b);
-  const speed = describe(name).aggregation === "rate";
+  const { per } = describe(name);
   // Repetitions of one run take turns, those of two runs do not meet; chunk 7 holds another text in other tokens.
-  const paired = speed ? !across : sameTokens || a.job.kind === "choice";
+  const paired = per === "repetition" ? !across : sameTokens || per === "question" || per === "variant";
   const notes = [
     ...enginesNote(a, b),
     ...settingsNote(a, b),
@@ -49,7 +46,7 @@ function refusalOf(
   b: Series,
   across: boolean,
 ): Pick<Comparability, "refused" | "instead"> | undefined {
-  const { label, aggregation } = describe(name);
+  const { label, per } = describe(name);
   for (const { broken, variant } of [a, b])
     if (broken !== undefined) return { refused: `${label} is not compared: ${variant.name}: ${broken}.` };
   if (a.job.kind !== b.job.kind)
@@ -65,22 +62,22 @@ function refusalOf(
     return { refused: `${label} is not compared: ${told(settings, a.job.settings, b.job.settings)}.` };
   if (usesTemplate(a) && templateOf(a) !== templateOf(b))
     return { refused: `${label} is not compared: the chat templates differ, so the models saw different prompts.` };
-  if (aggregation === "rate" && !sameMachine(a, b))
+  if (per === "repetition" && !sameMachine(a, b))
     return { refused: `${label} is not compared: ${a.machine.cpu} against ${b.machine.cpu} is another machine.` };
-  if (perToken.has(name)) {
+  if (per === "token") {
     const [x, y] = [a.variant.facts, b.variant.facts];
     if (x && y && x.vocabulary !== y.vocabulary)
       return {
         refused: `${label} is not compared: vocabularies of ${x.vocabulary} and ${y.vocabulary} tokens; figures per token need one tokenizer.`,
-        instead: "bits_per_byte",
+        instead: acrossTokenizers,
       };
     if (!sameTokenizer(a, b))
       return {
         refused: `${label} is not compared: the tokenizers differ, and figures per token need one tokenizer.`,
-        instead: "bits_per_byte",
+        instead: acrossTokenizers,
       };
   }
-  if (a.job.against !== b.job.against && a.job.kind === "divergence")
+  if (a.job.against !== b.job.against)
     return {
       refused: `${label} is not compared: one is the distance from ${a.job.against}, the other from ${b.job.against}.`,
     };
@@ -104,7 +101,7 @@ function dataRefusal(a: Series, b: Series): string | undefined {
 export function imatrixFlag({ variant, job, file }: Series): string | undefined {
   // Others wrote this into the file: a terminal must find nothing in it to obey.
   const source = variant.facts?.imatrix?.dataset.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ");
-  if (!source || (job.kind !== "perplexity" && job.kind !== "divergence")) return undefined;
+  if (!source || !job.metrics.some((name) => describe(name).per === "token")) return undefined;
   const base = (path: string) => path.split(/[/\\]/).at(-1)!.toLowerCase();
   const words = (text: string) => text.toLowerCase().split(/[^\p{L}\p{N}]+/u);
   if (file !== "" && base(source) === base(file))
@@ -148,13 +145,13 @@ function engineOf({ engine, job }: Series): string {
 }
 const dataOf = ({ job }: Series) => `${job.dataset} ${job.datasetSha256?.slice(0, 12) ?? ""}`.trim();
 const templateOf = ({ variant }: Series) => variant.facts?.chatTemplateSha256;
-const usesTemplate = ({ job }: Series) => job.kind === "generation" || job.settings.template !== undefined;
+const usesTemplate = ({ job }: Series) => job.settings.template !== undefined;
 
 function unpairedNote(name: string, paired: boolean): string[] {
   if (paired) return [];
-  const { label, aggregation } = describe(name);
+  const { label, per } = describe(name);
   return [
-    aggregation === "rate"
+    per === "repetition"
       ? `${label}: the two were not timed in turns; what the machine did in between is not in the interval.`
       : `${label}: the tokenizers differ, so the chunks hold other text; compared unpaired, which sees far less.`,
   ];
@@ -162,11 +159,18 @@ function unpairedNote(name: string, paired: boolean): string[] {
 
 /** Pairing leaves out what was not asked of both. */
 function unaskedNote(name: string, a: Series, b: Series): string[] {
-  const [x, y] = [a, b].map(({ observations }) => observations.get("unanswerable")?.length ?? 0) as [number, number];
-  if (describe(name).aggregation !== "proportion" || x + y === 0) return [];
+  const { label, per } = describe(name);
+  const [x, y] = [tallied(a), tallied(b)];
+  if (per !== "question" || x + y === 0) return [];
   return [
-    `${describe(name).label}: questions that could not be asked: ${x} of ${a.variant.name}, ${y} of ${b.variant.name}; those asked of both are compared.`,
+    `${label}: questions that could not be asked: ${x} of ${a.variant.name}, ${y} of ${b.variant.name}; those asked of both are compared.`,
   ];
+}
+
+function tallied({ observations }: Series): number {
+  let count = 0;
+  for (const [name, items] of observations) if (isTally(describe(name))) count += items.length;
+  return count;
 }
 
 function enginesNote(a: Series, b: Series): string[] {
@@ -179,7 +183,7 @@ function settingsNote(a: Series, b: Series): string[] {
 }
 
 function machineNote(name: string, a: Series, b: Series): string[] {
-  if (sameMachine(a, b) || describe(name).aggregation === "rate") return [];
+  if (sameMachine(a, b) || describe(name).per === "repetition") return [];
   return [`The machines differ (${a.machine.cpu} against ${b.machine.cpu}): last digits do, too.`];
 }
 

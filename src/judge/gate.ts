@@ -1,6 +1,16 @@
 import { BenchError } from "../errors.js";
 import { several } from "../harmless.js";
-import { metric as describe, type Metric, usualName } from "../metrics.js";
+import {
+  metric as describe,
+  isDistance,
+  isMeantBy,
+  judgeable,
+  leadsAmong,
+  type Metric,
+  meant,
+  usualName,
+  variantMetrics,
+} from "../metrics.js";
 import {
   type Comparison,
   compare,
@@ -82,7 +92,7 @@ export function parseRule(text: string): Rule {
   if (better === "neither")
     throw fault(text, `asks of ${metric}, of which neither less nor more is better`, "take another metric");
   if (unit.startsWith("x")) {
-    if (metric !== "kld" || sign !== "")
+    if (!(isDistance(described) && described.leads === true) || sign !== "")
       throw fault(text, "sets against the noise floor what has none", "write `kld: 3x floor`");
     return rule({ kind: "floor", times: number });
   }
@@ -111,19 +121,11 @@ function fault(rule: string, what: string, hint: string): BenchError {
   return new BenchError("rule", `the rule "${rule.trim()}" ${what}`, { hint });
 }
 
-/** What rules ask of most; every metric with a better side can be named. */
-const asked =
-  "perplexity bits_per_byte kld same_top delta_p_rms acc acc_norm acc_token flips pp tg size bpw peak_memory".split(
-    " ",
-  );
-
 /** The metric, or one of its family, for what can be known of it before anything is measured. */
 function describedBy(name: string, text: string): Metric {
-  try {
-    return describe(name === "pp" || name === "tg" ? `${name}1` : name);
-  } catch {
-    throw fault(text, `asks of "${name}", which is no metric`, nearest(name, [...asked, "ppl"]));
-  }
+  const found = meant(name);
+  if (found) return found;
+  throw fault(text, `asks of "${name}", which is no metric`, nearest(name, [...judgeable(), "flips", "ppl"]));
 }
 
 /**
@@ -224,9 +226,9 @@ function questionOf(
   run: Series[],
   baseline: Series[],
 ): Omit<Question, "rule" | "variant" | "measurement" | "metric"> | string {
-  const { label, better, aggregation } = describe(name);
+  const { label, better, per } = describe(name);
   const rises = better === "lower";
-  const items = aggregation === "proportion" ? "answers" : itemsOf({ metric: name });
+  const items = per === "question" ? "answers" : itemsOf({ metric: name });
   const clusters = series.clusters ? { clusters: series.clusters } : {};
   const common = { label, items, rises, notes: [] as string[] };
 
@@ -327,11 +329,11 @@ function changes(old: Observation[], own: Observation[]): Observation[] {
 const scaled = (items: Observation[], factor: number) => items.map((one) => ({ ...one, value: one.value * factor }));
 
 function metricsOf({ metric, limit }: Rule, { job }: Series): string[] {
-  if (metric === "flips") return job.metrics.filter((name) => name === "acc");
-  if (metric === "pp" || metric === "tg") return job.metrics.filter((name) => new RegExp(`^${metric}\\d`).test(name));
+  if (limit.kind === "flips")
+    return job.metrics.filter((name) => describe(name).per === "question" && leadsAmong(name, job.metrics));
   // The noise floor is what others are held against.
   if (limit.kind === "floor" && job.against === job.variant) return [];
-  return job.metrics.filter((name) => name === metric);
+  return job.metrics.filter((name) => isMeantBy(metric, name));
 }
 
 /** The baseline's series of the same variant and measurement; the only variant of both, whatever their names. */
@@ -356,17 +358,15 @@ function available(run: Series[]): string {
 
 /** Facts of the file, and the largest memory: by variant, told once. */
 function exactValues(metric: string, { variant, job }: Series, run: Series[]): number | undefined {
-  const { aggregation } =
-    metric === "flips" || metric === "pp" || metric === "tg" ? { aggregation: "" } : describe(metric);
-  if (aggregation !== "single" && aggregation !== "maximum") return undefined;
+  if (!variantMetrics.some(({ name }) => name === metric)) return undefined;
   if (run.find((one) => one.variant.name === variant.name)?.job.measurement !== job.measurement) return Number.NaN;
   const own = run.filter((one) => one.variant.name === variant.name);
   return exactValue(metric, own);
 }
 
 function exactValue(metric: string, own: Series[]): number {
-  const facts = own[0]?.variant.facts;
-  const fact = { size: facts?.bytes, bpw: facts?.bpw, parameters: facts?.parameters }[metric];
+  const { fact: field } = describe(metric);
+  const fact = field && own[0]?.variant.facts?.[field];
   if (fact !== undefined) return fact;
   return Math.max(...own.flatMap(({ observations }) => (observations.get(metric) ?? []).map(({ value }) => value)));
 }

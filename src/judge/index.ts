@@ -3,7 +3,6 @@ export { type Comparability, comparability, imatrixFlag } from "./comparable.js"
 export { type Check, type Gate, gate, parseRule, type Rule } from "./gate.js";
 export {
   type Asked,
-  marginOf,
   type Pair,
   type Question,
   type Result,

@@ -1,5 +1,5 @@
 import type { JobRecord, StoredEvent, VariantRecord } from "../events.js";
-import { metric as describe } from "../metrics.js";
+import { metric as describe, isDistance, leadsAmong } from "../metrics.js";
 import {
   type Comparison,
   compare,
@@ -52,31 +52,6 @@ export interface Result {
   notes: string[];
 }
 
-/**
- * The difference that begins to matter, by metric: smaller ones count as none ("equivalent within"). Conventions, not laws:
- * half a per cent of PPL is less than Q6_K costs, one point of accuracy is what reports round to, and two per cent of
- * speed is what a warm processor takes.
- */
-export function marginOf(name: string): number | undefined {
-  const { aggregation, unit } = describe(name);
-  if (aggregation === "perplexity") return 0.005;
-  if (aggregation === "rate") return 0.02;
-  if (aggregation === "proportion") return 0.01;
-  if (/^kld/.test(name)) return 0.001;
-  return { bits_per_byte: 0.005 }[name] ?? (unit === "1" ? 0.01 : undefined);
-}
-
-/** What is 0 only for equal distributions: how far from the reference is a size, not a question of chance. */
-const isDistance = (name: string) => /^(kld|same_top|delta_p_rms)/.test(name);
-
-/**
- * One figure per question that was asked: more of them would ask the same again. The accuracy of a run of version 0.1 is
- * the one per token.
- */
-const leading = (name: string, { metrics }: JobRecord) =>
-  ["perplexity", "kld", metrics.includes("acc") ? "acc" : "acc_token"].includes(name) ||
-  describe(name).aggregation === "rate";
-
 /** Every variant against its reference, and the pairs that tags make. */
 export function verdictsFrom(events: readonly StoredEvent[]): Verdicts {
   const all = seriesFrom(events);
@@ -88,6 +63,9 @@ export function verdictsFrom(events: readonly StoredEvent[]): Verdicts {
   const variants = [...new Map(all.map(({ variant }) => [variant.name, variant])).values()];
   return verdictsOver(questionsOf(variants), (name) => series.filter(({ variant }) => variant.name === name));
 }
+
+/** Whether a metric of a job is compared. */
+type Wanted = (metric: string, job: JobRecord) => boolean;
 
 /** A question before it is answered. */
 export interface Asked {
@@ -110,7 +88,7 @@ export function verdictsOver(
     shown = (variant) => variant,
   }: { across?: boolean; metrics?: string[]; shown?: (variant: string, side: "a" | "b") => string } = {},
 ): Verdicts {
-  const wanted: typeof leading = metrics ? (name) => metrics.includes(name) : leading;
+  const wanted: Wanted = metrics ? (name) => metrics.includes(name) : (name, job) => leadsAmong(name, job.metrics);
   const flags = new Set<string>();
   const lines: Line[] = [];
   const questions = asked.map(({ title, base, pairs, verb, without = () => false }): Question => {
@@ -169,7 +147,7 @@ function adjust(results: Result[]): Result[][] {
     families.set(key, [...(families.get(key) ?? []), result]);
   }
   for (const family of families.values()) {
-    const margin = marginOf(family[0]!.metric);
+    const margin = describe(family[0]!.metric).margin?.size;
     const adjusted = inFamily(
       family.map(({ comparison }) => comparison!),
       margin,
@@ -241,7 +219,7 @@ function questionsOf(variants: VariantRecord[]): Asked[] {
       title: `Is ${version} better than ${versions[i]}?`,
       verb: "better",
       // How far each is from v1 says nothing of which is better.
-      without: (metric) => metric === "kld",
+      without: (metric) => isDistance(describe(metric)),
       pairs: pairs(
         (a, b) =>
           a.traits.version === versions[i] &&
@@ -257,7 +235,7 @@ function questionsOf(variants: VariantRecord[]): Asked[] {
       title: "Does the importance matrix help?",
       verb: "helps",
       // The same kernels compute the same number of weights.
-      without: (metric) => describe(metric).aggregation === "rate",
+      without: (metric) => describe(metric).per === "repetition",
       pairs: matrix,
     },
     ...steps,
@@ -283,7 +261,7 @@ const natural = (a: string, b: string) => a.localeCompare(b, "en", { numeric: tr
 
 // ---- One pair
 
-function resultsOf(a: Series[], b: Series[], wanted: typeof leading, across: boolean): Result[] {
+function resultsOf(a: Series[], b: Series[], wanted: Wanted, across: boolean): Result[] {
   return a.flatMap((first) => {
     const second = b.find(({ job }) => job.measurement === first.job.measurement);
     if (!second) return [];
@@ -297,7 +275,7 @@ function resultsOf(a: Series[], b: Series[], wanted: typeof leading, across: boo
 }
 
 /** A figure that must not be believed is compared with none, and says why. */
-function unbelievable({ job, variant, missing }: Series, wanted: typeof leading): Result[] {
+function unbelievable({ job, variant, missing }: Series, wanted: Wanted): Result[] {
   const { measurement, dataset } = job;
   return job.metrics
     .filter((name) => wanted(name, job))
@@ -311,12 +289,12 @@ function unbelievable({ job, variant, missing }: Series, wanted: typeof leading)
 function measuredPair(name: string, a: Series, b: Series, across: boolean): Result[] {
   const { refused, instead, paired, notes } = comparability(name, a, b, { across });
   const { measurement, dataset, kind } = a.job;
-  const { label } = describe(name);
+  const { label, per } = describe(name);
   const result = {
     measurement,
     dataset,
     metric: name,
-    label: measurement === kind || kind === "speed" ? label : `${measurement} ${label}`,
+    label: measurement === kind || per === "repetition" ? label : `${measurement} ${label}`,
   };
   const noted = ({ warnings }: Comparison) => [...notes, ...warnings.map((warning) => `${result.label}: ${warning}`)];
   if (refused !== undefined) {
@@ -328,7 +306,7 @@ function measuredPair(name: string, a: Series, b: Series, across: boolean): Resu
   const options = clusters ? { clusters } : {};
   // The reference's distance from itself is the noise floor, measured on fewer chunks; its size is the same in all of them.
   const floor = a.job.against !== undefined && a.job.against === a.job.variant;
-  if (floor && isDistance(name)) {
+  if (floor && isDistance(describe(name))) {
     const found = { ...level(name, y, options), a: level(name, x).b };
     return [{ ...result, comparison: found, verdict: sizeOf(name, found), notes: noted(found) }];
   }
@@ -341,7 +319,7 @@ function measuredPair(name: string, a: Series, b: Series, across: boolean): Resu
 /** Where the interval of a distance lies to the margin. */
 function sizeOf(name: string, { low, high, a, needed }: Comparison): Verdict {
   if (needed !== undefined) return { kind: "unknown", needed };
-  const margin = marginOf(name) ?? Number.NaN;
+  const margin = describe(name).margin?.size ?? Number.NaN;
   const [from, to] = [distance(name, low), distance(name, high)].sort((one, other) => one - other);
   return { kind: "size", place: from! > margin ? "beyond" : to! < margin ? "within" : "around", margin, floor: a };
 }
@@ -367,7 +345,7 @@ const wording = ({ comparison, verdict: said }: Result) => clause(comparison!, s
 /** `PPL: helps at 2 of 3 (Q4_K_M-im, Q2_K-im), …` */
 function answersOf(pairs: Pair[], verb: string): string[] {
   // Speed stands in the sentences; neither question is about it.
-  const asked = pairs.flatMap(({ results }) => results).filter(({ metric }) => describe(metric).aggregation !== "rate");
+  const asked = pairs.flatMap(({ results }) => results).filter(({ metric }) => describe(metric).per !== "repetition");
   const labels = [...new Set(asked.map(({ label }) => label))];
   return labels.flatMap((label) => {
     const of = pairs.flatMap(({ b, results }) => {

@@ -1,4 +1,4 @@
-import { metric as describe, isShare as isShareOf } from "../metrics.js";
+import { metric as describe, itemsPer } from "../metrics.js";
 import { type Comparison, type Different, isRelative, type Verdict, verdict } from "../stats/compare.js";
 import type { Flips } from "../stats/proportions.js";
 
@@ -36,7 +36,7 @@ function unitOf({ metric, scale }: Pick<Comparison, "metric" | "scale">): string
 }
 
 /** Told in per cent, and differences in points. */
-export const isShare = (metric: string) => isShareOf(describe(metric));
+export const isShare = (metric: string) => describe(metric).scale === "percent";
 
 /** `rose by 0.3 % (95 % CI 0.1 … 0.5 %)` */
 export function changed(comparison: Comparison): string {
@@ -133,7 +133,10 @@ function likely(comparison: Comparison, { what, among }: Extract<Verdict, { kind
 
 /** `0.055 nat (95 % CI 0.030 … 0.10 nat; 8 chunks): 55 × the margin of 0.001 nat; noise floor 0.000000070 nat` */
 function sized(comparison: Comparison, { place, margin, floor }: Extract<Verdict, { kind: "size" }>): string {
-  const told = { ...comparison, scale: comparison.metric === "same_top" ? ("level" as const) : ("absolute" as const) };
+  const told = {
+    ...comparison,
+    scale: describe(comparison.metric).identical === 0 ? ("absolute" as const) : ("level" as const),
+  };
   const times = distance(comparison.metric, comparison.b) / margin;
   const where = {
     within: "within the margin",
@@ -144,7 +147,10 @@ function sized(comparison: Comparison, { place, margin, floor }: Extract<Verdict
 }
 
 /** How far from the reference: a share of same predictions lacks that much of 1. */
-export const distance = (metric: string, figure: number) => (metric === "same_top" ? 1 - figure : figure);
+export function distance(metric: string, figure: number): number {
+  const { identical = 0, better } = describe(metric);
+  return better === "higher" ? identical - figure : figure - identical;
+}
 
 /** A margin in its own unit, whatever the scale of the comparison. */
 function marginIn({ metric }: Comparison, margin: number): string {
@@ -164,7 +170,7 @@ export function isSeeable({ scale, detectable }: Comparison): boolean {
 }
 
 function directed({ metric }: Comparison, direction: string): string {
-  if (describe(metric).aggregation !== "rate") return direction;
+  if (describe(metric).per !== "repetition") return direction;
   return direction === "better" ? "faster" : "slower";
 }
 
@@ -210,16 +216,16 @@ function piecesOf(comparison: Comparison): string {
   const { metric, n, clusters, block } = comparison;
   const items = counted(n, itemsOf(comparison));
   if (block > 1) return `${items} in ${clusters} blocks of ${block}`;
-  const groups = describe(metric).aggregation === "proportion" ? "subjects" : "documents";
-  return clusters < n && describe(metric).aggregation !== "rate" ? `${items} in ${counted(clusters, groups)}` : items;
+  const { per } = describe(metric);
+  const groups = per === "question" ? "subjects" : "documents";
+  return clusters < n && per !== "repetition" ? `${items} in ${counted(clusters, groups)}` : items;
 }
 
 const counted = (n: number, items: string) => `${n} ${n === 1 ? items.slice(0, -1) : items}`;
 
 /** What one measures a metric on. */
-export function itemsOf({ metric }: Pick<Comparison, "metric">): "questions" | "repetitions" | "chunks" {
-  const { aggregation } = describe(metric);
-  return aggregation === "proportion" ? "questions" : aggregation === "rate" ? "repetitions" : "chunks";
+export function itemsOf({ metric }: Pick<Comparison, "metric">): string {
+  return itemsPer[describe(metric).per];
 }
 
 function flipsOf({ flips }: Comparison): string {

@@ -1,6 +1,7 @@
 import { stringify } from "csv-stringify/sync";
 import { harmless } from "../harmless.js";
 import { isSeeable, mark, type Verdicts } from "../judge/index.js";
+import { metric as describe, isExact, isTally } from "../metrics.js";
 import { type Divergence, divergenceRows } from "./divergence.js";
 import { absence, type Cell, type Column, figureIn, joinMemory, type Row, type Table } from "./table.js";
 
@@ -32,7 +33,7 @@ export function longCsv({ rows, columns }: Table, divergences: Divergence[] = []
 /** One row per variant, value and error of every metric, and what is missing in words: for spreadsheets. */
 export function wideCsv(table: Table): string {
   const { columns, rows } = joinMemory(table);
-  const head = columns.flatMap(({ name, metric }) => (hasError(metric) ? [name, `${name}_error`] : [name]));
+  const head = columns.flatMap(({ name, metric }) => (isExact(metric) ? [name] : [name, `${name}_error`]));
   const records = rows.map((row) => [
     row.variant.name,
     row.variant.backend,
@@ -42,14 +43,12 @@ export function wideCsv(table: Table): string {
     row.variant.facts && row.variant.facts.imatrix !== undefined,
     ...columns.flatMap(({ metric }, index) => {
       const summary = figureIn(row.cells[index]);
-      return hasError(metric) ? [summary?.value, summary?.error] : [summary?.value];
+      return isExact(metric) ? [summary?.value] : [summary?.value, summary?.error];
     }),
     status(row, columns),
   ]);
   return write(["variant", "backend", "model", "architecture", "quant", "imatrix", ...head, "status"], records);
 }
-
-const hasError = ({ aggregation }: Column["metric"]) => !["single", "maximum", "count"].includes(aggregation);
 
 /** `complete`, or what is not there and why. */
 function status({ cells }: Row, columns: Column[]): string {
@@ -63,7 +62,7 @@ function status({ cells }: Row, columns: Column[]): string {
 }
 
 function unasked(cell: Cell): string | undefined {
-  const count = cell.state === "measured" && cell.summary.metric === "unanswerable" ? cell.summary.value : 0;
+  const count = cell.state === "measured" && isTally(describe(cell.summary.metric)) ? cell.summary.value : 0;
   return count > 0 ? `questions not asked: ${count}` : undefined;
 }
 

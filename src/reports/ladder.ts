@@ -1,6 +1,6 @@
 import { harmless } from "../harmless.js";
-import { isIdentical, marginOf, type Pair, type Question, type Result, type Verdicts } from "../judge/index.js";
-import { metric as describe, isShare } from "../metrics.js";
+import { isIdentical, type Pair, type Question, type Result, type Verdicts } from "../judge/index.js";
+import { metric as describe, isDistance as isDistanceOf, isLikelihood as isLikelihoodOf } from "../metrics.js";
 import type { Comparison } from "../stats/compare.js";
 import { percent } from "../units.js";
 import { figureIn, modelFacts, type Row, type Table } from "./table.js";
@@ -18,6 +18,8 @@ export interface Ladder {
   near?: Step;
   /** What `near` is about: `1 %`, `PPL`. */
   nearness: { limit: string; labels: string };
+  /** The distance from the base that does not matter: `0.001 nat`. */
+  nearby?: string;
   /** Whether perplexity or a task says what is worse, the distance from the base alone how near each is, or nothing. */
   judged: "quality" | "distance" | "nothing";
 }
@@ -47,9 +49,10 @@ const farDistance = 0.05;
 /** The loss that most would give for a smaller file: 1 % of PPL, one point of accuracy. */
 const nearLoss = 0.01;
 
-const isSpeed = ({ metric }: Result) => describe(metric).aggregation === "rate";
-const isDistance = ({ metric }: Result) => metric.startsWith("kld");
-const isLikelihood = ({ metric }: Result) => metric === "perplexity" || metric === "bits_per_byte";
+const isSpeed = ({ metric }: Result) => describe(metric).per === "repetition";
+const isDistance = ({ metric }: Result) => isDistanceOf(describe(metric));
+const isLikelihood = ({ metric }: Result) => isLikelihoodOf(describe(metric));
+const isShare = (metric: string) => describe(metric).scale === "percent";
 
 /** One for every variant that others are held against. */
 export function laddersFrom(table: Table, { questions }: Verdicts): Ladder[] {
@@ -71,6 +74,7 @@ function ladderOf(table: Table, { title, pairs }: Question, base: string): Ladde
   const best = smallest(({ step }) => ["better", "equal", "open"].includes(step.standing));
   const near = smallest((one) => one.near);
   const labels = [...new Set(found.flatMap(({ nearLabels }) => nearLabels))];
+  const nearby = found.flatMap((one) => one.nearby ?? [])[0];
   const points = found.some((one) => one.nearInPoints);
   return {
     title,
@@ -78,6 +82,7 @@ function ladderOf(table: Table, { title, pairs }: Question, base: string): Ladde
     steps,
     ...(best ? { smallest: best } : {}),
     ...(near ? { near } : {}),
+    ...(nearby === undefined ? {} : { nearby }),
     nearness: { limit: points ? "1 point" : "1 %", labels: labels.join(" and ") },
     judged: found.some(({ quality }) => quality > 0)
       ? "quality"
@@ -122,12 +127,13 @@ function judge({ b, results }: Pair, table: Table, row: Row | undefined, base: R
     quality: quality.length,
     complete: missing === undefined,
     distances: distances.length,
+    nearby: distances[0] && marginText(distances[0]),
     near:
       !far &&
       decisive.length > 0 &&
       decisive.every(({ comparison }) => lossAtMost(comparison!) < nearLoss) &&
       !quality.some((one) => !isLikelihood(one) && /worse/.test(one.state)),
-    nearInPoints: decisive.some(({ metric }) => isShare(describe(metric))),
+    nearInPoints: decisive.some(({ metric }) => isShare(metric)),
     nearLabels: decisive.map(({ label }) => label),
   };
 }
@@ -165,17 +171,13 @@ function reading(result: Result): { state: State; phrase: string | undefined } {
       return probably ? { state: "open", phrase: unsure } : { state: "better", phrase: changed };
     if (probably) return { state: "probably worse", phrase: `${changed} (probably: ${span(one)})` };
     return {
-      state:
-        loss(one) >= (much * (marginOf(one.metric) ?? Infinity)) / (one.metric === "bits_per_byte" ? one.a : 1)
-          ? "much worse"
-          : "worse",
+      state: loss(one) >= much * (marginOf(one) ?? Infinity) ? "much worse" : "worse",
       phrase: changed,
     };
   }
-  const margin = marginOf(one.metric) ?? 0;
-  const seen = one.scale === "relative" || isShare(describe(one.metric)) ? one.detectable : one.detectable / one.a;
-  if (said.kind === "undistinguished" && seen <= (much * margin) / (one.metric === "bits_per_byte" ? one.a : 1))
-    return { state: "open", phrase: unsure };
+  const margin = marginOf(one) ?? 0;
+  const seen = one.scale === "relative" || isShare(one.metric) ? one.detectable : one.detectable / one.a;
+  if (said.kind === "undistinguished" && seen <= much * margin) return { state: "open", phrase: unsure };
   return { state: "unknown", phrase: `${label}: too little measured to tell` };
 }
 
@@ -208,7 +210,7 @@ function isBroken({ columns }: Table, { measurement, metric }: Result, row: Row 
 function missingFrom({ columns }: Table, row: Row | undefined, base: Row | undefined): string | undefined {
   if (!row) return undefined;
   const open = columns.flatMap(({ measurement, metric }, i) => {
-    if (measurement === modelFacts || beside.has(metric.name) || metric.aggregation === "rate") return [];
+    if (measurement === modelFacts || metric.beside || metric.per === "repetition") return [];
     const [own, cell] = [figureIn(row.cells[i]), row.cells[i]!];
     if (!base || !figureIn(base.cells[i]) || own) return [];
     return [{ measurement, what: cell.state === "measured" ? "broken" : words[cell.state] }];
@@ -225,7 +227,6 @@ function missingFrom({ columns }: Table, row: Row | undefined, base: Row | undef
 }
 
 const words = { failed: "failed", impossible: "not possible", unfinished: "not finished", absent: "not measured" };
-const beside = new Set(["peak_memory", "unanswerable"]);
 
 const refusalIn = (results: Result[]) =>
   results.find(({ refused }) => refused !== undefined)?.refused ?? "nothing to compare";
@@ -244,7 +245,18 @@ function loss(one: Comparison): number {
 
 /** Bits per byte are compared in bits, and told in per cent as PPL is. */
 function relative({ metric, scale, a }: Comparison, change: number): number {
-  return scale === "relative" || isShare(describe(metric)) ? change : change / a;
+  return scale === "relative" || isShare(metric) ? change : change / a;
+}
+
+/** What begins to matter, on the scale of `relative`. */
+function marginOf({ metric, a }: Comparison): number | undefined {
+  const { margin } = describe(metric);
+  return margin && (margin.relative || isShare(metric) ? margin.size : margin.size / a);
+}
+
+function marginText({ metric }: Result): string {
+  const { margin, unit } = describe(metric);
+  return `${margin?.size} ${unit}`;
 }
 
 const signed = (one: Comparison) => {
@@ -255,12 +267,12 @@ const signed = (one: Comparison) => {
 /** `0.9 %`, `1.2 points`; `told`: already a share. */
 function size(one: Comparison, amount: number, told = false): string {
   const share = told ? amount : Math.abs(relative(one, amount));
-  return isShare(describe(one.metric)) ? `${two(100 * share)} points` : `${two(100 * share)} %`;
+  return isShare(one.metric) ? `${two(100 * share)} points` : `${two(100 * share)} %`;
 }
 
 function span(one: Comparison): string {
   const [low, high] = [relative(one, one.low), relative(one, one.high)].map((x) => two(100 * x).replace("-", "−"));
-  return `${low} … ${high} ${isShare(describe(one.metric)) ? "points" : "%"}`;
+  return `${low} … ${high} ${isShare(one.metric) ? "points" : "%"}`;
 }
 
 /** Two figures that matter, of parts of a hundredth one: `0.06`, `0.9`, `14`, `136`. */
@@ -302,7 +314,7 @@ export function stepText({ standing, figures, missing }: Step): string {
 
 /** Which file to take, in one to three sentences. */
 export function conclusionsOf(
-  { base, steps, smallest, near, nearness, judged }: Ladder,
+  { base, steps, smallest, near, nearby, nearness, judged }: Ladder,
   shown: (name: string) => string,
 ): string[] {
   if (judged === "nothing")
@@ -312,8 +324,8 @@ export function conclusionsOf(
   if (judged === "distance")
     return [
       smallest
-        ? `Smallest file that predicts as ${shown(base)} does, within ${marginOf("kld")} nat: ${told(smallest)}`
-        : `No smaller file is shown to predict as ${shown(base)} does, within ${marginOf("kld")} nat`,
+        ? `Smallest file that predicts as ${shown(base)} does, within ${nearby}: ${told(smallest)}`
+        : `No smaller file is shown to predict as ${shown(base)} does, within ${nearby}`,
       "What is better or worse, perplexity or a task says.",
     ];
   if (!smallest && !near) {

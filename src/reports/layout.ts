@@ -1,6 +1,6 @@
 import type { VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
-import { isShare, type Metric } from "../metrics.js";
+import { acrossTokenizers, isDistance, isTally, type Metric, prominences } from "../metrics.js";
 import type { Summary } from "../stats/summary.js";
 import { byteScale, percent } from "../units.js";
 import { type Cell, type Column, figureIn, joinMemory, modelFacts, type Note, type Table } from "./table.js";
@@ -240,9 +240,9 @@ function floorOf(cells: Cell[], columns: Column[], index: number, { name }: Vari
   if (floors[0]?.i !== index) return undefined;
   const told = floors.flatMap(({ summary, i }) => {
     const { metric } = columns[i]!;
-    if (metric.name.startsWith("kld"))
-      return [`${metric.label} ${summary.value < 1e-9 ? "< 1e-9" : tiny(summary.value)}`];
-    return metric.name === "same_top" ? [`${metric.label} ${percent(summary.value, metric.digits - 2)}`] : [];
+    if (!isDistance(metric)) return [];
+    if (metric.scale === "plain") return [`${metric.label} ${summary.value < 1e-9 ? "< 1e-9" : tiny(summary.value)}`];
+    return metric.identical === 0 ? [] : [`${metric.label} ${percent(summary.value, metric.digits - 2)}`];
   });
   return `noise floor, ${harmless(name)} against itself in another batch shape: ${told.join(", ")}`;
 }
@@ -251,7 +251,6 @@ const tiny = (value: number) => (value < 1e-4 ? value.toExponential(1) : value.t
 
 /** What is looked for first in each measurement; where tokenizers differ, what compares across them. */
 function ranksOf(table: Table, columns: Column[], views: View[]): number[] {
-  const first = ["perplexity", "kld", "kld_estimate", "acc"];
   const foreign = new Set(
     table.rows.flatMap(({ cells }) =>
       cells.flatMap((cell, i) => (cell.state === "measured" && cell.foreign ? [table.columns[i]!.measurement] : [])),
@@ -260,31 +259,30 @@ function ranksOf(table: Table, columns: Column[], views: View[]): number[] {
   const leads = new Map<string, [lead: number, second: number | undefined]>();
   for (const measurement of new Set(columns.map((column) => column.measurement))) {
     if (measurement === modelFacts || measurement === "") continue;
-    const of = columns.flatMap((column, i) =>
-      column.measurement === measurement && !beside.has(column.metric.name) ? [i] : [],
-    );
-    const named = (test: (name: string) => boolean) => of.find((i) => test(columns[i]!.metric.name));
-    const [generated, read] = [named((name) => /^tg\d/.test(name)), named((name) => /^pp\d/.test(name))];
-    const usual = first.map((wanted) => named((name) => name === wanted)).find((i) => i !== undefined);
-    const across = foreign.has(measurement) ? named((name) => name === "bits_per_byte") : undefined;
-    const lead = across ?? usual ?? generated ?? read ?? of[0];
-    const second = across !== undefined ? usual : lead === generated ? read : undefined;
+    const of = columns.flatMap((column, i) => (column.measurement === measurement && !column.metric.beside ? [i] : []));
+    const metricAt = (i: number) => columns[i]!.metric;
+    const [usual, ...others] = of
+      .filter((i) => metricAt(i).prominence >= prominences.prompt)
+      .sort((i, j) => metricAt(j).prominence - metricAt(i).prominence || i - j);
+    const across = foreign.has(measurement) ? of.find((i) => metricAt(i).name === acrossTokenizers) : undefined;
+    const lead = across ?? usual ?? of[0];
+    // Speed has two: of generating and of reading.
+    const second =
+      across !== undefined
+        ? usual
+        : others.find((i) => metricAt(i).family !== undefined && metricAt(i).family !== metricAt(usual!).family);
     if (lead !== undefined) leads.set(measurement, [lead, second]);
   }
   return views.map(({ index, leads: isFirst, minor }) => {
     const { measurement, metric } = columns[index]!;
     const [lead, second] = leads.get(measurement) ?? [];
-    if (metric.name === "size") return 0;
+    if (metric.fact === "bytes") return 0;
     if (isFirst && index === lead) return 1;
     if (isFirst && index === second) return 2;
-    const open =
-      metric.name === "unanswerable" && table.rows.some(({ cells }) => (figureIn(cells[index])?.value ?? 0) > 0);
-    return open ? 2 : metric.name === "bpw" ? 3 : minor ? 5 : 4;
+    const open = isTally(metric) && table.rows.some(({ cells }) => (figureIn(cells[index])?.value ?? 0) > 0);
+    return open ? 2 : metric.fact !== undefined ? 3 : minor ? 5 : 4;
   });
 }
-
-/** Comes beside what a measurement is about. */
-const beside = new Set(["peak_memory", "unanswerable"]);
 
 /** The 95 % intervals, for the metrics that have them: what the ± of other tools does not say. */
 export function intervalsOf({ columns, rows }: Table): Layout {
@@ -326,7 +324,7 @@ function viewsOf(columns: Column[], rows: Table["rows"]): View[] {
       return {
         minor: false,
         digits: column.metric.digits,
-        errorDigits: view.digits ?? column.metric.digits,
+        errorDigits: view.digits ?? column.metric.errorDigits ?? column.metric.digits,
         convert: (summary: Summary) => summary,
         after: () => "",
         basis: "",
@@ -343,26 +341,18 @@ function viewsOf(columns: Column[], rows: Table["rows"]): View[] {
 type PartialView = Partial<View> & { label: string };
 
 function columnViews({ metric }: Column, summaries: Summary[]): PartialView[] {
-  const { label } = metric;
-  if (metric.name === "parameters") return [];
-  if (metric.unit === "B") return [bytesView(label, summaries)];
-  switch (metric.aggregation) {
-    case "perplexity":
-      // The ± has one digit more, as llama-perplexity prints it.
-      return [{ label, errorDigits: metric.digits + 1 }];
-    case "ratio":
-      return [{ label, minor: true }];
-    case "proportion":
-      return [{ ...countedShareView(metric, summaries), minor: metric.name === "acc_token" }];
-    case "rate":
-      return [
-        { over: label, label: metric.unit },
-        { over: label, label: "ms/token", minor: true, convert: perToken },
-      ];
-    default:
-      if (isShare(metric)) return [shareView(metric)];
-      return [metric.unit === "s" ? { label: `${label} s`, minor: true } : { label }];
-  }
+  const { label, per, scale, unit, prominence } = metric;
+  const minor = prominence <= prominences.minor;
+  if (scale === "count") return [];
+  if (scale === "bytes") return [bytesView(label, summaries)];
+  if (scale === "percent")
+    return [{ ...(per === "question" ? countedShareView : shareView)(metric, summaries), minor }];
+  if (per === "repetition")
+    return [
+      { over: label, label: unit },
+      { over: label, label: "ms/token", minor: true, convert: perToken },
+    ];
+  return [{ label: unit === "s" ? `${label} s` : label, minor }];
 }
 
 function bytesView(label: string, summaries: Summary[]): PartialView {

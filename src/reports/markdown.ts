@@ -1,6 +1,6 @@
 import { harmless } from "../harmless.js";
 import { mark, type Pair, tabulated, type Verdicts } from "../judge/index.js";
-import type { Aggregation } from "../metrics.js";
+import { errorsExplained } from "../metrics.js";
 import { bytes as inUnits } from "../units.js";
 import { type Divergence, divergenceTables } from "./divergence.js";
 import { conclusionsOf, type Ladder, laddersFrom, savedIn, stepText } from "./ladder.js";
@@ -115,31 +115,8 @@ const numbered = (notes: string[]) => notes.map(inert).join("  \n");
 
 /** What ± and the intervals mean, for the kinds of figures that are there. */
 function explanations({ columns }: Table): string[] {
-  const there = new Set(columns.map(({ metric }) => metric.aggregation));
-  const of: [Aggregation, string][] = [
-    [
-      "perplexity",
-      "PPL: ± is llama-perplexity's, which takes the tokens as independent. The 95 % interval takes whole chunks as the unit, because the tokens of one chunk hang together; it says what other text of this kind would give. Variants measured on the same text share its difficulty: two overlapping intervals do not mean that they cannot be told apart.",
-    ],
-    [
-      "ratio",
-      "bits/byte, bits/char: ± is the standard error with chunks as the unit; comparable across tokenizers, PPL is not.",
-    ],
-    [
-      "positive-mean",
-      "KLD: ± is llama-perplexity's, which takes the tokens as independent. The 95 % interval takes chunks as the unit and is made on the log scale, for what a quantization costs a chunk scatters by factors.",
-    ],
-    [
-      "proportion",
-      "Accuracy: ± is the standard error, as llama-perplexity and lm-eval print it; the 95 % interval is Clopper and Pearson's, with subjects on as many questions as they are worth.",
-    ],
-    [
-      "rate",
-      "Speed: ± is the standard deviation of single repetitions, as llama-bench prints it; the 95 % interval is that of their mean, made on the log scale; 3 repetitions or more give one. ms/token is 1000 / (tok/s), its ± by the delta method.",
-    ],
-  ];
   return [
-    ...of.flatMap(([aggregation, text]) => (there.has(aggregation) ? [text] : [])),
+    ...errorsExplained(columns.map(({ metric }) => metric)),
     "1 MB = 1,000,000 bytes; BPW: bits per weight. The CSV files hold bytes, and shares from 0 to 1.",
   ];
 }

@@ -155,22 +155,12 @@ export function level(name: string, items: Observation[], { clusters }: CompareO
     b: told(estimate),
     n: sorted.length,
   });
-  const [least, most] = possible(metric);
+  const [least, most] = metric.range;
   return {
     ...{ ...found, scale: "level", low: Math.max(least, found.low), high: Math.min(most, found.high) },
     // Nobody asks whether it is 0.
     ...{ p: Number.NaN, detectable: Number.NaN },
   };
-}
-
-/** What a figure can be at all. */
-function possible({ name, aggregation }: Metric): [least: number, most: number] {
-  if (aggregation === "perplexity") return [1, Infinity];
-  if (name === "delta_p") return [-1, 1];
-  if (name === "delta_p_rms") return [0, 1];
-  return aggregation === "ratio" || aggregation === "positive-mean" || aggregation === "rate"
-    ? [0, Infinity]
-    : [-Infinity, Infinity];
 }
 
 /**
@@ -284,7 +274,7 @@ export function verdict(comparison: Comparison, margin?: number): Verdict {
 
 /** Whether margins of this metric are shares of A rather than in its unit. */
 export function isRelative(metric: string): boolean {
-  return ["perplexity", "rate"].includes(describe(metric).aggregation);
+  return describe(metric).margin?.relative ?? false;
 }
 
 /** The larger p of the two one-sided tests; a relative margin is as far down as up on the log scale. */

@@ -1,5 +1,5 @@
 import type { Sample } from "../events.js";
-import { type Aggregation, metric as describe, type Metric } from "../metrics.js";
+import { type Aggregation, metric as describe, isExact, isTally, itemsPer, type Metric } from "../metrics.js";
 import { type CompareOptions, level, natural } from "./compare.js";
 
 /** One (job, metric) as a figure. */
@@ -211,8 +211,8 @@ function beyondBelief({ aggregation }: Metric, value: number, vocabulary: number
 const finite = (number: number | undefined) => (Number.isFinite(number) ? number : undefined);
 
 /** The figure of what cannot be summed up: leaving out the broken samples would flatter the model. */
-function usable(sums: Sums, { aggregation }: Metric): Figure | undefined {
-  if (sums.n === 0 && aggregation !== "count") return { value: Number.NaN };
+function usable(sums: Sums, metric: Metric): Figure | undefined {
+  if (sums.n === 0 && !isTally(metric)) return { value: Number.NaN };
   if (sums.broken > 0)
     return {
       value: Number.NaN,
@@ -235,15 +235,14 @@ export function summarize(
   const sorted = natural([...samples]);
   for (const sample of sorted) whole.add(sample);
   const summary = whole.summary();
-  const { aggregation } = describe(name);
-  if (["count", "maximum", "single"].includes(aggregation) || !Number.isFinite(summary.value)) return summary;
+  const metric = describe(name);
+  if (isExact(metric) || !Number.isFinite(summary.value)) return summary;
   const { low, high, needed, n } = level(name, sorted, clusters ? { clusters } : {});
   const vague = needed !== undefined && n > 1;
-  const items = aggregation === "rate" ? "repetitions" : "chunks";
   return {
     ...summary,
     low: finite(low),
     high: finite(high),
-    warnings: vague ? [`${n} ${items} are too few for an interval: take ${needed}`] : summary.warnings,
+    warnings: vague ? [`${n} ${itemsPer[metric.per]} are too few for an interval: take ${needed}`] : summary.warnings,
   };
 }

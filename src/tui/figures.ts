@@ -1,19 +1,19 @@
-import { isShare, type Metric, metric } from "../metrics.js";
+import { type Metric, metric } from "../metrics.js";
 import { bytes } from "../units.js";
 import type { Figure } from "./state.js";
 
 /** What a person looks for first; every other metric of a job is shown where there is room. */
 export function isPrincipal(name: string): boolean {
-  return /^(perplexity|kld|acc|(pp|tg)\d.*)$/.test(name);
+  return metric(name).leads === true;
 }
 
 /** A value of a metric for the eye: as many digits as the metric asks for, fewer where `width` is too narrow. */
 export function formatValue(of: Metric, value: number, width = Number.POSITIVE_INFINITY): string {
   if (!Number.isFinite(value)) return "—";
-  if (of.unit === "B") return bytes(value);
-  if (of.name === "parameters")
+  if (of.scale === "bytes") return bytes(value);
+  if (of.scale === "count")
     return value >= 1e9 ? `${(value / 1e9).toFixed(2)} B` : value >= 1e6 ? `${(value / 1e6).toFixed(1)} M` : `${value}`;
-  const [shown, most] = isShare(of) ? [100 * value, of.digits - 2] : [value, of.digits];
+  const [shown, most] = of.scale === "percent" ? [100 * value, of.digits - 2] : [value, of.digits];
   for (let digits = most; digits >= 0; digits--) {
     const text = shown.toFixed(digits);
     if (text.length <= width) return text;
@@ -26,7 +26,8 @@ export function formatFigure(name: string, { value, error, broken }: Omit<Figure
   if (broken !== undefined) return "broken";
   const of = metric(name);
   const spread = error === undefined ? "" : ` ± ${formatValue(of, error)}`;
-  const unit = isShare(of) ? " %" : of.unit === "1" || of.unit === "B" || of.unit === "bit" ? "" : ` ${of.unit}`;
+  const unit =
+    of.scale === "percent" ? " %" : of.unit === "1" || of.unit === "B" || of.unit === "bit" ? "" : ` ${of.unit}`;
   return formatValue(of, value) + spread + unit;
 }
 

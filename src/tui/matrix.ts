@@ -1,4 +1,4 @@
-import { isShare, metric } from "../metrics.js";
+import { isExact, metric, prominences, variantMetrics } from "../metrics.js";
 import { formatValue, isPrincipal } from "./figures.js";
 import { type Cell, figure, type Row, type State, type Status } from "./state.js";
 
@@ -48,9 +48,11 @@ export const ascii: Glyphs = {
 };
 
 /** Metrics that belong to the variant rather than to one measurement; they stand once, whichever job measured them. */
-const ofVariant = new Set(["size", "bpw", "parameters", "load_time", "peak_memory"]);
-/** Known from the file before anything is measured. */
-const ofFile = ["size", "bpw"];
+const ofVariant = variantMetrics.map(({ name }) => name);
+/** Known from the file before anything is measured, and looked for. */
+const ofFile = variantMetrics
+  .filter(({ fact, prominence }) => fact !== undefined && prominence > prominences.last)
+  .map(({ name }) => name);
 
 export interface Column {
   metric: string;
@@ -139,18 +141,19 @@ function inOrder(state: State, offered: Column[], room: number): Column[] {
 
 function overview(state: State, offered: Column[], room: number): Column[] {
   const fitting = new Fitting(state, offered, room);
-  const isRate = (column: Column) => metric(column.metric).aggregation === "rate";
+  const isRate = (column: Column) => metric(column.metric).per === "repetition";
   const principal = offered.filter((column) => isPrincipal(column.metric));
   const others = offered.filter((column) => !isPrincipal(column.metric));
-  const early = others.filter((column) => !/^(bits_per_character|parameters|load_time)$/.test(column.metric));
+  const early = others.filter((column) => metric(column.metric).prominence > prominences.last);
   for (const column of principal) fitting.show(column);
   for (const column of principal) if (!isRate(column)) fitting.showError(column);
   let sized = true;
   for (const column of early) {
     // Bits per weight are no substitute for the size, even where there is room for them alone.
-    if (column.metric === "bpw" && !sized) continue;
+    const ofFacts = metric(column.metric).fact !== undefined;
+    if (ofFacts && !sized) continue;
     const shown = fitting.show(column);
-    if (column.metric === "size") sized = shown;
+    if (ofFacts) sized = shown;
   }
   for (const column of principal) fitting.showError(column);
   for (const column of early) fitting.showError(column);
@@ -197,7 +200,7 @@ function allColumns(state: State): Column[] {
   const blank = { errorWidth: 0, marked: false, gap };
   const column = (name: string, measurement: number | undefined): Column => {
     const of = metric(name);
-    const label = isShare(of) ? `${of.label} %` : of.label;
+    const label = of.scale === "percent" ? `${of.label} %` : of.label;
     return {
       ...blank,
       metric: name,
@@ -212,9 +215,9 @@ function allColumns(state: State): Column[] {
   return [
     ...ofFile.filter((name) => measured.has(name)).map((name) => column(name, undefined)),
     ...state.measurements.flatMap(({ metrics }, index) =>
-      metrics.filter((name) => !ofVariant.has(name)).map((name) => column(name, index)),
+      metrics.filter((name) => !ofVariant.includes(name)).map((name) => column(name, index)),
     ),
-    ...[...ofVariant].filter((name) => measured.has(name) && !ofFile.includes(name)).map((n) => column(n, undefined)),
+    ...ofVariant.filter((name) => measured.has(name) && !ofFile.includes(name)).map((n) => column(n, undefined)),
   ];
 }
 
@@ -244,18 +247,14 @@ export function columnWidth(column: Column): number {
 }
 
 function valueWidth(name: string): number {
-  const { unit, aggregation } = metric(name);
-  // `999.9 MB`, `99.99 GB`
-  if (unit === "B") return 8;
-  if (aggregation === "perplexity" || aggregation === "rate") return 8;
-  return 6;
+  return metric(name).width;
 }
 
 function errorWidth(name: string): number {
-  const { aggregation } = metric(name);
-  if (["single", "maximum", "count"].includes(aggregation)) return 0;
+  const of = metric(name);
+  if (isExact(of)) return 0;
   // ` ±` and the figure
-  return 2 + (aggregation === "perplexity" ? 7 : aggregation === "rate" ? 6 : 6);
+  return 2 + 6 + ((of.errorDigits ?? of.digits) - of.digits);
 }
 
 export interface Head {
@@ -339,14 +338,14 @@ function content(row: Row, cell: Cell | undefined, column: Column, glyphs: Glyph
 
 /** From the file where it says so, else as measured; the largest where several jobs measured it. */
 function variantValue(row: Row, name: string): number | undefined {
-  const { facts } = row.variant;
-  if (facts && name === "size") return facts.bytes;
-  if (facts && name === "bpw") return facts.bpw;
+  const { fact } = metric(name);
+  const known = fact && row.variant.facts?.[fact];
+  if (known !== undefined) return known;
   if (name === "load_time" && row.loadSeconds !== undefined) return row.loadSeconds;
   let value: number | undefined;
   for (const cell of row.cells) {
-    const known = cell && figure(cell, name);
-    if (known && (value === undefined || known.value > value)) value = known.value;
+    const one = cell && figure(cell, name);
+    if (one && (value === undefined || one.value > value)) value = one.value;
   }
   return value;
 }

@@ -1,5 +1,6 @@
 import type { Event, JobRecord, StoredEvent, VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
+import { metric as describe, isTally } from "../metrics.js";
 import type { Fetching } from "../models/sources.js";
 import { vocabularyOf } from "../stats/series.js";
 import { type Running, running } from "../stats/summary.js";
@@ -199,7 +200,7 @@ export function reduce(state: State, event: Event | StoredEvent): State {
         accumulator.count++;
       }
       // What comes beside the items (peak memory, say) is none of them.
-      if (event.samples.some(({ metric }) => metric === "unanswerable" || cell.job.metrics.includes(metric)))
+      if (event.samples.some(({ metric }) => isTally(describe(metric)) || cell.job.metrics.includes(metric)))
         cell.items++;
       // Progress is often told before the work that it announces, hence the larger one.
       cell.done = Math.max(cell.done, cell.items);
@@ -508,7 +509,7 @@ function paceOf(cell: Cell): { milliseconds: number; share: number } | undefined
 
 /** How the variants of a column compare in size; all alike where one of them is unknown. */
 function sizeOf(state: State, column: number): (cell: Cell) => number {
-  const bytes = state.measurements[column]!.metrics.some((name) => /^tg\d/.test(name));
+  const bytes = state.measurements[column]!.metrics.some((name) => describe(name).memoryBound);
   const of = (cell: Cell) => (bytes ? cell.variant.facts?.bytes : cell.variant.facts?.parameters);
   for (const cell of state.cells.values())
     if (cell.column === column && cell.status !== "failed" && !of(cell)) return () => 1;

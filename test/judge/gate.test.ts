@@ -70,7 +70,7 @@ describe("rules are short strings", () => {
 
   test.each([
     ["perplexity", /is no rule.*METRIC: LIMIT/s],
-    ["perplexty: +1%", /no metric.*perplexity, bits_per_byte/s],
+    ["perplexty: +1%", /no metric.*Did you mean `perplexity`/s],
     ["perplexity: -1%", /lower is better.*`perplexity: \+1%`/s],
     ["tg: +5%", /higher is better.*`tg: -5%`/s],
     ["perplexity: 5%", /of what.*`perplexity: \+5%`/s],

@@ -290,7 +290,7 @@ describe("what may be compared", () => {
     const other = { engine: { version: "llama.cpp b2", library: "cpu.so" } };
     expect(refused("perplexity", series({ facts: { sha256: "b" }, rest: other }))).toMatch(/another engine/);
     const spoken = (template: string) =>
-      series({ job: { kind: "generation" }, facts: { chatTemplateSha256: template } });
+      series({ job: { settings: { template: "own" } }, facts: { chatTemplateSha256: template } });
     expect(comparability("acc", spoken("x"), spoken("y")).refused).toMatch(/chat templates differ/);
   });
 
