@@ -1,5 +1,5 @@
 // The library's face: everything that the command line does can be called from here.
-export type { Backend, Capability, Engine, EngineFacts, EngineSettings, VariantSpec } from "./backends/backend.js";
+export type { Backend, Capability, Engine, EngineFacts, Settings, VariantSpec } from "./backends/backend.js";
 export { findBackend } from "./backends/index.js";
 export { baselineText, readBaseline } from "./baseline.js";
 export { type Benchmark, benchmarkSchema, quickBenchmark, readBenchmark } from "./benchmark/index.js";

@@ -57,7 +57,11 @@ const families: Record<string, { contract: string; members: (file: string) => bo
 const stages = ["judge", "plan", "run"];
 
 /** Parts of one member that stand in a file of their own. */
-const partOf: Record<string, string> = { "executors/engine-process.ts": "executors/child.ts" };
+const partOf: Record<string, string> = {
+  "executors/engine-process.ts": "executors/child.ts",
+  "backends/llama/settings.ts": "backends/llama.ts",
+  "backends/mock-settings.ts": "backends/mock.ts",
+};
 
 /** Each outside package, and the one file that knows it: what replaces it then is one file's business. */
 const outside: Record<string, string[]> = {
@@ -73,7 +77,15 @@ const outside: Record<string, string[]> = {
   "string-width": ["reports/names.ts"],
   yaml: ["yaml.ts"],
   // The language in which settings, cards and benchmark files are described; each describes its own.
-  zod: ["benchmark/*.ts", "data/*.ts", "events.ts", "yaml.ts", "measurements/*.ts"],
+  zod: [
+    "benchmark/*.ts",
+    "data/*.ts",
+    "events.ts",
+    "yaml.ts",
+    "measurements/*.ts",
+    "backends/*.ts",
+    "backends/llama/settings.ts",
+  ],
 };
 
 interface Import {

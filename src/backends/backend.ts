@@ -11,25 +11,25 @@ import type { SourceFolders } from "../models/sources.js";
  */
 export type Capability = "likelihood" | "options" | "divergence" | "prompt-timing" | "generation-timing";
 
-/** Settings of an engine; what a variant does not say has llama.cpp's own default. */
-export interface EngineSettings {
-  /** CPU threads; default: the physical cores that this process may use. */
+/** Settings of a variant, as its backend's own schema has checked them. */
+export type Settings = Record<string, unknown>;
+
+/** What settings come to when defaults are filled in: all that a plan asks of them. */
+export interface SettingsFacts {
+  /** CPU threads; absent when the backend chooses them when it opens a model. */
   threads?: number;
-  /** Layers on the GPU; −1: all that the build supports. */
-  gpuLayers?: number;
-  /** Tokens given to one decode call (llama.cpp `n_batch`), default 2048. */
-  batch?: number;
-  /** Tokens computed at once (llama.cpp `n_ubatch`), default 512. */
-  ubatch?: number;
-  flashAttention?: "auto" | "on" | "off";
-  /** Types of the KV cache, `f16` by default. */
-  cacheTypeK?: string;
-  cacheTypeV?: string;
-  mmap?: boolean;
-  /** Layers with a sliding window have a cache of the whole context (llama.cpp's `--swa-full`); false by default. */
-  swaFull?: boolean;
-  /** Which build of the library: `auto` takes the fastest that this machine can load. */
-  gpu?: "auto" | "cpu" | "cuda" | "vulkan" | "metal";
+  /** Tokens given to one decode call, and tokens computed at once. */
+  batch: number;
+  ubatch: number;
+  /** Bits per value of the K and of the V cache. */
+  cacheBitsK: number;
+  cacheBitsV: number;
+  /** The settings that decide digits, part of the identity of every job. The others decide speed alone. */
+  digits: Settings;
+  /** The settings of the same variant in another batch shape, for the noise floor. */
+  otherShape: Settings;
+  /** Why no engine can be opened with them, a sentence without its end. */
+  impossible?: string;
 }
 
 /** What a backend needs to open a variant. */
@@ -38,7 +38,7 @@ export interface VariantSpec {
   /** A GGUF file (the first of a split one), or the name by which a server knows the model. */
   model: string;
   backend: string;
-  settings: EngineSettings;
+  settings: Settings;
   lora?: Adapter[];
   facts?: ModelFacts;
 }
@@ -210,7 +210,8 @@ export interface Backend {
    */
   inspect(source: ModelSource, folders: SourceFolders): Promise<{ model: string; facts: ModelFacts; lora: Adapter[] }>;
   /** Which build would compute with these settings; part of job ids. */
-  version(settings: EngineSettings): Promise<EngineChoice>;
+  version(settings: Settings): Promise<EngineChoice>;
+  settingsFacts(settings: Settings): SettingsFacts;
   /** Loads the model; throws a BenchError that says why it cannot. */
   open(variant: VariantSpec, listener?: EngineListener): Promise<Engine>;
 }

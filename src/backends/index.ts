@@ -1,17 +1,40 @@
+import type { z } from "zod";
 import { BenchError } from "../errors.js";
 import type { Backend } from "./backend.js";
+import { llamaSettings } from "./llama/settings.js";
+import { mockVariantSettings } from "./mock-settings.js";
+
+interface Member {
+  /** What a variant may set; known without the backend's own code. */
+  settings: z.ZodObject;
+  /** How the addresses of models begin that are this backend's and no other's. */
+  scheme?: string;
+  load(): Promise<Backend>;
+}
 
 /** The family of backends. A new member: a file beside these, and a line here; each is loaded when first asked for. */
-const members: Record<string, () => Promise<Backend>> = {
-  llama: async () => (await import("./llama.js")).llama,
-  mock: async () => (await import("./mock.js")).mock,
+const members: Record<string, Member> = {
+  llama: { settings: llamaSettings, load: async () => (await import("./llama.js")).llama },
+  mock: { settings: mockVariantSettings, scheme: "mock:", load: async () => (await import("./mock.js")).mock },
 };
 
 export const backendNames = Object.keys(members);
 
+/** The backend of a model by its address; files and downloads are llama's. */
+export function backendOf(model: string): string {
+  return backendNames.find((name) => model.startsWith(members[name]!.scheme ?? "\0")) ?? "llama";
+}
+
+/** What a variant may set on a backend. Throws a BenchError with code `config` when there is no such backend. */
+export function settingsOf(name: string): z.ZodObject {
+  return member(name).settings;
+}
+
 export async function findBackend(name: string): Promise<Backend> {
-  const member = Object.hasOwn(members, name) ? members[name] : undefined;
-  if (!member)
-    throw new BenchError("config", `there is no backend "${name}"`, { hint: `there are: ${backendNames.join(", ")}` });
-  return member();
+  return member(name).load();
+}
+
+function member(name: string): Member {
+  if (Object.hasOwn(members, name)) return members[name]!;
+  throw new BenchError("config", `there is no backend "${name}"`, { hint: `there are: ${backendNames.join(", ")}` });
 }

@@ -1,6 +1,7 @@
 import fs from "node:fs";
 import { BenchError } from "../errors.js";
 import { emptyDivergence, finite, keepDivergence } from "../kernels/rows.js";
+import { cacheTypes } from "../llama/cache-types.js";
 import { Context, type ContextShape, type Rows } from "../llama/context.js";
 import {
   chooseLibrary,
@@ -27,7 +28,6 @@ import type {
   EngineFacts,
   EngineListener,
   EngineName,
-  EngineSettings,
   OptionRequest,
   ScoredRow,
   SpeedTest,
@@ -35,9 +35,8 @@ import type {
   VariantSpec,
   WindowRequest,
 } from "./backend.js";
+import { type LlamaSettings, llamaSettings, llamaSettingsFacts } from "./llama/settings.js";
 
-const defaultBatch = 2048;
-const defaultUbatch = 512;
 /** llama.cpp's LLAMA_MAX_SEQ. */
 const mostSequences = 256;
 
@@ -52,7 +51,7 @@ export const llama: Backend = {
   name: "llama",
   capabilities: new Set(["likelihood", "options", "divergence", "prompt-timing", "generation-timing"]),
   async version(settings) {
-    const location = chooseLibrary(settings.gpu);
+    const location = chooseLibrary(llamaSettings.parse(settings).gpu);
     const { directory, llama: file, origin, gpu } = location;
     const release = file.match(/\.v([\d.]+)\./)?.[1];
     return {
@@ -63,6 +62,7 @@ export const llama: Backend = {
       ...(await traits(location)),
     };
   },
+  settingsFacts: llamaSettingsFacts,
   async inspect({ model, quantize, lora = [] }, folders) {
     let { path } = await resolveModel(model, folders);
     if (quantize) {
@@ -76,7 +76,7 @@ export const llama: Backend = {
     return { model: path, facts, lora: await Promise.all(lora.map((one) => findAdapter(one, facts, folders))) };
   },
   async open(variant, listener) {
-    return new LlamaEngine(variant, await traits(chooseLibrary(variant.settings.gpu)), listener);
+    return new LlamaEngine(variant, await traits(chooseLibrary(llamaSettings.parse(variant.settings).gpu)), listener);
   },
 };
 
@@ -116,7 +116,7 @@ class LlamaEngine implements Engine {
   readonly #model: Pointer;
   readonly #vocab: Pointer;
   readonly #vocabulary: number;
-  readonly #settings: EngineSettings;
+  readonly #settings: LlamaSettings;
   readonly #threads: number;
   readonly #pieces = new Map<number, TokenCount>();
   readonly #adapters: { pointers: BigUint64Array; scales: Float32Array } | undefined;
@@ -129,21 +129,22 @@ class LlamaEngine implements Engine {
   #context: { key: string; context: Context } | undefined;
 
   constructor(variant: VariantSpec, named: Pick<EngineName, "build" | "environment">, listener?: EngineListener) {
-    this.#settings = variant.settings;
+    const settings = llamaSettings.parse(variant.settings);
+    this.#settings = settings;
     this.#listener = listener;
     this.#build = named.build ?? "";
     const { tokenizerSha256, tokenizerBehaviour = "" } = variant.facts ?? {};
     this.#tokenizer = tokenizerSha256 && `${tokenizerSha256} ${tokenizerBehaviour}`;
-    this.#threads = variant.settings.threads ?? physicalCores();
-    const library = loadLibrary(chooseLibrary(variant.settings.gpu));
+    this.#threads = settings.threads ?? physicalCores();
+    const library = loadLibrary(chooseLibrary(settings.gpu));
     this.#library = library;
     const started = performance.now();
     const parameters: Fields = { ...library.modelDefaults() };
-    if (variant.settings.gpuLayers !== undefined) parameters.n_gpu_layers = variant.settings.gpuLayers;
-    if (variant.settings.mmap === false) parameters.load_mode = 0;
+    if (settings.gpuLayers !== undefined) parameters.n_gpu_layers = settings.gpuLayers;
+    if (!settings.mmap) parameters.load_mode = 0;
     this.#doing("loading the model");
     const { result: model, lines } = library.listen(() =>
-      models.borrow(this, [variant.model, variant.settings.gpuLayers, variant.settings.mmap], () => {
+      models.borrow(this, [variant.model, settings.gpuLayers, settings.mmap], () => {
         const loaded = library.loadModel(variant.model, parameters);
         if (loaded) loadSeconds.set(loaded, (performance.now() - started) / 1000);
         return loaded;
@@ -219,15 +220,15 @@ class LlamaEngine implements Engine {
     }
     this.#context?.context.free();
     this.#context = undefined;
-    const { flashAttention = "auto", cacheTypeK, cacheTypeV, swaFull } = this.#settings;
+    const { flashAttention, cacheTypeK, cacheTypeV, swaFull } = this.#settings;
     const fields: Fields = {
-      ...(swaFull === undefined ? {} : { swa_full: swaFull }),
+      swa_full: swaFull,
       n_threads: this.#threads,
       n_threads_batch: this.#threads,
       flash_attn_type: { auto: -1, off: 0, on: 1 }[flashAttention],
+      type_k: cacheTypes[cacheTypeK].id,
+      type_v: cacheTypes[cacheTypeV].id,
     };
-    if (cacheTypeK) fields.type_k = this.#library.cacheType(cacheTypeK);
-    if (cacheTypeV) fields.type_v = this.#library.cacheType(cacheTypeV);
     const threadpool = threadpools.borrow(this, [this.#threads, eager], () =>
       this.#library.newThreadpool(this.#threads, eager ? undefined : 0),
     );
@@ -260,11 +261,11 @@ class LlamaEngine implements Engine {
   }
 
   get #batch(): number {
-    return this.#settings.batch ?? defaultBatch;
+    return this.#settings.batch;
   }
 
   get #ubatch(): number {
-    return Math.min(this.#settings.ubatch ?? defaultUbatch, this.#batch);
+    return Math.min(this.#settings.ubatch, this.#batch);
   }
 
   tokenize(text: string, special: boolean): Int32Array {

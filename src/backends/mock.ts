@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { z } from "zod";
 import { BenchError } from "../errors.js";
 import type {
   Backend,
@@ -10,6 +11,7 @@ import type {
   VariantSpec,
   WindowRequest,
 } from "./backend.js";
+import { mockSettingsFacts, mockVariantSettings } from "./mock-settings.js";
 
 /**
  * A model without memory: every token is drawn from one law over the 256 bytes, whatever stands before it. So the true
@@ -87,6 +89,7 @@ export const mock: Backend = {
   name: "mock",
   capabilities: new Set(["likelihood", "options", "divergence", "prompt-timing", "generation-timing"]),
   version: async () => ({ version: "mock 1", library: "mock", origin: "mock", gpu: false }),
+  settingsFacts: mockSettingsFacts,
   async inspect({ model, lora }) {
     const { bytes } = mockSettings(model);
     if (lora?.length)
@@ -124,12 +127,14 @@ class MockEngine implements Engine {
   readonly facts: EngineFacts;
   readonly bos = bosToken;
   readonly #settings: MockSettings;
+  readonly #variant: z.output<typeof mockVariantSettings>;
   readonly #nll: Float64Array;
   readonly #jitter: () => number;
   #batches = 0;
 
   constructor(variant: VariantSpec) {
     this.#settings = mockSettings(variant.model);
+    this.#variant = mockVariantSettings.parse(variant.settings);
     if (this.#settings.broken)
       throw new BenchError("load-failed", `${variant.model} cannot be loaded`, { hint: "take away broken=1" });
     this.#nll = mockLaw(this.#settings).map((p) => -Math.log(p));
@@ -140,7 +145,7 @@ class MockEngine implements Engine {
       library: "mock",
       devices: [],
       system: "",
-      threads: variant.settings.threads ?? 1,
+      threads: this.#variant.threads ?? 1,
       tensorBytes: bytes,
       parameters: bytes / 2,
       vocabulary,
@@ -170,7 +175,7 @@ class MockEngine implements Engine {
   }
 
   parallelWindows(context: number): number {
-    return Math.max(1, Math.floor(2048 / context));
+    return Math.max(1, Math.floor(this.#variant.batch / context));
   }
 
   async score({ context, windows, scoreFrom }: WindowRequest, progress?: (tokens: number) => void) {

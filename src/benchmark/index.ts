@@ -3,7 +3,8 @@ import { createHash } from "node:crypto";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, extname, resolve } from "node:path";
 import { z } from "zod";
-import type { EngineSettings } from "../backends/backend.js";
+import type { Settings } from "../backends/backend.js";
+import { backendNames, backendOf, settingsOf } from "../backends/index.js";
 import { findDatasets, readDatasets } from "../data/index.js";
 import { BenchError } from "../errors.js";
 import { harmless, several } from "../harmless.js";
@@ -27,7 +28,8 @@ export interface VariantConfig {
   against?: string;
   lora: { path: string; scale: number }[];
   tags: Record<string, string>;
-  settings: EngineSettings;
+  /** What the variant says or `defaults` for it, without the defaults of the backend. */
+  settings: Settings;
 }
 
 export interface MeasurementConfig {
@@ -81,53 +83,14 @@ export interface ReadOptions {
 
 /** Seconds: what a timer of Node's holds, 2³¹ − 1 ms, rounded down. */
 const MAX_TIMEOUT = 2_000_000;
-/** Tokens of a batch, far above what any machine computes at once. */
-const MAX_BATCH = 1_048_576;
+/** The settings of all backends: of two that share a name, the form of the first. */
+const settingsShape = Object.assign(
+  {},
+  ...backendNames.toReversed().map((name) => settingsOf(name).shape),
+) as z.ZodRawShape;
 
-const cacheType = z.enum(["f16", "f32", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]);
-
-const settingsShape = {
-  threads: z
-    .int()
-    .min(1)
-    .max(1024)
-    .optional()
-    .meta({ description: "CPU threads; by default the physical cores.", examples: [4] }),
-  gpuLayers: z
-    .int()
-    .min(-1)
-    .max(100_000)
-    .optional()
-    .meta({ description: "Layers on the GPU; -1: all that the build supports.", examples: [-1] }),
-  batch: z
-    .int()
-    .min(1)
-    .max(MAX_BATCH)
-    .optional()
-    .meta({ description: "Tokens given to one decode call (llama.cpp's n_batch).", examples: [2048] }),
-  ubatch: z
-    .int()
-    .min(1)
-    .max(MAX_BATCH)
-    .optional()
-    .meta({ description: "Tokens computed at once (llama.cpp's n_ubatch).", examples: [512] }),
-  flashAttention: z
-    .enum(["auto", "on", "off"])
-    .optional()
-    .describe('Flash attention; quote "on" and "off" for editors of YAML 1.1.'),
-  cacheTypeK: cacheType.optional().describe("Type of the K cache, f16 by default."),
-  cacheTypeV: cacheType.optional().describe("Type of the V cache, f16 by default."),
-  mmap: z.boolean().optional().describe("Map the model's file rather than read it."),
-  swaFull: z
-    .boolean()
-    .optional()
-    .describe(
-      "Give layers with a sliding window a cache of the whole context (llama.cpp's --swa-full); false by default.",
-    ),
-  gpu: z.enum(["auto", "cpu", "cuda", "vulkan", "metal"]).optional().describe("Which build of the library."),
-};
-
-const engineSettings = z.strictObject(settingsShape);
+/** Any of them, in `defaults`: each variant takes those that its backend has. */
+const anySettings = z.strictObject(settingsShape);
 
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
 
@@ -143,7 +106,7 @@ const matrixSchema = z
   .catchall(z.array(scalar).min(1).describe("An axis is a list, `quant: [Q8_0, Q4_K_M]`."))
   .describe("Axes, each a list: one variant per combination. ${axis} stands for its value, in the name too.");
 
-const variantSchema = z.strictObject({
+const variantShape = {
   model: z
     .string()
     .min(1)
@@ -177,8 +140,12 @@ const variantSchema = z.strictObject({
     .optional()
     .describe("LoRA adapters: a path (looked for as models are), or {path, scale}, or a list of them."),
   tags: z.record(z.string(), scalar).default({}).describe("Free labels, by which reports find pairs."),
-  ...settingsShape,
-});
+};
+
+/** A variant by its backend: of what it says, and of the settings that the backend has. */
+const variantSchemas = Object.fromEntries(
+  backendNames.map((name) => [name, z.strictObject({ ...variantShape, ...settingsOf(name).shape })]),
+);
 
 /** Bytes; a text that says none, or more than a number holds, is no limit. */
 const amount = z.union([
@@ -192,7 +159,7 @@ const amount = z.union([
 const fileShape = {
   name: z.string().min(1).optional().describe("By default the file's name."),
   description: z.string().optional(),
-  defaults: engineSettings.default({}).describe("Engine settings of all variants."),
+  defaults: anySettings.default({}).describe("Engine settings of all variants."),
   timeout: z
     .number()
     .positive()
@@ -259,7 +226,7 @@ function settingKeys(measurement: Measurement<unknown>): string[] {
 /** The JSON Schema of benchmark files, for editors. */
 export function benchmarkSchema(measurements: Measurements): object {
   const file = jsonSchema(fileSchema);
-  const variant = jsonSchema(variantSchema.extend({ matrix: matrixSchema.optional() }));
+  const variant = jsonSchema(z.strictObject({ ...variantShape, ...settingsShape, matrix: matrixSchema.optional() }));
   const entry = (name: string, measurement: Measurement<unknown>, named: boolean) => {
     const own = jsonSchema(entrySchema(measurement));
     const settings = jsonSchema(measurement.settings);
@@ -326,7 +293,10 @@ export async function readBenchmark(path: string, options: ReadOptions): Promise
   const { variants: each, measurements: named } = fileSchema.shape;
   const outline = z.strictObject({ ...unchecked(fileShape), variants: each, measurements: named });
   const { variants, measurements, ...rest } = file.check(outline.describe(fileSchema.description!), file.value, []);
-  const head = file.check(z.strictObject(fileShape), fill(rest, placeholders(file, options), []), []);
+  const filled = fill(rest, placeholders(file, options), []);
+  const head = file.check(z.strictObject(fileShape), filled, []);
+  // As they are said: what a backend takes by default is no setting of a variant.
+  const { defaults } = z.object({ defaults: z.record(z.string(), z.unknown()).default({}) }).parse(filled);
   const name = head.name ?? basename(path, extname(path));
   // The run's folder in reports/ has this name.
   if (/[/\\]|^\.+$/.test(name) || harmless(name, { length: MAX_NAME }) !== name)
@@ -336,7 +306,7 @@ export async function readBenchmark(path: string, options: ReadOptions): Promise
   return {
     name,
     ...(head.description === undefined ? {} : { description: head.description }),
-    variants: readVariants(file, variants, head.defaults as EngineSettings, options),
+    variants: readVariants(file, variants, defaults, options),
     measurements: await readMeasurements(file, measurements, options),
     timeout: head.timeout,
     ...(head.memoryLimit === undefined ? {} : { memoryLimit: inBytes(head.memoryLimit) }),
@@ -430,7 +400,7 @@ interface Combination {
 function readVariants(
   file: YamlFile,
   entries: Record<string, unknown>,
-  defaults: EngineSettings,
+  defaults: Settings,
   options: ReadOptions,
 ): VariantConfig[] {
   const variants: VariantConfig[] = [];
@@ -534,7 +504,7 @@ function checkName(file: YamlFile, path: YamlPath, name: string): void {
 function readVariant(
   file: YamlFile,
   { key, path, body, axes }: Combination,
-  defaults: EngineSettings,
+  defaults: Settings,
   options: ReadOptions,
 ): VariantConfig {
   const lookup = placeholders(file, options, axes);
@@ -544,14 +514,12 @@ function readVariant(
   checkName(file, path, name);
   const settingAxes = Object.fromEntries(Object.entries(axes).filter(([axis]) => Object.hasOwn(settingsShape, axis)));
   const filled = { ...settingAxes, ...fill(body, lookup, path) };
-  const { model, quantize, imatrix, reference, backend, lora, tags, ...settings } = file.check(
-    variantSchema,
-    filled,
-    path,
-    {
-      context: "The context belongs to a measurement: `perplexity: {text: wikitext-2, context: 512}`.",
-    },
-  );
+  const backend = backendNamed(file, path, filled);
+  file.check(variantSchemas[backend]!, filled, path, {
+    context: "The context belongs to a measurement: `perplexity: {text: wikitext-2, context: 512}`.",
+    ...settingsElsewhere(backend),
+  });
+  const { model, quantize, imatrix, reference, lora, tags } = z.object(variantShape).parse(filled);
   if (imatrix !== undefined && quantize === undefined)
     throw file.fault([...path, "imatrix"], "an importance matrix without a type to quantize to.", {
       hint: "Add `quantize: Q4_K_M`, say; a file that is quantized already says itself which matrix was used.",
@@ -562,20 +530,41 @@ function readVariant(
     name,
     model,
     ...(quantize === undefined ? {} : { quantize: { type: quantize, ...(imatrix === undefined ? {} : { imatrix }) } }),
-    backend: backend ?? backendOf(model),
+    backend,
     reference: reference === true,
     ...(typeof reference === "string" ? { against: reference } : {}),
     lora: adapters.map((one) => (typeof one === "string" ? { path: one, scale: 1 } : one)),
     tags: Object.fromEntries(
       Object.entries({ ...axes, ...tags }).map(([tag, value]) => [tag, addressWithoutSecrets(String(value))]),
     ),
-    settings: { ...defaults, ...settings } as EngineSettings,
+    settings: said({ ...defaults, ...filled }, settingsOf(backend)),
   };
 }
 
-/** `mock:…` is a model of the mock; files and downloads are llama.cpp's. */
-export function backendOf(model: string): string {
-  return model.startsWith("mock:") ? "mock" : "llama";
+function backendNamed(file: YamlFile, path: YamlPath, { backend, model }: Record<string, unknown>): string {
+  if (typeof backend !== "string") return backendOf(String(model));
+  if (backendNames.includes(backend)) return backend;
+  throw file.fault([...path, "backend"], `there is no backend "${backend}".`, { hint: nearest(backend, backendNames) });
+}
+
+/** Hints for the settings that only other backends have. */
+function settingsElsewhere(backend: string): Record<string, string> {
+  const others = backendNames.filter((name) => name !== backend);
+  return Object.fromEntries(
+    others.flatMap((other) =>
+      Object.keys(settingsOf(other).shape).map((key) => [
+        key,
+        `\`${key}\` is a setting of the backend ${other}; this variant runs on ${backend}.`,
+      ]),
+    ),
+  );
+}
+
+/** The settings that were given, without the defaults of the others. */
+function said(given: Record<string, unknown>, { shape }: z.ZodObject): Settings {
+  return Object.fromEntries(
+    Object.entries(given).filter(([key, value]) => Object.hasOwn(shape, key) && value !== undefined),
+  );
 }
 
 // ---- Measurements
@@ -755,7 +744,8 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
       "Nothing to measure: no model is given.",
       "Name models or a benchmark file: `gguf-bench run *.gguf --text book.txt`.",
     );
-  const settings = checkFlags(engineSettings, threads === undefined ? {} : { threads }) as EngineSettings;
+  checkFlags(anySettings, threads === undefined ? {} : { threads });
+  const settings = said({ threads }, anySettings);
   const { context, chunks, prompt, generate, repetitions, limit } = options;
   const flags = Object.entries({ text, base, context, chunks, prompt, generate, repetitions, limit }).filter(
     ([, value]) => value !== undefined,

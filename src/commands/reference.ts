@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { renameSync, rmSync, statSync } from "node:fs";
-import { findBackend } from "../backends/index.js";
-import { backendOf } from "../benchmark/index.js";
+import { backendOf, findBackend } from "../backends/index.js";
 import { resolveDataset, type TextDataset } from "../data/index.js";
 import { BenchError } from "../errors.js";
 import type { Executor } from "../executors/index.js";

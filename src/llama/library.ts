@@ -278,19 +278,6 @@ const mostWarnings = 2000;
 
 const LogCallback = koffi.proto("void gguf_bench_log(int level, const char *text, void *data)");
 
-/** ggml's numbers of the types that a KV cache can have; part of the file format, so they never change. */
-const cacheTypes: Record<string, number> = {
-  f32: 0,
-  f16: 1,
-  bf16: 30,
-  q8_0: 8,
-  q5_1: 7,
-  q5_0: 6,
-  q4_1: 3,
-  q4_0: 2,
-  iq4_nl: 20,
-};
-
 export type Pointer = bigint;
 export type Fields = Record<string, unknown>;
 
@@ -345,7 +332,6 @@ export interface Library {
   attachThreadpool(context: Pointer, generate: Pointer, batch: Pointer): void;
   loadAdapter(model: Pointer, path: string): Pointer | null;
   setAdapters(context: Pointer, adapters: BigUint64Array, count: number, scales: Float32Array): number;
-  cacheType(name: string): number;
 }
 
 /** Loads a library, checks its ABI and starts its backends. Once per process. `quiet`: without its log on stderr. */
@@ -476,13 +462,6 @@ function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
     attachThreadpool: bind("llama_attach_threadpool", "void", [P, P, P]),
     loadAdapter: bind("llama_adapter_lora_init", P, [P, "str"]),
     setAdapters: bind("llama_set_adapters_lora", "int32_t", [P, P, "size_t", P]),
-    cacheType: (name) => {
-      const type = cacheTypes[name.toLowerCase()];
-      if (type !== undefined) return type;
-      throw new BenchError("config", `"${name}" is no type of a KV cache`, {
-        hint: `use ${Object.keys(cacheTypes).join(", ")}`,
-      });
-    },
   };
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
-import type { Backend, EngineChoice, VariantSpec } from "../backends/backend.js";
+import type { Backend, EngineChoice, SettingsFacts, VariantSpec } from "../backends/backend.js";
 import { findBackend } from "../backends/index.js";
 import type { Benchmark, MeasurementConfig, VariantConfig } from "../benchmark/index.js";
 import { type Dataset, digestOf, resolveDataset } from "../data/index.js";
@@ -254,12 +254,15 @@ function job(
   const { backend, record, chosen } = variant;
   const against = measurement.mode.kind === "together" ? reference : undefined;
   // The reference against itself in another batch shape: how far the same model is from itself.
-  const spec = against === variant ? otherShape(variant.spec) : variant.spec;
+  const { otherShape } = backend.settingsFacts(variant.spec.settings);
+  const spec = against === variant ? { ...variant.spec, settings: otherShape } : variant.spec;
   const cost = measurement.cost(config.settings, data, record.facts?.contextLength);
   const { context, parallel, rows } = cost;
   const impossible = reasonAgainst(config, variant, against, context) ?? reasonAgainstReference(record, data);
-  const memory = ({ record, spec }: Pick<Inspected, "record" | "spec">) =>
-    record.facts ? { memory: estimateMemory(record.facts, { context, parallel, rows, ...cacheBits(spec) }) } : {};
+  const memory = ({ record, spec, backend }: Inspected) =>
+    record.facts
+      ? { memory: estimateMemory(record.facts, { context, parallel, rows, ...backend.settingsFacts(spec.settings) }) }
+      : {};
   const { gpu, origin: _, ...engine } = chosen;
   const id = identity({
     ...computed(variant, spec, measurement.machineBound),
@@ -290,33 +293,21 @@ function job(
     ...(impossible ? { impossible } : {}),
     spec,
     ...(data ? { data } : {}),
-    ...memory({ record, spec }),
+    ...memory({ ...variant, spec }),
   };
-  const estimate = impossible ? undefined : seconds(spec, cost);
+  const estimate = impossible ? undefined : seconds(spec.facts, backend.settingsFacts(spec.settings), cost);
   return estimate === undefined ? made : { ...made, estimate };
 }
 
-/**
- * What computes, for the identity: the files by their bytes, whatever they are called, and the engine's settings. Threads
- * share out the rows of a product and change none of its digits, so they count for speed alone.
- */
-function computed({ record }: Inspected, { name, model, lora = [], settings }: VariantSpec, machineBound: boolean) {
-  const { threads, ...rest } = settings;
+/** What computes, for the identity: the files by their bytes, whatever they are called, and the engine's settings. */
+function computed({ record, backend }: Inspected, { name, model, lora = [], settings }: VariantSpec, fast: boolean) {
+  const { digits, threads } = backend.settingsFacts(settings);
   return {
     // Two variants of one model may be unread for reasons of their own: an adapter, an importance matrix.
     model: record.facts?.sha256 ?? `unread ${name} ${model}`,
     lora: lora.map(({ sha256, scale }) => ({ sha256, scale })),
-    variant: machineBound ? settings : rest,
+    variant: fast ? { ...digits, threads } : digits,
   };
-}
-
-/**
- * A sixteenth of the micro-batch: attention then works on other tiles and adds the same numbers in another order. Half of it
- * would not do: kernels cut 128 and 64 tokens of a sequence into the same tiles.
- */
-function otherShape(spec: VariantSpec): VariantSpec {
-  const ubatch = Math.max(1, Math.floor((spec.settings.ubatch ?? 512) / 16));
-  return { ...spec, settings: { ...spec.settings, ubatch } };
 }
 
 /** Why a cell cannot be measured, in a sentence without its end; undefined where it can. */
@@ -329,9 +320,8 @@ function reasonAgainst(
   const measurement = measurements[config.kind]!;
   const lacking = measurement.needs.filter((need) => !backend.capabilities.has(need));
   if (lacking.length > 0) return `${backend.name} gives no ${lacking.join(", no ")}`;
-  const { flashAttention, cacheTypeV = "f16" } = spec.settings;
-  if (flashAttention === "off" && /^i?q/i.test(cacheTypeV))
-    return `a quantized V cache (${cacheTypeV}) needs flash attention, which is off: set it to auto, or cacheTypeV to f16`;
+  const { impossible } = backend.settingsFacts(spec.settings);
+  if (impossible) return impossible;
   const trained = record.facts?.contextLength ?? Number.POSITIVE_INFINITY;
   if (context > trained) return `a context of ${context} tokens is asked for; the model was trained for ${trained}`;
   if (measurement.mode.kind !== "together") return undefined;
@@ -364,14 +354,6 @@ function reasonAgainstReference({ facts }: VariantRecord, data: Dataset | undefi
   if (tokenizerSha256 !== undefined && ![facts.tokenizerBehaviour, facts.tokenizerSha256].includes(tokenizerSha256))
     return `its tokenizer differs from that of the model that ${data.name} was written with; compare bits per byte`;
   return undefined;
-}
-
-/** Bits per cached value, for the estimate. */
-function cacheBits({ settings }: VariantSpec): { cacheBitsK?: number; cacheBitsV?: number } {
-  const bits = (type: string | undefined) =>
-    type === undefined ? undefined : type === "f32" ? 32 : type.startsWith("q8") ? 8.5 : /^(q|iq)/.test(type) ? 6 : 16;
-  const [k, v] = [bits(settings.cacheTypeK), bits(settings.cacheTypeV)];
-  return { ...(k ? { cacheBitsK: k } : {}), ...(v ? { cacheBitsV: v } : {}) };
 }
 
 /** Stable under the order of keys. */
@@ -483,8 +465,11 @@ const about = ({ estimate: time }: Job) => {
  * A first guess: a token costs two operations per weight, and a core of these years does some 60 thousand million of them a
  * second in a prompt; generation reads all weights once a token, at some 10 GB/s.
  */
-function seconds({ facts, settings }: VariantSpec, { prompt, generated }: Cost): number | undefined {
+function seconds(
+  facts: ModelFacts | undefined,
+  { threads = usableProcessors() }: SettingsFacts,
+  { prompt, generated }: Cost,
+): number | undefined {
   if (!facts) return undefined;
-  const threads = settings.threads ?? usableProcessors();
   return (prompt * 2 * facts.parameters) / (60e9 * threads) + (generated * facts.tensorBytes) / 10e9;
 }

@@ -105,10 +105,4 @@ describe("the check of the C interface", () => {
       expect(abiProblems(library.modelDefaults(), shifted(library.contextDefaults())).length).toBeGreaterThan(3);
     }
   });
-
-  it("knows the types of a KV cache by name, and says so of others", () => {
-    expect(library.cacheType("f16")).toBe(1);
-    expect(library.cacheType("q8_0")).toBe(8);
-    expect(refusal(() => library.cacheType("q9")).message).toBe('"q9" is no type of a KV cache.');
-  });
 });

@@ -1,0 +1,67 @@
+import { z } from "zod";
+import { cacheTypeNames, cacheTypes } from "../../llama/cache-types.js";
+import type { Settings, SettingsFacts } from "../backend.js";
+
+/** Tokens of a batch, far above what any machine computes at once. */
+const MAX_BATCH = 1_048_576;
+
+/**
+ * What a variant may set of llama.cpp, each with llama.cpp's own default: a benchmark file's form, its JSON Schema, the flags
+ * and the type below follow from it.
+ */
+export const llamaSettings = z.strictObject({
+  threads: z
+    .int()
+    .min(1)
+    .max(1024)
+    .optional()
+    .meta({ description: "CPU threads; by default the physical cores.", examples: [4] }),
+  gpuLayers: z
+    .int()
+    .min(-1)
+    .max(100_000)
+    .optional()
+    .meta({ description: "Layers on the GPU; -1: all that the build supports.", examples: [-1] }),
+  batch: z.int().min(1).max(MAX_BATCH).default(2048).describe("Tokens given to one decode call (llama.cpp's n_batch)."),
+  ubatch: z.int().min(1).max(MAX_BATCH).default(512).describe("Tokens computed at once (llama.cpp's n_ubatch)."),
+  flashAttention: z
+    .enum(["auto", "on", "off"])
+    .default("auto")
+    .describe('Flash attention; quote "on" and "off" for editors of YAML 1.1.'),
+  cacheTypeK: z.enum(cacheTypeNames).default("f16").describe("Type of the K cache."),
+  cacheTypeV: z.enum(cacheTypeNames).default("f16").describe("Type of the V cache."),
+  mmap: z.boolean().default(true).describe("Map the model's file rather than read it."),
+  swaFull: z
+    .boolean()
+    .default(false)
+    .describe("Give layers with a sliding window a cache of the whole context (llama.cpp's --swa-full)."),
+  gpu: z
+    .enum(["auto", "cpu", "cuda", "vulkan", "metal"])
+    .default("auto")
+    .describe("Which build of the library; auto: the fastest that this machine can load."),
+});
+
+/** Settings with all defaults filled in. */
+export type LlamaSettings = z.output<typeof llamaSettings>;
+
+export function llamaSettingsFacts(said: Settings): SettingsFacts {
+  const { threads, ...digits } = llamaSettings.parse(said);
+  const { batch, ubatch, cacheTypeK, cacheTypeV, flashAttention } = digits;
+  return {
+    ...(threads === undefined ? {} : { threads }),
+    batch,
+    ubatch,
+    cacheBitsK: cacheTypes[cacheTypeK].bits,
+    cacheBitsV: cacheTypes[cacheTypeV].bits,
+    // Threads share out the rows of a product and change none of its digits.
+    digits,
+    // Attention then works on other tiles and adds the same numbers in another order. Half of the micro-batch would not do:
+    // kernels cut 128 and 64 tokens of a sequence into the same tiles.
+    otherShape: { ...said, ubatch: Math.max(1, Math.floor(ubatch / 16)) },
+    ...(flashAttention === "off" && /q/.test(cacheTypeV)
+      ? {
+          impossible: `a quantized V cache (${cacheTypeV}) needs flash attention, which is off: set it to auto, or cacheTypeV to f16`,
+        }
+      : {}),
+  };
+}

@@ -1,0 +1,22 @@
+import { z } from "zod";
+import type { Settings, SettingsFacts } from "./backend.js";
+
+/** What a variant may set of the mock, besides what its model's name says: nothing of it changes a digit. */
+export const mockVariantSettings = z.strictObject({
+  threads: z.int().min(1).max(1024).optional().meta({ description: "CPU threads, which it says that it has." }),
+  batch: z.int().min(1).max(1_048_576).default(2048).describe("Tokens of the windows that it takes together."),
+});
+
+export function mockSettingsFacts(said: Settings): SettingsFacts {
+  const { threads, ...digits } = mockVariantSettings.parse(said);
+  const bits = 16;
+  return {
+    ...(threads === undefined ? {} : { threads }),
+    batch: digits.batch,
+    ubatch: digits.batch,
+    cacheBitsK: bits,
+    cacheBitsV: bits,
+    digits,
+    otherShape: said,
+  };
+}
