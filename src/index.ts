@@ -18,7 +18,9 @@ export {
   parseRule,
   type Question,
   type Rule,
+  type Verdict,
   type Verdicts,
+  verdict,
   verdictsFrom,
 } from "./judge/index.js";
 export { measurements } from "./measurements/index.js";
@@ -30,7 +32,9 @@ export { writeReports } from "./reports/index.js";
 export { junit } from "./reports/junit.js";
 export { type Cell, type Table, tableFrom } from "./reports/table.js";
 export { run } from "./run/index.js";
-export { type Comparison, compare, holm, type Observation, type Verdict, verdict } from "./stats/compare.js";
+export type { Comparison, Observation } from "./stats/comparison.js";
+export { compare } from "./stats/estimate.js";
+export { holm } from "./stats/family.js";
 export { type Series, seriesFrom } from "./stats/series.js";
 export { running, type Summary, summarize } from "./stats/summary.js";
 export { readEvents, readTokens, Store } from "./store/index.js";

@@ -13,16 +13,16 @@ import {
 } from "../metrics.js";
 import {
   type Comparison,
-  compare,
-  holm,
-  level,
-  linked,
+  certainValue,
+  detectableHarm,
+  furtherItems,
   type Observation,
   oneSided,
   pAtLeast,
   pAtMost,
-} from "../stats/compare.js";
-import { binomialAtLeast, binomialAtMost, tQuantile, tTail } from "../stats/distributions.js";
+} from "../stats/comparison.js";
+import { compare, level } from "../stats/estimate.js";
+import { holm } from "../stats/family.js";
 import type { Series } from "../stats/series.js";
 import { nearest } from "../yaml.js";
 import { comparability } from "./comparable.js";
@@ -418,17 +418,12 @@ function harmExcluded({ comparison, limit, rises }: Question): number {
  * Item by item the same number leaves nothing to chance. Answers that happen to be the same do: others might flip, unless
  * model, engine and questions are the same, too.
  */
-function certainty({ comparison: { basis, needed }, limit, rises, same }: Question): Outcome | undefined {
+function certainty({ comparison, limit, rises, same }: Question): Outcome | undefined {
   if (same) return "passed";
-  if (needed !== undefined) return "undecided";
-  if (basis.kind !== "t" || basis.error !== 0 || basis.freedom < 1) return undefined;
-  const found =
-    basis.link === "log1p"
-      ? Math.expm1(basis.estimate)
-      : basis.link === "log"
-        ? Math.exp(basis.estimate)
-        : basis.estimate;
-  return (rises ? found > limit : found < limit) ? "failed" : "passed";
+  if (comparison.needed !== undefined) return "undecided";
+  const value = certainValue(comparison);
+  if (value === undefined) return undefined;
+  return (rises ? value > limit : value < limit) ? "failed" : "passed";
 }
 
 function judged(question: Question, adjusted: number, family: number): Check {
@@ -446,7 +441,7 @@ function judged(question: Question, adjusted: number, family: number): Check {
   const excluded = harmExcluded(question);
   const outcome = sure ?? (adjusted < oneSided ? "failed" : excluded < oneSided ? "passed" : "undecided");
   const p = (value: number, name: string) => (sure === undefined ? ` (${name} ${probability(value)})` : "");
-  const more = outcome === "undecided" ? furtherItems(question, family) : undefined;
+  const more = outcome === "undecided" ? furtherItems(question.comparison, { ...question, family }) : undefined;
   const { floorOf } = question;
   const decisive =
     more === undefined && floorOf !== undefined
@@ -468,88 +463,8 @@ function judged(question: Question, adjusted: number, family: number): Check {
   };
 }
 
-/** Standard errors between limit and truth that are seen four times in five, were every other check to be adjusted for. */
-const reach = (family: number, freedom: number) =>
-  (tQuantile(1 - oneSided / family, freedom) + tQuantile(0.8, freedom)) * (1 + 1 / (4 * freedom));
-
-/** Times as many items as there are. */
-const farthest = 40;
-
-/** How many more items would decide four times in five, were the truth where it seems to be. */
-function furtherItems(question: Question, family: number): number | undefined {
-  const { comparison, limit, rises } = question;
-  const { basis, n } = comparison;
-  let needed = n;
-  if (basis.kind === "t") {
-    // The error falls with the root of the number, but for what a noise floor has of it.
-    const { floor = 0, error, estimate, freedom } = basis;
-    const own = error ** 2 - floor ** 2;
-    const allowed = ((estimate - linked(basis.link, limit)) / reach(family, Math.max(1, freedom))) ** 2 - floor ** 2;
-    needed = allowed > 0 ? (n * own) / allowed : Infinity;
-  } else {
-    const found = comparison.difference;
-    const beyond = rises ? found > limit : found < limit;
-    const [side, level] = beyond ? [rises, oneSided / family] : [!rises, oneSided];
-    const power = (factor: number) => powerAgainst(grown(basis, factor), limit, found, side, level);
-    while (needed <= (farthest + 1) * n && !(power(needed / n) >= 0.8)) needed *= 1.05;
-  }
-  const more = Math.max(1, Math.ceil(needed - n));
-  // Beyond this nothing can be promised from what so few have shown.
-  if (!(more <= farthest * n)) return undefined;
-  return more < 20 ? more : Number(more.toPrecision(2));
-}
-
-type Counts = Exclude<Comparison["basis"], { kind: "t" }>;
-
-/** The same shares among more questions. */
-function grown(basis: Counts, factor: number): Counts {
-  if (basis.kind === "share") return { kind: "share", count: basis.count * factor, n: basis.n * factor };
-  const { n, toRight, toWrong } = basis.flips;
-  return { ...basis, flips: { n: n * factor, toRight: toRight * factor, toWrong: toWrong * factor } };
-}
-
-/** The figure, or the change, that would have failed four times in five. */
-export function detectableHarm(
-  { comparison, limit, rises }: Pick<Question, "comparison" | "limit" | "rises">,
-  family: number,
-): number {
-  const { basis } = comparison;
-  const side = rises ? 1 : -1;
-  if (basis.kind === "t") {
-    const step = side * reach(family, Math.max(1, basis.freedom)) * basis.error;
-    if (basis.link === "identity") return limit + step;
-    return basis.link === "log" ? limit * Math.exp(step) : Math.expm1(Math.log1p(limit) + step);
-  }
-  // From the limit outwards until the power is there.
-  for (let size = 0.001; size < 1; size += 0.001) {
-    const harm = limit + side * size;
-    if (harm < -1 || harm > 1) break;
-    if (powerAgainst(basis, limit, harm, rises, oneSided / family) >= 0.8) return harm;
-  }
-  return Number.NaN;
-}
-
-function powerAgainst(basis: Counts, limit: number, harm: number, rises: boolean, level: number): number {
-  if (basis.kind === "share") {
-    const { n } = basis;
-    if (harm < 0) return 0;
-    // The first count that fails.
-    let count = Math.round(n * limit);
-    if (rises) {
-      while (count <= n && binomialAtLeast(count, n, limit) >= level) count++;
-      return binomialAtLeast(count, n, harm);
-    }
-    while (count >= 0 && binomialAtMost(count, n, limit) >= level) count--;
-    return binomialAtMost(count, n, harm);
-  }
-  const { n, toRight, toWrong } = basis.flips;
-  // As many answers flip as did, or as the harm needs by itself.
-  const spread = (shift: number) => Math.sqrt((Math.max((toRight + toWrong) / n, Math.abs(shift)) - shift * shift) / n);
-  return tTail((tQuantile(1 - level, basis.freedom) * spread(limit) - Math.abs(harm - limit)) / spread(harm));
-}
-
 function seen(question: Question, family: number): string {
-  const harm = detectableHarm(question, family);
+  const harm = detectableHarm(question.comparison, { ...question, family });
   if (!Number.isFinite(harm) || question.limit === 0) return "";
   return `, and ${amount(question.comparison, Math.abs(harm))} would have failed four times in five`;
 }

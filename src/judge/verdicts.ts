@@ -1,16 +1,11 @@
 import type { JobRecord, StoredEvent, VariantRecord } from "../events.js";
 import { metric as describe, isDistance, leadsAmong } from "../metrics.js";
-import {
-  type Comparison,
-  compare,
-  inFamily,
-  level,
-  uncertainOverall,
-  type Verdict,
-  verdict,
-} from "../stats/compare.js";
+import type { Comparison } from "../stats/comparison.js";
+import { compare, level } from "../stats/estimate.js";
+import { inFamily, uncertainOverall } from "../stats/family.js";
 import { type Series, seriesFrom } from "../stats/series.js";
 import { comparability, imatrixFlag } from "./comparable.js";
+import { type Verdict, verdict } from "./verdict.js";
 import { clause, distance, winner } from "./words.js";
 
 /** Which differences of a run are real, in words and as data. */

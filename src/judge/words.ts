@@ -1,6 +1,7 @@
 import { metric as describe, itemsPer } from "../metrics.js";
-import { type Comparison, type Different, isRelative, type Verdict, verdict } from "../stats/compare.js";
-import type { Flips } from "../stats/proportions.js";
+import type { Flips } from "../stats/bases/score.js";
+import { type Comparison, certainValue, isRelative } from "../stats/comparison.js";
+import { type Different, type Verdict, verdict } from "./verdict.js";
 
 /** A size of difference as a person reads it: `2.8 %`, `4.1 points`, `0.0123 nat`, `×25` where it is more than tenfold. */
 export function amount(comparison: Pick<Comparison, "metric" | "scale">, size: number): string {
@@ -240,6 +241,7 @@ export function flipped({ n, toRight, toWrong }: Flips): string {
 }
 
 /** Item by item the same number. */
-export function isIdentical({ basis, difference, flips, scale }: Comparison): boolean {
-  return basis.kind === "t" && difference === 0 && basis.error === 0 && flips === undefined && scale !== "level";
+export function isIdentical(comparison: Comparison): boolean {
+  const { difference, flips, scale } = comparison;
+  return difference === 0 && certainValue(comparison) !== undefined && flips === undefined && scale !== "level";
 }

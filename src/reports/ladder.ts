@@ -1,7 +1,7 @@
 import { harmless } from "../harmless.js";
 import { isIdentical, type Pair, type Question, type Result, type Verdicts } from "../judge/index.js";
 import { metric as describe, isDistance as isDistanceOf, isLikelihood as isLikelihoodOf } from "../metrics.js";
-import type { Comparison } from "../stats/compare.js";
+import type { Comparison } from "../stats/comparison.js";
 import { percent } from "../units.js";
 import { figureIn, modelFacts, type Row, type Table } from "./table.js";
 

@@ -1,7 +1,7 @@
 import type { EngineName } from "../backends/backend.js";
 import type { JobRecord, StoredEvent, VariantRecord } from "../events.js";
 import type { Machine } from "../machine.js";
-import type { Observation } from "./compare.js";
+import type { Observation } from "./comparison.js";
 import { running } from "./summary.js";
 
 /** What one variant gave under one measurement, with all that decides whether it may be compared. */

@@ -1,6 +1,7 @@
 import type { Sample } from "../events.js";
 import { type Aggregation, metric as describe, isExact, isTally, itemsPer, type Metric } from "../metrics.js";
-import { type CompareOptions, level, natural } from "./compare.js";
+import { natural } from "./comparison.js";
+import { type CompareOptions, level } from "./estimate.js";
 
 /** One (job, metric) as a figure. */
 export interface Summary {

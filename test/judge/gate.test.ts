@@ -2,9 +2,10 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { baselineText, readBaseline } from "../../dist/baseline.js";
-import { detectableHarm, type Gate, gate, parseRule } from "../../dist/judge/gate.js";
+import { type Gate, gate, parseRule } from "../../dist/judge/gate.js";
 import { junit } from "../../dist/reports/junit.js";
-import { compare } from "../../dist/stats/compare.js";
+import { detectableHarm } from "../../dist/stats/comparison.js";
+import { compare } from "../../dist/stats/estimate.js";
 import type { Series } from "../../dist/stats/series.js";
 import { normals } from "../draws.js";
 import { bench, eventsOf, temporaryFolder } from "../support.js";
@@ -265,7 +266,7 @@ describe("simulated, two thousand gates each", () => {
       const { base, now } = build(normal, 0);
       const observed = (values: number[]) => values.map((value, item) => ({ item: String(item), value, weight: 255 }));
       const comparison = compare("perplexity", observed(base), observed(now));
-      stated += detectableHarm({ comparison, limit: 0.005, rises: true }, 1) / tries;
+      stated += detectableHarm(comparison, { limit: 0.005, rises: true, family: 1 }) / tries;
     }
     const caught = failures(4, Math.log1p(stated), 1);
     console.log(`      stated harm ${(100 * stated).toFixed(2)} %, missed in ${(100 - caught).toFixed(1)} %`);

@@ -3,7 +3,7 @@ import { type Result, verdictsOver } from "../../dist/judge/verdicts.js";
 import { clause, mark } from "../../dist/judge/words.js";
 import { comparisonsCsv } from "../../dist/reports/csv.js";
 import { markdown } from "../../dist/reports/markdown.js";
-import type { Observation } from "../../dist/stats/compare.js";
+import type { Observation } from "../../dist/stats/comparison.js";
 import type { Series } from "../../dist/stats/series.js";
 import { normals, random } from "../draws.js";
 

@@ -1,15 +1,8 @@
 import { describe, expect, test } from "vitest";
-import {
-  type Comparison,
-  compare,
-  holm,
-  inFamily,
-  level,
-  type Observation,
-  oneSided,
-  pAtMost,
-  verdict,
-} from "../../dist/stats/compare.js";
+import { verdict } from "../../dist/judge/verdict.js";
+import { type Comparison, type Observation, oneSided, pAtMost } from "../../dist/stats/comparison.js";
+import { compare, level } from "../../dist/stats/estimate.js";
+import { holm, inFamily } from "../../dist/stats/family.js";
 import { normals, random } from "../draws.js";
 
 /** Consecutive chunks that hang together: a first-order autoregression with variance 1. */

@@ -1,77 +1,11 @@
-import type { Sample } from "../events.js";
 import { metric as describe, type Metric } from "../metrics.js";
+import { type Flips, type Score, score, scoreInterval, scoreP } from "./bases/score.js";
+import { type Link, reported, t as student, type T, tailOf } from "./bases/t.js";
 import { blockedError, type Clustered, clusteredError } from "./blocks.js";
-import { binomialAtLeast, binomialAtMost, binomialHigh, binomialLow, tQuantile, tTail } from "./distributions.js";
-import {
-  type Design,
-  designOf,
-  detectableChange,
-  type Flips,
-  scoreInterval,
-  scoreP,
-  scoreTail,
-} from "./proportions.js";
-
-/** What one item (chunk, question, repetition) gave. */
-export type Observation = Pick<Sample, "value" | "weight"> & { item: string };
-
-/** How far B lies from A, and how sure that is. Made of plain data: it goes into files as it is. */
-export interface Comparison {
-  metric: string;
-  /**
-   * `relative`: differences are shares of A (0.02: B is 2 % above A); `absolute`: they are in the metric's unit;
-   * `level`: there is no A, the difference is the figure itself.
-   */
-  scale: "relative" | "absolute" | "level";
-  /** The two values over the items that were compared. */
-  a: number;
-  b: number;
-  /** B less A, and its 95 % interval; NaN where there is none. */
-  difference: number;
-  low: number;
-  high: number;
-  /** Two-sided, of "there is no difference". */
-  p: number;
-  /** The same within a family of comparisons, see `inFamily`; NaN where too few pieces make it part of none. */
-  adjusted?: number;
-  /** Of "it is as large as the margin", in the same family. */
-  adjustedEquivalence?: number;
-  /** How many comparisons that family has. */
-  family?: number;
-  /**
-   * Set where nothing can be told: as many items could begin to. Then there is no interval and no p: too few items, or an
-   * interval over more than a factor of ten.
-   */
-  needed?: number;
-  /** Items compared. */
-  n: number;
-  paired: boolean;
-  /** Independent pieces that the error rests on, and consecutive items in each. */
-  clusters: number;
-  block: number;
-  /**
-   * The smallest difference that would have been called different with a probability of 80 %: by a two-sided test at 5 %,
-   * and within a family by Holm's adjustment with all other comparisons as they are, see `inFamily`.
-   */
-  detectable: number;
-  /** Of questions: how many answers changed, each way. */
-  flips?: Flips;
-  /** Whole sentences: what a reader of this comparison should know. */
-  warnings: string[];
-  basis: Basis;
-}
-
-/**
- * What a test at any margin needs. `link`: from a difference as reported to the scale on which the estimate is a mean;
- * counts and flips are those over the design effect of their groups, `freedom` as of `Design`. `floor`: the part of the
- * error that comes from a noise floor, which more items of B do not make smaller.
- */
-type Basis =
-  | { kind: "t"; link: Link; estimate: number; error: number; freedom: number; floor?: number }
-  | { kind: "score"; flips: Flips; freedom?: number }
-  | { kind: "share"; count: number; n: number };
-
-type Link = "log1p" | "log" | "identity";
+import { alpha, type Comparison, natural, type Observation, oneSided } from "./comparison.js";
+import { type Design, designOf } from "./design.js";
+import { binomialHigh, binomialLow, tQuantile } from "./distributions.js";
+import { fewestPieces } from "./family.js";
 
 export interface CompareOptions {
   /** False where the same item does not mean the same thing in both: other runs of a speed test, other tokenizers. */
@@ -82,13 +16,8 @@ export interface CompareOptions {
   floor?: boolean;
 }
 
-export const alpha = 0.05;
-/** Of a one-sided test, which makes it the 95 % interval that is shown: nothing is decided unless all of it lies on one side. */
-export const oneSided = alpha / 2;
 /** Below this the t quantile is far from the normal one, and one odd piece decides. */
 const enoughClusters = 8;
-/** Of fewer pieces (repetitions, chunks, subjects) nothing is called certain: their own scatter is hardly known. */
-const fewestPieces = 5;
 /** Of fewer repetitions a spread is a guess. */
 const fewestRepetitions = 3;
 /** An interval that reaches further than by this factor tells nothing. */
@@ -145,16 +74,8 @@ export function level(name: string, items: Observation[], { clusters }: CompareO
   const { estimate, residuals, log } = linear(metric, sorted, isPositive(metric, sorted));
   const spread = errorOf(metric, residuals, sorted, clusters);
   if (metric.aggregation === "token-share") return tokenShare(name, sorted, estimate, spread);
-  const told = log ? Math.exp : (x: number) => x;
-  const found = fromT(name, {
-    link: log ? "log" : "identity",
-    estimate,
-    spread,
-    told,
-    a: 0,
-    b: told(estimate),
-    n: sorted.length,
-  });
+  const link = log ? "log" : "identity";
+  const found = fromT(name, { link, estimate, spread, a: 0, b: reported[link](estimate), n: sorted.length });
   const [least, most] = metric.range;
   return {
     ...{ ...found, scale: "level", low: Math.max(least, found.low), high: Math.min(most, found.high) },
@@ -198,187 +119,6 @@ function tokenShare(name: string, items: Observation[], value: number, { error, 
   const effect = Math.max(1, (tokens * error * error) / spread || 1);
   const found = share(name, value * tokens, tokens, { effect, groups: clusters, ...(effect > 1 ? { freedom } : {}) });
   return { ...found, n, clusters, block, warnings: fewWarnings(name, n, clusters, block) };
-}
-
-/** One-sided p of "the difference is at most `limit`": small where the data show more than that. */
-export function pAtMost({ basis }: Comparison, limit: number): number {
-  switch (basis.kind) {
-    case "t":
-      return tailOf((basis.estimate - linked(basis.link, limit)) / basis.error, basis.freedom);
-    case "score":
-      return scoreTail(basis.flips, limit, basis.freedom);
-    case "share":
-      return binomialAtLeast(basis.count, basis.n, limit);
-  }
-}
-
-/** One-sided p of "the difference is at least `limit`": small where the data show less than that. */
-export function pAtLeast({ basis }: Comparison, limit: number): number {
-  switch (basis.kind) {
-    case "t":
-      return tailOf((linked(basis.link, limit) - basis.estimate) / basis.error, basis.freedom);
-    case "score":
-      return 1 - scoreTail(basis.flips, limit, basis.freedom);
-    case "share":
-      return binomialAtMost(basis.count, basis.n, limit);
-  }
-}
-
-/** Shown to be there; `within`: and shown to be smaller than the margin that matters. */
-export interface Different {
-  kind: "different";
-  direction: "better" | "worse" | "higher" | "lower";
-  within: boolean;
-}
-
-/** Shown to be smaller than the margin: the 95 % interval lies within it (two one-sided tests, Schuirmann 1987, at 2.5 %). */
-export interface Equivalent {
-  kind: "equivalent";
-  /** In the metric's unit, or a share of A: see `isRelative`. */
-  margin: number;
-}
-
-export type Verdict =
-  | Different
-  | Equivalent
-  /** The 95 % interval shows it by itself; among `among` comparisons, or from so few pieces, it is not certain. */
-  | { kind: "likely"; what: Different | Equivalent; among?: number }
-  /** Neither is shown; a difference of `detectable` would have been, four times in five. */
-  | { kind: "undistinguished"; detectable: number }
-  /** Too few items for any answer; `needed` of them could begin to tell. */
-  | { kind: "unknown"; needed: number }
-  /** A distance from the reference: no test, but where its interval lies to the margin; `floor` is that of the reference from itself. */
-  | { kind: "size"; place: "within" | "around" | "beyond"; margin: number; floor: number };
-
-/** What a comparison says, at 5 %; `margin` is the difference that begins to matter, see `isRelative`. */
-export function verdict(comparison: Comparison, margin?: number): Verdict {
-  if (comparison.needed !== undefined) return { kind: "unknown", needed: comparison.needed };
-  const { p, adjusted = p, family = 0 } = comparison;
-  const alone = margin === undefined ? Number.NaN : pOfEquivalence(comparison, margin);
-  const equivalence = comparison.adjustedEquivalence ?? alone;
-  const { better } = describe(comparison.metric);
-  const rose = comparison.difference > 0;
-  const different = (within: boolean): Different => ({
-    kind: "different",
-    direction: better === "neither" ? (rose ? "higher" : "lower") : rose === (better === "higher") ? "better" : "worse",
-    within,
-  });
-  const equivalent: Equivalent = { kind: "equivalent", margin: margin ?? Number.NaN };
-  const among = family > 1 ? { among: family } : {};
-  if (adjusted < alpha) return different(equivalence < oneSided);
-  if (equivalence < oneSided) return equivalent;
-  if (p < alpha) return { kind: "likely", what: different(alone < oneSided), ...among };
-  if (alone < oneSided) return { kind: "likely", what: equivalent, ...among };
-  return { kind: "undistinguished", detectable: comparison.detectable };
-}
-
-/** Whether margins of this metric are shares of A rather than in its unit. */
-export function isRelative(metric: string): boolean {
-  return describe(metric).margin?.relative ?? false;
-}
-
-/** The larger p of the two one-sided tests; a relative margin is as far down as up on the log scale. */
-function pOfEquivalence(comparison: Comparison, margin: number): number {
-  if (comparison.needed !== undefined) return Number.NaN;
-  const [lower, upper] = isRelative(comparison.metric)
-    ? [1 / (1 + margin) - 1, margin]
-    : comparison.scale === "relative"
-      ? [-margin / comparison.a, margin / comparison.a]
-      : [-margin, margin];
-  return Math.max(pAtLeast(comparison, upper), pAtMost(comparison, lower));
-}
-
-/**
- * Holm's step-down adjustment (1979): the chance of a single false "different" in the whole family is at most 5 %, whatever
- * depends on what. Comparisons without a p do not count. Order is kept.
- */
-export function holm<One extends Pick<Comparison, "p">>(family: One[]): (One & { adjusted: number })[] {
-  const order = family
-    .map((_, index) => index)
-    .filter((index) => !Number.isNaN(family[index]!.p))
-    .sort((i, j) => family[i]!.p - family[j]!.p);
-  const adjusted = family.map(() => Number.NaN);
-  let largest = 0;
-  order.forEach((index, rank) => {
-    largest = Math.min(1, Math.max(largest, (order.length - rank) * family[index]!.p));
-    adjusted[index] = largest;
-  });
-  return family.map((one, index) => ({ ...one, adjusted: adjusted[index]! }));
-}
-
-/**
- * The comparisons behind one answer: Holm's p, the same of equivalence within `margin`, and what each could have seen. With
- * the others as they are, r of them different, Holm calls the one different just where its p is at most 5 % / (m − r).
- * Of "no difference" and "at least the margin" one at most is true, so that the two adjustments hold together.
- * Comparisons of too few pieces are certain of nothing, and are not in the family: they would cost the others power.
- */
-export function inFamily(comparisons: Comparison[], margin?: number): Comparison[] {
-  const members = comparisons.filter(isCertain);
-  const adjusted = holm(members);
-  const equivalences = margin === undefined ? [] : holm(members.map((one) => ({ p: pOfEquivalence(one, margin) })));
-  const different = adjusted.filter((one) => one.adjusted < alpha).length;
-  return comparisons.map((one) => {
-    const at = members.indexOf(one);
-    if (at < 0) return { ...one, adjusted: Number.NaN, adjustedEquivalence: Number.NaN };
-    const others = different - (adjusted[at]!.adjusted < alpha ? 1 : 0);
-    const equivalence = equivalences[at]?.adjusted;
-    return {
-      ...adjusted[at]!,
-      ...(equivalence === undefined ? {} : { adjustedEquivalence: equivalence }),
-      family: members.length,
-      detectable: detectableAt(one.basis, alpha / Math.max(1, members.length - others)),
-    };
-  });
-}
-
-/**
- * The differences that hold in their own family, but not in a report of all these families: families are selected by Simes'
- * p under Benjamini and Hochberg's rule, R of M, and tested inside at 5 % · R/M (Benjamini & Bogomolov 2014). Over the
- * families that show something the mean chance of a false difference in them then is at most 5 %.
- */
-export function uncertainOverall(families: Comparison[][]): Comparison[] {
-  const tested = families.map((family) => family.filter(isCertain)).filter((family) => family.length > 0);
-  const simes = tested.map((family) => {
-    const sorted = family.map(({ p }) => p).sort((a, b) => a - b);
-    return Math.min(...sorted.map((p, i) => (p * sorted.length) / (i + 1)));
-  });
-  const ranked = simes.toSorted((a, b) => a - b);
-  const selected = ranked.findLastIndex((p, i) => p <= (alpha * (i + 1)) / ranked.length) + 1;
-  const level = (alpha * selected) / ranked.length;
-  return tested.flatMap((family, i) =>
-    family.filter(
-      ({ p, adjusted = p }) => adjusted < alpha && (simes[i]! > level || selected === 0 || adjusted >= level),
-    ),
-  );
-}
-
-function isCertain({ p, basis, clusters, detectable, needed }: Comparison): boolean {
-  if (needed !== undefined || Number.isNaN(p)) return false;
-  // One question is one piece, of which few can never be significant.
-  const pieces = basis.kind === "score" && basis.freedom === undefined ? Infinity : clusters;
-  return pieces >= fewestPieces && Number.isFinite(detectable);
-}
-
-/** What a two-sided test at `level` sees four times in five, as a difference is reported. */
-function detectableAt(basis: Basis, level: number): number {
-  if (basis.kind === "share") return Number.NaN;
-  if (basis.kind === "score") return detectableChange(basis.flips, level, basis.freedom);
-  const { link, error, freedom } = basis;
-  if (freedom < 1 || !Number.isFinite(error)) return Infinity;
-  // A standard error from few clusters is too small on average by about 1/(4 · freedom), and by as much again where their
-  // autocorrelation had to be estimated: here it promises power.
-  const widened = error * (1 + 1 / (2 * freedom));
-  const seen = (tQuantile(1 - level / 2, freedom) + tQuantile(0.8, freedom)) * widened;
-  return link === "log1p" ? Math.expm1(seen) : seen;
-}
-
-/** Sorts as text the way a person counts: `chunk 9` before `chunk 10`. Neighbours in a text become neighbours here. */
-export function natural<One extends { item: string }>(items: One[]): One[] {
-  const key = ({ item }: One) => item.replace(/\d+/g, (digits) => digits.padStart(16, "0"));
-  return items
-    .map((one) => ({ one, key: key(one) }))
-    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
-    .map(({ one }) => one);
 }
 
 function pairs(a: Observation[], b: Observation[], wanted: boolean) {
@@ -430,7 +170,7 @@ function linear({ aggregation }: Metric, items: Observation[], logarithm = false
 }
 
 function errorOf(
-  { aggregation }: Metric,
+  { per }: Metric,
   residuals: number[],
   items: Observation[],
   clusters: CompareOptions["clusters"],
@@ -439,10 +179,10 @@ function errorOf(
     const weights = items.map(({ weight }) => weight);
     const found = clusteredError(sumsBy(items, clusters, residuals), sumsBy(items, clusters, weights));
     // A text's few documents would decide alone; its chunks' own autocorrelation then says more.
-    if (found.clusters >= enoughClusters || aggregation === "proportion") return found;
+    if (found.clusters >= enoughClusters || per === "question") return found;
   }
   // Neither repetitions nor questions follow from each other.
-  return aggregation === "rate" || aggregation === "proportion" ? clusteredError(residuals) : blockedError(residuals);
+  return per === "repetition" || per === "question" ? clusteredError(residuals) : blockedError(residuals);
 }
 
 function sumsBy(items: Observation[], clusters: ReadonlyMap<string, string>, values: number[]): number[] {
@@ -479,16 +219,14 @@ function means(
     link: a.log ? "log1p" : "identity",
     estimate: b.estimate - a.estimate,
     spread,
-    told: a.log ? Math.expm1 : (x) => x,
     a: value(a.estimate),
     b: value(b.estimate),
     n: Math.min(first.length, second.length),
   });
-  const { basis } = found;
   return {
     ...found,
     paired,
-    basis: basis.kind === "t" && ofFloor !== undefined ? { ...basis, floor: ofFloor } : basis,
+    basis: ofFloor === undefined ? found.basis : { ...found.basis, floor: ofFloor },
   };
 }
 
@@ -511,21 +249,20 @@ interface Found {
   link: Link;
   estimate: number;
   spread: Clustered;
-  /** From the scale of the test to the one that is reported. */
-  told(estimate: number): number;
   a: number;
   b: number;
   n: number;
 }
 
-function fromT(name: string, { link, estimate, spread, told, a, b, n }: Found): Comparison {
+function fromT(name: string, { link, estimate, spread, a, b, n }: Found): Comparison & { basis: T } {
   const { error, clusters, block, freedom } = spread;
   const known = freedom >= 1 && Number.isFinite(error);
   const half = known ? tQuantile(0.975, freedom) * error : Number.NaN;
-  const basis: Basis = { kind: "t", link, estimate, error, freedom };
-  const found: Comparison = {
+  const basis: T = { kind: "t", link, estimate, error, freedom };
+  const told = reported[link];
+  const found = {
     metric: name,
-    scale: link === "log1p" ? "relative" : "absolute",
+    scale: link === "log1p" ? ("relative" as const) : ("absolute" as const),
     a,
     b,
     difference: told(estimate),
@@ -536,17 +273,17 @@ function fromT(name: string, { link, estimate, spread, told, a, b, n }: Found): 
     paired: true,
     clusters,
     block,
-    detectable: detectableAt(basis, alpha),
+    detectable: student.detectable(basis, alpha),
     warnings: fewWarnings(name, n, clusters, block),
     basis,
   };
-  const isRate = describe(name).aggregation === "rate";
+  const isRate = describe(name).per === "repetition";
   const vague = !known || (link !== "identity" && half > widest) || (isRate && n < fewestRepetitions);
   return vague ? unknown(found, n, isRate ? 5 : 10) : found;
 }
 
 /** Without a word on the difference; the two figures stay. */
-function unknown(comparison: Comparison, n: number, usual: number): Comparison {
+function unknown<One extends Comparison>(comparison: One, n: number, usual: number): One {
   const none = Number.NaN;
   return {
     ...comparison,
@@ -556,9 +293,9 @@ function unknown(comparison: Comparison, n: number, usual: number): Comparison {
 }
 
 function fewWarnings(name: string, n: number, clusters: number, block: number): string[] {
-  if (clusters >= (describe(name).aggregation === "rate" ? fewestPieces : enoughClusters)) return [];
-  if (describe(name).aggregation === "rate")
-    return [`The interval rests on ${n} repetitions; 5 or more would be better.`];
+  const isRate = describe(name).per === "repetition";
+  if (clusters >= (isRate ? fewestPieces : enoughClusters)) return [];
+  if (isRate) return [`The interval rests on ${n} repetitions; 5 or more would be better.`];
   const blocks = block > 1 ? `${clusters} blocks of ${block} neighbours that hang together` : `${clusters} pieces`;
   return [`The interval rests on ${blocks}; 10 or more would be better.`];
 }
@@ -579,7 +316,7 @@ function accuracies(
     const [x, y] = [first, second].map((items) => plusTwo(items, clusters && groupsIn(items, clusters, rights(items))));
     const spread = welch(x!.spread, y!.spread);
     const n = Math.min(first.length, second.length);
-    const found = fromT(name, { link: "identity", estimate: y!.rate - x!.rate, spread, told: (d) => d, a, b, n });
+    const found = fromT(name, { link: "identity", estimate: y!.rate - x!.rate, spread, a, b, n });
     return { ...found, paired, warnings: few(n) };
   }
   const changes = second.map(({ value }, i) => value - first[i]!.value);
@@ -591,6 +328,7 @@ function accuracies(
   const worth: Flips = { n: n / effect, toRight: flips.toRight / effect, toWrong: flips.toWrong / effect };
   const freedom = design?.freedom;
   const groups = design?.groups ?? n;
+  const basis: Score = { kind: "score", flips: worth, ...(freedom === undefined ? {} : { freedom }) };
   return {
     ...{ metric: name, scale: "absolute", a, b, n, paired, flips },
     difference: (flips.toRight - flips.toWrong) / n,
@@ -598,10 +336,10 @@ function accuracies(
     p: scoreP(worth, freedom),
     clusters: groups,
     block: 1,
-    detectable: detectableChange(worth, alpha, freedom),
+    detectable: score.detectable(basis, alpha),
     warnings:
       groups < n && groups < enoughClusters ? [`${groups} subjects are few: 10 or more would be better.`] : few(n),
-    basis: { kind: "score", flips: worth, ...(freedom === undefined ? {} : { freedom }) },
+    basis,
   };
 }
 
@@ -622,18 +360,6 @@ function plusTwo(items: Observation[], design: Design | undefined): { rate: numb
   const error = Math.sqrt((rate * (1 - rate)) / (n + 2));
   const clusters = design?.groups ?? items.length;
   return { rate, spread: { error, clusters, block: 1, freedom: design?.freedom ?? Math.max(1, items.length - 1) } };
-}
-
-/** `P(T > t)`; without any spread the data are certain. */
-function tailOf(t: number, freedom: number): number {
-  if (t === Infinity) return 0;
-  return Number.isNaN(t) || t === -Infinity ? 1 : tTail(t, freedom);
-}
-
-/** A difference as reported, on the scale of the test. */
-export function linked(link: Link, limit: number): number {
-  // What is below nothing is infinitely far on the log scale.
-  return link === "identity" ? limit : link === "log" ? Math.log(Math.max(0, limit)) : Math.log1p(Math.max(-1, limit));
 }
 
 function nothing(name: string, warnings: string[]): Comparison {

@@ -1,21 +1,13 @@
 import { describe, expect, test } from "vitest";
 import type { JobRecord, VariantRecord } from "../../dist/events.js";
 import { comparability, imatrixFlag } from "../../dist/judge/comparable.js";
+import { verdict } from "../../dist/judge/verdict.js";
 import { clause } from "../../dist/judge/words.js";
+import { scoreInterval, scoreP } from "../../dist/stats/bases/score.js";
 import { blockedError } from "../../dist/stats/blocks.js";
-import {
-  compare,
-  holm,
-  inFamily,
-  level,
-  oneSided,
-  pAtLeast,
-  pAtMost,
-  share,
-  uncertainOverall,
-  verdict,
-} from "../../dist/stats/compare.js";
-import { scoreInterval, scoreP } from "../../dist/stats/proportions.js";
+import { oneSided, pAtLeast, pAtMost } from "../../dist/stats/comparison.js";
+import { compare, level, share } from "../../dist/stats/estimate.js";
+import { holm, inFamily, uncertainOverall } from "../../dist/stats/family.js";
 import type { Series } from "../../dist/stats/series.js";
 
 const items = (values: number[], weight = 1) => values.map((value, i) => ({ item: String(i), value, weight }));

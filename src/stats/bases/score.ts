@@ -1,4 +1,6 @@
-import { binomialAtLeast, binomialAtMost, tQuantile, tTail } from "./distributions.js";
+import { binomialAtLeast, binomialAtMost, tQuantile, tTail } from "../distributions.js";
+import { harmFor, itemsFor, power } from "../power.js";
+import { type Base, oneSided } from "./basis.js";
 
 /** What became of the same questions under another variant; the questions that both got right or both got wrong say nothing. */
 export interface Flips {
@@ -9,47 +11,55 @@ export interface Flips {
   toWrong: number;
 }
 
-/** How much less the items of a few groups tell than as many independent ones. */
-export interface Design {
-  /** Items over this are what the groups are worth. */
-  effect: number;
-  groups: number;
-  /** Of the t distribution that stands for the normal one; absent where the items count as independent. */
+/** Answers that changed, by Tango's score test. Counts and freedom are those over the design effect of subjects. */
+export interface Score {
+  kind: "score";
+  flips: Flips;
+  /** As of `Design`; absent when the questions count as independent. */
   freedom?: number;
 }
 
-/**
- * The design effect of values in groups (subjects of a task): the variance of their sum with the groups as pieces, over
- * that of independent items. With group sums s, sizes k, shares h = k/n, mean m:
- *
- *     V = G/(G−1) · Σ(s − m·k)² / (1 − Σh²),   V₀ = Σ(v − m)²,   effect = max(1, V/V₀),   freedom = 1/Σh² − 1
- *
- * Counts over the effect then go into a method for independent items, in the spirit of Eliasziw & Donner (1991) and
- * Obuchowski (1998): unlike a variance of groups alone it knows that what was seen in no group is not impossible.
- */
-export function designOf(values: ArrayLike<number>, groupOf: (index: number) => string): Design {
-  const n = values.length;
-  const groups = new Map<string, { sum: number; size: number }>();
-  let [sum, squares] = [0, 0];
-  for (let i = 0; i < n; i++) {
-    const group = groups.get(groupOf(i)) ?? { sum: 0, size: 0 };
-    groups.set(groupOf(i), group);
-    group.sum += values[i]!;
-    group.size++;
-    sum += values[i]!;
-    squares += values[i]! ** 2;
-  }
-  const mean = sum / n;
-  let [spread, shares] = [0, 0];
-  for (const group of groups.values()) {
-    spread += (group.sum - mean * group.size) ** 2;
-    shares += (group.size / n) ** 2;
-  }
-  const independent = squares - n * mean * mean;
-  const between = ((groups.size / (groups.size - 1)) * spread) / (1 - shares);
-  const effect = groups.size > 1 && independent > 1e-9 ? between / independent : 1;
-  if (effect <= 1) return { effect: 1, groups: groups.size };
-  return { effect, groups: groups.size, freedom: Math.max(1, 1 / shares - 1) };
+export const score: Base<Score> = {
+  atMost: ({ flips, freedom }, limit) => scoreTail(flips, limit, freedom),
+
+  atLeast: ({ flips, freedom }, limit) => 1 - scoreTail(flips, limit, freedom),
+
+  certain: () => undefined,
+
+  // One question is one piece, of which few can never be significant.
+  pieces: ({ freedom }, clusters) => (freedom === undefined ? Infinity : clusters),
+
+  detectable: ({ flips, freedom }, level) => detectableChange(flips, level, freedom),
+
+  needed({ flips, freedom }, n, found, { limit, rises, family }) {
+    const beyond = rises ? found > limit : found < limit;
+    const level = beyond ? oneSided / family : oneSided;
+    return itemsFor(n, (factor) => powerAgainst(grown(flips, factor), freedom, limit, found, level));
+  },
+
+  harm({ flips, freedom }, asked) {
+    const { limit, family } = asked;
+    return harmFor(asked, (harm) => powerAgainst(flips, freedom, limit, harm, oneSided / family));
+  },
+};
+
+/** The same shares among more questions. */
+const grown = ({ n, toRight, toWrong }: Flips, factor: number): Flips => ({
+  n: n * factor,
+  toRight: toRight * factor,
+  toWrong: toWrong * factor,
+});
+
+function powerAgainst(
+  { n, toRight, toWrong }: Flips,
+  freedom: number | undefined,
+  limit: number,
+  harm: number,
+  level: number,
+) {
+  // As many answers flip as did, or as the harm needs by itself.
+  const spread = (shift: number) => Math.sqrt((Math.max((toRight + toWrong) / n, Math.abs(shift)) - shift * shift) / n);
+  return tTail((tQuantile(1 - level, freedom) * spread(limit) - Math.abs(harm - limit)) / spread(harm));
 }
 
 /**
@@ -85,14 +95,14 @@ export function scoreInterval(flips: Flips, freedom?: number): { low: number; hi
 }
 
 /**
- * The smallest change of accuracy that the score test at `level` sees with a probability of 80 %, if as many questions
+ * The smallest change of accuracy that the score test at `level` finds with 80 % power, if as many questions
  * flip as did here (or as many as the change needs by itself). Power by summing over the number of flips (Connor 1987);
  * Infinity where not even all questions flipping one way would do.
  */
-export function detectableChange({ n, toRight, toWrong }: Flips, level: number, freedom?: number): number {
+function detectableChange({ n, toRight, toWrong }: Flips, level: number, freedom?: number): number {
   const rate = (toRight + toWrong) / n;
   const z = tQuantile(1 - level / 2, freedom);
-  const enough = (delta: number) => powerOfScore(n, Math.max(rate, delta), delta, z) >= 0.8;
+  const enough = (delta: number) => powerOfScore(n, Math.max(rate, delta), delta, z) >= power;
   return enough(1) ? bisect(0, 1, (delta) => !enough(delta), 14) : Infinity;
 }
 
@@ -100,15 +110,15 @@ function powerOfScore(n: number, rate: number, delta: number, z: number): number
   const right = (rate + delta) / (2 * rate);
   const spread = 5 * Math.sqrt(n * rate * (1 - rate)) + 5;
   const [least, most] = [Math.max(0, Math.floor(n * rate - spread)), Math.min(n, Math.ceil(n * rate + spread))];
-  let power = 0;
+  let found = 0;
   let below = binomialAtMost(least - 1, n, rate);
   for (let flips = least; flips <= most; flips++) {
     const upTo = binomialAtMost(flips, n, rate);
     const critical = criticalFlips(flips, z);
-    if (critical >= 0) power += (upTo - below) * binomialAtLeast(flips - critical, flips, right);
+    if (critical >= 0) found += (upTo - below) * binomialAtLeast(flips - critical, flips, right);
     below = upTo;
   }
-  return power;
+  return found;
 }
 
 /** The largest number of flips the other way that is still significant: `(flips − 2 · other) / √flips > z`; below 0 where none is. */

@@ -1,0 +1,50 @@
+import { metric as describe } from "../metrics.js";
+import { alpha, type Comparison, oneSided, pOfEquivalence } from "../stats/comparison.js";
+
+/** Shown to be there; `within`: and shown to be smaller than the margin that matters. */
+export interface Different {
+  kind: "different";
+  direction: "better" | "worse" | "higher" | "lower";
+  within: boolean;
+}
+
+/** Shown to be smaller than the margin: the 95 % interval lies within it (two one-sided tests, Schuirmann 1987, at 2.5 %). */
+export interface Equivalent {
+  kind: "equivalent";
+  /** In the metric's unit, or a share of A: see `isRelative`. */
+  margin: number;
+}
+
+export type Verdict =
+  | Different
+  | Equivalent
+  /** The 95 % interval shows it by itself; among `among` comparisons, or from so few pieces, it is not certain. */
+  | { kind: "likely"; what: Different | Equivalent; among?: number }
+  /** Neither is shown; a difference of `detectable` would have been, four times in five. */
+  | { kind: "undistinguished"; detectable: number }
+  /** Too few items for any answer; `needed` of them could begin to tell. */
+  | { kind: "unknown"; needed: number }
+  /** A distance from the reference: no test, but where its interval lies to the margin; `floor` is that of the reference from itself. */
+  | { kind: "size"; place: "within" | "around" | "beyond"; margin: number; floor: number };
+
+/** What a comparison says, at 5 %; `margin` is the difference that begins to matter, see `isRelative`. */
+export function verdict(comparison: Comparison, margin?: number): Verdict {
+  if (comparison.needed !== undefined) return { kind: "unknown", needed: comparison.needed };
+  const { p, adjusted = p, family = 0 } = comparison;
+  const alone = margin === undefined ? Number.NaN : pOfEquivalence(comparison, margin);
+  const equivalence = comparison.adjustedEquivalence ?? alone;
+  const { better } = describe(comparison.metric);
+  const rose = comparison.difference > 0;
+  const different = (within: boolean): Different => ({
+    kind: "different",
+    direction: better === "neither" ? (rose ? "higher" : "lower") : rose === (better === "higher") ? "better" : "worse",
+    within,
+  });
+  const equivalent: Equivalent = { kind: "equivalent", margin: margin ?? Number.NaN };
+  const among = family > 1 ? { among: family } : {};
+  if (adjusted < alpha) return different(equivalence < oneSided);
+  if (equivalence < oneSided) return equivalent;
+  if (p < alpha) return { kind: "likely", what: different(alone < oneSided), ...among };
+  if (alone < oneSided) return { kind: "likely", what: equivalent, ...among };
+  return { kind: "undistinguished", detectable: comparison.detectable };
+}

@@ -1,0 +1,103 @@
+import type { Sample } from "../events.js";
+import { metric as describe } from "../metrics.js";
+import { type Basis, baseOf } from "./bases/index.js";
+import type { Flips } from "./bases/score.js";
+import { farthest, type Limit } from "./power.js";
+
+export { alpha, oneSided } from "./bases/basis.js";
+
+/** What one item (chunk, question, repetition) gave. */
+export type Observation = Pick<Sample, "value" | "weight"> & { item: string };
+
+/** How far B lies from A, and how sure that is. Made of plain data: it goes into files as it is. */
+export interface Comparison {
+  metric: string;
+  /**
+   * `relative`: differences are shares of A (0.02: B is 2 % above A); `absolute`: they are in the metric's unit;
+   * `level`: there is no A, the difference is the figure itself.
+   */
+  scale: "relative" | "absolute" | "level";
+  /** The two values over the items that were compared. */
+  a: number;
+  b: number;
+  /** B less A, and its 95 % interval; NaN where there is none. */
+  difference: number;
+  low: number;
+  high: number;
+  /** Two-sided, of "there is no difference". */
+  p: number;
+  /** The same within a family of comparisons, see `inFamily`; NaN where too few pieces make it part of none. */
+  adjusted?: number;
+  /** Of "it is as large as the margin", in the same family. */
+  adjustedEquivalence?: number;
+  /** How many comparisons that family has. */
+  family?: number;
+  /**
+   * Set where nothing can be told: as many items could begin to. Then there is no interval and no p: too few items, or an
+   * interval over more than a factor of ten.
+   */
+  needed?: number;
+  /** Items compared. */
+  n: number;
+  paired: boolean;
+  /** Independent pieces that the error rests on, and consecutive items in each. */
+  clusters: number;
+  block: number;
+  /**
+   * The smallest difference that would have been called different with a probability of 80 %: by a two-sided test at 5 %,
+   * and within a family by Holm's adjustment with all other comparisons as they are, see `inFamily`.
+   */
+  detectable: number;
+  /** Of questions: how many answers changed, each way. */
+  flips?: Flips;
+  /** Whole sentences: what a reader of this comparison should know. */
+  warnings: string[];
+  basis: Basis;
+}
+
+/** p of "the difference is at most `limit`": one-sided, small when the data show more than that. */
+export const pAtMost = ({ basis }: Comparison, limit: number) => baseOf(basis).atMost(basis, limit);
+
+/** p of "the difference is at least `limit`": one-sided, small when the data show less than that. */
+export const pAtLeast = ({ basis }: Comparison, limit: number) => baseOf(basis).atLeast(basis, limit);
+
+/** The value itself, when every item shows the same and nothing is left to chance. */
+export const certainValue = ({ basis }: Comparison) => baseOf(basis).certain(basis);
+
+/** The difference, or the figure, that would have failed the limit with 80 % power. NaN when there is none. */
+export const detectableHarm = ({ basis }: Comparison, limit: Limit) => baseOf(basis).harm(basis, limit);
+
+/**
+ * How many more items would decide with 80 % power, if the truth is where it seems to be; two digits. Undefined when no number
+ * can be promised.
+ */
+export function furtherItems({ basis, difference, n }: Comparison, limit: Limit): number | undefined {
+  const more = Math.max(1, Math.ceil(baseOf(basis).needed(basis, n, difference, limit) - n));
+  if (!(more <= farthest * n)) return undefined;
+  return more < 20 ? more : Number(more.toPrecision(2));
+}
+
+/** Whether margins of this metric are shares of A rather than in its unit. */
+export function isRelative(metric: string): boolean {
+  return describe(metric).margin?.relative ?? false;
+}
+
+/** p of "it is as large as the margin": of the two one-sided tests, the larger. A relative margin is as far down as up on the log scale. */
+export function pOfEquivalence(comparison: Comparison, margin: number): number {
+  if (comparison.needed !== undefined) return Number.NaN;
+  const [lower, upper] = isRelative(comparison.metric)
+    ? [1 / (1 + margin) - 1, margin]
+    : comparison.scale === "relative"
+      ? [-margin / comparison.a, margin / comparison.a]
+      : [-margin, margin];
+  return Math.max(pAtLeast(comparison, upper), pAtMost(comparison, lower));
+}
+
+/** Sorts as text the way a person counts: `chunk 9` before `chunk 10`. Neighbours in a text become neighbours here. */
+export function natural<One extends { item: string }>(items: One[]): One[] {
+  const key = ({ item }: One) => item.replace(/\d+/g, (digits) => digits.padStart(16, "0"));
+  return items
+    .map((one) => ({ one, key: key(one) }))
+    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+    .map(({ one }) => one);
+}

@@ -1,0 +1,42 @@
+/** How much less the items of a few groups tell than as many independent ones. */
+export interface Design {
+  /** Items over this are what the groups are worth. */
+  effect: number;
+  groups: number;
+  /** Of the t distribution that stands for the normal one; absent where the items count as independent. */
+  freedom?: number;
+}
+
+/**
+ * The design effect of values in groups (subjects of a task): the variance of their sum with the groups as pieces, over
+ * that of independent items. With group sums s, sizes k, shares h = k/n, mean m:
+ *
+ *     V = G/(G−1) · Σ(s − m·k)² / (1 − Σh²),   V₀ = Σ(v − m)²,   effect = max(1, V/V₀),   freedom = 1/Σh² − 1
+ *
+ * Counts over the effect then go into a method for independent items, in the spirit of Eliasziw & Donner (1991) and
+ * Obuchowski (1998): unlike a variance of groups alone it knows that what was seen in no group is not impossible.
+ */
+export function designOf(values: ArrayLike<number>, groupOf: (index: number) => string): Design {
+  const n = values.length;
+  const groups = new Map<string, { sum: number; size: number }>();
+  let [sum, squares] = [0, 0];
+  for (let i = 0; i < n; i++) {
+    const group = groups.get(groupOf(i)) ?? { sum: 0, size: 0 };
+    groups.set(groupOf(i), group);
+    group.sum += values[i]!;
+    group.size++;
+    sum += values[i]!;
+    squares += values[i]! ** 2;
+  }
+  const mean = sum / n;
+  let [spread, shares] = [0, 0];
+  for (const group of groups.values()) {
+    spread += (group.sum - mean * group.size) ** 2;
+    shares += (group.size / n) ** 2;
+  }
+  const independent = squares - n * mean * mean;
+  const between = ((groups.size / (groups.size - 1)) * spread) / (1 - shares);
+  const effect = groups.size > 1 && independent > 1e-9 ? between / independent : 1;
+  if (effect <= 1) return { effect: 1, groups: groups.size };
+  return { effect, groups: groups.size, freedom: Math.max(1, 1 / shares - 1) };
+}

@@ -1,0 +1,40 @@
+import { tQuantile } from "./distributions.js";
+
+/** The probability with which a difference that is called detectable is found. */
+export const power = 0.8;
+
+/** A limit that a rule sets, on the scale on which the comparison is reported. */
+export interface Limit {
+  limit: number;
+  /** Harm lies above the limit; below it otherwise. */
+  rises: boolean;
+  /** How many checks Holm's adjustment is over. */
+  family: number;
+}
+
+/**
+ * How many standard errors the truth must lie beyond a limit for a one-sided test at `level` to find it. A standard error
+ * from few pieces is too small on average by about 1/(4 · freedom).
+ */
+export const reach = (level: number, freedom: number) =>
+  (tQuantile(1 - level, freedom) + tQuantile(power, freedom)) * (1 + 1 / (4 * freedom));
+
+/** No more than this times as many items as there are can be promised to decide, from what so few have shown. */
+export const farthest = 40;
+
+/** The items, `n` times a factor, at which a test has its power; past `farthest` when there are none before. */
+export function itemsFor(n: number, powerAt: (factor: number) => number): number {
+  let needed = n;
+  while (needed <= (farthest + 1) * n && !(powerAt(needed / n) >= power)) needed *= 1.05;
+  return needed;
+}
+
+/** From the limit outwards to the share, or change of a share, that a test finds; NaN when no share is far enough. */
+export function harmFor({ limit, rises }: Limit, powerAt: (harm: number) => number): number {
+  for (let size = 0.001; size < 1; size += 0.001) {
+    const harm = rises ? limit + size : limit - size;
+    if (harm < -1 || harm > 1) break;
+    if (powerAt(harm) >= power) return harm;
+  }
+  return Number.NaN;
+}
