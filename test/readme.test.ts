@@ -202,12 +202,12 @@ describe("what the README says of the demo", () => {
     for (const task of ["facts-en", "facts-zh"]) expect(said("v1-F16", "v2-F16", task)).toBe("better");
   });
 
-  it("v2 answers nearly all questions, v1 about half", () => {
+  it("v2 answers nearly all questions, v1 half to two thirds", () => {
     const value = figures();
     for (const task of ["facts-en", "facts-zh"]) {
       expect(value("v2-F16", task, "acc")).toBeGreaterThan(0.95);
       expect(value("v1-F16", task, "acc")).toBeGreaterThan(0.45);
-      expect(value("v1-F16", task, "acc")).toBeLessThan(0.7);
+      expect(value("v1-F16", task, "acc")).toBeLessThan(0.75);
     }
   });
 });
