@@ -131,7 +131,7 @@ describe("its scripts, run here", () => {
     const made = runAction({ benchmark, rules: "perplexity: 100000" });
     const report = join(made.work, "gguf-bench-report");
     const text = spawnSync(process.execPath, [cli, "baseline", report], { encoding: "utf8" }).stdout;
-    writeFileSync(baseline, text.replaceAll(/"datasetSha256":"\w+"/g, '"datasetSha256":"other"'));
+    writeFileSync(baseline, text.replaceAll(/"askedSha256":"\w+"/g, '"askedSha256":"other"'));
     const rules = "perplexity: +1%";
     expect(runAction({ benchmark, rules, baseline })).toMatchObject({ code: 4 });
     expect(runAction({ benchmark, rules, baseline, undecided: "pass" }).code).toBe(0);
