@@ -4,7 +4,7 @@ export { findBackend } from "./backends/index.js";
 export { baselineText, readBaseline } from "./baseline.js";
 export { type Benchmark, benchmarkSchema, quickBenchmark, readBenchmark } from "./benchmark/index.js";
 export { baselineCommand, compareCommand, gateCommand, reportCommand, runCommand } from "./commands/index.js";
-export { type Dataset, findDatasets, resolveDataset } from "./data/index.js";
+export { type Dataset, dataKinds, findDatasets } from "./data/index.js";
 export { BenchError, type ErrorCode, exitCodes, type Failure } from "./errors.js";
 export type { Event, JobRecord, Measured, Provenance, Sample, StoredEvent, VariantRecord } from "./events.js";
 export { childExecutor, type Executor } from "./executors/index.js";

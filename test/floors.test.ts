@@ -49,6 +49,7 @@ const families: Record<string, { contract: string; members: (file: string) => bo
     contract: "measurement.ts",
     members: (file) => !["measurement.ts", "index.ts", ...aboutTexts].includes(file),
   },
+  data: { contract: "data.ts", members: (file) => ["text.ts", "choice.ts", "reference.ts"].includes(file) },
   references: { contract: "reference.ts", members: (file) => ["base-file.ts", "compact.ts"].includes(file) },
   executors: { contract: "executor.ts", members: (file) => !["executor.ts", "index.ts"].includes(file) },
 };
@@ -68,7 +69,7 @@ const outside: Record<string, string[]> = {
   "@huggingface/gguf": ["models/gguf.ts"],
   cephes: ["stats/distributions.ts"],
   commander: ["cli.ts"],
-  "csv-parse": ["data/index.ts"],
+  "csv-parse": ["data/rows.ts"],
   "csv-stringify": ["reports/csv.ts"],
   ink: ["tui/app.tsx"],
   react: ["tui/app.tsx"],

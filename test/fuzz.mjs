@@ -3,7 +3,7 @@
 import { readdirSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { readBenchmark } from "../dist/benchmark/index.js";
-import { resolveDataset } from "../dist/data/index.js";
+import { dataKinds } from "../dist/data/index.js";
 import { BenchError, toFailure } from "../dist/errors.js";
 import { measurements } from "../dist/measurements/index.js";
 import { readModelFacts } from "../dist/models/gguf.js";
@@ -13,7 +13,7 @@ import { readEvents, Store } from "../dist/store/index.js";
 const readers = {
   gguf: readModelFacts,
   benchmark: (path) => readBenchmark(path, { measurements, env: {} }),
-  card: (path) => resolveDataset(path, { kind: "choice", baseDir: "/" }),
+  card: (path) => dataKinds.choice.resolve({ dataset: path }, { baseDir: "/" }),
   async run(path) {
     Store.open(path).close();
     await writeReports(path, readEvents(path));

@@ -5,7 +5,7 @@ import { basename, dirname, extname, resolve } from "node:path";
 import { z } from "zod";
 import type { Settings } from "../backends/backend.js";
 import { backendNames, backendOf, settingsOf } from "../backends/index.js";
-import { findDatasets, readDatasets } from "../data/index.js";
+import { findCards, findDatasets, findKind } from "../data/index.js";
 import { BenchError } from "../errors.js";
 import { harmless, several } from "../harmless.js";
 import type { Measurement } from "../measurements/measurement.js";
@@ -37,10 +37,8 @@ export interface MeasurementConfig {
   name: string;
   /** perplexity, speed, choice … */
   kind: string;
-  /** Dataset name or path, for measurements with data. */
-  dataset?: string;
-  /** Another file of the dataset's form, measured instead of the card's. */
-  file?: string;
+  /** What names its data, in the keys of their kind; none for a measurement without data. */
+  data: Record<string, unknown>;
   /** Checked by the measurement's own schema, defaults filled in. */
   settings: Record<string, unknown>;
 }
@@ -187,36 +185,12 @@ const fileSchema = z
   })
   .describe("A benchmark file is a map with `variants:` and `measurements:`.");
 
-/** What an entry says besides the settings of its measurement, by the kind of data that it needs. */
-const entryKeys = {
-  text: {
-    text: z
-      .string()
-      .min(1)
-      .meta({ description: "A dataset's name, or the path of any UTF-8 text.", examples: ["wikitext-2"] }),
-  },
-  choice: {
-    dataset: z.string().min(1).optional().describe("A dataset's name or folder; by default the entry's name."),
-    file: z.string().min(1).optional().describe("Another file of the same form, measured instead of the dataset's."),
-  },
-  reference: {
-    base: z
-      .string()
-      .min(1)
-      .meta({
-        description: "A file of `gguf-bench reference`, or of llama-perplexity --kl-divergence-base.",
-        examples: ["${models}/model-F16.kld"],
-      }),
-  },
-  none: {},
-};
-
 const kindKey = z.string().optional().describe("Which measurement this is, where the entry's name does not say it.");
 
 /** What an entry of `measurements:` may say: its own keys and the measurement's settings, which are checked apart. */
 function entrySchema(measurement: Measurement<unknown>) {
   const settings = unchecked(jsonSchema(measurement.settings).properties ?? {});
-  return z.strictObject({ measurement: kindKey, ...entryKeys[measurement.data], ...settings });
+  return z.strictObject({ measurement: kindKey, ...findKind(measurement.data)?.keys, ...settings });
 }
 
 function settingKeys(measurement: Measurement<unknown>): string[] {
@@ -256,7 +230,9 @@ export function benchmarkSchema(measurements: Measurements): object {
           }),
         ),
         // An entry of any other name says its kind, or is named like a dataset of questions.
-        additionalProperties: { anyOf: members.map(([name, one]) => entry(name, one, one.data !== "choice")) },
+        additionalProperties: {
+          anyOf: members.map(([name, one]) => entry(name, one, findKind(one.data)?.named === undefined)),
+        },
       },
     },
   });
@@ -591,20 +567,17 @@ async function readMeasurements(
       throw file.fault([...path, "measurement"], `there is no measurement "${said}".`, {
         hint: nearest(String(said), Object.keys(family)),
       });
-    const usual = usualName(said === undefined ? name : String(said));
-    const kind = said !== undefined || Object.hasOwn(family, usual) ? usual : "choice";
-    if (kind === "choice" && entry.dataset === undefined) {
-      const fault = await noQuestions(name, options);
-      if (fault) throw file.fault(path, fault.message, { hint: fault.hint, at: "key" });
-    }
+    const meant = await measurementOf(name, entry, options);
+    if (typeof meant === "object") throw file.fault(path, meant.message, { hint: meant.hint, at: "key" });
+    const kind = meant;
     const measurement = family[kind]!;
-    const own = file.check(entrySchema(measurement), entry, path, engineHints) as Record<string, string | undefined>;
+    file.check(entrySchema(measurement), entry, path, engineHints);
     const given = settingKeys(measurement).filter((key) => entry[key] !== undefined);
     const settings = Object.fromEntries(given.map((key) => [key, entry[key]]));
     read.push({
       name,
       kind,
-      ...data(measurement, name, own),
+      data: dataSaid(measurement, name, entry),
       settings: file.check(measurement.settings, settings, path) as Record<string, unknown>,
     });
   }
@@ -618,41 +591,59 @@ const engineHints = Object.fromEntries(
   ]),
 );
 
-function data(
-  measurement: Measurement<unknown>,
-  name: string,
-  said: {
-    text?: string | undefined;
-    dataset?: string | undefined;
-    file?: string | undefined;
-    base?: string | undefined;
-  },
-): { dataset?: string; file?: string } {
-  if (measurement.data === "none") return {};
-  if (measurement.data === "reference") return { dataset: said.base! };
-  const dataset = measurement.data === "text" ? said.text! : (said.dataset ?? name);
-  return { dataset, ...(said.file === undefined ? {} : { file: said.file }) };
+/** What names the data, in the keys of their kind. */
+function dataSaid({ data }: Measurement<unknown>, name: string, entry: Record<string, unknown>) {
+  const { keys = {}, named } = findKind(data) ?? {};
+  const said = Object.entries(entry).filter(([key, value]) => Object.hasOwn(keys, key) && value !== undefined);
+  return { ...(named === undefined ? {} : { [named]: name }), ...Object.fromEntries(said) };
 }
 
-/** Why there is no dataset of questions of this name, which is not that of a measurement either; undefined if there is. */
-async function noQuestions(name: string, { measurements, dataDir }: ReadOptions) {
-  const { found, broken } = await readDatasets(dataDir === undefined ? {} : { dataDir });
-  const fault = broken.find((one) => one.name === name)?.fault;
-  if (fault) throw fault;
-  const cards = found.map(({ card }) => card);
-  const kind = cards.find((card) => card.name === name)?.kind;
-  if (kind === "choice") return undefined;
-  const tasks = cards.filter((card) => card.kind === "choice").map((card) => card.name);
+interface Misnamed {
+  message: string;
+  hint: string;
+}
+
+/** The measurement that an entry is, by what it says, by its own name or by the dataset that it names; or why it is none. */
+async function measurementOf(name: string, entry: Record<string, unknown>, options: ReadOptions) {
+  const family = options.measurements;
+  const keyOf = (measurement: string) => findKind(family[measurement]!.data)?.named;
+  const usual = usualName(String(entry.measurement ?? name));
+  if (entry.measurement !== undefined || Object.hasOwn(family, usual)) {
+    const key = keyOf(usual);
+    if (key === undefined || entry[key] !== undefined) return usual;
+    const meant = await byDataset(name, options);
+    return typeof meant === "object" ? meant : usual;
+  }
+  const said = Object.keys(family).find((one) => entry[keyOf(one) ?? "measurement"] !== undefined);
+  if (said === undefined) return byDataset(name, options);
+  const meant = await byDataset(String(entry[keyOf(said)!]), options);
+  return typeof meant === "object" ? said : meant;
+}
+
+/** The measurement that needs data of the kind which the dataset of this name is; or why there is none. */
+async function byDataset(name: string, { measurements, dataDir }: ReadOptions): Promise<string | Misnamed> {
+  const cards = await findCards(dataDir === undefined ? {} : { dataDir });
+  const card = cards.find((one) => one.name === name)?.read;
+  if (card && "fault" in card) throw card.fault;
+  const kind = card && findKind(card.kind);
+  const needing = Object.keys(measurements).find((one) => kind && measurements[one]!.data === kind.name);
+  if (kind?.named !== undefined && needing !== undefined) return needing;
   if (/\.(csv|jsonl|tsv)$|[/\\]/i.test(name))
     return {
       message: `${name} is a file or a folder; questions go by the name on their card.`,
       hint: capital(questionsNeed),
     };
-  if (name === "choice")
-    return { message: "`dataset` is missing: it says which questions.", hint: `Known: ${several(tasks)}.` };
-  if (kind === "text")
-    return { message: `"${name}" is a text, not a measurement.`, hint: `For example \`perplexity: {text: ${name}}\`.` };
-  const known = [...Object.keys(measurements).filter((one) => one !== "choice"), ...tasks];
+  const named = (data: string) => findKind(data)?.named;
+  const tasks = cards.flatMap(({ name, read }) => ("kind" in read && named(read.kind) ? [name] : []));
+  if (kind && needing !== undefined)
+    return {
+      message: `"${name}" is ${kind.noun}, not a measurement.`,
+      hint: `For example \`${needing}: {${Object.keys(kind.keys)[0]}: ${name}}\`.`,
+    };
+  const own = Object.hasOwn(measurements, name) ? findKind(measurements[name]!.data) : undefined;
+  if (own?.named)
+    return { message: `\`${own.named}\` is missing: it names ${own.noun}.`, hint: `Known: ${several(tasks)}.` };
+  const known = [...Object.keys(measurements).filter((one) => !named(measurements[one]!.data)), ...tasks];
   return {
     message: `there is no measurement and no dataset of questions named "${name}".`,
     hint: `${nearest(name, known)} An entry of another name says \`measurement:\`.`,
@@ -754,9 +745,9 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
   const read: MeasurementConfig[] = [];
   const used = new Set<string>();
   for (const name of new Set(measures.map(usualName))) {
-    const kind = Object.hasOwn(family, name) ? name : "choice";
-    const fault = kind === "choice" ? await noQuestions(name, options) : undefined;
-    if (fault) throw flagFault(`--measure ${name}: ${fault.message}`, fault.hint);
+    const meant = Object.hasOwn(family, name) ? name : await byDataset(name, options);
+    if (typeof meant === "object") throw flagFault(`--measure ${name}: ${meant.message}`, meant.hint);
+    const kind = meant;
     const measurement = family[kind]!;
     const needsText = measurement.data === "text";
     if (needsText && text === undefined) throw flagFault(`--measure ${name} needs a text.`, await textsHint(options));
@@ -770,7 +761,7 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
     read.push({
       name,
       kind,
-      ...data(measurement, name, { text, base }),
+      data: dataSaid(measurement, name, { text, base }),
       settings: checkFlags(measurement.settings, Object.fromEntries(own)) as Record<string, unknown>,
     });
   }

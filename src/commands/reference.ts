@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { renameSync, rmSync, statSync } from "node:fs";
 import { backendOf, findBackend } from "../backends/index.js";
-import { resolveDataset, type TextDataset } from "../data/index.js";
+import { dataKinds } from "../data/index.js";
 import { BenchError } from "../errors.js";
 import type { Executor } from "../executors/index.js";
 import type { SourceFolders } from "../models/sources.js";
@@ -43,7 +43,7 @@ export async function recordFile(
     throw new BenchError("config", "--top is for the compact form alone", { hint: "add --form compact" });
   const backend = await findBackend(backendOf(model));
   const baseDir = process.cwd();
-  const text = await resolveDataset(name, { kind: "text", baseDir, ...(dataDir ? { dataDir } : {}) });
+  const text = await dataKinds.text.resolve({ text: name }, { baseDir, ...(dataDir ? { dataDir } : {}) });
   const { model: file, facts } = await backend.inspect(
     { model },
     { baseDir, ...(modelsDir ? { modelsDir } : {}), ...options.downloads },
@@ -62,7 +62,7 @@ export async function recordFile(
     );
     let peakMemory = 0;
     const replies = engine.record({
-      text: text as TextDataset,
+      text,
       settings: { context, ...(chunks === undefined ? {} : { chunks }) },
       form,
       path: draft,

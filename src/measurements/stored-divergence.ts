@@ -1,6 +1,7 @@
 import { z } from "zod";
+import type { ReferenceData } from "../data/index.js";
 import { BenchError } from "../errors.js";
-import { openReference, type ReferenceData } from "../references/index.js";
+import { openReference } from "../references/index.js";
 import { type RowComparison, rowsPerChunk, type StoredReference, scoredFrom } from "../references/reference.js";
 import { heldChunks, idsDigest, tokenSample } from "./chunks.js";
 import type { Measurement } from "./measurement.js";

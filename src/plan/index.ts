@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import type { Backend, EngineChoice, SettingsFacts, VariantSpec } from "../backends/backend.js";
 import { findBackend } from "../backends/index.js";
 import type { Benchmark, MeasurementConfig, VariantConfig } from "../benchmark/index.js";
-import { type Dataset, digestOf, resolveDataset } from "../data/index.js";
+import { type Dataset, digestOf, findKind } from "../data/index.js";
 import { BenchError, type Failure, toFailure } from "../errors.js";
 import type { JobRecord, Provenance, VariantRecord } from "../events.js";
 import { harmless, several } from "../harmless.js";
@@ -13,7 +13,6 @@ import type { Cost } from "../measurements/measurement.js";
 import { usualName } from "../metrics.js";
 import { estimateMemory, type MemoryEstimate, type ModelFacts } from "../models/gguf.js";
 import type { SourceFolders } from "../models/sources.js";
-import { resolveReference } from "../references/index.js";
 import { addressWithoutSecrets } from "../secrets.js";
 import { counted, bytes as inUnits, roughDuration } from "../units.js";
 import { nearest } from "../yaml.js";
@@ -63,11 +62,13 @@ export interface PlanOptions {
 export async function makePlan(benchmark: Benchmark, options: PlanOptions): Promise<Plan> {
   const machine = thisMachine();
   const data = new Map<MeasurementConfig, Asked>();
-  for (const config of benchmark.measurements)
-    if (config.dataset !== undefined) {
-      const dataset = await dataOf(config, config.dataset, benchmark);
+  for (const config of benchmark.measurements) {
+    const kind = findKind(measurements[config.kind]!.data);
+    if (kind) {
+      const dataset = await kind.resolve(config.data, benchmark);
       data.set(config, { dataset, sha256: digestOf(dataset) });
     }
+  }
 
   const wanted = selection(benchmark, options);
   const variants: VariantRecord[] = [];
@@ -176,12 +177,6 @@ function chooseReference(
   };
 }
 
-function dataOf({ kind, file }: MeasurementConfig, name: string, { baseDir, dataDir }: Benchmark): Promise<Dataset> {
-  const data = measurements[kind]!.data as "text" | "choice" | "reference";
-  if (data === "reference") return resolveReference(name, { baseDir });
-  return resolveDataset(name, { kind: data, baseDir, ...(dataDir ? { dataDir } : {}), ...(file ? { file } : {}) });
-}
-
 async function inspect(
   config: VariantConfig,
   backend: Backend,
@@ -258,7 +253,9 @@ function job(
   const spec = against === variant ? { ...variant.spec, settings: otherShape } : variant.spec;
   const cost = measurement.cost(config.settings, data, record.facts?.contextLength);
   const { context, parallel, rows } = cost;
-  const impossible = reasonAgainst(config, variant, against, context) ?? reasonAgainstReference(record, data);
+  const impossible =
+    reasonAgainst(config, variant, against, context) ??
+    (data && record.facts && findKind(data.kind)?.unfit?.(data, record.facts));
   const memory = ({ record, spec, backend }: Inspected) =>
     record.facts
       ? { memory: estimateMemory(record.facts, { context, parallel, rows, ...backend.settingsFacts(spec.settings) }) }
@@ -342,18 +339,6 @@ function otherVocabulary(own: ModelFacts, other: ModelFacts): boolean {
   if (own.vocabularySha256 === undefined || other.vocabularySha256 === undefined)
     return own.tokenizerSha256 !== other.tokenizerSha256;
   return own.vocabularySha256 !== other.vocabularySha256;
-}
-
-/** Why a variant cannot be compared with a stored reference. */
-function reasonAgainstReference({ facts }: VariantRecord, data: Dataset | undefined): string | undefined {
-  if (data?.kind !== "reference" || !facts) return undefined;
-  const { vocabulary, tokenizerSha256 } = data.head;
-  if (vocabulary !== facts.vocabulary)
-    return `${data.name} has a vocabulary of ${vocabulary} tokens, this model one of ${facts.vocabulary}`;
-  // Files of earlier versions hold the digest of the metadata as they stand.
-  if (tokenizerSha256 !== undefined && ![facts.tokenizerBehaviour, facts.tokenizerSha256].includes(tokenizerSha256))
-    return `its tokenizer differs from that of the model that ${data.name} was written with; compare bits per byte`;
-  return undefined;
 }
 
 /** Stable under the order of keys. */

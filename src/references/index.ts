@@ -1,11 +1,8 @@
-import fs from "node:fs";
-import { basename, resolve } from "node:path";
 import { BenchError } from "../errors.js";
-import { fileSha256 } from "../models/cache.js";
 import { baseFile } from "./base-file.js";
 import { compact } from "./compact.js";
 import { PlacedFile } from "./file.js";
-import type { ReferenceForm, ReferenceHead, StoredReference } from "./reference.js";
+import type { ReferenceForm, StoredReference } from "./reference.js";
 
 /** The forms of a stored reference. A new member: a file beside these, and a line here. */
 export const referenceForms: readonly ReferenceForm[] = [baseFile, compact];
@@ -17,18 +14,6 @@ export function findForm(name: string): ReferenceForm {
       hint: `known: ${referenceForms.map((one) => one.name).join(", ")}`,
     });
   return form;
-}
-
-/** A file of distributions to compare with, as a measurement's data. */
-export interface ReferenceData {
-  kind: "reference";
-  name: string;
-  path: string;
-  /** Of the whole file. */
-  sha256: string;
-  bytes: number;
-  head: ReferenceHead;
-  note?: string;
 }
 
 /** Opens a file in whatever form it is. Throws a BenchError for a file that is missing, foreign or damaged. */
@@ -48,13 +33,4 @@ export function openReference(path: string): StoredReference {
       hint: "`gguf-bench reference` writes such files, and llama-perplexity --kl-divergence-base",
     });
   return form.open(path);
-}
-
-/** Finds a file and reads its head. */
-export async function resolveReference(nameOrPath: string, { baseDir }: { baseDir: string }): Promise<ReferenceData> {
-  const path = resolve(baseDir, nameOrPath);
-  const opened = openReference(path);
-  opened.close();
-  const sha256 = await fileSha256(path);
-  return { kind: "reference", name: basename(path), path, sha256, bytes: fs.statSync(path).size, head: opened.head };
 }

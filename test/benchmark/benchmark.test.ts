@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Benchmark, benchmarkSchema, quickBenchmark, readBenchmark } from "../../dist/benchmark/index.js";
-import { resolveDataset } from "../../dist/data/index.js";
+import { dataKinds } from "../../dist/data/index.js";
 import { BenchError } from "../../dist/errors.js";
 import { measurements } from "../../dist/measurements/index.js";
 
@@ -87,14 +87,13 @@ measurements:
         },
       ],
       measurements: [
-        { name: "perplexity", kind: "perplexity", dataset: "some.txt", settings: { context: 512, chunks: 16 } },
-        { name: "chinese", kind: "perplexity", dataset: "zh-wiki", settings: { context: 1024 } },
-        { name: "speed", kind: "speed", settings: { prompt: 512, generate: 128, repetitions: 5, depth: 0 } },
+        { name: "perplexity", kind: "perplexity", data: { text: "some.txt" }, settings: { context: 512, chunks: 16 } },
+        { name: "chinese", kind: "perplexity", data: { text: "zh-wiki" }, settings: { context: 1024 } },
+        { name: "speed", kind: "speed", data: {}, settings: { prompt: 512, generate: 128, repetitions: 5, depth: 0 } },
         {
           name: "hellaswag",
           kind: "choice",
-          dataset: "hellaswag",
-          file: "few.txt",
+          data: { dataset: "hellaswag", file: "few.txt" },
           settings: { limit: 200 },
         },
       ],
@@ -179,9 +178,9 @@ describe("the matrix", () => {
 
 describe("did you mean", () => {
   test("of texts, questions and variants", async () => {
-    const text = resolveDataset("wikitext2", { kind: "text", baseDir: dir });
+    const text = dataKinds.text.resolve({ text: "wikitext2" }, { baseDir: dir });
     await expect(text).rejects.toMatchObject({ hint: expect.stringContaining("Did you mean `wikitext-2`?") });
-    const questions = resolveDataset("hellswag", { kind: "choice", baseDir: dir });
+    const questions = dataKinds.choice.resolve({ dataset: "hellswag" }, { baseDir: dir });
     await expect(questions).rejects.toMatchObject({ hint: expect.stringContaining("Did you mean `hellaswag`?") });
   });
 
@@ -462,9 +461,9 @@ describe("flags instead of a file", () => {
       ["repo:Q4_K_M", { threads: 2 }],
     ]);
     expect(benchmark.measurements).toEqual([
-      { name: "perplexity", kind: "perplexity", dataset: "some.txt", settings: { context: 256, chunks: 4 } },
-      { name: "speed", kind: "speed", settings: { prompt: 64, generate: 128, repetitions: 5, depth: 0 } },
-      { name: "hellaswag", kind: "choice", dataset: "hellaswag", settings: { limit: 10, context: 256 } },
+      { name: "perplexity", kind: "perplexity", data: { text: "some.txt" }, settings: { context: 256, chunks: 4 } },
+      { name: "speed", kind: "speed", data: {}, settings: { prompt: 64, generate: 128, repetitions: 5, depth: 0 } },
+      { name: "hellaswag", kind: "choice", data: { dataset: "hellaswag" }, settings: { limit: 10, context: 256 } },
     ]);
     expect(benchmark.baseDir).toBe(process.cwd());
   });

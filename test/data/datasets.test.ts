@@ -3,13 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
-import {
-  type ChoiceDataset,
-  findDatasets,
-  readDatasets,
-  resolveDataset,
-  type TextDataset,
-} from "../../dist/data/index.js";
+import { dataKinds, findDatasets, findKind, readDatasets } from "../../dist/data/index.js";
 import { BenchError } from "../../dist/errors.js";
 
 const shared = resolve("../shared/datasets");
@@ -33,10 +27,15 @@ function file(name: string, content: string | Buffer): string {
   return join(dir, name);
 }
 
-const text = async (name: string) =>
-  (await resolveDataset(name, { kind: "text", baseDir: dir, dataDir: dir })) as TextDataset;
-const choice = async (name: string, more: { file?: string } = {}) =>
-  (await resolveDataset(name, { kind: "choice", baseDir: dir, dataDir: dir, ...more })) as ChoiceDataset;
+const text = (name: string) => dataKinds.text.resolve({ text: name }, { baseDir: dir, dataDir: dir });
+const choice = (dataset: string, more: { file?: string } = {}) =>
+  dataKinds.choice.resolve({ dataset, ...more }, { baseDir: dir, dataDir: dir });
+
+/** A dataset by its card, of whatever kind. */
+function resolveNamed({ name, kind }: { name: string; kind: string }, dataDir?: string) {
+  const { keys, resolve } = findKind(kind)!;
+  return resolve({ [Object.keys(keys)[0]!]: name }, { baseDir: dir, ...(dataDir ? { dataDir } : {}) });
+}
 
 async function failure(attempt: Promise<unknown>): Promise<BenchError> {
   const error = await attempt.then(
@@ -52,7 +51,7 @@ describe("the data of the cards", () => {
     const found = await findDatasets({ dataDir: shared });
     expect(found.map(({ card }) => card.name)).toEqual(expect.arrayContaining(["hellaswag", "wikitext-2", "zh-wiki"]));
     for (const { card, path } of found.filter(({ path }) => path)) {
-      const data = await resolveDataset(card.name, { kind: card.kind, baseDir: dir, dataDir: shared });
+      const data = await resolveNamed(card, shared);
       expect(data.note).toBeUndefined();
       expect(data.path).toBe(path);
       expect(card.files[card.file]).toEqual({ sha256: data.sha256, bytes: data.bytes });
@@ -60,11 +59,7 @@ describe("the data of the cards", () => {
   });
 
   test.skipIf(!there)("HellaSwag is read as llama-perplexity reads it", async () => {
-    const data = (await resolveDataset("hellaswag", {
-      kind: "choice",
-      baseDir: dir,
-      dataDir: shared,
-    })) as ChoiceDataset;
+    const data = await dataKinds.choice.resolve({ dataset: "hellaswag" }, { baseDir: dir, dataDir: shared });
     expect(data.items).toHaveLength(10_042);
     expect(data).toMatchObject({ delimiter: " ", chance: 0.25 });
     expect(data.items[0]).toEqual({
@@ -234,12 +229,24 @@ examples: { file: dev.csv, count: 1 }
   test.each([
     [card("format: csv\nprompt: x\noptions: [A, B]\n"), /card\.yaml:1:1: `answer` is missing/],
     [letters.replace("prompt", "promt"), /card\.yaml:8:1: there is no key `promt` here/],
-    [letters.replace("kind: choice", "kind: quiz"), /card\.yaml:2:7: `kind` must be one of text, choice, not "quiz"/],
   ])("a fault in the card names the line (%#)", async (content, message) => {
     file("mine/card.yaml", content);
     const error = await failure(choice("mine"));
     expect(error.code).toBe("dataset-card");
     expect(error.message).toMatch(message);
+  });
+
+  test("of a kind that there is not is refused, with the line where all cards are read", async () => {
+    file("mine/card.yaml", letters.replace("kind: choice", "kind: quiz"));
+    expect(await failure(choice("mine"))).toMatchObject({
+      code: "dataset-unknown",
+      message: "mine is a quiz dataset, but a set of questions with options is needed.",
+      hint: expect.stringContaining("mine/card.yaml says what it is."),
+    });
+    const { broken } = await readDatasets({ dataDir: dir });
+    expect(broken.find(({ name }) => name === "mine")?.fault.message).toMatch(
+      /card\.yaml:2:7: `kind` must be one of text, choice, not "quiz"/,
+    );
   });
 });
 
@@ -451,7 +458,7 @@ describe("a bad card", () => {
 
   test("is not passed over for one of the package", async () => {
     file("demo-en/card.yaml", "kind: quiz\n");
-    expect((await failure(text("demo-en"))).message).toMatch(/demo-en\/card\.yaml:1:7/);
+    expect((await failure(text("demo-en"))).message).toMatch(/demo-en\/card\.yaml:1:1/);
   });
 
   test.each(["^(a+)+$", "^(?:a|aa)*b"])(

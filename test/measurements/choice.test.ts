@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Engine } from "../../dist/backends/backend.js";
 import { findBackend } from "../../dist/backends/index.js";
-import { type ChoiceDataset, type ChoiceItem, resolveDataset } from "../../dist/data/index.js";
+import { type ChoiceDataset, type ChoiceItem, dataKinds } from "../../dist/data/index.js";
 import type { Measured } from "../../dist/events.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { root } from "../repository.js";
@@ -79,7 +79,7 @@ examples: { file: ${subject}_dev.csv, count: 5 }
           ["dev", `${subject}_dev.csv`],
         ])
           writeFileSync(join(folder, subject, to!), readFileSync(join(shared, "ceval", from!, to!)));
-        const data = (await resolveDataset(`./${subject}`, { kind: "choice", baseDir: folder })) as ChoiceDataset;
+        const data = await dataKinds.choice.resolve({ dataset: `./${subject}` }, { baseDir: folder });
         expect(data.items[0]!.context).toMatch(/^以下是中国关于[^\n]*。\n\n[^\n]/);
         expect(data.items[0]!.context.match(/答案：[A-D]\n\n/g)).toHaveLength(5);
         let started = performance.now();
@@ -133,11 +133,7 @@ describe.skipIf(!lmEval || !smollm2 || !existsSync(shared))(
             };
           }),
       );
-      const hellaswag = (await resolveDataset("hellaswag", {
-        kind: "choice",
-        baseDir: folder,
-        dataDir: shared,
-      })) as ChoiceDataset;
+      const hellaswag = await dataKinds.choice.resolve({ dataset: "hellaswag" }, { baseDir: folder, dataDir: shared });
       return [arc, hellaswag.items].flatMap((items) => items.filter(sameStart).slice(0, 150));
     }
 

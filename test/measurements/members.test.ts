@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import type { Engine, OptionRequest } from "../../dist/backends/backend.js";
 import { findBackend } from "../../dist/backends/index.js";
-import type { Dataset, TextDataset } from "../../dist/data/index.js";
+import type { ChoiceDataset, Dataset, TextDataset } from "../../dist/data/index.js";
 import type { Measured } from "../../dist/events.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { metric } from "../../dist/metrics.js";
@@ -62,7 +62,7 @@ async function measure(kind: string, { engine, settings = {}, dataset, done = []
   return { items, progress };
 }
 
-const textData = (text: string): Dataset => ({
+const textData = (text: string): TextDataset => ({
   kind: "text",
   name: "t",
   path: "t",
@@ -71,7 +71,7 @@ const textData = (text: string): Dataset => ({
   text,
 });
 
-function questionData(count: number, change: (lines: string[]) => void = () => {}): Dataset {
+function questionData(count: number, change: (lines: string[]) => void = () => {}): ChoiceDataset {
   const lines = someQuestions(count).trimEnd().split("\n");
   change(lines);
   const items = Array.from({ length: count }, (_, i) => ({
@@ -123,7 +123,7 @@ describe("perplexity", () => {
   it("one final line feed is not measured, a second one is", async () => {
     const short = textData("x".repeat(255));
     const [plain, one, two] = await Promise.all(
-      [short.kind === "text" ? short.text : "", `${"x".repeat(255)}\n`, `${"x".repeat(254)}\n\n`].map(async (data) => {
+      [short.text, `${"x".repeat(255)}\n`, `${"x".repeat(254)}\n\n`].map(async (data) => {
         const { items } = await measure("perplexity", { engine: await open(), settings, dataset: textData(data) });
         return items.map(({ samples }) => samples);
       }),

@@ -1,0 +1,69 @@
+import { z } from "zod";
+import type { ModelFacts } from "../models/gguf.js";
+
+/** Data of whatever kind, found and read. */
+export interface Dataset {
+  /** Its member of the family. */
+  readonly kind: string;
+  name: string;
+  path: string;
+  /** Of the bytes that were read, 64 hexadecimal digits. */
+  sha256: string;
+  bytes: number;
+  /** Set if the data differ from their card (other bytes than published), or a reader should know more of them. */
+  note?: string;
+}
+
+/** Where data are looked for. */
+export interface DataFolders {
+  /** `--data-dir`: `<data-dir>/<folder>/<file>` is looked for first; cards of the user's own may lie there, too. */
+  dataDir?: string;
+  /** Where relative paths start: the benchmark file's folder, or the working directory. */
+  baseDir: string;
+}
+
+/** A kind of data that a measurement may need: what an entry of a benchmark file says to name it, and how it is found and read. */
+export interface DataKind<Data extends Dataset = Dataset, Said = Record<string, unknown>> {
+  readonly name: string;
+  /** `a text`, as a sentence names data of this kind that are needed. */
+  readonly noun: string;
+  /** What an entry may say to name its data, besides the settings of its measurement; flags of these names mean the same. */
+  readonly keys: z.ZodRawShape;
+  /**
+   * The key that is the entry's own name unless the entry says it. An entry may then be named like a dataset of this kind, and
+   * say no measurement: it is the one that needs this kind of data.
+   */
+  readonly named?: string;
+  /** The form of a card of this kind, by what the card says of its `format`; absent if such data have no cards. */
+  card?(format: unknown): z.ZodType<Card>;
+  /** Finds and reads the data that an entry names. Throws a BenchError with the place or the path, and the remedy. */
+  resolve(said: Said, folders: DataFolders): Promise<Data>;
+  /** The data as models are asked, part by part; name, path and note change no figure and are left out. */
+  asked(data: Data): Iterable<object>;
+  /** Why a model cannot be measured on the data, a sentence without its end. */
+  unfit?(data: Data, model: ModelFacts): string | undefined;
+}
+
+export const fileName = z.string().min(1).describe("A file in the dataset's folder.");
+
+/** What every card says: which data, whose, under which licence. */
+export const cardKeys = {
+  name: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9._-]*$/, "a name has small letters, digits, dots and dashes")
+    .describe("What benchmark files call it; also the name of the card's folder."),
+  title: z.string().describe("What it is, for people."),
+  source: z.string().describe("Where a copy comes from."),
+  licence: z.string().describe("Licence of the data."),
+  folder: z.string().optional().describe("Folder inside the data directory; by default the name."),
+  file: fileName.describe("The file that is measured."),
+  files: z
+    .record(fileName, z.strictObject({ sha256: z.string().regex(/^[0-9a-f]{64}$/), bytes: z.int().positive() }))
+    .default({})
+    .describe("The published files; other bytes are measured all the same, and said."),
+};
+
+const card = z.object({ kind: z.string(), ...cardKeys });
+
+/** What `datasets/<name>/card.yaml` says, whatever its kind. */
+export type Card = z.output<typeof card>;

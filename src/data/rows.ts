@@ -1,0 +1,102 @@
+import { CsvError, parse } from "csv-parse/sync";
+import { BenchError } from "../errors.js";
+import { excerpt } from "./files.js";
+
+/** Lines without their ends (LF, CR LF or CR), a byte order mark or blank lines at the end. */
+export function lines(text: string): string[] {
+  const all = text.replace(/^\ufeff/, "").split(/\r\n|\n|\r/);
+  while (all.length > 0 && isBlank(all.at(-1)!)) all.pop();
+  return all;
+}
+
+export const isBlank = (text: string) => text.trim() === "";
+
+/** A row of a table: the line that it begins in, and its cells by the names of their columns. */
+export interface Row {
+  line: number;
+  cells: Record<string, unknown>;
+}
+
+/** One JSON object a line. */
+export function jsonRows(path: string, text: string): Row[] {
+  return lines(text).flatMap((line, index) => {
+    if (isBlank(line)) return [];
+    let cells: unknown;
+    try {
+      cells = JSON.parse(line);
+    } catch {
+      // said below
+    }
+    if (typeof cells !== "object" || cells === null || Array.isArray(cells))
+      throw new BenchError("dataset-invalid", `${path}:${index + 1}: the line is not a JSON object.`, {
+        hint: "JSONL has one object a line; one list of them all becomes that with jq -c '.[]' FILE.",
+      });
+    const twice = repeatedKey(line);
+    if (twice !== undefined)
+      throw new BenchError("dataset-invalid", `${path}:${index + 1}: column "${excerpt(twice)}" is there twice.`);
+    return [{ line: index + 1, cells: cells as Record<string, unknown> }];
+  });
+}
+
+/** A key that an object's outermost level has twice: JSON.parse keeps the last without a word. */
+function repeatedKey(object: string): string | undefined {
+  const seen = new Set<string>();
+  let depth = 0;
+  for (const [token, key] of object.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[[\]{}]/g)) {
+    if (key !== undefined && depth === 1) {
+      const name = JSON.parse(key) as string;
+      if (seen.has(name)) return name;
+      seen.add(name);
+    } else if (token === "{" || token === "[") depth++;
+    else if (token === "}" || token === "]") depth--;
+  }
+  return undefined;
+}
+
+/** Comma-separated values as RFC 4180 has them; the head line names the columns unless `columns` does. */
+export function csvRows(path: string, text: string, columns: string[] | undefined): Row[] {
+  const data = Buffer.from(text.replace(/^\ufeff/, ""));
+  // The parser counts the lines at a row's end, and CR LF inside quotes as two.
+  let [end, line] = [0, 1];
+  const advance = (to: number) => {
+    for (; end < to; end++) if (data[end] === 10 || (data[end] === 13 && data[end + 1] !== 10)) line++;
+  };
+  const toRow = () => {
+    while (data[end] === 10 || data[end] === 13) advance(end + 1);
+    return line;
+  };
+  const found: { line: number; cells: string[] }[] = [];
+  try {
+    parse(data, {
+      relax_column_count: true,
+      record_delimiter: ["\r\n", "\n", "\r"],
+      skip_empty_lines: true,
+      on_record: (cells: string[], { bytes }) => {
+        found.push({ line: toRow(), cells });
+        advance(bytes);
+        return null;
+      },
+    });
+  } catch (cause) {
+    if (!(cause instanceof CsvError)) throw cause;
+    const open = cause.code === "CSV_QUOTE_NOT_CLOSED";
+    throw new BenchError(
+      "dataset-invalid",
+      `${path}:${toRow()}: ${open ? "a quotation mark opens a cell and none closes it" : "a quotation mark stands where none may"}.`,
+      { hint: 'A cell that holds one stands in quotation marks, and each inside it is doubled: "5"" pipe".', cause },
+    );
+  }
+  const at = columns ? -1 : found.findIndex(({ cells }) => !cells.every(isBlank));
+  const head = columns ?? found[at]?.cells.map((name) => name.trim()) ?? [];
+  const twice = head.find((name, i) => name !== "" && head.indexOf(name) < i);
+  if (twice !== undefined)
+    throw new BenchError("dataset-invalid", `${path}:${found[at]?.line}: column "${excerpt(twice)}" is there twice.`);
+  return found.slice(at + 1).map(({ line, cells }) => {
+    if (cells.length !== head.length && !cells.every(isBlank))
+      throw new BenchError(
+        "dataset-invalid",
+        `${path}:${line}: the row has ${cells.length} cells, ${columns ? "the card's columns are" : "its head"} ${head.length}.`,
+      );
+    return { line, cells: Object.fromEntries(head.map((name, index) => [name, cells[index] ?? ""])) };
+  });
+}

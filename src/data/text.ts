@@ -1,0 +1,116 @@
+import { stat } from "node:fs/promises";
+import { basename, resolve } from "node:path";
+import { runInNewContext } from "node:vm";
+import { z } from "zod";
+import { BenchError } from "../errors.js";
+import { findDataset, namesLike } from "./cards.js";
+import { cardKeys, type DataKind, type Dataset } from "./data.js";
+import { difference, excerpt, missingData, noted, readUtf8 } from "./files.js";
+
+/** A text to measure likelihood on. */
+export interface TextDataset extends Dataset {
+  kind: "text";
+  text: string;
+  /** UTF-8 offsets at which a document begins, ascending; absent if the card says nothing of documents. */
+  documents?: number[];
+}
+
+const textCard = z.strictObject({
+  kind: z.literal("text"),
+  ...cardKeys,
+  documents: z
+    .string()
+    .refine((pattern) => isPattern(pattern), "this is no regular expression")
+    .optional()
+    .describe("A regular expression; a line that it matches begins a document. Chunks of one document hang together."),
+});
+
+type TextCard = z.output<typeof textCard>;
+
+const keys = {
+  text: z
+    .string()
+    .min(1)
+    .meta({ description: "A dataset's name, or the path of any UTF-8 text.", examples: ["wikitext-2"] }),
+};
+
+const carded = { name: "text", noun: "a text", card: () => textCard };
+
+export const text: DataKind<TextDataset, { text: string }> = {
+  ...carded,
+  keys,
+
+  async resolve({ text: named }, folders) {
+    const found = await findDataset(named, carded, folders);
+    if (found) {
+      if (!found.path) throw missingData(found, found.card.file, folders.dataDir);
+      return readText(found.card.name, found.path, found.card);
+    }
+    const path = resolve(folders.baseDir, named);
+    const stats = await stat(path).catch(() => undefined);
+    if (stats && !stats.isDirectory()) return readText(basename(path), path);
+    throw new BenchError(
+      "dataset-unknown",
+      `There is no text "${named}": no file ${path} and no dataset of that name.`,
+      {
+        hint: `${await namesLike(named, "text", folders)} A path of any UTF-8 text file will do as well.`,
+      },
+    );
+  },
+
+  *asked({ name: _, path: __, note: ___, bytes: ____, text: _____, ...asked }) {
+    yield asked;
+  },
+};
+
+async function readText(name: string, path: string, card?: TextCard): Promise<TextDataset> {
+  const read = await readUtf8(path);
+  const notes = [
+    card && difference(card, path, read),
+    read.text.startsWith("\ufeff") && "it starts with a byte order mark, which is measured as part of the text",
+    read.text.includes("\r\n") && "its lines end with CR LF, which is measured as part of the text",
+  ];
+  const documents = card?.documents ? documentStarts(read.text, card, path) : undefined;
+  return { kind: "text", name, path, ...read, ...(documents ? { documents } : {}), ...noted(notes) };
+}
+
+/** Milliseconds that a card's expression may take; an honest one reads hundreds of megabytes in that time. */
+const patience = 5_000;
+
+/**
+ * Cards come from others, and some expressions take longer than the sun will shine. The engine's own, with a clock beside
+ * it: one that cannot backtrack would read the same expression in another way.
+ */
+function documentStarts(text: string, { documents: pattern }: TextCard, path: string): number[] {
+  let indexes: number[];
+  try {
+    indexes = runInNewContext(
+      "Array.from(text.matchAll(new RegExp(pattern, 'gmu')), ({ index }) => index)",
+      { text, pattern },
+      { timeout: patience },
+    );
+  } catch (cause) {
+    throw new BenchError(
+      "dataset-card",
+      `The card's expression \`documents: ${excerpt(pattern!)}\` finds no end in ${path}.`,
+      { hint: "Write it without a repetition inside a repetition, such as (a+)+.", cause },
+    );
+  }
+  const starts: number[] = [];
+  let [bytes, from] = [0, 0];
+  for (const index of indexes) {
+    bytes += Buffer.byteLength(text.slice(from, index));
+    from = index;
+    starts.push(bytes);
+  }
+  return starts;
+}
+
+function isPattern(pattern: string): boolean {
+  try {
+    new RegExp(pattern, "gmu");
+    return true;
+  } catch {
+    return false;
+  }
+}
