@@ -1,6 +1,7 @@
 // The door of the wing that judges: what may be compared, what a comparison says, and whether rules hold.
 export { type Comparability, comparability, imatrixFlag } from "./comparable.js";
-export { type Check, type Gate, gate, parseRule, type Rule } from "./gate.js";
+export { type Check, type Gate, gate } from "./gate.js";
+export { parseRule, type Rule } from "./rules.js";
 export { type Verdict, verdict } from "./verdict.js";
 export {
   type Asked,

@@ -2,7 +2,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { baselineText, readBaseline } from "../../dist/baseline.js";
-import { type Gate, gate, parseRule } from "../../dist/judge/gate.js";
+import { type Gate, gate } from "../../dist/judge/gate.js";
+import { parseRule } from "../../dist/judge/rules.js";
 import { junit } from "../../dist/reports/junit.js";
 import { detectableHarm } from "../../dist/stats/comparison.js";
 import { compare } from "../../dist/stats/estimate.js";
@@ -97,7 +98,7 @@ describe("the gate's answers", () => {
   const before = [series("Q4", { perplexity: chunks })];
   const worse = (by: number) => [series("Q4", { perplexity: chunks.map((nll, i) => nll + by + wobble(i)) })];
 
-  test("harm beyond the limit fails, harm within it passes, the rest is open and says how many more would decide", () => {
+  test("harm beyond the limit fails, harm within it passes, the rest is undecided and says how many more should decide", () => {
     expect(ask(worse(0.02), before, "perplexity: +0.5%").checks[0]).toMatchObject({
       outcome: "failed",
       sentence: expect.stringMatching(
@@ -111,7 +112,7 @@ describe("the gate's answers", () => {
     const open = ask(worse(0.0056), before, "perplexity: +0.5%");
     expect(open.outcome).toBe("undecided");
     expect(open.checks[0]!.sentence).toMatch(
-      /is open; about \d+ more chunks would decide, and 0\.\d+ % would have failed/,
+      /undecided against the 0\.5 % allowed\. About \d+ more chunks should decide; a true change of 0\.\d+ % would have failed with 80 % probability\.$/,
     );
     expect(open.checks[0]!.more).toBeGreaterThan(0);
   });
@@ -162,7 +163,7 @@ describe("the gate's answers", () => {
       const run = [series("F16", { kld: few }, { against: "F16" }), series("Q8", { kld: own }, { against: "F16" })];
       const [check] = ask(run, [], "kld: 3x floor").checks;
       expect(check).toMatchObject({ outcome: "undecided" });
-      expect(check!.sentence).toContain("the noise floor was measured on 4 chunks alone: measure it on 16 (floor: 16)");
+      expect(check!.sentence).toContain("The noise floor was measured on 4 chunks alone: measure it on 16 (floor: 16)");
       expect(check).not.toHaveProperty("more");
     }
   });

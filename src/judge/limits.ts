@@ -1,0 +1,188 @@
+import type { JobRecord } from "../events.js";
+import { metric as describe, isMeantBy, leadsAmong } from "../metrics.js";
+import type { Comparison, Observation } from "../stats/comparison.js";
+import { compare, level } from "../stats/estimate.js";
+import type { Series } from "../stats/series.js";
+import { comparability } from "./comparable.js";
+import { partner } from "./partner.js";
+import type { RuleLimit } from "./rules.js";
+import { amount, changed, flipped, interval, isShare, itemsOf } from "./words.js";
+
+/** A limit set against data: what is to be decided by statistics. */
+export interface LimitTest {
+  label: string;
+  comparison: Comparison;
+  /** On the comparison's scale; harm lies beyond it on the side that `rises` says. */
+  limit: number;
+  rises: boolean;
+  /** `PPL rose by 0.3 %`, with its interval. */
+  found: string;
+  /** `the 0.5 % allowed` */
+  allowed: string;
+  /** chunks, answers, repetitions */
+  items: string;
+  /** Same model, data, settings, engine, and the same answers: then the answers to other questions are the same, too. */
+  same?: boolean;
+  /** Items of the noise floor, when the limit is a multiple of it. */
+  floorOf?: number;
+  notes: string[];
+}
+
+/** A metric of a series, and all that it may be held against. */
+export interface Subject {
+  name: string;
+  series: Series;
+  own: Observation[];
+  run: Series[];
+  baseline: Series[];
+}
+
+/** A kind of limit that a rule can set. */
+interface LimitForm<L> {
+  /** The metrics of a job that a rule on `asked` is about. */
+  metrics(asked: string, job: JobRecord): string[];
+  /** What is to be decided; or why nothing can be, as the end of a sentence. */
+  test(limit: L, subject: Subject): LimitTest | string;
+}
+
+const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind: Kind }>> } = {
+  level: {
+    metrics: meantIn,
+    test({ size }, { name, series, own }) {
+      const common = commonOf(name);
+      const { label, rises } = common;
+      const comparison = level(name, own, clustersOf(series));
+      return {
+        ...common,
+        comparison,
+        limit: size,
+        found: `${label} is ${amount(comparison, comparison.difference)}${interval(comparison)}`,
+        allowed: `the ${isShare(name) ? percent(size) : inUnit(size, name)} ${rises ? "allowed" : "asked for"}`,
+      };
+    },
+  },
+
+  floor: {
+    // The noise floor is what others are held against.
+    metrics: (asked, job) => (job.against === job.variant ? [] : meantIn(asked, job)),
+    test({ times }, { name, series, own, run }) {
+      const { measurement, against } = series.job;
+      const floor = run.find(
+        ({ job }) => job.measurement === measurement && job.against === job.variant && job.variant === against,
+      );
+      const noise = floor?.observations.get(name);
+      if (!noise) return "the noise floor was not measured; the reference must be among the variants.";
+      const common = commonOf(name);
+      const clusters = clustersOf(series);
+      // The floor is measured on fewer chunks, and its size is the same in all of them.
+      const comparison = compare(name, scaled(noise, times), own, { floor: true, ...clusters });
+      const told = { metric: name, scale: "absolute" as const };
+      return {
+        ...common,
+        comparison,
+        limit: 0,
+        floorOf: noise.length,
+        found: `${common.label} is ${amount(told, comparison.b)}${interval({ ...level(name, own, clusters), ...told })}`,
+        allowed: `${times} times the noise floor of ${amount(told, comparison.a * (1 / times))}`,
+      };
+    },
+  },
+
+  flips: {
+    metrics: (_, { metrics }) =>
+      metrics.filter((name) => describe(name).per === "question" && leadsAmong(name, metrics)),
+    test({ size }, subject) {
+      const before = beforeOf(subject);
+      if (typeof before === "string") return before;
+      const { name, own, series } = subject;
+      const { flips } = compare(name, before.old, own);
+      if (!flips) return "answers are compared one by one, and the baseline has other questions.";
+      const comparison = level(name, changes(before.old, own), clustersOf(series));
+      return {
+        ...commonOf(name),
+        rises: true,
+        comparison,
+        limit: size,
+        same: before.sameJob && flips.toRight + flips.toWrong === 0,
+        found: `${flipped(flips)}${interval(comparison)}`,
+        allowed: `the ${percent(size)} allowed`,
+        notes: before.notes,
+      };
+    },
+  },
+
+  change: {
+    metrics: meantIn,
+    test({ size, relative }, subject) {
+      const before = beforeOf(subject);
+      if (typeof before === "string") return before;
+      const { name, own, series } = subject;
+      const { old, sameJob, notes, paired } = before;
+      const common = commonOf(name);
+      const signed = common.rises ? size : -size;
+      const clusters = clustersOf(series);
+      const plain = compare(name, old, own, { paired, ...clusters });
+      const allowed = relative ? percent(size) : isShare(name) ? points(size) : inUnit(size, name);
+      const told = {
+        ...common,
+        same: sameJob && plain.flips !== undefined && plain.flips.toRight + plain.flips.toWrong === 0,
+        found: `${common.label} ${changed(plain)}`,
+        allowed: `the ${allowed} allowed`,
+        notes: [...notes, ...plain.warnings],
+      };
+      if (relative === (plain.scale === "relative")) return { ...told, comparison: plain, limit: signed };
+      if (!relative) return { ...told, comparison: plain, limit: signed / plain.a };
+      // A share of a figure that is compared by its difference: then B is set against that multiple of A.
+      const comparison = compare(name, scaled(old, 1 + signed), own, { paired, ...clusters });
+      return { ...told, comparison, limit: 0 };
+    },
+  },
+};
+
+/** How a limit is set against data. */
+export const limitForm = ({ kind }: RuleLimit) => forms[kind] as LimitForm<RuleLimit>;
+
+function commonOf(name: string) {
+  const { label, better, per } = describe(name);
+  const items = per === "question" ? "answers" : itemsOf({ metric: name });
+  return { label, items, rises: better === "lower", notes: [] as string[] };
+}
+
+const clustersOf = ({ clusters }: Series) => (clusters ? { clusters } : {});
+
+function meantIn(asked: string, { metrics }: JobRecord): string[] {
+  return metrics.filter((name) => isMeantBy(asked, name));
+}
+
+/** What the baseline has of the same; or why it cannot be compared. */
+function beforeOf({ name, series, run, baseline }: Subject) {
+  const before = partner(series, baseline, run);
+  if (typeof before === "string") return before;
+  if (before.broken !== undefined) return `the baseline is broken: ${before.broken}.`;
+  if (before.missing !== undefined) return `the baseline has no figure: ${before.missing}.`;
+  const { refused, paired, notes } = comparability(name, before, series, { across: true });
+  if (refused !== undefined) return refused;
+  const old = before.observations.get(name);
+  if (!old) return "the baseline does not have it; make it again with this measurement.";
+  return { old, paired, notes, sameJob: before.job.id === series.job.id };
+}
+
+/** 1 where an answer is another than before. */
+function changes(old: Observation[], own: Observation[]): Observation[] {
+  const before = new Map(old.map(({ item, value }) => [item, value]));
+  return own.flatMap((one) =>
+    before.has(one.item) ? [{ ...one, value: one.value === before.get(one.item) ? 0 : 1 }] : [],
+  );
+}
+
+const scaled = (items: Observation[], factor: number) => items.map((one) => ({ ...one, value: one.value * factor }));
+
+// Limits as the user gave them, with their unit.
+const hundredths = (size: number) => Number((100 * size).toPrecision(10));
+const percent = (size: number) => `${hundredths(size)} %`;
+const points = (size: number) => `${hundredths(size)} ${hundredths(size) === 1 ? "point" : "points"}`;
+
+function inUnit(size: number, name: string): string {
+  const { unit, label } = describe(name);
+  return `${size} ${unit === "1" ? label : unit}`;
+}
