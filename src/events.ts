@@ -50,11 +50,15 @@ export interface Measured extends ItemFacts {
 
 /** A job as the plan made it; everything that a table needs to name it. */
 export interface JobRecord {
-  /**
-   * Hash of all that determines the result: model and adapters by their bytes, the data as asked, settings, the version of
-   * the scoring rule, the engine, the processor (and the whole machine, for speed).
-   */
+  /** Digest of all that determines the result: of the question and the place. */
   id: string;
+  /**
+   * Digest of what is asked, whichever machine answers: model and adapters by their bytes, the data as asked, settings, the
+   * version of the scoring rule. Absent, as `place`, in runs of version 0.1.
+   */
+  question?: string;
+  /** Digest of where it is asked: the engine and the processor (and the whole machine, for speed). */
+  place?: string;
   variant: string;
   backend: string;
   /** The name in the benchmark file, e.g. `perplexity` or `perplexity-zh`. */
@@ -199,6 +203,8 @@ const variantForm = z.looseObject({
 
 const jobForm = z.looseObject({
   id: jobId,
+  question: text.optional(),
+  place: text.optional(),
   variant: text,
   backend: text,
   measurement: text,

@@ -7,7 +7,7 @@ export { baselineCommand, compareCommand, gateCommand, reportCommand, runCommand
 export { type Dataset, dataKinds, findDatasets } from "./data/index.js";
 export { BenchError, type ErrorCode, exitCodes, type Failure } from "./errors.js";
 export type { Event, JobRecord, Measured, Provenance, Sample, StoredEvent, VariantRecord } from "./events.js";
-export { childExecutor, type Executor } from "./executors/index.js";
+export { childExecutor, type Executor, localPlace, type Place } from "./executors/index.js";
 export {
   type Check,
   type Comparability,

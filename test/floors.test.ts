@@ -11,7 +11,9 @@ const rows = [
   ["index"],
   ["commands"],
   ["tui", "run", "reports"],
-  ["plan", "judge", "baseline", "executors"],
+  ["plan", "judge", "baseline"],
+  // A plan asks the executor where its jobs will be measured.
+  ["executors"],
   // Each measurement's settings are checked where a benchmark file is read, so that a fault names its line.
   ["benchmark"],
   ["measurements", "stats", "store"],

@@ -179,13 +179,13 @@ const benchmark = await quickBenchmark({
   models: ["mock:seed=1", "mock:seed=1,damage=0.5"], text: "note.txt", context: 64, measurements,
 });
 benchmark.variants.forEach((variant, index) => { variant.name = "ab"[index]!; });
-const plan: Plan = await makePlan(benchmark, { command: ["use.ts"], versions: {} });
 const executor = childExecutor();
+const plan: Plan = await makePlan(benchmark, { command: ["use.ts"], versions: {}, place: executor.place });
 const events: StoredEvent[] = [];
 for await (const event of run(plan, { executor, done: new Map(), signal: new AbortController().signal }))
   events.push(event as StoredEvent);
 await executor.close();
-const perplexity = Object.fromEntries(plan.jobs.map((job) => {
+const perplexity = Object.fromEntries(plan.jobs.map(({ record: job }) => {
   const samples = events.flatMap((event) => event.type === "samples" && event.job === job.id
     ? event.samples.filter(({ metric }) => metric === "perplexity").map((sample) => ({ ...sample, item: event.item }))
     : []);
@@ -193,5 +193,5 @@ const perplexity = Object.fromEntries(plan.jobs.map((job) => {
 }));
 const refused = await quickBenchmark({ models: [], measurements }).catch((error: unknown) =>
   error instanceof BenchError ? error.code : "something else");
-console.log(JSON.stringify({ jobs: plan.jobs.map((job) => job.variant), last: events.at(-1)?.type, perplexity, refused }));
+console.log(JSON.stringify({ jobs: plan.jobs.map(({ record }) => record.variant), last: events.at(-1)?.type, perplexity, refused }));
 `;

@@ -6,7 +6,7 @@ import { asInBaseline, baselineText, readBaseline } from "../baseline.js";
 import { type QuickOptions, quickBenchmark, readBenchmark, sortArguments } from "../benchmark/index.js";
 import { BenchError, exitCodes, toFailure } from "../errors.js";
 import type { Event, StoredEvent } from "../events.js";
-import { childExecutor, type Executor } from "../executors/index.js";
+import { childExecutor, type Executor, localPlace } from "../executors/index.js";
 import { harmless, harmlessJson, harmlessLines, several } from "../harmless.js";
 import { type Asked, gate, parseRule, verdictsFrom, verdictsOver } from "../judge/index.js";
 import { measurements } from "../measurements/index.js";
@@ -71,6 +71,7 @@ export async function runCommand(options: RunCommand): Promise<number> {
       makePlan(benchmark, {
         command: options.command ?? [],
         versions: versions(),
+        place: executor?.place ?? localPlace,
         ...(options.only ? { only: options.only } : {}),
         ...(options.exclude ? { exclude: options.exclude } : {}),
         ...(options.reference === undefined ? {} : { reference: options.reference }),
@@ -115,7 +116,7 @@ function supersededNote(store: Store, { jobs, provenance }: Plan): string {
   const before = store.events.findLast((event) => event.type === "started");
   if (!before) return "";
   const done = store.done();
-  const now = new Map(jobs.map((job) => [`${job.variant}/${job.measurement}`, job.id]));
+  const now = new Map(jobs.map(({ record }) => [`${record.variant}/${record.measurement}`, record.id]));
   const kept = before.jobs.filter(({ id }) => done.get(id)?.complete);
   const anew = kept.filter(({ variant, measurement }) => {
     const id = now.get(`${variant}/${measurement}`);
@@ -360,7 +361,7 @@ async function benchmarkOf(options: RunCommand) {
 
 /** The same question has the same folder, so that the same command goes on. */
 function quickName({ jobs }: Plan): string {
-  const ids = jobs.map(({ id, variant, measurement }) => [id, variant, measurement].join(" "));
+  const ids = jobs.map(({ record }) => [record.id, record.variant, record.measurement].join(" "));
   return `quick-${createHash("sha256").update(ids.join("\n")).digest("hex").slice(0, 8)}`;
 }
 
@@ -476,7 +477,7 @@ const isMeasured = ({ rows, columns }: Table) =>
 /** What a run of the plan would end with, as far as the files tell. */
 function foreseenCode({ jobs, variants }: Plan): number {
   const failed = new Set(variants.flatMap(({ name, failure }) => (failure ? [name] : [])));
-  if (!jobs.some(({ variant, impossible }) => impossible === undefined && !failed.has(variant)))
+  if (!jobs.some(({ record }) => record.impossible === undefined && !failed.has(record.variant)))
     return exitCodes.badInput;
   return failed.size > 0 ? exitCodes.someFailed : exitCodes.allMeasured;
 }

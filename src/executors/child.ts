@@ -1,7 +1,9 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { EngineFacts, VariantSpec } from "../backends/backend.js";
+import type { EngineFacts, Settings, VariantSpec } from "../backends/backend.js";
+import { findBackend } from "../backends/index.js";
 import { BenchError, type Failure, fromFailure } from "../errors.js";
+import { thisMachine } from "../machine.js";
 import type {
   EngineWarning,
   Executor,
@@ -10,6 +12,7 @@ import type {
   OpenedEngine,
   OpenedVariant,
   OpenOptions,
+  Place,
   RecordRequest,
 } from "./executor.js";
 
@@ -30,6 +33,11 @@ export type ToParent =
 
 const program = fileURLToPath(new URL("./engine-process.js", import.meta.url));
 
+/** Engine processes run here, so this process can tell without starting one. */
+export async function localPlace(backend: string, settings: Settings): Promise<Place> {
+  return { engine: await (await findBackend(backend)).version(settings), machine: thisMachine() };
+}
+
 /**
  * A process of its own for every variant: a native crash or the kernel's out-of-memory killer costs one job, and all
  * memory comes back.
@@ -40,6 +48,7 @@ export function childExecutor(): Executor {
   let spare: EngineProcess | undefined = new EngineProcess();
   open.add(spare);
   return {
+    place: localPlace,
     async open(variant, options) {
       const engine = spare ?? new EngineProcess();
       spare = undefined;

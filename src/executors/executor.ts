@@ -1,6 +1,7 @@
-import type { EngineFacts, VariantSpec } from "../backends/backend.js";
+import type { EngineChoice, EngineFacts, Settings, VariantSpec } from "../backends/backend.js";
 import type { Dataset, TextDataset } from "../data/index.js";
 import type { Measured } from "../events.js";
+import type { Machine } from "../machine.js";
 import type { ReferencePlan } from "../references/reference.js";
 
 /** What of a job is to be measured now. */
@@ -79,8 +80,16 @@ export interface OpenOptions {
   inTurns?: boolean;
 }
 
+/** Where a job is measured: the build that computes, and the machine that it runs on. */
+export interface Place {
+  engine: EngineChoice;
+  machine: Machine;
+}
+
 /** Where engines run. */
 export interface Executor {
+  /** Where an engine with these settings would be opened. */
+  place(backend: string, settings: Settings): Promise<Place>;
   open(variant: VariantSpec, options: OpenOptions): Promise<OpenedEngine>;
   /** Graceful: every engine ends after the item at hand. */
   stop(): void;

@@ -1,2 +1,10 @@
-export { childExecutor } from "./child.js";
-export type { EngineWarning, Executor, MeasureReply, MeasureRequest, OpenedEngine, OpenedVariant } from "./executor.js";
+export { childExecutor, localPlace } from "./child.js";
+export type {
+  EngineWarning,
+  Executor,
+  MeasureReply,
+  MeasureRequest,
+  OpenedEngine,
+  OpenedVariant,
+  Place,
+} from "./executor.js";

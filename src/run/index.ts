@@ -44,20 +44,23 @@ export async function* run(plan: Plan, options: RunOptions): AsyncGenerator<Even
 
 async function* events(plan: Plan, { executor, done, signal }: RunOptions): AsyncGenerator<Event> {
   const { name, variants, measurements: asked, provenance } = plan;
-  const jobs = plan.jobs.map(({ spec: _, reference: __, data: ___, memory: ____, ...record }) => record);
+  const jobs = plan.jobs.map(({ record }) => record);
   yield { type: "started", at: Date.now(), name, variants, jobs, measurements: asked, provenance };
   for (const { name: variant, facts } of variants)
     for (const message of facts?.notes ?? []) yield { type: "warning", at: Date.now(), variant, message };
   const engines = new Engines(plan, executor);
   // Variants that differ in nothing but their names have their jobs in common.
-  const first = new Map(plan.jobs.toReversed().map((job) => [job.id, job]));
-  const left = plan.jobs.filter((job) => first.get(job.id) === job && !job.impossible && !done.get(job.id)?.complete);
+  const first = new Map(plan.jobs.toReversed().map((job) => [job.record.id, job]));
+  const left = plan.jobs.filter(
+    (job) => first.get(job.record.id) === job && !job.record.impossible && !done.get(job.record.id)?.complete,
+  );
   const failed = new Map(
     plan.variants.flatMap((variant) => (variant.failure ? [[variant.name, variant.failure]] : [])),
   );
   const runs = new Map<Job, JobRun>();
-  for (const job of left) runs.set(job, new JobRun(job, done.get(job.id)));
-  const scheduled = (kind: Mode<unknown>["kind"]) => left.filter((job) => measurements[job.kind]!.mode.kind === kind);
+  for (const job of left) runs.set(job, new JobRun(job, done.get(job.record.id)));
+  const scheduled = (kind: Mode<unknown>["kind"]) =>
+    left.filter((job) => measurements[job.record.kind]!.mode.kind === kind);
   const alone = scheduled("alone");
   const turns = scheduled("turns");
 
@@ -66,13 +69,16 @@ async function* events(plan: Plan, { executor, done, signal }: RunOptions): Asyn
     yield* attempt(runs.get(job)!, engines, failed, signal);
     // An engine is kept for its next job, or for its turns later on where memory allows.
     const next = alone[i + 1];
-    if (next?.variant !== job.variant && !turns.some((turn) => turn.variant === job.variant))
-      await engines.release(job.variant);
+    if (
+      next?.record.variant !== job.record.variant &&
+      !turns.some((turn) => turn.record.variant === job.record.variant)
+    )
+      await engines.release(job.record.variant);
   }
-  for (const kind of new Set(turns.map((job) => job.measurement))) {
-    const group = turns.filter((job) => job.measurement === kind);
-    const { mode } = measurements[group[0]!.kind]!;
-    const items = mode.kind === "turns" ? mode.items(group[0]!.settings) : [];
+  for (const kind of new Set(turns.map((job) => job.record.measurement))) {
+    const group = turns.filter((job) => job.record.measurement === kind);
+    const { mode } = measurements[group[0]!.record.kind]!;
+    const items = mode.kind === "turns" ? mode.items(group[0]!.record.settings) : [];
     for (const job of group) if (!signal.aborted) yield* runs.get(job)!.begin();
     // There and back: a machine that slows down steadily does so for none of them more than for the others.
     for (const item of items)
@@ -108,7 +114,7 @@ async function* sideBySide(
 ): AsyncGenerator<Event> {
   const ready: JobRun[] = [];
   for (const jobRun of group) {
-    const known = failed.get(jobRun.job.variant) ?? outOfMemory(jobRun.job, plan.memoryLimit);
+    const known = failed.get(jobRun.job.record.variant) ?? outOfMemory(jobRun.job, plan.memoryLimit);
     if (known) yield* jobRun.fail(known instanceof BenchError ? toFailure(known) : known);
     else {
       yield* jobRun.begin();
@@ -117,7 +123,7 @@ async function* sideBySide(
   }
   const [first] = ready;
   if (!first) return;
-  const byVariant = new Map(ready.map((jobRun) => [jobRun.job.variant, jobRun]));
+  const byVariant = new Map(ready.map((jobRun) => [jobRun.job.record.variant, jobRun]));
   const opened = new Set<string>();
   /** Where the reference is measured against itself, its first engine speaks for both. */
   function* tellOpened(variant: string, facts: EngineFacts): Generator<Event> {
@@ -135,7 +141,8 @@ async function* sideBySide(
     yield* tellOpened(reference.name, engine.facts);
     for (const { variant, facts } of engine.others) yield* tellOpened(variant, facts);
     yield* said(engine.warnings);
-    const { kind, settings, data } = first.job;
+    const { record, data } = first.job;
+    const { kind, settings } = record;
     const started = performance.now();
     const replies = engine.measure({
       kind,
@@ -143,20 +150,20 @@ async function* sideBySide(
       ...(data ? { dataset: data } : {}),
       done: [],
       variants: ready.map(({ job, items }) => ({
-        name: job.variant,
+        name: job.record.variant,
         done: [...items],
-        floor: job.variant === job.against,
+        floor: job.record.variant === job.record.against,
       })),
       ...(plan.scratchLimit === undefined ? {} : { scratchLimit: plan.scratchLimit }),
     });
     for await (const reply of replies) {
-      if (reply.type === "progress") for (const { job } of ready) yield { ...reply, job: job.id };
+      if (reply.type === "progress") for (const { job } of ready) yield { ...reply, job: job.record.id };
       else if (reply.type === "warning") yield* said([reply]);
       else if (reply.type === "measured") yield* byVariant.get(reply.variant!)!.keep(reply);
       else if (reply.type === "opened-variant") yield* tellOpened(reply.variant, reply.facts);
       else
         for (const jobRun of ready) {
-          const own = reply.peaks?.[jobRun.job.variant];
+          const own = reply.peaks?.[jobRun.job.record.variant];
           // Models side by side share one process, and its memory.
           jobRun.tookMemory(own ?? reply.peakMemory, own === undefined ? 1 + others.length : 1);
           yield* jobRun.end((performance.now() - started) / 1000 / ready.length);
@@ -177,8 +184,8 @@ function* said(warnings: readonly EngineWarning[]): Generator<Event> {
 
 /** One event per variant that is this one but for its name. */
 function* toldOpened({ jobs }: Plan, variant: string, engine: EngineFacts): Generator<Event> {
-  const own = new Set(jobs.flatMap((job) => (job.variant === variant ? [job.id] : [])));
-  const alike = jobs.flatMap((job) => (own.has(job.id) ? [job.variant] : []));
+  const own = new Set(jobs.flatMap((job) => (job.record.variant === variant ? [job.record.id] : [])));
+  const alike = jobs.flatMap((job) => (own.has(job.record.id) ? [job.record.variant] : []));
   for (const name of new Set([variant, ...alike])) yield { type: "opened", at: Date.now(), variant: name, engine };
 }
 
@@ -215,12 +222,13 @@ class JobRun {
   *begin(): Generator<Event> {
     if (this.#begun) return;
     this.#begun = true;
-    yield { type: "job-started", at: Date.now(), job: this.job.id, done: this.items.size };
+    yield { type: "job-started", at: Date.now(), job: this.job.record.id, done: this.items.size };
   }
 
   /** What an engine says while it measures `item`, or all that is left. Ends the job when the engine says it is complete. */
   async *measure(engine: OpenedEngine, item?: string): AsyncGenerator<Event> {
-    const { id, kind, settings, data } = this.job;
+    const { record, data } = this.job;
+    const { id, kind, settings } = record;
     const started = performance.now();
     this.measuredBy(engine.facts);
     const replies = engine.measure({
@@ -244,14 +252,14 @@ class JobRun {
 
   *keep({ type: _, variant: __, ...measured }: Extract<MeasureReply, { type: "measured" }>): Generator<Event> {
     this.items.add(measured.item);
-    yield { type: "samples", job: this.job.id, ...measured };
+    yield { type: "samples", job: this.job.record.id, ...measured };
   }
 
   *end(seconds = 0): Generator<Event> {
     if (this.over || !this.#begun) return;
     this.over = true;
     this.#seconds += seconds;
-    const { id } = this.job;
+    const { id } = this.job.record;
     if (this.#peakMemory > 0)
       yield {
         type: "samples",
@@ -266,7 +274,7 @@ class JobRun {
 
   *fail(failure: Failure): Generator<Event> {
     this.over = true;
-    yield { type: "job-failed", at: Date.now(), job: this.job.id, failure };
+    yield { type: "job-failed", at: Date.now(), job: this.job.record.id, failure };
   }
 }
 
@@ -279,7 +287,7 @@ async function* attempt(
   item?: string,
 ): AsyncGenerator<Event> {
   const { job } = jobRun;
-  const known = failed.get(job.variant);
+  const known = failed.get(job.record.variant);
   if (known) return yield* jobRun.fail(known);
   try {
     yield* jobRun.begin();
@@ -289,11 +297,11 @@ async function* attempt(
     if (signal.aborted) return;
     const failure = toFailure(error);
     // Another job of the variant may need less memory; what cannot be loaded is not tried again.
-    if (failure.code !== "out-of-memory") failed.set(job.variant, failure);
+    if (failure.code !== "out-of-memory") failed.set(job.record.variant, failure);
     return yield* jobRun.fail(failure);
   }
   try {
-    yield* jobRun.measure(engines.get(job.variant)!, item);
+    yield* jobRun.measure(engines.get(job.record.variant)!, item);
   } catch (error) {
     if (signal.aborted) return;
     yield* jobRun.fail(toFailure(error));
@@ -301,7 +309,7 @@ async function* attempt(
 }
 
 /** The reason why a job cannot run in so much memory, in bytes. A reference and its variants may take turns: each must fit. */
-function outOfMemory({ memory, variant, reference }: Job, limit: number): BenchError | undefined {
+function outOfMemory({ record: { variant }, memory, reference }: Job, limit: number): BenchError | undefined {
   const models = [
     { name: variant, memory },
     { name: `the reference ${reference?.spec.name}`, memory: reference?.memory },
@@ -336,7 +344,7 @@ class Engines {
     return this.#open.get(variant)?.engine;
   }
 
-  async *open({ variant, spec, memory }: Job): AsyncGenerator<Event> {
+  async *open({ record: { variant }, spec, memory }: Job): AsyncGenerator<Event> {
     const found = this.#open.get(variant);
     if (found?.engine.alive) {
       // Re-inserted, for the order of the map is the order of use.

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readBenchmark } from "../../dist/benchmark/index.js";
+import { localPlace } from "../../dist/executors/index.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { describePlan, makePlan } from "../../dist/plan/index.js";
 import { bench, eventsOf, someText, temporaryFolder, verdicts, writeRandomLlama } from "../support.js";
@@ -29,14 +30,18 @@ function benchmark(lora: string, measured = "perplexity: {text: text.txt, contex
 const planOf = async (file: string) =>
   makePlan(await readBenchmark(file, { measurements, modelsDir: join(folder, "models") }), {
     command: [],
+    place: localPlace,
     versions: {},
   });
 const planned = async (lora: string, measured?: string) => {
   const benchmarkFile = await readBenchmark(benchmark(lora, measured), { measurements });
-  return makePlan({ ...benchmarkFile, modelsDir: join(folder, "models") }, { command: [], versions: {} });
+  return makePlan(
+    { ...benchmarkFile, modelsDir: join(folder, "models") },
+    { command: [], versions: {}, place: localPlace },
+  );
 };
 const idOf = async (lora: string, variant = "tuned", measured?: string) =>
-  (await planned(lora, measured)).jobs.find((job) => job.variant === variant)!.id;
+  (await planned(lora, measured)).jobs.find(({ record }) => record.variant === variant)!.record.id;
 
 describe("an adapter's bytes are part of the job", () => {
   it("whatever file lies under the path, wherever the same file lies, at which scale", async () => {
@@ -71,7 +76,7 @@ measurements:
   divergence: {text: text.txt, context: 64, chunks: 2}
 `,
       );
-      return (await planOf(file)).jobs.find((job) => job.variant === "plain")!.id;
+      return (await planOf(file)).jobs.find(({ record }) => record.variant === "plain")!.record.id;
     };
     expect(new Set([await against(1), await against(2), await against(3)]).size).toBe(3);
   });

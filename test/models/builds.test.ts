@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "n
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { readBenchmark } from "../../dist/benchmark/index.js";
+import { localPlace } from "../../dist/executors/index.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { fileIdentity, fileSha256 } from "../../dist/models/cache.js";
 import { makePlan } from "../../dist/plan/index.js";
@@ -16,8 +17,9 @@ writeFileSync(
   file,
   "variants: {m: {model: model.gguf}}\nmeasurements: {perplexity: {text: text.txt, context: 64}, speed: {}}\n",
 );
-const planned = async () => makePlan(await readBenchmark(file, { measurements }), { command: [], versions: {} });
-const ids = async () => (await planned()).jobs.map(({ id }) => id);
+const planned = async () =>
+  makePlan(await readBenchmark(file, { measurements }), { command: [], versions: {}, place: localPlace });
+const ids = async () => (await planned()).jobs.map(({ record }) => record.id);
 
 /** A folder that looks like a build from source, of these bytes; nothing of it is loaded for a plan. */
 function build(name: string, contents: Record<string, string>): string {

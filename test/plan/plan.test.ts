@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { quickBenchmark, readBenchmark } from "../../dist/benchmark/index.js";
+import { localPlace } from "../../dist/executors/index.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { describePlan, makePlan, type Plan, type PlanOptions } from "../../dist/plan/index.js";
 import { tinyGguf } from "../models/tiny-gguf.js";
@@ -26,12 +27,17 @@ measurements:
 
 async function plan(yaml: string, options: Partial<PlanOptions> = {}) {
   writeFileSync(file, yaml);
-  return makePlan(await readBenchmark(file, { measurements }), { command: [], versions: {}, ...options });
+  return makePlan(await readBenchmark(file, { measurements }), {
+    command: [],
+    versions: {},
+    place: localPlace,
+    ...options,
+  });
 }
 
 async function ids(yaml: string, options?: Partial<PlanOptions>): Promise<Record<string, string>> {
   const { jobs } = await plan(yaml, options);
-  return Object.fromEntries(jobs.map((job) => [`${job.variant}/${job.measurement}`, job.id]));
+  return Object.fromEntries(jobs.map(({ record }) => [`${record.variant}/${record.measurement}`, record.id]));
 }
 
 /** Names of the jobs whose ids differ from those of the file above. */
@@ -55,6 +61,25 @@ variants:
   a: {batch: 64, threads: 1, reference: true, model: "mock:seed=1"}
 `;
     expect(await ids(turned)).toEqual(before);
+  });
+
+  it("are made of the question, which every machine shares, and of the place", async () => {
+    const { jobs } = await plan(two);
+    const elsewhere = async (backend: string, settings: Record<string, unknown>) => {
+      const { engine, machine } = await localPlace(backend, settings);
+      return { engine, machine: { ...machine, memoryBytes: 1 } };
+    };
+    const other = (await plan(two, { place: elsewhere })).jobs;
+    expect(other.map(({ record }) => record.question)).toEqual(jobs.map(({ record }) => record.question));
+    const moved = jobs.filter(({ record }, i) => record.id !== other[i]!.record.id);
+    // Digits depend on the processor, speed on the whole machine.
+    expect(moved.map(({ record }) => record.kind)).toEqual(["speed", "speed"]);
+    const newer = async (backend: string, settings: Record<string, unknown>) => {
+      const { engine, machine } = await localPlace(backend, settings);
+      return { engine: { ...engine, version: "another" }, machine };
+    };
+    const all = (await plan(two, { place: newer })).jobs.map(({ record }) => record.id);
+    expect(all.filter((id) => jobs.some(({ record }) => record.id === id))).toEqual([]);
   });
 
   it("are the same in another process", async () => {
@@ -200,7 +225,7 @@ answerIs: letter
 describe("the order", () => {
   it("is the file's: variants, and for each of them the measurements", async () => {
     const { jobs } = await plan(two);
-    expect(jobs.map((job) => `${job.variant}/${job.measurement}`)).toEqual([
+    expect(jobs.map(({ record }) => `${record.variant}/${record.measurement}`)).toEqual([
       "a/perplexity",
       "a/hellaswag",
       "a/speed",
@@ -259,7 +284,8 @@ describe("the order", () => {
 describe("what cannot be measured", () => {
   it("a context beyond the trained one is impossible, with both numbers; the rest of the matrix stands", async () => {
     const { jobs } = await plan(two.replace("context: 64, chunks: 4", "context: 8192"));
-    expect(jobs.filter((job) => job.impossible).map((job) => [job.variant, job.measurement, job.impossible])).toEqual([
+    const records = jobs.map(({ record }) => record).filter(({ impossible }) => impossible);
+    expect(records.map((job) => [job.variant, job.measurement, job.impossible])).toEqual([
       ["a", "perplexity", "a context of 8192 tokens is asked for; the model was trained for 4096"],
       ["b", "perplexity", "a context of 8192 tokens is asked for; the model was trained for 4096"],
     ]);
@@ -325,7 +351,7 @@ describe("the reference", () => {
       measures,
       ...(measures.includes("speed") ? {} : { text: join(folder, "text.txt") }),
     });
-    return makePlan(benchmark, { command: [], versions: {}, ...rest });
+    return makePlan(benchmark, { command: [], versions: {}, place: localPlace, ...rest });
   };
   const references = ({ variants }: Plan) => variants.filter(({ reference }) => reference).map(({ name }) => name);
 
@@ -338,7 +364,7 @@ describe("the reference", () => {
       const made = await quick([...models]);
       expect(references(made)).toEqual([reference]);
       expect(made.notes).toEqual([`reference: ${reference} (most bits per weight)`]);
-      expect(made.jobs.map(({ against }) => against)).toEqual(models.map(() => reference));
+      expect(made.jobs.map(({ record }) => record.against)).toEqual(models.map(() => reference));
       expect(describePlan(made)).toMatch(`reference: ${reference} (most bits per weight)\n`);
     }
   });

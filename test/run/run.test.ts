@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readBenchmark } from "../../dist/benchmark/index.js";
 import type { Event } from "../../dist/events.js";
-import { childExecutor, type Executor } from "../../dist/executors/index.js";
+import { childExecutor, type Executor, localPlace } from "../../dist/executors/index.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { makePlan } from "../../dist/plan/index.js";
 import { run } from "../../dist/run/index.js";
@@ -48,7 +48,11 @@ async function events(
   file: string,
   options: { done?: Event[]; stopAfter?: (event: Event) => boolean; executor?: Executor } = {},
 ): Promise<Event[]> {
-  const plan = await makePlan(await readBenchmark(file, { measurements }), { command: [], versions: {} });
+  const plan = await makePlan(await readBenchmark(file, { measurements }), {
+    command: [],
+    versions: {},
+    place: localPlace,
+  });
   const { executor = childExecutor() } = options;
   const stop = new AbortController();
   const done = new Map<string, { items: Set<string>; complete: boolean }>();
@@ -323,7 +327,7 @@ describe("lock-step and turns", () => {
   };
   const planned = async (file: string, content?: string) => {
     if (content !== undefined) writeFileSync(file, content);
-    return makePlan(await readBenchmark(file, { measurements }), { command: [], versions: {} });
+    return makePlan(await readBenchmark(file, { measurements }), { command: [], versions: {}, place: localPlace });
   };
   const tight = async () => {
     const most = Math.max(...(await planned(benchmark(""))).jobs.map(({ memory }) => memory!.total));
@@ -423,7 +427,11 @@ describe("every job names the engine that measured it", () => {
   const engines = (out: string) =>
     eventsOf(out).flatMap((event) => (event.type === "job-done" ? [JSON.stringify(event.engine)] : []));
   const turns = async () => {
-    const plan = await makePlan(await readBenchmark(benchmark(), { measurements }), { command: [], versions: {} });
+    const plan = await makePlan(await readBenchmark(benchmark(), { measurements }), {
+      command: [],
+      versions: {},
+      place: localPlace,
+    });
     return benchmark(`memoryLimit: ${Math.max(...plan.jobs.map(({ memory }) => memory!.total)) + 1}\n`);
   };
 

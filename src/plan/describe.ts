@@ -1,0 +1,31 @@
+import { harmless } from "../harmless.js";
+import { counted, bytes as inUnits, roughDuration } from "../units.js";
+import { lockStepGroups, memoryTogether } from "./cost.js";
+import type { Plan } from "./index.js";
+
+/** The plan as text, one line a job. */
+export function describePlan({ jobs, variants, memoryLimit, notes }: Plan): string {
+  const width = variants.reduce((most, { name }) => Math.max(most, harmless(name).length), 0);
+  const failures = new Map(variants.map(({ name, failure }) => [name, failure]));
+  const lines = jobs.map(({ record: job, memory: needed }) => {
+    const failure = failures.get(job.variant);
+    const what = `${job.id.slice(0, 8)}  ${harmless(job.variant).padEnd(width)}  ${harmless(job.measurement).padEnd(12)}`;
+    if (failure?.code === "model-not-fetched") return `${what}  ${harmless(failure.message)}`;
+    if (failure)
+      return `${what}  cannot be measured: ${harmless([failure.message, failure.hint ?? []].flat().join(" "))}`;
+    if (job.impossible) return `${what}  not possible: ${harmless(job.impossible)}`;
+    const memory = needed ? inUnits(needed.total) : "?";
+    const over = needed && needed.total > memoryLimit ? " (more than may be used)" : "";
+    const time = job.estimate === undefined ? "" : `about ${roughDuration(job.estimate)}`;
+    return `${what}  ${memory.padStart(9)}${over}  ${time}`;
+  });
+  const turns = lockStepGroups(jobs.filter(({ record }) => !record.impossible)).flatMap((group) => {
+    const bytes = memoryTogether(group);
+    if (bytes <= memoryLimit) return [];
+    return `${harmless(group[0]!.record.measurement)}: all models together need ${inUnits(bytes)}; they take turns, and the logits of ${harmless(group[0]!.record.against!)} wait in a temporary file\n`;
+  });
+  const total = jobs.reduce((sum, { record }) => sum + (record.estimate ?? 0), 0);
+  const known = jobs.some(({ record }) => record.estimate !== undefined);
+  const said = notes.map((note) => `${harmless(note)}\n`).join("");
+  return `${said}${lines.join("\n")}\n${turns.join("")}${counted(jobs.length, "job")}${known ? `, very roughly ${roughDuration(total)} in all` : ""}; engines may use ${inUnits(memoryLimit)}\n`;
+}

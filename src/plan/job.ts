@@ -1,0 +1,100 @@
+import type { VariantSpec } from "../backends/backend.js";
+import type { MeasurementConfig } from "../benchmark/index.js";
+import type { Dataset } from "../data/index.js";
+import type { JobRecord } from "../events.js";
+import { measurements } from "../measurements/index.js";
+import { estimateMemory, type MemoryEstimate } from "../models/gguf.js";
+import { seconds } from "./cost.js";
+import { type Computed, identify } from "./identity.js";
+import { reasonAgainst } from "./possible.js";
+import type { Inspected } from "./variants.js";
+
+/** A variant × a measurement, with all that is needed to run it. */
+export interface Job {
+  /** What is kept of it. */
+  record: JobRecord;
+  spec: VariantSpec;
+  /** Of a job that is measured together with others: what is opened beside the variant. */
+  reference?: { spec: VariantSpec; memory?: MemoryEstimate };
+  data?: Dataset;
+  /** Absent where the model could not be read. */
+  memory?: MemoryEstimate;
+}
+
+/** Data, and the digest of them as models are asked. */
+export interface AskedData {
+  dataset: Dataset;
+  sha256: string;
+}
+
+export function makeJob(
+  config: MeasurementConfig,
+  variant: Inspected,
+  reference: Inspected | undefined,
+  asked: AskedData | undefined,
+): Job {
+  const data = asked?.dataset;
+  const measurement = measurements[config.kind]!;
+  const { backend, record, place } = variant;
+  const against = measurement.mode.kind === "together" ? reference : undefined;
+  // The reference against itself in another batch shape: how far the same model is from itself.
+  const { otherShape } = backend.settingsFacts(variant.spec.settings);
+  const spec = against === variant ? { ...variant.spec, settings: otherShape } : variant.spec;
+  const cost = measurement.cost(config.settings, data, record.facts?.contextLength);
+  const { context, parallel, rows } = cost;
+  const impossible = reasonAgainst(config, variant, against, context, data);
+  const memory = ({ record, spec, backend }: Inspected) =>
+    record.facts
+      ? { memory: estimateMemory(record.facts, { context, parallel, rows, ...backend.settingsFacts(spec.settings) }) }
+      : {};
+  const identity = identify(
+    {
+      variant: computed(variant, spec, measurement.machineBound),
+      ...(against ? { against: computed(against, against.spec, measurement.machineBound) } : {}),
+      backend: backend.name,
+      kind: config.kind,
+      rule: measurement.rule,
+      settings: config.settings,
+      ...(asked ? { dataset: asked.sha256 } : {}),
+    },
+    place,
+    measurement,
+  );
+  const estimate = impossible ? undefined : seconds(spec.facts, backend.settingsFacts(spec.settings), cost);
+  return {
+    record: {
+      ...identity,
+      variant: spec.name,
+      backend: backend.name,
+      measurement: config.name,
+      kind: config.kind,
+      dataset: data?.name ?? "",
+      ...(asked ? { datasetSha256: asked.dataset.sha256, askedSha256: asked.sha256 } : {}),
+      rule: measurement.rule,
+      settings: config.settings,
+      metrics: measurement.metrics(config.settings, data),
+      ...(against ? { against: against.record.name } : {}),
+      ...(impossible ? { impossible } : {}),
+      ...(estimate === undefined ? {} : { estimate }),
+    },
+    spec,
+    ...(against ? { reference: { spec: against.spec, ...memory(against) } } : {}),
+    ...(data ? { data } : {}),
+    ...memory({ ...variant, spec }),
+  };
+}
+
+/** What computes, for the identity: the files by their bytes, whatever they are called. Threads count for speed alone. */
+function computed(
+  { record, backend }: Inspected,
+  { name, model, lora = [], settings }: VariantSpec,
+  fast: boolean,
+): Computed {
+  const { digits, threads } = backend.settingsFacts(settings);
+  return {
+    // Two variants of one model may be unread for reasons of their own: an adapter, an importance matrix.
+    model: record.facts?.sha256 ?? `unread ${name} ${model}`,
+    lora: lora.map(({ sha256, scale }) => ({ sha256, scale })),
+    settings: fast ? { ...digits, threads } : digits,
+  };
+}

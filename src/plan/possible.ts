@@ -1,0 +1,50 @@
+import type { MeasurementConfig } from "../benchmark/index.js";
+import { type Dataset, findKind } from "../data/index.js";
+import { measurements } from "../measurements/index.js";
+import type { ModelFacts } from "../models/gguf.js";
+import type { Inspected } from "./variants.js";
+
+/** Why a cell cannot be measured, in a sentence without its end; undefined where it can. */
+export function reasonAgainst(
+  config: MeasurementConfig,
+  variant: Inspected,
+  against: Inspected | undefined,
+  context: number,
+  data: Dataset | undefined,
+): string | undefined {
+  const { facts } = variant.record;
+  return reasonOf(config, variant, against, context) ?? (data && facts && findKind(data.kind)?.unfit?.(data, facts));
+}
+
+function reasonOf(
+  config: MeasurementConfig,
+  { backend, record, spec }: Inspected,
+  against: Inspected | undefined,
+  context: number,
+): string | undefined {
+  const measurement = measurements[config.kind]!;
+  const lacking = measurement.needs.filter((need) => !backend.capabilities.has(need));
+  if (lacking.length > 0) return `${backend.name} gives no ${lacking.join(", no ")}`;
+  const { impossible } = backend.settingsFacts(spec.settings);
+  if (impossible) return impossible;
+  const trained = record.facts?.contextLength ?? Number.POSITIVE_INFINITY;
+  if (context > trained) return `a context of ${context} tokens is asked for; the model was trained for ${trained}`;
+  if (measurement.mode.kind !== "together") return undefined;
+  if (!against) return "nothing to compare with: no variant is the reference, or --only or --exclude leaves it out";
+  if (against.record === record && config.settings.floor === 0) return "no noise floor is asked for";
+  if (against.record.failure) return `the reference ${against.record.name} cannot be read`;
+  if (against.backend !== backend)
+    return `the reference runs on ${against.backend.name}, this variant on ${backend.name}`;
+  const [own, other] = [record.facts, against.record.facts];
+  if (own && other && otherVocabulary(own, other))
+    return `its tokenizer differs from that of the reference ${against.record.name}; compare bits per byte`;
+  return undefined;
+}
+
+/** Whether no text could be the same tokens in both; tokenizers of one vocabulary are held against each other on the text. */
+function otherVocabulary(own: ModelFacts, other: ModelFacts): boolean {
+  if (own.vocabulary !== other.vocabulary) return true;
+  if (own.vocabularySha256 === undefined || other.vocabularySha256 === undefined)
+    return own.tokenizerSha256 !== other.tokenizerSha256;
+  return own.vocabularySha256 !== other.vocabularySha256;
+}
