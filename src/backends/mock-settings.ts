@@ -13,7 +13,7 @@ export function mockSettingsFacts(said: Settings): SettingsFacts {
   return {
     ...(threads === undefined ? {} : { threads }),
     batch: digits.batch,
-    ubatch: digits.batch,
+    ubatch: Math.min(512, digits.batch),
     cacheBitsK: bits,
     cacheBitsV: bits,
     digits,
