@@ -1,8 +1,9 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { BenchError } from "./errors.js";
 import { type StoredEvent, seriesFault } from "./events.js";
 import { isMetric } from "./metrics.js";
 import { believed, type Series, seriesFrom } from "./stats/series.js";
+import { readEvents } from "./store/index.js";
 
 const format = "gguf-bench baseline 1";
 
@@ -23,6 +24,11 @@ export function baselineText(events: readonly StoredEvent[]): string {
   return [head, ...sorted.map(({ one }) => about(one)), ...sorted.flatMap(({ one, key }) => lines(one, key))]
     .map((line) => `${JSON.stringify(line)}\n`)
     .join("");
+}
+
+/** The series of a run's folder, or of a baseline's file. */
+export function readSeries(place: string): Series[] {
+  return existsSync(place) && statSync(place).isDirectory() ? seriesFrom(readEvents(place)) : readBaseline(place);
 }
 
 /** Reads what `baselineText` wrote. Throws a BenchError that names the line. */

@@ -1,12 +1,10 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { commands } from "./commands/index.js";
 import { harmlessLines } from "./harmless.js";
-import { outliveReaders, say } from "./terminal.js";
+import { outliveReaders } from "./terminal.js";
 import { readBytes } from "./units.js";
-
-// Little more than the parser is loaded here; a command's own code comes when it is asked for, so that --help answers at once.
-const commands = () => import("./commands/index.js");
 
 const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -33,6 +31,24 @@ const bytes = (text: string) => {
     throw new InvalidArgumentError("a size is expected, such as 800MB or 4GiB.");
   return size;
 };
+
+/** Ends with a command's exit code. A stopped command may leave work that cannot be interrupted, such as the digest of a large file. */
+const exit = (code: number) => {
+  process.exitCode = code;
+  if (code === 130) setTimeout(() => process.exit(), 1000).unref();
+};
+
+// Options that several commands take.
+const dataDir = () =>
+  new Option("--data-dir <dir>", "where datasets are (default: $GGUF_BENCH_DATA, then what is shipped)");
+const modelsDir = () => new Option("--models-dir <dir>", "where models are, too (default: $GGUF_BENCH_MODELS)");
+const threads = () =>
+  new Option("-t, --threads <n>", "CPU threads (default: the physical cores)").argParser(integer(1));
+const chunks = () => new Option("--chunks <n>", "chunks of the text (default: all)").argParser(integer(1));
+const timeout = (given: string) =>
+  new Option("--timeout <seconds>", `give ${given} up after so long without a sign of life (default: 600)`).argParser(
+    integer(1, 2_000_000),
+  );
 
 const program = new Command("gguf-bench")
   .description("Which of these local model files should I use, publish, or worry about?")
@@ -93,51 +109,32 @@ program
     "tokens per chunk of a text (default: 512), or per question (default: what the task needs)",
     integer(1),
   )
-  .option("--chunks <n>", "chunks of the text (default: all)", integer(1))
+  .addOption(chunks())
   .option("--limit <n>", "questions of a task, from the first on (default: all)", integer(1))
-  .option("-t, --threads <n>", "CPU threads (default: the physical cores)", integer(1))
+  .addOption(threads())
   .option("--prompt <n>", "tokens of the prompt speed test; 0: none (default: 512)", integer(0))
   .option("--generate <n>", "tokens of the generation speed test; 0: none (default: 128)", integer(0))
   .option("--repetitions <n>", "how often each speed test is timed (default: 5)", integer(1))
-  .option("--data-dir <dir>", "where datasets are (default: $GGUF_BENCH_DATA, then what is shipped)")
-  .option("--models-dir <dir>", "where models are, too (default: $GGUF_BENCH_MODELS)")
+  .addOption(dataDir())
+  .addOption(modelsDir())
   .option("-o, --out <folder>", "the run's folder (default: reports/NAME)")
   .option("--only <pattern>", "these variants or measurements alone, * stands for anything; repeatable", list)
   .option("--exclude <pattern>", "not these; repeatable", list)
   .option("--memory-limit <size>", "memory that engines may use, such as 4GB (default: what is free)", bytes)
-  .option(
-    "--timeout <seconds>",
-    "give a job up after so long without a sign of life (default: 600)",
-    integer(1, 2_000_000),
-  )
+  .addOption(timeout("a job"))
   .option("--dry-run", "print the plan, with estimated memory and time; measure nothing")
   .option("--plain", "lines instead of the live view")
   .option("--json", "events as JSON lines on stdout")
   .action(async (named: string[], { model, measure, ...options }) => {
-    // The first engine process starts before this one has loaded its own code: they use different cores.
-    const executor = options.dryRun ? undefined : (await import("./executors/child.js")).childExecutor();
-    const { runCommand } = await commands();
-    process.exitCode = await runCommand({
-      ...options,
-      ...(executor ? { executor } : {}),
-      named,
-      ...(model ? { models: model } : {}),
-      ...(measure ? { measures: measure } : {}),
-      dataDir: options.dataDir ?? process.env.GGUF_BENCH_DATA,
-      modelsDir: options.modelsDir ?? process.env.GGUF_BENCH_MODELS,
-      command: ["gguf-bench", ...process.argv.slice(2)],
-    });
-    // What knows no stop, such as the digest of a large file, must not keep the process.
-    if (process.exitCode === 130) setTimeout(() => process.exit(), 1000).unref();
+    const command = ["gguf-bench", ...process.argv.slice(2)];
+    exit(await commands.run({ ...options, named, models: model, measures: measure, command }));
   });
 
 program
   .command("report")
   .description("make the tables of a run again from its events; needs no model")
   .argument("<run>", "a run's folder")
-  .action(async (folder: string) => {
-    process.exitCode = await (await commands()).reportCommand(folder);
-  });
+  .action(async (run: string) => exit(await commands.report({ run })));
 
 program
   .command("compare")
@@ -146,21 +143,16 @@ program
   .argument("<b>", "what it is compared with")
   .option("--metric <names>", "compare this metric; a,b or repeatable (default: perplexity, kld, acc, speeds)", names)
   .option("--json", "everything as JSON on stdout")
-  .action(async (a: string, b: string, { metric, ...options }) => {
-    process.exitCode = await (await commands()).compareCommand(a, b, {
-      ...options,
-      ...(metric ? { metrics: metric } : {}),
-    });
-  });
+  .action(async (a: string, b: string, { metric, ...options }) =>
+    exit(await commands.compare({ ...options, a, b, metrics: metric })),
+  );
 
 program
   .command("baseline")
   .description("write what later runs are held against: a text with one line per item, to keep in git")
   .argument("<run>", "a run's folder")
   .option("-o, --out <file>", "where it goes (default: stdout)")
-  .action(async (run: string, options) => {
-    process.exitCode = await (await commands()).baselineCommand(run, options);
-  });
+  .action(async (run: string, options) => exit(await commands.baseline({ ...options, run })));
 
 program
   .command("gate")
@@ -181,9 +173,7 @@ Rules, METRIC: LIMIT, or MEASUREMENT.METRIC: LIMIT:
   kld: 3x floor       three times the noise floor at most
 A rule fails where the data show more harm than it allows, passes where they exclude it, and is undecided otherwise.`,
   )
-  .action(async (run: string, { rule, ...options }) => {
-    process.exitCode = await (await commands()).gateCommand(run, { ...options, rules: rule });
-  });
+  .action(async (run: string, { rule, ...options }) => exit(await commands.gate({ ...options, run, rules: rule })));
 
 program
   .command("quantize")
@@ -193,13 +183,8 @@ program
   .option("--imatrix <file>", "an importance matrix made by llama-imatrix; names get -im (default: none)")
   .option("--allow-requantize", "take a model that is quantized already, which loses twice")
   .option("-o, --out <dir>", "where the files go (default: beside the model)")
-  .option("--models-dir <dir>", "where models are, too (default: $GGUF_BENCH_MODELS)")
-  .action(async (model: string, options) => {
-    process.exitCode = await (await commands()).quantizeCommand(model, {
-      ...options,
-      modelsDir: options.modelsDir ?? process.env.GGUF_BENCH_MODELS,
-    });
-  });
+  .addOption(modelsDir())
+  .action(async (model: string, options) => exit(await commands.quantize({ ...options, model })));
 
 program
   .command("reference")
@@ -208,46 +193,34 @@ program
   .requiredOption("--text <file or dataset>", "such as wikitext-2")
   .requiredOption("-o, --out <file>", "the file; it is there whole or not at all")
   .option("-c, --context <n>", "tokens per chunk", integer(8), 512)
-  .option("--chunks <n>", "chunks of the text (default: all)", integer(1))
+  .addOption(chunks())
   .addOption(
     new Option("--form <name>", "llama: as llama-perplexity --kl-divergence-base; compact: a fiftieth of it")
       .choices(["llama", "compact"])
       .default("llama"),
   )
   .option("--top <n>", "tokens that the compact form keeps of each position (default: 256)", integer(1))
-  .option("-t, --threads <n>", "CPU threads (default: the physical cores)", integer(1))
-  .option("--data-dir <dir>", "where datasets are (default: $GGUF_BENCH_DATA, then what is shipped)")
-  .option("--models-dir <dir>", "where models are, too (default: $GGUF_BENCH_MODELS)")
-  .option("--timeout <seconds>", "give up after so long without a sign of life", integer(1, 2_000_000), 600)
-  .action(async (model: string, options) => {
-    process.exitCode = await (await commands()).referenceCommand(model, {
-      ...options,
-      dataDir: options.dataDir ?? process.env.GGUF_BENCH_DATA,
-      modelsDir: options.modelsDir ?? process.env.GGUF_BENCH_MODELS,
-    });
-  });
+  .addOption(threads())
+  .addOption(dataDir())
+  .addOption(modelsDir())
+  .addOption(timeout("the engine"))
+  .action(async (model: string, options) => exit(await commands.reference({ ...options, model })));
 
 program
   .command("list")
   .description("what there is: runs, benchmark files, datasets, backends")
-  .addOption(new Option("--data-dir <dir>", "where datasets are (default: what is shipped)").env("GGUF_BENCH_DATA"))
-  .action(async ({ dataDir }) => {
-    say(await (await import("./commands/list.js")).listing(dataDir));
-  });
+  .addOption(dataDir())
+  .action(async (options) => exit(await commands.list(options)));
 
 program
   .command("doctor")
   .description("what this machine has: llama.cpp libraries, processor, GPU, memory, data")
   .option("--build", "build llama.cpp from node-llama-cpp's own source for this processor; engines then use it")
-  .addOption(new Option("--data-dir <dir>", "where datasets are (default: what is shipped)").env("GGUF_BENCH_DATA"))
-  .action(async ({ build, dataDir }) => {
-    const doctor = await import("./commands/doctor.js");
-    if (build) await doctor.buildLibrary();
-    say(await doctor.diagnosis(dataDir));
-  });
+  .addOption(dataDir())
+  .action(async (options) => exit(await commands.doctor(options)));
 
 outliveReaders();
 program.parseAsync().catch(async (error) => {
-  process.stderr.write((await commands()).sayError(error));
+  process.stderr.write((await import("./errors.js")).describeError(error));
   process.exitCode = 1;
 });

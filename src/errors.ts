@@ -1,4 +1,4 @@
-import { harmless } from "./harmless.js";
+import { harmless, harmlessLines } from "./harmless.js";
 import { withoutSecrets } from "./secrets.js";
 
 /** Names of what can go wrong, for scripts: stable. A file of another version may hold others. */
@@ -112,6 +112,13 @@ export function fromFailure(failure: Failure): BenchError {
   const error = new BenchError(failure.code as ErrorCode, failure.message, failure.hint ? { hint: failure.hint } : {});
   if (failure.stack) error.stack = failure.stack;
   return error;
+}
+
+/** An error for the screen: a sentence and a remedy where the user can mend it, else the stack. */
+export function describeError(error: unknown): string {
+  const { code, message, hint, stack } = toFailure(error);
+  if (code === "internal") return harmlessLines(`gguf-bench: a fault of the program (${code}):\n${stack ?? message}\n`);
+  return harmlessLines(`gguf-bench: ${message}${hint ? `\n  ${hint}` : ""}\n`);
 }
 
 /** The one place that decides what the process answers with. */

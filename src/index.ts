@@ -1,9 +1,9 @@
-// The library's face: everything that the command line does can be called from here.
+// The library's face: `commands` is the whole command line; below it are the parts that it is made of.
 export type { Backend, Capability, Engine, EngineFacts, Settings, VariantSpec } from "./backends/backend.js";
 export { findBackend } from "./backends/index.js";
 export { baselineText, readBaseline } from "./baseline.js";
 export { type Benchmark, benchmarkSchema, quickBenchmark, readBenchmark } from "./benchmark/index.js";
-export { baselineCommand, compareCommand, gateCommand, reportCommand, runCommand } from "./commands/index.js";
+export * from "./commands/index.js";
 export { type Dataset, dataKinds, findDatasets } from "./data/index.js";
 export { BenchError, type ErrorCode, exitCodes, type Failure } from "./errors.js";
 export type { Event, JobRecord, Measured, Provenance, Sample, StoredEvent, VariantRecord } from "./events.js";

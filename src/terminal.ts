@@ -1,15 +1,19 @@
 import fs from "node:fs";
 import os from "node:os";
-import tty from "node:tty";
+import tty, { type WriteStream } from "node:tty";
 import { harmless, harmlessLines } from "./harmless.js";
 
-/** Why nothing can be written to stdout any more. */
+/** A stream that commands write to. `isTTY`, `columns` and `rows` are known of a terminal. */
+export type Writer = Pick<WriteStream, "write" | "writableNeedDrain" | "on" | "once" | "off"> &
+  Partial<Pick<WriteStream, "isTTY" | "columns" | "rows">>;
+
+/** Why nothing can be written to the process's stdout any more. */
 let lost: NodeJS.ErrnoException | undefined;
 let whenLost: (() => void) | undefined;
 
-/** All that commands say goes this way to stdout: whatever their lines quote, no terminal obeys it. */
-export function say(lines: string): void {
-  if (!lost) process.stdout.write(harmlessLines(lines));
+/** Writes a command's answer. Whatever its lines quote, no terminal obeys it. */
+export function say(stdout: Writer, lines: string): void {
+  if (!(lost && stdout === process.stdout)) stdout.write(harmlessLines(lines));
 }
 
 /** Calls back once when stdout cannot be written any more: its reader ended (`| head`), its terminal was closed, its disk is full. */
@@ -26,8 +30,8 @@ function lose(error: NodeJS.ErrnoException): void {
 }
 
 /**
- * For a program of its own: a stdout that is lost is no fault of the program, so what is measured is kept and the lock removed.
- * Quiet where a reader has seen enough, and a sentence and exit code 1 where the output is not what the user asked for.
+ * Lets the process outlive a stdout that is lost: what is measured is kept and the lock removed. The end is silent when a
+ * reader has seen enough (`| head`); when the output could not be written, it is a sentence and exit code 1.
  */
 export function outliveReaders(): void {
   process.stdout.on("error", lose);

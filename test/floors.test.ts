@@ -33,7 +33,7 @@ const rows = [
   // Not even a message is made without it.
   ["harmless"],
   // No error's sentence holds a secret.
-  ["secrets"],
+  ["secrets", "definite"],
 ];
 
 /** Imports along a row, each with its reason. */
@@ -44,8 +44,15 @@ const along: Record<string, string> = {
 /** What measurements on a text share. */
 const aboutTexts = ["chunks.ts", "recording.ts"];
 
+/** What several commands share: being stopped, downloads, and how a run ends. */
+const aboutCommands = ["stop.ts", "downloads.ts", "outcome.ts"];
+
 /** Families of interchangeable siblings: a member knows the contract and no other member. */
 const families: Record<string, { contract: string; members: (file: string) => boolean }> = {
+  commands: {
+    contract: "command.ts",
+    members: (file) => !["command.ts", "index.ts", ...aboutCommands].includes(file),
+  },
   backends: { contract: "backend.ts", members: (file) => !["backend.ts", "index.ts"].includes(file) },
   measurements: {
     contract: "measurement.ts",
@@ -191,6 +198,7 @@ describe("the floors of the house", () => {
       ["commands/run.ts", 'export * from "../cli.js";', /does not stand below/],
       ["run/index.ts", 'import { writeReports } from "../reports/index.js";', /does not stand below/],
       ["backends/ollama.ts", 'import { mockLaw } from "./mock.js";', /another member/],
+      ["commands/report.ts", 'import { runCommand } from "./run.js";', /another member/],
       ["measurements/speed.ts", 'import { llama } from "../backends/llama.js";', /contract of backends alone/],
       ["reports/csv.ts", 'import { mark } from "../judge/words.js";', /past the door/],
       ["run/index.ts", 'import koffi from "koffi";', /named in llama/],
@@ -203,6 +211,14 @@ describe("the floors of the house", () => {
       expect(after.length, `${file}: ${source}`).toBeGreaterThan(before.length);
       expect(after.join("\n")).toMatch(said);
     }
+  });
+
+  it("only the command line itself names the process's own streams", () => {
+    // terminal.ts watches for a stdout that is lost; everything else writes to the streams it is given.
+    const found = [...files].filter(
+      ([file, source]) => /(?<![#.\w])process\.std(out|err)/.test(source) && !["cli.ts", "terminal.ts"].includes(file),
+    );
+    expect(found.map(([file]) => file)).toEqual([]);
   });
 
   it("test/ mirrors src/: no test imports a source directly", () => {

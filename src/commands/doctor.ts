@@ -1,14 +1,29 @@
 import { spawn } from "node:child_process";
 import path from "node:path";
 import { readDatasets } from "../data/index.js";
-import { BenchError } from "../errors.js";
+import { definite } from "../definite.js";
+import { BenchError, exitCodes } from "../errors.js";
 import { harmless } from "../harmless.js";
 import { chooseLibrary, findLibraries, llamaRelease, loadLibrary, packageFolder } from "../llama/library.js";
 import { freeMemory, thisMachine } from "../machine.js";
+import { say } from "../terminal.js";
 import { bytes } from "../units.js";
+import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
 
-/** What this machine has for measuring, as text. Loads the library that engines would use, so what it says is what they get. */
-export async function diagnosis(dataDir: string | undefined): Promise<string> {
+export interface DoctorCommand extends Pick<FolderOptions, "dataDir"> {
+  /** Build llama.cpp for this processor first. */
+  build?: boolean;
+}
+
+/** Says what this machine has for measuring. */
+export async function doctorCommand(asked: DoctorCommand, where: Surroundings): Promise<number> {
+  if (asked.build) await buildLibrary();
+  say(where.stdout, await diagnosis(definite({ dataDir: foldersOf(asked, where).dataDir })));
+  return exitCodes.allMeasured;
+}
+
+/** What this machine has for measuring, as text. It loads the library that engines would use, so both see the same. */
+async function diagnosis(folders: { dataDir?: string }): Promise<string> {
   const machine = thisMachine();
   const chosen = chooseLibrary();
   const library = loadLibrary(chosen, { quiet: true });
@@ -29,7 +44,7 @@ export async function diagnosis(dataDir: string | undefined): Promise<string> {
     lines.push(
       "Advice       a build for this processor can be faster: gguf-bench doctor --build (about 5 minutes on 2 cores)",
     );
-  const { found, broken } = await readDatasets(dataDir ? { dataDir } : {});
+  const { found, broken } = await readDatasets(folders);
   const data = [
     ...found.map(({ card, path: file }) => `${card.name}: ${file ?? `not here (${card.source})`}`),
     ...broken.map(({ name, fault }) => `${name}: broken (${fault.message})`),
@@ -42,7 +57,7 @@ export async function diagnosis(dataDir: string | undefined): Promise<string> {
  * Builds llama.cpp, the very version that is shipped, from the source bundle inside node-llama-cpp, for this processor.
  * Needs cmake and a C++ compiler, but no network. `findLibraries` puts the result first.
  */
-export async function buildLibrary(): Promise<void> {
+async function buildLibrary(): Promise<void> {
   const root = packageFolder("node-llama-cpp");
   if (!root)
     throw new BenchError("build-failed", "node-llama-cpp is not installed", { hint: "run `npm install` again" });

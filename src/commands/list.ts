@@ -3,15 +3,21 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { backendNames } from "../backends/index.js";
 import { readDatasets } from "../data/index.js";
+import { definite } from "../definite.js";
+import { exitCodes } from "../errors.js";
 import { harmless } from "../harmless.js";
 import { readEvents } from "../store/index.js";
+import { say } from "../terminal.js";
+import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
 
 const packaged = fileURLToPath(new URL("../../benchmarks", import.meta.url));
 
-/** What there is to run, to measure with and to look at, as text. */
-export async function listing(dataDir: string | undefined): Promise<string> {
-  const { found, broken } = await readDatasets(dataDir ? { dataDir } : {});
-  return [
+export interface ListCommand extends Pick<FolderOptions, "dataDir"> {}
+
+/** Lists runs, benchmark files, datasets and backends. */
+export async function listCommand(asked: ListCommand, where: Surroundings): Promise<number> {
+  const { found, broken } = await readDatasets(definite({ dataDir: foldersOf(asked, where).dataDir }));
+  const lines = [
     ...section("Runs (reports/)", runs("reports")),
     ...section("Benchmark files", benchmarkFiles()),
     ...section("Datasets", [
@@ -22,7 +28,9 @@ export async function listing(dataDir: string | undefined): Promise<string> {
       "Backends",
       backendNames.map((name) => [name]),
     ),
-  ].join("\n");
+  ];
+  say(where.stdout, lines.join("\n"));
+  return exitCodes.allMeasured;
 }
 
 function section(title: string, cells: string[][]): string[] {

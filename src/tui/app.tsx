@@ -2,6 +2,7 @@ import type { ReadStream, WriteStream } from "node:tty";
 import { Box, render, Text, useInput } from "ink";
 import { type ReactElement, useLayoutEffect } from "react";
 import { harmless } from "../harmless.js";
+import type { Writer } from "../terminal.js";
 import { counted, duration } from "../units.js";
 import { bar, formatFigure, isPrincipal, oneOf } from "./figures.js";
 import {
@@ -493,8 +494,9 @@ export function look(looking: Looking, key: KeyName, state: State, lines: number
 
 export interface AppOptions {
   onStop(kind: StopKind): void;
-  stdout?: WriteStream;
+  stdout: Writer;
   stdin?: ReadStream;
+  env?: NodeJS.ProcessEnv;
   now?: () => number;
 }
 
@@ -513,13 +515,13 @@ const headStart = 300;
 /** The live view on a terminal. Ink lays the frame out and reads the keys; `screen.ts` brings it to the terminal. */
 export function startView({
   onStop,
-  stdout = process.stdout,
+  stdout,
   stdin = process.stdin,
+  env = process.env,
   now = Date.now,
 }: AppOptions): View {
-  const environment = process.env;
-  const colour = !environment.NO_COLOR;
-  const glyphs = speaksUnicode(environment) ? unicode : ascii;
+  const colour = !env.NO_COLOR;
+  const glyphs = speaksUnicode(env) ? unicode : ascii;
   let state = initialState();
   let looking: Looking = { row: 0, follow: true, page: 0, stopping: undefined };
   let live = false;

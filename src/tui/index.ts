@@ -1,12 +1,14 @@
-import type { ReadStream, WriteStream } from "node:tty";
+import type { ReadStream } from "node:tty";
+import type { Writer } from "../terminal.js";
 import { startPlain } from "./plain.js";
 import type { StopKind, View } from "./view.js";
 
 export type { StopKind, View } from "./view.js";
 
 export interface ViewOptions {
-  stdout?: WriteStream;
+  stdout: Writer;
   stdin?: ReadStream;
+  env?: NodeJS.ProcessEnv;
   /** Lines even on a terminal. */
   plain?: boolean;
   /** The user asked to stop. Lines take no keys: there the caller listens for SIGINT. */
@@ -15,22 +17,20 @@ export interface ViewOptions {
 
 /** The live view on a terminal, lines everywhere else: pipes, files, CI, dumb terminals, screen readers. */
 export async function openView(options: ViewOptions): Promise<View> {
-  const { stdout = process.stdout, stdin = process.stdin, onStop } = options;
-  if (options.plain || !isLively(stdout, process.env)) return startPlain({ write: (text) => stdout.write(text) });
-  // React asks once, at import, whether it is being developed; its development build is several times slower and keeps
-  // a record of every render.
+  const { stdout, stdin = process.stdin, env = process.env, plain = false, onStop } = options;
+  if (plain || !isLively(stdout, env)) return startPlain({ write: (text) => stdout.write(text) });
+  // React reads NODE_ENV once, at import. Its development build is several times slower and keeps a record of every render.
   const { NODE_ENV } = process.env;
   process.env.NODE_ENV = "production";
   try {
     const { startView } = await import("./app.js");
-    return startView({ onStop, stdout, stdin });
+    return startView({ onStop, stdout, stdin, env });
   } finally {
     if (NODE_ENV === undefined) delete process.env.NODE_ENV;
     else process.env.NODE_ENV = NODE_ENV;
   }
 }
 
-function isLively(stdout: WriteStream, environment: NodeJS.ProcessEnv): boolean {
-  const { TERM, CI, INK_SCREEN_READER } = environment;
+function isLively(stdout: Writer, { TERM, CI, INK_SCREEN_READER }: NodeJS.ProcessEnv): boolean {
   return stdout.isTTY === true && TERM !== "dumb" && (!CI || CI === "false") && INK_SCREEN_READER !== "true";
 }

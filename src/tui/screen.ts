@@ -1,4 +1,4 @@
-import type { WriteStream } from "node:tty";
+import type { Writer } from "../terminal.js";
 
 /** Control sequence introducer. */
 const csi = "\u001b[";
@@ -23,7 +23,7 @@ export interface Screen {
   close(): void;
 }
 
-export function openScreen(stdout: WriteStream): Screen {
+export function openScreen(stdout: Writer): Screen {
   let painted: string[] | undefined;
   let open = true;
   stdout.write(enter);

@@ -25,6 +25,7 @@ let stopping;
 const began = performance.now();
 const before = process.cpuUsage();
 const view = await openView({
+  stdout: process.stdout,
   onStop(kind) {
     stopping = kind;
   },

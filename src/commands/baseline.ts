@@ -1,0 +1,20 @@
+import { baselineText } from "../baseline.js";
+import { exitCodes } from "../errors.js";
+import { readEvents, writeWhole } from "../store/index.js";
+import { say } from "../terminal.js";
+import type { Surroundings } from "./command.js";
+
+export interface BaselineCommand {
+  /** A run's folder. */
+  run: string;
+  /** A file; by default the text goes to stdout. */
+  out?: string;
+}
+
+/** Writes the text that later runs are compared with, to keep in git. */
+export async function baselineCommand({ run, out }: BaselineCommand, { stdout }: Surroundings): Promise<number> {
+  const content = baselineText(readEvents(run));
+  if (out === undefined) say(stdout, content);
+  else writeWhole(out, content);
+  return exitCodes.allMeasured;
+}

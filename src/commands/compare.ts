@@ -1,0 +1,99 @@
+import { existsSync } from "node:fs";
+import { readSeries } from "../baseline.js";
+import { BenchError, exitCodes } from "../errors.js";
+import { harmless, harmlessJson, several } from "../harmless.js";
+import { type Asked, verdictsOver } from "../judge/index.js";
+import { isMeantBy, usualName } from "../metrics.js";
+import { type Series, seriesFrom } from "../stats/series.js";
+import { readEvents } from "../store/index.js";
+import { say } from "../terminal.js";
+import { nearest } from "../yaml.js";
+import type { Surroundings } from "./command.js";
+
+export interface CompareCommand {
+  /** A run's folder, `RUN:VARIANT`, or a baseline's file. */
+  a: string;
+  b: string;
+  /** Compare these only; `tg` stands for every generation speed. */
+  metrics?: string[] | undefined;
+  /** Everything as JSON on stdout. */
+  json?: boolean;
+}
+
+/** Compares two runs, or two variants, and says which differences are real. */
+export async function compareCommand(
+  { a, b, metrics, json }: CompareCommand,
+  { stdout }: Surroundings,
+): Promise<number> {
+  const [first, second] = [sideOf(a), sideOf(b)];
+  const across = first.path !== second.path;
+  const verdicts = verdictsOver(
+    [pairsOf(first, second)],
+    (name, side) => (side === "a" ? first : second).series.filter(({ variant }) => variant.name === name),
+    {
+      across,
+      ...(metrics ? { metrics: metricsOf([...first.series, ...second.series], metrics) } : {}),
+      shown: (name, side) => (across ? `${name} (${(side === "a" ? first : second).path})` : name),
+    },
+  );
+  const lines = verdicts.questions.flatMap(({ title, pairs }) => [
+    title,
+    ...pairs.map(({ sentence }) => `- ${harmless(sentence)}`),
+  ]);
+  say(stdout, json ? `${harmlessJson(verdicts, 2)}\n` : `${[...lines, ...verdicts.notes].join("\n")}\n`);
+  return exitCodes.allMeasured;
+}
+
+interface Side {
+  path: string;
+  variant: string | undefined;
+  series: Series[];
+}
+
+/** The metrics that are meant, as the runs have them: `ppl` is perplexity, `tg` every generation speed. */
+function metricsOf(series: Series[], asked: string[]): string[] {
+  const known = [...new Set(series.flatMap(({ observations }) => [...observations.keys()]))];
+  return asked.flatMap((name) => {
+    const usual = usualName(name);
+    const meant = known.filter((one) => isMeantBy(usual, one));
+    if (meant.length > 0) return meant;
+    throw new BenchError("config", `--metric ${name}: neither side has a metric of that name`, {
+      hint: nearest(usual, known),
+    });
+  });
+}
+
+/** `RUN` or `RUN:VARIANT`; a folder may have a colon in its name, a variant too. */
+function sideOf(text: string): Side {
+  const at = existsSync(text)
+    ? -1
+    : Array.from(text.matchAll(/:/g), ({ index }) => index).find((i) => existsSync(text.slice(0, i)));
+  const path = at === undefined || at < 0 ? text : text.slice(0, at);
+  const variant = path === text ? undefined : text.slice(path.length + 1);
+  const all = existsSync(path) ? readSeries(path) : seriesFrom(readEvents(path));
+  const series = variant === undefined ? all : all.filter((one) => one.variant.name === variant);
+  if (series.length === 0)
+    throw new BenchError("config", `${path} has no variant named "${variant}"`, {
+      hint: nearest(variant ?? "", [...new Set(all.map((one) => one.variant.name))]),
+    });
+  return { path, variant, series };
+}
+
+/** One variant each, or the variants of the same name; two runs of one variant each are a pair whatever its name. */
+function pairsOf(a: Side, b: Side): Asked {
+  const names = (side: Side) => [...new Set(side.series.map(({ variant }) => variant.name))];
+  const shown = ({ path, variant }: Side) => (variant === undefined ? path : `${path}:${variant}`);
+  const [first, second] = [names(a), names(b)];
+  const title = `${shown(a)} → ${shown(b)}`;
+  if (a.path === b.path && (a.variant === undefined || b.variant === undefined))
+    throw new BenchError("config", "a run compared with itself", {
+      hint: "name two of its variants: RUN:VARIANT RUN:VARIANT",
+    });
+  if (first.length === 1 && second.length === 1) return { title, pairs: [[first[0]!, second[0]!]] };
+  const shared = first.filter((name) => second.includes(name));
+  if (shared.length === 0)
+    throw new BenchError("config", `no variant of ${a.path} is one of ${b.path}`, {
+      hint: `name one of each, RUN:VARIANT: ${several(first)} · ${several(second)}`,
+    });
+  return { title, pairs: shared.map((name) => [name, name]) };
+}

@@ -1,0 +1,37 @@
+import { asInBaseline, readSeries } from "../baseline.js";
+import { exitCodes } from "../errors.js";
+import { harmless } from "../harmless.js";
+import { gate, parseRule } from "../judge/index.js";
+import { junit } from "../reports/junit.js";
+import { writeWhole } from "../store/index.js";
+import { say } from "../terminal.js";
+import type { Surroundings } from "./command.js";
+
+export interface GateCommand {
+  /** A run's folder, or a baseline's file. */
+  run: string;
+  /** A file that `baseline` wrote, or the folder of an earlier run; rules with a limit of their own need none. */
+  baseline?: string;
+  rules: string[];
+  /** The file for the answers as JUnit XML. */
+  junit?: string;
+}
+
+const marks = { passed: "pass", failed: "FAIL", undecided: "open" };
+const codes = {
+  passed: exitCodes.allMeasured,
+  failed: exitCodes.gateFailed,
+  undecided: exitCodes.gateUndecided,
+};
+
+/** Checks a run against a baseline by rules, with one sentence for each. */
+export async function gateCommand(asked: GateCommand, { stdout }: Surroundings): Promise<number> {
+  const rules = asked.rules.map(parseRule);
+  const before = asked.baseline === undefined ? [] : readSeries(asked.baseline);
+  const now = readSeries(asked.run).map(asInBaseline);
+  const result = gate(now, before.map(asInBaseline), rules);
+  if (asked.junit !== undefined) writeWhole(asked.junit, junit(result));
+  const lines = result.checks.map(({ rule, outcome, sentence }) => harmless(`${marks[outcome]}  ${rule}  ${sentence}`));
+  say(stdout, `${lines.join("\n")}\n\nGate: ${result.outcome}.\n`);
+  return codes[result.outcome];
+}

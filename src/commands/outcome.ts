@@ -1,0 +1,62 @@
+import path from "node:path";
+import { BenchError, exitCodes } from "../errors.js";
+import type { StoredEvent } from "../events.js";
+import { verdictsFrom } from "../judge/index.js";
+import { writeReports } from "../reports/index.js";
+import { type Table, tableFrom } from "../reports/table.js";
+import { text, wrap } from "../reports/text.js";
+
+/** Writes all tables of a run; where the disk is full, says how to make them later. */
+export async function writeTables(folder: string, events: StoredEvent[]): Promise<void> {
+  try {
+    await writeReports(folder, events);
+  } catch (cause) {
+    if (!(cause instanceof BenchError) || cause.code !== "disk") throw cause;
+    throw new BenchError("disk", cause.message, {
+      hint: `make room, then \`gguf-bench report ${folder}\` makes the tables; nothing that was measured is lost`,
+      cause,
+    });
+  }
+}
+
+/** The end of a run on the screen: the table, the verdicts, and which files hold more. */
+export function conclusion(
+  folder: string,
+  events: StoredEvent[],
+  { width = 80, stopped = false }: { width?: number | undefined; stopped?: boolean } = {},
+): string {
+  const table = tableFrom(events);
+  const resume = stopped ? "Stopped; the same command goes on where it ended.\n" : "";
+  // A run that failed altogether has said why; grids of nothing would bury it.
+  if (!isMeasured(table)) return `${resume || "Nothing was measured.\n"}`;
+  const files = [
+    `Tables: ${path.join(folder, "table.md")}`,
+    "Beside it: table.csv, table-long.csv, comparisons.csv; where they come from: run.json",
+  ];
+  return `${text(table, width, verdictsFrom(events))}\n${files.map((line) => wrap(line, width)).join("\n")}\n${resume}`;
+}
+
+/** Sizes and other facts of the file alone do not count. */
+const isMeasured = ({ rows, columns }: Table) =>
+  rows.some(({ cells }) =>
+    cells.some(
+      (cell, i) =>
+        columns[i]!.measurement !== "model" &&
+        (cell.state === "measured" || (cell.state === "unfinished" && cell.n > 0)),
+    ),
+  );
+
+/** The exit code of a run; cells that cannot be measured do not count. */
+export function exitCode(events: StoredEvent[], stopped: boolean): number {
+  if (stopped) return exitCodes.stopped;
+  const { rows, columns } = tableFrom(events);
+  // Facts of the file alone do not count.
+  const states = rows.flatMap((row) =>
+    row.cells.flatMap((cell, i) => {
+      if (columns[i]!.measurement === "model") return [];
+      return [cell.state === "measured" && cell.summary.broken !== undefined ? "failed" : cell.state];
+    }),
+  );
+  if (!states.includes("measured")) return exitCodes.badInput;
+  return states.includes("failed") || states.includes("unfinished") ? exitCodes.someFailed : exitCodes.allMeasured;
+}
