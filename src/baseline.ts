@@ -1,7 +1,9 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { BenchError } from "./errors.js";
-import { type StoredEvent, seriesFault } from "./events.js";
+import { seriesFault } from "./events.js";
 import { isMetric } from "./metrics.js";
+import { type Run, replay } from "./replay.js";
+import type { Observation } from "./stats/comparison.js";
 import { believed, type Series, seriesFrom } from "./stats/series.js";
 import { readEvents } from "./store/index.js";
 
@@ -12,14 +14,14 @@ const format = "gguf-bench baseline 1";
  * where, then one line per item, all of it sorted, so that a changed figure is a changed line. Values have nine digits:
  * far below any noise, and a few MB for a dozen variants over a whole test set.
  */
-export function baselineText(events: readonly StoredEvent[]): string {
-  const started = events.findLast((event) => event.type === "started");
-  const series = seriesFrom(events).filter(({ missing, broken }) => missing === undefined && broken === undefined);
-  if (!started || series.length === 0)
+export function baselineText(run: Run): string {
+  const { plan } = run;
+  const series = seriesFrom(run).filter(({ missing, broken }) => missing === undefined && broken === undefined);
+  if (!plan || series.length === 0)
     throw new BenchError("nothing-run", "this run holds no finished measurement, so there is nothing to keep", {
       hint: "run it to its end first",
     });
-  const head = { format, name: started.name, versions: started.provenance.versions };
+  const head = { format, name: plan.name, versions: plan.provenance.versions };
   const sorted = series.map((one) => ({ one, key: keyOf(one) })).sort((a, b) => compareText(a.key, b.key));
   return [head, ...sorted.map(({ one }) => about(one)), ...sorted.flatMap(({ one, key }) => lines(one, key))]
     .map((line) => `${JSON.stringify(line)}\n`)
@@ -28,7 +30,9 @@ export function baselineText(events: readonly StoredEvent[]): string {
 
 /** The series of a run's folder, or of a baseline's file. */
 export function readSeries(place: string): Series[] {
-  return existsSync(place) && statSync(place).isDirectory() ? seriesFrom(readEvents(place)) : readBaseline(place);
+  return existsSync(place) && statSync(place).isDirectory()
+    ? seriesFrom(replay(readEvents(place)))
+    : readBaseline(place);
 }
 
 /** Reads what `baselineText` wrote. Throws a BenchError that names the line. */
@@ -42,7 +46,7 @@ export function readBaseline(file: string): Series[] {
       cause,
     });
   }
-  const series = new Map<string, Series>();
+  const series = new Map<string, Draft>();
   for (const [index, line] of text.trimEnd().split("\n").entries())
     try {
       const value = JSON.parse(line);
@@ -72,13 +76,16 @@ export function readBaseline(file: string): Series[] {
  */
 export function asInBaseline(series: Series): Series {
   const observations = new Map(
-    Array.from(series.observations, ([metric, items]) => [
+    Array.from(series.observations.keys(), (metric) => [
       metric,
-      items.map((one) => ({ ...one, value: rounded(one.value) ?? Number.NaN })),
+      series.observations.get(metric)!.map((one) => ({ ...one, value: rounded(one.value) ?? Number.NaN })),
     ]),
   );
   return { ...series, observations };
 }
+
+/** A series while its lines are read. */
+type Draft = Series & { observations: Map<string, Observation[]>; clusters?: Map<string, string> };
 
 /** `[value, weight]`, or the value alone where the weight is 1; null for what is not a number. */
 type Value = number | null | [number | null, number];
@@ -108,7 +115,7 @@ function lines({ observations, clusters }: Series, key: string): Line[] {
   }).sort(([, a], [, b]) => a.localeCompare(b, "en", { numeric: true }));
 }
 
-function addItem(all: Map<string, Series>, [key, item, values, cluster]: Line): void {
+function addItem(all: Map<string, Draft>, [key, item, values, cluster]: Line): void {
   const series = all.get(key);
   if (!series || typeof item !== "string") throw new Error(`"${key}" was not introduced before`);
   for (const [metric, found] of Object.entries(values)) {

@@ -4,11 +4,12 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { baselineText, readBaseline } from "../dist/baseline.js";
 import { BenchError } from "../dist/errors.js";
+import { replay } from "../dist/replay.js";
 import { readEvents } from "../dist/store/index.js";
 import { temporaryFolder } from "./support.js";
 
 const folder = temporaryFolder();
-const lines = baselineText(readEvents(fileURLToPath(new URL("fixtures/run-0.1.0", import.meta.url))))
+const lines = baselineText(replay(readEvents(fileURLToPath(new URL("fixtures/run-0.1.0", import.meta.url)))))
   .trimEnd()
   .split("\n");
 

@@ -17,6 +17,8 @@ const rows = [
   // Each measurement's settings are checked where a benchmark file is read, so that a fault names its line.
   ["benchmark"],
   ["measurements", "stats", "store"],
+  // What a run holds: statistics make series of it.
+  ["replay"],
   ["events", "data", "backends"],
   // A stored reference is data; its digest is kept as the models' are.
   ["references"],
@@ -64,7 +66,7 @@ const families: Record<string, { contract: string; members: (file: string) => bo
 };
 
 /** Stages that outgrew one file: from outside they are entered by their index.ts alone. */
-const stages = ["judge", "plan", "run"];
+const stages = ["judge", "plan", "run", "store"];
 
 /** Parts of one member that stand in a file of their own. */
 const partOf: Record<string, string> = {
@@ -193,7 +195,7 @@ describe("the floors of the house", () => {
   it("see each kind of fault", () => {
     const faults: [file: string, source: string, said: RegExp][] = [
       ["backends/mock.ts", 'import type { Store } from "../store/index.js";', /does not stand below/],
-      ["store.ts", 'import { summarize } from "./stats/summary.js";', /does not stand below/],
+      ["store/index.ts", 'import { summarize } from "../stats/summary.js";', /does not stand below/],
       ["errors.ts", 'const later = () => import("./run/index.js");', /does not stand below/],
       ["commands/run.ts", 'export * from "../cli.js";', /does not stand below/],
       ["run/index.ts", 'import { writeReports } from "../reports/index.js";', /does not stand below/],
@@ -219,6 +221,16 @@ describe("the floors of the house", () => {
       ([file, source]) => /(?<![#.\w])process\.std(out|err)/.test(source) && !["cli.ts", "terminal.ts"].includes(file),
     );
     expect(found.map(([file]) => file)).toEqual([]);
+  });
+
+  it("one fold: replay alone says what events say together; run tells them, the live view shows them as they come", () => {
+    const speak = [...files].filter(([, source]) => /"(job-done|job-failed|job-started)"/.test(source));
+    expect(speak.map(([file]) => file).sort()).toEqual(
+      ["events.ts", "replay.ts", "run/index.ts", "tui/plain.ts", "tui/state.ts"].sort(),
+    );
+    for (const [file, source] of files)
+      if (unit(file) !== "store")
+        expect(source.match(/(?<!replay\()\breadEvents\(/g) ?? [], `${file} folds a run's events`).toEqual([]);
   });
 
   it("test/ mirrors src/: no test imports a source directly", () => {

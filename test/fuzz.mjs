@@ -7,7 +7,8 @@ import { dataKinds } from "../dist/data/index.js";
 import { BenchError, toFailure } from "../dist/errors.js";
 import { measurements } from "../dist/measurements/index.js";
 import { readModelFacts } from "../dist/models/gguf.js";
-import { writeReports } from "../dist/reports/index.js";
+import { replay } from "../dist/replay.js";
+import { factsFrom, writeReports } from "../dist/reports/index.js";
 import { readEvents, Store } from "../dist/store/index.js";
 
 const readers = {
@@ -16,7 +17,7 @@ const readers = {
   card: (path) => dataKinds.choice.resolve({ dataset: path }, { baseDir: "/" }),
   async run(path) {
     Store.open(path).close();
-    await writeReports(path, readEvents(path));
+    await writeReports(path, factsFrom(replay(readEvents(path)), path));
   },
 };
 

@@ -6,6 +6,7 @@ import { BenchError, fromFailure, toFailure } from "../dist/errors.js";
 import type { Event, StoredEvent } from "../dist/events.js";
 import { harmless, harmlessJson, harmlessLines, several } from "../dist/harmless.js";
 import { verdictsFrom } from "../dist/judge/verdicts.js";
+import { replay } from "../dist/replay.js";
 import { comparisonsCsv, longCsv, wideCsv } from "../dist/reports/csv.js";
 import { junit } from "../dist/reports/junit.js";
 import { markdown } from "../dist/reports/markdown.js";
@@ -131,8 +132,8 @@ describe("a run with hostile text in every field", () => {
   const hostiles = { "controls and bidi": every, "10,000 characters": "模".repeat(10_000) };
   for (const [what, hostile] of Object.entries(hostiles)) {
     const run = poisoned(hostile);
-    const table = tableFrom(run);
-    const verdicts = verdictsFrom(run);
+    const table = tableFrom(replay(run));
+    const verdicts = verdictsFrom(replay(run));
     const check = { rule: hostile, variant: hostile, measurement: hostile, metric: "acc", sentence: hostile };
     const drawn: Record<string, () => string> = {
       "the table on the terminal": () => text(table),
@@ -250,8 +251,10 @@ test("nobody is called and nothing is linked by a name in table.md", () => {
   ] as const) {
     const said = markdown(
       tableFrom(
-        poisoned("").map((event) =>
-          JSON.parse(JSON.stringify(event).replaceAll("Q2_K", name.replaceAll("\\", "\\\\"))),
+        replay(
+          poisoned("").map((event) =>
+            JSON.parse(JSON.stringify(event).replaceAll("Q2_K", name.replaceAll("\\", "\\\\"))),
+          ),
         ),
       ),
     );

@@ -1,5 +1,6 @@
 import { baselineText } from "../baseline.js";
 import { exitCodes } from "../errors.js";
+import { replay } from "../replay.js";
 import { readEvents, writeWhole } from "../store/index.js";
 import { say } from "../terminal.js";
 import type { Surroundings } from "./command.js";
@@ -13,7 +14,7 @@ export interface BaselineCommand {
 
 /** Writes the text that later runs are compared with, to keep in git. */
 export async function baselineCommand({ run, out }: BaselineCommand, { stdout }: Surroundings): Promise<number> {
-  const content = baselineText(readEvents(run));
+  const content = baselineText(replay(readEvents(run)));
   if (out === undefined) say(stdout, content);
   else writeWhole(out, content);
   return exitCodes.allMeasured;

@@ -4,6 +4,7 @@ import { BenchError, exitCodes } from "../errors.js";
 import { harmless, harmlessJson, several } from "../harmless.js";
 import { type Asked, verdictsOver } from "../judge/index.js";
 import { isMeantBy, usualName } from "../metrics.js";
+import { replay } from "../replay.js";
 import { type Series, seriesFrom } from "../stats/series.js";
 import { readEvents } from "../store/index.js";
 import { say } from "../terminal.js";
@@ -70,7 +71,7 @@ function sideOf(text: string): Side {
     : Array.from(text.matchAll(/:/g), ({ index }) => index).find((i) => existsSync(text.slice(0, i)));
   const path = at === undefined || at < 0 ? text : text.slice(0, at);
   const variant = path === text ? undefined : text.slice(path.length + 1);
-  const all = existsSync(path) ? readSeries(path) : seriesFrom(readEvents(path));
+  const all = existsSync(path) ? readSeries(path) : seriesFrom(replay(readEvents(path)));
   const series = variant === undefined ? all : all.filter((one) => one.variant.name === variant);
   if (series.length === 0)
     throw new BenchError("config", `${path} has no variant named "${variant}"`, {

@@ -6,6 +6,7 @@ import { readDatasets } from "../data/index.js";
 import { definite } from "../definite.js";
 import { exitCodes } from "../errors.js";
 import { harmless } from "../harmless.js";
+import { replay } from "../replay.js";
 import { readEvents } from "../store/index.js";
 import { say } from "../terminal.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
@@ -48,15 +49,13 @@ function runs(folder: string): string[][] {
     .filter((name) => fs.existsSync(path.join(folder, name, "events.jsonl")))
     .map((name) => {
       try {
-        const events = readEvents(path.join(folder, name));
-        const started = events.findLast((event) => event.type === "started");
-        const ended = new Set(events.flatMap((event) => (event.type === "job-done" ? [event.job] : [])));
-        if (!started) return [name, "empty", ""];
-        const done = started.jobs.filter((job) => ended.has(job.id)).length;
+        const { plan, jobs } = replay(readEvents(path.join(folder, name)));
+        if (!plan) return [name, "empty", ""];
+        const done = plan.jobs.filter(({ id }) => jobs.get(id)!.done).length;
         return [
           name,
-          new Date(started.at).toISOString().slice(0, 16).replace("T", " "),
-          `${done} of ${started.jobs.length} jobs done`,
+          new Date(plan.at).toISOString().slice(0, 16).replace("T", " "),
+          `${done} of ${plan.jobs.length} jobs done`,
         ];
       } catch {
         return [name, "damaged", ""];

@@ -1,15 +1,13 @@
 import path from "node:path";
 import { BenchError, exitCodes } from "../errors.js";
-import type { StoredEvent } from "../events.js";
-import { verdictsFrom } from "../judge/index.js";
-import { writeReports } from "../reports/index.js";
-import { type Table, tableFrom } from "../reports/table.js";
+import { type Facts, writeReports } from "../reports/index.js";
+import type { Table } from "../reports/table.js";
 import { text, wrap } from "../reports/text.js";
 
 /** Writes all tables of a run; where the disk is full, says how to make them later. */
-export async function writeTables(folder: string, events: StoredEvent[]): Promise<void> {
+export async function writeTables(folder: string, facts: Facts): Promise<void> {
   try {
-    await writeReports(folder, events);
+    await writeReports(folder, facts);
   } catch (cause) {
     if (!(cause instanceof BenchError) || cause.code !== "disk") throw cause;
     throw new BenchError("disk", cause.message, {
@@ -22,10 +20,9 @@ export async function writeTables(folder: string, events: StoredEvent[]): Promis
 /** The end of a run on the screen: the table, the verdicts, and which files hold more. */
 export function conclusion(
   folder: string,
-  events: StoredEvent[],
+  { table, verdicts }: Facts,
   { width = 80, stopped = false }: { width?: number | undefined; stopped?: boolean } = {},
 ): string {
-  const table = tableFrom(events);
   const resume = stopped ? "Stopped; the same command goes on where it ended.\n" : "";
   // A run that failed altogether has said why; grids of nothing would bury it.
   if (!isMeasured(table)) return `${resume || "Nothing was measured.\n"}`;
@@ -33,7 +30,7 @@ export function conclusion(
     `Tables: ${path.join(folder, "table.md")}`,
     "Beside it: table.csv, table-long.csv, comparisons.csv; where they come from: run.json",
   ];
-  return `${text(table, width, verdictsFrom(events))}\n${files.map((line) => wrap(line, width)).join("\n")}\n${resume}`;
+  return `${text(table, width, verdicts)}\n${files.map((line) => wrap(line, width)).join("\n")}\n${resume}`;
 }
 
 /** Sizes and other facts of the file alone do not count. */
@@ -47,9 +44,9 @@ const isMeasured = ({ rows, columns }: Table) =>
   );
 
 /** The exit code of a run; cells that cannot be measured do not count. */
-export function exitCode(events: StoredEvent[], stopped: boolean): number {
+export function exitCode({ table }: Facts, stopped: boolean): number {
   if (stopped) return exitCodes.stopped;
-  const { rows, columns } = tableFrom(events);
+  const { rows, columns } = table;
   // Facts of the file alone do not count.
   const states = rows.flatMap((row) =>
     row.cells.flatMap((cell, i) => {

@@ -1,4 +1,6 @@
 import { exitCodes } from "../errors.js";
+import { replay } from "../replay.js";
+import { factsFrom } from "../reports/index.js";
 import { readEvents } from "../store/index.js";
 import { say } from "../terminal.js";
 import type { Surroundings } from "./command.js";
@@ -11,8 +13,8 @@ export interface ReportCommand {
 
 /** Makes all tables of a run again from its events; no model is needed. */
 export async function reportCommand({ run }: ReportCommand, { stdout }: Surroundings): Promise<number> {
-  const events = readEvents(run);
-  await writeTables(run, events);
-  say(stdout, conclusion(run, events, { width: stdout.columns }));
+  const facts = factsFrom(replay(readEvents(run)), run);
+  await writeTables(run, facts);
+  say(stdout, conclusion(run, facts, { width: stdout.columns }));
   return exitCodes.allMeasured;
 }

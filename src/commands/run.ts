@@ -4,12 +4,13 @@ import path from "node:path";
 import { type QuickOptions, quickBenchmark, readBenchmark, sortArguments } from "../benchmark/index.js";
 import { definite } from "../definite.js";
 import { BenchError, exitCodes } from "../errors.js";
-import type { Event, StoredEvent } from "../events.js";
+import type { Event } from "../events.js";
 import { type Executor, localPlace } from "../executors/index.js";
 import { harmless, harmlessJson } from "../harmless.js";
 import { measurements } from "../measurements/index.js";
 import { describePlan, makePlan, type Plan } from "../plan/index.js";
-import { writeReports } from "../reports/index.js";
+import { Fold, progressOf, type Run } from "../replay.js";
+import { factsFrom, writeReports } from "../reports/index.js";
 import { run } from "../run/index.js";
 import { Store } from "../store/index.js";
 import { onLost, say, type Writer } from "../terminal.js";
@@ -80,28 +81,31 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
       return foreseenCode(plan);
     }
     const folder = options.out ?? path.join("reports", asked.file ? plan.name : quickName(plan));
-    const store = Store.open(folder);
-    if (!options.json) say(stdout, supersededNote(store, plan));
+    const fold = new Fold();
+    const store = Store.open(folder, (event) => fold.add(event));
+    if (!options.json) say(stdout, supersededNote(folder, fold.run, plan));
     if (!options.json) say(stdout, plan.notes.map((note) => `${harmless(note)}\n`).join(""));
     const view = await viewOf(options, where, stop.ask);
     try {
-      for (const event of store.events) if (!options.json) view.handle(event, { earlier: true });
-      for await (const event of run(plan, { executor, done: store.done(), signal: stop.signal })) {
-        store.append(event);
+      view.resume(fold.run);
+      for await (const event of run(plan, { executor, done: progressOf(fold.run), signal: stop.signal })) {
+        const stored = store.append(event);
+        if (stored) fold.add(stored);
         view.handle(event);
       }
     } catch (error) {
       // What went wrong first is what is told; the tables can be made again.
-      if (store.isInPlace()) await writeReports(folder, store.events).catch(() => {});
+      const tables = async () => writeReports(folder, factsFrom(fold.run, folder));
+      if (store.isInPlace()) await tables().catch(() => {});
       throw error;
     } finally {
       await view.close();
       store.close();
     }
-    await writeTables(folder, store.events);
-    if (!options.json)
-      say(stdout, conclusion(folder, store.events, { width: stdout.columns, stopped: stop.signal.aborted }));
-    return exitCode(store.events, stop.signal.aborted);
+    const facts = factsFrom(fold.run, folder);
+    await writeTables(folder, facts);
+    if (!options.json) say(stdout, conclusion(folder, facts, { width: stdout.columns, stopped: stop.signal.aborted }));
+    return exitCode(facts, stop.signal.aborted);
   } finally {
     stop.end();
     await executor?.close();
@@ -109,21 +113,19 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
 }
 
 /** One line where results of an earlier session no longer count, because their identity is another one now. */
-function supersededNote(store: Store, { jobs, provenance }: Plan): string {
-  const before = store.events.findLast((event) => event.type === "started");
+function supersededNote(folder: string, { plan: before, jobs: stored }: Run, { jobs, provenance }: Plan): string {
   if (!before) return "";
-  const done = store.done();
   const now = new Map(jobs.map(({ record }) => [`${record.variant}/${record.measurement}`, record.id]));
-  const kept = before.jobs.filter(({ id }) => done.get(id)?.complete);
+  const kept = before.jobs.filter(({ id }) => stored.get(id)?.done);
   const anew = kept.filter(({ variant, measurement }) => {
     const id = now.get(`${variant}/${measurement}`);
-    return id !== undefined && !done.get(id)?.complete;
+    return id !== undefined && !stored.get(id)?.done;
   });
   if (anew.length === 0) return "";
   const own = "gguf-bench";
   const [then, version] = [before.provenance.versions[own], provenance.versions[own]];
   const changed = then === version ? `${own} itself` : `${own} itself (${then} then, ${version} now)`;
-  return `${anew.length} of ${kept.length} results in ${harmless(store.folder)} are measured anew: the model, the data, the settings or ${changed} changed since.\n`;
+  return `${anew.length} of ${kept.length} results in ${harmless(folder)} are measured anew: the model, the data, the settings or ${changed} changed since.\n`;
 }
 
 /** The options with the arguments sorted: a benchmark file alone, or models. Says which flags a file leaves no room for. */
@@ -179,11 +181,11 @@ async function viewOf(
 }
 
 function jsonLines(stdout: Writer): View {
-  const write = (event: Event | StoredEvent) => {
+  const write = (event: Event) => {
     const { tokens: _, ...shown } = event as Event & { tokens?: unknown };
     say(stdout, `${harmlessJson(shown)}\n`);
   };
-  return { handle: write, close: async () => {} };
+  return { resume: () => {}, handle: write, close: async () => {} };
 }
 
 /** What a run of the plan would end with, as far as the files tell. */

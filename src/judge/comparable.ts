@@ -169,7 +169,7 @@ function unaskedNote(name: string, a: Series, b: Series): string[] {
 
 function tallied({ observations }: Series): number {
   let count = 0;
-  for (const [name, items] of observations) if (isTally(describe(name))) count += items.length;
+  for (const name of observations.keys()) if (isTally(describe(name))) count += observations.get(name)!.length;
   return count;
 }
 

@@ -1,5 +1,6 @@
-import type { JobRecord, StoredEvent, VariantRecord } from "../events.js";
+import type { JobRecord, VariantRecord } from "../events.js";
 import { metric as describe, isDistance, leadsAmong } from "../metrics.js";
+import type { Run } from "../replay.js";
 import type { Comparison } from "../stats/comparison.js";
 import { compare, level } from "../stats/estimate.js";
 import { inFamily, uncertainOverall } from "../stats/family.js";
@@ -48,8 +49,8 @@ export interface Result {
 }
 
 /** Every variant against its reference, and the pairs that tags make. */
-export function verdictsFrom(events: readonly StoredEvent[]): Verdicts {
-  const all = seriesFrom(events);
+export function verdictsFrom(run: Run): Verdicts {
+  const all = seriesFrom(run);
   const versions = new Map(all.map(({ variant }) => [variant.name, variant.tags.version]));
   // The distance of one version from another says nothing of what quantization cost.
   const series = all.filter(

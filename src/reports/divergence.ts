@@ -1,11 +1,11 @@
 import { BenchError } from "../errors.js";
-import type { JobRecord, StoredEvent, TokenPlace, VariantRecord } from "../events.js";
+import type { JobRecord, TokenPlace, VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
 import { metric as describe } from "../metrics.js";
+import type { Run } from "../replay.js";
 import { type DivergenceFigure, deltaPercents, divergenceFigures, kldPercents } from "../stats/divergence.js";
 import { readTokens } from "../store/index.js";
 import type { Heading, Layout } from "./layout.js";
-import type { Table } from "./table.js";
 
 /** All that the per-token values say of one variant against its reference. */
 export interface Divergence {
@@ -20,17 +20,14 @@ export interface Divergence {
 type Places = Record<string, TokenPlace>;
 
 /** From the per-token values beside the events. */
-export function divergencesFrom(folder: string, { started }: Table, events: StoredEvent[]): Divergence[] {
-  const done = new Set(events.flatMap((event) => (event.type === "job-done" ? [event.job] : [])));
-  return started.jobs.flatMap((job) => {
-    const variant = started.variants.find(({ name }) => name === job.variant);
-    if (!variant || !done.has(job.id)) return [];
-    const items = new Map<string, Places>();
-    for (const event of events)
-      if (event.type === "samples" && event.job === job.id && event.tokens?.nll_reference)
-        items.set(event.item, event.tokens);
-    if (items.size === 0) return [];
-    const sorted = [...items].toSorted(([a], [b]) => Number(a) - Number(b)).map(([, places]) => places);
+export function divergencesFrom(folder: string, { plan, jobs }: Run): Divergence[] {
+  return (plan?.jobs ?? []).flatMap((job) => {
+    const variant = plan!.variants.find(({ name }) => name === job.variant);
+    const { done, tokens } = jobs.get(job.id)!;
+    if (!variant || !done) return [];
+    const items = [...tokens].filter(([, { nll_reference }]) => nll_reference !== undefined);
+    if (items.length === 0) return [];
+    const sorted = items.toSorted(([a], [b]) => Number(a) - Number(b)).map(([, places]) => places);
     const all = <Values extends Float64Array | Float32Array | Int32Array>(
       name: string,
       kind: new (n: number) => Values,
@@ -60,7 +57,7 @@ export function divergencesFrom(folder: string, { started }: Table, events: Stor
         }),
       ),
     });
-    return [{ job, variant, n: items.size, tokens: nll.length, figures }];
+    return [{ job, variant, n: items.length, tokens: nll.length, figures }];
   });
 }
 

@@ -1,14 +1,13 @@
+import type { EngineFacts } from "../backends/backend.js";
 import { BenchError, type Failure } from "../errors.js";
-import type { JobRecord, Sample, StoredEvent, VariantRecord } from "../events.js";
+import type { JobRecord, Started, VariantRecord } from "../events.js";
 import { harmless, several } from "../harmless.js";
 import { comparability } from "../judge/index.js";
 import { metric as describe, type Metric } from "../metrics.js";
+import type { JobResult, Run, Session } from "../replay.js";
 import { brokenModel, seriesFrom, vocabularyOf } from "../stats/series.js";
 import { type Summary, summarize } from "../stats/summary.js";
 import { counted } from "../units.js";
-
-export type Started = Extract<StoredEvent, { type: "started" }>;
-export type Opened = Extract<StoredEvent, { type: "opened" }>;
 
 /** What is known of one variant × measurement × metric. */
 export type Cell =
@@ -54,14 +53,14 @@ export interface Row {
   cells: Cell[];
 }
 
-/** Everything that reports are made of, from the event list alone. */
+/** Everything that reports are made of, from the run alone. */
 export interface Table {
   /** The plan that counts: the last one. */
   started: Started;
   /** One per time the command ran. */
-  sessions: { at: number; command: string[]; outcome: "complete" | "stopped" | "cut off" }[];
+  sessions: Session[];
   /** By variant, as last opened. */
-  engines: Map<string, Opened["engine"]>;
+  engines: Map<string, EngineFacts>;
   columns: Column[];
   rows: Row[];
   /** Sentences about the whole run. */
@@ -73,48 +72,33 @@ export const modelFacts = "model";
 /** CPU cores that others used during a repetition, from where on speed suffers visibly. */
 const foreignLoad = 0.1;
 
-type Item = {
-  item: string;
-  samples: Sample[];
-  foreign: number;
-  /** Models that the process held at once, of a peak of memory. */
-  models: number;
-  /** What it hangs together with: a document, a subject. */
-  cluster: string | undefined;
-  /** Why this question was not asked. */
-  unanswerable?: string;
-  /** Whether its options were scored without a shared prefix. */
-  alone: boolean;
-};
-interface JobState {
+/** A cell of the plan, and what the run holds of it. Variants that are alike but for their names share a result. */
+interface Planned {
   record: JobRecord;
-  /** By item: should an item have been measured twice, the later one counts. */
-  items: Map<string, Item>;
-  failure: Failure | undefined;
-  done: boolean;
+  result: JobResult;
 }
 
-/**
- * Folds the event list into the grid. Several sessions append to one list: the last `started` event says which
- * variants and jobs count, whichever session measured them.
- */
-export function tableFrom(events: Iterable<StoredEvent>): Table {
-  const list = [...events];
-  const started = list.findLast((event) => event.type === "started");
-  if (!started)
+/** The grid of the last plan, whichever session measured it. */
+export function tableFrom(run: Run): Table {
+  const { plan, engines, sessions } = run;
+  if (!plan)
     throw new BenchError("nothing-run", "This run holds no measurement yet.", {
       hint: "Start it with `gguf-bench run`.",
     });
-  const jobs = jobStates(started, list);
-  const foreign = foreignTokenizers(list);
-  const engines = new Map(list.flatMap((event) => (event.type === "opened" ? [[event.variant, event.engine]] : [])));
-  const columns = columnsOf(started, jobs);
+  const jobs = new Map(
+    plan.jobs.map((record) => [
+      cellKey(record.variant, record.measurement),
+      { record, result: run.jobs.get(record.id)! },
+    ]),
+  );
+  const foreign = foreignTokenizers(run);
+  const columns = columnsOf(plan, jobs);
   return {
-    started,
-    sessions: sessionsOf(list),
+    started: plan,
+    sessions,
     engines,
     columns,
-    rows: started.variants.map((variant) => ({
+    rows: plan.variants.map((variant) => ({
       variant,
       cells: columns.map((column) =>
         column.measurement === modelFacts
@@ -122,66 +106,14 @@ export function tableFrom(events: Iterable<StoredEvent>): Table {
           : jobCell(jobs.get(cellKey(variant.name, column.measurement)), column.metric, variant, foreign),
       ),
     })),
-    notes: notesOf(started, list, jobs),
+    notes: notesOf(plan, run, jobs),
   };
 }
 
 const cellKey = (variant: string, measurement: string) => JSON.stringify([variant, measurement]);
 
-/** By variant and measurement. Variants that are alike but for their names share a job id, and so its samples. */
-function jobStates(started: Started, events: StoredEvent[]): Map<string, JobState> {
-  const byId = new Map(started.jobs.map(({ id }) => [id, emptyState()]));
-  for (const event of events) {
-    const job = "job" in event && event.job !== undefined ? byId.get(event.job) : undefined;
-    if (!job) continue;
-    switch (event.type) {
-      case "samples":
-        job.items.set(event.item, {
-          item: event.item,
-          samples: event.samples,
-          foreign: event.foreign ?? 0,
-          models: event.models ?? 1,
-          alone: event.alone === true,
-          ...(event.unanswerable === undefined ? {} : { unanswerable: event.unanswerable }),
-          cluster: event.cluster,
-        });
-        break;
-      case "job-started":
-        job.failure = undefined;
-        break;
-      case "job-failed":
-        job.failure = event.failure;
-        break;
-      case "job-done":
-        job.done = true;
-        break;
-    }
-  }
-  const broken = new Map(started.variants.map(({ name, failure }) => [name, failure]));
-  return new Map(
-    started.jobs.map((record) => {
-      const state = byId.get(record.id)!;
-      const failure = state.failure ?? broken.get(record.variant);
-      return [cellKey(record.variant, record.measurement), { record, ...state, failure }];
-    }),
-  );
-}
-
-const emptyState = (): Omit<JobState, "record"> => ({ items: new Map(), failure: undefined, done: false });
-
-function sessionsOf(events: StoredEvent[]): Table["sessions"] {
-  const sessions: Table["sessions"] = [];
-  for (const event of events) {
-    if (event.type === "started")
-      sessions.push({ at: event.at, command: event.provenance.command, outcome: "cut off" });
-    const session = sessions.at(-1);
-    if (event.type === "finished" && session) session.outcome = event.outcome;
-  }
-  return sessions;
-}
-
 /** Facts of the file, the measurements in the order of the plan, memory and load time last. */
-function columnsOf(started: Started, jobs: Map<string, JobState>): Column[] {
+function columnsOf(started: Started, jobs: Map<string, Planned>): Column[] {
   const names = new Set([
     ...started.measurements.map(({ name }) => name),
     ...started.jobs.map(({ measurement }) => measurement),
@@ -189,7 +121,7 @@ function columnsOf(started: Started, jobs: Map<string, JobState>): Column[] {
   const measured = [...names].flatMap((measurement) => {
     const of = [...jobs.values()].filter(({ record }) => record.measurement === measurement);
     const announced = of.flatMap(({ record }) => record.metrics);
-    const found = of.flatMap(({ items }) => [...items.values()].flatMap(({ samples }) => samples.map((s) => s.metric)));
+    const found = of.flatMap(({ result }) => result.metrics);
     const dataset = of[0]?.record.dataset ?? "";
     return [...new Set([...announced, ...found.sort()])].map((name) => ({
       measurement,
@@ -227,79 +159,68 @@ function factCell(variant: VariantRecord, name: string, engines: Table["engines"
 }
 
 function jobCell(
-  job: JobState | undefined,
+  job: Planned | undefined,
   metric: Metric,
   variant: VariantRecord,
   foreign: ReturnType<typeof foreignTokenizers>,
 ): Cell {
-  if (job?.record.impossible !== undefined) return { state: "impossible", reason: job.record.impossible };
-  const items = [...(job?.items.values() ?? [])].filter(({ samples }) => samples.some((s) => s.metric === metric.name));
-  if (job?.done) {
-    const unasked = unaskedNote(metric, [...job.items.values()]);
-    const together = togetherNote(metric, items);
-    if (items.length === 0 && unasked) return { state: "impossible", reason: unasked.text };
-    if (items.length === 0 && !countsUnasked(metric, job)) return { state: "absent" };
-    const samples = items.flatMap(({ item, samples }) =>
-      samples.filter((sample) => sample.metric === metric.name).map((sample) => ({ ...sample, item })),
-    );
-    const clusters = new Map(
-      items.flatMap(({ item, cluster }) => (cluster === undefined ? [] : [[item, cluster] as const])),
-    );
-    const measured = summarize(metric.name, samples, clusters.size > 0 ? { clusters } : {});
-    const summary = believable(measured, metric.name === "peak_memory" ? undefined : brokenJob(job, variant));
-    const { measurement, against } = job.record;
-    const other = metric.name === "perplexity" ? foreign.get(cellKey(variant.name, measurement)) : undefined;
-    return {
-      state: "measured",
-      summary,
-      notes: [
-        ...(other ? [other] : []),
-        ...summary.warnings.map((text) => ({ text })),
-        ...(unasked ? [unasked] : []),
-        ...aloneNote(metric, items),
-        ...loadNote(metric, items),
-        ...together,
-      ],
-      ...(other ? { foreign: true } : {}),
-      ...(together.length > 0 ? { together: true } : {}),
-      ...(against === variant.name && metric.name !== "peak_memory" ? { floor: true } : {}),
-    };
-  }
-  const failure = job ? job.failure : variant.failure;
-  if (failure) return { state: "failed", failure };
-  return job ? { state: "unfinished", n: items.length } : { state: "absent" };
+  if (!job) return variant.failure ? { state: "failed", failure: variant.failure } : { state: "absent" };
+  const { record, result } = job;
+  if (result.state === "impossible") return { state: "impossible", reason: record.impossible! };
+  if (result.state === "failed") return { state: "failed", failure: result.failure! };
+  const n = result.count(metric.name);
+  if (result.state !== "done") return { state: "unfinished", n };
+  const unasked = unaskedNote(metric, result);
+  if (n === 0 && unasked) return { state: "impossible", reason: unasked.text };
+  if (n === 0 && !countsUnasked(metric, record)) return { state: "absent" };
+  const { clusters } = result;
+  const measured = summarize(metric.name, result.samples(metric.name), clusters ? { clusters } : {});
+  const summary = believable(measured, metric.name === "peak_memory" ? undefined : brokenJob(result, variant));
+  const other = metric.name === "perplexity" ? foreign.get(cellKey(variant.name, record.measurement)) : undefined;
+  const together = togetherNote(metric, result);
+  return {
+    state: "measured",
+    summary,
+    notes: [
+      ...(other ? [other] : []),
+      ...summary.warnings.map((text) => ({ text })),
+      ...(unasked ? [unasked] : []),
+      ...aloneNote(metric, result),
+      ...loadNote(metric, result),
+      ...together,
+    ],
+    ...(other ? { foreign: true } : {}),
+    ...(together.length > 0 ? { together: true } : {}),
+    ...(record.against === variant.name && metric.name !== "peak_memory" ? { floor: true } : {}),
+  };
 }
 
 const isAccuracy = ({ name }: Metric) => name.startsWith("acc");
 /** Of no question is said that it was asked: their number is 0. */
-const countsUnasked = ({ name }: Metric, { record }: JobState) => name === "unanswerable" && record.kind === "choice";
+const countsUnasked = ({ name }: Metric, { kind }: JobRecord) => name === "unanswerable" && kind === "choice";
 /** From this share of the questions on, a figure is not one of the task. */
 const manyUnasked = 0.01;
 
-/** What an accuracy does not cover. The longest reason stands for all: the others differ in their numbers. */
-function unaskedNote(metric: Metric, items: Item[]): Note | undefined {
-  const reasons = items.flatMap(({ unanswerable }) => unanswerable ?? []);
-  if (!isAccuracy(metric) || reasons.length === 0) return undefined;
-  if (reasons.length === items.length) return { text: `no question could be asked: ${reasons[0]}` };
-  const share = reasons.length / items.length;
-  const count = `${reasons.length} of ${items.length} questions could not be asked (the first: ${reasons[0]})`;
+/** What an accuracy does not cover. One reason stands for all: the others differ in their numbers. */
+function unaskedNote(metric: Metric, { unanswerable, items }: JobResult): Note | undefined {
+  const [first] = unanswerable.values();
+  if (!isAccuracy(metric) || first === undefined) return undefined;
+  if (unanswerable.size === items.length) return { text: `no question could be asked: ${first}` };
+  const share = unanswerable.size / items.length;
+  const count = `${unanswerable.size} of ${items.length} questions could not be asked (the first: ${first})`;
   return share > manyUnasked
     ? { mark: "‡", text: `NOT THE WHOLE TASK: ${count}; the figure is over the others alone` }
     : { text: `${count}; the figure is over the others` };
 }
 
-function aloneNote(metric: Metric, items: Item[]): Note[] {
-  if (!isAccuracy(metric) || !items.some(({ alone }) => alone)) return [];
+function aloneNote(metric: Metric, { alone }: JobResult): Note[] {
+  if (!isAccuracy(metric) || !alone) return [];
   return [{ text: "each option was decoded by itself: this architecture cannot share a question between them" }];
 }
 
 /** Why a job's figures must not be believed, all of them: what tells is its perplexity. */
-function brokenJob({ items }: JobState, variant: VariantRecord): string | undefined {
-  const samples = [...items.values()].flatMap((item) => item.samples);
-  return brokenModel(
-    samples.filter(({ metric }) => metric === "perplexity"),
-    vocabularyOf(variant),
-  );
+function brokenJob(result: JobResult, variant: VariantRecord): string | undefined {
+  return brokenModel(result.samples("perplexity"), vocabularyOf(variant));
 }
 
 /** What is no number is no figure, whoever computed it. */
@@ -315,11 +236,12 @@ export function figureIn(cell: Cell | undefined): Summary | undefined {
   return cell?.state === "measured" && cell.summary.broken === undefined ? cell.summary : undefined;
 }
 
-function loadNote(metric: Metric, items: Item[]): Note[] {
+function loadNote(metric: Metric, result: JobResult): Note[] {
   if (metric.aggregation !== "rate") return [];
-  const disturbed = items.filter(({ foreign }) => foreign > foreignLoad);
+  const items = result.samples(metric.name).map(({ item }) => result.foreign.get(item) ?? 0);
+  const disturbed = items.filter((foreign) => foreign > foreignLoad);
   if (disturbed.length === 0) return [];
-  const most = Math.max(...disturbed.map(({ foreign }) => foreign));
+  const most = Math.max(...disturbed);
   const cores = most.toFixed(1);
   return [
     {
@@ -334,8 +256,8 @@ function loadNote(metric: Metric, items: Item[]): Note[] {
  * By variant and measurement: what to say of a perplexity whose tokens are not the reference's (or the first variant's, where
  * there is no reference), with the bits per byte that can be compared.
  */
-function foreignTokenizers(events: StoredEvent[]): Map<string, Note> {
-  const series = seriesFrom(events).filter(({ observations }) => observations.has("perplexity"));
+function foreignTokenizers(run: Run): Map<string, Note> {
+  const series = seriesFrom(run).filter(({ observations }) => observations.has("perplexity"));
   const notes = new Map<string, Note>();
   for (const measurement of new Set(series.map(({ job }) => job.measurement))) {
     const of = series.filter(({ job }) => job.measurement === measurement);
@@ -355,24 +277,23 @@ function foreignTokenizers(events: StoredEvent[]): Map<string, Note> {
   return notes;
 }
 
-function togetherNote(metric: Metric, items: Item[]): Note[] {
-  const [one] = items;
-  if (metric.name !== "peak_memory" || !one || one.models <= 1) return [];
-  return [{ text: `${one.models} models were in memory at once: the figure is that of all of them` }];
+function togetherNote(metric: Metric, { memory }: JobResult): Note[] {
+  if (metric.name !== "peak_memory" || !memory || memory.models <= 1) return [];
+  return [{ text: `${memory.models} models were in memory at once: the figure is that of all of them` }];
 }
 
-function notesOf(started: Started, events: StoredEvent[], jobs: Map<string, JobState>): string[] {
-  const possible = [...jobs.values()].filter(({ record }) => record.impossible === undefined);
-  const open = possible.filter(({ done, failure }) => !done && !failure);
+function notesOf(started: Started, run: Run, jobs: Map<string, Planned>): string[] {
+  const states = [...jobs.values()].map(({ result }) => result.state);
+  const possible = states.filter((state) => state !== "impossible");
+  const open = possible.filter((state) => state === "waiting" || state === "running");
   const variants = new Set(started.variants.map(({ name }) => name));
   const ids = new Set(started.jobs.map(({ id }) => id));
   const warned = new Map<string, Set<string>>();
-  for (const event of events) {
-    if (event.type !== "warning") continue;
-    if (event.variant !== undefined && !variants.has(event.variant)) continue;
-    if (event.job !== undefined && !ids.has(event.job)) continue;
-    const of = warned.get(event.message) ?? new Set();
-    warned.set(event.message, event.variant === undefined ? of : of.add(event.variant));
+  for (const { message, variant, job } of run.warnings) {
+    if (variant !== undefined && !variants.has(variant)) continue;
+    if (job !== undefined && !ids.has(job)) continue;
+    const of = warned.get(message) ?? new Set();
+    warned.set(message, variant === undefined ? of : of.add(variant));
   }
   const warnings = Array.from(warned, ([message, of]) => {
     if (of.size === 0) return message;

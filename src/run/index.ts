@@ -5,15 +5,8 @@ import type { EngineWarning, Executor, MeasureReply, OpenedEngine } from "../exe
 import { measurements } from "../measurements/index.js";
 import type { Mode } from "../measurements/measurement.js";
 import { type Job, lockStepGroups, memoryTogether, type Plan } from "../plan/index.js";
+import type { JobProgress } from "../replay.js";
 import { bytes as told } from "../units.js";
-
-/** What an earlier session left of a job. */
-export interface JobProgress {
-  items: ReadonlySet<string>;
-  complete: boolean;
-  /** Bytes. */
-  peakMemory?: number;
-}
 
 export interface RunOptions {
   executor: Executor;

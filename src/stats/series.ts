@@ -1,6 +1,7 @@
 import type { EngineName } from "../backends/backend.js";
-import type { JobRecord, StoredEvent, VariantRecord } from "../events.js";
+import type { JobRecord, VariantRecord } from "../events.js";
 import type { Machine } from "../machine.js";
+import { engineOf, type JobResult, type Run } from "../replay.js";
 import type { Observation } from "./comparison.js";
 import { running } from "./summary.js";
 
@@ -13,12 +14,12 @@ export interface Series {
   machine: Pick<Machine, "cpu" | "cpus">;
   /** Name of the measured file, for it may tell more than the dataset's. */
   file: string;
-  /** By metric, one per item; empty where the job is not done. */
-  observations: Map<string, Observation[]>;
+  /** Empty where the job is not done. */
+  observations: Observations;
   /** Items that hang together (subjects of a task, documents of a text), where the items say so. */
-  clusters?: Map<string, string>;
+  clusters?: ReadonlyMap<string, string>;
   /** By item: digests of the token ids that were scored, where they are kept. */
-  ids?: Map<string, string>;
+  ids?: ReadonlyMap<string, string>;
   /** Why its figures must not be believed, in one sentence without its end. */
   broken?: string;
   /** Why there is nothing, in words. */
@@ -26,50 +27,57 @@ export interface Series {
 }
 
 /** All series of a run, in the order of its last plan. An unfinished job has no observations: a part is not the whole. */
-export function seriesFrom(events: readonly StoredEvent[]): Series[] {
-  const started = events.findLast((event) => event.type === "started");
-  if (!started) return [];
-  const { provenance } = started;
-  const opened = new Map(events.flatMap((event) => (event.type === "opened" ? [[event.variant, event.engine]] : [])));
-  const variants = new Map(started.variants.map((variant) => [variant.name, variant]));
-  const found = gathered(events);
-  return started.jobs.flatMap((job) => {
-    const variant = variants.get(job.variant);
+export function seriesFrom(run: Run): Series[] {
+  if (!run.plan) return [];
+  const { jobs, provenance, variants } = run.plan;
+  const byName = new Map(variants.map((variant) => [variant.name, variant]));
+  return jobs.flatMap((job) => {
+    const variant = byName.get(job.variant);
     // A run folder may come from anyone.
     if (!variant) return [];
-    const known = found.get(job.id);
-    const { items = new Map<string, Item>(), done = false, failure } = known ?? {};
-    const engine = known?.engine ?? opened.get(job.variant);
+    const result = run.jobs.get(job.id)!;
+    const engine = engineOf(run, job);
     const dataset = provenance.datasets.find(
       ({ name, sha256 }) => name === job.dataset && (job.datasetSha256 ?? sha256) === sha256,
     );
-    const broken = failure ?? variant.failure?.message;
-    const missing = done
-      ? undefined
-      : job.impossible !== undefined
-        ? `not possible: ${job.impossible}`
-        : broken !== undefined
-          ? `failed: ${broken}`
-          : "unfinished";
-    const clusters = clustersOf(items);
+    const missing = missingIn(result);
+    const { clusters, ids } = result;
     const series: Series = {
       variant,
       job,
-      ...(engine ? { engine: nameOf(engine) } : {}),
+      ...(engine ? { engine } : {}),
       machine: { cpu: provenance.machine.cpu, cpus: provenance.machine.cpus },
       file: dataset?.path.split(/[/\\]/).at(-1) ?? "",
-      observations: done ? byMetric(items) : new Map(),
+      observations: missing === undefined ? observationsOf(result) : new Map(),
       ...(clusters ? { clusters } : {}),
-      ...idsOf(items),
+      ...(ids ? { ids } : {}),
       ...(missing === undefined ? {} : { missing }),
     };
     return [believed(series)];
   });
 }
 
-/** Without what an engine says of the model. */
-function nameOf({ version, library, build, environment }: EngineName): EngineName {
-  return { version, library, ...(build ? { build } : {}), ...(environment ? { environment } : {}) };
+/** By metric, one per item. */
+export type Observations = Pick<ReadonlyMap<string, Observation[]>, "has" | "get" | "keys">;
+
+/** Made when they are asked for: those of a whole run are many. */
+const observationsOf = (result: JobResult): Observations => ({
+  has: (metric) => result.count(metric) > 0,
+  get: (metric) => (result.count(metric) > 0 ? result.samples(metric) : undefined),
+  keys: () => result.metrics.values(),
+});
+
+function missingIn({ state, record, failure }: JobResult): string | undefined {
+  switch (state) {
+    case "done":
+      return undefined;
+    case "impossible":
+      return `not possible: ${record!.impossible}`;
+    case "failed":
+      return `failed: ${failure!.message}`;
+    default:
+      return "unfinished";
+  }
 }
 
 /** Marks what a broken model gave: its figures are there, and say nothing. */
@@ -92,55 +100,4 @@ export function brokenModel(
   const figure = running("perplexity", vocabulary);
   for (const one of perplexities) figure.add(one);
   return figure.summary().broken;
-}
-
-type Item = Extract<StoredEvent, { type: "samples" }>;
-
-interface Gathered {
-  items: Map<string, Item>;
-  done: boolean;
-  failure: string | undefined;
-  engine?: EngineName;
-}
-
-/** By job id. Should an item have been measured twice, the later one counts; a retry forgets the failure before it. */
-function gathered(events: readonly StoredEvent[]) {
-  const jobs = new Map<string, Gathered>();
-  for (const event of events) {
-    if (!("job" in event) || event.job === undefined) continue;
-    const job: Gathered = jobs.get(event.job) ?? { items: new Map(), done: false, failure: undefined };
-    jobs.set(event.job, job);
-    if (event.type === "samples") job.items.set(event.item, event);
-    if (event.type === "job-started") job.failure = undefined;
-    if (event.type === "job-failed") job.failure = event.failure.message;
-    if (event.type === "job-done") {
-      job.done = true;
-      if (event.engine) job.engine = event.engine;
-    }
-  }
-  return jobs;
-}
-
-function byMetric(items: Map<string, Item>): Map<string, Observation[]> {
-  const metrics = new Map<string, Observation[]>();
-  for (const { item, samples } of items.values())
-    for (const { metric, value, weight } of samples) {
-      const list = metrics.get(metric) ?? [];
-      // A file holds NaN as null.
-      list.push({ item, value: value ?? Number.NaN, weight });
-      metrics.set(metric, list);
-    }
-  return metrics;
-}
-
-function idsOf(items: Map<string, Item>): Pick<Series, "ids"> {
-  const ids = new Map<string, string>();
-  for (const { item, ids: digest } of items.values()) if (digest !== undefined) ids.set(item, digest);
-  return ids.size > 0 ? { ids } : {};
-}
-
-function clustersOf(items: Map<string, Item>): Map<string, string> | undefined {
-  const clusters = new Map<string, string>();
-  for (const { item, cluster } of items.values()) if (cluster !== undefined) clusters.set(item, cluster);
-  return clusters.size > 0 ? clusters : undefined;
 }

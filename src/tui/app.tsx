@@ -27,6 +27,7 @@ import {
   initialState,
   type Note,
   reduce,
+  resumed,
   type State,
   share,
   tick,
@@ -609,10 +610,12 @@ export function startView({
   mend.unref();
 
   return {
-    handle(event, { earlier = false } = {}) {
-      // The time of an earlier session must not be taken from this clock.
-      live ||= !earlier;
-      if (live) tick(state, now());
+    resume(run) {
+      state = resumed(run);
+    },
+    handle(event) {
+      live = true;
+      tick(state, now());
       state = reduce(state, event);
       if (event.type === "started" || event.type === "finished") schedule(atOnce);
       else changed();

@@ -1,9 +1,19 @@
-import type { Event, StoredEvent } from "../events.js";
+import type { Event } from "../events.js";
 import { harmless } from "../harmless.js";
 import { metric } from "../metrics.js";
 import { counted, duration } from "../units.js";
 import { formatFigure, isPrincipal, oneOf } from "./figures.js";
-import { type Cell, describeFetching, figure, initialState, reduce, type State, tick, timeLeft } from "./state.js";
+import {
+  type Cell,
+  describeFetching,
+  figure,
+  initialState,
+  reduce,
+  resumed,
+  type State,
+  tick,
+  timeLeft,
+} from "./state.js";
 import type { View } from "./view.js";
 
 /** Progress is told no more often than this. */
@@ -62,7 +72,7 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     if (begins || bytes === total || now() - toldAt >= interval) line(describeFetching(state));
   };
 
-  const tell = (event: Event | StoredEvent) => {
+  const tell = (event: Event) => {
     if (event.type === "started") return begin();
     if (event.type === "warning") {
       const job = event.job === undefined ? undefined : state.cells.get(event.job);
@@ -93,13 +103,15 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
   };
 
   return {
-    handle(event, { earlier = false } = {}) {
-      // The time of an earlier session must not be taken from this clock.
-      if (!earlier) tick(state, now());
+    resume(run) {
+      state = resumed(run);
+    },
+    handle(event) {
+      tick(state, now());
       const before = state.fetching;
       state = reduce(state, event);
       if (event.type === "fetching") return fetching(before);
-      if (!earlier) tell(event);
+      tell(event);
     },
     close: async () => {},
   };

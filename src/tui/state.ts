@@ -2,6 +2,7 @@ import type { Event, JobRecord, StoredEvent, VariantRecord } from "../events.js"
 import { harmless } from "../harmless.js";
 import { metric as describe, isTally } from "../metrics.js";
 import type { Fetching } from "../models/sources.js";
+import type { JobResult, Run } from "../replay.js";
 import { vocabularyOf } from "../stats/series.js";
 import { type Running, running } from "../stats/summary.js";
 import { bytes, duration } from "../units.js";
@@ -96,6 +97,8 @@ export interface State {
   measurements: Column[];
   rows: Row[];
   cells: Map<string, Cell>;
+  /** What earlier sessions left, by job id. */
+  kept: Map<string, JobResult>;
   /** The download on its way, before the run has started. */
   fetching: Download | undefined;
   /** The job that gave the last sign of life. */
@@ -119,6 +122,7 @@ export function initialState(): State {
     measurements: [],
     rows: [],
     cells: new Map(),
+    kept: new Map(),
     fetching: undefined,
     current: undefined,
     active: new Set(),
@@ -131,6 +135,11 @@ export function initialState(): State {
   };
 }
 
+/** The state of a run that is about to be gone on with: what is done stays done, the rest waits anew. */
+export function resumed({ jobs }: Run): State {
+  return { ...initialState(), kept: jobs };
+}
+
 /** Oldest notes go first; a person reads the latest, the report keeps all. */
 const keptNotes = 200;
 
@@ -138,9 +147,6 @@ const keptNotes = 200;
  * Folds one event into the state, in place, and gives the same state back: what the fold holds (accumulators, maps) is
  * its own, so an event costs the same whether it is the tenth or the ten-thousandth. It reads no clock: the time comes
  * in by the events' `at` and by `tick`, hence the same events and ticks always make the same state.
- *
- * A run that is continued says `started` once more after the events of its earlier sessions: what is done stays done,
- * the rest waits anew.
  */
 export function reduce(state: State, event: Event | StoredEvent): State {
   if ("at" in event) state.now = event.type === "started" ? event.at : Math.max(state.now, event.at);
@@ -283,7 +289,6 @@ export function tick(state: State, now: number): State {
 
 function start(state: State, event: Extract<Event, { type: "started" }>): void {
   state.fetching = undefined;
-  const earlier = state.cells;
   state.name = event.name;
   state.startedAt = event.at;
   state.reportedAt = event.at;
@@ -319,21 +324,23 @@ function start(state: State, event: Extract<Event, { type: "started" }>): void {
       row.cells[column] = shared;
       continue;
     }
-    const kept = earlier.get(job.id);
+    const kept = state.kept.get(job.id);
+    const items = kept?.items.length ?? 0;
+    const total = kept?.done ? items : undefined;
     const cell: Cell = {
       job,
       variant: row.variant,
       column,
       status: "waiting",
-      accumulators: kept?.accumulators ?? new Map(),
-      items: kept?.items ?? 0,
-      done: (kept?.status === "done" ? kept.total : undefined) ?? kept?.items ?? 0,
-      total: kept?.total,
-      unit: kept?.unit ?? "items",
-      from: kept?.status === "done" ? kept.from : undefined,
+      accumulators: new Map(kept?.metrics.map((name) => [name, accumulated(name, row.variant, kept)])),
+      items,
+      done: items,
+      total,
+      unit: "items",
+      from: kept?.done ? kept.from : undefined,
       busy: 0,
       seconds: kept?.seconds,
-      before: kept?.status === "done",
+      before: kept?.done ?? false,
       inTurns: false,
     };
     if (job.impossible !== undefined) {
@@ -356,9 +363,15 @@ function start(state: State, event: Extract<Event, { type: "started" }>): void {
     state.counts[cell.status]++;
     state.cells.set(job.id, cell);
     row.cells[column] = cell;
-    if (kept) for (const name of kept.accumulators.keys()) announce(state.measurements[column]!, name);
+    for (const name of cell.accumulators.keys()) announce(state.measurements[column]!, name);
     if (cell.total !== undefined) state.measurements[column]!.total = cell.total;
   }
+}
+
+function accumulated(name: string, variant: VariantRecord, kept: JobResult): Accumulator {
+  const sums = running(name, vocabularyOf(variant));
+  for (const sample of kept.samples(name)) sums.add(sample);
+  return { running: sums, count: kept.count(name), figure: undefined, at: -1 };
 }
 
 function announce({ metrics }: Column, name: string): void {

@@ -1,9 +1,11 @@
-import type { Event, StoredEvent } from "../events.js";
+import type { Event } from "../events.js";
+import type { Run } from "../replay.js";
 
-/** Something that shows a run: told every event in order, those of earlier sessions too, and closed at the end. */
+/** Something that shows a run: told what there is of it, then every event in order, and closed at the end. */
 export interface View {
-  /** `earlier`: it happened in an earlier session and is told again, so that the view knows what is there already. */
-  handle(event: Event | StoredEvent, options?: { earlier?: boolean }): void;
+  /** What earlier sessions left. Nothing of it is told again. */
+  resume(run: Run): void;
+  handle(event: Event): void;
   /** Gives the terminal back as it was; what was not shown yet is shown first, where that makes sense. */
   close(): Promise<void>;
 }

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { baselineText, readBaseline } from "../../dist/baseline.js";
 import { type Gate, gate } from "../../dist/judge/gate.js";
 import { parseRule } from "../../dist/judge/rules.js";
+import { replay } from "../../dist/replay.js";
 import { junit } from "../../dist/reports/junit.js";
 import { detectableHarm } from "../../dist/stats/comparison.js";
 import { compare } from "../../dist/stats/estimate.js";
@@ -328,7 +329,7 @@ describe("from the command line, with models whose truth is known", () => {
     const file = join(folder, "baseline.jsonl");
     expect((await bench(["baseline", good, "--out", file])).code).toBe(0);
     // Whoever writes it, and when: the same bytes.
-    expect(baselineText(eventsOf(good))).toBe(readFileSync(file, "utf8"));
+    expect(baselineText(replay(eventsOf(good)))).toBe(readFileSync(file, "utf8"));
     expect(readBaseline(file)).toHaveLength(2);
 
     const rules = ["--baseline", file, "--rule", "perplexity: +0.5%", "--rule", "tg: -50%"];

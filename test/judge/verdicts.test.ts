@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { JobRecord, StoredEvent, VariantRecord } from "../../dist/events.js";
 import { verdictsFrom, verdictsOver } from "../../dist/judge/verdicts.js";
 import { mark } from "../../dist/judge/words.js";
+import { replay } from "../../dist/replay.js";
 import { comparisonsCsv } from "../../dist/reports/csv.js";
 import { markdown } from "../../dist/reports/markdown.js";
 import { tableFrom } from "../../dist/reports/table.js";
@@ -137,7 +138,10 @@ const ladder: Made[] = [
 
 const sentences = (made: Made[]) =>
   Object.fromEntries(
-    verdictsFrom(events(made)).questions.map(({ title, pairs }) => [title, pairs.map(({ sentence }) => sentence)]),
+    verdictsFrom(replay(events(made))).questions.map(({ title, pairs }) => [
+      title,
+      pairs.map(({ sentence }) => sentence),
+    ]),
   );
 
 describe("verdicts in words", () => {
@@ -147,7 +151,7 @@ describe("verdicts in words", () => {
     expect(pairs![0]).toMatch(
       /^Q4_K_M-im beats Q4_K_M on PPL by 2\.\d % \(95 % CI 2\.\d … \d\.\d %, Holm p < 0\.001; 32 chunks\); hellaswag acc: 2 answers of 200 flipped \(1 to right, 1 to wrong\), not distinguishable \(could have seen 2\.7 points\)\.$/,
     );
-    expect(verdictsFrom(events(ladder)).questions[0]!.answers[0]).toBe("PPL: helps in both pairs.");
+    expect(verdictsFrom(replay(events(ladder))).questions[0]!.answers[0]).toBe("PPL: helps in both pairs.");
   });
 
   test("every variant against the reference, losses of accuracy with the flips both ways", () => {
@@ -208,17 +212,19 @@ describe("verdicts in words", () => {
 
   test("an importance matrix that has seen the evaluation text is flagged", () => {
     const { notes } = verdictsFrom(
-      events([
-        { name: "a", reference: true, cost: 0 },
-        { name: "b", cost: 0.1, imatrix: "wiki.test.raw" },
-      ]),
+      replay(
+        events([
+          { name: "a", reference: true, cost: 0 },
+          { name: "b", cost: 0.1, imatrix: "wiki.test.raw" },
+        ]),
+      ),
     );
     expect(notes).toEqual([expect.stringMatching(/^b: its importance matrix was made from wiki\.test\.raw, the text/)]);
   });
 
   test("they stand in table.md and, one row per pair and metric, in comparisons.csv", () => {
     const list = events(ladder);
-    const text = markdown(tableFrom(list), verdictsFrom(list));
+    const text = markdown(tableFrom(replay(list)), verdictsFrom(replay(list)));
     expect(text).toContain("## Verdicts\n\n### Does the importance matrix help?\n\nPPL: helps in both pairs");
     // What could have been seen stands beside every difference, also where one was shown.
     const lines = text.split("\n").filter((line) => /\| Q4_K_M +\| (PPL|hellaswag acc) +\|/.test(line));
@@ -238,7 +244,9 @@ describe("verdicts in words", () => {
       ],
       expect.arrayContaining(["hellaswag acc", "\\~", "0.0 points (1 to right, 1 to wrong)", "200 questions"]),
     ]);
-    const rows = comparisonsCsv(verdictsFrom(list)).trimEnd().split("\n");
+    const rows = comparisonsCsv(verdictsFrom(replay(list)))
+      .trimEnd()
+      .split("\n");
     expect(rows).toHaveLength(1 + 6 * 2);
     expect(rows[1]).toMatch(/^Does the importance matrix help\?,Q4_K_M,Q4_K_M-im,perplexity,wikitext-2,perplexity,/);
     expect(rows[1]).toContain(",better,");
@@ -246,8 +254,8 @@ describe("verdicts in words", () => {
 
   test("one variant alone is compared with nothing", () => {
     const list = events([{ name: "a", cost: 0 }]);
-    expect(verdictsFrom(list)).toEqual({ questions: [], notes: [] });
-    expect(markdown(tableFrom(list), verdictsFrom(list))).not.toContain("Verdicts");
+    expect(verdictsFrom(replay(list))).toEqual({ questions: [], notes: [] });
+    expect(markdown(tableFrom(replay(list)), verdictsFrom(replay(list)))).not.toContain("Verdicts");
   });
 });
 
@@ -258,7 +266,7 @@ describe("what else was measured changes no verdict", () => {
     { name: "c", cost: 0.001, flips: [3, 9] },
     { name: "d", cost: -0.02, flips: [9, 3] },
   ];
-  const series = seriesFrom(events(made));
+  const series = seriesFrom(replay(events(made)));
   const said = (pairs: [string, string][], metrics?: string[]) => {
     const of = (name: string) => series.filter(({ variant }) => variant.name === name);
     const { questions } = verdictsOver([{ title: "", pairs }], of, metrics ? { metrics } : {});
@@ -297,7 +305,7 @@ describe("what else was measured changes no verdict", () => {
     ]).map(({ acc }) => acc!);
     expect(found.map(({ comparison }) => comparison!.p < 0.05)).toEqual([true, false, false]);
     expect(found.map(({ verdict }) => mark(verdict!))).toEqual(["likely worse", "~", "~"]);
-    const { questions } = verdictsFrom(events(made));
+    const { questions } = verdictsFrom(replay(events(made)));
     expect(questions[0]!.pairs[0]!.sentence).toMatch(
       /likely worse by 4\.0 points \(95 % CI 0\.\d+ … \d\.\d points; not certain among 3, Holm p = 0\.06\d\)/,
     );

@@ -128,7 +128,13 @@ const itemsOf = (name: string, measurement: string, shift: number) =>
 const done = (name: string, measurement: string, shift: number): StoredEvent[] => [
   { type: "job-started", at: 1767323046000, job: id(name, measurement), done: 0 },
   ...itemsOf(name, measurement, shift),
-  { type: "job-done", at: 1767323047000, job: id(name, measurement), items: 3, seconds: 1 },
+  {
+    type: "job-done",
+    at: 1767323047000,
+    job: id(name, measurement),
+    items: items[measurement]!(shift).length,
+    seconds: 1,
+  },
 ];
 
 const started = (at: number): StoredEvent => ({

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { JobRecord, Sample, StoredEvent, VariantRecord } from "../../dist/events.js";
 import { verdictsFrom } from "../../dist/judge/verdicts.js";
+import { replay } from "../../dist/replay.js";
 import { longCsv, wideCsv } from "../../dist/reports/csv.js";
 import { laddersFrom } from "../../dist/reports/ladder.js";
 import { markdown } from "../../dist/reports/markdown.js";
@@ -160,7 +161,7 @@ function made(variants: Made[], { kinds = ["perplexity"], reference = true, chun
     });
   });
   const all = [started, ...events];
-  const [table, verdicts] = [tableFrom(all), verdictsFrom(all)];
+  const [table, verdicts] = [tableFrom(replay(all)), verdictsFrom(replay(all))];
   return { table, verdicts, ladders: laddersFrom(table, verdicts), screen: text(table, 120, verdicts) };
 }
 

@@ -5,15 +5,16 @@ import { join } from "node:path";
 import stringWidth from "string-width";
 import { describe, expect, test } from "vitest";
 import type { StoredEvent } from "../../dist/events.js";
+import { replay } from "../../dist/replay.js";
 import { longCsv, wideCsv } from "../../dist/reports/csv.js";
-import { writeReports } from "../../dist/reports/index.js";
+import { factsFrom, writeReports } from "../../dist/reports/index.js";
 import { markdown } from "../../dist/reports/markdown.js";
 import { runJson } from "../../dist/reports/run-json.js";
 import { tableFrom } from "../../dist/reports/table.js";
 import { text } from "../../dist/reports/text.js";
 import { events } from "./fixture.js";
 
-const table = tableFrom(events);
+const table = tableFrom(replay(events));
 const golden = (name: string) => new URL(`../golden/reports/${name}`, import.meta.url).pathname;
 const python = process.env.PYTHON ?? "python3";
 const readers = spawnSync(python, ["-c", "import pandas, duckdb"]).status === 0;
@@ -51,7 +52,7 @@ describe("the grid", () => {
 
   test("a retry that is under way hides the failure before it", () => {
     const retry: StoredEvent[] = [...events, { type: "job-started", at: 0, job: "hellaswag/Q2_K", done: 0 }];
-    expect(cell("Q2_K", "acc", tableFrom(retry))).toEqual({ state: "unfinished", n: 0 });
+    expect(cell("Q2_K", "acc", tableFrom(replay(retry)))).toEqual({ state: "unfinished", n: 0 });
   });
 
   /** F16's first questions of HellaSwag as they are where they could not be asked. */
@@ -71,7 +72,7 @@ describe("the grid", () => {
     [3, 3 / 5],
     [7, 0],
   ])("%d questions that could not be asked are counted, said everywhere and in no accuracy", (count, share) => {
-    const of = tableFrom(unasked(count));
+    const of = tableFrom(replay(unasked(count)));
     expect(cell("F16", "unanswerable", of)).toMatchObject({ state: "measured", summary: { value: count } });
     const note = `NOT THE WHOLE TASK: ${count} of 8 questions could not be asked (the first: it needs 640 tokens of 512); the figure is over the others alone`;
     for (const name of ["acc", "acc_norm"]) expect(cell("F16", name, of)).toMatchObject({ notes: [{ text: note }] });
@@ -85,7 +86,7 @@ describe("the grid", () => {
   });
 
   test("a task of which no question could be asked has no accuracy", () => {
-    const of = tableFrom(unasked(8));
+    const of = tableFrom(replay(unasked(8)));
     const reason = "no question could be asked: it needs 640 tokens of 512";
     expect(cell("F16", "acc", of)).toEqual({ state: "impossible", reason });
     expect(wideCsv(of)).toContain(reason);
@@ -94,7 +95,7 @@ describe("the grid", () => {
 
   test("a variant of which all questions were asked shows 0 beside one of which some were not; else there is no column", () => {
     const twin = { type: "job-done", at: 0, job: "hellaswag/Q2_K", items: 0, seconds: 1 } as StoredEvent;
-    const of = tableFrom([...unasked(2), twin]);
+    const of = tableFrom(replay([...unasked(2), twin]));
     expect(cell("Q2_K", "unanswerable", of)).toMatchObject({ state: "measured", summary: { value: 0 } });
     expect(table.columns.map(({ name }) => name)).not.toContain("unanswerable");
   });
@@ -106,7 +107,7 @@ describe("the grid", () => {
       const facts = i < 2 ? { unanswerable: "it needs 640 tokens of 512" } : {};
       return { type: "samples", job: "hellaswag/F16", item: String(i), samples, ...facts };
     });
-    expect(cell("F16", "acc", tableFrom([...events, ...many]))).toMatchObject({
+    expect(cell("F16", "acc", tableFrom(replay([...events, ...many])))).toMatchObject({
       notes: [
         {
           text: "2 of 200 questions could not be asked (the first: it needs 640 tokens of 512); the figure is over the others",
@@ -122,7 +123,7 @@ describe("the grid", () => {
       variants: last.variants.slice(0, 1),
       jobs: last.jobs.filter(({ variant, measurement }) => variant === "F16" && measurement === "speed"),
     };
-    const { columns, rows } = tableFrom([...events, narrow]);
+    const { columns, rows } = tableFrom(replay([...events, narrow]));
     expect(rows).toHaveLength(1);
     expect(new Set(columns.map(({ measurement }) => measurement))).toEqual(new Set(["model", "speed"]));
   });
@@ -132,7 +133,7 @@ describe("the grid", () => {
     const twin = { ...last.variants[0]!, name: "twin" };
     const jobs = last.jobs.filter(({ variant }) => variant === "F16").map((job) => ({ ...job, variant: "twin" }));
     const both: StoredEvent = { ...last, variants: [...last.variants, twin], jobs: [...last.jobs, ...jobs] };
-    const of = tableFrom([...events, both]);
+    const of = tableFrom(replay([...events, both]));
     expect(cell("twin", "acc", of)).toEqual(cell("F16", "acc", of));
     expect(cell("twin", "acc", of)).toMatchObject({ state: "measured" });
   });
@@ -140,11 +141,11 @@ describe("the grid", () => {
   test("the order in which items came changes no byte", () => {
     const samples = events.filter((event) => event.type === "samples");
     const others = events.filter((event) => event.type !== "samples");
-    expect(longCsv(tableFrom([...others, ...samples.toReversed()]))).toBe(longCsv(table));
+    expect(longCsv(tableFrom(replay([...samples.toReversed(), ...others])))).toBe(longCsv(table));
   });
 
   test("an empty list is refused with a remedy", () => {
-    expect(() => tableFrom([])).toThrowError(expect.objectContaining({ code: "nothing-run" }));
+    expect(() => tableFrom(replay([]))).toThrowError(expect.objectContaining({ code: "nothing-run" }));
   });
 });
 
@@ -161,7 +162,7 @@ describe("what comes from outside stays inert", () => {
     const [first, ...rest] = events;
     const escaped = { ...first, variants: [{ ...table.rows[0]!.variant, name: "a\u001b[2Jb\u0007" }] } as StoredEvent;
     for (const render of [text, markdown])
-      expect(render(tableFrom([escaped, ...rest.filter((event) => event.type !== "started")]))).not.toMatch(
+      expect(render(tableFrom(replay([escaped, ...rest.filter((event) => event.type !== "started")])))).not.toMatch(
         /[\u0000-\u0009\u000b-\u001f]/,
       );
   });
@@ -182,9 +183,9 @@ test("a terminal of 80 columns shows a figure of every measurement in one block,
 
 test("writes whole files, the same bytes for the same events", async () => {
   const [a, b] = [mkdtempSync(join(tmpdir(), "reports-")), mkdtempSync(join(tmpdir(), "reports-"))];
-  const paths = await writeReports(a, events);
-  await writeReports(b, events.values());
-  await writeReports(b, events);
+  const paths = await writeReports(a, factsFrom(replay(events), a));
+  await writeReports(b, factsFrom(replay(events.values()), b));
+  await writeReports(b, factsFrom(replay(events), b));
   expect(readdirSync(a).sort()).toEqual(["comparisons.csv", "run.json", "table-long.csv", "table.csv", "table.md"]);
   for (const path of paths) {
     expect(existsSync(path)).toBe(true);
@@ -204,7 +205,7 @@ test("run.json needs no clock but the events'", () => {
 describe.skipIf(!readers)("pandas and DuckDB read both tables without options (skipped without them)", () => {
   test("numbers are numbers, text is text, and not a bit is lost", async () => {
     const folder = mkdtempSync(join(tmpdir(), "reports-"));
-    await writeReports(folder, events);
+    await writeReports(folder, factsFrom(replay(events), folder));
     const script = `
 import json, sys, pandas, duckdb
 out = {}

@@ -2,10 +2,11 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readBenchmark } from "../../dist/benchmark/index.js";
-import type { Event } from "../../dist/events.js";
+import type { Event, StoredEvent } from "../../dist/events.js";
 import { childExecutor, type Executor, localPlace } from "../../dist/executors/index.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { makePlan } from "../../dist/plan/index.js";
+import { progressOf, replay } from "../../dist/replay.js";
 import { run } from "../../dist/run/index.js";
 import { figure, initialState, reduce } from "../../dist/tui/state.js";
 import {
@@ -55,14 +56,7 @@ async function events(
   });
   const { executor = childExecutor() } = options;
   const stop = new AbortController();
-  const done = new Map<string, { items: Set<string>; complete: boolean }>();
-  for (const event of options.done ?? []) {
-    if (!("job" in event) || event.job === undefined) continue;
-    const job = done.get(event.job) ?? { items: new Set(), complete: false };
-    done.set(event.job, job);
-    if (event.type === "samples") job.items.add(event.item);
-    if (event.type === "job-done") job.complete = true;
-  }
+  const done = progressOf(replay((options.done ?? []) as StoredEvent[]));
   const all: Event[] = [];
   try {
     for await (const event of run(plan, { executor, done, signal: stop.signal })) {

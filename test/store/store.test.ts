@@ -21,11 +21,14 @@ import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { BenchError } from "../../dist/errors.js";
 import type { Event } from "../../dist/events.js";
+import { progressOf, replay } from "../../dist/replay.js";
 import { readEvents, readTokens, Store, writeWhole } from "../../dist/store/index.js";
 import { bench, qualityRows, someText, start, temporaryFolder, until } from "../support.js";
 
 const root = temporaryFolder();
 let count = 0;
+const read = (at: string) => [...readEvents(at)];
+const progress = (at: string) => progressOf(replay(readEvents(at)));
 const folder = () => join(root, `run-${count++}`);
 
 function refusal(attempt: () => unknown): BenchError {
@@ -60,11 +63,11 @@ describe("events", () => {
     const store = Store.open(at);
     store.append(samples("j", "0", [1, 2, 3]));
     store.append({ type: "progress", job: "j", done: 1, total: 2, unit: "chunks" });
-    expect(readEvents(at)).toHaveLength(1);
+    expect(read(at)).toHaveLength(1);
     store.append(done("j"));
-    expect(readEvents(at)).toEqual(store.events);
+    expect(read(at)).toHaveLength(2);
     store.close();
-    expect(readEvents(at).map((event) => event.type)).toEqual(["samples", "job-done"]);
+    expect(read(at).map((event) => event.type)).toEqual(["samples", "job-done"]);
     expect(existsSync(join(at, "lock"))).toBe(false);
     expect(readdirSync(at).sort()).toEqual(["events.jsonl", "tokens"]);
   });
@@ -74,22 +77,20 @@ describe("events", () => {
     const facts = { cluster: "history", foreign: 0.4, unanswerable: "it is too long", alone: true, models: 2 };
     session(at, { ...samples("j", "0"), detail: { ...facts, prompt: "p" } } as Event);
     session(at, { ...samples("j", "1"), cluster: "art", detail: { cluster: "history", models: "2" } } as Event);
-    expect(readEvents(at)).toMatchObject([facts, { cluster: "art" }]);
-    expect(readEvents(at)[1]).not.toHaveProperty("models");
+    expect(read(at)).toMatchObject([facts, { cluster: "art" }]);
+    expect(read(at)[1]).not.toHaveProperty("models");
   });
 
   it("say which items are there, over several sessions", () => {
     const at = folder();
     session(at, samples("j", "0"), samples("k", "a"));
     session(at, samples("j", "1"), done("j"));
-    const store = Store.open(at);
-    expect(store.done()).toEqual(
+    expect(progress(at)).toEqual(
       new Map([
         ["j", { items: new Set(["0", "1"]), complete: true }],
         ["k", { items: new Set(["a"]), complete: false }],
       ]),
     );
-    store.close();
   });
 
   it("a torn last line is passed over by readers and cut off by the next writer, wherever it was torn", () => {
@@ -98,9 +99,9 @@ describe("events", () => {
       const at = folder();
       session(at, samples("j", "0"));
       appendFileSync(join(at, "events.jsonl"), whole.slice(0, length));
-      expect(readEvents(at)).toHaveLength(1);
+      expect(read(at)).toHaveLength(1);
       session(at, samples("j", "2"));
-      expect(readEvents(at).map((event) => "item" in event && event.item)).toEqual(["0", "2"]);
+      expect(read(at).map((event) => "item" in event && event.item)).toEqual(["0", "2"]);
     }
   });
 
@@ -110,7 +111,7 @@ describe("events", () => {
     const file = join(at, "events.jsonl");
     const [first, second] = readFileSync(file, "utf8").split("\n");
     writeFileSync(file, `${first}\n\u0000\u0000garbage\n${second}\n`);
-    for (const attempt of [() => readEvents(at), () => Store.open(at)]) {
+    for (const attempt of [() => read(at), () => Store.open(at)]) {
       const error = refusal(attempt);
       expect(error.code).toBe("run-damaged");
       expect(error.message).toBe(`${file}:2 is not an event.`);
@@ -121,10 +122,10 @@ describe("events", () => {
   });
 
   it("a folder without a run is an error, a run without an event is not", () => {
-    expect(refusal(() => readEvents(join(root, "absent"))).code).toBe("run-missing");
+    expect(refusal(() => read(join(root, "absent"))).code).toBe("run-missing");
     const at = folder();
     session(at);
-    expect(readEvents(at)).toEqual([]);
+    expect(read(at)).toEqual([]);
   });
 });
 
@@ -135,7 +136,7 @@ describe("per-token values", () => {
     const at = folder();
     session(at, samples("j", "0", [1, 2]), samples("k", "0", [9]));
     session(at, samples("j", "1", [3, 4, 5]));
-    const places = readEvents(at).map((event) => event.type === "samples" && event.tokens!.nll!);
+    const places = read(at).map((event) => event.type === "samples" && event.tokens!.nll!);
     const digest = expect.stringMatching(/^[0-9a-f]{12}$/);
     expect(places).toEqual([
       [0, 2, digest],
@@ -170,7 +171,7 @@ describe("per-token values", () => {
       const at = folder();
       session(at, samples("j", "0", [1, 2]), samples("j", "1", [3, 4, 5]), ...end);
       change(file(at));
-      for (const attempt of [() => readEvents(at), () => Store.open(at)]) {
+      for (const attempt of [() => read(at), () => Store.open(at)]) {
         const error = refusal(attempt);
         expect(error.code).toBe("run-damaged");
         expect(error.message).toContain(file(at));
@@ -191,7 +192,7 @@ describe("per-token values", () => {
   it.each(foreign)("that are %s are an error when they are read", (_, values) => {
     const at = folder();
     session(at, samples("j", "0", [1, 2, 3]), samples("j", "1", [4]));
-    const [place, next] = readEvents(at).map((event) => (event.type === "samples" ? event.tokens!.nll! : undefined));
+    const [place, next] = read(at).map((event) => (event.type === "samples" ? event.tokens!.nll! : undefined));
     writeFileSync(file(at), Buffer.from(Float64Array.from([...values, 4]).buffer));
     const error = refusal(() => readTokens(at, "j", "nll", place!));
     expect(error.code).toBe("run-damaged");
@@ -285,7 +286,7 @@ describe("a line that is no event", () => {
 
   it.each(bad)("%s: one sentence with the place and a remedy", (_, content) => {
     const at = withLine(content);
-    for (const attempt of [() => readEvents(at), () => Store.open(at)]) {
+    for (const attempt of [() => read(at), () => Store.open(at)]) {
       const error = refusal(attempt);
       expect(error.code).toBe("run-damaged");
       expect(error.message).toMatch(/^\S+events\.jsonl:2 (is|has) [^\n]{2,120}\.$/);
@@ -300,13 +301,13 @@ describe("a line that is no event", () => {
       '{"type":"job-refused","job":"j"}',
       opening({ jobs: [{ ...started().jobs[0], metrics: ["perplexity", "bleu_4"] }] }),
     ]) {
-      const error = refusal(() => readEvents(withLine(content, started("9.8.7"))));
+      const error = refusal(() => read(withLine(content, started("9.8.7"))));
       expect(error.code).toBe("run-foreign");
       expect(error.message).toMatch(
         /events\.jsonl:2 .*which this version does not know; gguf-bench 9\.8\.7 wrote it\.$/,
       );
       // Where nothing says which version it was, it is damage.
-      expect(refusal(() => readEvents(withLine(content))).code).toBe("run-damaged");
+      expect(refusal(() => read(withLine(content))).code).toBe("run-damaged");
     }
   });
 
@@ -327,11 +328,11 @@ describe("a line that is no event", () => {
   it("what is no file of events, or no folder, is told as well", async () => {
     const at = folder();
     mkdirSync(join(at, "events.jsonl"), { recursive: true });
-    for (const attempt of [() => readEvents(at), () => Store.open(at)])
+    for (const attempt of [() => read(at), () => Store.open(at)])
       expect(refusal(attempt).message).toBe(`${join(at, "events.jsonl")} is a folder, not a file of events.`);
     const plain = join(root, "plain");
     writeFileSync(plain, "x");
-    expect(refusal(() => readEvents(plain)).message).toBe(`${plain} is a file, not a run's folder.`);
+    expect(refusal(() => read(plain)).message).toBe(`${plain} is a file, not a run's folder.`);
     const { code, stderr } = await bench(["report", plain]);
     expect({ code, stderr: stderr.split("\n")[0] }).toEqual({
       code: 1,
@@ -352,7 +353,7 @@ describe("a line that is no event", () => {
     for (const text of readFileSync(join(at, "events.jsonl"), "utf8").trimEnd().split("\n")) JSON.parse(text);
     const bare = performance.now() - parse;
     const start = performance.now();
-    expect(readEvents(at)).toHaveLength(500_000);
+    expect(read(at)).toHaveLength(500_000);
     expect(performance.now() - start - bare).toBeLessThan(4000);
   });
 });
@@ -365,9 +366,10 @@ describe("items", () => {
       samples: [{ metric: "perplexity", value, weight: 1 }],
     });
     session(at, value(1), samples("j", "1"), value(2), done("j"));
-    const found = readEvents(at);
-    expect(found).toHaveLength(3);
-    expect(found.filter((event) => event.type === "samples" && event.item === "0")).toEqual([value(2)]);
+    const job = replay(readEvents(at)).jobs.get("j")!;
+    expect(job.items).toEqual(["0", "1"]);
+    expect(job.samples("perplexity")).toContainEqual({ item: "0", value: 2, weight: 1 });
+    expect(job.count("perplexity")).toBe(2);
   });
 
   it("that went missing leave their job unfinished, whatever its end says", () => {
@@ -385,19 +387,17 @@ describe("items", () => {
       const file = join(at, "events.jsonl");
       writeFileSync(file, readFileSync(file, "utf8").split("\n").toSpliced(gone, 1).join("\n"));
       const store = Store.open(at);
-      expect(store.done().get("j")).toMatchObject({ complete: false, peakMemory: 5 });
-      expect(store.done().get("j")!.items.size).toBe(2);
+      expect(progress(at).get("j")).toMatchObject({ complete: false, peakMemory: 5 });
+      expect(progress(at).get("j")!.items.size).toBe(2);
       store.append(three[gone]!);
       store.append(end(3));
       store.close();
-      const whole = Store.open(at);
-      expect(whole.done().get("j")).toMatchObject({ complete: true });
-      whole.close();
+      expect(progress(at).get("j")).toMatchObject({ complete: true });
     }
     // Version 0.1 counted the memory among the items of a job that it went on with.
     const at = folder();
     session(at, ...three, memory, { type: "job-started", at: 1, job: "j", done: 4 }, memory, end(4));
-    expect(readEvents(at).some((event) => event.type === "job-done")).toBe(true);
+    expect(replay(readEvents(at)).jobs.get("j")!.done).toBe(true);
   });
 });
 
@@ -480,7 +480,7 @@ describe("one writer", () => {
     expect(said.stdout).toBe("");
     store.append(samples("j", "0"));
     store.close();
-    expect(readEvents(at)).toHaveLength(1);
+    expect(read(at)).toHaveLength(1);
     session(at, samples("j", "1"));
   });
 
@@ -651,7 +651,7 @@ describe("a folder that goes away while it is measured into", () => {
     ]);
     await until(
       "a sample",
-      () => existsSync(join(at, "events.jsonl")) && readEvents(at).some(({ type }) => type === "samples"),
+      () => existsSync(join(at, "events.jsonl")) && read(at).some(({ type }) => type === "samples"),
     );
     renameSync(at, `${at}-moved`);
     const { code, stderr } = await ended;
@@ -661,7 +661,7 @@ describe("a folder that goes away while it is measured into", () => {
       /^gguf-bench: the run's folder \S+ was moved or deleted while it was measured into\.\n {2}[^\n]+\n$/,
     );
     expect(existsSync(at)).toBe(false);
-    expect(readEvents(`${at}-moved`).length).toBeGreaterThan(2);
+    expect(read(`${at}-moved`).length).toBeGreaterThan(2);
   });
 });
 
@@ -728,11 +728,11 @@ describe("a disk that will not", () => {
     expect(full.code).toBe(1);
     expect(full.stderr).toMatch(oneSentence);
     expect(full.stderr).toMatch(/no space left.*\n.*same command/is);
-    const kept = readEvents(out).filter((event) => event.type === "samples").length;
+    const kept = read(out).filter((event) => event.type === "samples").length;
     expect(kept).toBeGreaterThan(3);
     // Still no room: the same again, and nothing lost.
     expect((await bench(command(out))).code).toBe(1);
-    expect(readEvents(out).filter((event) => event.type === "samples").length).toBeGreaterThanOrEqual(kept);
+    expect(read(out).filter((event) => event.type === "samples").length).toBeGreaterThanOrEqual(kept);
     expect(mount("-o", "remount,size=16m")).toBe(true);
     const after = await bench(command(out));
     expect(after).toMatchObject({ code: 0, stderr: "" });

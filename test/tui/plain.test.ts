@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
-import type { Event } from "../../dist/events.js";
+import type { Event, StoredEvent } from "../../dist/events.js";
+import { replay } from "../../dist/replay.js";
 import { startPlain } from "../../dist/tui/plain.js";
 import { jobId, ladder, started, variant, wholeRun } from "./recorded.mjs";
 
@@ -65,9 +66,9 @@ it("does not retell an earlier session, and says how much of it counts", () => {
     },
     now: () => T,
   });
-  // The clock went back since: what is told again is known by its order, not by its time.
-  view.handle(started(T + 1e7, ladder.slice(0, 1)) as Event, { earlier: true });
-  for (const [, event] of earlier) view.handle({ ...event, at: T + 1e7 } as Event, { earlier: true });
+  // The clock went back since.
+  const events = [started(T + 1e7, ladder.slice(0, 1)), ...earlier.map(([, event]) => ({ ...event, at: T + 1e7 }))];
+  view.resume(replay(events as StoredEvent[]));
   expect(text).toBe("");
   view.handle(again as Event);
   expect(text).toBe("smollm2: 1 variant, 3 jobs, 1 done before\n");

@@ -1,6 +1,17 @@
 import { describe, expect, it } from "vitest";
-import type { Event } from "../../dist/events.js";
-import { figure, initialState, reduce, type State, share, tick, timeLeft, totalShare } from "../../dist/tui/state.js";
+import type { Event, StoredEvent } from "../../dist/events.js";
+import { replay } from "../../dist/replay.js";
+import {
+  figure,
+  initialState,
+  reduce,
+  resumed,
+  type State,
+  share,
+  tick,
+  timeLeft,
+  totalShare,
+} from "../../dist/tui/state.js";
 import { itemsOf, job, jobId, ladder, measurements, started, variant, wholeRun } from "./recorded.mjs";
 
 const T = 1_700_000_000_000;
@@ -14,6 +25,9 @@ function fold(events: Event[], state: State = initialState()): State {
   for (const event of events) state = reduce(state, event);
   return state;
 }
+
+/** Before a session that goes on with these events. */
+const resuming = (events: Event[]): State => resumed(replay(events as StoredEvent[]));
 
 const opening = (variants = [small, large], of = [perplexity], at = T) => started(at, variants, { of }) as Event;
 const begin = (name: string, at: number, done = 0, of = perplexity): Event => ({
@@ -161,7 +175,7 @@ describe("a run that is continued", () => {
   ];
 
   it("keeps what is done and takes the rest up where it stood", () => {
-    const state = fold([...first, opening(undefined, undefined, T + 1e6)]);
+    const state = fold([opening(undefined, undefined, T + 1e6)], resuming(first));
     expect(state.counts).toMatchObject({ done: 1, before: 1, waiting: 1, running: 0 });
     expect(state.startedAt).toBe(T + 1e6);
     expect(figure(cellOf(state, "large"), "perplexity")!.n).toBe(1);
@@ -170,19 +184,20 @@ describe("a run that is continued", () => {
   });
 
   it("knows from the earlier session how long the rest will take", () => {
-    const state = fold([...first, opening(undefined, undefined, T + 1e6)]);
+    const state = fold([opening(undefined, undefined, T + 1e6)], resuming(first));
     // 8 s for 100 M parameters make 24 s for 300 M; one of two chunks is there.
     expect(timeLeft(state).total.milliseconds).toBeCloseTo(12_000);
     expect(timeLeft(state).total.known).toBe("about");
   });
 
   it("tries again what failed", () => {
-    const state = fold([
+    const failed = { code: "crash", message: "crashed" };
+    const earlier: Event[] = [
       opening(),
       begin("large", T),
-      { type: "job-failed", at: T, job: jobId("large", "perplexity"), failure: { code: "crash", message: "crashed" } },
-      opening(undefined, undefined, T + 1e6),
-    ]);
+      { type: "job-failed", at: T, job: jobId("large", "perplexity"), failure: failed },
+    ];
+    const state = fold([opening(undefined, undefined, T + 1e6)], resuming(earlier));
     expect(cellOf(state, "large").status).toBe("waiting");
     expect(state.notes.size).toBe(0);
   });
@@ -190,7 +205,7 @@ describe("a run that is continued", () => {
   it("forgets jobs whose id has changed", () => {
     const changed = opening(undefined, undefined, T + 1e6) as Extract<Event, { type: "started" }>;
     changed.jobs = changed.jobs.map((record) => ({ ...job(record.variant, perplexity), id: `${record.id}-v2` }));
-    const state = fold([...first, changed]);
+    const state = fold([changed], resuming(first));
     expect(state.counts).toMatchObject({ done: 0, before: 0, waiting: 2 });
     expect(figure(state.cells.get("large/perplexity-v2")!, "perplexity")).toBeUndefined();
   });

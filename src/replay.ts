@@ -1,0 +1,451 @@
+import type { EngineFacts, EngineName } from "./backends/backend.js";
+import type { Failure } from "./errors.js";
+import {
+  type JobRecord,
+  memoryItem,
+  type Sample,
+  type Started,
+  type StoredEvent,
+  type StoredSamples,
+  type TokenPlace,
+} from "./events.js";
+
+/** One time that the command ran. */
+export interface Session {
+  /** Milliseconds since the epoch. */
+  at: number;
+  command: string[];
+  outcome: "complete" | "stopped" | "cut off";
+}
+
+export interface Warning {
+  message: string;
+  variant?: string;
+  job?: string;
+}
+
+/** The value of one metric that one item gave. */
+export type ItemSample = Omit<Sample, "metric"> & { item: string };
+
+/** All that the events of a run say. Several sessions append to one list, and every reader asks this rather than the list. */
+export interface Run {
+  sessions: Session[];
+  /** The last plan: its variants and jobs count, whichever session measured them. Absent before the first. */
+  plan?: Started;
+  /** By id, those of earlier plans too. Variants that are alike but for their names have their jobs in common. */
+  jobs: Map<string, JobResult>;
+  /** By variant, as last opened. */
+  engines: Map<string, EngineFacts>;
+  warnings: Warning[];
+}
+
+/** The fold of a run's events, in order. */
+export function replay(events: Iterable<StoredEvent>): Run {
+  const fold = new Fold();
+  for (const event of events) fold.add(event);
+  return fold.run;
+}
+
+/** `replay` for events that come one by one. */
+export class Fold {
+  readonly run: Run = { sessions: [], jobs: new Map(), engines: new Map(), warnings: [] };
+  readonly #shared = new Shared();
+
+  add(event: StoredEvent): void {
+    const { run } = this;
+    switch (event.type) {
+      case "started":
+        run.sessions.push({ at: event.at, command: event.provenance.command, outcome: "cut off" });
+        this.#plan(event);
+        break;
+      case "opened":
+        run.engines.set(event.variant, event.engine);
+        break;
+      case "samples":
+        this.#job(event.job).take(event);
+        break;
+      case "job-started":
+        this.#job(event.job).begin(event.done);
+        break;
+      case "job-done":
+        this.#job(event.job).end(event);
+        break;
+      case "job-failed":
+        this.#job(event.job).fail(event.failure);
+        break;
+      case "warning": {
+        const { message, variant, job } = event;
+        run.warnings.push({
+          message,
+          ...(variant === undefined ? {} : { variant }),
+          ...(job === undefined ? {} : { job }),
+        });
+        break;
+      }
+      case "finished": {
+        const session = run.sessions.at(-1);
+        if (session) session.outcome = event.outcome;
+        for (const job of run.jobs.values()) job.rest();
+      }
+    }
+  }
+
+  #plan(started: Started): void {
+    this.run.plan = started;
+    const failures = new Map(started.variants.map(({ name, failure }) => [name, failure]));
+    for (const job of this.run.jobs.values()) job.rest();
+    const seen = new Set<string>();
+    for (const record of started.jobs) {
+      if (seen.has(record.id)) continue;
+      seen.add(record.id);
+      this.#job(record.id).asPlanned(record, failures.get(record.variant));
+    }
+  }
+
+  #job(id: string): JobResult {
+    const job = this.run.jobs.get(id) ?? new JobResult(this.#shared);
+    this.run.jobs.set(id, job);
+    return job;
+  }
+}
+
+export type JobState = "waiting" | "running" | "done" | "failed" | "impossible";
+
+/**
+ * What a run holds of one job. The values lie in arrays by metric, and jobs that measured the same items share the list of
+ * them: of millions of samples only their values take memory.
+ */
+export class JobResult {
+  /** As in the last plan that has it; of several variants that share it, the first one's. */
+  record: JobRecord | undefined;
+  /** What measured it; absent where a run of version 0.1 does not say, see `engineOf`. */
+  engine: EngineName | undefined;
+  /** Of the session that ended it. */
+  seconds: number | undefined;
+  /** Items that were there when a session last took it up. */
+  from: number | undefined;
+  /** Bytes, and the models that the process held at once. */
+  memory: { peak: number; models: number } | undefined;
+  /** By item: why the question was not asked. */
+  readonly unanswerable = new Map<string, string>();
+  /** By item: CPU cores that other processes used meanwhile. */
+  readonly foreign = new Map<string, number>();
+  /** By item: where the per-token values lie. */
+  readonly tokens = new Map<string, Record<string, TokenPlace>>();
+  /** Whether options were scored one by one. */
+  alone = false;
+
+  readonly #shared: Shared;
+  #list: ItemList = { items: [] };
+  /** By item, while the job is being measured: its place in the list. */
+  #places: Map<string, number> | undefined;
+  readonly #columns = new Map<string, Column>();
+  #done = false;
+  #running = false;
+  #failure: Failure | undefined;
+  #broken: Failure | undefined;
+  #resumed = false;
+
+  constructor(shared: Shared) {
+    this.#shared = shared;
+  }
+
+  /** Whether all of it is there. */
+  get done(): boolean {
+    return this.#done;
+  }
+
+  get state(): JobState {
+    if (this.record?.impossible !== undefined) return "impossible";
+    if (this.#done) return "done";
+    if (this.failure) return "failed";
+    return this.#running ? "running" : "waiting";
+  }
+
+  /** Why it failed, where its variant failed too. A retry forgets the failure before it. */
+  get failure(): Failure | undefined {
+    return this.#failure ?? this.#broken;
+  }
+
+  /** The items of its measurement, of which the peak memory is none. */
+  get items(): readonly string[] {
+    return this.#list.items;
+  }
+
+  /** By item, which others it hangs together with; undefined where no item says so. */
+  get clusters(): ReadonlyMap<string, string> | undefined {
+    return byItem(this.#list, "cluster");
+  }
+
+  /** By item, the digest of its token ids; undefined where there are none. */
+  get ids(): ReadonlyMap<string, string> | undefined {
+    return byItem(this.#list, "ids");
+  }
+
+  /** Metrics of which there are samples. */
+  get metrics(): string[] {
+    const names = [...this.#columns.keys()];
+    return this.memory && !this.#columns.has(memoryMetric) ? [...names, memoryMetric] : names;
+  }
+
+  /** Samples of a metric. */
+  count(metric: string): number {
+    return (this.#columns.get(metric)?.length ?? 0) + (metric === memoryMetric && this.memory ? 1 : 0);
+  }
+
+  /** The samples of a metric, made anew each time; empty where there are none. */
+  samples(metric: string): ItemSample[] {
+    const column = this.#columns.get(metric);
+    const samples = column ? column.samples(this.#list.items) : [];
+    if (metric === memoryMetric && this.memory) samples.push({ item: memoryItem, value: this.memory.peak, weight: 1 });
+    return samples;
+  }
+
+  asPlanned(record: JobRecord, broken: Failure | undefined): void {
+    this.record = record;
+    this.#broken = broken;
+  }
+
+  begin(from: number): void {
+    this.#failure = undefined;
+    this.#running = true;
+    this.from = from;
+    // Version 0.1 counted the memory as an item when it went on with such a job.
+    this.#resumed ||= this.memory !== undefined;
+  }
+
+  /** Should an item have been measured twice, the later one counts. */
+  take(event: StoredSamples): void {
+    if (event.item === memoryItem) {
+      this.memory = { peak: event.samples[0]?.value ?? 0, models: event.models ?? 1 };
+      return;
+    }
+    const item = this.#shared.text(event.item);
+    const place = this.#placeOf(item);
+    for (const sample of event.samples) {
+      const column = this.#columns.get(sample.metric) ?? new Column();
+      this.#columns.set(sample.metric, column);
+      column.push(place, sample);
+    }
+    for (const fact of ["cluster", "ids"] as const) {
+      const text = event[fact];
+      if (text === undefined) continue;
+      this.#list[fact] ??= [];
+      this.#list[fact][place] = this.#shared.text(text);
+    }
+    if (event.unanswerable !== undefined) this.unanswerable.set(item, this.#shared.text(event.unanswerable));
+    if (event.foreign !== undefined) this.foreign.set(item, event.foreign);
+    if (event.tokens) this.tokens.set(item, event.tokens);
+    if (event.alone) this.alone = true;
+  }
+
+  /** The end of a job some items of which are missing counts as not told: the same command measures them. */
+  end({ items, seconds, engine }: Extract<StoredEvent, { type: "job-done" }>): void {
+    this.#running = false;
+    if (this.items.length + (this.memory && this.#resumed ? 1 : 0) < items) return;
+    this.#done = true;
+    this.seconds = seconds;
+    if (engine) this.engine = engine;
+    this.#places = undefined;
+    this.#list = this.#shared.list(this.#list);
+    for (const column of this.#columns.values()) column.seal();
+  }
+
+  fail(failure: Failure): void {
+    this.#running = false;
+    this.#failure = failure;
+  }
+
+  rest(): void {
+    this.#running = false;
+  }
+
+  /** The place of an item in the list, where it is put at the end when it is new; what it gave before is forgotten. */
+  #placeOf(item: string): number {
+    if (!this.#places) {
+      // The list of a job that is done may be that of others, too.
+      const { items, cluster, ids } = this.#list;
+      this.#list = {
+        items: [...items],
+        ...(cluster ? { cluster: [...cluster] } : {}),
+        ...(ids ? { ids: [...ids] } : {}),
+      };
+      this.#places = new Map(this.#list.items.map((one, place) => [one, place]));
+      for (const column of this.#columns.values()) column.open();
+    }
+    const known = this.#places.get(item);
+    if (known === undefined) {
+      this.#places.set(item, this.#list.items.length);
+      return this.#list.items.push(item) - 1;
+    }
+    for (const [metric, column] of this.#columns) if (column.drop(known) === 0) this.#columns.delete(metric);
+    for (const facts of [this.unanswerable, this.foreign, this.tokens]) facts.delete(item);
+    delete this.#list.cluster?.[known];
+    delete this.#list.ids?.[known];
+    return known;
+  }
+}
+
+const memoryMetric = "peak_memory";
+
+/** What measured a job; for runs of version 0.1, which do not say, what its variant was last opened in. */
+export function engineOf({ jobs, engines }: Run, { id, variant }: JobRecord): EngineName | undefined {
+  const engine = jobs.get(id)?.engine ?? engines.get(variant);
+  if (!engine) return undefined;
+  const { version, library, build, environment } = engine;
+  return { version, library, ...(build ? { build } : {}), ...(environment ? { environment } : {}) };
+}
+
+/** What is there of a job that is to be gone on with. */
+export interface JobProgress {
+  items: ReadonlySet<string>;
+  complete: boolean;
+  /** Bytes. */
+  peakMemory?: number;
+}
+
+/** By job id: what need not be measured again. */
+export function progressOf({ jobs }: Run): Map<string, JobProgress> {
+  return new Map(
+    Array.from(jobs, ([id, job]): [string, JobProgress] => {
+      const { memory, done } = job;
+      return [
+        id,
+        {
+          get items() {
+            return new Set(job.items);
+          },
+          complete: done,
+          ...(memory ? { peakMemory: memory.peak } : {}),
+        },
+      ];
+    }),
+  );
+}
+
+/** Items in the order in which they came, and by place what each says of itself. */
+interface ItemList {
+  items: string[];
+  cluster?: (string | undefined)[];
+  ids?: (string | undefined)[];
+  /** The same by item, made when it is asked for. */
+  maps?: { [Fact in "cluster" | "ids"]?: Map<string, string> };
+}
+
+function byItem(list: ItemList, fact: "cluster" | "ids"): ReadonlyMap<string, string> | undefined {
+  const values = list[fact];
+  if (!values) return undefined;
+  list.maps ??= {};
+  const known = list.maps[fact];
+  if (known) return known;
+  const map = new Map<string, string>();
+  list.items.forEach((item, place) => {
+    const value = values[place];
+    if (value !== undefined) map.set(item, value);
+  });
+  list.maps[fact] = map;
+  return map;
+}
+
+/** What the jobs of a run have in common. */
+class Shared {
+  readonly #texts = new Map<string, string>();
+  readonly #lists = new Map<number, ItemList[]>();
+
+  /** The same text, in the memory of the first one. */
+  text(text: string): string {
+    const known = this.#texts.get(text);
+    if (known !== undefined) return known;
+    this.#texts.set(text, text);
+    return text;
+  }
+
+  /** The same list, in the memory of the first one; it must not be changed any more. */
+  list(list: ItemList): ItemList {
+    const alike = this.#lists.get(list.items.length) ?? [];
+    const known = alike.find((one) => sameList(one, list));
+    if (known) return known;
+    this.#lists.set(list.items.length, [...alike, list]);
+    return list;
+  }
+}
+
+function sameList(a: ItemList, b: ItemList): boolean {
+  const same = (x: ArrayLike<unknown> | undefined, y: ArrayLike<unknown> | undefined) => {
+    if (x === undefined || y === undefined || x.length !== y.length) return x === y;
+    for (let i = 0; i < x.length; i++) if (x[i] !== y[i]) return false;
+    return true;
+  };
+  return same(a.items, b.items) && same(a.cluster, b.cluster) && same(a.ids, b.ids);
+}
+
+/** The samples of one metric of a job: lists that grow while it is being measured, arrays once it is done. */
+class Column {
+  /** Places in the list of items, ascending but for what was measured twice; absent where they are 0, 1, 2 … */
+  #places: number[] | Int32Array | undefined = [];
+  #values: number[] | Float64Array | Uint8Array = [];
+  /** One for all where they are alike. */
+  #weights: number[] | Float64Array | number = [];
+  /** NaN where there is none. */
+  #squares: number[] | Float64Array | undefined = [];
+
+  get length(): number {
+    return this.#values.length;
+  }
+
+  push(place: number, { value, weight, square }: Sample): void {
+    (this.#places as number[]).push(place);
+    // A file holds NaN as null.
+    (this.#values as number[]).push(value ?? Number.NaN);
+    (this.#weights as number[]).push(weight);
+    (this.#squares as number[]).push(square ?? Number.NaN);
+  }
+
+  /** Forgets what is at a place; returns how many samples are left. */
+  drop(place: number): number {
+    const at = (this.#places as number[]).indexOf(place);
+    if (at >= 0)
+      for (const list of [this.#places, this.#values, this.#weights, this.#squares]) (list as number[]).splice(at, 1);
+    return this.length;
+  }
+
+  seal(): void {
+    const [places, values, weights, squares] = this.#lists();
+    const [first = 1] = weights;
+    this.#places = places.every((place, i) => place === i) ? undefined : Int32Array.from(places);
+    this.#values = values.every((value) => value === 0 || value === 1)
+      ? Uint8Array.from(values)
+      : Float64Array.from(values);
+    this.#weights = weights.every((weight) => weight === first) ? first : Float64Array.from(weights);
+    this.#squares = squares.every(Number.isNaN) ? undefined : Float64Array.from(squares);
+  }
+
+  /** Makes a sealed column one that can grow. */
+  open(): void {
+    [this.#places, this.#values, this.#weights, this.#squares] = this.#lists();
+  }
+
+  samples(items: readonly string[]): ItemSample[] {
+    const [places, values, weights, squares] = [this.#places, this.#values, this.#weights, this.#squares];
+    const samples: ItemSample[] = [];
+    for (let i = 0; i < values.length; i++) {
+      const square = squares?.[i] ?? Number.NaN;
+      const item = items[places?.[i] ?? i]!;
+      const weight = typeof weights === "number" ? weights : weights[i]!;
+      const value = values[i]!;
+      samples.push(Number.isNaN(square) ? { item, value, weight } : { item, value, weight, square });
+    }
+    return samples;
+  }
+
+  #lists(): [places: number[], values: number[], weights: number[], squares: number[]] {
+    const values = Array.from(this.#values);
+    const weights = this.#weights;
+    return [
+      Array.from(this.#places ?? values.keys()),
+      values,
+      typeof weights === "number" ? values.map(() => weights) : Array.from(weights),
+      this.#squares ? Array.from(this.#squares) : values.map(() => Number.NaN),
+    ];
+  }
+}

@@ -1,0 +1,23 @@
+import fs from "node:fs";
+import { BenchError } from "../errors.js";
+
+export const damage = "put the file back as it was, or measure into another folder with --out";
+
+export function writeAll(file: number, data: Buffer): void {
+  for (let done = 0; done < data.length; ) done += fs.writeSync(file, data, done);
+}
+
+export function cutBack(file: number, bytes: number): void {
+  try {
+    fs.ftruncateSync(file, bytes);
+  } catch {
+    // A disk that fails altogether; a reader passes over what is torn.
+  }
+}
+
+export function unwritable(file: string, cause: unknown): BenchError {
+  return new BenchError("disk", `${file} cannot be written: ${(cause as Error).message}`, {
+    hint: "make room on the disk and run the same command again; nothing that was measured is lost",
+    cause,
+  });
+}

@@ -1,0 +1,206 @@
+import { isUtf8 } from "node:buffer";
+import fs from "node:fs";
+import path from "node:path";
+import { BenchError } from "../errors.js";
+import { faultOf, type StoredEvent, type StoredSamples } from "../events.js";
+import { damage } from "./files.js";
+import { isAbandoned } from "./lock.js";
+import { checkSizes, hasTokens, noteEnds, type TokenEnds } from "./tokens.js";
+
+/**
+ * The events of a run, one after another, read-only: each checked, and in the end the token files that they speak of, by their
+ * sizes. A torn last line is passed over. An item may have been measured twice: see `replay`, which says what all of them say.
+ *
+ * Throws a BenchError: `run-missing`, `run-damaged`, or `run-foreign` for what another version wrote.
+ */
+export function* readEvents(folder: string): Generator<StoredEvent, void> {
+  yield* checkedEvents(folder, isAbandoned(folder));
+}
+
+/**
+ * As `readEvents`. `abandoned`: whether the last writer may have lost its power, so that what it had not synced yet may be on
+ * the disk in part; then the events end where that begins. Returns where they end, in bytes, and where the values of each token file do.
+ */
+export function* checkedEvents(
+  folder: string,
+  abandoned: boolean,
+): Generator<StoredEvent, { end: number; ends: TokenEnds }> {
+  const file = path.join(folder, "events.jsonl");
+  const ends: TokenEnds = new Map();
+  const translated = translator();
+  let version: string | undefined;
+  let number = 0;
+  let end = 0;
+  try {
+    const doubtful = abandoned ? unsyncedFrom(file) : Infinity;
+    for (const line of linesOf(file)) {
+      number++;
+      const event = parsed(line);
+      const fault = event === undefined ? { reason: "is not an event", foreign: false } : faultOf(event);
+      if (end >= doubtful && (fault || !hasTokens(folder, event as StoredEvent))) return { end, ends };
+      if (fault?.foreign && version !== undefined)
+        throw new BenchError(
+          "run-foreign",
+          `${file}:${number} ${fault.reason}, which this version does not know; gguf-bench ${version} wrote it`,
+          { hint: `read it with that version or a later one: npx gguf-bench@${version}` },
+        );
+      if (fault) throw new BenchError("run-damaged", `${file}:${number} ${fault.reason}`, { hint: lineHint });
+      const sound = event as StoredEvent;
+      if (sound.type === "started") version = sound.provenance.versions["gguf-bench"];
+      end += line.length + 1;
+      noteEnds(ends, folder, sound);
+      yield translated(sound);
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT" && fs.existsSync(path.join(folder, "tokens")))
+      return { end, ends };
+    throw unreadable(error, file);
+  }
+  checkSizes(ends);
+  return { end, ends };
+}
+
+/**
+ * Where the last line begins that ends in a blank: all before it was synced when it was written. Infinity in a run of an
+ * earlier version, which synced every line.
+ */
+function unsyncedFrom(name: string): number {
+  const file = fs.openSync(name, "r");
+  try {
+    const { size } = fs.fstatSync(file);
+    const mark = lastOf(file, Buffer.from(" \n"), size);
+    return mark < 0 ? Infinity : lastOf(file, Buffer.from("\n"), mark) + 1;
+  } finally {
+    fs.closeSync(file);
+  }
+}
+
+/** Where bytes begin for the last time before a place; -1 where they do not. */
+function lastOf(file: number, bytes: Buffer, before: number): number {
+  const piece = Buffer.alloc(1 << 16);
+  for (let end = before; end > 0; end = Math.max(0, end - piece.length) + (end > piece.length ? bytes.length - 1 : 0)) {
+    const from = Math.max(0, end - piece.length);
+    const read = fs.readSync(file, piece, 0, end - from, from);
+    const at = piece.subarray(0, read).lastIndexOf(bytes);
+    if (at >= 0) return from + at;
+  }
+  return -1;
+}
+
+const lineHint =
+  "the file was edited or damaged; take the line out and run the same command again, or measure into another folder with --out";
+
+/** Any failure to read a run's file as one sentence. */
+export function unreadable(error: unknown, file: string): unknown {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (error instanceof BenchError || typeof code !== "string") return error;
+  const folder = path.dirname(file);
+  if (code === "ENOENT" || code === "ENOTDIR") {
+    const what =
+      fs.existsSync(folder) && !fs.statSync(folder).isDirectory() ? "is a file, not a run's folder" : undefined;
+    return new BenchError(
+      "run-missing",
+      what ? `${folder} ${what}` : `${folder} holds no run: there is no events.jsonl`,
+      {
+        hint: "name a folder in reports/, as `gguf-bench list` shows them",
+      },
+    );
+  }
+  if (code === "EISDIR")
+    return new BenchError("run-damaged", `${file} is a folder, not a file of events`, { hint: damage });
+  return new BenchError("run-damaged", `${file} cannot be read: ${message}`, { hint: damage, cause: error });
+}
+
+function parsed(line: Buffer): unknown {
+  if (!isUtf8(line)) return undefined;
+  try {
+    return JSON.parse(line.toString("utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** No event comes near it; a text of twice the size is more than JavaScript can hold. */
+const longestLine = 256 * 1024 * 1024;
+
+/** The lines of a file that have an end, without it. Each is valid until the next is asked for. */
+function* linesOf(name: string): Generator<Buffer> {
+  const file = fs.openSync(name, "r");
+  try {
+    const piece = Buffer.allocUnsafe(1 << 20);
+    let before: Buffer[] = [];
+    let length = 0;
+    for (let bytes = fs.readSync(file, piece); bytes > 0; bytes = fs.readSync(file, piece)) {
+      const read = piece.subarray(0, bytes);
+      let from = 0;
+      for (let end = read.indexOf(10); end >= 0; end = read.indexOf(10, from)) {
+        const rest = read.subarray(from, end);
+        yield before.length > 0 ? Buffer.concat([...before, rest]) : rest;
+        before = [];
+        length = 0;
+        from = end + 1;
+      }
+      length += read.length - from;
+      if (length > longestLine)
+        throw new BenchError("run-damaged", `${name} has a line of more than ${longestLine} bytes`, { hint: damage });
+      before.push(Buffer.from(read.subarray(from)));
+    }
+  } finally {
+    fs.closeSync(file);
+  }
+}
+
+/**
+ * What earlier versions wrote in other words. Facts of an item stood in its detail. Version 0.1 called the mean per token `acc`,
+ * which is `acc_token` now, as `acc` is the sum; and it counted a question that was not asked as a wrong answer.
+ */
+function translator(): (event: StoredEvent) => StoredEvent {
+  const old = new Set<string>();
+  const newer = (metric: string) => (metric === "acc" ? "acc_token" : metric);
+  return (event) => {
+    if (event.type === "started" && event.jobs.some(({ kind, rule }) => kind === "choice" && rule === undefined)) {
+      const jobs = event.jobs.map((job) => {
+        if (job.kind !== "choice" || job.rule !== undefined) return job;
+        old.add(job.id);
+        return { ...job, metrics: job.metrics.map(newer) };
+      });
+      return { ...event, jobs };
+    }
+    if (event.type !== "samples") return event;
+    const facts = withFacts(event);
+    if (!old.has(event.job)) return facts;
+    if (event.detail?.unanswerable === true)
+      return {
+        ...facts,
+        samples: [{ metric: "unanswerable", value: 1, weight: 1 }],
+        unanswerable: "it did not fit into the context",
+      };
+    return { ...facts, samples: event.samples.map((sample) => ({ ...sample, metric: newer(sample.metric) })) };
+  };
+}
+
+/** With the facts that its detail holds. */
+function withFacts(event: StoredSamples): StoredSamples {
+  if (!event.detail) return event;
+  const { cluster, foreign, unanswerable, alone, models } = event.detail;
+  if (typeof cluster === "string") event.cluster ??= cluster;
+  if (typeof foreign === "number") event.foreign ??= foreign;
+  if (typeof unanswerable === "string") event.unanswerable ??= unanswerable;
+  if (alone === true) event.alone ??= alone;
+  if (typeof models === "number") event.models ??= models;
+  return event;
+}
+
+/** A kill in the middle of a write leaves a last line without its end. */
+export function repair(folder: string): void {
+  const name = path.join(folder, "events.jsonl");
+  if (!fs.existsSync(name)) return;
+  const file = fs.openSync(name, "r+");
+  try {
+    const { size } = fs.fstatSync(file);
+    const end = lastOf(file, Buffer.from("\n"), size) + 1;
+    if (end < size) fs.ftruncateSync(file, end);
+  } finally {
+    fs.closeSync(file);
+  }
+}
