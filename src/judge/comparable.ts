@@ -9,7 +9,7 @@ export interface Comparability {
   instead?: string;
   /** Whether the same item is the same piece of work in both. */
   paired: boolean;
-  /** What differs besides the variants, in sentences: marked, not refused. */
+  /** Differences besides the variants, each a sentence: marked, not refused. */
   notes: string[];
 }
 
@@ -18,7 +18,7 @@ const extent = new Set(["chunks", "limit", "repetitions"]);
 
 /**
  * May B's figure be set against A's? Everything but the thing in question must be alike. `across`: the two come from
- * different runs, where another engine or another setting is what is compared.
+ * different runs, and so another engine or another setting may be what is compared.
  */
 export function comparability(name: string, a: Series, b: Series, { across = false } = {}): Comparability {
   const refusal = refusalOf(name, a, b, across);
@@ -97,9 +97,9 @@ function dataRefusal(a: Series, b: Series): string | undefined {
     : `the data differ (${dataOf(a)} against ${dataOf(b)})`;
 }
 
-/** Says where an importance matrix was made from the very text, or the same corpus, that is measured here. */
+/** A sentence if the importance matrix was made from the very text, or the same corpus, that is measured here. */
 export function imatrixFlag({ variant, job, file }: Series): string | undefined {
-  // Others wrote this into the file: a terminal must find nothing in it to obey.
+  // The text comes from a file that anyone may have made: control characters must not reach the terminal.
   const source = variant.facts?.imatrix?.dataset.replace(/[\u0000-\u001f\u007f-\u009f]+/g, " ");
   if (!source || !job.metrics.some((name) => describe(name).per === "token")) return undefined;
   const base = (path: string) => path.split(/[/\\]/).at(-1)!.toLowerCase();

@@ -12,4 +12,4 @@ export {
   verdictsFrom,
   verdictsOver,
 } from "./verdicts.js";
-export { isIdentical, isSeeable, mark, tabulated } from "./words.js";
+export { isDetectable, isIdentical, marginsOf, mark, tabulated } from "./words.js";

@@ -20,14 +20,14 @@ export type Verdict =
   | Equivalent
   /** The 95 % interval shows it by itself; among `among` comparisons, or from so few pieces, it is not certain. */
   | { kind: "likely"; what: Different | Equivalent; among?: number }
-  /** Neither is shown; a difference of `detectable` would have been, four times in five. */
+  /** Neither is shown; a difference of `detectable` would have been found with 80 % power. */
   | { kind: "undistinguished"; detectable: number }
   /** Too few items for any answer; `needed` of them could begin to tell. */
   | { kind: "unknown"; needed: number }
-  /** A distance from the reference: no test, but where its interval lies to the margin; `floor` is that of the reference from itself. */
+  /** A distance from the reference, which is not tested: its interval lies within, around or beyond the margin. `floor`: the reference's distance from itself. */
   | { kind: "size"; place: "within" | "around" | "beyond"; margin: number; floor: number };
 
-/** What a comparison says, at 5 %; `margin` is the difference that begins to matter, see `isRelative`. */
+/** The verdict of a comparison at 5 %. `margin`: the difference that begins to matter, see `isRelative`. */
 export function verdict(comparison: Comparison, margin?: number): Verdict {
   if (comparison.needed !== undefined) return { kind: "unknown", needed: comparison.needed };
   const { p, adjusted = p, family = 0 } = comparison;

@@ -26,7 +26,7 @@ export interface Question {
   pairs: Pair[];
 }
 
-/** B seen from A. */
+/** B held against A. */
 export interface Pair {
   a: string;
   b: string;
@@ -39,9 +39,9 @@ export interface Result {
   measurement: string;
   dataset: string;
   metric: string;
-  /** `PPL`, or with the measurement's name where several give it. */
+  /** `PPL`; with the measurement's name before it when several give that metric. */
   label: string;
-  /** Absent where it was refused. */
+  /** Absent when it was refused. */
   comparison?: Comparison;
   verdict?: Verdict;
   refused?: string;
@@ -52,7 +52,7 @@ export interface Result {
 export function verdictsFrom(run: Run): Verdicts {
   const all = seriesFrom(run);
   const versions = new Map(all.map(({ variant }) => [variant.name, variant.tags.version]));
-  // The distance of one version from another says nothing of what quantization cost.
+  // The distance between two versions does not measure what quantization cost.
   const series = all.filter(
     ({ job }) => job.against === undefined || versions.get(job.against) === versions.get(job.variant),
   );
@@ -71,7 +71,7 @@ export interface Asked {
   base?: string;
   /** Makes the sentence per metric: `helps`, `better`. */
   verb?: string;
-  /** Whether a metric says nothing here. */
+  /** Whether a metric does not bear on this question. */
   without?: (metric: string) => boolean;
 }
 
@@ -111,7 +111,7 @@ export function verdictsOver(
   return { questions, notes: [...flags, ...overallNote(lines)] };
 }
 
-/** What stands behind one line of an answer. */
+/** The comparisons behind one line of an answer. */
 interface Line {
   title: string;
   results: Result[];
@@ -133,7 +133,7 @@ function overallNote(lines: Line[]): string[] {
 
 /**
  * The pairs of one question under one metric of one measurement are a family: just those behind one line of its answer.
- * What else was measured, or asked, changes nothing of what is said of them.
+ * Other measurements and questions do not change their verdicts.
  */
 function adjust(results: Result[]): Result[][] {
   const families = new Map<string, Result[]>();
@@ -158,7 +158,7 @@ function adjust(results: Result[]): Result[][] {
 
 // ---- Which pairs
 
-/** What tells variants apart: their tags, or what their files say. */
+/** The traits that tell variants apart, from their tags or their files. */
 interface Traits {
   version: string;
   quant: string;
@@ -214,7 +214,7 @@ function questionsOf(variants: VariantRecord[]): Asked[] {
     (version, i): Asked => ({
       title: `Is ${version} better than ${versions[i]}?`,
       verb: "better",
-      // How far each is from v1 says nothing of which is better.
+      // A distance from v1 does not say which is better.
       without: (metric) => isDistance(describe(metric)),
       pairs: pairs(
         (a, b) =>
@@ -312,7 +312,7 @@ function measuredPair(name: string, a: Series, b: Series, across: boolean): Resu
   return [{ ...result, comparison, notes: noted(comparison) }];
 }
 
-/** Where the interval of a distance lies to the margin. */
+/** The place of a distance's interval: within the margin, around it, or beyond. */
 function sizeOf(name: string, { low, high, a, needed }: Comparison): Verdict {
   if (needed !== undefined) return { kind: "unknown", needed };
   const margin = describe(name).margin?.size ?? Number.NaN;
@@ -327,7 +327,7 @@ function sentenceOf(a: string, b: string, results: Result[]): string {
   const parts = lead
     ? [
         winner(lead.comparison!, lead.verdict!, lead.label, a, b) ??
-          `${b} against ${a}: ${lead.label} ${wording(lead)}`,
+          `${b} against ${a}, ${lead.label}: ${wording(lead)}`,
         ...rest.map((result) => `${result.label}: ${wording(result)}`),
       ]
     : [];

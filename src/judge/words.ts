@@ -1,9 +1,9 @@
-import { metric as describe, itemsPer } from "../metrics.js";
+import { metric as describe, itemsPer, type Metric } from "../metrics.js";
 import type { Flips } from "../stats/bases/score.js";
 import { type Comparison, certainValue, isRelative } from "../stats/comparison.js";
 import { type Different, type Verdict, verdict } from "./verdict.js";
 
-/** A size of difference as a person reads it: `2.8 %`, `4.1 points`, `0.0123 nat`, `×25` where it is more than tenfold. */
+/** A size of difference as a person reads it: `2.8 %`, `4.1 points`, `0.0123 nat`, `×25` when it is more than tenfold. */
 export function amount(comparison: Pick<Comparison, "metric" | "scale">, size: number): string {
   return manifold(comparison, size) ? factor(size) : `${number(comparison, size)}${unitOf(comparison)}`;
 }
@@ -68,7 +68,7 @@ export function clause(comparison: Comparison, said: Verdict = verdict(compariso
   return [flipsOf(comparison), judged(comparison, said)].filter(Boolean).join(", ");
 }
 
-/** The same as a sentence's beginning: `B beats A on PPL by 2.8 % (…)`. Undefined where there is no winner. */
+/** The same as a sentence's beginning: `B beats A on PPL by 2.8 % (…)`. Undefined when there is no winner. */
 export function winner(comparison: Comparison, said: Verdict, label: string, a: string, b: string): string | undefined {
   if (said.kind !== "different" || (said.direction !== "better" && said.direction !== "worse")) return undefined;
   const verb = said.direction === "better" ? "beats" : "loses to";
@@ -105,8 +105,8 @@ function judged(comparison: Comparison, said: Verdict): string {
     case "likely":
       return likely(comparison, said);
     case "undistinguished":
-      if (!isSeeable(comparison)) return "not distinguishable (too few items to see anything)";
-      return `not distinguishable (could have seen ${amount(comparison, said.detectable)}${pieces(comparison)})`;
+      if (!isDetectable(comparison)) return "no difference found (too few items to detect any)";
+      return `no difference found (would have detected ${amount(comparison, said.detectable)}${pieces(comparison)})`;
     case "unknown":
       return untold(comparison, said.needed);
     case "size":
@@ -154,8 +154,17 @@ export function distance(metric: string, figure: number): number {
 }
 
 /** A margin in its own unit, whatever the scale of the comparison. */
-function marginIn({ metric }: Comparison, margin: number): string {
+function marginIn({ metric }: Pick<Comparison, "metric">, margin: number): string {
   return amount({ metric, scale: isRelative(metric) ? "relative" : "absolute" }, margin);
+}
+
+/** The margins of the metrics on which verdicts are given: `PPL 0.5 %, KLD 0.0010 nat`. */
+export function marginsOf(metrics: readonly Metric[]): string {
+  const leading = metrics.filter(({ leads }) => leads === true);
+  const said = leading.flatMap(({ name, label, margin }) =>
+    margin ? [`${label} ${marginIn({ metric: name }, margin.size)}`] : [],
+  );
+  return [...new Set(said)].join(", ");
 }
 
 /** The interval; turned so that a gain and a loss both read as a positive size. */
@@ -165,8 +174,8 @@ function confidence(comparison: Comparison, turned = false): string {
   return `95 % CI ${down ? range(comparison, -high, -low) : range(comparison, low, high)}`;
 }
 
-/** More than tenfold is no difference that anyone looks for. */
-export function isSeeable({ scale, detectable }: Comparison): boolean {
+/** Whether a difference that anyone looks for would be detected: nobody looks for more than tenfold. */
+export function isDetectable({ scale, detectable }: Comparison): boolean {
   return scale === "relative" ? detectable < 10 : Number.isFinite(detectable);
 }
 
@@ -183,7 +192,7 @@ function measured(comparison: Comparison, said: Different): string {
   return `${amount(comparison, Math.abs(difference))} (${confidence(comparison, true)}, ${name} ${probability(adjusted ?? p)}${small}${pieces(comparison)})`;
 }
 
-/** The cells of a table: difference, interval, p, what could have been seen, what it rests on. */
+/** The cells of a table: difference, interval, p, detectable difference, pieces that the error rests on. */
 export function tabulated(comparison: Comparison): string[] {
   const { difference, low, p, adjusted = p, detectable, flips, needed, scale } = comparison;
   const known = (number: number, text: string) => (Number.isFinite(number) ? text : "");
@@ -195,14 +204,14 @@ export function tabulated(comparison: Comparison): string[] {
     known(adjusted, probability(adjusted).replace(/^= /, "")),
     Number.isNaN(detectable) || needed !== undefined
       ? ""
-      : isSeeable(comparison)
+      : isDetectable(comparison)
         ? amount(comparison, detectable)
         : "never",
     needed === undefined ? basisOf(comparison) : `${basisOf(comparison)}, take ${needed}`,
   ];
 }
 
-/** What the error rests on, where the sentence does not say it otherwise: `; 16 chunks`, `; 64 chunks in 32 blocks of 2`, `; 64 chunks in 12 documents`. */
+/** The pieces that the error rests on, unless the sentence names them already: `; 16 chunks`, `; 64 chunks in 32 blocks of 2`, `; 64 chunks in 12 documents`. */
 function pieces(comparison: Comparison): string {
   const { n, clusters, paired, flips } = comparison;
   return !paired || (flips && clusters === n) ? "" : `; ${basisOf(comparison)}`;
@@ -224,7 +233,7 @@ function piecesOf(comparison: Comparison): string {
 
 const counted = (n: number, items: string) => `${n} ${n === 1 ? items.slice(0, -1) : items}`;
 
-/** What one measures a metric on. */
+/** The items that a metric is measured on. */
 export function itemsOf({ metric }: Pick<Comparison, "metric">): string {
   return itemsPer[describe(metric).per];
 }

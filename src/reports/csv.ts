@@ -1,6 +1,6 @@
 import { stringify } from "csv-stringify/sync";
 import { harmless } from "../harmless.js";
-import { isSeeable, mark, type Verdicts } from "../judge/index.js";
+import { isDetectable, mark, type Verdicts } from "../judge/index.js";
 import { metric as describe, isExact, isTally } from "../metrics.js";
 import { type Divergence, divergenceRows } from "./divergence.js";
 import { absence, type Cell, type Column, figureIn, joinMemory, type Row, type Table } from "./table.js";
@@ -77,7 +77,7 @@ export function comparisonsCsv({ questions }: Verdicts): string {
         ...[title, a, b, measurement, dataset, metric],
         ...[number(one?.a), number(one?.b), one?.scale, number(one?.difference), number(one?.low), number(one?.high)],
         ...[number(one?.p), number(one?.adjusted), one?.n, one?.paired, one?.clusters, one?.block],
-        ...[one && isSeeable(one) ? one.detectable : undefined, one?.flips?.toRight, one?.flips?.toWrong],
+        ...[one && isDetectable(one) ? one.detectable : undefined, one?.flips?.toRight, one?.flips?.toWrong],
         verdict ? (verdict.kind === "undistinguished" ? verdict.kind : mark(verdict, one)) : "refused",
         [refused ?? [], ...notes].flat().join(" "),
       ]),

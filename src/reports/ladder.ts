@@ -12,7 +12,7 @@ export interface Ladder {
   base: string;
   /** Largest file first. */
   steps: Step[];
-  /** The smallest file of which no loss is shown, though one that matters would have been seen. */
+  /** The smallest file of which no loss is shown, though one that matters would have been detected. */
   smallest?: Step;
   /** The smallest file whose 95 % interval ends below `nearness`. */
   near?: Step;
@@ -31,15 +31,15 @@ export interface Step {
   saved: number | undefined;
   /**
    * `equal` and `worse` are shown; `probably worse` would be by itself, not among so many; `open`: no loss is shown, one that
-   * matters would have been seen; `unknown`: too little was measured; `absent`: there is no figure.
+   * matters would have been detected; `unknown`: too little was measured; `absent`: there is no figure.
    */
   standing: "better" | "equal" | "open" | "unknown" | "probably worse" | "worse" | "much worse" | "mixed" | "absent";
   /** `PPL +0.9 %`, `KLD 0.0089`, in the order of measuring. */
   figures: string[];
   /** Why there is no figure, or not every one that the base has. */
   missing?: string;
-  /** What a loss would have had to be to be seen, where none is shown. */
-  seen?: string;
+  /** The smallest loss that would have been detected, when none is shown. */
+  detectable?: string;
 }
 
 /** From here on a loss is "much": ten times what begins to matter (5 % of PPL, 10 points of accuracy). */
@@ -118,7 +118,9 @@ function judge({ b, results }: Pair, table: Table, row: Row | undefined, base: R
     figures: figuresOf(told),
     ...(standing === "open" && open[0]
       ? {
-          seen: open.map(({ label, comparison }) => `${label} ${size(comparison!, comparison!.detectable)}`).join(", "),
+          detectable: open
+            .map(({ label, comparison }) => `${label} ${size(comparison!, comparison!.detectable)}`)
+            .join(", "),
         }
       : {}),
   };
@@ -176,8 +178,8 @@ function reading(result: Result): { state: State; phrase: string | undefined } {
     };
   }
   const margin = marginOf(one) ?? 0;
-  const seen = one.scale === "relative" || isShare(one.metric) ? one.detectable : one.detectable / one.a;
-  if (said.kind === "undistinguished" && seen <= much * margin) return { state: "open", phrase: unsure };
+  const detectable = one.scale === "relative" || isShare(one.metric) ? one.detectable : one.detectable / one.a;
+  if (said.kind === "undistinguished" && detectable <= much * margin) return { state: "open", phrase: unsure };
   return { state: "unknown", phrase: `${label}: too little measured to tell` };
 }
 
@@ -340,7 +342,7 @@ export function conclusionsOf(
     return [`Smallest file not shown to be worse, and shown to be ${nearest}: ${told(smallest)}`];
   return [
     smallest
-      ? `Smallest file not shown to be worse: ${told(smallest)}${smallest.seen ? `; not sure, a loss below ${smallest.seen} could not be seen` : ""}`
+      ? `Smallest file not shown to be worse: ${told(smallest)}${smallest.detectable ? `; a loss below ${smallest.detectable} would not have been detected` : ""}`
       : "Smallest file not shown to be worse: none",
     near ? `Smallest shown to be ${nearest}: ${told(near)}` : `None is shown to be ${nearest}`,
   ];

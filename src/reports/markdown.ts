@@ -1,5 +1,5 @@
 import { harmless } from "../harmless.js";
-import { mark, type Pair, tabulated, type Verdicts } from "../judge/index.js";
+import { marginsOf, mark, type Pair, tabulated, type Verdicts } from "../judge/index.js";
 import { errorsExplained } from "../metrics.js";
 import { bytes as inUnits } from "../units.js";
 import { type Divergence, divergenceTables } from "./divergence.js";
@@ -57,7 +57,9 @@ function judged(table: Table, verdicts: Verdicts): string {
       .filter((part) => part !== "")
       .join("\n\n"),
   );
-  return ["## Verdicts", ...asked, bullets(notes.map(inert)), howJudged].filter((part) => part !== "").join("\n\n");
+  return ["## Verdicts", ...asked, bullets(notes.map(inert)), howJudged(table)]
+    .filter((part) => part !== "")
+    .join("\n\n");
 }
 
 /** What each file costs, and which to take. */
@@ -72,10 +74,10 @@ function climbed(ladder: Ladder): string {
   ].join("\n\n");
 }
 
-/** The figures behind the sentences, what could have been seen beside every one. */
+/** The figures behind the sentences, each with its detectable difference. */
 function comparisonsOf(pairs: Pair[]): Layout {
   const left = ["", "against", "metric", "verdict"];
-  const right = ["difference", "95 % CI", "Holm p", "seen from", "rests on"];
+  const right = ["difference", "95 % CI", "Holm p", "detectable", "rests on"];
   const rows = pairs.flatMap(({ a, b, results }) =>
     results.flatMap(({ label, comparison, verdict }) =>
       comparison && verdict ? [[b, a, label, mark(verdict, comparison), ...tabulated(comparison)]] : [],
@@ -91,8 +93,20 @@ function comparisonsOf(pairs: Pair[]): Layout {
   };
 }
 
-const howJudged =
-  "Comparisons are paired where both have the same chunks, questions, turns. CI: 95 % interval of the difference, with pieces of text as the unit: chunks, or blocks of neighbours where these hang together, as their autocorrelation says; of questions in subjects, with what the subjects differ. Better, worse: certain also among the comparisons behind one line of an answer (one question, one metric): the chance of a single false one there is at most 5 % (Holm p). Likely: the interval shows it by itself, among so many or from so few pieces it is not certain. ~: neither a difference nor its absence is shown; in brackets, and under “seen from”, the difference that would have been called one four times in five. Equivalent: shown to be smaller than the margin that matters (PPL 0.5 %, accuracy 1 point, speed 2 %, KLD 0.001 nat). Distances from the reference (KLD) are no tests but sizes, told in margins; the noise floor is the reference's distance from itself. Cannot tell: an interval over more than a factor of ten, or too few items for any.";
+/** How to read the verdicts; the margins are those of the metrics that are there. */
+function howJudged({ columns }: Table): string {
+  const margins = marginsOf(columns.map(({ metric }) => metric));
+  return bullets([
+    "Comparisons are paired when both variants have the same chunks, questions or turns.",
+    "95 % CI: the interval of the difference. Its unit is a piece of text (a chunk, or a block of neighbours when their autocorrelation says that they hang together), a question or a subject of questions, a repetition.",
+    "Better, worse: certain also among the comparisons behind one line of an answer (one question, one metric). The chance of a single false one among them is at most 5 % (Holm p).",
+    "Likely: the interval shows it by itself; among so many comparisons, or from so few pieces, it is not certain.",
+    "`~`: the data show neither a difference nor equivalence. “Detectable” is the smallest difference that this report would have flagged with 80 % probability, given its number of comparisons.",
+    `Equivalent: shown to be smaller than the margin that matters${margins === "" ? "" : ` (${inert(margins)})`}.`,
+    "A distance from the reference (KLD) is a size, told in margins; it is not tested. The noise floor is the reference's distance from itself.",
+    "Cannot tell: too few items for any interval, or an interval over more than a factor of ten.",
+  ]);
+}
 
 /** Padded, so that it reads as a table before it is rendered, too. */
 function draw({ columns, rows }: Layout): string {

@@ -3,7 +3,7 @@ export interface Clustered {
   error: number;
   /** Independent pieces: blocks of neighbours, documents, subjects. */
   clusters: number;
-  /** Consecutive items that form a block; 1 where they were given clusters or are taken as independent. */
+  /** Consecutive items that form a block; 1 when they were given clusters or are taken as independent. */
   block: number;
   freedom: number;
 }
@@ -14,7 +14,7 @@ const fewestBlocks = 8;
 const leftOver = 0.1;
 
 /**
- * Standard error of `Σ residuals` where neighbours are alike: consecutive chunks of a text share an article, and so what a
+ * Standard error of `Σ residuals` when neighbours are alike: consecutive chunks of a text share an article, and so what a
  * quantization costs on one says something of the next.
  *
  * The residuals, which sum to 0, are cut into G blocks of consecutive items; the blocks are then the clusters:
@@ -47,7 +47,7 @@ export function blockedError(residuals: ArrayLike<number>): Clustered {
 
 /**
  * Standard error of the sum of pieces that are independent of each other: residuals of a weighted mean, which sum to 0.
- * `weights`: each piece's, in any unit; alike where they are left out. With the shares h = w / Σw:
+ * `weights`: each piece's, in any unit; alike when they are left out. With the shares h = w / Σw:
  *
  *     error² = Σ r² / (1 − h),   t distribution with 1/Σh² − 1 degrees of freedom
  *
@@ -61,7 +61,7 @@ export function clusteredError(sums: ArrayLike<number>, weights?: ArrayLike<numb
   let [squares, shares] = [0, 0];
   for (let i = 0; i < clusters; i++) {
     const share = (weights ? weights[i]! : 1) / total;
-    // What is all of it says nothing of its own error.
+    // A single piece cannot show its own error.
     squares += share < 1 ? (sums[i]! * sums[i]!) / (1 - share) : Number.NaN;
     shares += share * share;
   }
@@ -71,7 +71,7 @@ export function clusteredError(sums: ArrayLike<number>, weights?: ArrayLike<numb
     error: Math.sqrt(squares),
     clusters,
     block: 1,
-    // Of pieces that are alike but for rounding.
+    // Rounding aside, the pieces are alike.
     freedom: Math.abs(freedom - whole) < 1e-9 ? whole : freedom,
   };
 }

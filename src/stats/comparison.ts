@@ -6,7 +6,7 @@ import { farthest, type Limit } from "./power.js";
 
 export { alpha, oneSided } from "./bases/basis.js";
 
-/** What one item (chunk, question, repetition) gave. */
+/** The value of one item (chunk, question, repetition). */
 export type Observation = Pick<Sample, "value" | "weight"> & { item: string };
 
 /** How far B lies from A, and how sure that is. Made of plain data: it goes into files as it is. */
@@ -20,21 +20,21 @@ export interface Comparison {
   /** The two values over the items that were compared. */
   a: number;
   b: number;
-  /** B less A, and its 95 % interval; NaN where there is none. */
+  /** B less A, and its 95 % interval; NaN when there is none. */
   difference: number;
   low: number;
   high: number;
-  /** Two-sided, of "there is no difference". */
+  /** Two-sided p of "there is no difference". */
   p: number;
-  /** The same within a family of comparisons, see `inFamily`; NaN where too few pieces make it part of none. */
+  /** The same, adjusted within a family of comparisons, see `inFamily`; NaN when too few pieces make it part of none. */
   adjusted?: number;
-  /** Of "it is as large as the margin", in the same family. */
+  /** Adjusted p of "it is as large as the margin", in the same family. */
   adjustedEquivalence?: number;
   /** How many comparisons that family has. */
   family?: number;
   /**
-   * Set where nothing can be told: as many items could begin to. Then there is no interval and no p: too few items, or an
-   * interval over more than a factor of ten.
+   * Set when the data cannot tell anything (too few items, or an interval over more than a factor of ten): the number of items
+   * that could begin to. Then there is no interval and no p.
    */
   needed?: number;
   /** Items compared. */
@@ -44,11 +44,11 @@ export interface Comparison {
   clusters: number;
   block: number;
   /**
-   * The smallest difference that would have been called different with a probability of 80 %: by a two-sided test at 5 %,
-   * and within a family by Holm's adjustment with all other comparisons as they are, see `inFamily`.
+   * The smallest difference that a two-sided test at 5 % finds with 80 % power; within a family under Holm's adjustment, with
+   * all other comparisons as they are, see `inFamily`.
    */
   detectable: number;
-  /** Of questions: how many answers changed, each way. */
+  /** How many answers to questions changed, each way. */
   flips?: Flips;
   /** Whole sentences: what a reader of this comparison should know. */
   warnings: string[];

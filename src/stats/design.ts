@@ -3,7 +3,7 @@ export interface Design {
   /** Items over this are what the groups are worth. */
   effect: number;
   groups: number;
-  /** Of the t distribution that stands for the normal one; absent where the items count as independent. */
+  /** Degrees of freedom of the t distribution used instead of the normal one; absent when the items count as independent. */
   freedom?: number;
 }
 
@@ -14,7 +14,7 @@ export interface Design {
  *     V = G/(G−1) · Σ(s − m·k)² / (1 − Σh²),   V₀ = Σ(v − m)²,   effect = max(1, V/V₀),   freedom = 1/Σh² − 1
  *
  * Counts over the effect then go into a method for independent items, in the spirit of Eliasziw & Donner (1991) and
- * Obuchowski (1998): unlike a variance of groups alone it knows that what was seen in no group is not impossible.
+ * Obuchowski (1998): unlike a variance of groups alone it allows for events that no group has shown.
  */
 export function designOf(values: ArrayLike<number>, groupOf: (index: number) => string): Design {
   const n = values.length;

@@ -8,7 +8,7 @@ import { binomialHigh, binomialLow, tQuantile } from "./distributions.js";
 import { fewestPieces } from "./family.js";
 
 export interface CompareOptions {
-  /** False where the same item does not mean the same thing in both: other runs of a speed test, other tokenizers. */
+  /** False when the same item is another thing in each: a repetition of another run, a chunk of another tokenizer. */
   paired?: boolean;
   /** Which items hang together: documents of a text, subjects of a task. */
   clusters?: ReadonlyMap<string, string>;
@@ -18,9 +18,9 @@ export interface CompareOptions {
 
 /** Below this the t quantile is far from the normal one, and one odd piece decides. */
 const enoughClusters = 8;
-/** Of fewer repetitions a spread is a guess. */
+/** With fewer repetitions the spread is a guess. */
 const fewestRepetitions = 3;
-/** An interval that reaches further than by this factor tells nothing. */
+/** An interval wider than this factor is not shown: it tells nothing. */
 const widest = Math.log(10);
 
 /**
@@ -142,7 +142,7 @@ function isBinary({ aggregation }: Metric, items: Observation[]): boolean {
   return aggregation === "proportion" && items.every(({ value }) => value === 0 || value === 1);
 }
 
-/** What is above 0 and scatters by factors: its mean has a logarithm. A KLD near its floor may round to 0 or below in a chunk. */
+/** Values above 0 that scatter by factors: their mean has a logarithm. A KLD near its floor may round to 0 or below in a chunk. */
 function isPositive({ aggregation }: Metric, items: Observation[]): boolean {
   if (aggregation === "positive-mean") return items.every(({ value }) => value > 0);
   return (aggregation === "rate" || aggregation === "ratio") && items.some(({ value }) => value > 0);
@@ -178,7 +178,7 @@ function errorOf(
   if (clusters) {
     const weights = items.map(({ weight }) => weight);
     const found = clusteredError(sumsBy(items, clusters, residuals), sumsBy(items, clusters, weights));
-    // A text's few documents would decide alone; its chunks' own autocorrelation then says more.
+    // A few documents of a text would decide alone: then blocks of chunks are the better pieces.
     if (found.clusters >= enoughClusters || per === "question") return found;
   }
   // Neither repetitions nor questions follow from each other.
@@ -230,13 +230,16 @@ function means(
   };
 }
 
-/** A few items may scatter little by chance: no less is believed of them than the `times` as many others show. */
+/**
+ * A small sample can look too quiet by chance. Assume it is at least as noisy as the larger one (`times` as many items), scaled to
+ * its size.
+ */
 function noSurer(few: Clustered, others: Clustered, times: number): Clustered {
   const error = others.error * Math.sqrt(times);
   return few.error > error ? few : { ...others, error };
 }
 
-/** Two errors that have nothing to do with each other (Welch 1947, degrees of freedom after Satterthwaite). */
+/** The error of a difference of two independent estimates (Welch 1947, degrees of freedom after Satterthwaite). */
 function welch(a: Clustered, b: Clustered): Clustered {
   const [x, y] = [a.error ** 2, b.error ** 2];
   const freedom = x + y === 0 ? a.freedom : (x + y) ** 2 / (x ** 2 / a.freedom + y ** 2 / b.freedom);
@@ -343,7 +346,7 @@ function accuracies(
   };
 }
 
-/** The design of items in clusters, where there are more than one. */
+/** The design of items in clusters, if there are two or more. */
 function groupsIn(items: Observation[], clusters: ReadonlyMap<string, string>, values: number[]): Design | undefined {
   const design = designOf(values, (i) => clusters.get(items[i]!.item) ?? items[i]!.item);
   return design.groups > 1 ? design : undefined;

@@ -1,7 +1,7 @@
 import { baseOf } from "./bases/index.js";
 import { alpha, type Comparison, pOfEquivalence } from "./comparison.js";
 
-/** Of fewer pieces (repetitions, chunks, subjects) nothing is called certain: their own scatter is hardly known. */
+/** From fewer pieces (repetitions, chunks, subjects) nothing is called certain: their own scatter is hardly known. */
 export const fewestPieces = 5;
 
 /**
@@ -23,10 +23,10 @@ export function holm<One extends Pick<Comparison, "p">>(family: One[]): (One & {
 }
 
 /**
- * The comparisons behind one answer: Holm's p, the same of equivalence within `margin`, and what each could have seen. With
+ * The comparisons behind one answer: Holm's p, the same of equivalence within `margin`, and the detectable difference. With
  * the others as they are, r of them different, Holm calls the one different just where its p is at most 5 % / (m − r).
- * Of "no difference" and "at least the margin" one at most is true, so that the two adjustments hold together.
- * Comparisons of too few pieces are certain of nothing, and are not in the family: they would cost the others power.
+ * At most one of "no difference" and "at least the margin" is true, so that the two adjustments hold together.
+ * Comparisons of too few pieces are not in the family: they cannot be certain, and would cost the others power.
  */
 export function inFamily(comparisons: Comparison[], margin?: number): Comparison[] {
   const members = comparisons.filter(isCertain);

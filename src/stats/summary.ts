@@ -6,7 +6,7 @@ import { type CompareOptions, level } from "./estimate.js";
 /** One (job, metric) as a figure. */
 export interface Summary {
   metric: string;
-  /** In `unit`; NaN where nothing or something that is not a number was measured. */
+  /** In `unit`; NaN when nothing was measured, or a value that is not a number. */
   value: number;
   /** The ± that the tool people know prints, see `figures`; in `unit`. */
   error: number | undefined;
@@ -201,7 +201,7 @@ function summaryOf(metric: Metric, sums: Sums, vocabulary: number | undefined): 
   };
 }
 
-/** Giving every token the same probability has a perplexity of the vocabulary's size: what is not below it knows nothing. */
+/** Equal probabilities for all tokens give a perplexity of the vocabulary's size: a model that is not below it is broken. */
 function beyondBelief({ aggregation }: Metric, value: number, vocabulary: number | undefined): string | undefined {
   if (aggregation !== "perplexity") return undefined;
   if (vocabulary !== undefined && vocabulary > 0 && value >= vocabulary)

@@ -149,7 +149,7 @@ describe("verdicts in words", () => {
     const { "Does the importance matrix help?": pairs } = sentences(ladder);
     expect(pairs).toHaveLength(2);
     expect(pairs![0]).toMatch(
-      /^Q4_K_M-im beats Q4_K_M on PPL by 2\.\d % \(95 % CI 2\.\d … \d\.\d %, Holm p < 0\.001; 32 chunks\); hellaswag acc: 2 answers of 200 flipped \(1 to right, 1 to wrong\), not distinguishable \(could have seen 2\.7 points\)\.$/,
+      /^Q4_K_M-im beats Q4_K_M on PPL by 2\.\d % \(95 % CI 2\.\d … \d\.\d %, Holm p < 0\.001; 32 chunks\); hellaswag acc: 2 answers of 200 flipped \(1 to right, 1 to wrong\), no difference found \(would have detected 2\.7 points\)\.$/,
     );
     expect(verdictsFrom(replay(events(ladder))).questions[0]!.answers[0]).toBe("PPL: helps in both pairs.");
   });
@@ -205,7 +205,7 @@ describe("verdicts in words", () => {
       { name: "a", reference: true, cost: 0 },
       { name: "b", cost: 0.1, tokenizer: "other" },
     ]);
-    expect(pairs![0]).toMatch(/^b against a: bits\/byte not distinguishable/);
+    expect(pairs![0]).toMatch(/^b against a, bits\/byte: no difference found/);
     expect(pairs![0]).toContain("PPL is not compared: the tokenizers differ");
     expect(pairs![0]).toContain("compared unpaired");
   });

@@ -55,7 +55,7 @@ describe("compare", () => {
     expect(found.p).toBeCloseTo(0.5637, 4);
     expect(found).toMatchObject({ difference: 0.005, flips: { n: 200, toRight: 2, toWrong: 1 } });
     expect(clause(found)).toMatch(
-      /^3 answers of 200 flipped \(2 to right, 1 to wrong\), not distinguishable \(could have seen \d\.\d points\)$/,
+      /^3 answers of 200 flipped \(2 to right, 1 to wrong\), no difference found \(would have detected \d\.\d points\)$/,
     );
   });
 
