@@ -445,7 +445,9 @@ class LlamaEngine implements Engine {
   async scoreOptions(questions: OptionRequest[], contextLength: number): Promise<Float64Array[][]> {
     const ubatch = Math.min(this.#ubatch, contextLength);
     const { options: sequences } = this.optionBatch();
-    const shape: ContextShape = { context: contextLength, batch: ubatch, ubatch, sequences, unified: true };
+    // llama.cpp reserves a row of logits for each sequence, and has at most as many rows as a batch, or the cache, has tokens.
+    const [held, batch] = [contextLength, ubatch].map((tokens) => Math.max(tokens, sequences)) as [number, number];
+    const shape: ContextShape = { context: held, batch, ubatch, sequences, unified: true };
     const context = this.#open(shape, { sequencesPerToken: sequences });
     const pool = this.#scoring();
     const results = questions.map(({ prefix, scoreFrom, options }) =>

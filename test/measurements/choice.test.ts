@@ -16,10 +16,10 @@ const lmEval = spawnSync(python, ["-c", "import lm_eval"]).status === 0;
 const missing = (what: boolean) => (what ? "" : " (not on this machine)");
 const folder = temporaryFolder();
 
-async function open(model: string): Promise<Engine> {
+async function open(model: string, settings = {}): Promise<Engine> {
   const backend = await findBackend("llama");
   const found = await backend.inspect({ model }, { baseDir: folder });
-  return backend.open({ name: "v", model: found.model, facts: found.facts, backend: "llama", settings: {} });
+  return backend.open({ name: "v", model: found.model, facts: found.facts, backend: "llama", settings });
 }
 
 async function ask(engine: Engine, dataset: Pick<ChoiceDataset, "items" | "delimiter">, settings = {}) {
@@ -193,3 +193,29 @@ describe.skipIf(!lmEval || !smollm2 || !existsSync(shared))(
     );
   },
 );
+
+describe("few and short questions", () => {
+  const items = (questions: number, options: number): ChoiceItem[] =>
+    Array.from({ length: questions }, (_, i) => ({
+      id: String(i + 1),
+      context: `Q${i}`,
+      options: Array.from({ length: options }, (_, k) => `${k}`.repeat(1 + (k % 2))),
+      gold: 0,
+    }));
+
+  for (const settings of [{}, { ubatch: 16 }, { batch: 8, ubatch: 8 }, { threads: 1 }])
+    it(`are scored as among many others: ${JSON.stringify(settings)}`, async () => {
+      const engine = await open(writeRandomLlama(folder, "few"), settings);
+      const scores = async (questions: number, options: number) =>
+        (await ask(engine, { items: items(questions, options), delimiter: " " })).map(
+          ({ detail }) => (detail as { scores: number[] }).scores,
+        );
+      for (const options of [1, 2, 3, 4, 5]) {
+        const many = await scores(30, options);
+        for (const questions of [1, 2, 3, 4])
+          for (const [i, own] of (await scores(questions, options)).entries())
+            for (const [k, score] of own.entries()) expect(score).toBeCloseTo(many[i]![k]!, 2);
+      }
+      await engine.close();
+    });
+});
