@@ -13,9 +13,46 @@ const MAX_BYTES = 250_000;
 const MAX_ALIASES = 1000;
 const MAX_DEPTH = 50;
 
-/** A YAML file whose faults are BenchErrors that name file:line:column, what is wrong, and the remedy. */
-export class YamlFile {
-  /** The file as plain data. */
+/** Data as somebody wrote them, whose faults are BenchErrors that name the place, what is wrong, and the remedy. */
+export abstract class Written {
+  /** Plain data. */
+  abstract readonly value: unknown;
+
+  /** The error for a value, or for the key before it. */
+  abstract fault(path: YamlPath, message: string, options?: FaultOptions): BenchError;
+
+  /** Grows from the beginning to the end: of several faults the first is told. */
+  protected abstract position(path: YamlPath, at: "key" | "value"): number;
+
+  /**
+   * Data of the schema with its defaults. `value` is what stands at `path`, with placeholders filled in perhaps;
+   * `elsewhere` has hints for keys that are known, but not here.
+   */
+  check<Schema extends z.ZodType>(
+    schema: Schema,
+    value: unknown,
+    path: YamlPath,
+    elsewhere: Record<string, string> = {},
+  ): z.output<Schema> {
+    const result = schema.safeParse(value);
+    if (result.success) return result.data;
+    const name = path.at(-1) ?? "the file";
+    const found = result.error.issues.map((issue) => explain(issue, schema, value, { elsewhere, name }));
+    // A key that is missing is often there under a name that is not known: that is the one to speak of.
+    const unknown = found.filter(({ message }) => message.startsWith("there is no key"));
+    const at = (one: Explanation) => this.position([...path, ...one.path], one.at);
+    const first = (unknown.length > 0 ? unknown : found).reduce((least, one) => (at(one) < at(least) ? one : least));
+    throw this.fault([...path, ...first.path], first.message, first);
+  }
+}
+
+export interface FaultOptions {
+  hint?: string | undefined;
+  at?: "key" | "value";
+}
+
+/** A YAML file; its faults name file:line:column. */
+export class YamlFile extends Written {
   readonly value: unknown;
   readonly #path: string;
   readonly #code: ErrorCode;
@@ -23,6 +60,7 @@ export class YamlFile {
   readonly #lines: LineCounter;
 
   private constructor(path: string, code: ErrorCode, text: string) {
+    super();
     this.#path = path;
     this.#code = code;
     this.#lines = new LineCounter();
@@ -92,40 +130,13 @@ export class YamlFile {
     return new YamlFile(path, code, decode(await readFile(path), path, code));
   }
 
-  /** The error for a value, or for the key before it. */
-  fault(
-    path: YamlPath,
-    message: string,
-    options: { hint?: string | undefined; at?: "key" | "value" } = {},
-  ): BenchError {
-    const { line, col } = this.#lines.linePos(this.#offset(path, options.at ?? "value"));
-    const { hint } = options;
+  fault(path: YamlPath, message: string, { hint, at = "value" }: FaultOptions = {}): BenchError {
+    const { line, col } = this.#lines.linePos(this.position(path, at));
     return new BenchError(this.#code, `${this.#path}:${line}:${col}: ${message}`, hint === undefined ? {} : { hint });
   }
 
-  /**
-   * Data of the schema with its defaults. `value` is what stands at `path`, with placeholders filled in perhaps;
-   * `elsewhere` has hints for keys that are known, but not here.
-   */
-  check<Schema extends z.ZodType>(
-    schema: Schema,
-    value: unknown,
-    path: YamlPath,
-    elsewhere: Record<string, string> = {},
-  ): z.output<Schema> {
-    const result = schema.safeParse(value);
-    if (result.success) return result.data;
-    const name = path.at(-1) ?? "the file";
-    const found = result.error.issues.map((issue) => explain(issue, schema, value, { elsewhere, name }));
-    // A key that is missing is often there under a name that is not known: that is the one to speak of.
-    const unknown = found.filter(({ message }) => message.startsWith("there is no key"));
-    const at = (one: Explanation) => this.#offset([...path, ...one.path], one.at);
-    const first = (unknown.length > 0 ? unknown : found).reduce((least, one) => (at(one) < at(least) ? one : least));
-    throw this.fault([...path, ...first.path], first.message, first);
-  }
-
-  /** Where a path stands in the text; where it leads into an alias or a merged map, the last place that is written. */
-  #offset(path: YamlPath, at: "key" | "value"): number {
+  /** Offset in the text; of a path that leads into an alias or a merged map, the last place that is written. */
+  protected position(path: YamlPath, at: "key" | "value"): number {
     let node: unknown = this.#document.contents;
     let offset = rangeStart(node) ?? 0;
     for (const [depth, step] of path.entries()) {

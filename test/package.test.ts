@@ -176,7 +176,7 @@ const use = `import {
 } from "gguf-bench";
 
 const benchmark = await quickBenchmark({
-  models: ["mock:seed=1", "mock:seed=1,damage=0.5"], text: "note.txt", context: 64, measurements,
+  models: ["mock:seed=1", "mock:seed=1,damage=0.5"], measurements, flags: { text: "note.txt", context: 64 },
 });
 benchmark.variants.forEach((variant, index) => { variant.name = "ab"[index]!; });
 const executor = childExecutor();

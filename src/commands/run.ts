@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import path from "node:path";
-import { type QuickOptions, quickBenchmark, readBenchmark, sortArguments } from "../benchmark/index.js";
+import { flagsOf, type QuickOptions, quickBenchmark, readBenchmark, sortArguments } from "../benchmark/index.js";
 import { definite } from "../definite.js";
 import { BenchError, exitCodes } from "../errors.js";
 import type { Event } from "../events.js";
@@ -20,7 +20,9 @@ import { downloadView } from "./downloads.js";
 import { conclusion, exitCode, writeTables } from "./outcome.js";
 import { stopper } from "./stop.js";
 
-export interface RunCommand extends Omit<QuickOptions, "measurements" | "models" | keyof FolderOptions>, FolderOptions {
+export interface RunCommand
+  extends Omit<QuickOptions, "measurements" | "models" | "flags" | keyof FolderOptions>,
+    FolderOptions {
   /** A benchmark file, or models; what each is shows by its ending or content. */
   named?: string[];
   /** A benchmark file of whatever name; without one, `models` and `named` say what is measured. */
@@ -44,6 +46,8 @@ export interface RunCommand extends Omit<QuickOptions, "measurements" | "models"
   plain?: boolean;
   /** As typed, for the provenance. */
   command?: string[];
+  /** Flags, see `QuickOptions`. */
+  [flag: string]: unknown;
   /** Where engines run; closed at the end. A dry run has none. */
   executor?: Executor | undefined;
 }
@@ -134,9 +138,8 @@ async function askedOf(options: RunCommand, folders: FolderOptions): Promise<Run
   const sorted = await sortArguments(named, { ...folders, models });
   const file = options.file ?? sorted.file;
   if (file === undefined) return { ...options, models: [...models, ...sorted.models] };
-  const { measures, text, base, context, chunks, threads, prompt, generate, repetitions, limit } = options;
-  const quick = { measure: measures, text, base, context, chunks, threads, prompt, generate, repetitions, limit };
-  const idle = Object.entries(quick).find(([, value]) => value !== undefined)?.[0];
+  const { measures, file: _, ...rest } = options;
+  const idle = measures ? "measure" : Object.keys(flagsOf(rest, measurements))[0];
   if (idle !== undefined)
     throw new BenchError("config", `--${idle} has no meaning beside a benchmark file: ${file} says what is measured`, {
       hint:
@@ -150,7 +153,13 @@ async function askedOf(options: RunCommand, folders: FolderOptions): Promise<Run
 async function benchmarkOf(options: RunCommand, places: FolderOptions & Pick<Surroundings, "env">) {
   const benchmark = options.file
     ? await readBenchmark(options.file, { measurements, ...places })
-    : await quickBenchmark({ ...options, models: options.models ?? [], measurements });
+    : await quickBenchmark({
+        ...places,
+        ...definite({ measures: options.measures }),
+        measurements,
+        models: options.models ?? [],
+        flags: flagsOf(options, measurements),
+      });
   return { ...benchmark, ...definite({ memoryLimit: options.memoryLimit, timeout: options.timeout }) };
 }
 

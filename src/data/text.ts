@@ -31,7 +31,7 @@ const keys = {
   text: z
     .string()
     .min(1)
-    .meta({ description: "A dataset's name, or the path of any UTF-8 text.", examples: ["wikitext-2"] }),
+    .meta({ description: "A dataset's name, or the path of any UTF-8 text.", examples: ["demo-en", "wikitext-2"] }),
 };
 
 const carded = { name: "text", noun: "a text", card: () => textCard };

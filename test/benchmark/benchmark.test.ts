@@ -195,6 +195,22 @@ describe("did you mean", () => {
   });
 });
 
+describe("settings", () => {
+  test("belong to a backend: those of another are refused in a variant and passed over in `defaults`", async () => {
+    const fault = await failure(variants("  a: {model: 'mock:seed=1', gpuLayers: 3}\n"));
+    expect(fault.message).toBe("b.yaml:3:29: there is no key `gpuLayers` here.");
+    expect(fault.hint).toBe("`gpuLayers` is a setting of the backend llama; this variant runs on mock.");
+    const unknown = await failure(variants("  a: {model: x, backend: lama}\n"));
+    expect(unknown.message).toBe('b.yaml:3:26: there is no backend "lama".');
+    expect(unknown.hint).toContain("Did you mean `llama`?");
+    const both = "defaults: {gpuLayers: 3, threads: 2}\nvariants: {a: {model: 'mock:seed=1'}, b: {model: b}}\n";
+    expect((await read(some + both)).variants.map(({ settings }) => settings)).toEqual([
+      { threads: 2 },
+      { gpuLayers: 3, threads: 2 },
+    ]);
+  });
+});
+
 describe("a reference of its own", () => {
   test("names a variant that there is", async () => {
     const body = (name: string) => `  F16: {model: m}\n  a:\n    model: n\n    reference: ${name}\n`;
@@ -270,7 +286,7 @@ test.each([
   [`${some}variants: {a: {model: x}, a: {model: y}}`, "b.yaml:2:27: Map keys must be unique.", "Rename or remove"],
   [`${some}variants: {" a": {model: x}}`, '" a" cannot be a name.', "without blanks around it"],
   [`${variant}measurements: {}`, "b.yaml:2:15: nothing is measured.", "perplexity: {text: wikitext-2}"],
-  [`${variant}measurements: {perplexity: }`, "b.yaml:2:16: `text` is missing.", "For example `text: wikitext-2`."],
+  [`${variant}measurements: {perplexity: }`, "b.yaml:2:16: `text` is missing.", "For example `text: demo-en`."],
   [
     `${variant}measurements: {perplexity: {text: a, chunk: 4}}`,
     "there is no key `chunk` here.",
@@ -449,12 +465,7 @@ describe("flags instead of a file", () => {
       measurements,
       models: ["x/a.gguf", "hf:owner/repo:Q4_K_M"],
       measures: ["perplexity", "speed", "hellaswag"],
-      text: "some.txt",
-      context: 256,
-      chunks: 4,
-      prompt: 64,
-      limit: 10,
-      threads: 2,
+      flags: { text: "some.txt", context: 256, chunks: 4, prompt: 64, limit: 10, threads: 2 },
     });
     expect(benchmark.variants.map(({ name, settings }) => [name, settings])).toEqual([
       ["a", { threads: 2 }],
@@ -466,6 +477,34 @@ describe("flags instead of a file", () => {
       { name: "hellaswag", kind: "choice", data: { dataset: "hellaswag" }, settings: { limit: 10, context: 256 } },
     ]);
     expect(benchmark.baseDir).toBe(process.cwd());
+  });
+
+  test("are read as a file is: what they say in its form is the same benchmark", async () => {
+    const {
+      variants,
+      measurements: measured,
+      timeout,
+    } = await quickBenchmark({
+      measurements,
+      models: ["x/a.gguf", "mock:seed=1"],
+      measures: ["ppl", "speed", "demo-facts-en"],
+      flags: { text: "${HOME}/$${x}.txt", chunks: 4, repetitions: 2, limit: 7, threads: 2, cacheTypeK: "q8_0" },
+    });
+    const file = await read(`
+defaults: {threads: 2, cacheTypeK: q8_0}
+variants: {a: {model: x/a.gguf}, "seed=1": {model: "mock:seed=1"}}
+measurements:
+  perplexity: {text: "$\${HOME}/$$\${x}.txt", chunks: 4}
+  speed: {repetitions: 2}
+  demo-facts-en: {limit: 7}
+`);
+    expect({ variants, measurements: measured, timeout }).toEqual({
+      variants: file.variants,
+      measurements: file.measurements,
+      timeout: file.timeout,
+    });
+    expect(variants[1]!.settings).toEqual({ threads: 2 });
+    expect(measured[0]!.data).toEqual({ text: "${HOME}/$${x}.txt" });
   });
 
   test("name variants by file, by folder where files are named alike", async () => {
@@ -504,7 +543,7 @@ describe("flags instead of a file", () => {
       measurements,
       models: [join(dir, "folder")],
       measures: ["ppl", "perplexity"],
-      text: "t",
+      flags: { text: "t" },
     });
     expect(benchmark.variants.map(({ name }) => name)).toEqual(["a", "b"]);
     expect(benchmark.measurements.map(({ name }) => name)).toEqual(["perplexity"]);
@@ -514,11 +553,25 @@ describe("flags instead of a file", () => {
 
   test.each([
     [{ models: [] }, "Nothing to measure: no model is given."],
-    [{ models: ["a"] }, "--measure perplexity needs a text."],
-    [{ models: ["a", "a"], text: "t" }, "--model a is given twice."],
-    [{ models: ["a"], text: "t", chunks: 1.5 }, "--chunks must be a whole number from 1 to 1000000000, not 1.5."],
-    [{ models: ["a"], text: "t", threads: 0 }, "--threads must be a whole number from 1 to 1024, not 0."],
-    [{ models: ["a"], measures: ["speed"], text: "t" }, "--text has no meaning for speed."],
+    [{ models: ["a"] }, "--measure perplexity needs --text."],
+    [{ models: ["a"], measures: ["stored-divergence"] }, "--measure stored-divergence needs --base."],
+    [
+      { models: ["a"], measures: ["choice"] },
+      "--measure choice: `dataset` is missing: it names a set of questions with options.",
+    ],
+    [{ models: ["a", "a"], flags: { text: "t" } }, "--model a is given twice."],
+    [
+      { models: ["a"], flags: { text: "t", chunks: 1.5 } },
+      "--chunks must be a whole number from 1 to 1000000000, not 1.5.",
+    ],
+    [{ models: ["a"], flags: { text: "t", threads: 0 } }, "--threads must be a whole number from 1 to 1024, not 0."],
+    [
+      { models: ["a"], flags: { text: "t", gpu: "rocm" } },
+      '--gpu must be one of auto, cpu, cuda, vulkan, metal, not "rocm".',
+    ],
+    [{ models: ["a"], measures: ["speed"], flags: { text: "t" } }, "--text has no meaning for speed."],
+    [{ models: ["a"], flags: { text: "t", chunk: 4 } }, "There is no flag --chunk."],
+    [{ models: ["a"], measures: ["wikitext-2"] }, '--measure wikitext-2: "wikitext-2" is a text, not a measurement.'],
     [
       { models: ["a"], measures: ["sped"] },
       '--measure sped: there is no measurement and no dataset of questions named "sped".',

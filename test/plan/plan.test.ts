@@ -349,7 +349,7 @@ describe("the reference", () => {
       measurements,
       models: models.map((name) => join(folder, `${name}.gguf`)),
       measures,
-      ...(measures.includes("speed") ? {} : { text: join(folder, "text.txt") }),
+      ...(measures.includes("speed") ? {} : { flags: { text: join(folder, "text.txt") } }),
     });
     return makePlan(benchmark, { command: [], versions: {}, place: localPlace, ...rest });
   };

@@ -1,0 +1,64 @@
+import { readdir, stat } from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
+import { BenchError } from "../errors.js";
+import { beginsAsGguf, isAddress } from "../models/folder.js";
+import { addressWithoutSecrets } from "../secrets.js";
+import type { ReadOptions } from "./benchmark.js";
+
+/** What the arguments of `run` name: one benchmark file, or models (files, folders, patterns, addresses). */
+export interface Arguments {
+  file?: string;
+  models: string[];
+}
+
+const takes =
+  "`gguf-bench run` takes one benchmark file (.yaml, .yml, .json), or models: .gguf files, folders, hf:owner/repo:quant.";
+
+/** Sorts the arguments by ending and content. Throws a BenchError with code `config` for what is neither. */
+export async function sortArguments(
+  given: string[],
+  { modelsDir, models: flagged = [] }: Pick<ReadOptions, "modelsDir"> & { models?: string[] } = {},
+): Promise<Arguments> {
+  const isFile = (one: string) => !isAddress(one) && /\.(ya?ml|json)$/i.test(one);
+  const files = given.filter(isFile);
+  const models = given.filter((one) => !isFile(one));
+  for (const one of models) await checkModelArgument(one, modelsDir);
+  const first = [...flagged, ...models][0];
+  if (files.length > 1) throw fault(`run takes one benchmark file, not ${files.length}: ${files.join(", ")}.`, takes);
+  if (files.length === 1 && first !== undefined)
+    throw fault(
+      `${files[0]} is a benchmark file, ${addressWithoutSecrets(first)} a model: run takes one or the other.`,
+      "Name the model under `variants:` of the file, or leave the file out.",
+    );
+  return { ...(files.length === 1 ? { file: files[0]! } : {}), models };
+}
+
+/** Passes whatever may be a model; a file of another kind is told what it would be good for. */
+async function checkModelArgument(one: string, modelsDir: string | undefined): Promise<void> {
+  if (one.trim() === "" || isAddress(one) || /\.gguf$/i.test(one) || /[*?]/.test(one)) return;
+  for (const place of [one, ...(modelsDir === undefined ? [] : [resolve(modelsDir, one)])]) {
+    const stats = await stat(place).catch(() => undefined);
+    if (stats?.isDirectory() || (stats?.isFile() && (await beginsAsGguf(place)))) return;
+    if (stats) throw fault(`${one} is neither a model nor a benchmark file.`, purposeOf(one));
+    // A model may be named without its ending, a split one without its parts.
+    const names = await readdir(dirname(place)).catch(() => [] as string[]);
+    if (names.some((name) => /^(-\d{5}-of-\d{5})?\.gguf$/i.test(name.replace(basename(place), "")))) return;
+  }
+  throw fault(`There is no file ${one}.`, takes);
+}
+
+function purposeOf(path: string): string {
+  if (/\.(csv|jsonl|tsv)$/i.test(path)) return `Questions need a card: ${questionsNeed}`;
+  if (/\.(txt|raw|md)$/i.test(path))
+    return `A text is given with --text: \`gguf-bench run MODEL.gguf --text ${path}\`.`;
+  if (/\.kld$/i.test(path)) return `A stored reference is given with --measure stored-divergence --base ${path}.`;
+  return takes;
+}
+
+/** What questions in a file need before they can be measured. */
+export const questionsNeed =
+  "put them into a folder DATA/NAME with a card.yaml, as datasets/demo-facts-en has one, and write --data-dir DATA --measure NAME.";
+
+function fault(message: string, hint: string): BenchError {
+  return new BenchError("config", message, { hint });
+}

@@ -1,0 +1,65 @@
+import type { z } from "zod";
+import type { Settings } from "../backends/backend.js";
+
+/** One variant of a benchmark file, axes expanded, placeholders filled in. */
+export interface VariantConfig {
+  name: string;
+  /** Path or URI, placeholders filled in; `resolveModel` finds the file. */
+  model: string;
+  /** The type to make of the model first, with an importance matrix perhaps. */
+  quantize?: { type: string; imatrix?: string };
+  backend: string;
+  reference: boolean;
+  /** The variant that this one is compared with, where it is not the reference. */
+  against?: string;
+  lora: { path: string; scale: number }[];
+  tags: Record<string, string>;
+  /** What the variant says or `defaults` for it, without the defaults of the backend. */
+  settings: Settings;
+}
+
+export interface MeasurementConfig {
+  /** The name in the file, unique. */
+  name: string;
+  /** perplexity, speed, choice … */
+  kind: string;
+  /** What names its data, in the keys of their kind; none for a measurement without data. */
+  data: Record<string, unknown>;
+  /** Checked by the measurement's own schema, defaults filled in. */
+  settings: Record<string, unknown>;
+}
+
+/** A benchmark file, read, checked, defaults filled in. */
+export interface Benchmark {
+  name: string;
+  description?: string;
+  variants: VariantConfig[];
+  measurements: MeasurementConfig[];
+  /** Seconds without a sign of life after which a job is given up. */
+  timeout: number;
+  /** Bytes that engines may use; default: what the machine has free. */
+  memoryLimit?: number;
+  /** Bytes of a temporary file for the reference's logits, where models take turns in memory. */
+  scratchLimit?: number;
+  dataDir?: string;
+  modelsDir?: string;
+  /** Where relative paths start: the file's folder, or the working directory. */
+  baseDir: string;
+  /** What the user should know of how the flags were read, a sentence each. */
+  notes?: string[];
+}
+
+/** What the reader asks of the family of measurements, by name. */
+export type Measurements = Readonly<
+  Record<string, { readonly settings: z.ZodType<Record<string, unknown>>; readonly data: string }>
+>;
+
+export interface ReadOptions {
+  measurements: Measurements;
+  /** What `${models}` stands for. */
+  modelsDir?: string;
+  /** What `${data}` stands for. */
+  dataDir?: string;
+  /** What other placeholders stand for; by default the process's own. */
+  env?: NodeJS.ProcessEnv;
+}

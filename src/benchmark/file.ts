@@ -1,0 +1,59 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${…} is the placeholder of benchmark files
+import { basename, dirname, extname, resolve } from "node:path";
+import { z } from "zod";
+import { harmless } from "../harmless.js";
+import { readBytes } from "../units.js";
+import { type Written, YamlFile } from "../yaml.js";
+import type { Benchmark, ReadOptions } from "./benchmark.js";
+import { fileSchema, fileShape, MAX_NAME, unchecked } from "./form.js";
+import { readMeasurements } from "./measurements.js";
+import { fill, folders, placeholders } from "./placeholders.js";
+import { readVariants } from "./variants.js";
+
+/**
+ * Reads a benchmark file. Placeholders are filled in this order: the axes of a variant's matrix, `${models}` and
+ * `${data}` (the two folders), the environment; `$${x}` stands for a literal `${x}`.
+ *
+ * Throws a BenchError with code `config` that names file:line:column, what is wrong, and the remedy.
+ */
+export async function readBenchmark(path: string, options: ReadOptions): Promise<Benchmark> {
+  const file = await YamlFile.read(path, "config");
+  return readWritten(file, { name: basename(path, extname(path)), baseDir: dirname(resolve(path)) }, options);
+}
+
+/** The one reader, of files and of flags: `name` and `baseDir` stand for what the written data do not say. */
+export async function readWritten(
+  file: Written,
+  { name: otherwise, baseDir }: Pick<Benchmark, "name" | "baseDir">,
+  options: ReadOptions,
+): Promise<Benchmark> {
+  // What placeholders may stand in is checked once they are filled in.
+  const { variants: each, measurements: named } = fileSchema.shape;
+  const outline = z.strictObject({ ...unchecked(fileShape), variants: each, measurements: named });
+  const { variants, measurements, ...rest } = file.check(outline.describe(fileSchema.description!), file.value, []);
+  const filled = fill(rest, placeholders(file, options), []);
+  const head = file.check(z.strictObject(fileShape), filled, []);
+  // As they are said: what a backend takes by default is no setting of a variant.
+  const { defaults } = z.object({ defaults: z.record(z.string(), z.unknown()).default({}) }).parse(filled);
+  const { name = otherwise } = head;
+  // The run's folder in reports/ has this name.
+  if (/[/\\]|^\.+$/.test(name) || harmless(name, { length: MAX_NAME }) !== name)
+    throw file.fault(["name"], "this cannot be the name of a run, which is that of its folder.", {
+      hint: `Write \`name:\` with 1 to ${MAX_NAME} characters that can be seen, without slashes.`,
+    });
+  return {
+    name,
+    ...(head.description === undefined ? {} : { description: head.description }),
+    variants: readVariants(file, variants, defaults, options),
+    measurements: await readMeasurements(file, measurements, options),
+    timeout: head.timeout,
+    ...(head.memoryLimit === undefined ? {} : { memoryLimit: inBytes(head.memoryLimit) }),
+    ...(head.scratchLimit === undefined ? {} : { scratchLimit: inBytes(head.scratchLimit) }),
+    ...folders(options),
+    baseDir,
+  };
+}
+
+function inBytes(limit: number | string): number {
+  return typeof limit === "number" ? limit : readBytes(limit)!;
+}

@@ -1,0 +1,143 @@
+import { createHash } from "node:crypto";
+import { resolve } from "node:path";
+import { dataKinds, findKind } from "../data/index.js";
+import { BenchError } from "../errors.js";
+import { usualName } from "../metrics.js";
+import { isAddress, namedModels } from "../models/folder.js";
+import { addressWithoutSecrets } from "../secrets.js";
+import { type FaultOptions, nearest, Written, type YamlPath } from "../yaml.js";
+import type { Benchmark, Measurements, ReadOptions } from "./benchmark.js";
+import { readWritten } from "./file.js";
+import { nameable, settingKeys, settingsShape } from "./form.js";
+import { measurementOf } from "./measurements.js";
+import { literal } from "./placeholders.js";
+
+/** Values by the names that a benchmark file has for them: settings of the engine or of a measurement, what names data. */
+export type Flags = Record<string, unknown>;
+
+export interface QuickOptions extends ReadOptions {
+  /** Paths, folders, patterns or URIs; a variant is named by its file name without `.gguf`. */
+  models: string[];
+  /** Names of measurements or of datasets of questions; perplexity by default. */
+  measures?: string[];
+  /** `{ text: "book.txt", chunks: 16, threads: 4 }`: each goes wherever a key of its name may stand. */
+  flags?: Flags;
+}
+
+/** Those of some options that are flags and are given. */
+export function flagsOf(options: object, measurements: Measurements): Flags {
+  const known = new Set([
+    ...Object.keys(settingsShape),
+    ...Object.values(dataKinds).flatMap(({ keys }) => Object.keys(keys)),
+    ...Object.values(measurements).flatMap(settingKeys),
+  ]);
+  return Object.fromEntries(Object.entries(options).filter(([name, value]) => known.has(name) && value !== undefined));
+}
+
+/**
+ * The benchmark that models and flags ask for: they are written down as a file would have them, and go through its reader.
+ * Throws a BenchError with code `config` that names the flag.
+ */
+export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> {
+  const { measurements: family, measures = ["perplexity"], flags: given = {} } = options;
+  if (options.models.length === 0)
+    throw new BenchError("config", "Nothing to measure: no model is given.", {
+      hint: "Name models or a benchmark file: `gguf-bench run *.gguf --text book.txt`.",
+    });
+  const flags = flagsOf(given, family);
+  const stray = Object.keys(given).find((name) => given[name] !== undefined && !Object.hasOwn(flags, name));
+  if (stray !== undefined)
+    throw new BenchError("config", `There is no flag --${stray}.`, { hint: nearest(stray, Object.keys(flags)) });
+
+  const settings = taken(flags, Object.keys(settingsShape));
+  const entries: Record<string, Flags> = {};
+  for (const name of measures.map(usualName)) {
+    const kind = await measurementOf(name, {}, options);
+    // A name that means nothing is the reader's to refuse.
+    entries[name] = typeof kind === "object" ? {} : taken(flags, keysOf(family[kind]!));
+  }
+  const { models, notes } = await namedModels(options.models, options);
+  const names = variantNames(models);
+  const variants = models.map((model, index) => [literal(names[index]!), { model: literal(model) }]);
+  const written = new WrittenFlags({
+    defaults: settings,
+    variants: Object.fromEntries(variants),
+    measurements: entries,
+  });
+  const benchmark = await readWritten(written, { name: "quick", baseDir: process.cwd() }, options);
+  const used = new Set([settings, ...Object.values(entries)].flatMap((one) => Object.keys(one)));
+  const idle = Object.keys(flags).find((flag) => !used.has(flag));
+  if (idle)
+    throw new BenchError("config", `--${idle} has no meaning for ${measures.join(", ")}.`, {
+      hint: `Leave --${idle} out.`,
+    });
+  return { ...benchmark, ...(notes.length > 0 ? { notes } : {}) };
+}
+
+/** What an entry of the measurement may say, but which measurement it is. */
+function keysOf(measurement: Measurements[string]): string[] {
+  return [...Object.keys(findKind(measurement.data)?.keys ?? {}), ...settingKeys(measurement)];
+}
+
+/** The flags of these names, as a file would have them. */
+function taken(flags: Flags, names: string[]): Flags {
+  const own = Object.entries(flags).filter(([name]) => names.includes(name));
+  return Object.fromEntries(own.map(([name, value]) => [name, typeof value === "string" ? literal(value) : value]));
+}
+
+/** Flags in the form of a benchmark file; its faults name the flag. */
+class WrittenFlags extends Written {
+  constructor(readonly value: Record<string, Record<string, unknown>>) {
+    super();
+  }
+
+  fault(path: YamlPath, message: string, { hint }: FaultOptions = {}): BenchError {
+    const [room, name, key = room === "defaults" ? name : undefined] = path;
+    const flag = `--${key}`;
+    const about =
+      message === `\`${key}\` is missing.` ? `--measure ${name} needs ${flag}.` : message.replace(`\`${key}\``, flag);
+    const said =
+      key !== undefined
+        ? about
+        : room === "measurements"
+          ? `--measure ${name}: ${message}`
+          : `--model ${name}: ${message}`;
+    return new BenchError(
+      "config",
+      said,
+      hint === undefined ? {} : { hint: hint.replace(/`(\w+): ([^`{]+)`/g, "`--$1 $2`") },
+    );
+  }
+
+  /** Flags have no order that counts. */
+  protected position(): number {
+    return 0;
+  }
+}
+
+/**
+ * File names without `.gguf` and without the number of a part; where two are alike, with as many folders as it takes to tell
+ * them apart. What an address holds besides its path may be secret: a digest stands for it where the path does not tell.
+ */
+function variantNames(models: string[]): string[] {
+  const name = (model: string, depth: number) => {
+    const path = addressWithoutSecrets(model)
+      .replace(/\?…$/, "")
+      .replace(/^[a-z][a-z0-9+.-]+:\/*/i, "")
+      .replace(/(-\d{5}-of-\d{5})?\.gguf$/i, "");
+    return nameable(path.split(/[/\\]/).slice(-depth).join("/"));
+  };
+  const places = models.map((model) => (isAddress(model) ? model : resolve(model)));
+  return models.map((model, index) => {
+    if (places.indexOf(places[index]!) < index)
+      throw new BenchError("config", `--model ${addressWithoutSecrets(model)} is given twice.`, {
+        hint: "Leave one of them out.",
+      });
+    const alike = (depth: number) =>
+      models.some((other) => other !== model && name(other, depth) === name(model, depth));
+    let depth = 1;
+    while (depth < 50 && alike(depth)) depth++;
+    if (depth < 50) return name(model, depth);
+    return `${name(model, 1)}-${createHash("sha256").update(model).digest("hex").slice(0, 6)}`;
+  });
+}

@@ -1,0 +1,114 @@
+import { z } from "zod";
+import { findCards, findKind } from "../data/index.js";
+import { several } from "../harmless.js";
+import { usualName } from "../metrics.js";
+import { nearest, type Written } from "../yaml.js";
+import { questionsNeed } from "./arguments.js";
+import type { MeasurementConfig, Measurements, ReadOptions } from "./benchmark.js";
+import { checkName, entrySchema, settingKeys, settingsShape } from "./form.js";
+import { fill, placeholders } from "./placeholders.js";
+
+const entryOutline = z.looseObject({}).describe("A measurement has settings, `perplexity: {text: wikitext-2}`.");
+
+/** The entries of `measurements:`. */
+export async function readMeasurements(
+  file: Written,
+  entries: Record<string, unknown>,
+  options: ReadOptions,
+): Promise<MeasurementConfig[]> {
+  const family = options.measurements;
+  if (Object.keys(entries).length === 0)
+    throw file.fault(["measurements"], "nothing is measured.", {
+      hint: "For example `perplexity: {text: wikitext-2}`.",
+    });
+  const read: MeasurementConfig[] = [];
+  for (const [name, raw] of Object.entries(entries)) {
+    const path = ["measurements", name];
+    checkName(file, path, name);
+    const entry = file.check(entryOutline, fill(raw ?? {}, placeholders(file, options), path), path);
+    const said = entry.measurement;
+    if (said !== undefined && !Object.hasOwn(family, usualName(String(said))))
+      throw file.fault([...path, "measurement"], `there is no measurement "${said}".`, {
+        hint: nearest(String(said), Object.keys(family)),
+      });
+    const meant = await measurementOf(name, entry, options);
+    if (typeof meant === "object") throw file.fault(path, meant.message, { hint: meant.hint, at: "key" });
+    const measurement = family[meant]!;
+    file.check(entrySchema(measurement), entry, path, engineHints);
+    const given = settingKeys(measurement).filter((key) => entry[key] !== undefined);
+    const settings = Object.fromEntries(given.map((key) => [key, entry[key]]));
+    read.push({
+      name,
+      kind: meant,
+      data: dataSaid(measurement, name, entry),
+      settings: file.check(measurement.settings, settings, path),
+    });
+  }
+  return read;
+}
+
+const engineHints = Object.fromEntries(
+  Object.keys(settingsShape).map((key) => [
+    key,
+    `\`${key}\` is an engine setting: it goes into a variant or \`defaults\`.`,
+  ]),
+);
+
+/** What names the data, in the keys of their kind. */
+function dataSaid({ data }: Measurements[string], name: string, entry: Record<string, unknown>) {
+  const { keys = {}, named } = findKind(data) ?? {};
+  const said = Object.entries(entry).filter(([key, value]) => Object.hasOwn(keys, key) && value !== undefined);
+  return { ...(named === undefined ? {} : { [named]: name }), ...Object.fromEntries(said) };
+}
+
+interface Misnamed {
+  message: string;
+  hint: string;
+}
+
+/** The measurement that an entry is, by what it says, by its own name or by the dataset that it names; or why it is none. */
+export async function measurementOf(name: string, entry: Record<string, unknown>, options: ReadOptions) {
+  const family = options.measurements;
+  const keyOf = (measurement: string) => findKind(family[measurement]!.data)?.named;
+  const usual = usualName(String(entry.measurement ?? name));
+  if (entry.measurement !== undefined || Object.hasOwn(family, usual)) {
+    const key = keyOf(usual);
+    if (key === undefined || entry[key] !== undefined) return usual;
+    const meant = await byDataset(name, options);
+    return typeof meant === "object" ? meant : usual;
+  }
+  const said = Object.keys(family).find((one) => entry[keyOf(one) ?? "measurement"] !== undefined);
+  if (said === undefined) return byDataset(name, options);
+  const meant = await byDataset(String(entry[keyOf(said)!]), options);
+  return typeof meant === "object" ? said : meant;
+}
+
+/** The measurement that needs data of the kind which the dataset of this name is; or why there is none. */
+async function byDataset(name: string, { measurements, dataDir }: ReadOptions): Promise<string | Misnamed> {
+  const cards = await findCards(dataDir === undefined ? {} : { dataDir });
+  const card = cards.find((one) => one.name === name)?.read;
+  if (card && "fault" in card) throw card.fault;
+  const kind = card && findKind(card.kind);
+  const needing = Object.keys(measurements).find((one) => kind && measurements[one]!.data === kind.name);
+  if (kind?.named !== undefined && needing !== undefined) return needing;
+  if (/\.(csv|jsonl|tsv)$|[/\\]/i.test(name))
+    return {
+      message: `${name} is a file or a folder; questions go by the name on their card.`,
+      hint: questionsNeed,
+    };
+  const named = (data: string) => findKind(data)?.named;
+  const tasks = cards.flatMap(({ name, read }) => ("kind" in read && named(read.kind) ? [name] : []));
+  if (kind && needing !== undefined)
+    return {
+      message: `"${name}" is ${kind.noun}, not a measurement.`,
+      hint: `For example \`${needing}: {${Object.keys(kind.keys)[0]}: ${name}}\`.`,
+    };
+  const own = Object.hasOwn(measurements, name) ? findKind(measurements[name]!.data) : undefined;
+  if (own?.named)
+    return { message: `\`${own.named}\` is missing: it names ${own.noun}.`, hint: `Known: ${several(tasks)}.` };
+  const known = [...Object.keys(measurements).filter((one) => !named(measurements[one]!.data)), ...tasks];
+  return {
+    message: `there is no measurement and no dataset of questions named "${name}".`,
+    hint: `${nearest(name, known)} An entry of another name says \`measurement:\`.`,
+  };
+}

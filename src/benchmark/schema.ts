@@ -1,0 +1,62 @@
+import { z } from "zod";
+import { findKind } from "../data/index.js";
+import { jsonSchema } from "../yaml.js";
+import type { Measurements } from "./benchmark.js";
+import { entrySchema, fileSchema, matrixSchema, settingsShape, variantShape } from "./form.js";
+
+/** The JSON Schema of benchmark files, for editors. */
+export function benchmarkSchema(measurements: Measurements): object {
+  const file = jsonSchema(fileSchema);
+  const variant = jsonSchema(z.strictObject({ ...variantShape, ...settingsShape, matrix: matrixSchema.optional() }));
+  const entry = (name: string, measurement: Measurements[string], named: boolean) => {
+    const own = jsonSchema(entrySchema(measurement));
+    const settings = jsonSchema(measurement.settings);
+    const kind = named ? { measurement: { ...own.properties?.measurement, const: name } } : {};
+    const required = [...(own.required ?? []), ...(settings.required ?? []), ...(named ? ["measurement"] : [])];
+    return {
+      type: required.length > 0 ? "object" : ["object", "null"],
+      properties: { ...own.properties, ...settings.properties, ...kind },
+      ...(required.length > 0 ? { required } : {}),
+      additionalProperties: false,
+    };
+  };
+  const members = Object.entries(measurements);
+  const schema = withPlaceholders({
+    ...file,
+    title: "A benchmark file of gguf-bench",
+    properties: {
+      ...file.properties,
+      variants: { ...file.properties?.variants, minProperties: 1, additionalProperties: variant },
+      measurements: {
+        ...file.properties?.measurements,
+        minProperties: 1,
+        properties: Object.fromEntries(
+          members.flatMap(([name, one]) => {
+            const own = entry(name, one, false);
+            return name === "perplexity" ? [[name, own] as const, ["ppl", own] as const] : [[name, own] as const];
+          }),
+        ),
+        // An entry of any other name says its kind, or is named like a dataset of questions.
+        additionalProperties: {
+          anyOf: members.map(([name, one]) => entry(name, one, findKind(one.data)?.named === undefined)),
+        },
+      },
+    },
+  });
+  return { $schema: "https://json-schema.org/draft/2020-12/schema", ...(schema as object) };
+}
+
+/** Wherever a number, a choice or true/false is expected, a placeholder may stand. */
+function withPlaceholders(form: unknown): unknown {
+  if (Array.isArray(form)) return form.map(withPlaceholders);
+  if (typeof form !== "object" || form === null) return form;
+  const { $schema: _, ...own } = Object.fromEntries(
+    Object.entries(form).map(([key, value]) => [key, key === "$schema" ? undefined : withPlaceholders(value)]),
+  );
+  if (!("enum" in own) && !["integer", "number", "boolean"].includes(own.type as string)) return own;
+  const { description, default: fallback, examples, ...bare } = own;
+  const said = Object.fromEntries(
+    Object.entries({ description, default: fallback, examples }).filter(([, v]) => v !== undefined),
+  );
+  return { ...said, anyOf: [bare, { type: "string", pattern: "\\$\\{.+\\}" }] };
+}
