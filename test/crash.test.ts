@@ -92,8 +92,8 @@ describe("killed and run again", () => {
       "mock",
       `
 variants:
-  a: {model: "mock:seed=1,delay=0.02", reference: true}
-  b: {model: "mock:seed=1,damage=0.1,delay=0.02"}
+  a: {model: "mock:seed=1,delay=0.02", threads: 1, reference: true}
+  b: {model: "mock:seed=1,damage=0.1,delay=0.02", threads: 1}
 measurements:
   perplexity: {text: text.txt, context: 64}
   short: {measurement: perplexity, text: text.txt, context: 32, chunks: 40}

@@ -19,6 +19,8 @@ export interface Job {
   data?: Dataset;
   /** Absent where the model could not be read. */
   memory?: MemoryEstimate;
+  /** Processor threads that compute; absent when the engine takes every core, or a graphics card that it shares with no other. */
+  threads?: number;
 }
 
 /** Data, and the digest of them as models are asked. */
@@ -60,6 +62,7 @@ export function makeJob(
     place,
     measurement,
   );
+  const { threads } = backend.settingsFacts(spec.settings);
   const estimate = impossible ? undefined : seconds(spec.facts, backend.settingsFacts(spec.settings), cost);
   return {
     record: {
@@ -81,6 +84,7 @@ export function makeJob(
     ...(against ? { reference: { spec: against.spec, ...memory(against) } } : {}),
     ...(data ? { data } : {}),
     ...memory({ ...variant, spec }),
+    ...(threads === undefined || place.engine.gpu ? {} : { threads }),
   };
 }
 

@@ -1,0 +1,96 @@
+import type { EngineFacts } from "../backends/backend.js";
+import { BenchError } from "../errors.js";
+import type { Event } from "../events.js";
+import type { Executor, OpenedEngine } from "../executors/index.js";
+import type { Job, Plan } from "../plan/index.js";
+import { bytes as told } from "../units.js";
+import { said } from "./job-run.js";
+
+/** Open engines, as many as memory allows; of those that nobody uses, the one used least recently goes first. */
+export class Engines {
+  /** In the order of use. `engine` is absent while it is opened. */
+  readonly #open = new Map<string, { bytes: number; engine?: OpenedEngine }>();
+  readonly #held = new Set<string>();
+
+  constructor(
+    private readonly plan: Plan,
+    private readonly executor: Executor,
+  ) {}
+
+  /** Keeps a variant's engine, once it is open, until `letGo`: a step that runs beside it closes another one. */
+  hold(variant: string): void {
+    this.#held.add(variant);
+  }
+
+  letGo(variant: string): void {
+    this.#held.delete(variant);
+  }
+
+  get(variant: string): OpenedEngine | undefined {
+    return this.#open.get(variant)?.engine;
+  }
+
+  /** `bytes`: what the engine needs for all that it will be asked. */
+  async *open({ record: { variant }, spec }: Job, bytes: number): AsyncGenerator<Event> {
+    const found = this.#open.get(variant);
+    // Inserted anew, for the order of the map is the order of use.
+    this.#open.delete(variant);
+    if (found?.engine?.alive) {
+      this.#open.set(variant, found);
+      return;
+    }
+    let used = [...this.#open.values()].reduce((sum, one) => sum + one.bytes, bytes);
+    const entry: { bytes: number; engine?: OpenedEngine } = { bytes };
+    const others = [...this.#open];
+    this.#open.set(variant, entry);
+    try {
+      for (const [other, one] of others) {
+        if (used <= this.plan.memoryLimit) break;
+        if (this.#held.has(other)) continue;
+        used -= one.bytes;
+        await this.release(other);
+      }
+      entry.engine = await this.executor.open(spec, { timeout: this.plan.timeout });
+    } catch (error) {
+      this.#open.delete(variant);
+      throw error;
+    }
+    yield* toldOpened(this.plan, variant, entry.engine.facts);
+    yield* said(entry.engine.warnings);
+  }
+
+  async release(variant: string): Promise<void> {
+    const found = this.#open.get(variant);
+    this.#open.delete(variant);
+    await found?.engine?.close();
+  }
+
+  /** Closes all that nobody uses. */
+  async releaseIdle(): Promise<void> {
+    for (const variant of [...this.#open.keys()]) if (!this.#held.has(variant)) await this.release(variant);
+  }
+}
+
+/** One event per variant that is this one but for its name. */
+export function* toldOpened({ jobs }: Plan, variant: string, engine: EngineFacts): Generator<Event> {
+  const own = new Set(jobs.flatMap((job) => (job.record.variant === variant ? [job.record.id] : [])));
+  const alike = jobs.flatMap((job) => (own.has(job.record.id) ? [job.record.variant] : []));
+  for (const name of new Set([variant, ...alike])) yield { type: "opened", at: Date.now(), variant: name, engine };
+}
+
+/** The reason why a job cannot run in so much memory, in bytes. A reference and its variants may take turns: each must fit. */
+export function outOfMemory({ record: { variant }, memory, reference }: Job, limit: number): BenchError | undefined {
+  const models = [
+    { name: variant, memory },
+    { name: `the reference ${reference?.spec.name}`, memory: reference?.memory },
+  ];
+  const tooLarge = models.find((model) => (model.memory?.total ?? 0) > limit);
+  if (!tooLarge?.memory) return undefined;
+  const { total, weights, kv, compute, logits } = tooLarge.memory;
+  const parts = `weights ${told(weights)}, KV cache ${told(kv)}, computation ${told(compute + logits)}`;
+  return new BenchError(
+    "out-of-memory",
+    `${tooLarge.name} needs about ${told(total)} of memory (${parts}); ${told(limit)} may be used`,
+    { hint: "take a smaller quantization or context, free memory, or raise `memoryLimit`" },
+  );
+}

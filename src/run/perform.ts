@@ -1,0 +1,62 @@
+import { toFailure } from "../errors.js";
+import type { Event } from "../events.js";
+import { outOfMemory } from "./engines.js";
+import type { JobRun } from "./job-run.js";
+import type { Step } from "./schedule.js";
+import type { Session } from "./session.js";
+import { measureTogether } from "./together.js";
+
+/** Performs a step; a job that fails is one failed cell. */
+export async function* perform(step: Step, session: Session): AsyncGenerator<Event> {
+  const { engines, runs, signal } = session;
+  const jobRuns = step.jobs.map((id) => runs.get(id)!);
+  switch (step.kind) {
+    case "alone":
+      engines.hold(step.variant);
+      for (const jobRun of jobRuns) if (!signal.aborted) yield* attempt(jobRun, session, { bytes: step.memory });
+      engines.letGo(step.variant);
+      if (!session.kept.has(step.variant)) await engines.release(step.variant);
+      break;
+    case "turns":
+      for (const jobRun of jobRuns) if (!signal.aborted) yield* jobRun.begin();
+      for (const { job, item } of step.turns) {
+        const jobRun = runs.get(job)!;
+        if (signal.aborted || jobRun.over) continue;
+        yield* attempt(jobRun, session, { bytes: jobRun.job.memory?.total ?? 0, item });
+      }
+      for (const jobRun of jobRuns) if (!signal.aborted) yield* jobRun.end();
+      break;
+    case "together":
+      await engines.releaseIdle();
+      yield* measureTogether(jobRuns, session);
+  }
+}
+
+/** Opens the variant where it is not open, and measures. A variant that cannot be opened fails all its jobs at once. */
+async function* attempt(
+  jobRun: JobRun,
+  { engines, plan, failed, signal }: Session,
+  { bytes, item }: { bytes: number; item?: string },
+): AsyncGenerator<Event> {
+  const { job } = jobRun;
+  const known = failed.get(job.record.variant);
+  if (known) return yield* jobRun.fail(known);
+  try {
+    yield* jobRun.begin();
+    const tooLarge = outOfMemory(job, plan.memoryLimit);
+    if (tooLarge) throw tooLarge;
+    yield* engines.open(job, bytes);
+  } catch (error) {
+    if (signal.aborted) return;
+    const failure = toFailure(error);
+    // Another job of the variant may need less memory; what cannot be loaded is not tried again.
+    if (failure.code !== "out-of-memory") failed.set(job.record.variant, failure);
+    return yield* jobRun.fail(failure);
+  }
+  try {
+    yield* jobRun.measure(engines.get(job.record.variant)!, item);
+  } catch (error) {
+    if (signal.aborted) return;
+    yield* jobRun.fail(toFailure(error));
+  }
+}

@@ -1,0 +1,88 @@
+import { z } from "zod";
+import { measurements } from "../measurements/index.js";
+import { type Job, lockStepGroups, memoryTogether, type Plan } from "../plan/index.js";
+import type { JobProgress } from "../replay.js";
+
+const shared = {
+  /** Ids, in order. */
+  jobs: z.array(z.string()).min(1),
+  /** Threads that compute; absent: all that there are. */
+  threads: z.int().min(1).optional(),
+  /** Bytes that the engines need. */
+  memory: z.number().min(0),
+};
+
+/** What is to be done, as plain data: whoever holds the plan, here or elsewhere, can perform it. */
+export const stepForm = z.discriminatedUnion("kind", [
+  /** The jobs of one variant, one after another in one engine. Other steps may run beside it. */
+  z.strictObject({ kind: z.literal("alone"), variant: z.string(), ...shared }),
+  /** Items of several jobs in this order, while nothing else is measured. */
+  z.strictObject({
+    kind: z.literal("turns"),
+    turns: z.array(z.strictObject({ job: z.string(), item: z.string() })),
+    ...shared,
+  }),
+  /** Jobs that are measured with one reference in one process. */
+  z.strictObject({ kind: z.literal("together"), reference: z.string(), ...shared }),
+]);
+export type Step = z.infer<typeof stepForm>;
+
+/**
+ * The steps that are left of a plan, in order: the jobs of each variant; then those that take turns, item by item over all
+ * variants, every second round in reverse; then those beside a reference.
+ */
+export function* schedule(plan: Plan, done: ReadonlyMap<string, JobProgress>): Generator<Step> {
+  // Variants that differ in nothing but their names have their jobs in common.
+  const first = new Map(plan.jobs.toReversed().map((job) => [job.record.id, job]));
+  const left = plan.jobs.filter(
+    (job) => first.get(job.record.id) === job && !job.record.impossible && !done.get(job.record.id)?.complete,
+  );
+  const modeOf = ({ record }: Job) => measurements[record.kind]!.mode;
+  const grouped = (kind: string, by: (job: Job) => string) =>
+    groupsOf(
+      left.filter((job) => modeOf(job).kind === kind),
+      by,
+    );
+
+  for (const [variant, jobs] of grouped("alone", ({ record }) => record.variant))
+    yield { kind: "alone", variant, ...needs(jobs) };
+
+  for (const jobs of grouped("turns", ({ record }) => record.measurement).values()) {
+    const mode = modeOf(jobs[0]!);
+    const items = mode.kind === "turns" ? mode.items(jobs[0]!.record.settings) : [];
+    // There and back: a machine that slows down steadily does so for none of them more than for the others.
+    const turns = items.flatMap((item) =>
+      (repetitionOf(item) % 2 === 0 ? jobs : jobs.toReversed()).flatMap(({ record: { id } }) =>
+        done.get(id)?.items.has(item) ? [] : { job: id, item },
+      ),
+    );
+    yield { kind: "turns", turns, ...needs(jobs) };
+  }
+
+  for (const jobs of lockStepGroups(left)) {
+    const together = memoryTogether(jobs);
+    const own = needs(jobs);
+    // Models that do not fit side by side take turns in memory.
+    const memory = together > plan.memoryLimit ? own.memory : together;
+    yield { kind: "together", reference: jobs[0]!.record.against!, ...own, memory };
+  }
+}
+
+function groupsOf(jobs: Job[], key: (job: Job) => string): Map<string, Job[]> {
+  const groups = new Map<string, Job[]>();
+  for (const job of jobs) groups.set(key(job), [...(groups.get(key(job)) ?? []), job]);
+  return groups;
+}
+
+/** The number at the end of such an item's name. */
+const repetitionOf = (item: string) => Number(item.match(/\d+$/)?.[0] ?? 0);
+
+/** What jobs need of which one at a time computes. */
+function needs(jobs: Job[]): Pick<Step, "jobs" | "threads" | "memory"> {
+  const threads = jobs.map((job) => job.threads);
+  return {
+    jobs: jobs.map(({ record }) => record.id),
+    ...(threads.includes(undefined) ? {} : { threads: Math.max(...(threads as number[])) }),
+    memory: Math.max(...jobs.map(({ memory }) => memory?.total ?? 0)),
+  };
+}

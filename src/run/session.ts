@@ -1,0 +1,19 @@
+import type { Failure } from "../errors.js";
+import type { Executor } from "../executors/index.js";
+import type { Plan } from "../plan/index.js";
+import type { Engines } from "./engines.js";
+import type { JobRun } from "./job-run.js";
+
+/** What the steps of a run have in common. */
+export interface Session {
+  plan: Plan;
+  executor: Executor;
+  engines: Engines;
+  /** By job id. */
+  runs: ReadonlyMap<string, JobRun>;
+  /** Variants that cannot be opened, and why. */
+  failed: Map<string, Failure>;
+  /** Variants whose engines a later step asks for. */
+  kept: ReadonlySet<string>;
+  signal: AbortSignal;
+}

@@ -1,0 +1,80 @@
+import type { EngineFacts } from "../backends/backend.js";
+import { BenchError, toFailure } from "../errors.js";
+import type { Event } from "../events.js";
+import type { OpenedEngine } from "../executors/index.js";
+import { memoryTogether } from "../plan/index.js";
+import { outOfMemory, toldOpened } from "./engines.js";
+import { type JobRun, said } from "./job-run.js";
+import type { Session } from "./session.js";
+
+/**
+ * Measures jobs against one reference: in lock-step where all models fit into memory, else in turns. Where one of several
+ * takes the process down, each is tried alone, so that only it fails.
+ */
+export async function* measureTogether(group: JobRun[], session: Session): AsyncGenerator<Event> {
+  const { executor, plan, failed, signal } = session;
+  const ready: JobRun[] = [];
+  for (const jobRun of group) {
+    const known = failed.get(jobRun.job.record.variant) ?? outOfMemory(jobRun.job, plan.memoryLimit);
+    if (known) yield* jobRun.fail(known instanceof BenchError ? toFailure(known) : known);
+    else {
+      yield* jobRun.begin();
+      ready.push(jobRun);
+    }
+  }
+  const [first] = ready;
+  if (!first) return;
+  const byVariant = new Map(ready.map((jobRun) => [jobRun.job.record.variant, jobRun]));
+  const opened = new Set<string>();
+  /** Where the reference is measured against itself, its first engine speaks for both. */
+  function* tellOpened(variant: string, facts: EngineFacts): Generator<Event> {
+    byVariant.get(variant)?.measuredBy(facts);
+    if (opened.has(variant)) return;
+    opened.add(variant);
+    yield* toldOpened(plan, variant, facts);
+  }
+  let engine: OpenedEngine | undefined;
+  try {
+    const reference = first.job.reference!.spec;
+    const inTurns = memoryTogether(ready.map(({ job }) => job)) > plan.memoryLimit;
+    const others = ready.map(({ job }) => job.spec);
+    engine = await executor.open(reference, { timeout: plan.timeout, others, inTurns });
+    yield* tellOpened(reference.name, engine.facts);
+    for (const { variant, facts } of engine.others) yield* tellOpened(variant, facts);
+    yield* said(engine.warnings);
+    const { record, data } = first.job;
+    const { kind, settings } = record;
+    const started = performance.now();
+    const replies = engine.measure({
+      kind,
+      settings,
+      ...(data ? { dataset: data } : {}),
+      done: [],
+      variants: ready.map(({ job, items }) => ({
+        name: job.record.variant,
+        done: [...items],
+        floor: job.record.variant === job.record.against,
+      })),
+      ...(plan.scratchLimit === undefined ? {} : { scratchLimit: plan.scratchLimit }),
+    });
+    for await (const reply of replies) {
+      if (reply.type === "progress") for (const { job } of ready) yield { ...reply, job: job.record.id };
+      else if (reply.type === "warning") yield* said([reply]);
+      else if (reply.type === "measured") yield* byVariant.get(reply.variant!)!.keep(reply);
+      else if (reply.type === "opened-variant") yield* tellOpened(reply.variant, reply.facts);
+      else
+        for (const jobRun of ready) {
+          const own = reply.peaks?.[jobRun.job.record.variant];
+          // Models side by side share one process, and its memory.
+          jobRun.tookMemory(own ?? reply.peakMemory, own === undefined ? 1 + others.length : 1);
+          yield* jobRun.end((performance.now() - started) / 1000 / ready.length);
+        }
+    }
+  } catch (error) {
+    if (signal.aborted) return;
+    if (ready.length === 1) yield* first.fail(toFailure(error));
+    else for (const jobRun of ready) if (!jobRun.over) yield* measureTogether([jobRun], session);
+  } finally {
+    await engine?.close();
+  }
+}
