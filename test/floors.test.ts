@@ -82,7 +82,7 @@ const outside: Record<string, string[]> = {
   commander: ["cli.ts"],
   "csv-parse": ["data/rows.ts"],
   "csv-stringify": ["reports/csv.ts"],
-  ink: ["tui/app.tsx"],
+  ink: ["tui/app.tsx", "tui/live.tsx"],
   react: ["tui/app.tsx"],
   koffi: ["llama/library.ts", "llama/quantize.ts"],
   "node-llama-cpp": ["llama/library.ts", "commands/doctor.ts"],

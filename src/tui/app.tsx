@@ -1,54 +1,26 @@
-import type { ReadStream, WriteStream } from "node:tty";
-import { Box, render, Text, useInput } from "ink";
+import { Box, Text, useInput } from "ink";
 import { type ReactElement, useLayoutEffect } from "react";
 import { harmless } from "../harmless.js";
-import type { Writer } from "../terminal.js";
 import { counted, duration } from "../units.js";
 import { bar, formatFigure, isPrincipal, oneOf } from "./figures.js";
+import { divide, firstRow, type Looking } from "./frame.js";
+import { type KeyName, keysIn } from "./keys.js";
 import {
-  ascii,
   columnHeads,
   type Glyphs,
   groupHeads,
-  type Layout,
   layout,
+  type MatrixLayout,
   type Piece,
   roughWidth,
   rowPieces,
   type Tone,
-  turnPage,
-  unicode,
 } from "./matrix.js";
-import { openScreen } from "./screen.js";
-import {
-  type Cell,
-  describeFetching,
-  figure,
-  initialState,
-  type Note,
-  reduce,
-  resumed,
-  type State,
-  share,
-  tick,
-  timeLeft,
-  totalShare,
-} from "./state.js";
-import type { StopKind, View } from "./view.js";
-
-/** What the user did to the view; the run's own state is in `State`. */
-export interface Looking {
-  /** First row shown. */
-  row: number;
-  /** Keeps the running row in sight until the user scrolls. */
-  follow: boolean;
-  /** Page of the matrix's columns; 0: what a person looks for first. */
-  page: number;
-  stopping: StopKind | undefined;
-}
+import { describeFetching, figure, type LiveJob, type LiveNote, type LiveState, share, totalShare } from "./state.js";
+import { timeLeft } from "./time-left.js";
 
 export interface AppProps {
-  state: State;
+  state: LiveState;
   looking: Looking;
   columns: number;
   /** Lines to fill; never more. */
@@ -59,8 +31,6 @@ export interface AppProps {
   /** The frame goes away for good: at the end, and on a signal that Ink heeds. */
   onGone?: (() => void) | undefined;
 }
-
-export type KeyName = "stop" | "up" | "down" | "page-up" | "page-down" | "home" | "end" | "left" | "right" | "follow";
 
 const gap = "   ";
 
@@ -106,41 +76,8 @@ export function App(props: AppProps): ReactElement {
   );
 }
 
-/** How many lines each part gets. The matrix comes first, but something that went wrong keeps at least a few lines. */
-export function divide(state: State, looking: Looking, lines: number) {
-  const bar = lines >= 6;
-  const heads = lines >= 8 && state.rows.length > 0;
-  const blanks = lines >= 14;
-  const running = lines >= 5 && !state.outcome && (state.cells.size > 0 || state.fetching) ? 1 : 0;
-  const footer = footerLines(looking, lines);
-  const fixed = 1 + (bar ? 1 : 0) + (heads ? 2 : 0) + (blanks ? 3 : 0) + footer;
-  const free = Math.max(0, lines - fixed - running);
-  const wanted = state.notes.size;
-  const least = Math.min(wanted, Math.floor(free / 4), 3);
-  const rows = Math.max(Math.min(state.rows.length, free - least - (blanks && least > 0 ? 1 : 0)), 0);
-  const notes = Math.max(0, Math.min(wanted, free - rows - (blanks ? 1 : 0)));
-  // What is left lets measurements that run at the same time show one below the other.
-  const more = Math.max(0, free - rows - notes - (blanks ? 1 : 0));
-  const others = Math.max(0, new Set([...state.active].map(({ column }) => column)).size - 1);
-  return { bar, heads, blanks, rows, notes, running: running === 0 ? 0 : running + Math.min(others, more, 7) };
-}
-
-/** The last lines of a frame, which stand at the bottom of the terminal. */
-export function footerLines(looking: Looking, lines: number): number {
-  return lines < 3 ? 0 : looking.stopping ? 2 : 1;
-}
-
-/** Keeps the running row in sight, a little below the top so that what was just finished stays visible. */
-export function firstRow(state: State, looking: Looking, shown: number): number {
-  const last = Math.max(0, state.rows.length - shown);
-  if (!looking.follow) return Math.min(Math.max(0, looking.row), last);
-  const current = state.current ? state.rows.findIndex((row) => row.cells.includes(state.current)) : -1;
-  if (current < 0) return Math.min(Math.max(0, looking.row), last);
-  return Math.min(Math.max(0, current - Math.floor(shown / 2)), last);
-}
-
 /** Which rows are shown, where not all are. */
-function clippedText(state: State, from: number, shown: number): string {
+function clippedText(state: LiveState, from: number, shown: number): string {
   if (shown >= state.rows.length || shown === 0) return "";
   return `${from + 1} to ${from + shown} of ${state.rows.length}`;
 }
@@ -187,7 +124,7 @@ function Header(props: AppProps & { left: ReturnType<typeof timeLeft>; bar: bool
   );
 }
 
-function Heads(props: AppProps & { table: Layout }): ReactElement {
+function Heads(props: AppProps & { table: MatrixLayout }): ReactElement {
   const { state, table } = props;
   return (
     <>
@@ -210,9 +147,9 @@ function Heads(props: AppProps & { table: Layout }): ReactElement {
 }
 
 /** A line per running measurement: what, how far, how long. Variants that take turns share one line. */
-function Running(props: AppProps & { count: number; left: Map<Cell, number> }): ReactElement {
+function Running(props: AppProps & { count: number; left: Map<LiveJob, number> }): ReactElement {
   const { state, columns, count } = props;
-  const groups = new Map<number, Cell[]>();
+  const groups = new Map<number, LiveJob[]>();
   for (const cell of [...(state.current ? [state.current] : []), ...state.active]) {
     const group = groups.get(cell.column) ?? [];
     if (!group.includes(cell)) groups.set(cell.column, [...group, cell]);
@@ -233,9 +170,11 @@ function Running(props: AppProps & { count: number; left: Map<Cell, number> }): 
   );
 }
 
-function RunningLine(props: AppProps & { group: Cell[]; nameWidth: number; left: Map<Cell, number> }): ReactElement {
+function RunningLine(
+  props: AppProps & { group: LiveJob[]; nameWidth: number; left: Map<LiveJob, number> },
+): ReactElement {
   const { state, group, nameWidth, glyphs, columns } = props;
-  const [cell] = group as [Cell];
+  const [cell] = group as [LiveJob];
   const measurement = harmless(cell.job.measurement);
   const together = takingTurns(state, cell);
   const what = together
@@ -268,7 +207,7 @@ function RunningLine(props: AppProps & { group: Cell[]; nameWidth: number; left:
 }
 
 /** What the variants of a measurement that take turns did and have to do together; undefined for a job by itself. */
-function takingTurns(state: State, { column, inTurns }: Cell) {
+function takingTurns(state: LiveState, { column, inTurns }: LiveJob) {
   if (!inTurns) return undefined;
   const cells = [...state.cells.values()].filter(
     (one) => one.column === column && one.inTurns && one.status !== "failed",
@@ -281,14 +220,14 @@ function takingTurns(state: State, { column, inTurns }: Cell) {
   };
 }
 
-function runningFigures(cell: Cell): string {
+function runningFigures(cell: LiveJob): string {
   const name = cell.job.metrics.find(isPrincipal);
   const known = name === undefined ? undefined : figure(cell, name);
   return name === undefined || !known ? "" : formatFigure(name, known);
 }
 
 /** The latest few; what cannot be measured was known from the start and gives way first. */
-function latestNotes(state: State, count: number): Note[] {
+function latestNotes(state: LiveState, count: number): LiveNote[] {
   if (count <= 0) return [];
   const notes = [...state.notes.values()];
   const happened = notes.filter((note) => note.kind !== "impossible").slice(-count);
@@ -296,7 +235,7 @@ function latestNotes(state: State, count: number): Note[] {
   return [...known, ...happened];
 }
 
-function NoteLine(props: AppProps & { note: Note }): ReactElement {
+function NoteLine(props: AppProps & { note: LiveNote }): ReactElement {
   const { note, glyphs } = props;
   const mark = note.kind === "warning" ? glyphs.warning : glyphs.status[note.kind];
   const times = note.count > Math.max(1, note.measurements.length) ? ` (${note.count}×)` : "";
@@ -315,7 +254,7 @@ function NoteLine(props: AppProps & { note: Note }): ReactElement {
   );
 }
 
-function Footer(props: AppProps & { clipped: string; table: Layout }): ReactElement {
+function Footer(props: AppProps & { clipped: string; table: MatrixLayout }): ReactElement {
   const { state, looking, columns, lines, glyphs, clipped, table } = props;
   const keys: string[] = [];
   if (!state.outcome) keys.push(looking.stopping ? "q stop now" : "q stop");
@@ -411,28 +350,6 @@ function style(tone: Tone, colour: boolean): { color?: string; dimColor?: boolea
   }
 }
 
-const letters: Record<string, KeyName> = {
-  "\u0003": "stop", // Ctrl-C
-  q: "stop",
-  k: "up",
-  j: "down",
-  h: "left",
-  l: "right",
-  g: "home",
-  G: "end",
-  f: "follow",
-};
-
-/** The last characters of the sequences that terminals send. */
-const arrows: Record<string, KeyName> = {
-  A: "up",
-  B: "down",
-  C: "right",
-  D: "left",
-  H: "home",
-  F: "end",
-};
-
 function Keys({ onKey }: { onKey(key: KeyName): void }): null {
   useInput((input, key) => {
     if (key.ctrl) {
@@ -449,194 +366,4 @@ function Keys({ onKey }: { onKey(key: KeyName): void }): null {
     else for (const name of keysIn(input)) onKey(name);
   });
   return null;
-}
-
-/**
- * The keys of one read. A key held down, or typed while a frame was drawn, comes as several characters at once; so does pasted
- * text, of which Ctrl-C alone is meant as a key. What follows an Escape that came by itself is told by its bracket or O.
- */
-export function keysIn(input: string): KeyName[] {
-  const arrow = /^[[O]([ABCDHF])$/.exec(input);
-  if (arrow) return [arrows[arrow[1]!]!];
-  const keys = [...input].map((letter) => (Object.hasOwn(letters, letter) ? letters[letter] : undefined));
-  const typed = keys.every((key) => key !== undefined) ? keys : keys.filter((_, i) => input[i] === "\u0003");
-  return typed.filter((key) => key !== undefined);
-}
-
-/** What a key does to what is looked at. */
-export function look(looking: Looking, key: KeyName, state: State, lines: number, columns: number): Looking {
-  const shown = divide(state, looking, lines).rows;
-  const row = firstRow(state, looking, shown);
-  const last = Math.max(0, state.rows.length - shown);
-  const to = (target: number): Looking => ({ ...looking, follow: false, row: Math.min(last, Math.max(0, target)) });
-  switch (key) {
-    case "stop":
-      return { ...looking, stopping: looking.stopping ? "now" : "graceful" };
-    case "up":
-      return to(row - 1);
-    case "down":
-      return to(row + 1);
-    case "page-up":
-      return to(row - shown);
-    case "page-down":
-      return to(row + shown);
-    case "home":
-      return to(0);
-    case "end":
-      return to(last);
-    case "left":
-      return { ...looking, page: turnPage(state, columns, looking.page, -1) };
-    case "right":
-      return { ...looking, page: turnPage(state, columns, looking.page, 1) };
-    case "follow":
-      return { ...looking, follow: true };
-  }
-}
-
-export interface AppOptions {
-  onStop(kind: StopKind): void;
-  stdout: Writer;
-  stdin?: ReadStream;
-  env?: NodeJS.ProcessEnv;
-  now?: () => number;
-}
-
-/** Milliseconds between two frames: after a key, for figures, which nobody reads faster, and at the very most. */
-const atOnce = 100;
-const calm = 500;
-const rarest = 4000;
-/**
- * Of one processor's time that drawing may take: where frames are costly they come less often. Folding the events and
- * the garbage left behind come on top; together they stay below 2 %.
- */
-const drawingShare = 0.005;
-/** Milliseconds of drawing that are free at the start, when code is not yet compiled and the eye most curious. */
-const headStart = 300;
-
-/** The live view on a terminal. Ink lays the frame out and reads the keys; `screen.ts` brings it to the terminal. */
-export function startView({
-  onStop,
-  stdout,
-  stdin = process.stdin,
-  env = process.env,
-  now = Date.now,
-}: AppOptions): View {
-  const colour = !env.NO_COLOR;
-  const glyphs = speaksUnicode(env) ? unicode : ascii;
-  let state = initialState();
-  let looking: Looking = { row: 0, follow: true, page: 0, stopping: undefined };
-  let live = false;
-  let closed = false;
-  let timer: NodeJS.Timeout | undefined;
-  let due = 0;
-  let drawnAt = 0;
-  const since = performance.now();
-  let spent = 0;
-
-  const screen = openScreen(stdout);
-  // Ink's own painting clears the whole terminal, scrollback included, when a window shrinks below the last frame. In
-  // debug mode it hands over each frame as plain text instead, and sees no rows that could tempt it.
-  const paper = {
-    get columns() {
-      return stdout.columns;
-    },
-    isTTY: true,
-    write(frame: string) {
-      if (!closed) screen.paint(frame, footerLines(looking, height()));
-      return true;
-    },
-    on() {},
-    off() {},
-  } as unknown as WriteStream;
-
-  // One line stays free: a frame as tall as the terminal scrolls some of them.
-  const height = () => Math.max(1, (stdout.rows || 24) - 1);
-  const frame = () => (
-    <App
-      state={live && !state.outcome ? tick(state, now()) : state}
-      looking={looking}
-      columns={stdout.columns || 80}
-      lines={height()}
-      colour={colour}
-      glyphs={glyphs}
-      onKey={stdin.isTTY ? onKey : undefined}
-      onGone={screen.close}
-    />
-  );
-
-  const draw = () => {
-    timer = undefined;
-    if (closed) return;
-    if (!screen.ready()) return schedule(calm);
-    const before = process.cpuUsage();
-    instance.rerender(frame());
-    drawnAt = performance.now();
-    const { user, system } = process.cpuUsage(before);
-    spent += (user + system) / 1000;
-  };
-
-  const schedule = (pause: number) => {
-    const at = Math.max(drawnAt + pause, performance.now());
-    if (timer) {
-      if (at >= due) return;
-      clearTimeout(timer);
-    }
-    due = at;
-    timer = setTimeout(draw, Math.max(0, at - performance.now()));
-    timer.unref();
-  };
-  // Milliseconds until the frames drawn so far are within the share again.
-  const debt = () => (spent - headStart) / drawingShare - (performance.now() - since);
-  const changed = () => schedule(Math.min(rarest, Math.max(calm, debt())));
-
-  function onKey(key: KeyName): void {
-    looking = look(looking, key, state, height(), stdout.columns || 80);
-    if (key === "stop" && looking.stopping) onStop(looking.stopping);
-    schedule(atOnce);
-  }
-  const onResize = () => {
-    screen.forget();
-    schedule(atOnce);
-  };
-
-  const instance = render(frame(), { stdout: paper, stdin, debug: true, exitOnCtrlC: false, patchConsole: false });
-  drawnAt = performance.now();
-  stdout.on("resize", onResize);
-  // The elapsed time moves on even while nothing is told.
-  const clock = setInterval(changed, 1000);
-  clock.unref();
-  // Whatever else was written to the terminal (a warning of Node, say) is painted over after a while.
-  const mend = setInterval(screen.forget, 10_000);
-  mend.unref();
-
-  return {
-    resume(run) {
-      state = resumed(run);
-    },
-    handle(event) {
-      live = true;
-      tick(state, now());
-      state = reduce(state, event);
-      if (event.type === "started" || event.type === "finished") schedule(atOnce);
-      else changed();
-    },
-    async close() {
-      if (closed) return;
-      closed = true;
-      clearTimeout(timer);
-      clearInterval(clock);
-      clearInterval(mend);
-      stdout.off("resize", onResize);
-      const exited = instance.waitUntilExit();
-      instance.unmount();
-      screen.close();
-      await exited;
-    },
-  };
-}
-
-function speaksUnicode(environment: NodeJS.ProcessEnv): boolean {
-  if (process.platform === "win32") return Boolean(environment.WT_SESSION ?? environment.TERM_PROGRAM);
-  const locale = environment.LC_ALL || environment.LC_CTYPE || environment.LANG || "";
-  return environment.TERM !== "linux" && !/^(C|POSIX)$/.test(locale);
 }

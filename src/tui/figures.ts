@@ -1,6 +1,6 @@
 import { type Metric, metric } from "../metrics.js";
 import { bytes } from "../units.js";
-import type { Figure } from "./state.js";
+import type { LiveFigure } from "./state.js";
 
 /** What a person looks for first; every other metric of a job is shown where there is room. */
 export function isPrincipal(name: string): boolean {
@@ -22,7 +22,7 @@ export function formatValue(of: Metric, value: number, width = Number.POSITIVE_I
 }
 
 /** `31.0338 ± 1.5062`, without the second part while there is no error to state. */
-export function formatFigure(name: string, { value, error, broken }: Omit<Figure, "n">): string {
+export function formatFigure(name: string, { value, error, broken }: Omit<LiveFigure, "n">): string {
   if (broken !== undefined) return "broken";
   const of = metric(name);
   const spread = error === undefined ? "" : ` ± ${formatValue(of, error)}`;

@@ -23,7 +23,7 @@ export async function openView(options: ViewOptions): Promise<View> {
   const { NODE_ENV } = process.env;
   process.env.NODE_ENV = "production";
   try {
-    const { startView } = await import("./app.js");
+    const { startView } = await import("./live.js");
     return startView({ onStop, stdout, stdin, env });
   } finally {
     if (NODE_ENV === undefined) delete process.env.NODE_ENV;

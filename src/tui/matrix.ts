@@ -1,6 +1,6 @@
 import { isExact, metric, prominences, variantMetrics } from "../metrics.js";
 import { formatValue, isPrincipal } from "./figures.js";
-import { type Cell, figure, type Row, type State, type Status } from "./state.js";
+import { figure, type LiveJob, type LiveState, type LiveVariant, type Status } from "./state.js";
 
 /** How a piece of a line is meant; the drawing turns it into colour or leaves it. Never the only carrier of a meaning. */
 export type Tone = "plain" | "quiet" | "running" | "done" | "failed" | "warning";
@@ -54,9 +54,9 @@ const ofFile = variantMetrics
   .filter(({ fact, prominence }) => fact !== undefined && prominence > prominences.last)
   .map(({ name }) => name);
 
-export interface Column {
+export interface MatrixColumn {
   metric: string;
-  /** Index into `State.measurements`; undefined for what belongs to the variant. */
+  /** Index into `LiveState.measurements`; undefined for what belongs to the variant. */
   measurement: number | undefined;
   label: string;
   valueWidth: number;
@@ -68,9 +68,9 @@ export interface Column {
   gap: number;
 }
 
-export interface Layout {
+export interface MatrixLayout {
   nameWidth: number;
-  columns: Column[];
+  columns: MatrixColumn[];
   /** Columns that are not shown. */
   hidden: number;
   /** The page that is shown; see `layout`. */
@@ -91,7 +91,7 @@ const markWidth = 2;
  * rest. Page n leaves the order of reading as it is and begins with its n-th column, so that every column can be reached;
  * a page beyond the one that shows the last column is that one.
  */
-export function layout(state: State, width: number, page = 0): Layout {
+export function layout(state: LiveState, width: number, page = 0): MatrixLayout {
   const natural = state.rows.reduce((most, row) => Math.max(most, roughWidth(row.variant.name)), "variant".length);
   const least = Math.min(natural, Math.max(12, Math.floor(width * 0.3)));
   const all = allColumns(state);
@@ -108,7 +108,7 @@ export function layout(state: State, width: number, page = 0): Layout {
 }
 
 /** The page that a key leads to: the next to the left or right that looks different, or the same at the end. */
-export function turnPage(state: State, width: number, page: number, step: 1 | -1): number {
+export function turnPage(state: LiveState, width: number, page: number, step: 1 | -1): number {
   const look = (at: number) => {
     const { columns, page } = layout(state, width, at);
     return { page, shown: columns.map(({ metric, measurement }) => `${measurement} ${metric}`).join() };
@@ -123,7 +123,7 @@ export function turnPage(state: State, width: number, page: number, step: 1 | -1
 }
 
 /** The first page that shows the last column; 0 where the overview leaves nothing out. */
-function lastPage(state: State, all: Column[], room: number): number {
+function lastPage(state: LiveState, all: MatrixColumn[], room: number): number {
   if (overview(state, all, room).length === all.length) return 0;
   for (const column of all) column.errorWidth = 0;
   let start = all.length;
@@ -132,16 +132,16 @@ function lastPage(state: State, all: Column[], room: number): number {
 }
 
 /** As many columns as fit, from the first on, then their errors. */
-function inOrder(state: State, offered: Column[], room: number): Column[] {
+function inOrder(state: LiveState, offered: MatrixColumn[], room: number): MatrixColumn[] {
   const fitting = new Fitting(state, offered, room);
   for (const column of offered) if (!fitting.show(column)) break;
   for (const column of offered) fitting.showError(column);
   return fitting.columns();
 }
 
-function overview(state: State, offered: Column[], room: number): Column[] {
+function overview(state: LiveState, offered: MatrixColumn[], room: number): MatrixColumn[] {
   const fitting = new Fitting(state, offered, room);
-  const isRate = (column: Column) => metric(column.metric).per === "repetition";
+  const isRate = (column: MatrixColumn) => metric(column.metric).per === "repetition";
   const principal = offered.filter((column) => isPrincipal(column.metric));
   const others = offered.filter((column) => !isPrincipal(column.metric));
   const early = others.filter((column) => metric(column.metric).prominence > prominences.last);
@@ -164,27 +164,27 @@ function overview(state: State, offered: Column[], room: number): Column[] {
 
 /** Columns chosen one by one, each only if all of them still fit. */
 class Fitting {
-  readonly #shown = new Set<Column>();
+  readonly #shown = new Set<MatrixColumn>();
 
   constructor(
-    readonly state: State,
-    readonly offered: Column[],
+    readonly state: LiveState,
+    readonly offered: MatrixColumn[],
     readonly room: number,
   ) {
     for (const column of offered) column.errorWidth = 0;
   }
 
-  columns(): Column[] {
+  columns(): MatrixColumn[] {
     return this.offered.filter((column) => this.#shown.has(column));
   }
 
-  show(column: Column): boolean {
+  show(column: MatrixColumn): boolean {
     this.#shown.add(column);
     if (!this.#fits()) this.#shown.delete(column);
     return this.#shown.has(column);
   }
 
-  showError(column: Column): void {
+  showError(column: MatrixColumn): void {
     if (!this.#shown.has(column)) return;
     column.errorWidth = errorWidth(column.metric);
     if (!this.#fits()) column.errorWidth = 0;
@@ -196,9 +196,9 @@ class Fitting {
 }
 
 /** Every column there is, in the order of reading: the file, the measurements as listed, what else the engine told. */
-function allColumns(state: State): Column[] {
+function allColumns(state: LiveState): MatrixColumn[] {
   const blank = { errorWidth: 0, marked: false, gap };
-  const column = (name: string, measurement: number | undefined): Column => {
+  const column = (name: string, measurement: number | undefined): MatrixColumn => {
     const of = metric(name);
     const label = of.scale === "percent" ? `${of.label} %` : of.label;
     return {
@@ -222,7 +222,7 @@ function allColumns(state: State): Column[] {
 }
 
 /** Gaps, marks and room for the head, which hang on the neighbours. */
-function arrange(state: State, columns: Column[]): { columns: Column[]; width: number } {
+function arrange(state: LiveState, columns: MatrixColumn[]): { columns: MatrixColumn[]; width: number } {
   let last: number | undefined = -1;
   for (const column of columns) {
     const first = column.measurement !== last;
@@ -242,7 +242,7 @@ function arrange(state: State, columns: Column[]): { columns: Column[]; width: n
 }
 
 /** With its gap and its mark. */
-export function columnWidth(column: Column): number {
+export function columnWidth(column: MatrixColumn): number {
   return column.gap + (column.marked ? markWidth : 0) + column.valueWidth + column.errorWidth;
 }
 
@@ -266,7 +266,7 @@ export interface Head {
 }
 
 /** The names of the measurements above their columns, and the shared unit where there is one to state. */
-export function groupHeads(state: State, columns: Column[]): Head[] {
+export function groupHeads(state: LiveState, columns: MatrixColumn[]): Head[] {
   const heads: Head[] = [];
   for (let index = 0; index < columns.length; ) {
     const first = columns[index]!;
@@ -286,7 +286,7 @@ export function groupHeads(state: State, columns: Column[]): Head[] {
 }
 
 /** The labels, each above its values. */
-export function columnHeads(columns: Column[]): string {
+export function columnHeads(columns: MatrixColumn[]): string {
   return columns
     .map(
       (column) =>
@@ -298,7 +298,7 @@ export function columnHeads(columns: Column[]): string {
 }
 
 /** One variant's figures; one sentence instead where nothing of it can be measured for one and the same reason. */
-export function rowPieces(row: Row, columns: Column[], glyphs: Glyphs): Piece[] {
+export function rowPieces(row: LiveVariant, columns: MatrixColumn[], glyphs: Glyphs): Piece[] {
   const reason = sharedReason(row);
   if (reason !== undefined) {
     const failed = row.cells.some((cell) => cell?.status === "failed");
@@ -316,7 +316,7 @@ export function rowPieces(row: Row, columns: Column[], glyphs: Glyphs): Piece[] 
   return pieces;
 }
 
-function content(row: Row, cell: Cell | undefined, column: Column, glyphs: Glyphs): string {
+function content(row: LiveVariant, cell: LiveJob | undefined, column: MatrixColumn, glyphs: Glyphs): string {
   const whole = column.valueWidth + column.errorWidth;
   const of = metric(column.metric);
   if (column.measurement === undefined) {
@@ -337,7 +337,7 @@ function content(row: Row, cell: Cell | undefined, column: Column, glyphs: Glyph
 }
 
 /** From the file where it says so, else as measured; the largest where several jobs measured it. */
-function variantValue(row: Row, name: string): number | undefined {
+function variantValue(row: LiveVariant, name: string): number | undefined {
   const { fact } = metric(name);
   const known = fact && row.variant.facts?.[fact];
   if (known !== undefined) return known;
@@ -350,7 +350,7 @@ function variantValue(row: Row, name: string): number | undefined {
   return value;
 }
 
-function sharedReason(row: Row): string | undefined {
+function sharedReason(row: LiveVariant): string | undefined {
   let reason: string | undefined;
   for (const cell of row.cells) {
     if (!cell) continue;
@@ -361,12 +361,12 @@ function sharedReason(row: Row): string | undefined {
   return reason;
 }
 
-function markTone(cell: Cell | undefined): Tone {
+function markTone(cell: LiveJob | undefined): Tone {
   if (!cell || cell.status === "waiting" || cell.status === "impossible") return "quiet";
   return cell.status;
 }
 
-function valueTone(cell: Cell | undefined): Tone {
+function valueTone(cell: LiveJob | undefined): Tone {
   if (!cell || cell.status === "done") return "plain";
   if (cell.status === "waiting" || cell.status === "impossible") return "quiet";
   return cell.status;

@@ -4,16 +4,16 @@ import { metric } from "../metrics.js";
 import { counted, duration } from "../units.js";
 import { formatFigure, isPrincipal, oneOf } from "./figures.js";
 import {
-  type Cell,
   describeFetching,
   figure,
   initialState,
+  type LiveJob,
+  type LiveState,
   reduce,
   resumed,
-  type State,
   tick,
-  timeLeft,
 } from "./state.js";
+import { timeLeft } from "./time-left.js";
 import type { View } from "./view.js";
 
 /** Progress is told no more often than this. */
@@ -36,7 +36,7 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
   const measurable = () => state.cells.size - state.counts.impossible;
   /** Jobs whose end was told. */
   const ended = new Set<string>();
-  const name = (cell: Cell) =>
+  const name = (cell: LiveJob) =>
     `[${state.counts.before + ended.size}/${measurable()}] ${cell.job.variant} ${cell.job.measurement}`;
 
   const begin = () => {
@@ -66,7 +66,7 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     line(`${name(cell)}: ${parts.join(", ")}${whole}`);
   };
 
-  const fetching = (before: State["fetching"]) => {
+  const fetching = (before: LiveState["fetching"]) => {
     const { since, bytes, total } = state.fetching!;
     const begins = before?.since !== since;
     if (begins || bytes === total || now() - toldAt >= interval) line(describeFetching(state));
@@ -118,7 +118,7 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
 }
 
 /** What a job is about, or all it has where nothing is principal. */
-function figures(cell: Cell): string[] {
+function figures(cell: LiveJob): string[] {
   const principal = cell.job.metrics.filter(isPrincipal);
   const texts: string[] = [];
   for (const name of principal.length > 0 ? principal : cell.job.metrics) {

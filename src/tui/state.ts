@@ -10,7 +10,7 @@ import { bytes, duration } from "../units.js";
 export type Status = "waiting" | "running" | "done" | "failed" | "impossible";
 
 /** A metric as it stands. */
-export interface Figure {
+export interface LiveFigure {
   value: number;
   /** Undefined while there are too few samples to know one, and for what is exact. */
   error: number | undefined;
@@ -20,10 +20,10 @@ export interface Figure {
 }
 
 /** One job. Variants that differ in nothing but their names have it in common. */
-export interface Cell {
+export interface LiveJob {
   job: JobRecord;
   variant: VariantRecord;
-  /** Index into `State.measurements`. */
+  /** Index into `LiveState.measurements`. */
   column: number;
   status: Status;
   /** One sentence: why it failed, or why it cannot be measured. */
@@ -36,23 +36,28 @@ export interface Cell {
   done: number;
   total: number | undefined;
   unit: string;
-  /** Items held when this session took the job up; undefined before that. */
+  pace: Pace;
+  /** Another variant was at the same measurement at the same time: they take turns. */
+  inTurns: boolean;
+}
+
+/** What a session spent on a job, and from where on. */
+export interface Pace {
+  /** Items held when the session took the job up; undefined before that. */
   from: number | undefined;
   /** Milliseconds of this session that went into the job. */
   busy: number;
-  /** Seconds that the session which ended the job gave it, as the run says. */
+  /** Seconds of the session that ended the job, as the run says. */
   seconds: number | undefined;
-  /** Finished before this session began. */
+  /** The job ended before this session began. */
   before: boolean;
-  /** It ran beside another variant of its measurement: these take turns. */
-  inTurns: boolean;
 }
 
 interface Accumulator {
   running: Running;
   count: number;
   /** The figure for `at` samples, kept because a frame asks more often than samples come. */
-  figure: Figure | undefined;
+  figure: LiveFigure | undefined;
   at: number;
 }
 
@@ -63,7 +68,7 @@ interface Download extends Fetching {
 }
 
 /** Something to tell the user beside the matrix; repeated ones are counted instead of listed. */
-export interface Note {
+export interface LiveNote {
   kind: "warning" | "failed" | "impossible";
   message: string;
   hint?: string;
@@ -73,15 +78,15 @@ export interface Note {
   count: number;
 }
 
-export interface Row {
+export interface LiveVariant {
   variant: VariantRecord;
   /** Once the engine was opened. */
   loadSeconds: number | undefined;
-  /** In the order of `State.measurements`; undefined where the plan has no such job. */
-  cells: (Cell | undefined)[];
+  /** In the order of `LiveState.measurements`; undefined where the plan has no such job. */
+  cells: (LiveJob | undefined)[];
 }
 
-export interface Column {
+export interface LiveMeasurement {
   /** As in the benchmark file. */
   name: string;
   /** Those announced, then those that came unannounced (peak memory, say). */
@@ -90,24 +95,24 @@ export interface Column {
   total: number | undefined;
 }
 
-export interface State {
+export interface LiveState {
   /** The benchmark's name; empty until the run has started. */
   name: string;
   /** In the order of the jobs. */
-  measurements: Column[];
-  rows: Row[];
-  cells: Map<string, Cell>;
+  measurements: LiveMeasurement[];
+  rows: LiveVariant[];
+  cells: Map<string, LiveJob>;
   /** What earlier sessions left, by job id. */
   kept: Map<string, JobResult>;
   /** The download on its way, before the run has started. */
   fetching: Download | undefined;
   /** The job that gave the last sign of life. */
-  current: Cell | undefined;
+  current: LiveJob | undefined;
   /** Started and not ended; several where jobs take turns. */
-  active: Set<Cell>;
+  active: Set<LiveJob>;
   /** Of all jobs that can be measured; the impossible ones are counted apart. */
   counts: Record<Status, number> & { before: number };
-  notes: Map<string, Note>;
+  notes: Map<string, LiveNote>;
   /** Milliseconds since the epoch: when this session started, and the latest time known. */
   startedAt: number;
   now: number;
@@ -116,7 +121,7 @@ export interface State {
   outcome: "complete" | "stopped" | undefined;
 }
 
-export function initialState(): State {
+export function initialState(): LiveState {
   return {
     name: "",
     measurements: [],
@@ -135,8 +140,8 @@ export function initialState(): State {
   };
 }
 
-/** The state of a run that is about to be gone on with: what is done stays done, the rest waits anew. */
-export function resumed({ jobs }: Run): State {
+/** The state of a run before it continues: what is done stays done, the rest waits. */
+export function resumed({ jobs }: Run): LiveState {
   return { ...initialState(), kept: jobs };
 }
 
@@ -148,7 +153,7 @@ const keptNotes = 200;
  * its own, so an event costs the same whether it is the tenth or the ten-thousandth. It reads no clock: the time comes
  * in by the events' `at` and by `tick`, hence the same events and ticks always make the same state.
  */
-export function reduce(state: State, event: Event | StoredEvent): State {
+export function reduce(state: LiveState, event: Event | StoredEvent): LiveState {
   if ("at" in event) state.now = event.type === "started" ? event.at : Math.max(state.now, event.at);
   switch (event.type) {
     case "started":
@@ -157,10 +162,15 @@ export function reduce(state: State, event: Event | StoredEvent): State {
     case "fetching": {
       const { type: _, at, ...fetching } = event;
       const before = state.fetching;
-      const same = before?.name === fetching.name && before.file === fetching.file && fetching.bytes >= before.bytes;
+      const same =
+        before !== undefined &&
+        before.name === fetching.name &&
+        before.file === fetching.file &&
+        fetching.bytes >= before.bytes;
       state.fetching = {
         ...fetching,
-        ...(same ? { since: before.since, from: before.from } : { since: at, from: fetching.bytes }),
+        since: same ? before.since : at,
+        from: same ? before.from : fetching.bytes,
       };
       break;
     }
@@ -181,7 +191,7 @@ export function reduce(state: State, event: Event | StoredEvent): State {
       for (const other of state.active) if (other.column === cell.column) other.inTurns = cell.inTurns = true;
       turn(state, cell, "running");
       cell.done = event.done;
-      cell.from = event.done;
+      cell.pace.from = event.done;
       // Jobs that take turns all start before the first of them works.
       state.current ??= cell;
       break;
@@ -226,7 +236,7 @@ export function reduce(state: State, event: Event | StoredEvent): State {
       const cell = state.cells.get(event.job);
       if (!cell) break;
       report(state, cell);
-      cell.seconds = event.seconds;
+      cell.pace.seconds = event.seconds;
       if (cell.total === undefined) learn(state, cell, Math.max(event.items, cell.items));
       cell.done = cell.total ?? cell.items;
       turn(state, cell, "done");
@@ -269,7 +279,7 @@ export function reduce(state: State, event: Event | StoredEvent): State {
 }
 
 /** A download in words: how much of what, how fast, how long. */
-export function describeFetching({ fetching, now }: State): string {
+export function describeFetching({ fetching, now }: LiveState): string {
   if (!fetching) return "";
   const { name, bytes: done, total, file, files, since, from } = fetching;
   const part = files > 1 ? ` (${file} of ${files})` : "";
@@ -282,12 +292,12 @@ export function describeFetching({ fetching, now }: State): string {
 }
 
 /** Lets the time pass without an event. */
-export function tick(state: State, now: number): State {
+export function tick(state: LiveState, now: number): LiveState {
   if (now > state.now) state.now = now;
   return state;
 }
 
-function start(state: State, event: Extract<Event, { type: "started" }>): void {
+function start(state: LiveState, event: Extract<Event, { type: "started" }>): void {
   state.fetching = undefined;
   state.name = event.name;
   state.startedAt = event.at;
@@ -310,7 +320,7 @@ function start(state: State, event: Extract<Event, { type: "started" }>): void {
       for (const name of job.metrics) if (!metrics.includes(name)) metrics.push(name);
     }
   }
-  const rows = new Map<string, Row>();
+  const rows = new Map<string, LiveVariant>();
   for (const variant of event.variants)
     rows.set(variant.name, { variant, loadSeconds: undefined, cells: state.measurements.map(() => undefined) });
   state.rows = [...rows.values()];
@@ -327,7 +337,7 @@ function start(state: State, event: Extract<Event, { type: "started" }>): void {
     const kept = state.kept.get(job.id);
     const items = kept?.items.length ?? 0;
     const total = kept?.done ? items : undefined;
-    const cell: Cell = {
+    const cell: LiveJob = {
       job,
       variant: row.variant,
       column,
@@ -337,10 +347,12 @@ function start(state: State, event: Extract<Event, { type: "started" }>): void {
       done: items,
       total,
       unit: "items",
-      from: kept?.done ? kept.from : undefined,
-      busy: 0,
-      seconds: kept?.seconds,
-      before: kept?.done ?? false,
+      pace: {
+        from: kept?.done ? kept.from : undefined,
+        busy: 0,
+        seconds: kept?.seconds,
+        before: kept?.done ?? false,
+      },
       inTurns: false,
     };
     if (job.impossible !== undefined) {
@@ -356,7 +368,7 @@ function start(state: State, event: Extract<Event, { type: "started" }>): void {
         measurement: job.measurement,
         hint: row.variant.failure.hint,
       });
-    } else if (cell.before) {
+    } else if (cell.pace.before) {
       cell.status = "done";
       state.counts.before++;
     }
@@ -374,23 +386,23 @@ function accumulated(name: string, variant: VariantRecord, kept: JobResult): Acc
   return { running: sums, count: kept.count(name), figure: undefined, at: -1 };
 }
 
-function announce({ metrics }: Column, name: string): void {
+function announce({ metrics }: LiveMeasurement, name: string): void {
   if (!metrics.includes(name)) metrics.push(name);
 }
 
-function learn(state: State, cell: Cell, total: number): void {
+function learn(state: LiveState, cell: LiveJob, total: number): void {
   cell.total = total;
   state.measurements[cell.column]!.total = total;
 }
 
 /** The wall time between two reports is the work of the job that reports: true in sequence, in turns and side by side. */
-function report(state: State, cell: Cell): void {
-  cell.busy += Math.max(0, state.now - state.reportedAt);
+function report(state: LiveState, cell: LiveJob): void {
+  cell.pace.busy += Math.max(0, state.now - state.reportedAt);
   state.reportedAt = state.now;
   if (cell.status === "running") state.current = cell;
 }
 
-function turn(state: State, cell: Cell, status: Status): void {
+function turn(state: LiveState, cell: LiveJob, status: Status): void {
   state.counts[cell.status]--;
   state.counts[status]++;
   cell.status = status;
@@ -403,8 +415,8 @@ function turn(state: State, cell: Cell, status: Status): void {
 }
 
 function note(
-  state: State,
-  kind: Note["kind"],
+  state: LiveState,
+  kind: LiveNote["kind"],
   message: string,
   about: { variant?: string | undefined; measurement?: string | undefined; hint?: string | undefined },
 ): void {
@@ -420,7 +432,7 @@ function note(
       known.measurements.push(about.measurement);
     return;
   }
-  const fresh: Note = { kind, message, count: 1, measurements: [] };
+  const fresh: LiveNote = { kind, message, count: 1, measurements: [] };
   if (about.variant !== undefined) fresh.variant = about.variant;
   if (about.measurement !== undefined) fresh.measurements.push(about.measurement);
   if (about.hint !== undefined) fresh.hint = about.hint;
@@ -429,7 +441,7 @@ function note(
 }
 
 /** What the samples so far say of a metric; undefined where there are none. */
-export function figure(cell: Cell, name: string): Figure | undefined {
+export function figure(cell: LiveJob, name: string): LiveFigure | undefined {
   const accumulator = cell.accumulators.get(name);
   if (!accumulator) return undefined;
   if (accumulator.at !== accumulator.count) {
@@ -443,14 +455,14 @@ export function figure(cell: Cell, name: string): Figure | undefined {
 }
 
 /** Share of the job that is done, 0 … 1; undefined while its length is unknown. */
-export function share(state: State, cell: Cell): number | undefined {
+export function share(state: LiveState, cell: LiveJob): number | undefined {
   if (cell.status === "done") return 1;
   const total = cell.total ?? state.measurements[cell.column]!.total;
   return total === undefined ? undefined : Math.min(1, cell.done / total);
 }
 
 /** Share of the whole run: what is done of each job that can be measured, every job counted alike. */
-export function totalShare(state: State): number {
+export function totalShare(state: LiveState): number {
   let jobs = 0;
   let sum = 0;
   for (const cell of state.cells.values()) {
@@ -459,72 +471,4 @@ export function totalShare(state: State): number {
     sum += cell.status === "failed" ? 1 : (share(state, cell) ?? 0);
   }
   return jobs === 0 ? 0 : sum / jobs;
-}
-
-/** Milliseconds left, and how well they are known: from measured jobs, from the plan's guesses too, or as a lower bound. */
-export interface TimeLeft {
-  milliseconds: number;
-  known: "about" | "roughly" | "over";
-}
-
-/**
- * The time left, in total and for each job that runs. A job's own pace counts most; a job that has none yet takes that
- * of the same measurement on the other variants, scaled by parameters, or by bytes where tokens are generated one by
- * one, because reading the weights is then what takes the time. A measurement that was never tried yet takes as long as the
- * plan guessed, times the factor by which it was wrong about the jobs that were.
- */
-export function timeLeft(state: State): { total: TimeLeft; jobs: Map<Cell, number> } {
-  const jobs = new Map<Cell, number>();
-  const total: TimeLeft = { milliseconds: 0, known: "about" };
-  const guessed = { took: 0, estimate: 0 };
-  const columns = state.measurements.map((_, column) => ({ size: sizeOf(state, column), time: 0, work: 0 }));
-  for (const cell of state.cells.values()) {
-    const pace = paceOf(cell);
-    const column = columns[cell.column]!;
-    if (!pace) continue;
-    column.time += pace.milliseconds;
-    column.work += pace.share * column.size(cell);
-    if (cell.job.estimate === undefined) continue;
-    guessed.took += pace.milliseconds;
-    guessed.estimate += pace.share * cell.job.estimate;
-  }
-  for (const cell of state.cells.values()) {
-    if (cell.status !== "waiting" && cell.status !== "running") continue;
-    const { size, time, work } = columns[cell.column]!;
-    const own = paceOf(cell);
-    let whole = own ? own.milliseconds / own.share : work > 0 ? (time / work) * size(cell) : undefined;
-    if (whole === undefined) {
-      const { estimate } = cell.job;
-      if (estimate === undefined || guessed.estimate === 0) {
-        total.known = "over";
-        continue;
-      }
-      whole = (guessed.took / guessed.estimate) * estimate;
-      if (total.known === "about") total.known = "roughly";
-    }
-    // Between two reports the clock runs on, else the figure would stand still and then jump.
-    const since = cell === state.current ? state.now - state.reportedAt : 0;
-    const left = Math.max(0, whole * (1 - (share(state, cell) ?? 0)) - since);
-    total.milliseconds += left;
-    if (cell.status === "running") jobs.set(cell, left);
-  }
-  return { total, jobs };
-}
-
-/** Time spent and the share of the job that it bought; undefined before there is anything to judge by. */
-function paceOf(cell: Cell): { milliseconds: number; share: number } | undefined {
-  if (cell.total === undefined || cell.from === undefined) return undefined;
-  const bought = (cell.done - cell.from) / cell.total;
-  // Of an earlier session there is only what the run says itself: the seconds of the session that ended the job.
-  const milliseconds = cell.before ? (cell.seconds ?? 0) * 1000 : cell.busy;
-  return bought > 0 && milliseconds > 0 ? { milliseconds, share: Math.min(1, bought) } : undefined;
-}
-
-/** How the variants of a column compare in size; all alike where one of them is unknown. */
-function sizeOf(state: State, column: number): (cell: Cell) => number {
-  const bytes = state.measurements[column]!.metrics.some((name) => describe(name).memoryBound);
-  const of = (cell: Cell) => (bytes ? cell.variant.facts?.bytes : cell.variant.facts?.parameters);
-  for (const cell of state.cells.values())
-    if (cell.column === column && cell.status !== "failed" && !of(cell)) return () => 1;
-  return (cell) => of(cell) ?? 1;
 }

@@ -5,9 +5,11 @@ import { render } from "ink-testing-library";
 import { createElement } from "react";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Event } from "../../dist/events.js";
-import { App, type AppProps, type KeyName, keysIn, look, startView } from "../../dist/tui/app.js";
+import { App, type AppProps } from "../../dist/tui/app.js";
+import { type KeyName, keysIn, look } from "../../dist/tui/keys.js";
+import { startView } from "../../dist/tui/live.js";
 import { ascii, layout, unicode } from "../../dist/tui/matrix.js";
-import { initialState, reduce, type State, tick } from "../../dist/tui/state.js";
+import { initialState, type LiveState, reduce, tick } from "../../dist/tui/state.js";
 import { jobId, ladder, started, variant, wholeRun } from "./recorded.mjs";
 
 const T = 1_700_000_000_000;
@@ -22,7 +24,7 @@ function stateAfter(
   variants = ladder,
   options: object = {},
   impossible: Record<string, string> = {},
-): State {
+): LiveState {
   let state = reduce(initialState(), started(T, variants, { impossible }) as Event);
   let now = T;
   let seen = 0;
@@ -35,7 +37,7 @@ function stateAfter(
   return state;
 }
 
-function frame(state: State, columns: number, rows: number, props: Partial<AppProps> = {}): string[] {
+function frame(state: LiveState, columns: number, rows: number, props: Partial<AppProps> = {}): string[] {
   const looking = { row: 0, follow: true, page: 0, stopping: undefined };
   const plain = { state, looking, columns, lines: rows - 1, colour: false, glyphs: unicode };
   return renderToString(createElement(App, { ...plain, ...props }), { columns }).split("\n");

@@ -4,14 +4,14 @@ import { replay } from "../../dist/replay.js";
 import {
   figure,
   initialState,
+  type LiveState,
   reduce,
   resumed,
-  type State,
   share,
   tick,
-  timeLeft,
   totalShare,
 } from "../../dist/tui/state.js";
+import { timeLeft } from "../../dist/tui/time-left.js";
 import { itemsOf, job, jobId, ladder, measurements, started, variant, wholeRun } from "./recorded.mjs";
 
 const T = 1_700_000_000_000;
@@ -21,13 +21,13 @@ const [small, large] = [
   variant("large", { parameters: 300e6, mebibytes: 200 }),
 ];
 
-function fold(events: Event[], state: State = initialState()): State {
+function fold(events: Event[], state: LiveState = initialState()): LiveState {
   for (const event of events) state = reduce(state, event);
   return state;
 }
 
 /** Before a session that goes on with these events. */
-const resuming = (events: Event[]): State => resumed(replay(events as StoredEvent[]));
+const resuming = (events: Event[]): LiveState => resumed(replay(events as StoredEvent[]));
 
 const opening = (variants = [small, large], of = [perplexity], at = T) => started(at, variants, { of }) as Event;
 const begin = (name: string, at: number, done = 0, of = perplexity): Event => ({
@@ -49,7 +49,8 @@ const moved = (name: string, done: number, total = 4): Event => ({
   total,
   unit: "chunks",
 });
-const cellOf = (state: State, name: string, measurement = "perplexity") => state.cells.get(jobId(name, measurement))!;
+const cellOf = (state: LiveState, name: string, measurement = "perplexity") =>
+  state.cells.get(jobId(name, measurement))!;
 
 describe("a run from its start", () => {
   it("waits, runs, is done", () => {
@@ -61,7 +62,7 @@ describe("a run from its start", () => {
     fold([chunk("small", 0), chunk("small", 1)], state);
     expect(figure(cellOf(state, "small"), "perplexity")!.value).toBeCloseTo(Math.exp(3), 10);
     fold([{ type: "job-done", at: T + 9000, job: jobId("small", "perplexity"), items: 2, seconds: 8 }], state);
-    expect(cellOf(state, "small")).toMatchObject({ status: "done", seconds: 8, total: 2, done: 2 });
+    expect(cellOf(state, "small")).toMatchObject({ status: "done", pace: { seconds: 8 }, total: 2, done: 2 });
     expect(state.counts).toMatchObject({ waiting: 1, running: 0, done: 1 });
     expect(state.current).toBeUndefined();
     fold([{ type: "finished", at: T + 9000, outcome: "complete" }], state);
@@ -180,7 +181,7 @@ describe("a run that is continued", () => {
     expect(state.startedAt).toBe(T + 1e6);
     expect(figure(cellOf(state, "large"), "perplexity")!.n).toBe(1);
     fold([begin("large", T + 1e6, 1)], state);
-    expect(cellOf(state, "large")).toMatchObject({ done: 1, from: 1, items: 1 });
+    expect(cellOf(state, "large")).toMatchObject({ done: 1, pace: { from: 1 }, items: 1 });
   });
 
   it("knows from the earlier session how long the rest will take", () => {
@@ -317,7 +318,7 @@ it("gives the same state for the same events and ticks", () => {
     const figures = [...state.cells].map(([id, cell]) => [
       id,
       cell.status,
-      cell.busy,
+      cell.pace.busy,
       cell.job.metrics.map((name) => figure(cell, name)),
     ]);
     return { figures, counts: state.counts, left: timeLeft(state).total };

@@ -1,0 +1,46 @@
+import type { LiveState } from "./state.js";
+import type { StopKind } from "./view.js";
+
+/** What the user did to the view; the run's own state is in `LiveState`. */
+export interface Looking {
+  /** First row shown. */
+  row: number;
+  /** Keeps the running row in sight until the user scrolls. */
+  follow: boolean;
+  /** Page of the matrix's columns; 0: what a person looks for first. */
+  page: number;
+  stopping: StopKind | undefined;
+}
+
+/** How many lines each part gets. The matrix comes first, but something that went wrong keeps at least a few lines. */
+export function divide(state: LiveState, looking: Looking, lines: number) {
+  const bar = lines >= 6;
+  const heads = lines >= 8 && state.rows.length > 0;
+  const blanks = lines >= 14;
+  const running = lines >= 5 && !state.outcome && (state.cells.size > 0 || state.fetching) ? 1 : 0;
+  const footer = footerLines(looking, lines);
+  const fixed = 1 + (bar ? 1 : 0) + (heads ? 2 : 0) + (blanks ? 3 : 0) + footer;
+  const free = Math.max(0, lines - fixed - running);
+  const wanted = state.notes.size;
+  const least = Math.min(wanted, Math.floor(free / 4), 3);
+  const rows = Math.max(Math.min(state.rows.length, free - least - (blanks && least > 0 ? 1 : 0)), 0);
+  const notes = Math.max(0, Math.min(wanted, free - rows - (blanks ? 1 : 0)));
+  // What is left lets measurements that run at the same time show one below the other.
+  const more = Math.max(0, free - rows - notes - (blanks ? 1 : 0));
+  const others = Math.max(0, new Set([...state.active].map(({ column }) => column)).size - 1);
+  return { bar, heads, blanks, rows, notes, running: running === 0 ? 0 : running + Math.min(others, more, 7) };
+}
+
+/** The last lines of a frame, which stand at the bottom of the terminal. */
+export function footerLines(looking: Looking, lines: number): number {
+  return lines < 3 ? 0 : looking.stopping ? 2 : 1;
+}
+
+/** Keeps the running row in sight, a little below the top so that what was just finished stays visible. */
+export function firstRow(state: LiveState, looking: Looking, shown: number): number {
+  const last = Math.max(0, state.rows.length - shown);
+  if (!looking.follow) return Math.min(Math.max(0, looking.row), last);
+  const current = state.current ? state.rows.findIndex((row) => row.cells.includes(state.current)) : -1;
+  if (current < 0) return Math.min(Math.max(0, looking.row), last);
+  return Math.min(Math.max(0, current - Math.floor(shown / 2)), last);
+}
