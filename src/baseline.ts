@@ -68,7 +68,7 @@ export function readBaseline(file: string): Series[] {
         },
       );
     }
-  return [...series.values()].map(believed);
+  return believed([...series.values()]);
 }
 
 /**

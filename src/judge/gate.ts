@@ -85,8 +85,6 @@ function questionsOf(rule: Rule, series: Series, run: Series[], baseline: Series
       outcome: "undecided",
       sentence: `${variant.name}: ${label} is undecided: ${why}`,
     });
-    if (series.broken !== undefined) return undecided(`broken: ${series.broken}.`);
-    if (series.missing !== undefined) return undecided(`${series.missing.replace(/\.$/, "")}.`);
     const own = series.observations.get(name) ?? [];
     if (own.some(({ value }) => !Number.isFinite(value)))
       return {
@@ -94,6 +92,8 @@ function questionsOf(rule: Rule, series: Series, run: Series[], baseline: Series
         outcome: "failed",
         sentence: `${variant.name}: ${label} is not a number: the model computes infinities or NaN.`,
       };
+    if (series.broken !== undefined) return undecided(`broken: ${series.broken}.`);
+    if (series.missing !== undefined) return undecided(`${series.missing.replace(/\.$/, "")}.`);
     const test = form.test(rule.limit, { name, series, own, run, baseline });
     return typeof test === "string" ? undecided(test) : { ...named, ...test };
   });

@@ -261,25 +261,11 @@ function resultsOf(a: Series[], b: Series[], wanted: Wanted, across: boolean): R
   return a.flatMap((first) => {
     const second = b.find(({ job }) => job.measurement === first.job.measurement);
     if (!second) return [];
-    const broken = [first, second].find(({ missing }) => missing?.startsWith("broken"));
-    if (broken) return unbelievable(broken, wanted);
     if (first.missing !== undefined || second.missing !== undefined) return [];
     return first.job.metrics
       .filter((name) => wanted(name, first.job) && first.observations.has(name) && second.observations.has(name))
       .flatMap((name) => measuredPair(name, first, second, across));
   });
-}
-
-/** A figure that must not be believed is compared with none, and says why. */
-function unbelievable({ job, variant, missing }: Series, wanted: Wanted): Result[] {
-  const { measurement, dataset } = job;
-  return job.metrics
-    .filter((name) => wanted(name, job))
-    .map((metric) => {
-      const { label } = describe(metric);
-      const refused = `${label} is not compared: ${variant.name} is ${missing!.replace(/\.$/, "")}.`;
-      return { measurement, dataset, metric, label, refused, notes: [] };
-    });
 }
 
 function measuredPair(name: string, a: Series, b: Series, across: boolean): Result[] {

@@ -3,7 +3,7 @@ import { isIdentical, type Pair, type Question, type Result, type Verdicts } fro
 import { metric as describe, isDistance as isDistanceOf, isLikelihood as isLikelihoodOf } from "../metrics.js";
 import type { Comparison } from "../stats/comparison.js";
 import { percent } from "../units.js";
-import { figureIn, modelFacts, type Row, type Table } from "./table.js";
+import { type Cell, type Column, figureIn, modelFacts, type Row, type Table } from "./table.js";
 
 /** What each file of a ladder costs against the one that it was made from, and which of them to take. */
 export interface Ladder {
@@ -20,6 +20,8 @@ export interface Ladder {
   nearness: { limit: string; labels: string };
   /** The distance from the base that does not matter: `0.001 nat`. */
   nearby?: string;
+  /** Why no file is recommended, whatever was compared: the base is broken, failed or not finished. */
+  unsound?: string;
   /** Whether perplexity or a task says what is worse, the distance from the base alone how near each is, or nothing. */
   judged: "quality" | "distance" | "nothing";
 }
@@ -64,15 +66,16 @@ export function laddersFrom(table: Table, { questions }: Verdicts): Ladder[] {
 function ladderOf(table: Table, { title, pairs }: Question, base: string): Ladder {
   const rowOf = (name: string) => table.rows.find(({ variant }) => variant.name === name);
   const baseRow = rowOf(base);
-  const found = pairs.map((pair) => judge(pair, table, rowOf(pair.b), baseRow));
+  const unsound = baseRow && unsoundBase(table, baseRow);
+  const found = pairs.map((pair) => judge(pair, table, rowOf(pair.b), baseRow, unsound?.whole));
   const steps = found.map(({ step }) => step).sort((a, b) => (b.bytes ?? 0) - (a.bytes ?? 0));
   const smallest = (fits: (one: (typeof found)[number]) => boolean) =>
     found
       .filter((one) => one.complete && one.step.saved !== undefined && one.step.saved > 0 && fits(one))
       .map(({ step }) => step)
       .sort((a, b) => a.bytes! - b.bytes!)[0];
-  const best = smallest(({ step }) => ["better", "equal", "open"].includes(step.standing));
-  const near = smallest((one) => one.near);
+  const best = unsound ? undefined : smallest(({ step }) => ["better", "equal", "open"].includes(step.standing));
+  const near = unsound ? undefined : smallest((one) => one.near);
   const labels = [...new Set(found.flatMap(({ nearLabels }) => nearLabels))];
   const nearby = found.flatMap((one) => one.nearby ?? [])[0];
   const points = found.some((one) => one.nearInPoints);
@@ -80,6 +83,7 @@ function ladderOf(table: Table, { title, pairs }: Question, base: string): Ladde
     title,
     base,
     steps,
+    ...(unsound ? { unsound: unsound.text } : {}),
     ...(best ? { smallest: best } : {}),
     ...(near ? { near } : {}),
     ...(nearby === undefined ? {} : { nearby }),
@@ -92,8 +96,50 @@ function ladderOf(table: Table, { title, pairs }: Question, base: string): Ladde
   };
 }
 
-function judge({ b, results }: Pair, table: Table, row: Row | undefined, base: Row | undefined) {
-  const told = results
+/**
+ * What keeps a base from being one: something that it should have given is broken, failed or unfinished. `whole`: it has nothing
+ * to hold others against.
+ */
+function unsoundBase(table: Table, base: Row): { text: string; whole: boolean } | undefined {
+  const { columns, rows, started } = table;
+  const distances = new Set(started.jobs.flatMap(({ against, measurement }) => (against ? [measurement] : [])));
+  const own = columns.flatMap((column, i) => (isQuality(column) && !distances.has(column.measurement) ? [i] : []));
+  const faultsOf = ({ cells, variant }: Row) =>
+    variant.failure && own.length === 0
+      ? [{ measurement: "", fault: words.failed }]
+      : own.flatMap((i) => {
+          const fault = faultIn(cells[i]!);
+          return fault === undefined ? [] : [{ measurement: columns[i]!.measurement, fault }];
+        });
+  const has = ({ cells }: Row) => own.some((i) => figureIn(cells[i]));
+  const faults = faultsOf(base);
+  const [first] = faults;
+  if (!first) return undefined;
+  const { name, reference } = base.variant;
+  const whole = !has(base);
+  const others = rows.filter((row) => row !== base && !row.variant.failure && (own.length === 0 || has(row)));
+  const [instead] = others
+    .filter((row) => faultsOf(row).length === 0)
+    .sort((a, b) => (b.variant.facts?.bytes ?? 0) - (a.variant.facts?.bytes ?? 0));
+  const remedy = reference && instead ? `; --reference ${harmless(instead.variant.name)}` : "";
+  const what = whole
+    ? `${harmless(name)} ${first.fault === words.failed ? "" : "is "}${first.fault}: nothing is compared with it`
+    : `${harmless(name)}: ${harmless(first.measurement)} ${first.fault}: no file is recommended against it`;
+  return { text: `${what}${first.fault === words.unfinished ? "; the same command continues" : remedy}`, whole };
+}
+
+/** What is said of a cell that should have a figure, and has none to believe; undefined where nothing was to be had. */
+function faultIn(cell: Cell): string | undefined {
+  if (cell.state === "measured") return cell.summary.broken === undefined ? undefined : "broken";
+  return cell.state === "failed" || cell.state === "unfinished" ? words[cell.state] : undefined;
+}
+
+/** Of a measurement that says how well a model predicts. */
+const isQuality = ({ measurement, metric }: Pick<Column, "measurement" | "metric">) =>
+  measurement !== modelFacts && !metric.beside && metric.per !== "repetition" && metric.per !== "variant";
+
+function judge({ b, results }: Pair, table: Table, row: Row | undefined, base: Row | undefined, alone = false) {
+  const told = (alone ? [] : results)
     .filter(
       (result) =>
         result.comparison && result.verdict && !isBroken(table, result, row) && !isBroken(table, result, base),
@@ -108,7 +154,8 @@ function judge({ b, results }: Pair, table: Table, row: Row | undefined, base: R
   const likelihoods = quality.filter(isLikelihood);
   const decisive = likelihoods.length > 0 ? likelihoods : quality;
   const open = quality.filter(({ state }) => state === "open");
-  const missing = missingFrom(table, row, base) ?? (told.length > 0 ? undefined : refusalIn(results));
+  const missing =
+    missingFrom(table, row, base) ?? (told.length > 0 ? undefined : alone ? "not compared" : refusalIn(results));
   const step: Step = {
     variant: b,
     bytes,
@@ -212,7 +259,7 @@ function isBroken({ columns }: Table, { measurement, metric }: Result, row: Row 
 function missingFrom({ columns }: Table, row: Row | undefined, base: Row | undefined): string | undefined {
   if (!row) return undefined;
   const open = columns.flatMap(({ measurement, metric }, i) => {
-    if (measurement === modelFacts || metric.beside || metric.per === "repetition") return [];
+    if (!isQuality({ measurement, metric })) return [];
     const [own, cell] = [figureIn(row.cells[i]), row.cells[i]!];
     if (!base || !figureIn(base.cells[i]) || own) return [];
     return [{ measurement, what: cell.state === "measured" ? "broken" : words[cell.state] }];
@@ -316,9 +363,10 @@ export function stepText({ standing, figures, missing }: Step): string {
 
 /** Which file to take, in one to three sentences. */
 export function conclusionsOf(
-  { base, steps, smallest, near, nearby, nearness, judged }: Ladder,
+  { base, steps, smallest, near, nearby, nearness, judged, unsound }: Ladder,
   shown: (name: string) => string,
 ): string[] {
+  if (unsound !== undefined) return [unsound];
   if (judged === "nothing")
     return ["No quality was compared: perplexity, divergence or a task says what a smaller file costs."];
   const told = ({ variant, saved }: Step) => `${shown(variant)} (${percent(saved!)} smaller)`;

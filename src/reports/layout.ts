@@ -1,5 +1,5 @@
 import type { VariantRecord } from "../events.js";
-import { harmless } from "../harmless.js";
+import { harmless, several } from "../harmless.js";
 import { acrossTokenizers, isDistance, isTally, type Metric, prominences } from "../metrics.js";
 import type { Summary } from "../stats/summary.js";
 import { byteScale, percent } from "../units.js";
@@ -100,7 +100,13 @@ export function gridOf(table: Table): Grid {
       const ofFile = columns[view.index]!.measurement === modelFacts;
       found.set(
         i,
-        drawCell(cell, view, { footnotes, told, ofFile, floor: floorOf(cells, columns, view.index, variant) }),
+        drawCell(cell, view, {
+          footnotes,
+          told,
+          ofFile,
+          floor: floorOf(cells, columns, view.index, variant),
+          variant: harmless(variant.name),
+        }),
       );
     }
     return { variant, cells: views.map((_, i) => found.get(i)!) };
@@ -130,13 +136,14 @@ export function gridOf(table: Table): Grid {
  * "other processes used … cores" would bury all else.
  */
 class Footnotes {
-  readonly #kinds = new Map<string, { mark?: string | undefined; numbers: string[][] }>();
+  readonly #kinds = new Map<string, { mark?: string | undefined; numbers: string[][]; of: Set<string> }>();
 
   /** What stands in the cell until all notes are known. */
-  add({ text, mark }: Note): string {
+  add({ text, mark, of }: Note): string {
     const template = text.replace(loneNumber, "\u0000");
-    const kind = this.#kinds.get(template) ?? { mark, numbers: [] };
+    const kind = this.#kinds.get(template) ?? { mark, numbers: [], of: new Set() };
     this.#kinds.set(template, kind);
+    if (of !== undefined) kind.of.add(of);
     kind.numbers.push(text.match(loneNumber) ?? []);
     return `\u0001${template}\u0002`;
   }
@@ -148,12 +155,12 @@ class Footnotes {
     const names = new Map(order.map((template) => [template, this.#kinds.get(template)!.mark ?? `[${++last}]`]));
     const lines = order.map((template) => {
       let position = 0;
-      const { numbers } = this.#kinds.get(template)!;
+      const { numbers, of } = this.#kinds.get(template)!;
       const text = template.replace(/\u0000/g, () => {
         const at = position++;
         return spanned(numbers.map((one) => one[at]!));
       });
-      return `${names.get(template)} ${text}`;
+      return `${names.get(template)} ${of.size > 0 ? `${several([...of])}: ` : ""}${text}`;
     });
     return { marks: (text) => text.replace(held, (_, template) => ` ${names.get(template)}`), lines };
   }
@@ -193,11 +200,12 @@ interface Drawing {
   ofFile: boolean;
   /** The noise floor in words, where the cell holds it. */
   floor: string | undefined;
+  variant: string;
 }
 
 const empty: GridCell = { text: "", error: "", after: "", marks: "", isFigure: false };
 
-function drawCell(cell: Cell, view: View, { footnotes, told, ofFile, floor }: Drawing): GridCell {
+function drawCell(cell: Cell, view: View, { footnotes, told, ofFile, floor, variant }: Drawing): GridCell {
   const marked = (text: string, ...notes: Note[]) => ({
     ...empty,
     text,
@@ -217,9 +225,9 @@ function drawCell(cell: Cell, view: View, { footnotes, told, ofFile, floor }: Dr
     case "unfinished":
       return cell.n > 0 && view.leads ? { ...empty, text: `${cell.n} so far` } : empty;
   }
-  if (cell.floor) return floor === undefined ? { ...empty, text: "—" } : marked("—", { text: floor });
   const { broken } = cell.summary;
-  if (broken !== undefined) return marked("broken", { mark: "‼", text: harmless(broken) });
+  if (broken !== undefined) return marked("broken", { mark: "‼", text: harmless(broken), of: variant });
+  if (cell.floor) return floor === undefined ? { ...empty, text: "—" } : marked("—", { text: floor });
   const { value, error } = view.convert(cell.summary);
   return {
     ...marked(value.toFixed(view.digits), ...cell.notes.map((note) => ({ ...note, text: harmless(note.text) }))),

@@ -4,8 +4,10 @@ import type { JobRecord, Started, VariantRecord } from "../events.js";
 import { harmless, several } from "../harmless.js";
 import { comparability } from "../judge/index.js";
 import { metric as describe, type Metric } from "../metrics.js";
+
 import type { JobResult, Run, Session } from "../replay.js";
-import { brokenModel, seriesFrom, vocabularyOf } from "../stats/series.js";
+import { type Series, seriesFrom } from "../stats/series.js";
+
 import { type Summary, summarize } from "../stats/summary.js";
 import { counted } from "../units.js";
 
@@ -34,6 +36,8 @@ export interface Note {
   text: string;
   /** Instead of a number, for what concerns many figures. */
   mark?: string;
+  /** The variant that it is about, where the mark alone would not tell which of several notes is meant. */
+  of?: string;
   /** The same with the circumstances of this one figure, for run.json. */
   detail?: string;
 }
@@ -91,7 +95,13 @@ export function tableFrom(run: Run): Table {
       { record, result: run.jobs.get(record.id)! },
     ]),
   );
-  const foreign = foreignTokenizers(run);
+  const series = seriesFrom(run);
+  const foreign = foreignTokenizers(series);
+  const broken = new Map(
+    series.flatMap(({ variant, job, broken }) =>
+      broken === undefined ? [] : [[cellKey(variant.name, job.measurement), broken] as const],
+    ),
+  );
   const columns = columnsOf(plan, jobs);
   return {
     started: plan,
@@ -103,7 +113,7 @@ export function tableFrom(run: Run): Table {
       cells: columns.map((column) =>
         column.measurement === modelFacts
           ? factCell(variant, column.metric.name, engines)
-          : jobCell(jobs.get(cellKey(variant.name, column.measurement)), column.metric, variant, foreign),
+          : jobCell(jobs.get(cellKey(variant.name, column.measurement)), column.metric, variant, { foreign, broken }),
       ),
     })),
     notes: notesOf(plan, run, jobs),
@@ -162,7 +172,7 @@ function jobCell(
   job: Planned | undefined,
   metric: Metric,
   variant: VariantRecord,
-  foreign: ReturnType<typeof foreignTokenizers>,
+  { foreign, broken }: { foreign: ReturnType<typeof foreignTokenizers>; broken: Map<string, string> },
 ): Cell {
   if (!job) return variant.failure ? { state: "failed", failure: variant.failure } : { state: "absent" };
   const { record, result } = job;
@@ -175,7 +185,8 @@ function jobCell(
   if (n === 0 && !countsUnasked(metric, record)) return { state: "absent" };
   const { clusters } = result;
   const measured = summarize(metric.name, result.samples(metric.name), clusters ? { clusters } : {});
-  const summary = believable(measured, metric.name === "peak_memory" ? undefined : brokenJob(result, variant));
+  const fault = metric.beside ? undefined : broken.get(cellKey(variant.name, record.measurement));
+  const summary = believable(measured, fault);
   const other = metric.name === "perplexity" ? foreign.get(cellKey(variant.name, record.measurement)) : undefined;
   const together = togetherNote(metric, result);
   return {
@@ -218,11 +229,6 @@ function aloneNote(metric: Metric, { alone }: JobResult): Note[] {
   return [{ text: "each option was decoded by itself: this architecture cannot share a question between them" }];
 }
 
-/** Why a job's figures must not be believed, all of them: what tells is its perplexity. */
-function brokenJob(result: JobResult, variant: VariantRecord): string | undefined {
-  return brokenModel(result.samples("perplexity"), vocabularyOf(variant));
-}
-
 /** What is no number is no figure, whoever computed it. */
 function believable(summary: Summary, broken?: string): Summary {
   if (broken !== undefined) return { ...summary, broken, warnings: [] };
@@ -256,8 +262,8 @@ function loadNote(metric: Metric, result: JobResult): Note[] {
  * By variant and measurement: what to say of a perplexity whose tokens are not the reference's (or the first variant's, where
  * there is no reference), with the bits per byte that can be compared.
  */
-function foreignTokenizers(run: Run): Map<string, Note> {
-  const series = seriesFrom(run).filter(({ observations }) => observations.has("perplexity"));
+function foreignTokenizers(all: Series[]): Map<string, Note> {
+  const series = all.filter(({ observations }) => observations.has("perplexity"));
   const notes = new Map<string, Note>();
   for (const measurement of new Set(series.map(({ job }) => job.measurement))) {
     const of = series.filter(({ job }) => job.measurement === measurement);

@@ -1,6 +1,7 @@
 import type { EngineName } from "../backends/backend.js";
 import type { JobRecord, VariantRecord } from "../events.js";
 import type { Machine } from "../machine.js";
+import { metric as describe } from "../metrics.js";
 import { engineOf, type JobResult, type Run } from "../replay.js";
 import type { Observation } from "./comparison.js";
 import { running } from "./summary.js";
@@ -31,7 +32,7 @@ export function seriesFrom(run: Run): Series[] {
   if (!run.plan) return [];
   const { jobs, provenance, variants } = run.plan;
   const byName = new Map(variants.map((variant) => [variant.name, variant]));
-  return jobs.flatMap((job) => {
+  const series = jobs.flatMap((job) => {
     const variant = byName.get(job.variant);
     // A run folder may come from anyone.
     if (!variant) return [];
@@ -42,7 +43,7 @@ export function seriesFrom(run: Run): Series[] {
     );
     const missing = missingIn(result);
     const { clusters, ids } = result;
-    const series: Series = {
+    const one: Series = {
       variant,
       job,
       ...(engine ? { engine } : {}),
@@ -53,8 +54,9 @@ export function seriesFrom(run: Run): Series[] {
       ...(ids ? { ids } : {}),
       ...(missing === undefined ? {} : { missing }),
     };
-    return [believed(series)];
+    return [one];
   });
+  return believed(series);
 }
 
 /** By metric, one per item. */
@@ -80,10 +82,39 @@ function missingIn({ state, record, failure }: JobResult): string | undefined {
   }
 }
 
-/** Marks what a broken model gave: its figures are there, and say nothing. */
-export function believed(series: Series): Series {
-  const broken = brokenModel(series.observations.get("perplexity") ?? [], vocabularyOf(series.variant));
-  return broken === undefined ? series : { ...series, broken };
+/**
+ * Marks what a broken model gave: its figures are there, and say nothing. Its perplexity tells: where every one is broken, so is all
+ * that the variant predicts; where some are, what was measured on the same data. A distance is as broken as either of its ends.
+ */
+export function believed(list: Series[]): Series[] {
+  const judged = list.map((one) => {
+    const perplexities = one.observations.get("perplexity") ?? [];
+    return { one, perplexities, fault: brokenModel(perplexities, vocabularyOf(one.variant)) };
+  });
+  const faultOf = (variant: string, dataset: string): string | undefined => {
+    const told = judged.filter(({ one, perplexities }) => one.variant.name === variant && perplexities.length > 0);
+    const broken = told.filter(({ fault }) => fault !== undefined);
+    const same = broken.find(({ one }) => one.job.dataset === dataset);
+    return (same ?? (broken.length === told.length ? broken[0] : undefined))?.fault;
+  };
+  return judged.map(({ one, perplexities, fault }) => {
+    const { variant, job } = one;
+    const broken = perplexities.length > 0 ? fault : brokenBy(job, variant.name, faultOf);
+    return broken === undefined ? one : { ...one, broken };
+  });
+}
+
+/** How fast a model computes says nothing of how well. */
+function brokenBy(
+  { metrics, dataset, against }: JobRecord,
+  variant: string,
+  faultOf: (variant: string, dataset: string) => string | undefined,
+): string | undefined {
+  if (metrics.every((name) => ["repetition", "variant"].includes(describe(name).per))) return undefined;
+  const own = faultOf(variant, dataset);
+  if (own !== undefined || against === undefined || against === variant) return own;
+  const theirs = faultOf(against, dataset);
+  return theirs && `${against}, from which it is the distance, is broken: ${theirs}`;
 }
 
 /** Tokens of a vocabulary that was read from a file; a mock's is a number among others. */
@@ -91,13 +122,14 @@ export function vocabularyOf({ facts }: Pick<VariantRecord, "facts">): number | 
   return facts?.vocabularySha256 === undefined ? undefined : facts.vocabulary;
 }
 
-/** Why no figure of a job must be believed: its perplexity tells, where it has one. */
-export function brokenModel(
+/** Why no figure of a job with these perplexities must be believed. */
+function brokenModel(
   perplexities: readonly { value: number; weight: number }[],
   vocabulary: number | undefined,
 ): string | undefined {
   if (perplexities.length === 0) return undefined;
   const figure = running("perplexity", vocabulary);
   for (const one of perplexities) figure.add(one);
-  return figure.summary().broken;
+  const { broken, value, warnings } = figure.summary();
+  return broken ?? (Number.isFinite(value) ? undefined : warnings[0]);
 }

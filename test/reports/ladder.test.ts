@@ -23,7 +23,7 @@ interface Made {
   version?: string;
   imatrix?: boolean;
   /** What became of its perplexity. */
-  end?: "failed" | "unfinished" | "not a number";
+  end?: "failed" | "unfinished" | "not a number" | "guessing";
 }
 
 interface Asked {
@@ -66,6 +66,7 @@ function made(variants: Made[], { kinds = ["perplexity"], reference = true, chun
         layers: 1,
         kvBytesPerToken: 1,
         tokenizerSha256: tokenizer,
+        vocabularySha256: tokenizer,
       },
     }),
   );
@@ -117,7 +118,8 @@ function made(variants: Made[], { kinds = ["perplexity"], reference = true, chun
         items(
           "perplexity",
           difficulty.map((nll) => {
-            const value = end === "not a number" ? Number.NaN : nll + cost * scatter();
+            const guessed = end === "guessing" ? 5 : 0;
+            const value = end === "not a number" ? Number.NaN : nll + guessed + cost * scatter();
             return [
               { metric: "perplexity", value, square: value * value + 1 },
               { metric: "bits_per_byte", value: value / 3 },
@@ -208,24 +210,77 @@ describe("a ladder ends with its answer", () => {
         const { ladders, screen, table } = made([f16, q8, { ...q2, cost: 0, end }], other);
         expect(ladders[0]!.smallest?.variant).toBe("Q8_0");
         expect(ladders[0]!.near?.variant).toBe("Q8_0");
-        expect(screen).toMatch(/Q2_K +67 % smaller: .*perplexity (failed|not finished|broken)/);
+        expect(screen).toMatch(/Q2_K +67 % smaller: .*perplexity.* (failed|not finished|broken)/);
         expect(screen.split("\n\n")[0]).not.toContain("NaN");
         if (end === "not a number") {
           expect(screen).toMatch(/broken ‼/);
           expect(markdown(table)).toContain("broken ‼");
-          expect(wideCsv(table)).toMatch(/Q2_K.*perplexity broken: /);
+          expect(wideCsv(table)).toMatch(/Q2_K.*perplexity.* broken: /);
           expect(longCsv(table)).not.toMatch(/^Q2_K,llama,perplexity,perplexity,perplexity,/m);
         }
       }
     },
   );
 
-  test("where the reference failed, nothing is recommended", () => {
-    for (const end of ["failed", "unfinished", "not a number"] as const) {
-      const { ladders, screen } = made([{ ...f16, end }, q8, q4]);
+  test.each([
+    ["failed", "F16 failed: nothing is compared with it; --reference Q8_0"],
+    ["unfinished", "F16 is not finished: nothing is compared with it; the same command continues"],
+    ["not a number", "F16 is broken: nothing is compared with it; --reference Q8_0"],
+    ["guessing", "F16 is broken: nothing is compared with it; --reference Q8_0"],
+  ] as const)("against a reference that is %s nothing is compared, judged or recommended", (end, said) => {
+    const kinds = [["perplexity"], ["perplexity", "divergence"], ["perplexity", "divergence", "speed"]] as const;
+    for (const measured of kinds) {
+      const { ladders, screen } = made([{ ...f16, end }, q4, q8], { kinds: [...measured] });
       for (const { smallest, near } of ladders) expect([smallest, near]).toEqual([undefined, undefined]);
-      expect(screen).not.toMatch(/Smallest/);
+      expect(screen).toContain(said);
+      expect(screen).toMatch(/Q4_K_M +61 % smaller: not compared/);
+      expect(screen).not.toMatch(/Smallest|worse|No quality/);
     }
+  });
+
+  test("answers against a broken reference are no verdicts; of a failed one in part, no recommendation", () => {
+    const kinds = ["perplexity", "hellaswag"] as const;
+    for (const end of ["not a number", "guessing"] as const) {
+      const broken = made(
+        [
+          { ...f16, end },
+          { ...q8, flips: [90, 2] },
+          { ...q4, end },
+        ],
+        { kinds: [...kinds] },
+      );
+      expect(
+        broken.verdicts.questions[0]!.pairs.flatMap(({ results }) => results.flatMap((one) => one.verdict ?? [])),
+      ).toEqual([]);
+      expect(broken.screen).toContain("F16 is broken: nothing is compared with it; --reference Q8_0");
+    }
+    const failed = made([{ ...f16, end: "failed" }, q4, q8], { kinds: [...kinds] });
+    expect(failed.screen).toContain("F16: perplexity failed: no file is recommended against it; --reference Q8_0");
+    expect(failed.screen).not.toMatch(/Smallest/);
+  });
+
+  test("distances from a broken model, and its own, are broken too, and each note says of which", () => {
+    const kinds = ["perplexity", "divergence"] as const;
+    const states = (variants: Made[]) => {
+      const { table, screen } = made(variants, { kinds: [...kinds] });
+      const columns = table.columns.flatMap(({ metric }, i) => (["kld", "same_top"].includes(metric.name) ? [i] : []));
+      expect(columns).toHaveLength(2);
+      const broken = table.rows.map(({ cells }) =>
+        columns.every((i) => {
+          const cell = cells[i]!;
+          return cell.state === "measured" && cell.summary.broken !== undefined;
+        }),
+      );
+      return { broken, screen };
+    };
+    for (const end of ["not a number", "guessing"] as const) {
+      expect(states([{ ...f16, end }, q8, q4]).broken).toEqual([true, true, true]);
+      const one = states([f16, q8, { ...q4, end }, { ...q2, end, cost: 1 }]);
+      expect(one.broken).toEqual([false, false, true, true]);
+      expect(one.screen).toMatch(/^‼ Q4_K_M/m);
+      expect(one.screen).toMatch(/‼ .*Q2_K/);
+    }
+    expect(states([f16, q8, q4]).broken).toEqual([false, false, false]);
   });
 
   test("too little to tell is no recommendation", () => {
