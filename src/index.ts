@@ -1,5 +1,5 @@
 // The library's face: `commands` is the whole command line; below it are the parts that it is made of.
-export type { Backend, Capability, Engine, EngineFacts, Settings, VariantSpec } from "./backends/backend.js";
+export type { Backend, Engine, EngineFacts, Part, Settings, VariantSpec } from "./backends/backend.js";
 export { findBackend } from "./backends/index.js";
 export { baselineText, readBaseline } from "./baseline.js";
 export { type Benchmark, benchmarkSchema, quickBenchmark, readBenchmark } from "./benchmark/index.js";

@@ -1,15 +1,7 @@
+import type { WindowComparison } from "../kernels/comparison.js";
 import type { Adapter, AdapterSource } from "../models/adapters.js";
 import type { ModelFacts } from "../models/gguf.js";
 import type { SourceFolders } from "../models/sources.js";
-
-/**
- * What a backend can be asked for; a measurement says which of these it needs.
- * - `likelihood`: the log-probability of every token of a given text
- * - `options`: the log-probabilities of continuations of one prefix
- * - `divergence`: the distributions of two variants at every token of a given text, side by side
- * - `prompt-timing`, `generation-timing`: time of a prompt, of tokens made one by one
- */
-export type Capability = "likelihood" | "options" | "divergence" | "prompt-timing" | "generation-timing";
 
 /** Settings of a variant, as its backend's own schema has checked them. */
 export type Settings = Record<string, unknown>;
@@ -83,7 +75,7 @@ export interface EngineFacts extends EngineName {
 export interface WindowRequest {
   /** Tokens per window; all windows have this length. */
   context: number;
-  /** At most `engine.parallelWindows(context)` windows. */
+  /** At most `parallel(context)` windows. */
   windows: Int32Array[];
   /** The first position whose logits predict a scored token: rows `scoreFrom … context − 2` are scored. */
   scoreFrom: number;
@@ -100,82 +92,111 @@ export interface ScoredRow {
   token: number;
 }
 
-/** Per scored token of one window, `context − 1 − scoreFrom` each. */
-export interface WindowDivergence {
-  /** Nats, under the variant and under the reference. */
-  nll: Float64Array;
-  nllReference: Float64Array;
-  /** Kullback-Leibler divergence of the variant from the reference, in nats, over the whole vocabulary. */
-  kld: Float64Array;
-  /** The most likely token of the variant and of the reference. */
-  top: Int32Array;
-  topReference: Int32Array;
-}
-
-/** One question: options that continue a shared prefix, all in tokens; prefix and each option hold at least one. */
-export interface OptionRequest {
-  prefix: Int32Array;
-  /** From this position of the prefix on, 1 at least, its tokens begin every option and are scored as well. */
-  scoreFrom: number;
-  options: Int32Array[];
-}
-
 export interface TokenCount {
   /** UTF-8 bytes and Unicode characters that the tokens stand for. */
   bytes: number;
   characters: number;
 }
 
-/** An opened variant. One caller at a time. Methods of a capability that the backend lacks are never called. */
-export interface Engine {
-  readonly facts: EngineFacts;
+/**
+ * Tokens, and rows of logits over the whole vocabulary: of an engine in this process. `progress` is told how many tokens
+ * have been decoded since it was told last.
+ */
+export interface Windows {
   /** UTF-8 text to ids; `special`: with BOS where the model wants it, never with an end. Special tokens in the text are not parsed. */
   tokenize(text: string, special: boolean): Int32Array;
   /** What a run of tokens stands for. */
   measureTokens(tokens: Int32Array): TokenCount;
   /** The token that the model wants first, or −1. */
   readonly bos: number;
-
+  readonly vocabulary: number;
   /** How many windows of this length are decoded together; results depend on it, so a resumed job keeps these borders. */
-  parallelWindows(context: number): number;
+  parallel(context: number): number;
   /** Negative log-likelihoods in nats, `context − 1 − scoreFrom` for each window. */
   score(request: WindowRequest, progress?: (tokens: number) => void): Promise<Float64Array[]>;
-
   /** Shows the logits of every scored position, in order within each window; they are valid during the call alone. */
-  visitRows(
+  visit(request: WindowRequest, visit: (row: ScoredRow) => void, progress?: (tokens: number) => void): Promise<void>;
+  /**
+   * Decodes the windows here, as the reference, and in each of the `variants` (of the same backend, in the same process),
+   * step by step side by side. Result: [variant][window]; what is here and there of an NLL is what `score` would give, as
+   * long as both have batches of the same size.
+   */
+  compare(
     request: WindowRequest,
-    visit: (row: ScoredRow) => void,
+    variants: readonly Windows[],
     progress?: (tokens: number) => void,
-  ): Promise<void>;
-  /**
-   * Decodes the windows here, as the reference, and in each of the `variants` (engines of the same backend in the same
-   * process), step by step side by side. Result: [variant][window].
-   */
-  diverge(
-    request: WindowRequest,
-    variants: Engine[],
-    progress?: (tokens: number) => void,
-  ): Promise<WindowDivergence[][]>;
+  ): Promise<WindowComparison[][]>;
+}
 
-  /**
-   * Up to where several questions are packed into one batch of `scoreOptions`. `options` is a limit, 1 for a model that
-   * cannot share a prefix between them; a single question may hold more `tokens`.
-   */
-  optionBatch(): { tokens: number; options: number };
-  /**
-   * Negative log-likelihoods in nats: [question][option][token], those of the prefix from `scoreFrom` on first. The
-   * questions form one batch; `context`: what is held at a time, at least the tokens of every batch of the job.
-   */
-  scoreOptions(questions: OptionRequest[], context: number): Promise<Float64Array[][]>;
+/** How a text is cut into chunks of `context` tokens, `chunks` at most, and which of them are not asked for. */
+export interface ChunkRequest {
+  context: number;
+  chunks?: number | undefined;
+  done: ReadonlySet<string>;
+  /** Called often, with the chunks that are through. */
+  progress(done: number, total: number): void;
+}
 
-  /** Readies a context for speed tests of `prompt` or `generate` tokens after `depth` cached ones, and warms up. */
-  prepareSpeed(test: SpeedTest): Promise<void>;
-  /** Seconds of one repetition of the prepared test. */
-  timeSpeed(test: SpeedTest): Promise<number>;
+/** Of the scored tokens of one chunk. */
+export interface ChunkLikelihood {
+  chunk: number;
+  /** Mean of −ln p in nats, over `weight` tokens, and mean of its square. */
+  mean: number;
+  weight: number;
+  square?: number;
+  /** Of each token, where the engine tells. */
+  nll?: Float64Array;
+  /** What the tokens stand for, and how many bytes of the text lie before them. */
+  text?: TokenCount;
+  before?: number;
+  /** Of the ids of all the chunk's tokens. */
+  ids?: string;
+}
 
-  /** Largest resident set of the process since the last call, in bytes. */
-  peakMemory(): number;
-  close(): Promise<void>;
+/** The log-probability of a given text. */
+export interface Likelihood {
+  /** Answers for every chunk that is not done, in any order; the same digits whatever is done. */
+  measure(text: string, request: ChunkRequest): AsyncIterable<ChunkLikelihood>;
+}
+
+/** Options that continue a question. */
+export interface OptionQuestion {
+  id: string;
+  context: string;
+  /** Stands between the context and each option. */
+  delimiter: string;
+  options: string[];
+}
+
+export interface OptionsRequest {
+  /** Ids of questions that need no answer; they are asked all the same where they share a batch with others. */
+  done: ReadonlySet<string>;
+  /** Most tokens of a question with one of its options; what the model was trained for, where that is less or nothing is said. */
+  context?: number | undefined;
+  /** Called often, with the questions that are through. */
+  progress(questions: number): void;
+}
+
+export interface OptionScores {
+  id: string;
+  /** Why the question was not asked, a phrase; there are no options then. */
+  unanswerable?: string;
+  /** In the question's order. */
+  options: {
+    /** Sum of the log-probabilities of all tokens that continue the context (lm-eval's cut), in nats. */
+    sum: number;
+    /** Their mean over the `tokens` after those that all options begin with (llama-perplexity's --hellaswag). */
+    mean: number;
+    tokens: number;
+  }[];
+  /** Each option was scored by itself, for the model cannot share a question between them. */
+  alone?: true;
+}
+
+/** The log-probabilities of continuations of one prefix. */
+export interface Options {
+  /** Answers for every question that is not done, in any order; the same digits whatever is done. */
+  score(questions: readonly OptionQuestion[], request: OptionsRequest): AsyncIterable<OptionScores>;
 }
 
 /** Exactly one of `prompt` and `generate` is above 0. */
@@ -183,6 +204,39 @@ export interface SpeedTest {
   prompt: number;
   generate: number;
   depth: number;
+}
+
+/** Time of a prompt, and of tokens made one by one. */
+export interface Timing {
+  /** Readies a context for tests of `prompt` or `generate` tokens after `depth` cached ones, and warms up. */
+  prepare(test: SpeedTest): Promise<void>;
+  /** Seconds of one repetition of the prepared test. */
+  time(test: SpeedTest): Promise<number>;
+}
+
+/** What an engine may have; a measurement says which of these it needs. */
+export interface Parts {
+  likelihood: Likelihood;
+  options: Options;
+  timing: Timing;
+  windows: Windows;
+}
+export type Part = keyof Parts;
+
+/** Each part as the reason says it why a cell cannot be measured. */
+export const partNames: Record<Part, string> = {
+  likelihood: "log-probabilities of a text",
+  options: "log-probabilities of options",
+  timing: "times of prompts and tokens",
+  windows: "probabilities of all tokens",
+};
+
+/** An opened variant: what it can do is which parts it has. One caller at a time. */
+export interface Engine extends Readonly<Partial<Parts>> {
+  readonly facts: EngineFacts;
+  /** Largest resident set of the process since the last call, in bytes. */
+  peakMemory(): number;
+  close(): Promise<void>;
 }
 
 /** Which model a variant is made of. */
@@ -203,7 +257,8 @@ export interface EngineChoice extends EngineName {
 
 export interface Backend {
   readonly name: string;
-  readonly capabilities: ReadonlySet<Capability>;
+  /** The parts of every engine that it opens. */
+  readonly parts: readonly Part[];
   /**
    * Finds the model (a download may be needed) and its adapters, and reads what they say of themselves. Throws a BenchError that
    * says why it cannot.
@@ -214,4 +269,18 @@ export interface Backend {
   settingsFacts(settings: Settings): SettingsFacts;
   /** Loads the model; throws a BenchError that says why it cannot. */
   open(variant: VariantSpec, listener?: EngineListener): Promise<Engine>;
+}
+
+/** A backend whose engines have all the parts that it names. */
+export interface BackendWith<Has extends Part> extends Backend {
+  readonly parts: readonly Has[];
+  open(variant: VariantSpec, listener?: EngineListener): Promise<Engine & Pick<Parts, Has>>;
+}
+
+/** Whether an engine has the parts. */
+export function has<Needs extends Part>(
+  engine: Engine,
+  parts: readonly Needs[],
+): engine is Engine & Pick<Parts, Needs> {
+  return parts.every((part) => engine[part] !== undefined);
 }

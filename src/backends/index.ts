@@ -14,7 +14,7 @@ interface Member {
 
 /** The family of backends. A new member: a file beside these, and a line here; each is loaded when first asked for. */
 const members: Record<string, Member> = {
-  llama: { settings: llamaSettings, load: async () => (await import("./llama.js")).llama },
+  llama: { settings: llamaSettings, load: async () => (await import("./llama/index.js")).llama },
   mock: { settings: mockVariantSettings, scheme: "mock:", load: async () => (await import("./mock.js")).mock },
 };
 

@@ -1,17 +1,23 @@
 import { createHash } from "node:crypto";
-import type { z } from "zod";
 import { BenchError } from "../errors.js";
+import { WindowComparison } from "../kernels/comparison.js";
 import type {
-  Backend,
+  BackendWith,
   Engine,
   EngineFacts,
-  OptionRequest,
+  Likelihood,
+  Options,
+  Part,
   ScoredRow,
   SpeedTest,
+  Timing,
   VariantSpec,
   WindowRequest,
+  Windows,
 } from "./backend.js";
+import { byWindows } from "./chunks.js";
 import { mockSettingsFacts, mockVariantSettings } from "./mock-settings.js";
+import { byTokens, type OptionRequest, type OptionScorer } from "./options.js";
 
 /**
  * A model without memory: every token is drawn from one law over the 256 bytes, whatever stands before it. So the true
@@ -43,6 +49,7 @@ const defaults: MockSettings = { seed: 1, damage: 0, rate: 200, delay: 0, crash:
 
 const vocabulary = 257;
 const bosToken = 256;
+const trainedContext = 4096;
 
 export function mockSettings(model: string): MockSettings {
   const settings = { ...defaults };
@@ -85,9 +92,9 @@ function normals(name: string): () => number {
   return () => Math.sqrt(-2 * Math.log(next())) * Math.cos(2 * Math.PI * next());
 }
 
-export const mock: Backend = {
+export const mock = {
   name: "mock",
-  capabilities: new Set(["likelihood", "options", "divergence", "prompt-timing", "generation-timing"]),
+  parts: ["likelihood", "options", "timing", "windows"],
   version: async () => ({ version: "mock 1", library: "mock", origin: "mock", gpu: false }),
   settingsFacts: mockSettingsFacts,
   async inspect({ model, lora }) {
@@ -110,7 +117,7 @@ export const mock: Backend = {
         quant: "mock",
         architecture: "mock",
         name: model,
-        contextLength: 4096,
+        contextLength: trainedContext,
         vocabulary,
         layers: 1,
         kvBytesPerToken: 0,
@@ -121,126 +128,40 @@ export const mock: Backend = {
   async open(variant) {
     return new MockEngine(variant);
   },
-};
+} satisfies BackendWith<Part>;
 
 class MockEngine implements Engine {
   readonly facts: EngineFacts;
-  readonly bos = bosToken;
+  readonly windows: Windows;
+  readonly likelihood: Likelihood;
+  readonly options: Options;
+  readonly timing: Timing;
   readonly #settings: MockSettings;
-  readonly #variant: z.output<typeof mockVariantSettings>;
-  readonly #nll: Float64Array;
-  readonly #jitter: () => number;
-  #batches = 0;
 
   constructor(variant: VariantSpec) {
+    const { threads = 1, batch } = mockVariantSettings.parse(variant.settings);
     this.#settings = mockSettings(variant.model);
-    this.#variant = mockVariantSettings.parse(variant.settings);
     if (this.#settings.broken)
       throw new BenchError("load-failed", `${variant.model} cannot be loaded`, { hint: "take away broken=1" });
-    this.#nll = mockLaw(this.#settings).map((p) => -Math.log(p));
-    this.#jitter = normals(`jitter ${variant.model}`);
     const { bytes } = this.#settings;
     this.facts = {
       version: "mock 1",
       library: "mock",
       devices: [],
       system: "",
-      threads: this.#variant.threads ?? 1,
+      threads,
       tensorBytes: bytes,
       parameters: bytes / 2,
       vocabulary,
-      trainedContext: 4096,
+      trainedContext,
       addsBos: true,
       loadSeconds: 0,
     };
-  }
-
-  /** What each batch costs, and the accidents that were ordered. */
-  async #batch(): Promise<void> {
-    this.#batches++;
-    if (this.#batches === this.#settings.crash) process.kill(process.pid, "SIGSEGV");
-    if (this.#settings.hang > 0 && this.#batches >= this.#settings.hang)
-      await new Promise(() => setInterval(() => {}, 1e6));
-    if (this.#settings.delay > 0) await new Promise((resolve) => setTimeout(resolve, this.#settings.delay * 1000));
-  }
-
-  tokenize(text: string, special: boolean): Int32Array {
-    const bytes = Buffer.from(text, "utf8");
-    return special ? Int32Array.from([bosToken, ...bytes]) : Int32Array.from(bytes);
-  }
-
-  measureTokens(tokens: Int32Array) {
-    const bytes = tokens.filter((token) => token < 256);
-    return { bytes: bytes.length, characters: bytes.filter((byte) => (byte & 0xc0) !== 0x80).length };
-  }
-
-  parallelWindows(context: number): number {
-    return Math.max(1, Math.floor(this.#variant.batch / context));
-  }
-
-  async score({ context, windows, scoreFrom }: WindowRequest, progress?: (tokens: number) => void) {
-    await this.#batch();
-    progress?.(windows.length * context);
-    return windows.map((window) =>
-      Float64Array.from(window.subarray(scoreFrom + 1, context), (token) => this.#cost(token)),
-    );
-  }
-
-  async visitRows({ context, windows, scoreFrom }: WindowRequest, visit: (row: ScoredRow) => void) {
-    await this.#batch();
-    const logits = Float32Array.from({ length: vocabulary }, (_, token) => -this.#cost(token));
-    for (const [window, tokens] of windows.entries())
-      for (let row = 0; row < context - 1 - scoreFrom; row++)
-        visit({ window, row, logits, token: tokens[scoreFrom + row + 1]! });
-  }
-
-  async diverge(request: WindowRequest, variants: Engine[], progress?: (tokens: number) => void) {
-    const nllReference = await this.score(request, progress);
-    const law = this.#nll.map((cost) => Math.exp(-cost));
-    return Promise.all(
-      (variants as MockEngine[]).map(async (variant) => {
-        const nll = await variant.score(request);
-        const kld = law.reduce((sum, p, byte) => sum + p * (variant.#nll[byte]! - this.#nll[byte]!), 0);
-        return nll.map((values, window) => ({
-          nll: values,
-          nllReference: nllReference[window]!,
-          kld: new Float64Array(values.length).fill(kld),
-          top: new Int32Array(values.length).fill(variant.#top),
-          topReference: new Int32Array(values.length).fill(this.#top),
-        }));
-      }),
-    );
-  }
-
-  /** The most likely byte. */
-  get #top(): number {
-    return this.#nll.indexOf(Math.min(...this.#nll));
-  }
-
-  /** BOS has no probability in the law; inside a text it costs as much as the rarest of 2^16. */
-  #cost(token: number): number {
-    return this.#nll[token] ?? 16 * Math.LN2;
-  }
-
-  optionBatch() {
-    return { tokens: 512, options: 64 };
-  }
-
-  async scoreOptions(questions: OptionRequest[]): Promise<Float64Array[][]> {
-    await this.#batch();
-    return questions.map(({ prefix, scoreFrom, options }) =>
-      options.map((option) =>
-        Float64Array.from([...prefix.subarray(scoreFrom), ...option], (token) => this.#cost(token)),
-      ),
-    );
-  }
-
-  async prepareSpeed(): Promise<void> {}
-
-  async timeSpeed({ prompt, generate }: SpeedTest): Promise<number> {
-    await this.#batch();
-    const { rate } = this.#settings;
-    return (prompt / (10 * rate) + generate / rate) * (1 + 0.01 * this.#jitter());
+    const law = new Law(this.#settings);
+    this.windows = new MockWindows(law, batch);
+    this.likelihood = byWindows(this.windows);
+    this.options = byTokens(new MockOptions(law));
+    this.timing = new MockTiming(law, this.#settings.rate, normals(`jitter ${variant.model}`));
   }
 
   peakMemory(): number {
@@ -248,4 +169,140 @@ class MockEngine implements Engine {
   }
 
   async close(): Promise<void> {}
+}
+
+/** What each token costs, and what each batch does. */
+class Law {
+  readonly nll: Float64Array;
+  #batches = 0;
+
+  constructor(private readonly settings: MockSettings) {
+    this.nll = mockLaw(settings).map((p) => -Math.log(p));
+  }
+
+  /** What each batch costs, and the accidents that were ordered. */
+  async batch(): Promise<void> {
+    const { crash, hang, delay } = this.settings;
+    this.#batches++;
+    if (this.#batches === crash) process.kill(process.pid, "SIGSEGV");
+    if (hang > 0 && this.#batches >= hang) await new Promise(() => setInterval(() => {}, 1e6));
+    if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay * 1000));
+  }
+
+  /** BOS has no probability in the law; inside a text it costs as much as the rarest of 2^16. */
+  cost(token: number): number {
+    return this.nll[token] ?? 16 * Math.LN2;
+  }
+
+  /** The most likely byte. */
+  get top(): number {
+    return this.nll.indexOf(Math.min(...this.nll));
+  }
+
+  tokenize(text: string, special: boolean): Int32Array {
+    const bytes = Buffer.from(text, "utf8");
+    return special ? Int32Array.from([bosToken, ...bytes]) : Int32Array.from(bytes);
+  }
+}
+
+class MockWindows implements Windows {
+  readonly bos = bosToken;
+  readonly vocabulary = vocabulary;
+
+  constructor(
+    private readonly law: Law,
+    private readonly batch: number,
+  ) {}
+
+  tokenize(text: string, special: boolean): Int32Array {
+    return this.law.tokenize(text, special);
+  }
+
+  measureTokens(tokens: Int32Array) {
+    const bytes = tokens.filter((token) => token < 256);
+    return { bytes: bytes.length, characters: bytes.filter((byte) => (byte & 0xc0) !== 0x80).length };
+  }
+
+  parallel(context: number): number {
+    return Math.max(1, Math.floor(this.batch / context));
+  }
+
+  async score({ context, windows, scoreFrom }: WindowRequest, progress?: (tokens: number) => void) {
+    await this.law.batch();
+    progress?.(windows.length * context);
+    return windows.map((window) =>
+      Float64Array.from(window.subarray(scoreFrom + 1, context), (token) => this.law.cost(token)),
+    );
+  }
+
+  async visit({ context, windows, scoreFrom }: WindowRequest, visit: (row: ScoredRow) => void) {
+    await this.law.batch();
+    const logits = Float32Array.from({ length: vocabulary }, (_, token) => -this.law.cost(token));
+    for (const [window, tokens] of windows.entries())
+      for (let row = 0; row < context - 1 - scoreFrom; row++)
+        visit({ window, row, logits, token: tokens[scoreFrom + row + 1]! });
+  }
+
+  async compare(
+    request: WindowRequest,
+    variants: readonly Windows[],
+    progress?: (tokens: number) => void,
+  ): Promise<WindowComparison[][]> {
+    const nllReference = await this.score(request, progress);
+    const law = this.law.nll.map((cost) => Math.exp(-cost));
+    return Promise.all(
+      variants.map(async (variant) => {
+        if (!(variant instanceof MockWindows)) throw new Error("windows of another backend have another law");
+        const nll = await variant.score(request);
+        const kld = law.reduce((sum, p, byte) => sum + p * (variant.law.nll[byte]! - this.law.nll[byte]!), 0);
+        const [top, topReference] = [variant.law.top, this.law.top];
+        return nll.map((values, window) => {
+          const compared = new WindowComparison(values.length);
+          for (const [row, cost] of values.entries())
+            compared.keep(row, {
+              ...{ nll: cost, nllReference: nllReference[window]![row]!, top, topReference, divergence: [kld] },
+            });
+          return compared;
+        });
+      }),
+    );
+  }
+}
+
+/** The options of a mock model, in tokens. */
+export const mockOptions = (model: string): OptionScorer => new MockOptions(new Law(mockSettings(model)));
+
+class MockOptions implements OptionScorer {
+  readonly batch = { tokens: 512, options: 64 };
+  readonly trainedContext = trainedContext;
+
+  constructor(private readonly law: Law) {}
+
+  tokenize(text: string): Int32Array {
+    return this.law.tokenize(text, true);
+  }
+
+  async score(questions: OptionRequest[]): Promise<Float64Array[][]> {
+    await this.law.batch();
+    return questions.map(({ prefix, scoreFrom, options }) =>
+      options.map((option) =>
+        Float64Array.from([...prefix.subarray(scoreFrom), ...option], (token) => this.law.cost(token)),
+      ),
+    );
+  }
+}
+
+class MockTiming implements Timing {
+  constructor(
+    private readonly law: Law,
+    private readonly rate: number,
+    private readonly jitter: () => number,
+  ) {}
+
+  async prepare(): Promise<void> {}
+
+  async time({ prompt, generate }: SpeedTest): Promise<number> {
+    await this.law.batch();
+    return (prompt / (10 * this.rate) + generate / this.rate) * (1 + 0.01 * this.jitter());
+  }
 }

@@ -17,7 +17,7 @@ import type {
 } from "./executor.js";
 
 export type ToEngine =
-  | { type: "open"; variant: VariantSpec; others: VariantSpec[]; inTurns: boolean }
+  | { type: "open"; variant: VariantSpec; others: VariantSpec[]; scratch?: { limit?: number } }
   | { type: "measure"; request: MeasureRequest }
   | { type: "record"; request: RecordRequest }
   | { type: "stop" }
@@ -117,10 +117,10 @@ class EngineProcess implements OpenedEngine {
     });
   }
 
-  async open(variant: VariantSpec, { timeout, others = [], inTurns = false }: OpenOptions): Promise<void> {
+  async open(variant: VariantSpec, { timeout, others = [], scratch }: OpenOptions): Promise<void> {
     this.#variant = variant;
     this.#timeout = timeout;
-    this.#send({ type: "open", variant, others, inTurns });
+    this.#send({ type: "open", variant, others, ...(scratch ? { scratch } : {}) });
     try {
       for (;;) {
         const message = await this.#receive("loading the model");

@@ -1,23 +1,29 @@
 // The program of an engine process: opens one variant and measures what it is asked to, until its parent is gone.
-import type { Engine, VariantSpec } from "../backends/backend.js";
+import { type Engine, has, partNames, type VariantSpec, type Windows } from "../backends/backend.js";
 import { findBackend } from "../backends/index.js";
 import { toFailure } from "../errors.js";
+import type { Measured } from "../events.js";
 import { dieWithParent } from "../llama/library.js";
 import { measurements } from "../measurements/index.js";
 import { recordReference } from "../measurements/recording.js";
+import { cacheDirectory } from "../models/cache.js";
 import { findForm } from "../references/index.js";
+import { liveRows } from "../references/live.js";
+import type { ReferenceRows } from "../references/rows.js";
+import { scratchRows } from "../references/scratch.js";
 import type { ToEngine, ToParent } from "./child.js";
+import type { MeasureRequest, TogetherRequest } from "./executor.js";
 
 dieWithParent();
 // The most likely backend is loaded while the parent still makes its plan.
 void findBackend("llama");
 
 let engine: Engine | undefined;
-/** By variant name, in lock-step measurements. */
+/** Of the engines that are measured together, by variant name. */
 const others = new Map<string, Engine>();
-/** Where models take turns: gives the variant of this name its turn, or the one that was opened first. */
-let takeTurn: ((name?: string) => Promise<Engine>) | undefined;
-/** Whose turn it is. */
+/** Where the first engine's rows come from for the others. */
+let rows: ReferenceRows | undefined;
+/** Whose turn it is, if models take turns in memory. */
 let atTurn: string | undefined;
 /** Bytes, by variant name: the largest resident set of its turns during the measurement at hand. */
 const peaks = new Map<string, number>();
@@ -43,63 +49,92 @@ function keepPeak(): number {
   return peak;
 }
 
+/** Gives the variant of this name its turn in memory, or the one that was opened first. */
 function turns(first: VariantSpec, waiting: VariantSpec[]) {
   let current = first;
-  return async (name?: string): Promise<Engine> => {
+  return async (name?: string): Promise<Windows> => {
     const next = name === undefined ? first : waiting.find((one) => one.name === name)!;
-    if (engine && next === current) return engine;
-    keepPeak();
-    await engine?.close();
-    engine = undefined;
-    engine = await openVariant(next);
-    engine.peakMemory(); // from here on
-    current = next;
-    atTurn = next.name;
-    send({ type: "opened-variant", variant: next.name, facts: engine.facts });
-    return engine;
+    if (!engine || next !== current) {
+      keepPeak();
+      await engine?.close();
+      engine = undefined;
+      engine = await openVariant(next);
+      engine.peakMemory(); // from here on
+      current = next;
+      atTurn = next.name;
+      send({ type: "opened-variant", variant: next.name, facts: engine.facts });
+    }
+    return windowsOf(engine, next);
   };
+}
+
+function windowsOf(engine: Engine, { name, backend }: VariantSpec): Windows {
+  if (engine.windows) return engine.windows;
+  throw new Error(`${name}: ${backend} gives no ${partNames.windows}`);
+}
+
+/** What the measurement of this request yields. */
+function measured({
+  kind,
+  settings,
+  dataset,
+  done,
+  only,
+  together,
+}: MeasureRequest): AsyncGenerator<Measured & { job?: string }> {
+  const measurement = measurements[kind]!;
+  const asked = {
+    settings,
+    data: dataset,
+    stopped: async () => {
+      await turn();
+      return stopping;
+    },
+    progress: (count: number, total: number, unit: string) => send({ type: "progress", done: count, total, unit }),
+  };
+  if ("compare" in measurement) {
+    const { jobs = [], riders = [] } = together ?? {};
+    const open = (all: TogetherRequest[]) => all.map((job) => ({ ...job, done: new Set(job.done) }));
+    return measurement.compare({ ...asked, rows: rows!, jobs: open(jobs), riders: open(riders) });
+  }
+  if (!has(engine!, measurement.needs)) throw new Error(`${kind} needs what this engine lacks`);
+  return measurement.measure({
+    ...asked,
+    engine: engine!,
+    done: new Set(done),
+    ...(only ? { only: new Set(only) } : {}),
+  });
 }
 
 async function handle(message: ToEngine): Promise<void> {
   switch (message.type) {
     case "open": {
-      engine = await openVariant(message.variant);
-      if (message.inTurns) {
-        takeTurn = turns(message.variant, message.others);
-        atTurn = message.variant.name;
-      } else
-        for (const other of message.others) {
-          const beside = await openVariant(other);
-          others.set(other.name, beside);
-          send({ type: "opened-variant", variant: other.name, facts: beside.facts });
+      const { variant, others: beside, scratch } = message;
+      engine = await openVariant(variant);
+      if (scratch) {
+        atTurn = variant.name;
+        rows = scratchRows({
+          ...{ reference: windowsOf(engine, variant), open: turns(variant, beside), folder: cacheDirectory() },
+          ...(scratch.limit === undefined ? {} : { limit: scratch.limit }),
+        });
+      } else {
+        const windows = new Map<string, Windows>();
+        for (const other of beside) {
+          const opened = await openVariant(other);
+          others.set(other.name, opened);
+          windows.set(other.name, windowsOf(opened, other));
+          send({ type: "opened-variant", variant: other.name, facts: opened.facts });
         }
+        if (engine.windows) rows = liveRows(engine.windows, windows);
+      }
       send({ type: "opened", facts: engine.facts });
       break;
     }
     case "measure": {
-      const { kind, settings, dataset, done, only, variants = [], scratchLimit } = message.request;
-      textName = dataset?.name;
+      textName = message.request.dataset?.name;
       engine!.peakMemory(); // from here on
       peaks.clear();
-      const measured = measurements[kind]!.measure({
-        engine: engine!,
-        variants: variants.map(({ name, floor, done }) => ({
-          ...{ name, floor, done: new Set(done) },
-          open: async () => takeTurn?.(name) ?? others.get(name)!,
-        })),
-        ...(takeTurn ? { openReference: () => takeTurn!() } : {}),
-        ...(scratchLimit === undefined ? {} : { scratchLimit }),
-        settings,
-        ...(dataset ? { dataset } : {}),
-        done: new Set(done),
-        ...(only ? { only: new Set(only) } : {}),
-        stopped: async () => {
-          await turn();
-          return stopping;
-        },
-        progress: (count, total, unit) => send({ type: "progress", done: count, total, unit }),
-      });
-      for await (const item of measured) {
+      for await (const item of measured(message.request)) {
         send({ type: "measured", ...item });
         await turn();
         if (stopping) break;
@@ -108,7 +143,7 @@ async function handle(message: ToEngine): Promise<void> {
       send(
         stopping
           ? { type: "stopped" }
-          : { type: "complete", peakMemory, ...(takeTurn ? { peaks: Object.fromEntries(peaks) } : {}) },
+          : { type: "complete", peakMemory, ...(atTurn === undefined ? {} : { peaks: Object.fromEntries(peaks) }) },
       );
       break;
     }
@@ -116,7 +151,7 @@ async function handle(message: ToEngine): Promise<void> {
       const { text, settings, form, path, ...known } = message.request;
       textName = text.name;
       engine!.peakMemory(); // from here on
-      await recordReference(engine!, {
+      await recordReference(engine!.windows!, {
         text,
         settings,
         create: (plan) => findForm(form).create(path, { ...plan, ...known }),

@@ -14,10 +14,21 @@ export interface MeasureRequest {
   done: string[];
   /** These items alone. */
   only?: string[];
-  /** Lock-step: the variants to measure against the opened one, and what the run holds of each. */
-  variants?: { name: string; done: string[]; floor: boolean }[];
-  /** Bytes of a temporary file, where models take turns in memory. */
-  scratchLimit?: number;
+  /**
+   * Of a measurement that is made on a reference and its variants together: its jobs, and those of another measurement
+   * that the same decode feeds.
+   */
+  together?: { jobs: TogetherRequest[]; riders: TogetherRequest[] };
+}
+
+export interface TogetherRequest {
+  /** Job id, which comes back with each item. */
+  id: string;
+  /** A variant that was opened beside the first one; absent: the first one itself. */
+  variant?: string;
+  done: string[];
+  /** The first one in another batch shape. */
+  floor?: boolean;
 }
 
 /** A reference to be written to a file. */
@@ -30,8 +41,8 @@ export interface RecordRequest extends Pick<ReferencePlan, "modelSha256" | "toke
 }
 
 export type MeasureReply =
-  /** `variant`: whose item it is, in a lock-step measurement. */
-  | ({ type: "measured"; variant?: string } & Measured)
+  /** `job`: whose item it is, if several jobs are measured together. */
+  | ({ type: "measured"; job?: string } & Measured)
   | { type: "progress"; done: number; total: number; unit: string }
   | EngineWarning
   | OpenedVariant
@@ -74,10 +85,13 @@ export interface OpenedEngine {
 export interface OpenOptions {
   /** Seconds without a sign of life after which the engine is killed. */
   timeout: number;
-  /** Opened in the same process, for lock-step measurements. */
+  /** Opened in the same process, to be measured together. */
   others?: VariantSpec[];
-  /** They and the variant take turns: one at a time is in memory. */
-  inTurns?: boolean;
+  /**
+   * Given if they and the variant do not fit into memory side by side: one at a time is open, and rows of the first one wait
+   * in a temporary file of `limit` bytes.
+   */
+  scratch?: { limit?: number };
 }
 
 /** Where a job is measured: the build that computes, and the machine that it runs on. */

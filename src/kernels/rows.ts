@@ -63,36 +63,16 @@ export function finite(nll: number): number {
   });
 }
 
-/** What one scored token says of two models. */
-export interface RowDivergence {
-  /** Negative log-likelihood in nats under the variant, and under the reference. */
+/** One position of a variant against its reference. With p, q the probabilities of reference and variant. */
+export interface RowComparison {
+  /** Negative log-likelihood in nats of the token that follows, under each. */
   nll: number;
   nllReference: number;
-  /** Kullback-Leibler divergence of the variant from the reference, in nats: sum of p_ref · ln(p_ref / p_variant). */
-  kld: number;
   /** The most likely token of each; the lower id on a tie. */
   top: number;
   topReference: number;
-}
-
-/** The same for the tokens of a window, one array each. */
-export function emptyDivergence(tokens: number) {
-  return {
-    nll: new Float64Array(tokens),
-    nllReference: new Float64Array(tokens),
-    kld: new Float64Array(tokens),
-    top: new Int32Array(tokens),
-    topReference: new Int32Array(tokens),
-  };
-}
-
-/** Throws where a model's log-probabilities are no numbers. */
-export function keepDivergence(into: ReturnType<typeof emptyDivergence>, row: number, found: RowDivergence): void {
-  into.nll[row] = finite(found.nll);
-  into.nllReference[row] = finite(found.nllReference);
-  into.kld[row] = found.kld;
-  into.top[row] = found.top;
-  into.topReference[row] = found.topReference;
+  /** Σ p ln(p/q) in nats; or what is known of it, one value for each of the source's metrics. */
+  divergence: number[];
 }
 
 /** A reference's row against the same row of each of its variants. */
@@ -100,7 +80,7 @@ export type RowComparer = (
   reference: Float32Array,
   variants: readonly Float32Array[],
   token: number,
-) => RowDivergence[];
+) => RowComparison[];
 
 /** The definition, in plain JS and doubles. */
 export function plainComparer(): RowComparer {
@@ -129,9 +109,9 @@ export function plainComparer(): RowComparer {
       return {
         nll: v.log - variant[token]!,
         nllReference: r.log - reference[token]!,
-        kld,
         top: v.top,
         topReference: r.top,
+        divergence: [kld],
       };
     });
   };
@@ -155,9 +135,9 @@ export function simdComparer(vocabulary: number): RowComparer {
       return {
         nll: log + most - other[token]!,
         nllReference: logR + mostR - row[token]!,
-        kld: scoring.cross(exponentials, reference, variant, padded, most) / sumR - logR + log,
         top: scoring.index_of(variant, padded, most),
         topReference,
+        divergence: [scoring.cross(exponentials, reference, variant, padded, most) / sumR - logR + log],
       };
     });
   };

@@ -1,5 +1,5 @@
 import { Worker } from "node:worker_threads";
-import { type RowComparer, type RowDivergence, type RowScorer, simdComparer, simdScorer } from "../kernels/rows.js";
+import { type RowComparer, type RowComparison, type RowScorer, simdComparer, simdScorer } from "../kernels/rows.js";
 import { floatsAt, type Pointer } from "./library.js";
 
 /** What the threads share: control words, then the tokens and the results of the block at hand. */
@@ -63,13 +63,13 @@ export class ScoringPool {
   }
 
   /** Rows of a reference against the same rows of its variants: `[variant][row]`. */
-  compare(reference: Pointer, variants: readonly Pointer[], tokens: ArrayLike<number>): RowDivergence[][] {
+  compare(reference: Pointer, variants: readonly Pointer[], tokens: ArrayLike<number>): RowComparison[][] {
     this.#block([reference, ...variants], tokens);
     return variants.map((_, variant) =>
       Array.from({ length: tokens.length }, (_, row) => {
         const at = (row * variants.length + variant) * columns;
         const [nll, nllReference, kld, top, topReference] = this.#shared.results.subarray(at, at + columns);
-        return { nll: nll!, nllReference: nllReference!, kld: kld!, top: top!, topReference: topReference! };
+        return { nll: nll!, nllReference: nllReference!, top: top!, topReference: topReference!, divergence: [kld!] };
       }),
     );
   }
@@ -129,8 +129,8 @@ class BlockWorker {
       if (variants.length === 0) results[row * columns] = this.#scorer(first!, token);
       else
         for (const [v, found] of this.#comparer!(first!, variants, token).entries()) {
-          const { nll, nllReference, kld, top, topReference } = found;
-          results.set([nll, nllReference, kld, top, topReference], (row * variants.length + v) * columns);
+          const { nll, nllReference, top, topReference, divergence } = found;
+          results.set([nll, nllReference, divergence[0]!, top, topReference], (row * variants.length + v) * columns);
         }
     }
   }

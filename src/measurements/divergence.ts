@@ -1,12 +1,21 @@
 import { z } from "zod";
-import type { Engine, WindowDivergence } from "../backends/backend.js";
-import type { TextDataset } from "../data/index.js";
+import { checkTokens, chunked, grouped, idsDigest, likelihoodOf } from "../backends/chunks.js";
+import { BenchError } from "../errors.js";
 import type { Measured } from "../events.js";
-import { emptyDivergence, keepDivergence, simdComparer } from "../kernels/rows.js";
-import { cacheDirectory } from "../models/cache.js";
-import { LogitsFile } from "../references/logits-file.js";
-import { type ChunkGroup, checkTokens, chunkCost, chunked, chunkSettings, tokenSample } from "./chunks.js";
-import type { LockStepVariant, MeasureContext, Measurement } from "./measurement.js";
+import type { WindowComparison } from "../kernels/comparison.js";
+import { openReference } from "../references/index.js";
+import { scoredFrom } from "../references/reference.js";
+import { storedRows } from "../references/stored.js";
+import {
+  type ChunkSettings,
+  chunkCost,
+  chunkSettings,
+  documentAt,
+  heldChunks,
+  likelihoodItem,
+  tokenSample,
+} from "./chunks.js";
+import type { Measurement, TogetherJob } from "./measurement.js";
 
 const settings = chunkSettings.extend({
   floor: z
@@ -16,8 +25,6 @@ const settings = chunkSettings.extend({
     .describe("Chunks of the noise floor, the reference against itself in another batch shape; 0: leave it out."),
 });
 type Settings = z.infer<typeof settings>;
-
-type Item = Measured & { variant: string };
 
 /**
  * Divergence from the reference variant: the figures of llama-perplexity's --kl-divergence, without its file of logits.
@@ -31,171 +38,155 @@ type Item = Measured & { variant: string };
  * The noise floor, the reference against itself in another batch shape, is measured on the first chunks alone: a thousand
  * tokens tell its size, and the reference is the slowest of all to decode.
  */
-export const divergence: Measurement<Settings> = {
+export const divergence: Measurement<Settings, "text", "windows"> = {
   name: "divergence",
   rule: 1,
   settings,
-  needs: ["divergence"],
+  needs: ["windows"],
   data: "text",
-  mode: { kind: "together" },
+  mode: { kind: "together", feeds },
   machineBound: false,
-  metrics: () => ["kld", "same_top", "delta_p", "delta_p_rms", "ln_ppl_ratio"],
+  metrics: () => ["kld", ...nextToken],
   cost: chunkCost,
 
-  async *measure(asked) {
-    yield* asked.openReference ? inTurns(asked, asked.openReference) : inLockStep(asked);
+  async *compare({ rows, jobs, riders, settings, data, progress, stopped }) {
+    const cut = chunked(rows.reference!, data.text, settings);
+    const { context, count, scoreFrom, used } = cut;
+    const missing = ({ done, floor }: TogetherJob, chunk: number) =>
+      !done.has(String(chunk)) && !(floor && chunk >= settings.floor);
+    progress(0, count, "chunks");
+    const all = [...jobs, ...riders];
+    const groups = cut.groups.flatMap((group) => {
+      const wanting = all.filter((job) => group.chunks.some((chunk) => missing(job, chunk)));
+      const variants = [...new Set(wanting.flatMap(({ variant }) => variant ?? []))];
+      const reference = wanting.some(({ variant }) => variant === undefined);
+      return wanting.length > 0 ? [{ ...group, variants, reference }] : [];
+    });
+    // Known before models take turns: the reference's engine tells.
+    const facts = new Map(groups.flatMap(({ chunks }) => chunks).map((chunk) => [chunk, cut.facts(chunk)]));
+    const compared = rows.compare({
+      ...{ context, scoreFrom, groups, stopped },
+      progress: (chunks) => progress(chunks, count, "chunks"),
+      check: (variant) => checkTokens(variant, data.text, data.name, used),
+    });
+    for await (const { variant, group, nll, against } of compared)
+      for (const [i, chunk] of group.chunks.entries()) {
+        const asked = (job: TogetherJob) => job.variant === variant && missing(job, chunk);
+        const { ids, before } = facts.get(chunk)!;
+        for (const { id } of riders.filter(asked))
+          yield { job: id, ...likelihoodItem(likelihoodOf(facts.get(chunk)!, nll[i]!), data.documents) };
+        for (const { id } of jobs.filter(asked))
+          yield {
+            job: id,
+            ...divergenceItem(chunk, against![i]!, "double"),
+            ids,
+            ...documentAt(before, data.documents),
+          };
+      }
   },
 };
 
-/** Chunks of a group that the run does not hold yet. */
-const missingOf =
-  ({ floor }: Settings) =>
-  (variant: LockStepVariant, { chunks }: ChunkGroup) =>
-    chunks.filter((chunk) => !variant.done.has(String(chunk)) && !(variant.floor && chunk >= floor));
-
-/** Reference and variants are all in memory and decode the same chunks side by side: nothing is kept. */
-async function* inLockStep({
-  engine,
-  variants,
-  settings,
-  dataset,
-  progress,
-}: MeasureContext<Settings>): AsyncGenerator<Item> {
-  const { context } = settings;
-  const { count, scoreFrom, groups, used, facts } = chunked(engine, dataset as TextDataset, settings);
-  const missing = missingOf(settings);
-  for (const variant of variants) checkTokens(await variant.open(), dataset as TextDataset, used);
-  progress(0, count, "chunks");
-  for (const group of groups) {
-    const { chunks, windows } = group;
-    const left = variants.filter((variant) => missing(variant, group).length > 0);
-    if (left.length === 0) continue;
-    const engines: Engine[] = [];
-    for (const variant of left) engines.push(await variant.open());
-    let decoded = 0;
-    const compared = await engine.diverge({ context, windows, scoreFrom }, engines, (tokens) => {
-      decoded += tokens;
-      progress(chunks[0]! + decoded / context, count, "chunks");
-    });
-    for (const [v, variant] of left.entries())
-      for (const chunk of missing(variant, group)) {
-        const found = compared[v]![chunks.indexOf(chunk)]!;
-        yield { variant: variant.name, ...chunkDivergence(String(chunk), found), ...facts(chunk) };
-      }
-  }
+/** Perplexity over the same chunks: the likelihoods of reference and variants are part of every comparison. */
+function feeds({ context, chunks }: Settings, other: { kind: string; settings: Record<string, unknown> }): boolean {
+  const { context: own, chunks: most } = other.settings as Partial<ChunkSettings>;
+  return other.kind === "perplexity" && own === context && most === chunks;
 }
+
+const storedSettings = z.strictObject({
+  chunks: z
+    .int()
+    .min(1)
+    .max(1_000_000_000)
+    .optional()
+    .describe("How many chunks of the file from the start; by default all."),
+});
 
 /**
- * One model is in memory at a time: the reference decodes as many chunks as a temporary file has room for, then each variant
- * decodes the same chunks and is compared with the file row by row. The file holds the logits as they are, so the figures are
- * those of lock-step.
+ * Divergence from a reference that was written to a file: llama-perplexity's own (`--kl-divergence-base`), whose figures are
+ * then reproduced to every printed digit, or our compact one. Tokens and context come from the file; no text is needed.
+ * The metrics are those of `divergence`, and the variant's perplexity.
  */
-async function* inTurns(
-  { engine, variants, settings, dataset, progress, stopped, scratchLimit }: MeasureContext<Settings>,
-  openReference: () => Promise<Engine>,
-): AsyncGenerator<Item> {
-  const { context } = settings;
-  const { count, scoreFrom, groups, used, facts } = chunked(engine, dataset as TextDataset, settings);
-  const checked = new Set<LockStepVariant>();
-  const perChunk = context - 1 - scoreFrom;
-  const missing = missingOf(settings);
-  const isLeft = (variant: LockStepVariant) => (group: ChunkGroup) => missing(variant, group).length > 0;
-  const open = groups.filter((group) => variants.some((variant) => isLeft(variant)(group)));
-  // The reference's engine tells, and it is open now.
-  const ofChunks = new Map(open.flatMap(({ chunks }) => chunks.map((chunk) => [chunk, facts(chunk)])));
-  const { vocabulary } = engine.facts;
-  const compare = simdComparer(vocabulary);
-  const file = new LogitsFile(cacheDirectory(), vocabulary, scratchLimit);
+export const storedDivergence: Measurement<z.infer<typeof storedSettings>, "reference", "windows"> = {
+  name: "stored-divergence",
+  rule: 1,
+  settings: storedSettings,
+  needs: ["windows"],
+  data: "reference",
+  mode: { kind: "alone" },
+  machineBound: false,
+  metrics: (_, data) => [...(data?.head.metrics ?? []), ...nextToken, "perplexity"],
+  cost({ chunks = Infinity }, data, engine) {
+    const { context, chunks: there } = data?.head ?? { context: 512, chunks: 1 };
+    return { ...heldChunks(context, engine?.batch), prompt: Math.min(chunks, there) * context, generated: 0 };
+  },
 
-  const passes = [open, ...variants.map((variant) => open.filter(isLeft(variant)))].flat();
-  const all = passes.reduce((sum, { windows }) => sum + windows.length * context, 0);
-  let decoded = 0;
-  const tell = (tokens: number) => {
-    decoded += tokens;
-    progress((count * decoded) / all, count, "chunks");
-  };
-  progress(0, count, "chunks");
-  try {
-    for (const block of blocksOf(open, Math.floor(file.rows / perChunk))) {
-      const place = new Map(block.flatMap(({ chunks }) => chunks).map((chunk, i) => [chunk, i * perChunk]));
-      const reference = await openReference();
-      for (const { chunks, windows } of block) {
-        if (await stopped()) return;
-        await reference.visitRows(
-          { context, windows, scoreFrom },
-          ({ window, row, logits }) => file.write(place.get(chunks[window]!)! + row, logits),
-          tell,
-        );
-      }
-      for (const variant of variants) {
-        const left = block.filter(isLeft(variant));
-        if (left.length === 0) continue;
-        const own = await variant.open();
-        if (!checked.has(variant)) checkTokens(own, dataset as TextDataset, used);
-        checked.add(variant);
-        for (const group of left) {
-          const { chunks, windows } = group;
-          const found = windows.map(() => emptyDivergence(perChunk));
-          await own.visitRows(
-            { context, windows, scoreFrom },
-            ({ window, row, logits, token }) => {
-              const [compared] = compare(file.read(place.get(chunks[window]!)! + row), [logits], token);
-              keepDivergence(found[window]!, row, compared!);
-            },
-            tell,
-          );
-          for (const chunk of missing(variant, group))
-            yield {
-              variant: variant.name,
-              ...chunkDivergence(String(chunk), found[chunks.indexOf(chunk)]!),
-              ...ofChunks.get(chunk),
-            };
+  async *measure({ engine: { windows: engine }, settings, data, done, progress, stopped }) {
+    const reference = openReference(data.path);
+    const { context, vocabulary, chunks: there, metrics } = reference.head;
+    if (vocabulary !== engine.vocabulary)
+      throw new BenchError(
+        "reference-vocabulary",
+        `the stored reference has a vocabulary of ${vocabulary} tokens, this model one of ${engine.vocabulary}`,
+        { hint: "compare with a reference of the same tokenizer, or compare bits per byte" },
+      );
+    const count = Math.min(settings.chunks ?? there, there);
+    progress(0, count, "chunks");
+    const groups = grouped(engine, context, count)
+      .filter((chunks) => chunks.some((chunk) => !done.has(String(chunk))))
+      .map((chunks) => ({
+        ...{ chunks, windows: chunks.map((chunk) => reference.tokens(chunk)), variants: [""], reference: false },
+      }));
+    try {
+      const compared = storedRows(reference, engine).compare({
+        ...{ context, scoreFrom: scoredFrom(context), groups, stopped },
+        progress: (chunks) => progress(chunks, count, "chunks"),
+      });
+      for await (const { group, nll, against } of compared)
+        for (const [i, chunk] of group.chunks.entries()) {
+          if (done.has(String(chunk))) continue;
+          const { samples, ...rest } = divergenceItem(chunk, against![i]!, "single", metrics);
+          const ids = idsDigest(group.windows[i]!);
+          yield { ...rest, samples: [...samples, tokenSample("perplexity", nll[i]!)], ids };
         }
-      }
+    } finally {
+      reference.close();
     }
-  } finally {
-    file.close();
-  }
-}
+  },
+};
 
-/** Groups one after another, as many as hold so many chunks together, at least one. */
-function blocksOf(groups: ChunkGroup[], most: number): ChunkGroup[][] {
-  const blocks: ChunkGroup[][] = [];
-  let chunks = 0;
-  for (const group of groups) {
-    chunks += group.chunks.length;
-    if (blocks.length > 0 && chunks <= most) blocks.at(-1)!.push(group);
-    else {
-      blocks.push([group]);
-      chunks = group.chunks.length;
-    }
-  }
-  return blocks;
-}
+/** Metrics of the next token alone, besides those of the whole distribution. */
+const nextToken = ["same_top", "delta_p", "delta_p_rms", "ln_ppl_ratio"];
 
-function chunkDivergence(item: string, { nll, nllReference, kld, top, topReference }: WindowDivergence): Measured {
-  const deltaP = nll.map((cost, i) => Math.exp(-cost) - Math.exp(-nllReference[i]!));
-  const squares = tokenSample(
-    "delta_p_rms",
-    deltaP.map((difference) => difference * difference),
-  );
+/** `precision`: of Δp, single as llama-perplexity has it. */
+function divergenceItem(
+  chunk: number,
+  { nll, nllReference, top, topReference, divergence }: WindowComparison,
+  precision: "single" | "double",
+  metrics = ["kld"],
+): Measured {
+  const exp = (x: number) => (precision === "single" ? Math.fround(Math.exp(x)) : Math.exp(x));
+  const differences = nll.map((cost, i) => exp(-cost) - exp(-nllReference[i]!));
+  const deltaP = precision === "single" ? Float32Array.from(differences) : differences;
   return {
-    item,
+    item: String(chunk),
     samples: [
-      tokenSample("kld", kld),
+      ...metrics.map((metric, i) => tokenSample(metric, divergence[i]!)),
       tokenSample(
         "same_top",
         Array.from(top, (token, i) => (token === topReference[i] ? 1 : 0)),
       ),
       tokenSample("delta_p", deltaP),
-      squares,
+      tokenSample(
+        "delta_p_rms",
+        Array.from(deltaP, (difference) => difference * difference),
+      ),
       tokenSample(
         "ln_ppl_ratio",
         nll.map((cost, i) => cost - nllReference[i]!),
       ),
     ],
     tokens: {
-      kld: Float32Array.from(kld),
+      ...Object.fromEntries(metrics.map((metric, i) => [metric, Float32Array.from(divergence[i]!)])),
       delta_p: Float32Array.from(deltaP),
       nll,
       nll_reference: nllReference,

@@ -1,51 +1,48 @@
 import type { z } from "zod";
-import type { Capability, Engine } from "../backends/backend.js";
-import type { Dataset } from "../data/index.js";
+import type { Engine, Part, Parts } from "../backends/backend.js";
+import type { DataOf } from "../data/index.js";
 import type { Measured } from "../events.js";
+import type { ReferenceRows } from "../references/rows.js";
 
-/** A variant that is measured with others against one reference. */
-export interface LockStepVariant {
-  name: string;
-  /** Its engine. Where models take turns, the one that was open before is closed, the reference's too. */
-  open(): Promise<Engine>;
-  done: ReadonlySet<string>;
-  /** The reference itself, opened in another batch shape: what it shows is the noise floor. */
-  floor: boolean;
-}
+/** What the data of each kind are; a measurement may need none. */
+export type DataFor = DataOf & { none: undefined };
 
-export interface MeasureContext<Settings> {
-  /** Of the variant; of the reference in a lock-step measurement. */
-  engine: Engine;
-  /** In a lock-step measurement: who is measured against the reference. */
-  variants: LockStepVariant[];
-  /** There where not all models fit into memory together, so that one at a time is open: gives the reference its turn. */
-  openReference?(): Promise<Engine>;
-  /** Bytes that a temporary file may take. */
-  scratchLimit?: number;
+interface Asking<Settings, Kind extends keyof DataFor> {
   settings: Settings;
-  /** Absent for measurements without data. */
-  dataset?: Dataset;
-  /** Items that the run already holds. */
-  done: ReadonlySet<string>;
-  /** Measure these items alone (one turn of a job); all that are left where absent. */
-  only?: ReadonlySet<string>;
-  /** Whether the user wants it to end: to be asked where no item comes for long. */
+  data: DataFor[Kind];
+  /** Whether the user wants it to end: to be asked if no item comes for long. */
   stopped(): Promise<boolean>;
   /** Called often; also the sign of life that the watchdog waits for. */
   progress(done: number, total: number, unit: string): void;
 }
 
-/** How the jobs of a measurement are scheduled. */
-export type Mode<Settings> =
-  /** Each job by itself, in the engine of its variant. */
-  | { kind: "alone" }
-  /**
-   * Item by item in turns over the variants, while nothing else is measured: drift of the machine then hits all alike.
-   * `items`: all of a job, in order; each ends with its repetition.
-   */
-  | { kind: "turns"; items(settings: Settings): string[] }
-  /** All variants of one reference in one process with it: each chunk is evaluated once by the reference for all of them. */
-  | { kind: "together" };
+/** What a job is measured with: an engine that has the parts which the measurement needs. */
+export interface MeasureContext<Settings, Kind extends keyof DataFor, Needs extends Part>
+  extends Asking<Settings, Kind> {
+  engine: Engine & Pick<Parts, Needs>;
+  /** Items that the run already holds. */
+  done: ReadonlySet<string>;
+  /** Measure these items alone (one turn of a job); all that are left if absent. */
+  only?: ReadonlySet<string>;
+}
+
+/** One of the jobs that are measured together. */
+export interface TogetherJob {
+  id: string;
+  /** Name of a variant beside the reference; absent: the reference itself. */
+  variant?: string;
+  done: ReadonlySet<string>;
+  /** The reference in another batch shape: what it shows is the noise floor. */
+  floor?: boolean;
+}
+
+export interface TogetherContext<Settings, Kind extends keyof DataFor> extends Asking<Settings, Kind> {
+  rows: ReferenceRows;
+  /** Jobs of the measurement. */
+  jobs: TogetherJob[];
+  /** Jobs of another measurement whose items come out of the same decode. */
+  riders: TogetherJob[];
+}
 
 /** What a job takes, as far as it is known before a model is opened. */
 export interface Cost {
@@ -58,8 +55,7 @@ export interface Cost {
   rows: number;
 }
 
-/** What can be measured on an opened variant. Knows no concrete backend, no store and no screen. */
-export interface Measurement<Settings = Record<string, unknown>> {
+interface Described<Settings, Kind extends keyof DataFor, Needs extends Part> {
   readonly name: string;
   /**
    * The version of its scoring rule, part of every job's identity: to be raised by one whenever the same model, data and
@@ -68,17 +64,43 @@ export interface Measurement<Settings = Record<string, unknown>> {
   readonly rule: number;
   /** Settings in a benchmark file, defaults included. */
   readonly settings: z.ZodType<Settings>;
-  readonly needs: readonly Capability[];
-  readonly data: "text" | "choice" | "reference" | "none";
-  readonly mode: Mode<Settings>;
+  readonly needs: readonly Needs[];
+  readonly data: Kind;
   /** Whether the result depends on the machine, so that another machine makes another job. */
   readonly machineBound: boolean;
-  metrics(settings: Settings, data?: Dataset): string[];
+  metrics(settings: Settings, data?: DataFor[Kind]): string[];
   /**
    * For the plan's guess of time and memory, and the refusal of a context that the model cannot hold. `trained`: the context
-   * that the model was trained for, if known.
+   * that the model was trained for, if known; `batch`: tokens of one decode call.
    */
-  cost(settings: Settings, data?: Dataset, trained?: number): Cost;
-  /** Yields each item once, in the same order and batches whatever `done` holds. */
-  measure(context: MeasureContext<Settings>): AsyncGenerator<Measured & { variant?: string }>;
+  cost(settings: Settings, data?: DataFor[Kind], engine?: { trained?: number; batch?: number }): Cost;
 }
+
+/** Measured on one engine, of which there is one per variant. */
+interface OnOneEngine<Settings, Kind extends keyof DataFor, Needs extends Part> {
+  /**
+   * How jobs are scheduled: `alone`, each by itself; or in `turns`, item by item over the variants while nothing else is
+   * measured, so that drift of the machine hits all alike. `items`: all of a job, in order; each ends with its repetition.
+   */
+  readonly mode: { kind: "alone" } | { kind: "turns"; items(settings: Settings): string[] };
+  /** Yields each item once, with the same digits whatever `done` holds. */
+  measure(context: MeasureContext<Settings, Kind, Needs>): AsyncGenerator<Measured>;
+}
+
+/** Measured on all variants of one reference, which is evaluated once for all of them. */
+interface OnManyEngines<Settings, Kind extends keyof DataFor> {
+  readonly mode: {
+    kind: "together";
+    /** Whether jobs of another measurement, on the same data, are fed by the same decode. */
+    feeds(settings: Settings, other: { kind: string; settings: Record<string, unknown> }): boolean;
+  };
+  /** Yields each item of each job once, with the same digits whatever `done` holds. */
+  compare(context: TogetherContext<Settings, Kind>): AsyncGenerator<Measured & { job: string }>;
+}
+
+/** What can be measured. Knows no concrete backend, no store and no screen. */
+export type Measurement<
+  Settings = Record<string, unknown>,
+  Kind extends keyof DataFor = keyof DataFor,
+  Needs extends Part = Part,
+> = Described<Settings, Kind, Needs> & (OnOneEngine<Settings, Kind, Needs> | OnManyEngines<Settings, Kind>);

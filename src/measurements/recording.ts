@@ -1,11 +1,12 @@
-import type { Engine } from "../backends/backend.js";
+import type { Windows } from "../backends/backend.js";
+import { chunked } from "../backends/chunks.js";
 import type { TextDataset } from "../data/index.js";
 import { type ReferencePlan, type ReferenceWriter, scoredFrom } from "../references/reference.js";
-import { type ChunkSettings, chunked } from "./chunks.js";
+import type { ChunkSettings } from "./chunks.js";
 
 /** Tokens and rows that a stored reference holds: those that perplexity is measured on. Rows are written as they come. */
 export async function recordReference(
-  engine: Engine,
+  engine: Windows,
   {
     text,
     settings,
@@ -19,15 +20,15 @@ export async function recordReference(
   },
 ): Promise<void> {
   const { context } = settings;
-  const { count, groups } = chunked(engine, text, settings);
+  const { count, groups } = chunked(engine, text.text, settings);
   const tokens = new Int32Array(count * context);
   for (const { chunks, windows } of groups)
     for (const [i, chunk] of chunks.entries()) tokens.set(windows[i]!, chunk * context);
-  const writer = create({ context, vocabulary: engine.facts.vocabulary, tokens });
+  const writer = create({ context, vocabulary: engine.vocabulary, tokens });
   progress(0, count);
   for (const { chunks, windows } of groups) {
     let decoded = 0;
-    await engine.visitRows(
+    await engine.visit(
       { context, windows, scoreFrom: scoredFrom(context) },
       ({ window, row, logits, token }) => writer.add(chunks[window]!, row, logits, token),
       (more) => {

@@ -28,11 +28,11 @@ type Settings = z.infer<typeof settings>;
  * meets all of them. What other processes take of the CPU meanwhile is kept with each sample as `foreign`, in cores: at least
  * that much, for what the machine's clock of CPU time cannot tell from nothing is left out.
  */
-export const speed: Measurement<Settings> = {
+export const speed: Measurement<Settings, "none", "timing"> = {
   name: "speed",
   rule: 1,
   settings,
-  needs: ["prompt-timing", "generation-timing"],
+  needs: ["timing"],
   data: "none",
   mode: { kind: "turns", items: (settings) => itemsOf(settings) },
   machineBound: true,
@@ -46,7 +46,7 @@ export const speed: Measurement<Settings> = {
     rows: 1,
   }),
 
-  async *measure({ engine, settings, done, only, progress }) {
+  async *measure({ engine: { timing }, settings, done, only, progress }) {
     const items = itemsOf(settings);
     let prepared: string | undefined;
     for (const { metric, test } of tests(settings))
@@ -55,9 +55,9 @@ export const speed: Measurement<Settings> = {
         if (done.has(item) || (only && !only.has(item))) continue;
         progress(items.indexOf(item), items.length, "repetitions");
         await settled();
-        if (prepared !== metric) await engine.prepareSpeed(test);
+        if (prepared !== metric) await timing.prepare(test);
         prepared = metric;
-        yield await timed(item, metric, test, () => engine.timeSpeed(test));
+        yield await timed(item, metric, test, () => timing.time(test));
       }
   },
 };

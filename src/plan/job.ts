@@ -3,6 +3,7 @@ import type { MeasurementConfig } from "../benchmark/index.js";
 import type { Dataset } from "../data/index.js";
 import type { JobRecord } from "../events.js";
 import { measurements } from "../measurements/index.js";
+import type { Cost } from "../measurements/measurement.js";
 import { estimateMemory, type MemoryEstimate } from "../models/gguf.js";
 import { seconds } from "./cost.js";
 import { type Computed, identify } from "./identity.js";
@@ -40,9 +41,10 @@ export function makeJob(
   const { backend, record, place } = variant;
   const against = measurement.mode.kind === "together" ? reference : undefined;
   // The reference against itself in another batch shape: how far the same model is from itself.
-  const { otherShape } = backend.settingsFacts(variant.spec.settings);
+  const { otherShape, batch } = backend.settingsFacts(variant.spec.settings);
   const spec = against === variant ? { ...variant.spec, settings: otherShape } : variant.spec;
-  const cost = measurement.cost(config.settings, data, record.facts?.contextLength);
+  const trained = record.facts?.contextLength;
+  const cost: Cost = measurement.cost(config.settings, data, { batch, ...(trained === undefined ? {} : { trained }) });
   const { context, parallel, rows } = cost;
   const impossible = reasonAgainst(config, variant, against, context, data);
   const memory = ({ record, spec, backend }: Inspected) =>

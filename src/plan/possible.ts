@@ -1,3 +1,4 @@
+import { type Part, partNames } from "../backends/backend.js";
 import type { MeasurementConfig } from "../benchmark/index.js";
 import { type Dataset, findKind } from "../data/index.js";
 import { measurements } from "../measurements/index.js";
@@ -23,8 +24,9 @@ function reasonOf(
   context: number,
 ): string | undefined {
   const measurement = measurements[config.kind]!;
-  const lacking = measurement.needs.filter((need) => !backend.capabilities.has(need));
-  if (lacking.length > 0) return `${backend.name} gives no ${lacking.join(", no ")}`;
+  const needs: readonly Part[] = measurement.needs;
+  const lacking = needs.filter((need) => !backend.parts.includes(need));
+  if (lacking.length > 0) return `${backend.name} gives no ${lacking.map((part) => partNames[part]).join(", no ")}`;
   const { impossible } = backend.settingsFacts(spec.settings);
   if (impossible) return impossible;
   const trained = record.facts?.contextLength ?? Number.POSITIVE_INFINITY;

@@ -1,3 +1,4 @@
+import type { RowComparison } from "../kernels/rows.js";
 import { expf, softMax } from "../kernels/softmax.js";
 import { damaged, PlacedFile } from "./file.js";
 import {
@@ -5,7 +6,6 @@ import {
   type ReferenceHead,
   type ReferencePlan,
   type ReferenceWriter,
-  type RowComparison,
   rowsPerChunk,
   type StoredReference,
 } from "./reference.js";

@@ -1,3 +1,5 @@
+import type { RowComparison } from "../kernels/rows.js";
+
 /** What the head of a stored reference says. */
 export interface ReferenceHead {
   /** The member of the family that wrote it. */
@@ -14,18 +16,6 @@ export interface ReferenceHead {
   top?: number;
   /** Metrics that a comparison with it gives, besides those of the next token alone. */
   metrics: string[];
-}
-
-/** One position of a variant against the reference. With p, q the probabilities of reference and variant. */
-export interface RowComparison {
-  /** Negative log-likelihood in nats of the token that follows, under each. */
-  nll: number;
-  nllReference: number;
-  /** The most likely token of each. */
-  top: number;
-  topReference: number;
-  /** Σ p ln(p/q), or what the form knows of it, in nats, in the order of `metrics`. */
-  divergence: number[];
 }
 
 /** An opened file: one row per scored position, chunk by chunk. Rows may be asked for in any order. */

@@ -70,7 +70,7 @@ export class JobRun {
     }
   }
 
-  *keep({ type: _, variant: __, ...measured }: Extract<MeasureReply, { type: "measured" }>): Generator<Event> {
+  *keep({ type: _, job: __, ...measured }: Extract<MeasureReply, { type: "measured" }>): Generator<Event> {
     this.items.add(measured.item);
     yield { type: "samples", job: this.job.record.id, ...measured };
   }

@@ -24,6 +24,7 @@ export async function* measureTogether(group: JobRun[], session: Session): Async
   }
   const [first] = ready;
   if (!first) return;
+  const byId = new Map(ready.map((jobRun) => [jobRun.job.record.id, jobRun]));
   const byVariant = new Map(ready.map((jobRun) => [jobRun.job.record.variant, jobRun]));
   const opened = new Set<string>();
   /** Where the reference is measured against itself, its first engine speaks for both. */
@@ -37,8 +38,9 @@ export async function* measureTogether(group: JobRun[], session: Session): Async
   try {
     const reference = first.job.reference!.spec;
     const inTurns = memoryTogether(ready.map(({ job }) => job)) > plan.memoryLimit;
+    const limit = plan.scratchLimit === undefined ? {} : { limit: plan.scratchLimit };
     const others = ready.map(({ job }) => job.spec);
-    engine = await executor.open(reference, { timeout: plan.timeout, others, inTurns });
+    engine = await executor.open(reference, { timeout: plan.timeout, others, ...(inTurns ? { scratch: limit } : {}) });
     yield* tellOpened(reference.name, engine.facts);
     for (const { variant, facts } of engine.others) yield* tellOpened(variant, facts);
     yield* said(engine.warnings);
@@ -50,17 +52,20 @@ export async function* measureTogether(group: JobRun[], session: Session): Async
       settings,
       ...(data ? { dataset: data } : {}),
       done: [],
-      variants: ready.map(({ job, items }) => ({
-        name: job.record.variant,
-        done: [...items],
-        floor: job.record.variant === job.record.against,
-      })),
-      ...(plan.scratchLimit === undefined ? {} : { scratchLimit: plan.scratchLimit }),
+      together: {
+        jobs: ready.map(({ job: { record }, items }) => ({
+          id: record.id,
+          variant: record.variant,
+          done: [...items],
+          floor: record.variant === record.against,
+        })),
+        riders: [],
+      },
     });
     for await (const reply of replies) {
       if (reply.type === "progress") for (const { job } of ready) yield { ...reply, job: job.record.id };
       else if (reply.type === "warning") yield* said([reply]);
-      else if (reply.type === "measured") yield* byVariant.get(reply.variant!)!.keep(reply);
+      else if (reply.type === "measured") yield* byId.get(reply.job!)!.keep(reply);
       else if (reply.type === "opened-variant") yield* tellOpened(reply.variant, reply.facts);
       else
         for (const jobRun of ready) {

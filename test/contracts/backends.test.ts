@@ -1,9 +1,21 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Backend, Engine, OptionRequest, VariantSpec } from "../../dist/backends/backend.js";
+import {
+  type Backend,
+  type Engine,
+  partNames,
+  type Timing,
+  type VariantSpec,
+  type Windows,
+} from "../../dist/backends/backend.js";
+import { chunked, likelihoodOf } from "../../dist/backends/chunks.js";
 import { backendNames, findBackend } from "../../dist/backends/index.js";
-import { mockLaw } from "../../dist/backends/mock.js";
+import { LlamaModel } from "../../dist/backends/llama/model.js";
+import { LlamaOptions } from "../../dist/backends/llama/options.js";
+import { Tokenizer } from "../../dist/backends/llama/tokenizer.js";
+import { mockLaw, mockOptions } from "../../dist/backends/mock.js";
+import type { OptionRequest, OptionScorer } from "../../dist/backends/options.js";
 import { BenchError } from "../../dist/errors.js";
 import { smollm2, someText, temporaryFolder, writeRandomLlama } from "../support.js";
 
@@ -51,14 +63,16 @@ it("every backend is held to the contract", () => {
 it.each(["eos", "sep", "eos and sep"])("what a vocabulary appends, %s, is no part of a text", async (end) => {
   const backend = await findBackend("llama");
   const opened = (path: string) => backend.open({ name: "v", model: path, backend: "llama", settings: { threads: 1 } });
-  const plain = await opened(writeRandomLlama(folder, "no end"));
-  const ending = await opened(writeRandomLlama(folder, `ends with ${end}`, { end }));
+  const engines = [
+    await opened(writeRandomLlama(folder, "no end")),
+    await opened(writeRandomLlama(folder, `ends with ${end}`, { end })),
+  ];
+  const [plain, ending] = engines.map((engine) => engine.windows!) as [Windows, Windows];
   for (const text of ["", "a", "The answer is", "答案：", " t", "<s>"]) {
     expect(ending.tokenize(text, true), text).toEqual(plain.tokenize(text, true));
     expect(ending.tokenize(text, false), text).toEqual(plain.tokenize(text, false));
   }
-  await plain.close();
-  await ending.close();
+  for (const engine of engines) await engine.close();
 });
 
 it("a backend that does not exist is refused with those that do", async () => {
@@ -66,7 +80,14 @@ it("a backend that does not exist is refused with those that do", async () => {
   await expect(findBackend("constructor")).rejects.toBeInstanceOf(BenchError);
 });
 
-const capabilities = ["likelihood", "options", "divergence", "prompt-timing", "generation-timing"];
+/** What scores options in tokens, by backend; a backend of servers has none. */
+const scorers: Record<string, (spec: VariantSpec) => { scorer: OptionScorer; close(): Promise<void> }> = {
+  mock: ({ model }) => ({ scorer: mockOptions(model), close: async () => {} }),
+  llama: (spec) => {
+    const model = new LlamaModel(spec, {});
+    return { scorer: new LlamaOptions(model, new Tokenizer(model)), close: () => model.close() };
+  },
+};
 const english = "The quick brown fox jumps over the lazy dog.\n\nIt's 3.14, isn't it?";
 const chinese = "困惑度衡量语言模型对文本的预测能力。";
 const emoji = "🦙🧮 naïve café 👩‍👩‍👧";
@@ -74,8 +95,12 @@ const emoji = "🦙🧮 naïve café 👩‍👩‍👧";
 for (const { backend: name, what, model, other, unknown, noise } of examples)
   describe.skipIf(!model)(`${name}, ${what}${model ? "" : " (not on this machine)"}`, () => {
     let backend: Backend;
-    let engine: Engine;
+    let opened: Engine;
+    let engine: Windows;
+    let scorer: OptionScorer;
+    let timing: Timing;
     let spec: VariantSpec;
+    const closing: (() => Promise<void>)[] = [];
     const context = 64;
     const scoreFrom = context / 2;
 
@@ -87,9 +112,16 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
     beforeAll(async () => {
       backend = await findBackend(name);
       spec = await inspected(model!);
-      engine = await backend.open(spec);
+      opened = await backend.open(spec);
+      engine = opened.windows!;
+      timing = opened.timing!;
+      const options = scorers[name]!(spec);
+      scorer = options.scorer;
+      closing.push(() => opened.close(), options.close);
     });
-    afterAll(async () => engine?.close());
+    afterAll(async () => {
+      for (const close of closing) await close();
+    });
 
     /** Windows of one text, as many as are asked for. */
     const windows = (count: number, seed = 1) => {
@@ -99,8 +131,9 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
 
     it("says what it can do, and which version it is, before any model is opened", async () => {
       expect(backend.name).toBe(name);
-      for (const capability of backend.capabilities) expect(capabilities).toContain(capability);
-      expect(backend.capabilities.size).toBeGreaterThan(0);
+      expect(backend.parts.length).toBeGreaterThan(0);
+      for (const part of Object.keys(partNames) as (keyof typeof partNames)[])
+        expect(opened[part] !== undefined, part).toBe(backend.parts.includes(part));
       const version = await backend.version({});
       for (const text of [version.version, version.library, version.origin]) expect(text).toMatch(/\S/);
       expect(await backend.version({})).toEqual(version);
@@ -112,16 +145,18 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
       expect(facts.bytes).toBeGreaterThanOrEqual(facts.tensorBytes);
       expect(facts.bpw).toBeCloseTo((8 * facts.tensorBytes) / facts.parameters, 6);
       for (const text of [facts.architecture, facts.quant]) expect(text).toMatch(/\S/);
-      const opened = engine.facts;
-      expect(opened.parameters).toBe(facts.parameters);
-      expect(opened.tensorBytes).toBe(facts.tensorBytes);
-      expect(opened.vocabulary).toBe(facts.vocabulary);
-      expect(opened.trainedContext).toBe(facts.contextLength);
-      expect(opened.threads).toBe(1);
-      expect(opened.loadSeconds).toBeGreaterThanOrEqual(0);
-      expect(opened.addsBos).toBe(engine.bos >= 0);
-      for (const text of [opened.version, opened.library]) expect(text).toMatch(/\S/);
-      expect(structuredClone(opened)).toEqual(opened); // crosses a process border whole
+      const told = opened.facts;
+      expect(told.parameters).toBe(facts.parameters);
+      expect(told.tensorBytes).toBe(facts.tensorBytes);
+      expect(told.vocabulary).toBe(facts.vocabulary);
+      expect(engine.vocabulary).toBe(facts.vocabulary);
+      expect(told.trainedContext).toBe(facts.contextLength);
+      expect(scorer.trainedContext).toBe(facts.contextLength);
+      expect(told.threads).toBe(1);
+      expect(told.loadSeconds).toBeGreaterThanOrEqual(0);
+      expect(told.addsBos).toBe(engine.bos >= 0);
+      for (const text of [told.version, told.library]) expect(text).toMatch(/\S/);
+      expect(structuredClone(told)).toEqual(told); // crosses a process border whole
     });
 
     it("tokens stand for the text's bytes and characters", () => {
@@ -146,7 +181,7 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
     });
 
     it("scores each window's tail: finite, not negative, the same bits twice and in any order of calls", async () => {
-      const together = Math.min(3, engine.parallelWindows(context));
+      const together = Math.min(3, engine.parallel(context));
       const [one, two] = [windows(together), windows(together, 2)];
       const first = await engine.score({ context, windows: one, scoreFrom });
       expect(first).toHaveLength(together);
@@ -165,7 +200,7 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
 
     it("tells its progress in tokens", async () => {
       const counted: number[] = [];
-      const together = Math.min(2, engine.parallelWindows(context));
+      const together = Math.min(2, engine.parallel(context));
       await engine.score({ context, windows: windows(together), scoreFrom }, (tokens) => counted.push(tokens));
       expect(counted.reduce((sum, tokens) => sum + tokens, 0)).toBe(together * context);
     });
@@ -178,7 +213,7 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
         scoreFrom: 20,
         options: [tokens.slice(22, 40), tokens.slice(22, 30)],
       };
-      const [scored] = await engine.scoreOptions([request], 256);
+      const [scored] = await scorer.score([request], 256);
       let worst = 0;
       for (const [o, length] of [20, 10].entries()) {
         expect(scored![o]).toHaveLength(length);
@@ -192,19 +227,19 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
       const prefix = engine.tokenize("The answer is", true);
       const scoreFrom = prefix.length;
       const letters = ["A", "B", "C", "D"].map((letter) => engine.tokenize(letter, false).slice(0, 1));
-      const [alone] = await engine.scoreOptions([{ prefix, scoreFrom, options: letters }], 256);
+      const [alone] = await scorer.score([{ prefix, scoreFrom, options: letters }], 256);
       expect(alone!.map((values) => values.length)).toEqual([1, 1, 1, 1]);
-      const { tokens, options } = engine.optionBatch();
+      const { tokens, options } = scorer.batch;
       const count = Math.min(4, Math.floor(options / 4), Math.floor(tokens / (prefix.length + 4)));
-      const crowd = await engine.scoreOptions(
+      const crowd = await scorer.score(
         Array.from({ length: count }, () => ({ prefix, scoreFrom, options: letters })),
         256,
       );
       for (const question of crowd)
         for (const [i, values] of question.entries())
           expect(Math.abs(values[0]! - alone![i]![0]!)).toBeLessThanOrEqual(noise);
-      expect(await engine.scoreOptions([{ prefix, scoreFrom, options: letters }], 256)).toEqual([alone]);
-      expect(await engine.scoreOptions([{ prefix, scoreFrom, options: [letters[2]!] }], 256)).toHaveLength(1);
+      expect(await scorer.score([{ prefix, scoreFrom, options: letters }], 256)).toEqual([alone]);
+      expect(await scorer.score([{ prefix, scoreFrom, options: [letters[2]!] }], 256)).toHaveLength(1);
     });
 
     it("a question of several micro-batches agrees with its windows, whatever the size of the context", async () => {
@@ -215,29 +250,29 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
         options: [tokens.slice(530), tokens.slice(530, 533)],
       };
       const [whole] = await engine.score({ context: 700, windows: [tokens], scoreFrom: 519 });
-      const [scored] = await engine.scoreOptions([request], 701);
+      const [scored] = await scorer.score([request], 701);
       expect(scored!.map(({ length }) => length)).toEqual([180, 13]);
       const mean = scored![0]!.reduce((sum, value, i) => sum + Math.abs(value - whole![i]!), 0) / 180;
       expect(mean).toBeLessThanOrEqual(noise);
       for (let i = 0; i < 13; i++) expect(Math.abs(scored![1]![i]! - whole![i]!)).toBeLessThanOrEqual(noise);
-      expect(await engine.scoreOptions([request], 2048)).toEqual([scored]);
+      expect(await scorer.score([request], 2048)).toEqual([scored]);
     });
 
     it("a full batch of options, of mixed lengths", async () => {
       const text = engine.tokenize(someText(2000, 9), false);
-      const { options: room } = engine.optionBatch();
+      const { options: room } = scorer.batch;
       const questions = Array.from({ length: Math.floor(room / 4) }, (_, q) => ({
         prefix: text.slice(q, q + 3 + (q % 3)),
         scoreFrom: 3 + (q % 3),
         options: [1, 2, 4, 3].map((length, o) => text.slice(100 + 8 * q + o, 100 + 8 * q + o + length)),
       }));
-      const scored = await engine.scoreOptions(questions, 512);
+      const scored = await scorer.score(questions, 512);
       expect(scored.map((options) => options.map((values) => values.length))).toEqual(
         questions.map(() => [1, 2, 4, 3]),
       );
       for (const value of scored.flat().flatMap((values) => [...values]))
         expect(Number.isFinite(value) && value >= 0).toBe(true);
-      expect(await engine.scoreOptions(questions, 512)).toEqual(scored);
+      expect(await scorer.score(questions, 512)).toEqual(scored);
     });
 
     it("times prompts and generation", async () => {
@@ -246,28 +281,81 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
         { prompt: 0, generate: 4, depth: 0 },
         { prompt: 8, generate: 0, depth: 16 },
       ]) {
-        await engine.prepareSpeed(test);
-        expect(await engine.timeSpeed(test)).toBeGreaterThan(0);
+        await timing.prepare(test);
+        expect(await timing.time(test)).toBeGreaterThan(0);
       }
-      expect(engine.peakMemory()).toBeGreaterThan(0);
+      expect(opened.peakMemory()).toBeGreaterThan(0);
     });
 
     it("divergence: none from itself, closed under the reference's own scores", async () => {
-      if (!backend.capabilities.has("divergence")) return;
       const engines = [await backend.open(spec), await backend.open(await inspected(other ?? model!))];
       try {
         const request = { context, windows: windows(1), scoreFrom };
         const [nll] = await engine.score(request);
-        const [self, far] = (await engine.diverge(request, engines)).map((windows) => windows[0]!);
+        const [self, far] = (
+          await engine.compare(
+            request,
+            engines.map(({ windows }) => windows!),
+          )
+        ).map((windows) => windows[0]!);
         expect(self!.nllReference).toEqual(nll);
         expect(self!.nll).toEqual(nll);
         expect(self!.top).toEqual(self!.topReference);
-        for (const value of self!.kld) expect(Math.abs(value)).toBeLessThan(1e-6);
+        for (const value of self!.divergence[0]!) expect(Math.abs(value)).toBeLessThan(1e-6);
         expect(far!.nllReference).toEqual(nll);
-        if (other) for (const value of far!.kld) expect(value).toBeGreaterThan(0);
+        if (other) for (const value of far!.divergence[0]!) expect(value).toBeGreaterThan(0);
       } finally {
         for (const one of engines) await one.close();
       }
+    });
+
+    it("the likelihood of a text is that of its windows, whatever is done already", async () => {
+      const text = someText(3000, 4);
+      const cut = chunked(engine, text, { context });
+      const asked = async (done: string[], chunks?: number) => {
+        const found = [];
+        const request = { context, chunks, done: new Set(done), progress: () => {} };
+        for await (const one of opened.likelihood!.measure(text, request)) found.push(one);
+        return found.sort((a, b) => a.chunk - b.chunk);
+      };
+      const all = await asked([]);
+      expect(all.map(({ chunk }) => chunk)).toEqual(Array.from({ length: cut.count }, (_, i) => i));
+      for (const { chunks, windows } of cut.groups) {
+        const scored = await engine.score({ context, windows, scoreFrom });
+        for (const [i, chunk] of chunks.entries())
+          expect(all[chunk]).toEqual(likelihoodOf(cut.facts(chunk), scored[i]!));
+      }
+      expect(await asked(["0", "2"])).toEqual(all.filter(({ chunk }) => chunk !== 0 && chunk !== 2));
+      expect(await asked([], 3)).toHaveLength(3);
+    });
+
+    it("questions are answered by what they say, each once, the same digits whatever is done already", async () => {
+      const questions = Array.from({ length: 12 }, (_, q) => ({
+        id: `q${q}`,
+        context: someText(60 + 10 * q, q),
+        delimiter: " ",
+        options: ["home", "a longer answer", "猫", `${q}`],
+      }));
+      const asked = async (done: string[], given = questions) => {
+        const found = [];
+        const request = { done: new Set(done), progress: () => {} };
+        for await (const one of opened.options!.score(given, request)) found.push(one);
+        return found.sort((a, b) => Number(a.id.slice(1)) - Number(b.id.slice(1)));
+      };
+      const all = await asked([]);
+      expect(all.map(({ id }) => id)).toEqual(questions.map(({ id }) => id));
+      expect(await asked(["q0", "q5"])).toEqual(all.filter(({ id }) => id !== "q0" && id !== "q5"));
+      for (const { options } of all) {
+        expect(options).toHaveLength(4);
+        for (const { sum, mean, tokens } of options) {
+          expect(tokens).toBeGreaterThan(0);
+          expect(sum).toBeLessThanOrEqual(0);
+          // Tokens that all options begin with count in the sum alone.
+          expect(sum).toBeLessThanOrEqual(mean * tokens + 1e-9);
+        }
+      }
+      const [lost] = await asked([], [{ id: "q0", context: "", delimiter: "", options: ["", "a"] }]);
+      expect(lost).toMatchObject({ unanswerable: expect.stringMatching(/\S/), options: [] });
     });
 
     it("an unknown model is refused with a sentence", async () => {
@@ -291,7 +379,7 @@ describe("the mock's laws", () => {
   };
 
   it("perplexity in closed form, from the counts of bytes", async () => {
-    const engine = await open("mock:seed=5,damage=0.4");
+    const engine = (await open("mock:seed=5,damage=0.4")).windows!;
     const text = someText(3000, 11);
     const window = engine.tokenize(text, true).slice(0, 1024);
     const [nll] = await engine.score({ context: 1024, windows: [window], scoreFrom: 0 });
@@ -317,11 +405,11 @@ describe("the mock's laws", () => {
     expect(ladder[1]! / (0.05 ** 2 / 2)).toBeGreaterThan(0.7);
     expect(ladder[1]! / (0.05 ** 2 / 2)).toBeLessThan(1.3);
 
-    const reference = await open("mock:seed=1");
-    const variant = await open("mock:seed=1,damage=0.2");
+    const reference = (await open("mock:seed=1")).windows!;
+    const variant = (await open("mock:seed=1,damage=0.2")).windows!;
     const window = reference.tokenize(someText(200), true).slice(0, 64);
-    const [only] = await reference.diverge({ context: 64, windows: [window], scoreFrom: 32 }, [variant]);
-    for (const value of only![0]!.kld) expect(value).toBeCloseTo(ladder[2]!, 12);
+    const [only] = await reference.compare({ context: 64, windows: [window], scoreFrom: 32 }, [variant]);
+    for (const value of only![0]!.divergence[0]!) expect(value).toBeCloseTo(ladder[2]!, 12);
   });
 
   it("settings that are none are refused", async () => {

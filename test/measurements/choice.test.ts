@@ -24,13 +24,15 @@ async function open(model: string, settings = {}): Promise<Engine> {
 
 async function ask(engine: Engine, dataset: Pick<ChoiceDataset, "items" | "delimiter">, settings = {}) {
   const answers: Measured[] = [];
-  const about = { engine, settings, dataset, done: new Set(), progress() {} };
-  for await (const answer of measurements.choice!.measure(about as never)) answers.push(answer);
+  const member = measurements.choice!;
+  if (!("measure" in member)) throw new Error("choice is measured on one engine");
+  const about = { engine, settings, data: dataset, done: new Set(), progress() {} };
+  for await (const answer of member.measure(about as never)) answers.push(answer);
   return answers;
 }
 
 /** The question less the blanks at its end, whose tokens lm-eval takes for the question's. */
-const tokensOf = (engine: Engine, context: string) => engine.tokenize(context.trimEnd(), true);
+const tokensOf = (engine: Engine, context: string) => engine.windows!.tokenize(context.trimEnd(), true);
 
 describe.skipIf(!smollm2 || !existsSync(shared))(
   `five examples before every question${missing(Boolean(smollm2) && existsSync(shared))}`,
@@ -89,11 +91,14 @@ examples: { file: ${subject}_dev.csv, count: 5 }
         for (const [i, { samples, detail }] of answers.entries()) {
           expect(samples.map(({ metric }) => metric)).toEqual(["acc", "acc_norm", "acc_token"]);
           const { context } = data.items[i]!;
-          const tokens = engine.tokenize(`${context}A`, true);
-          const letters = ["A", "B", "C", "D"].map((letter) => engine.tokenize(context + letter, true).at(-1)!);
+          const tokens = engine.windows!.tokenize(`${context}A`, true);
+          const letters = ["A", "B", "C", "D"].map(
+            (letter) => engine.windows!.tokenize(context + letter, true).at(-1)!,
+          );
           lengths.push(tokens.length);
           let logits: number[] = [];
-          await engine.visitRows({ context: tokens.length, windows: [tokens], scoreFrom: tokens.length - 2 }, (row) => {
+          const request = { context: tokens.length, windows: [tokens], scoreFrom: tokens.length - 2 };
+          await engine.windows!.visit(request, (row) => {
             logits = letters.map((letter) => row.logits[letter]!);
           });
           // One token each: sum, per character and per token are the same.
@@ -156,7 +161,7 @@ describe.skipIf(!lmEval || !smollm2 || !existsSync(shared))(
           ...options.map((o) => context + delimiter + o),
         ]);
         const input = {
-          tokens: Object.fromEntries(texts.map((text) => [text, [...engine.tokenize(text, true)]])),
+          tokens: Object.fromEntries(texts.map((text) => [text, [...engine.windows!.tokenize(text, true)]])),
           questions: items.map((item, i) => ({ ...item, delimiter, scores: answers[i]!.detail!.scores })),
         };
         const script = join(root, "test/measurements/lm-eval.py");
@@ -174,7 +179,7 @@ describe.skipIf(!lmEval || !smollm2 || !existsSync(shared))(
           for (const [o, [before, after]] of theirs[i]![2].entries()) {
             expect(before).toEqual([...tokensOf(engine, items[i]!.context)]);
             const window = Int32Array.from([...before, ...after]);
-            const [nll] = await engine.score({
+            const [nll] = await engine.windows!.score({
               context: window.length,
               windows: [window],
               scoreFrom: before.length - 1,

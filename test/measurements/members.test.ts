@@ -3,38 +3,48 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import type { Engine, OptionRequest } from "../../dist/backends/backend.js";
+import type { Engine, WindowRequest, Windows } from "../../dist/backends/backend.js";
+import { byWindows } from "../../dist/backends/chunks.js";
 import { findBackend } from "../../dist/backends/index.js";
+import { mockOptions } from "../../dist/backends/mock.js";
+import { byTokens, type OptionRequest } from "../../dist/backends/options.js";
 import type { ChoiceDataset, Dataset, TextDataset } from "../../dist/data/index.js";
 import type { Measured } from "../../dist/events.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { metric } from "../../dist/metrics.js";
+import { liveRows } from "../../dist/references/live.js";
 import { someQuestions, someText } from "../support.js";
 
 const open = async (model = "mock:seed=1") =>
   (await findBackend("mock")).open({ name: "v", model, backend: "mock", settings: {} });
 
 /** An engine that writes down what is asked of it. */
-async function recorded() {
+async function recorded(batch?: { tokens: number; options: number }) {
   const engine = await open();
   const scored: { windows: number[]; context: number }[] = [];
   const asked: OptionRequest[][] = [];
-  const spy: Engine = new Proxy(engine, {
-    get(target, key) {
-      if (key === "score")
-        return (request: Parameters<Engine["score"]>[0], progress?: (tokens: number) => void) => {
-          scored.push({ windows: request.windows.map((window) => window[1]!), context: request.context });
-          return target.score(request, progress);
-        };
-      if (key === "scoreOptions")
-        return (questions: OptionRequest[], context: number) => {
-          asked.push(questions);
-          return target.scoreOptions(questions, context);
-        };
-      const value = Reflect.get(target, key, target);
-      return typeof value === "function" ? value.bind(target) : value;
+  const windows: Windows = Object.create(engine.windows!, {
+    score: {
+      value: (request: WindowRequest, progress?: (tokens: number) => void) => {
+        scored.push({ windows: request.windows.map((window) => window[1]!), context: request.context });
+        return engine.windows!.score(request, progress);
+      },
     },
   });
+  const scorer = mockOptions("mock:seed=1");
+  const options = byTokens({
+    batch: batch ?? scorer.batch,
+    trainedContext: scorer.trainedContext,
+    tokenize: (text) => scorer.tokenize(text),
+    score: (questions, context) => {
+      asked.push(questions);
+      return scorer.score(questions, context);
+    },
+  });
+  const spy: Engine = {
+    ...{ facts: engine.facts, windows, likelihood: byWindows(windows), options, timing: engine.timing! },
+    ...{ peakMemory: () => 0, close: async () => {} },
+  };
   return { engine: spy, scored, asked };
 }
 
@@ -50,10 +60,11 @@ async function measure(kind: string, { engine, settings = {}, dataset, done = []
   const member = measurements[kind]!;
   const items: Measured[] = [];
   const progress: [number, number][] = [];
+  if (!("measure" in member)) throw new Error(`${kind} is measured together with others`);
   const yielded = member.measure({
     engine,
     settings: member.settings.parse(settings),
-    ...(dataset ? { dataset } : {}),
+    data: dataset,
     done: new Set(done),
     ...(only ? { only: new Set(only) } : {}),
     progress: (count: number, total: number) => progress.push([count, total]),
@@ -135,7 +146,7 @@ describe("perplexity", () => {
   it("forms the same groups of chunks, whatever is there already", async () => {
     const whole = await recorded();
     const all = await measure("perplexity", { engine: whole.engine, settings, dataset });
-    const together = whole.engine.parallelWindows(128);
+    const together = whole.engine.windows!.parallel(128);
     expect(together).toBe(16);
     const resumed = await recorded();
     const done = ["0", "3", "17"];
@@ -179,18 +190,32 @@ describe("perplexity", () => {
 describe("divergence", () => {
   it("measures the noise floor on its own chunks alone, the others on all", async () => {
     const member = measurements.divergence!;
-    const variant = (name: string, model: string, floor: boolean) => ({
-      ...{ name, open: () => open(model), done: new Set<string>(), floor },
+    if (!("compare" in member)) throw new Error("divergence compares");
+    const [reference, itself, other] = await Promise.all(
+      ["mock:seed=1", "mock:seed=1", "mock:seed=1,damage=0.1"].map(async (model) => (await open(model)).windows!),
+    );
+    const items: Record<string, string[]> = { floor: [], job: [] };
+    const yielded = member.compare({
+      rows: liveRows(
+        reference!,
+        new Map([
+          ["itself", itself!],
+          ["other", other!],
+        ]),
+      ),
+      jobs: [
+        { id: "floor", variant: "itself", done: new Set(), floor: true },
+        { id: "job", variant: "other", done: new Set() },
+      ],
+      riders: [],
+      settings: member.settings.parse({ context: 128, floor: 3 }),
+      data: textData(someText(3000)),
+      stopped: async () => false,
+      progress: () => {},
     });
-    const variants = [variant("itself", "mock:seed=1", true), variant("other", "mock:seed=1,damage=0.1", false)];
-    const items: Record<string, string[]> = { itself: [], other: [] };
-    const yielded = member.measure({
-      ...{ engine: await open(), variants, settings: member.settings.parse({ context: 128, floor: 3 }) },
-      ...{ dataset: textData(someText(3000)), done: new Set(), progress: () => {} },
-    } as never);
-    for await (const { variant, item } of yielded) items[variant!]!.push(item);
-    expect(items.itself).toEqual(["0", "1", "2"]);
-    expect(items.other!.length).toBeGreaterThan(20);
+    for await (const { job, item } of yielded) items[job]!.push(item);
+    expect(items.floor).toEqual(["0", "1", "2"]);
+    expect(items.job!.length).toBeGreaterThan(20);
   });
 });
 
@@ -237,23 +262,20 @@ describe("choice", () => {
   async function rigged(tokenize: (text: string) => number[], nll: Record<string, number[]>) {
     const engine = await open();
     const asked: OptionRequest[] = [];
-    const own: Engine = Object.create(engine, {
-      facts: { value: engine.facts },
-      bos: { value: 256 },
-      tokenize: { value: (text: string) => Int32Array.from(tokenize(text)) },
-      optionBatch: { value: () => ({ tokens: 512, options: 64 }) },
-      scoreOptions: {
-        value: async (requests: OptionRequest[]) => {
-          asked.push(...requests);
-          return requests.map(({ prefix, scoreFrom, options }) =>
-            options.map((own, i) => {
-              const length = prefix.length - scoreFrom + own.length;
-              return Float64Array.from(Object.values(nll)[i]!.slice(-length));
-            }),
-          );
-        },
+    const options = byTokens({
+      ...{ batch: { tokens: 512, options: 64 }, trainedContext: 4096 },
+      tokenize: (text) => Int32Array.from(tokenize(text)),
+      score: async (requests) => {
+        asked.push(...requests);
+        return requests.map(({ prefix, scoreFrom, options }) =>
+          options.map((own, i) => {
+            const length = prefix.length - scoreFrom + own.length;
+            return Float64Array.from(Object.values(nll)[i]!.slice(-length));
+          }),
+        );
       },
     });
+    const own: Engine = { facts: engine.facts, options, peakMemory: () => 0, close: async () => {} };
     const item = { id: "0", context: "c", gold: 2, options: Object.keys(nll) };
     const { items } = await measure("choice", {
       engine: own,
@@ -420,11 +442,7 @@ describe("choice", () => {
   });
 
   it("an engine that cannot share a question between options scores each by itself, and the item says so", async () => {
-    const { engine, asked } = await recorded();
-    const alone: Engine = new Proxy(engine, {
-      get: (target, key) =>
-        key === "optionBatch" ? () => ({ tokens: 512, options: 1 }) : Reflect.get(target, key, target),
-    });
+    const { engine: alone, asked } = await recorded({ tokens: 512, options: 1 });
     const { items } = await measure("choice", { engine: alone, dataset: questionData(5) });
     const together = await measure("choice", { engine: await open(), dataset: questionData(5) });
     for (const requests of asked) expect(requests.map(({ options }) => options.length)).toEqual([1]);
@@ -442,11 +460,11 @@ describe("choice", () => {
     const used = asked.map((questions) =>
       questions.reduce((sum, q) => sum + q.prefix.length + q.options.reduce((all, o) => all + o.length - 1, 0), 0),
     );
-    expect(cost({}, dataset, 4096).context).toBeGreaterThanOrEqual(Math.max(...used));
-    expect(cost({}, dataset, 4096).context).toBeLessThan(2 * Math.max(...used));
-    expect(cost({ limit: 7 }, dataset, 4096).context).toBe(512);
-    expect(cost({}, dataset, 1024).context).toBe(1024);
-    expect(cost({ context: 600 }, dataset, 4096).context).toBe(600);
+    expect(cost({}, dataset, { trained: 4096 }).context).toBeGreaterThanOrEqual(Math.max(...used));
+    expect(cost({}, dataset, { trained: 4096 }).context).toBeLessThan(2 * Math.max(...used));
+    expect(cost({ limit: 7 }, dataset, { trained: 4096 }).context).toBe(512);
+    expect(cost({}, dataset, { trained: 1024 }).context).toBe(1024);
+    expect(cost({ context: 600 }, dataset, { trained: 4096 }).context).toBe(600);
   });
 
   it("limit", async () => {
@@ -479,7 +497,7 @@ describe("speed", () => {
       await once(others.stdout, "data");
       const engine = await open("mock:seed=1,rate=100");
       const foreign = async (milliseconds: number) => {
-        engine.timeSpeed = () => sleep(milliseconds, milliseconds / 1000);
+        engine.timing!.time = () => sleep(milliseconds, milliseconds / 1000);
         const { items } = await measure("speed", { engine, settings: { ...settings, prompt: 0 } });
         return items.map(({ foreign }) => foreign!);
       };

@@ -254,7 +254,7 @@ describe("lock-step", () => {
     const groups: string[] = [];
     const open: Executor["open"] = (variant, options) => {
       const names = [variant, ...(options.others ?? [])].map(({ name }) => name);
-      groups.push(`${names.join(" ")}${options.inTurns ? ", in turns" : ""}`);
+      groups.push(`${names.join(" ")}${options.scratch ? ", in turns" : ""}`);
       return executor.open(variant, options);
     };
     return { groups, executor: { ...executor, open } };

@@ -1,0 +1,147 @@
+import { createHash } from "node:crypto";
+import { BenchError } from "../errors.js";
+import type { ChunkLikelihood, Likelihood, Windows } from "./backend.js";
+
+/** Chunks that are decoded together. */
+export interface ChunkGroup {
+  chunks: number[];
+  /** `context` tokens for each chunk. */
+  windows: Int32Array[];
+}
+
+export type ChunkFacts = Required<Pick<ChunkLikelihood, "chunk" | "text" | "before" | "ids">>;
+
+/** A text in chunks. */
+export interface Chunked {
+  context: number;
+  count: number;
+  /** The first position of a window whose logits predict a scored token. */
+  scoreFrom: number;
+  groups: ChunkGroup[];
+  /** The ids of all chunks. */
+  used: Int32Array;
+  /** What a chunk's tokens stand for; asks the engine. */
+  facts(chunk: number): ChunkFacts;
+}
+
+/**
+ * A text as llama-perplexity cuts it. The text, less one final line feed, is tokenized once with BOS and cut into chunks of
+ * `context` tokens that do not overlap; what is left over is not used. Every chunk is decoded alone, its first token
+ * replaced by BOS, and scored in its second half, so that each scored token has at least context/2 before it:
+ *
+ *     tokens   | BOS t1 t2 … t255 | t256 t257 … t510  t511 |  next chunk …
+ *     logits                        ↓    ↓        ↓
+ *     predict                       t257 t258 …   t511        context − 1 − ⌊context/2⌋ terms
+ *
+ * The chunks that are decoded together shape each other's last digits, so the groups depend on the text and the settings
+ * alone: a resumed job forms the same ones.
+ */
+export function chunked(
+  engine: Windows,
+  text: string,
+  settings: { context: number; chunks?: number | undefined },
+): Chunked {
+  const { context } = settings;
+  const tokens = tokenized(engine, text);
+  const count = chunkCount(tokens.length, settings);
+  const window = (chunk: number) => tokens.subarray(chunk * context, (chunk + 1) * context);
+  const groups = grouped(engine, context, count).map((chunks) => ({ chunks, windows: chunks.map(window) }));
+  const scoreFrom = Math.floor(context / 2);
+  const before = bytesBefore(engine, tokens, context);
+  const facts = (chunk: number) => ({
+    chunk,
+    // The tokens that a window's rows predict: row i the token after position scoreFrom + i.
+    text: engine.measureTokens(window(chunk).subarray(scoreFrom + 1, context)),
+    before: before(chunk),
+    ids: idsDigest(window(chunk)),
+  });
+  return { context, count, scoreFrom, groups, used: tokens.subarray(0, count * context), facts };
+}
+
+/** A chunk whose tokens cost `nll` nats each. */
+export function likelihoodOf(facts: ChunkFacts, nll: Float64Array): ChunkLikelihood {
+  return { ...facts, ...meanOf(nll), nll };
+}
+
+const tokenized = (engine: Windows, text: string) => engine.tokenize(text.replace(/\n$/, ""), true);
+
+/** Chunks from the first on, as many together as the engine decodes at once. */
+export function grouped(engine: Windows, context: number, count: number): number[][] {
+  const together = engine.parallel(context);
+  return Array.from({ length: Math.ceil(count / together) }, (_, group) =>
+    Array.from({ length: Math.min(together, count - group * together) }, (_, i) => group * together + i),
+  );
+}
+
+/** Of the token ids of an item. */
+export function idsDigest(tokens: Int32Array): string {
+  const bytes = new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength);
+  return createHash("sha256").update(bytes).digest("hex").slice(0, 16);
+}
+
+/** Throws if an engine cuts the text of this name into other tokens than `used`, those of the reference. */
+export function checkTokens(engine: Windows, text: string, name: string, used: Int32Array): void {
+  const own = tokenized(engine, text);
+  const at = used.findIndex((token, i) => own[i] !== token);
+  if (at >= 0)
+    throw new BenchError(
+      "other-tokenizer",
+      `its tokenizer cuts ${name} into other tokens than the reference's does, from token ${at} on`,
+      { hint: "compare bits per byte, which need no common tokenizer" },
+    );
+}
+
+/** Of the scored part of each chunk; the first token may be BOS, which has none. */
+function bytesBefore(engine: Windows, tokens: Int32Array, context: number) {
+  const scoreFrom = Math.floor(context / 2);
+  const offsets: number[] = [];
+  return (chunk: number) => {
+    for (let i = offsets.length; i <= chunk; i++) {
+      const from = i === 0 ? 0 : (i - 1) * context + scoreFrom;
+      offsets.push((offsets[i - 1] ?? 0) + engine.measureTokens(tokens.subarray(from, i * context + scoreFrom)).bytes);
+    }
+    return offsets[chunk]!;
+  };
+}
+
+function chunkCount(tokens: number, { context, chunks }: { context: number; chunks?: number | undefined }): number {
+  if (tokens < 2 * context)
+    throw new BenchError(
+      "text-too-short",
+      `the text has ${tokens} tokens; a context of ${context} needs at least ${2 * context}`,
+      { hint: `take a longer text, or a context of at most ${Math.floor(tokens / 2)}` },
+    );
+  const all = Math.floor(tokens / context);
+  return chunks === undefined ? all : Math.min(chunks, all);
+}
+
+/** Mean and mean of squares of one value per token, and how many they are. */
+export function meanOf(values: ArrayLike<number>) {
+  let sum = 0;
+  let squares = 0;
+  for (let i = 0; i < values.length; i++) {
+    sum += values[i]!;
+    squares += values[i]! * values[i]!;
+  }
+  return { mean: sum / values.length, weight: values.length, square: squares / values.length };
+}
+
+/** The log-probability of a text from its windows of tokens. */
+export function byWindows(engine: Windows): Likelihood {
+  return {
+    async *measure(text, { context, chunks: most, done, progress }) {
+      const { count, scoreFrom, groups, facts } = chunked(engine, text, { context, chunks: most });
+      progress(0, count);
+      for (const { chunks, windows } of groups) {
+        if (chunks.every((chunk) => done.has(String(chunk)))) continue;
+        let decoded = 0;
+        const nll = await engine.score({ context, windows, scoreFrom }, (tokens) => {
+          decoded += tokens;
+          progress(chunks[0]! + decoded / context, count);
+        });
+        for (const [i, chunk] of chunks.entries())
+          if (!done.has(String(chunk))) yield likelihoodOf(facts(chunk), nll[i]!);
+      }
+    },
+  };
+}

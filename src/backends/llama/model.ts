@@ -1,0 +1,189 @@
+import { BenchError } from "../../errors.js";
+import { cacheTypes } from "../../llama/cache-types.js";
+import { Context, type ContextShape } from "../../llama/context.js";
+import {
+  chooseLibrary,
+  type Fields,
+  type Library,
+  type LogLine,
+  loadLibrary,
+  type Pointer,
+} from "../../llama/library.js";
+import { reasonIn, warningsIn } from "../../llama/log.js";
+import { ScoringPool } from "../../llama/pool.js";
+import { physicalCores } from "../../machine.js";
+import type { EngineFacts, EngineListener, EngineName, VariantSpec } from "../backend.js";
+import { type LlamaSettings, llamaSettings } from "./settings.js";
+import { loadSeconds, models, threadpools } from "./shared.js";
+
+/** llama.cpp's LLAMA_MAX_SEQ. */
+export const mostSequences = 256;
+
+/** A model that was loaded, its adapters, the context that it has now, and the threads that score: what the parts of an engine share. */
+export class LlamaModel {
+  readonly facts: EngineFacts;
+  readonly bos: number;
+  readonly library: Library;
+  readonly pointer: Pointer;
+  readonly vocab: Pointer;
+  readonly vocabulary: number;
+  /** What tells tokenizers apart, if known, and builds of the library. */
+  readonly tokenizer: string | undefined;
+  readonly build: string;
+  readonly batch: number;
+  readonly ubatch: number;
+  readonly #settings: LlamaSettings;
+  readonly #threads: number;
+  readonly #adapters: { pointers: BigUint64Array; scales: Float32Array } | undefined;
+  readonly #listener: EngineListener | undefined;
+  #step: string | undefined;
+  #pool: ScoringPool | undefined;
+  #context: { key: string; context: Context } | undefined;
+
+  constructor(variant: VariantSpec, named: Pick<EngineName, "build" | "environment">, listener?: EngineListener) {
+    const settings = llamaSettings.parse(variant.settings);
+    this.#settings = settings;
+    this.batch = settings.batch;
+    this.ubatch = Math.min(settings.ubatch, settings.batch);
+    this.#listener = listener;
+    this.build = named.build ?? "";
+    const { tokenizerSha256, tokenizerBehaviour = "" } = variant.facts ?? {};
+    this.tokenizer = tokenizerSha256 && `${tokenizerSha256} ${tokenizerBehaviour}`;
+    this.#threads = settings.threads ?? physicalCores();
+    const library = loadLibrary(chooseLibrary(settings.gpu));
+    this.library = library;
+    const started = performance.now();
+    const parameters: Fields = { ...library.modelDefaults() };
+    if (settings.gpuLayers !== undefined) parameters.n_gpu_layers = settings.gpuLayers;
+    if (!settings.mmap) parameters.load_mode = 0;
+    this.doing("loading the model");
+    const { result: model, lines } = library.listen(() =>
+      models.borrow(this, [variant.model, settings.gpuLayers, settings.mmap], () => {
+        const loaded = library.loadModel(variant.model, parameters);
+        if (loaded) loadSeconds.set(loaded, (performance.now() - started) / 1000);
+        return loaded;
+      }),
+    );
+    const loaded = performance.now();
+    if (!model)
+      throw failedToLoad(variant.model, lines, {
+        hint: `the file may be damaged, or newer than this llama.cpp (${library.version})`,
+      });
+    this.#warn(lines);
+    const other = library.hasEncoder(model) || !library.hasDecoder(model) ? "has an encoder" : undefined;
+    const what = other ?? (library.isDiffusion(model) ? "is a diffusion model" : undefined);
+    if (what)
+      throw new BenchError("model-unfit", `${variant.model} ${what}: it gives no next-token probabilities`, {
+        hint: "name a language model's GGUF file",
+      });
+    this.pointer = model;
+    this.vocab = library.vocab(model);
+    this.vocabulary = library.vocabSize(this.vocab);
+    const addsBos = library.addsBos(this.vocab);
+    this.bos = addsBos ? library.bos(this.vocab) : -1;
+    if (variant.lora?.length) this.#adapters = this.#loadAdapters(variant.lora);
+    this.facts = {
+      version: `llama.cpp ${library.version}`,
+      library: library.cpuLibrary(),
+      ...named,
+      devices: library.devices(),
+      system: library.systemInfo().trim(),
+      threads: this.#threads,
+      tensorBytes: Number(library.modelSize(model)),
+      parameters: Number(library.modelParameters(model)),
+      vocabulary: this.vocabulary,
+      trainedContext: library.trainedContext(model),
+      addsBos,
+      // Weights that another engine of this process had loaded already took it as long.
+      loadSeconds: loadSeconds.get(model)! + (performance.now() - loaded) / 1000,
+    };
+  }
+
+  #warn(lines: readonly LogLine[]): void {
+    for (const message of warningsIn(lines)) this.#listener?.warning(message);
+  }
+
+  /** Costs nothing where it is what was done before. */
+  doing(step: string): void {
+    if (step === this.#step) return;
+    this.#step = step;
+    this.#listener?.doing(step);
+  }
+
+  #loadAdapters(lora: { path: string; scale: number }[]) {
+    const pointers = new BigUint64Array(lora.length);
+    lora.forEach(({ path }, i) => {
+      this.doing(`loading the LoRA adapter ${path}`);
+      const { result: adapter, lines } = this.library.listen(() => this.library.loadAdapter(this.pointer, path));
+      if (!adapter)
+        throw failedToLoad(`the LoRA adapter ${path}`, lines, {
+          hint: "it must be a GGUF file of convert_lora_to_gguf.py, made for this model",
+        });
+      this.#warn(lines);
+      pointers[i] = adapter;
+    });
+    return { pointers, scales: Float32Array.from(lora, ({ scale }) => scale) };
+  }
+
+  /** A context of this shape; the one before is freed when it has another. */
+  open(shape: ContextShape, { sequencesPerToken = 1, eager = false } = {}): Context {
+    const key = JSON.stringify([shape, sequencesPerToken, eager]);
+    if (this.#context?.key === key) {
+      this.doing("decoding");
+      return this.#context.context;
+    }
+    this.#context?.context.free();
+    this.#context = undefined;
+    const { flashAttention, cacheTypeK, cacheTypeV, swaFull } = this.#settings;
+    const fields: Fields = {
+      swa_full: swaFull,
+      n_threads: this.#threads,
+      n_threads_batch: this.#threads,
+      flash_attn_type: { auto: -1, off: 0, on: 1 }[flashAttention],
+      type_k: cacheTypes[cacheTypeK].id,
+      type_v: cacheTypes[cacheTypeV].id,
+    };
+    const threadpool = threadpools.borrow(this, [this.#threads, eager], () =>
+      this.library.newThreadpool(this.#threads, eager ? undefined : 0),
+    );
+    this.doing(`making a context of ${shape.context} tokens`);
+    const context = new Context(this.library, this.pointer, shape, sequencesPerToken, fields, threadpool);
+    this.#warn(context.lines);
+    this.doing("decoding");
+    if (this.#adapters) {
+      const { pointers, scales } = this.#adapters;
+      this.library.setAdapters(context.pointer, pointers, pointers.length, scales);
+    }
+    this.#context = { key, context };
+    return context;
+  }
+
+  /** Threads that score, with room for so many variants to compare with. */
+  scoring(variants = 0): ScoringPool {
+    if (this.#pool && this.#pool.variants < variants) {
+      void this.#pool.close();
+      this.#pool = undefined;
+    }
+    // More than a few workers wait for memory, not for arithmetic.
+    this.#pool ??= new ScoringPool(
+      this.vocabulary,
+      Math.max(2 * this.ubatch, mostSequences),
+      Math.min(this.#threads, 8),
+      variants,
+    );
+    return this.#pool;
+  }
+
+  async close(): Promise<void> {
+    await this.#pool?.close();
+    this.#context?.context.free();
+    models.giveBack(this, (model) => this.library.freeModel(model));
+    threadpools.giveBack(this, (threadpool) => this.library.freeThreadpool(threadpool));
+  }
+}
+
+/** llama.cpp gives its reason in its log only. */
+function failedToLoad(what: string, lines: readonly LogLine[], options: { hint: string }): BenchError {
+  const reason = reasonIn(lines);
+  return new BenchError("load-failed", `llama.cpp could not load ${what}${reason ? `: ${reason}` : ""}`, options);
+}
