@@ -121,6 +121,11 @@ program
   .option("--only <pattern>", "these variants or measurements alone, * stands for anything; repeatable", list)
   .option("--exclude <pattern>", "not these; repeatable", list)
   .option("--memory-limit <size>", "memory that engines may use, such as 4GB (default: what is free)", bytes)
+  .option(
+    "--parallel <n>",
+    "variants measured side by side, never for speed (default: as many as the cores have threads for)",
+    integer(1),
+  )
   .addOption(timeout("a job"))
   .option("--dry-run", "print the plan, with estimated memory and time; measure nothing")
   .option("--plain", "lines instead of the live view")

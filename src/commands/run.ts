@@ -38,6 +38,8 @@ export interface RunCommand
   dryRun?: boolean;
   /** Bytes that engines may use. */
   memoryLimit?: number;
+  /** How many variants may be measured side by side, see `RunOptions`. */
+  parallel?: number;
   /** Seconds without a sign of life after which a job is given up. */
   timeout?: number;
   /** Events as JSON lines on stdout. */
@@ -92,7 +94,13 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
     const view = await viewOf(options, where, stop.ask);
     try {
       view.resume(fold.run);
-      for await (const event of run(plan, { executor, done: progressOf(fold.run), signal: stop.signal })) {
+      const how = {
+        executor,
+        done: progressOf(fold.run),
+        signal: stop.signal,
+        ...definite({ parallel: options.parallel }),
+      };
+      for await (const event of run(plan, how)) {
         const stored = store.append(event);
         if (stored) fold.add(stored);
         view.handle(event);

@@ -3,11 +3,11 @@ import type { Executor } from "../executors/index.js";
 import { physicalCores } from "../machine.js";
 import type { Plan } from "../plan/index.js";
 import type { JobProgress } from "../replay.js";
+import type { RunContext } from "./context.js";
 import { Engines } from "./engines.js";
 import { JobRun } from "./job-run.js";
 import { perform } from "./perform.js";
 import { type Step, schedule } from "./schedule.js";
-import type { Session } from "./session.js";
 import { sideBySide } from "./side-by-side.js";
 
 export { type Step, schedule, stepForm } from "./schedule.js";
@@ -39,14 +39,14 @@ export async function* run(plan: Plan, options: RunOptions): AsyncGenerator<Even
   }
 }
 
-async function* events(plan: Plan, { executor, done, signal, parallel }: RunOptions): AsyncGenerator<Event> {
+async function* events(plan: Plan, { executor, done, signal, parallel = Infinity }: RunOptions): AsyncGenerator<Event> {
   const { name, variants, measurements: asked, provenance } = plan;
   const jobs = plan.jobs.map(({ record }) => record);
   yield { type: "started", at: Date.now(), name, variants, jobs, measurements: asked, provenance };
   for (const { name: variant, facts } of variants)
     for (const message of facts?.notes ?? []) yield { type: "warning", at: Date.now(), variant, message };
   const steps = [...schedule(plan, done)];
-  const session: Session = {
+  const context: RunContext = {
     plan,
     executor,
     engines: new Engines(plan, executor),
@@ -55,21 +55,30 @@ async function* events(plan: Plan, { executor, done, signal, parallel }: RunOpti
     kept: new Set(steps.flatMap((step) => (step.kind === "turns" ? step.jobs : [])).map((id) => variantOf(plan, id))),
     signal,
   };
-  yield* sideBySide(steps, (step) => perform(step, session), {
-    fits: (step, running) => fits(step, running, { memory: plan.memoryLimit, ...(parallel ? { parallel } : {}) }),
+  const limits = { memory: plan.memoryLimit, parallel, cores: physicalCores() };
+  yield* sideBySide(steps, (step) => perform(step, context), {
+    fits: (step, running) => fits(step, running, limits),
     signal,
   });
-  await session.engines.releaseIdle();
+  await context.engines.releaseIdle();
   yield { type: "finished", at: Date.now(), outcome: signal.aborted ? "stopped" : "complete" };
 }
 
 const variantOf = ({ jobs }: Plan, id: string) => jobs.find(({ record }) => record.id === id)!.record.variant;
 
+interface Limits {
+  /** Bytes. */
+  memory: number;
+  /** Steps. */
+  parallel: number;
+  /** Threads. */
+  cores: number;
+}
+
 /** Whether a step may begin beside those that run. One that takes turns times its work, so it runs alone. */
-function fits(step: Step, running: Step[], { memory, parallel = Infinity }: { memory: number; parallel?: number }) {
+export function fits(step: Step, running: readonly Step[], { memory, parallel, cores }: Limits): boolean {
   if (running.length === 0) return true;
   const all = [...running, step];
-  const cores = physicalCores();
   return (
     all.length <= parallel &&
     all.every(({ kind }) => kind !== "turns") &&

@@ -1,41 +1,41 @@
 import { toFailure } from "../errors.js";
 import type { Event } from "../events.js";
+import type { RunContext } from "./context.js";
 import { outOfMemory } from "./engines.js";
 import type { JobRun } from "./job-run.js";
 import type { Step } from "./schedule.js";
-import type { Session } from "./session.js";
 import { measureTogether } from "./together.js";
 
 /** Performs a step; a job that fails is one failed cell. */
-export async function* perform(step: Step, session: Session): AsyncGenerator<Event> {
-  const { engines, runs, signal } = session;
+export async function* perform(step: Step, context: RunContext): AsyncGenerator<Event> {
+  const { engines, runs, signal } = context;
   const jobRuns = step.jobs.map((id) => runs.get(id)!);
   switch (step.kind) {
     case "alone":
       engines.hold(step.variant);
-      for (const jobRun of jobRuns) if (!signal.aborted) yield* attempt(jobRun, session, { bytes: step.memory });
+      for (const jobRun of jobRuns) if (!signal.aborted) yield* attempt(jobRun, context, { bytes: step.memory });
       engines.letGo(step.variant);
-      if (!session.kept.has(step.variant)) await engines.release(step.variant);
+      if (!context.kept.has(step.variant)) await engines.release(step.variant);
       break;
     case "turns":
       for (const jobRun of jobRuns) if (!signal.aborted) yield* jobRun.begin();
       for (const { job, item } of step.turns) {
         const jobRun = runs.get(job)!;
         if (signal.aborted || jobRun.over) continue;
-        yield* attempt(jobRun, session, { bytes: jobRun.job.memory?.total ?? 0, item });
+        yield* attempt(jobRun, context, { bytes: jobRun.job.memory?.total ?? 0, item });
       }
       for (const jobRun of jobRuns) if (!signal.aborted) yield* jobRun.end();
       break;
     case "together":
       await engines.releaseIdle();
-      yield* measureTogether(jobRuns, session);
+      yield* measureTogether(jobRuns, context);
   }
 }
 
 /** Opens the variant where it is not open, and measures. A variant that cannot be opened fails all its jobs at once. */
 async function* attempt(
   jobRun: JobRun,
-  { engines, plan, failed, signal }: Session,
+  { engines, plan, failed, signal }: RunContext,
   { bytes, item }: { bytes: number; item?: string },
 ): AsyncGenerator<Event> {
   const { job } = jobRun;

@@ -3,16 +3,16 @@ import { BenchError, toFailure } from "../errors.js";
 import type { Event } from "../events.js";
 import type { OpenedEngine } from "../executors/index.js";
 import { memoryTogether } from "../plan/index.js";
+import type { RunContext } from "./context.js";
 import { outOfMemory, toldOpened } from "./engines.js";
 import { type JobRun, said } from "./job-run.js";
-import type { Session } from "./session.js";
 
 /**
  * Measures jobs against one reference: in lock-step where all models fit into memory, else in turns. Where one of several
  * takes the process down, each is tried alone, so that only it fails.
  */
-export async function* measureTogether(group: JobRun[], session: Session): AsyncGenerator<Event> {
-  const { executor, plan, failed, signal } = session;
+export async function* measureTogether(group: JobRun[], context: RunContext): AsyncGenerator<Event> {
+  const { executor, plan, failed, signal } = context;
   const ready: JobRun[] = [];
   for (const jobRun of group) {
     const known = failed.get(jobRun.job.record.variant) ?? outOfMemory(jobRun.job, plan.memoryLimit);
@@ -78,7 +78,7 @@ export async function* measureTogether(group: JobRun[], session: Session): Async
   } catch (error) {
     if (signal.aborted) return;
     if (ready.length === 1) yield* first.fail(toFailure(error));
-    else for (const jobRun of ready) if (!jobRun.over) yield* measureTogether([jobRun], session);
+    else for (const jobRun of ready) if (!jobRun.over) yield* measureTogether([jobRun], context);
   } finally {
     await engine?.close();
   }

@@ -4,10 +4,11 @@ import { describe, expect, it } from "vitest";
 import { readBenchmark } from "../../dist/benchmark/index.js";
 import type { Event, StoredEvent } from "../../dist/events.js";
 import { childExecutor, type Executor, localPlace } from "../../dist/executors/index.js";
+import { physicalCores } from "../../dist/machine.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { makePlan } from "../../dist/plan/index.js";
 import { progressOf, replay } from "../../dist/replay.js";
-import { run } from "../../dist/run/index.js";
+import { fits, run, type Step, schedule, stepForm } from "../../dist/run/index.js";
 import { figure, initialState, reduce } from "../../dist/tui/state.js";
 import {
   bench,
@@ -47,7 +48,12 @@ const speed = "speed: {prompt: 32, generate: 8, repetitions: 3}";
 /** In this process, without a store. */
 async function events(
   file: string,
-  options: { done?: Event[]; stopAfter?: (event: Event) => boolean; executor?: Executor } = {},
+  options: {
+    done?: Event[];
+    stopAfter?: (event: Event) => boolean;
+    executor?: Executor;
+    parallel?: number;
+  } = {},
 ): Promise<Event[]> {
   const plan = await makePlan(await readBenchmark(file, { measurements }), {
     command: [],
@@ -55,11 +61,12 @@ async function events(
     place: localPlace,
   });
   const { executor = childExecutor() } = options;
+  const parallel = options.parallel === undefined ? {} : { parallel: options.parallel };
   const stop = new AbortController();
   const done = progressOf(replay((options.done ?? []) as StoredEvent[]));
   const all: Event[] = [];
   try {
-    for await (const event of run(plan, { executor, done, signal: stop.signal })) {
+    for await (const event of run(plan, { executor, done, signal: stop.signal, ...parallel })) {
       all.push(event);
       if (options.stopAfter?.(event)) {
         stop.abort();
@@ -479,6 +486,115 @@ describe("every job names the engine that measured it", () => {
         }
       const together = readFileSync(join(out, "table.md"), "utf8").includes("models were in memory at once");
       expect(together).toBe(!readFileSync(file, "utf8").startsWith("memoryLimit"));
+    }
+  });
+});
+
+describe("the schedule", () => {
+  const text = "divergence: {text: text.txt, context: 64, chunks: 6}";
+  const planned = async (variants: Record<string, string>) =>
+    makePlan(await readBenchmark(matrix(variants, [speed, perplexity, text, hellaswag]).file, { measurements }), {
+      ...{ command: [], versions: {}, place: localPlace },
+    });
+
+  it("is plain data that a schema checks and that names jobs by id", async () => {
+    const plan = await planned({ a: "mock:seed=1", b: "mock:seed=2" });
+    const steps = [...schedule(plan, new Map())];
+    expect(JSON.parse(JSON.stringify(steps)).map((step: unknown) => stepForm.parse(step))).toEqual(steps);
+    expect(steps.map(({ kind }) => kind)).toEqual(["alone", "alone", "turns", "together"]);
+    const named = steps.flatMap(({ jobs }) => jobs);
+    expect(named.toSorted()).toEqual(plan.jobs.map(({ record }) => record.id).sort());
+    expect(stepForm.safeParse({ ...steps[0], path: "/etc/passwd" }).success).toBe(false);
+  });
+
+  it("leaves out what is done, item by item where items take turns", async () => {
+    const plan = await planned({ a: "mock:seed=1", b: "mock:seed=2" });
+    const [turns] = [...schedule(plan, new Map())].filter((step) => step.kind === "turns");
+    const [{ job, item }] = turns!.turns as [{ job: string; item: string }];
+    const done = new Map([[job, { items: new Set([item]), complete: false }]]);
+    const [left] = [...schedule(plan, done)].filter((step) => step.kind === "turns");
+    expect(left!.turns).toEqual(turns!.turns.slice(1));
+    const all = new Map(plan.jobs.map(({ record }) => [record.id, { items: new Set<string>(), complete: true }]));
+    expect([...schedule(plan, all)]).toEqual([]);
+  });
+
+  it("lets steps run side by side as cores, memory and the user allow, and never one that takes turns", () => {
+    const step = (more: Partial<Step> = {}) =>
+      ({ kind: "alone", variant: "v", jobs: ["j"], threads: 1, memory: 1, ...more }) as Step;
+    const turns = { kind: "turns", jobs: ["j"], turns: [], threads: 1, memory: 1 } as Step;
+    const limits = { memory: 4, parallel: Infinity, cores: 4 };
+    expect(fits(step(), [step(), step(), step()], limits)).toBe(true);
+    expect(fits(step({ threads: 2 }), [step(), step(), step()], limits)).toBe(false);
+    expect(fits(step({ memory: 2 }), [step(), step(), step()], limits)).toBe(false);
+    expect(fits(step(), [step({ memory: 4, threads: 4 })], limits)).toBe(false);
+    expect(fits(step(), [step(), step()], { ...limits, parallel: 2 })).toBe(false);
+    const { threads: _, ...all } = step();
+    expect(fits(all as Step, [step()], limits)).toBe(false);
+    expect(fits(step(), [turns], limits)).toBe(false);
+    expect(fits(turns, [step()], limits)).toBe(false);
+    // Whatever fits nowhere is tried alone: the reason is said there.
+    expect(fits(step({ memory: 9, threads: 9 }), [], limits)).toBe(true);
+  });
+});
+
+describe.skipIf(physicalCores() < 2)("variants side by side", () => {
+  const slow = { a: "mock:seed=1,delay=0.03", b: "mock:seed=2,delay=0.03", c: "mock:seed=3,delay=0.03" };
+  const beside = (more = "") => matrix(slow, [perplexity, hellaswag, speed], `defaults: {threads: 1}\n${more}`);
+  const variantsOf = ([started]: Event[]) =>
+    new Map(started?.type === "started" ? started.jobs.map((job) => [job.id, job]) : []);
+  /** The largest number of jobs that were begun and not ended at any time, by kind. */
+  const atOnce = (all: Event[]) => {
+    const jobs = variantsOf(all);
+    const open = new Set<string>();
+    let most = 0;
+    for (const event of all) {
+      if (event.type === "job-started" && jobs.get(event.job)!.kind !== "speed") open.add(event.job);
+      if (event.type === "job-done" || event.type === "job-failed") open.delete(event.job);
+      most = Math.max(most, open.size);
+    }
+    return most;
+  };
+
+  it("are measured with the same figures, each job's events in order, and speed while nothing else runs", async () => {
+    const all = await events(beside().file);
+    const one = await events(beside().file, { parallel: 1 });
+    expect([atOnce(all), atOnce(one)]).toEqual([Math.min(3, physicalCores()), 1]);
+    const quality = (events: Event[]) =>
+      events.flatMap((event) => {
+        const job = event.type === "samples" ? variantsOf(events).get(event.job)! : undefined;
+        return job && job.kind !== "speed" ? [JSON.stringify({ ...event, tokens: undefined })] : [];
+      });
+    expect(quality(all).sort()).toEqual(quality(one).sort());
+    for (const [id, { kind }] of variantsOf(all)) {
+      const own = all.filter((event) => "job" in event && event.job === id && event.type !== "progress");
+      const order = own.map(({ type }) => type).join(" ");
+      expect(order, kind).toMatch(/^job-started( samples)+ job-done$/);
+    }
+    const kinds = all.flatMap((event) => (event.type === "samples" ? [variantsOf(all).get(event.job)!.kind] : []));
+    expect(kinds.slice(kinds.indexOf("speed")).every((kind) => kind === "speed")).toBe(true);
+  });
+
+  it("but not more than fit into memory", async () => {
+    const heavy = { a: "mock:seed=1,bytes=6e8", b: "mock:seed=2,bytes=6e8" };
+    const more = "defaults: {threads: 1}\nmemoryLimit: 1 GB";
+    expect(atOnce(await events(matrix(heavy, [perplexity, hellaswag], more).file))).toBe(1);
+  });
+
+  it("one that crashes fails alone, and a stopped run goes on", async () => {
+    const variants = { ...slow, b: `${slow.b},crash=4` };
+    const { args, out } = matrix(variants, [perplexity, hellaswag], "defaults: {threads: 1}");
+    expect((await bench(args)).code).toBe(2);
+    const said = verdicts(eventsOf(out));
+    expect(said["b perplexity"]).toMatch(/crashed \(SIGSEGV\)/);
+    for (const name of ["a perplexity", "c perplexity", "a hellaswag", "c hellaswag"]) expect(said[name]).toBe("done");
+    const { file } = beside();
+    const whole = await events(file);
+    for (const after of [1, 60, 150]) {
+      let seen = 0;
+      const first = await events(file, { stopAfter: (event) => event.type === "samples" && seen++ === after });
+      expect(first.at(-1)).toMatchObject({ type: "finished", outcome: "stopped" });
+      const second = await events(file, { done: first });
+      expect([...items(first), ...items(second)].sort()).toEqual(items(whole).sort());
     }
   });
 });

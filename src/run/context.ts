@@ -5,7 +5,7 @@ import type { Engines } from "./engines.js";
 import type { JobRun } from "./job-run.js";
 
 /** What the steps of a run have in common. */
-export interface Session {
+export interface RunContext {
   plan: Plan;
   executor: Executor;
   engines: Engines;
