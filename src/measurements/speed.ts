@@ -53,7 +53,7 @@ export const speed: Measurement<Settings, "none", "timing"> = {
       for (let repetition = 0; repetition < settings.repetitions; repetition++) {
         const item = `${metric}/${repetition}`;
         if (done.has(item) || (only && !only.has(item))) continue;
-        progress(items.indexOf(item), items.length, "repetitions");
+        progress(items.indexOf(item), items.length, "timings");
         await settled();
         if (prepared !== metric) await timing.prepare(test);
         prepared = metric;

@@ -1,6 +1,6 @@
 import type { Event } from "../events.js";
 import { harmless } from "../harmless.js";
-import { metric } from "../metrics.js";
+import { isTally, metric } from "../metrics.js";
 import { counted, duration } from "../units.js";
 import { formatFigure, isPrincipal, oneOf } from "./figures.js";
 import {
@@ -94,8 +94,8 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     if (event.type === "job-started")
       line(`${name(cell)}: started${event.done > 0 ? `, ${counted(event.done, oneOf(cell))} done before` : ""}`);
     else if (event.type === "job-done") {
-      const count = counted(event.items, oneOf(cell));
-      line(`${name(cell)}: ${figures(cell).join(", ")} (${count}, ${event.seconds.toFixed(1)} s)`);
+      const found = figures(cell).join(", ") || noFigure(cell);
+      line(`${name(cell)}: ${found} (${extent(cell, event.items)}, ${event.seconds.toFixed(1)} s)`);
     } else if (event.type === "job-failed") {
       const hint = event.failure.hint ? ` (${event.failure.hint})` : "";
       line(`${name(cell)}: failed: ${event.failure.message}${hint}`);
@@ -128,3 +128,16 @@ function figures(cell: LiveJob): string[] {
   }
   return texts;
 }
+
+/** What the figures rest on: `32 chunks`, `3 of 4 questions` where one could not be asked, `5 repetitions` of each test. */
+function extent(cell: LiveJob, items: number): string {
+  const counts = cell.job.metrics.flatMap((name) => (isTally(metric(name)) ? [] : (figure(cell, name)?.n ?? 0)));
+  const n = Math.max(0, ...counts);
+  const { per } = metric(cell.job.metrics[0]!);
+  if (per === "repetition") return counted(n, "repetition");
+  const all = counted(items, oneOf(cell));
+  return per === "question" && n < items ? `${n} of ${all}` : all;
+}
+
+const noFigure = ({ job }: LiveJob) =>
+  job.metrics.some((name) => metric(name).per === "question") ? "no question could be asked" : "no figure";
