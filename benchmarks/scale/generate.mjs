@@ -175,7 +175,7 @@ function choice(job, item, damage, { shared, own }) {
   );
   const subject = Math.floor((item * subjectCount) / questionCount);
   const [prediction, normalized, perToken] = predictions;
-  return `{"type":"samples","job":"${job}","item":"${item}","samples":[${samples}],"detail":{"prompt":"${(item * 2654435761).toString(16).padStart(16, "0")}","gold":${gold},"cluster":"subject ${subject}","prediction":${prediction},"prediction_norm":${normalized},"prediction_token":${perToken},"scores":[${scores}],"scores_token":[${scores.map((score) => score / 7)}],"tokens":[7,7,7,7]}}`;
+  return `{"type":"samples","job":"${job}","item":"${item}","samples":[${samples}],"cluster":"subject ${subject}","detail":{"prompt":"${(item * 2654435761).toString(16).padStart(16, "0")}","gold":${gold},"prediction":${prediction},"prediction_norm":${normalized},"prediction_token":${perToken},"scores":[${scores}],"scores_token":[${scores.map((score) => score / 7)}],"tokens":[7,7,7,7]}}`;
 }
 
 /** @param {string} job @param {number} item @param {number} damage @param {Draw} draw */

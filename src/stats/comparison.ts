@@ -95,9 +95,24 @@ export function pOfEquivalence(comparison: Comparison, margin: number): number {
 
 /** Sorts as text the way a person counts: `chunk 9` before `chunk 10`. Neighbours in a text become neighbours here. */
 export function natural<One extends { item: string }>(items: One[]): One[] {
-  const key = ({ item }: One) => item.replace(/\d+/g, (digits) => digits.padStart(16, "0"));
+  const keys = items.map(({ item }) => naturalKey(item));
+  // As a rule they come in that order.
+  if (keys.every((key, i) => i === 0 || keys[i - 1]! <= key)) return [...items];
   return items
-    .map((one) => ({ one, key: key(one) }))
+    .map((one, i) => ({ one, key: keys[i]! }))
     .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
     .map(({ one }) => one);
+}
+
+/** By item: the same names come again with every variant and metric. */
+const naturalKeys = new Map<string, string>();
+const mostKeys = 200_000;
+
+function naturalKey(item: string): string {
+  const known = naturalKeys.get(item);
+  if (known !== undefined) return known;
+  const key = item.replace(/\d+/g, (digits) => digits.padStart(16, "0"));
+  if (naturalKeys.size >= mostKeys) naturalKeys.clear();
+  naturalKeys.set(item, key);
+  return key;
 }

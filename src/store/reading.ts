@@ -37,7 +37,7 @@ export function* checkedEvents(
       number++;
       const event = parsed(line);
       const fault = event === undefined ? { reason: "is not an event", foreign: false } : faultOf(event);
-      if (end >= doubtful && (fault || !hasTokens(folder, event as StoredEvent))) return { end, ends };
+      if (end >= doubtful && (fault || !hasTokens(folder, event as StoredEvent))) break;
       if (fault?.foreign && version !== undefined)
         throw new BenchError(
           "run-foreign",

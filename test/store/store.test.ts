@@ -1,6 +1,6 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import {
+import fs, {
   appendFileSync,
   chmodSync,
   cpSync,
@@ -8,6 +8,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   statSync,
@@ -16,9 +17,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import { BenchError } from "../../dist/errors.js";
 import type { Event } from "../../dist/events.js";
 import { progressOf, replay } from "../../dist/replay.js";
@@ -355,6 +356,116 @@ describe("a line that is no event", () => {
     const start = performance.now();
     expect(read(at)).toHaveLength(500_000);
     expect(performance.now() - start - bare).toBeLessThan(4000);
+  });
+});
+
+describe("what is synced", () => {
+  it("is synced in groups: token files first, then the events, and at once after a pause", async () => {
+    const at = folder();
+    const synced: string[] = [];
+    const spy = vi.spyOn(fs, "fdatasyncSync").mockImplementation((file) => {
+      synced.push(basename(readlinkSync(`/proc/self/fd/${file}`)));
+    });
+    try {
+      const store = Store.open(at);
+      const group = ["j.nll.bin", "events.jsonl"];
+      store.append(samples("j", "0", [1]));
+      expect(synced).toEqual(group);
+      for (let item = 1; item < 5; item++) store.append(samples("j", String(item), [1]));
+      expect(synced).toEqual(group);
+      await until("the next sync", () => synced.length > 2);
+      expect(synced).toEqual([...group, ...group]);
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      store.append(done("j"));
+      expect(synced).toEqual([...group, ...group, "events.jsonl"]);
+      store.append(samples("j", "5", [1]));
+      store.close();
+      expect(synced.slice(5)).toEqual(group);
+    } finally {
+      spy.mockRestore();
+    }
+    // The first line of each group says that all before it is there.
+    const lines = readFileSync(join(at, "events.jsonl"), "utf8").trimEnd().split("\n");
+    expect(lines.map((line) => line.endsWith(" ") || line === lines.at(-1))).toEqual(
+      [1, 1, 0, 0, 0, 1, 1].map(Boolean),
+    );
+  });
+
+  it("is told, should it fail", () => {
+    const at = folder();
+    const store = Store.open(at);
+    const spy = vi.spyOn(fs, "fdatasyncSync").mockImplementation(() => {
+      throw Object.assign(new Error("EIO: i/o error, fdatasync"), { code: "EIO" });
+    });
+    try {
+      for (const attempt of [() => store.append(samples("j", "0")), () => store.append(samples("j", "1"))])
+        expect(refusal(attempt).message).toMatch(/events\.jsonl cannot be written: EIO/);
+      expect(refusal(() => store.close()).code).toBe("disk");
+    } finally {
+      spy.mockRestore();
+    }
+  });
+});
+
+describe("a loss of power", () => {
+  const items = ["0", "1", "2", "3", "4", "5"];
+  const events = (at: string) => join(at, "events.jsonl");
+  const tokens = (at: string) => join(at, "tokens", "j.nll.bin");
+  /** Four items that were synced, two that were not, and nobody who said that it ended. */
+  function cutOff(): string {
+    const at = folder();
+    session(at, ...items.slice(0, 3).map((item) => samples("j", item, [1, 2])));
+    session(at, ...items.slice(3).map((item) => samples("j", item, [3, 4])));
+    writeFileSync(join(at, "lock"), JSON.stringify({ pid: 2 ** 22 - 7, started: "1", host: hostname() }));
+    return at;
+  }
+  /** The lines of items became holes, of as many bytes. */
+  function hole(at: string, ...lost: number[]): void {
+    const lines = readFileSync(events(at), "utf8").split("\n");
+    for (const item of lost) lines[item] = "\0".repeat(lines[item]!.length);
+    writeFileSync(events(at), lines.join("\n"));
+  }
+  function overwrite(at: string, item: number): void {
+    const values = readFileSync(tokens(at));
+    values.fill(0, item * 16, item * 16 + 16);
+    writeFileSync(tokens(at), values);
+  }
+  const found = (at: string) => read(at).flatMap((event) => (event.type === "samples" ? [event.item] : []));
+
+  const losses: [what: string, lose: (at: string) => void, left: number][] = [
+    ["nothing", () => {}, 6],
+    ["an event", (at) => hole(at, 4), 4],
+    ["both events that were not synced", (at) => hole(at, 4, 5), 4],
+    ["the end of the values", (at) => truncateSync(tokens(at), 5 * 16), 5],
+    ["all values that were not synced", (at) => truncateSync(tokens(at), 4 * 16), 4],
+    ["values in between, which are zeros now", (at) => overwrite(at, 4), 4],
+    ["a piece of the last event", (at) => truncateSync(events(at), statSync(events(at)).size - 9), 5],
+  ];
+  it.each(losses)("of %s: what is whole is read, and the next writer goes on from there", (_, lose, left) => {
+    const at = cutOff();
+    lose(at);
+    expect(found(at)).toEqual(items.slice(0, left));
+    session(at, ...items.slice(left).map((item) => samples("j", item, [5, 6])));
+    expect(found(at)).toEqual(items);
+    for (const event of read(at)) if (event.type === "samples") readTokens(at, "j", "nll", event.tokens!.nll!);
+    expect(statSync(tokens(at)).size).toBe(6 * 16);
+  });
+
+  it("explains no damage of what was synced, nor of a run that was ended", () => {
+    for (const damage of [
+      (at: string) => hole(at, 1),
+      (at: string) => hole(at, 3),
+      (at: string) => truncateSync(tokens(at), 3 * 16),
+      (at: string) => truncateSync(tokens(at), 2 * 16),
+    ]) {
+      const at = cutOff();
+      damage(at);
+      for (const attempt of [() => read(at), () => Store.open(at)]) expect(refusal(attempt).code).toBe("run-damaged");
+    }
+    const at = cutOff();
+    rmSync(join(at, "lock"));
+    hole(at, 4);
+    expect(refusal(() => read(at)).code).toBe("run-damaged");
   });
 });
 
