@@ -20,6 +20,7 @@ export type ErrorCode =
   | "disk"
   | "engine-crashed"
   | "engine-killed"
+  | "file-changed"
   | "folder"
   | "imatrix"
   | "internal"

@@ -7,6 +7,7 @@ import { dieWithParent } from "../llama/library.js";
 import { measurements } from "../measurements/index.js";
 import { recordReference } from "../measurements/recording.js";
 import { cacheDirectory } from "../models/cache.js";
+import { UnchangedFiles } from "../models/unchanged.js";
 import { findForm } from "../references/index.js";
 import { liveRows } from "../references/live.js";
 import type { ReferenceRows } from "../references/rows.js";
@@ -36,11 +37,25 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 /** Of the measurement at hand. */
 let textName: string | undefined;
 
+/** By variant name: its files as the plan read them. */
+const opened = new Map<string, UnchangedFiles>();
+
 async function openVariant(variant: VariantSpec): Promise<Engine> {
-  return (await findBackend(variant.backend)).open(variant, {
+  const files = new UnchangedFiles().addModel(variant);
+  await files.check();
+  const engine = await (await findBackend(variant.backend)).open(variant, {
     doing: (step) => send({ type: "doing", step: step === "tokenizing" ? `tokenizing ${textName ?? "a text"}` : step }),
     warning: (message) => send({ type: "warning", variant: variant.name, message }),
   });
+  // Another file may have come while it was loaded.
+  await files.check();
+  opened.set(variant.name, files);
+  return engine;
+}
+
+/** No figure leaves the process when a file that it rests on has changed. */
+async function checkFiles(...more: UnchangedFiles[]): Promise<void> {
+  for (const files of [...opened.values(), ...more]) await files.check();
 }
 
 function keepPeak(): number {
@@ -131,14 +146,19 @@ async function handle(message: ToEngine): Promise<void> {
       break;
     }
     case "measure": {
-      textName = message.request.dataset?.name;
+      const { dataset } = message.request;
+      textName = dataset?.name;
+      const stored = new UnchangedFiles();
+      if (dataset?.kind === "reference") stored.add(dataset.path, dataset.sha256);
       engine!.peakMemory(); // from here on
       peaks.clear();
       for await (const item of measured(message.request)) {
+        await checkFiles(stored);
         send({ type: "measured", ...item });
         await turn();
         if (stopping) break;
       }
+      await checkFiles(stored);
       const peakMemory = keepPeak();
       send(
         stopping
@@ -157,6 +177,7 @@ async function handle(message: ToEngine): Promise<void> {
         create: (plan) => findForm(form).create(path, { ...plan, ...known }),
         progress: (count, total) => send({ type: "progress", done: count, total, unit: "chunks" }),
       });
+      await checkFiles();
       send({ type: "complete", peakMemory: engine!.peakMemory() });
       break;
     }
@@ -170,7 +191,14 @@ async function handle(message: ToEngine): Promise<void> {
 }
 
 process.on("message", (message: ToEngine) => {
-  handle(message).catch((error) => send({ type: "failed", failure: toFailure(error) }));
+  handle(message).catch(async (error) => {
+    // A file that changed says more than what became of its computation.
+    const told = await checkFiles().then(
+      () => error,
+      (changed) => changed,
+    );
+    send({ type: "failed", failure: toFailure(told) });
+  });
 });
 process.on("disconnect", () => process.exit(0));
 // Ctrl-C reaches the whole group of processes; the parent decides what becomes of the engines.
