@@ -67,7 +67,7 @@ function unasked(cell: Cell): string | undefined {
 }
 
 /** One row per pair × measurement × metric: what was compared, or why it was not. Shares stand as shares: 0.02 is 2 %. */
-export function comparisonsCsv({ questions }: Verdicts): string {
+export function comparisonsCsv({ questions }: Pick<Verdicts, "questions">): string {
   const head =
     "question,a,b,measurement,dataset,metric,value_a,value_b,scale,difference,low,high,p,p_holm,n,paired,clusters,block,detectable,to_right,to_wrong,verdict,notes";
   const number = (value: number | undefined) => (Number.isFinite(value) ? value : undefined);

@@ -1,16 +1,16 @@
 import { harmless } from "../harmless.js";
-import { marginsOf, mark, type Pair, tabulated, type Verdicts } from "../judge/index.js";
+import { type Ladder, marginsOf, mark, type Pair, tabulated, type Verdicts } from "../judge/index.js";
 import { errorsExplained } from "../metrics.js";
 import { bytes as inUnits } from "../units.js";
 import { type Divergence, divergenceTables } from "./divergence.js";
-import { conclusionsOf, type Ladder, laddersFrom, savedIn, stepText } from "./ladder.js";
+import { conclusionsOf, savedIn, stepText } from "./ladder.js";
 import { intervalsOf, type Layout, layoutOf } from "./layout.js";
 import type { Table } from "./table.js";
 
 /** The report for people, in GitHub's Markdown. */
 export function markdown(
   table: Table,
-  verdicts: Verdicts = { questions: [], notes: [] },
+  verdicts: Verdicts = { questions: [], ladders: [], notes: [] },
   divergences: Divergence[] = [],
 ): string {
   const main = layoutOf(table);
@@ -43,9 +43,8 @@ const howDiverging =
 
 /** Which differences are real: a line per pair, under the question that it answers. */
 function judged(table: Table, verdicts: Verdicts): string {
-  const { questions, notes } = verdicts;
+  const { questions, ladders, notes } = verdicts;
   if (questions.length === 0) return "";
-  const ladders = laddersFrom(table, verdicts);
   const asked = questions.map(({ title, answers, pairs, base }) =>
     [
       `### ${inert(title)}`,

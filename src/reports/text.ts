@@ -1,7 +1,7 @@
 import { harmless } from "../harmless.js";
-import type { Verdicts } from "../judge/index.js";
+import type { Ladder, Verdicts } from "../judge/index.js";
 import { counted } from "../units.js";
-import { conclusionsOf, type Ladder, laddersFrom, savedIn, stepText } from "./ladder.js";
+import { conclusionsOf, savedIn, stepText } from "./ladder.js";
 import { type Grid, type GridCell, gridOf } from "./layout.js";
 import { shortNames, widthOf } from "./names.js";
 import type { Table } from "./table.js";
@@ -9,7 +9,7 @@ import type { Table } from "./table.js";
 const gap = "  ";
 
 /** What stands on the screen at the end of a run: the table, its notes, and what follows from it. */
-export function text(table: Table, width = 80, verdicts: Verdicts = { questions: [], notes: [] }): string {
+export function text(table: Table, width = 80, verdicts: Verdicts = { questions: [], ladders: [], notes: [] }): string {
   const grid = gridOf(table);
   const { names, block, hidden } = fitted(grid, width);
   const shown = (name: string) => names.shown.get(name) ?? harmless(name);
@@ -21,7 +21,7 @@ export function text(table: Table, width = 80, verdicts: Verdicts = { questions:
     ...table.notes.map((note) => harmless(note)),
     ...(hidden > 0 ? [`${counted(hidden, "more column")}: table.md`] : []),
   ].map((note) => wrap(note, width));
-  const parts = [[...prefix, block].join("\n"), notes.join("\n"), answers(table, verdicts, width, shown)];
+  const parts = [[...prefix, block].join("\n"), notes.join("\n"), answers(verdicts, width, shown)];
   return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
 }
 
@@ -136,8 +136,8 @@ function questionsIn({ columns }: Grid): string[] {
 // ---- The answers
 
 /** The questions that the run answers, in short, what a ladder costs first; pair by pair they stand in table.md. */
-function answers(table: Table, verdicts: Verdicts, width: number, shown: (name: string) => string): string {
-  const ladders = laddersFrom(table, verdicts).map((ladder) => drawLadder(ladder, width, shown));
+function answers(verdicts: Verdicts, width: number, shown: (name: string) => string): string {
+  const ladders = verdicts.ladders.map((ladder) => drawLadder(ladder, width, shown));
   const others = verdicts.questions
     .filter((question) => question.base === undefined && question.answers.length > 0)
     .map(({ title, answers: said }) =>

@@ -254,7 +254,7 @@ describe("verdicts in words", () => {
 
   test("one variant alone is compared with nothing", () => {
     const list = events([{ name: "a", cost: 0 }]);
-    expect(verdictsFrom(replay(list))).toEqual({ questions: [], notes: [] });
+    expect(verdictsFrom(replay(list))).toEqual({ questions: [], ladders: [], notes: [] });
     expect(markdown(tableFrom(replay(list)), verdictsFrom(replay(list)))).not.toContain("Verdicts");
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { type Result, verdictsOver } from "../../dist/judge/verdicts.js";
+import type { Result } from "../../dist/judge/results.js";
+import { verdictsOver } from "../../dist/judge/verdicts.js";
 import { clause, mark } from "../../dist/judge/words.js";
 import { comparisonsCsv } from "../../dist/reports/csv.js";
 import { markdown } from "../../dist/reports/markdown.js";
@@ -156,7 +157,10 @@ describe("words and intervals say the same, in reports of every metric, size and
     const sessions = [{ at: 0, command: [], outcome: "complete" as const }];
     for (const verdicts of reports) {
       const table = { started: { ...started, variants: [], jobs: [], measurements: [], provenance }, sessions };
-      const text = markdown({ ...table, engines: new Map(), columns: [], rows: [], notes: [] }, verdicts);
+      const text = markdown(
+        { ...table, engines: new Map(), columns: [], rows: [], notes: [] },
+        { ...verdicts, ladders: [] },
+      );
       expect(text).not.toMatch(/NaN|Infinity|undefined|(?<![.\d])\d{7,}|e\+\d/);
       expect(comparisonsCsv(verdicts)).not.toMatch(/NaN|Infinity|e\+\d/);
     }

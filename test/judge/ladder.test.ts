@@ -3,7 +3,6 @@ import type { JobRecord, Sample, StoredEvent, VariantRecord } from "../../dist/e
 import { verdictsFrom } from "../../dist/judge/verdicts.js";
 import { replay } from "../../dist/replay.js";
 import { longCsv, wideCsv } from "../../dist/reports/csv.js";
-import { laddersFrom } from "../../dist/reports/ladder.js";
 import { markdown } from "../../dist/reports/markdown.js";
 import { widthOf } from "../../dist/reports/names.js";
 import { tableFrom } from "../../dist/reports/table.js";
@@ -164,7 +163,7 @@ function made(variants: Made[], { kinds = ["perplexity"], reference = true, chun
   });
   const all = [started, ...events];
   const [table, verdicts] = [tableFrom(replay(all)), verdictsFrom(replay(all))];
-  return { table, verdicts, ladders: laddersFrom(table, verdicts), screen: text(table, 120, verdicts) };
+  return { table, verdicts, ladders: verdicts.ladders, screen: text(table, 120, verdicts) };
 }
 
 const f16 = { name: "F16", bytes: 270e6 };

@@ -1,0 +1,184 @@
+import type { Run } from "../replay.js";
+import type { Series } from "../stats/series.js";
+import type { Pair } from "./answers.js";
+import { type Figures, figuresOf, missingIn, unsoundBase } from "./missing.js";
+import {
+  isOfDistance,
+  isOfLikelihood,
+  isOfSpeed,
+  isShare,
+  lossAtMost,
+  marginText,
+  type Read,
+  reading,
+  size,
+} from "./reading.js";
+import type { Result } from "./results.js";
+
+/** What each file of a ladder costs against the one that it was made from, and which of them to take. */
+export interface Ladder {
+  title: string;
+  /** The variant that all others are held against. */
+  base: string;
+  /** Largest file first. */
+  steps: Step[];
+  /** The smallest file of which no loss is shown, though one that matters would have been detected. */
+  smallest?: Step;
+  /** The smallest file whose 95 % interval ends below `nearness`. */
+  near?: Step;
+  /** What `near` is about: `1 %`, `PPL`. */
+  nearness: { limit: string; labels: string };
+  /** The distance from the base that does not matter: `0.001 nat`. */
+  nearby?: string;
+  /** Why no file is recommended, whatever was compared: the base is broken, failed or not finished. */
+  unsound?: string;
+  /** Whether perplexity or a task says what is worse, the distance from the base alone how near each is, or nothing. */
+  judged: "quality" | "distance" | "nothing";
+}
+
+export interface Step {
+  variant: string;
+  bytes: number | undefined;
+  /** Share of the base's bytes that is saved; below 0 where the file is larger. */
+  saved: number | undefined;
+  /**
+   * `equal` and `worse` are shown; `probably worse` would be by itself, not among so many; `open`: no loss is shown, one that
+   * matters would have been detected; `unknown`: too little was measured; `absent`: there is no figure.
+   */
+  standing: "better" | "equal" | "open" | "unknown" | "probably worse" | "worse" | "much worse" | "mixed" | "absent";
+  /** `PPL +0.9 %`, `KLD 0.0089`, in the order of measuring. */
+  figures: string[];
+  /** Why there is no figure, or not every one that the base has. */
+  missing?: string;
+  /** The smallest loss that would have been detected, when none is shown. */
+  detectable?: string;
+}
+
+/** Nobody takes a file whose predictions are this far from the reference's for one without loss, whatever PPL could show. Nat. */
+const farDistance = 0.05;
+/** The loss that most would give for a smaller file: 1 % of PPL, one point of accuracy. */
+const nearLoss = 0.01;
+
+/** One for every variant that others are held against; `series`: all of the run. */
+export function laddersOf(
+  run: Run,
+  series: Series[],
+  questions: { title: string; base?: string; pairs: Pair[] }[],
+): Ladder[] {
+  const figures = figuresOf(run, series);
+  return questions.flatMap(({ title, base, pairs }) => {
+    if (base === undefined) return [];
+    const unsound = unsoundBase(figures, base);
+    const steps = pairs.map((pair) => climb(pair, figures, unsound?.whole));
+    return [
+      { title, base, ...(unsound ? { unsound: unsound.text } : {}), ...recommended(steps, unsound !== undefined) },
+    ];
+  });
+}
+
+/** The files from the largest to the smallest, and which to take; none when the base is `unsound`. */
+function recommended(found: ReturnType<typeof climb>[], unsound: boolean): Omit<Ladder, "title" | "base" | "unsound"> {
+  const steps = found.map(({ step }) => step).sort((a, b) => (b.bytes ?? 0) - (a.bytes ?? 0));
+  const smallest = (fits: (one: (typeof found)[number]) => boolean) =>
+    found
+      .filter((one) => one.complete && one.step.saved !== undefined && one.step.saved > 0 && fits(one))
+      .map(({ step }) => step)
+      .sort((a, b) => a.bytes! - b.bytes!)[0];
+  const best = unsound ? undefined : smallest(({ step }) => ["better", "equal", "open"].includes(step.standing));
+  const near = unsound ? undefined : smallest((one) => one.near);
+  const labels = [...new Set(found.flatMap(({ nearLabels }) => nearLabels))];
+  const nearby = found.flatMap((one) => one.nearby ?? [])[0];
+  const points = found.some((one) => one.nearInPoints);
+  return {
+    steps,
+    ...(best ? { smallest: best } : {}),
+    ...(near ? { near } : {}),
+    ...(nearby === undefined ? {} : { nearby }),
+    nearness: { limit: points ? "1 point" : "1 %", labels: labels.join(" and ") },
+    judged: found.some(({ quality }) => quality > 0)
+      ? "quality"
+      : found.some(({ distances }) => distances > 0)
+        ? "distance"
+        : "nothing",
+  };
+}
+
+/** What one file costs, and what that rests on; `alone`: its base has nothing to hold it against. */
+function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
+  const told: Read[] = (alone ? [] : results).flatMap((result) =>
+    result.comparison && result.verdict ? [{ ...result, ...reading(result) }] : [],
+  );
+  const quality = told.filter((one) => !isOfSpeed(one) && !isOfDistance(one));
+  const distances = told.filter(isOfDistance);
+  const [whole, bytes] = [a, b].map((name) => figures.variants.find((one) => one.name === name)?.facts?.bytes);
+  const far = distances.some(({ comparison }) => comparison!.b > farDistance);
+  const standing = standingOf(quality, distances, far);
+  const likelihoods = quality.filter(isOfLikelihood);
+  const decisive = likelihoods.length > 0 ? likelihoods : quality;
+  const open = quality.filter(({ state }) => state === "open");
+  const missing =
+    missingIn(figures, b, a) ?? (told.length > 0 ? undefined : alone ? "not compared" : refusalIn(results));
+  const step: Step = {
+    variant: b,
+    bytes,
+    saved: bytes === undefined || !whole ? undefined : 1 - bytes / whole,
+    standing,
+    ...(missing === undefined ? {} : { missing }),
+    figures: phrasesOf(told),
+    ...(standing === "open" && open[0]
+      ? {
+          detectable: open
+            .map(({ label, comparison }) => `${label} ${size(comparison!, comparison!.detectable)}`)
+            .join(", "),
+        }
+      : {}),
+  };
+  return {
+    step,
+    quality: quality.length,
+    complete: missing === undefined,
+    distances: distances.length,
+    nearby: distances[0] && marginText(distances[0]),
+    near:
+      !far &&
+      decisive.length > 0 &&
+      decisive.every(({ comparison }) => lossAtMost(comparison!) < nearLoss) &&
+      !quality.some((one) => !isOfLikelihood(one) && /worse/.test(one.state)),
+    nearInPoints: decisive.some(({ metric }) => isShare(metric)),
+    nearLabels: decisive.map(({ label }) => label),
+  };
+}
+
+/** What is shown, in words; what is not, beside it by name alone, for it would bury the rest. */
+function phrasesOf(told: Read[]): string[] {
+  const isUnsure = (one: (typeof told)[number]) => one.state === "open" || one.state === "unknown";
+  const unsure = told.filter(isUnsure);
+  const isDecided = told.some((one) => !isUnsure(one) && !isOfSpeed(one) && !isOfDistance(one));
+  const phrases = (isDecided ? told.filter((one) => !isUnsure(one)) : told).flatMap(({ phrase }) => phrase ?? []);
+  return isDecided && unsure.length > 0
+    ? [...phrases, `not sure: ${unsure.map(({ label }) => label).join(" and ")}`]
+    : phrases;
+}
+
+function standingOf(quality: Read[], distances: Result[], far: boolean): Step["standing"] {
+  const states = new Set(quality.map(({ state }) => state));
+  const worst = (["much worse", "worse", "probably worse"] as const).find((state) => states.has(state));
+  if (worst !== undefined) return states.has("better") ? "mixed" : worst;
+  if (quality.length === 0) {
+    if (distances.length === 0) return "absent";
+    if (far) return "worse";
+    return distances.every(({ verdict }) => verdict!.kind === "size" && verdict!.place === "within")
+      ? "equal"
+      : "unknown";
+  }
+  // A perplexity says more than the flips of a few questions: where it cannot tell, they do not make up for it.
+  const isOpen =
+    quality.some((one) => one.state === "unknown" && isOfLikelihood(one)) ||
+    !quality.some(({ state }) => state !== "unknown");
+  if (far || isOpen) return "unknown";
+  if (states.has("better")) return "better";
+  return [...states].every((state) => state === "equal") ? "equal" : "open";
+}
+
+const refusalIn = (results: Result[]) =>
+  results.find(({ refused }) => refused !== undefined)?.refused ?? "nothing to compare";

@@ -1,0 +1,119 @@
+import type { VariantRecord } from "../events.js";
+import { harmless } from "../harmless.js";
+import { metric as describe, isTally } from "../metrics.js";
+import type { JobState, Run } from "../replay.js";
+import type { Series } from "../stats/series.js";
+
+/** Why a variant has no figure to believe. */
+type Lack = "broken" | "failed" | "not possible" | "not finished" | "not measured";
+
+/** One metric of a measurement that says how well a model predicts: speed and what comes beside it recommend no file. */
+interface QualityMetric {
+  measurement: string;
+  metric: string;
+  /** It is a distance from a reference. */
+  against: boolean;
+}
+
+/** What a run was to say of the quality of its variants, and what of it is there. */
+export interface Figures {
+  variants: readonly VariantRecord[];
+  metrics: QualityMetric[];
+  /** Undefined when there is a figure. */
+  lack(variant: VariantRecord, one: QualityMetric): Lack | undefined;
+}
+
+/** `all`: the series of the run. */
+export function figuresOf(run: Run, all: Series[]): Figures {
+  const { variants = [], jobs = [], measurements = [] } = run.plan ?? {};
+  const names = new Set([...measurements.map(({ name }) => name), ...jobs.map(({ measurement }) => measurement)]);
+  const metrics = [...names].flatMap((measurement): QualityMetric[] => {
+    const of = all.filter(({ job }) => job.measurement === measurement);
+    const against = jobs.some((job) => job.measurement === measurement && job.against !== undefined);
+    const announced = of.flatMap(({ job, observations }) => [...job.metrics, ...observations.keys()]);
+    return [...new Set(announced)].filter(isQuality).map((metric) => ({ measurement, metric, against }));
+  });
+  const lack = (variant: VariantRecord, { measurement, metric }: QualityMetric): Lack | undefined => {
+    const own = all.find(({ variant: { name }, job }) => name === variant.name && job.measurement === measurement);
+    if (!own) return variant.failure ? "failed" : "not measured";
+    const state = run.jobs.get(own.job.id)?.state ?? "waiting";
+    return state === "done" ? lackIn(own, metric) : lacks[state];
+  };
+  // Asked again for every pair, and each time all values would be read.
+  const known = new Map<string, Lack | undefined>();
+  const remembered: typeof lack = (variant, one) => {
+    const key = JSON.stringify([variant.name, one.measurement, one.metric]);
+    if (!known.has(key)) known.set(key, lack(variant, one));
+    return known.get(key);
+  };
+  return { variants, metrics, lack: remembered };
+}
+
+const lacks: Record<Exclude<JobState, "done">, Lack> = {
+  failed: "failed",
+  impossible: "not possible",
+  running: "not finished",
+  waiting: "not finished",
+};
+
+function isQuality(name: string): boolean {
+  const { beside, per } = describe(name);
+  return !beside && per !== "repetition" && per !== "variant";
+}
+
+function lackIn({ broken, observations }: Series, name: string): Lack | undefined {
+  const values = observations.get(name);
+  if (values) return broken === undefined && values.every(({ value }) => Number.isFinite(value)) ? undefined : "broken";
+  // None of its questions could be asked.
+  return [...observations.keys()].some((one) => isTally(describe(one))) ? "not possible" : "not measured";
+}
+
+/**
+ * What a variant lacks though its base has it, in words: `perplexity failed; hellaswag not finished`. A file with a failed,
+ * unfinished or broken figure is no recommendation.
+ */
+export function missingIn({ variants, metrics, lack }: Figures, variant: string, base: string): string | undefined {
+  const [own, theirs] = [variant, base].map((wanted) => variants.find(({ name }) => name === wanted));
+  if (!own || !theirs) return undefined;
+  const where = new Map<Lack, Set<string>>();
+  for (const one of metrics) {
+    const why = lack(theirs, one) === undefined ? lack(own, one) : undefined;
+    if (why !== undefined) where.set(why, (where.get(why) ?? new Set()).add(one.measurement));
+  }
+  if (where.size === 0) return undefined;
+  return Array.from(where, ([why, names]) => `${[...names].join(", ")} ${why}`).join("; ");
+}
+
+/**
+ * What keeps a base from being one: something that it should have given is broken, failed or unfinished. `whole`: it has nothing
+ * to hold others against.
+ */
+export function unsoundBase(
+  { variants, metrics, lack }: Figures,
+  base: string,
+): { text: string; whole: boolean } | undefined {
+  const own = metrics.filter(({ against }) => !against);
+  const faultsOf = (variant: VariantRecord) => {
+    if (variant.failure && own.length === 0) return [{ measurement: "", fault: "failed" as const }];
+    return own.flatMap((one) => {
+      const fault = lack(variant, one);
+      return fault === "broken" || fault === "failed" || fault === "not finished"
+        ? [{ measurement: one.measurement, fault }]
+        : [];
+    });
+  };
+  const has = (variant: VariantRecord) => own.some((one) => lack(variant, one) === undefined);
+  const it = variants.find(({ name }) => name === base);
+  const [first] = it ? faultsOf(it) : [];
+  if (!it || !first) return undefined;
+  const whole = !has(it);
+  const [instead] = variants
+    .filter((one) => one !== it && !one.failure && (own.length === 0 || has(one)) && faultsOf(one).length === 0)
+    .sort((a, b) => (b.facts?.bytes ?? 0) - (a.facts?.bytes ?? 0));
+  const name = harmless(base);
+  const what = whole
+    ? `${name} ${first.fault === "failed" ? "" : "is "}${first.fault}: nothing is compared with it`
+    : `${name}: ${harmless(first.measurement)} ${first.fault}: no file is recommended against it`;
+  const remedy = it.reference && instead ? `; --reference ${harmless(instead.name)}` : "";
+  return { text: `${what}${first.fault === "not finished" ? "; the same command continues" : remedy}`, whole };
+}

@@ -1,0 +1,109 @@
+import { metric as describe, isDistance, isLikelihood } from "../metrics.js";
+import type { Comparison } from "../stats/comparison.js";
+import type { Result } from "./results.js";
+import { isIdentical } from "./words.js";
+
+/** From here on a loss is "much": ten times what begins to matter (5 % of PPL, 10 points of accuracy). */
+const much = 10;
+export const isOfSpeed = ({ metric }: Result) => describe(metric).per === "repetition";
+export const isOfDistance = ({ metric }: Result) => isDistance(describe(metric));
+export const isOfLikelihood = ({ metric }: Result) => isLikelihood(describe(metric));
+export const isShare = (metric: string) => describe(metric).scale === "percent";
+
+/** Of one comparison: see `Step`. */
+export type Reading = "better" | "equal" | "open" | "unknown" | "probably worse" | "worse" | "much worse";
+
+/** One comparison as a state and in words. */
+export function reading(result: Result): { state: Reading; phrase: string | undefined } {
+  const { comparison, verdict, label } = result;
+  const one = comparison!;
+  if (isOfSpeed(result)) return { state: "equal", phrase: pace(result) };
+  if (isOfDistance(result))
+    return { state: "equal", phrase: Number.isFinite(one.b) ? `${label} ${significant(one.b)}` : undefined };
+  if (isIdentical(one)) return { state: "equal", phrase: `${label} identical` };
+  const probably = verdict!.kind === "likely";
+  const said = verdict!.kind === "likely" ? verdict!.what : verdict!;
+  const changed = `${label} ${signed(one)}`;
+  const unsure = `${changed} (not sure: ${span(one)})`;
+  const bound = `±${size(one, Math.max(Math.abs(relative(one, one.low)), Math.abs(relative(one, one.high))), true)}`;
+  if (said.kind === "equivalent") return { state: "equal", phrase: `${label} equivalent (${bound})` };
+  if (said.kind === "different" && said.within) return { state: "equal", phrase: `${changed}, too little to matter` };
+  if (said.kind === "different") {
+    if (said.direction === "better")
+      return probably ? { state: "open", phrase: unsure } : { state: "better", phrase: changed };
+    if (probably) return { state: "probably worse", phrase: `${changed} (probably: ${span(one)})` };
+    return {
+      state: loss(one) >= much * (marginOf(one) ?? Infinity) ? "much worse" : "worse",
+      phrase: changed,
+    };
+  }
+  const margin = marginOf(one) ?? 0;
+  const detectable = one.scale === "relative" || isShare(one.metric) ? one.detectable : one.detectable / one.a;
+  if (said.kind === "undistinguished" && detectable <= much * margin) return { state: "open", phrase: unsure };
+  return { state: "unknown", phrase: `${label}: too little measured to tell` };
+}
+
+/** A result with what a ladder reads in it. */
+export type Read = Result & ReturnType<typeof reading>;
+
+/** How much of a loss the 95 % interval allows, as a share (PPL, bits per byte) or in shares of the questions. */
+export function lossAtMost(one: Comparison): number {
+  const [low, high] = [relative(one, one.low), relative(one, one.high)];
+  const loss = describe(one.metric).better === "higher" ? -low : high;
+  return Number.isNaN(loss) ? Infinity : loss;
+}
+
+function loss(one: Comparison): number {
+  const change = relative(one, one.difference);
+  return describe(one.metric).better === "higher" ? -change : change;
+}
+
+/** Bits per byte are compared in bits, and told in per cent as PPL is. */
+function relative({ metric, scale, a }: Comparison, change: number): number {
+  return scale === "relative" || isShare(metric) ? change : change / a;
+}
+
+/** What begins to matter, on the scale of `relative`. */
+function marginOf({ metric, a }: Comparison): number | undefined {
+  const { margin } = describe(metric);
+  return margin && (margin.relative || isShare(metric) ? margin.size : margin.size / a);
+}
+
+/** `0.001 nat` */
+export function marginText({ metric }: Result): string {
+  const { margin, unit } = describe(metric);
+  return `${margin?.size} ${unit}`;
+}
+
+const signed = (one: Comparison) => {
+  const change = relative(one, one.difference);
+  return `${change < 0 ? "−" : change > 0 ? "+" : "±"}${size(one, Math.abs(change), true)}`;
+};
+
+/** `0.9 %`, `1.2 points`; `told`: already a share. */
+export function size(one: Comparison, amount: number, told = false): string {
+  const share = told ? amount : Math.abs(relative(one, amount));
+  return isShare(one.metric) ? `${two(100 * share)} points` : `${two(100 * share)} %`;
+}
+
+function span(one: Comparison): string {
+  const [low, high] = [relative(one, one.low), relative(one, one.high)].map((x) => two(100 * x).replace("-", "−"));
+  return `${low} … ${high} ${isShare(one.metric) ? "points" : "%"}`;
+}
+
+/** Two figures that matter, of parts of a hundredth one: `0.06`, `0.9`, `14`, `136`. */
+function two(number: number): string {
+  const digits = number === 0 ? 0 : Math.max(0, 1 - Math.floor(Math.log10(Math.abs(number))));
+  return number.toFixed(Math.min(Math.abs(number) < 0.005 ? 4 : 2, digits));
+}
+
+const significant = (number: number) =>
+  number <= 0 ? "0" : number < 1e-4 ? number.toExponential(1) : Number(number.toPrecision(2)).toString();
+
+/** `tg128 1.8× faster`, where a difference is shown and larger than 5 %. */
+function pace({ comparison, verdict, label }: Result): string | undefined {
+  const { a, b } = comparison!;
+  const ratio = b / a;
+  if (verdict!.kind !== "different" || !(ratio > 1.05 || ratio < 0.95)) return undefined;
+  return ratio > 1 ? `${label} ${two(ratio)}× faster` : `${label} ${two(1 / ratio)}× slower`;
+}
