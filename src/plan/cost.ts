@@ -1,5 +1,6 @@
 import type { SettingsFacts } from "../backends/backend.js";
 import { usableProcessors } from "../machine.js";
+import { measurements } from "../measurements/index.js";
 import type { Cost } from "../measurements/measurement.js";
 import type { ModelFacts } from "../models/gguf.js";
 import type { Job } from "./job.js";
@@ -17,15 +18,40 @@ export function seconds(
   return (prompt * 2 * facts.parameters) / (60e9 * threads) + (generated * facts.tensorBytes) / 10e9;
 }
 
-/** Jobs that are measured together against one reference. */
-export function lockStepGroups(jobs: Job[]): Job[][] {
-  const groups = new Map<string, Job[]>();
-  for (const job of jobs) {
+/** Jobs that are measured together against one reference, and jobs of other measurements that the same decode feeds. */
+export interface TogetherGroup {
+  jobs: Job[];
+  riders: Job[];
+}
+
+export function togetherGroups(all: Job[]): TogetherGroup[] {
+  const groups = new Map<string, TogetherGroup>();
+  for (const job of all) {
     if (!job.reference) continue;
     const key = `${job.record.measurement} ${job.record.against}`;
-    groups.set(key, [...(groups.get(key) ?? []), job]);
+    const { jobs = [] } = groups.get(key) ?? {};
+    groups.set(key, { jobs: [...jobs, job], riders: [] });
+  }
+  const fed = new Set<Job>();
+  for (const group of groups.values()) {
+    group.riders = all.filter((job) => !fed.has(job) && feeds(group.jobs, job));
+    for (const job of group.riders) fed.add(job);
   }
   return [...groups.values()];
+}
+
+/**
+ * Whether the comparison of these jobs with their reference decodes all that another job asks for, with the same digits: the
+ * reference or one of the variants, in batches of the same shape.
+ */
+function feeds(jobs: Job[], { record, shape, spec }: Job): boolean {
+  const [first] = jobs as [Job];
+  const { mode } = measurements[first.record.kind]!;
+  if (mode.kind !== "together" || !mode.feeds(first.record.settings, record)) return false;
+  if (record.askedSha256 === undefined || record.askedSha256 !== first.record.askedSha256) return false;
+  const reference = first.reference!;
+  const decodes = [reference.spec, ...jobs.map((job) => job.spec)].includes(spec);
+  return decodes && shape.batch === reference.shape.batch && shape.ubatch === reference.shape.ubatch;
 }
 
 /** Bytes of a reference and all jobs beside it; weights that two have in common are there once. */

@@ -1,6 +1,6 @@
 import { harmless } from "../harmless.js";
 import { counted, bytes as inUnits, roughDuration } from "../units.js";
-import { lockStepGroups, memoryTogether } from "./cost.js";
+import { memoryTogether, togetherGroups } from "./cost.js";
 import type { Plan } from "./index.js";
 
 /** The plan as text, one line a job. */
@@ -19,7 +19,7 @@ export function describePlan({ jobs, variants, memoryLimit, notes }: Plan): stri
     const time = job.estimate === undefined ? "" : `about ${roughDuration(job.estimate)}`;
     return `${what}  ${memory.padStart(9)}${over}  ${time}`;
   });
-  const turns = lockStepGroups(jobs.filter(({ record }) => !record.impossible)).flatMap((group) => {
+  const turns = togetherGroups(jobs.filter(({ record }) => !record.impossible)).flatMap(({ jobs: group }) => {
     const bytes = memoryTogether(group);
     if (bytes <= memoryLimit) return [];
     return `${harmless(group[0]!.record.measurement)}: all models together need ${inUnits(bytes)}; they take turns, and the logits of ${harmless(group[0]!.record.against!)} wait in a temporary file\n`;

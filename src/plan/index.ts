@@ -14,7 +14,7 @@ import { chooseReference, namedReference } from "./reference.js";
 import { type Selected, selection } from "./selection.js";
 import { type Inspected, inspect } from "./variants.js";
 
-export { lockStepGroups, memoryTogether } from "./cost.js";
+export { memoryTogether, togetherGroups } from "./cost.js";
 export { describePlan } from "./describe.js";
 export type { Job } from "./job.js";
 

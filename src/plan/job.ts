@@ -1,4 +1,4 @@
-import type { VariantSpec } from "../backends/backend.js";
+import type { SettingsFacts, VariantSpec } from "../backends/backend.js";
 import type { MeasurementConfig } from "../benchmark/index.js";
 import type { Dataset } from "../data/index.js";
 import type { JobRecord } from "../events.js";
@@ -10,13 +10,17 @@ import { type Computed, identify } from "./identity.js";
 import { reasonAgainst } from "./possible.js";
 import type { Inspected } from "./variants.js";
 
+/** Tokens of one decode call, and of those the ones computed at once: they shape the last digits of a decode. */
+export type Shape = Pick<SettingsFacts, "batch" | "ubatch">;
+
 /** A variant × a measurement, with all that is needed to run it. */
 export interface Job {
   /** What is kept of it. */
   record: JobRecord;
   spec: VariantSpec;
   /** Of a job that is measured together with others: what is opened beside the variant. */
-  reference?: { spec: VariantSpec; memory?: MemoryEstimate };
+  reference?: { spec: VariantSpec; shape: Shape; memory?: MemoryEstimate };
+  shape: Shape;
   data?: Dataset;
   /** Absent where the model could not be read. */
   memory?: MemoryEstimate;
@@ -83,11 +87,19 @@ export function makeJob(
       ...(estimate === undefined ? {} : { estimate }),
     },
     spec,
-    ...(against ? { reference: { spec: against.spec, ...memory(against) } } : {}),
+    shape: shapeOf(variant, spec),
+    ...(against
+      ? { reference: { spec: against.spec, shape: shapeOf(against, against.spec), ...memory(against) } }
+      : {}),
     ...(data ? { data } : {}),
     ...memory({ ...variant, spec }),
     ...(threads === undefined || place.engine.gpu ? {} : { threads }),
   };
+}
+
+function shapeOf({ backend }: Inspected, { settings }: VariantSpec): Shape {
+  const { batch, ubatch } = backend.settingsFacts(settings);
+  return { batch, ubatch };
 }
 
 /** What computes, for the identity: the files by their bytes, whatever they are called. Threads count for speed alone. */

@@ -28,8 +28,23 @@ export async function* perform(step: Step, context: RunContext): AsyncGenerator<
       break;
     case "together":
       await engines.releaseIdle();
-      yield* measureTogether(jobRuns, context);
+      yield* measureTogether(
+        jobRuns,
+        step.riders.map((id) => runs.get(id)!),
+        context,
+      );
+      // A rider whose items did not come out of the decode of others may be measured by itself.
+      for (const id of step.riders) yield* byItself(runs.get(id)!, context);
   }
+}
+
+async function* byItself(jobRun: JobRun, context: RunContext): AsyncGenerator<Event> {
+  if (jobRun.over || context.signal.aborted) return;
+  const { variant } = jobRun.job.record;
+  context.engines.hold(variant);
+  yield* attempt(jobRun, context, { bytes: jobRun.job.memory?.total ?? 0 });
+  context.engines.letGo(variant);
+  if (!context.kept.has(variant)) await context.engines.release(variant);
 }
 
 /** Opens the variant where it is not open, and measures. A variant that cannot be opened fails all its jobs at once. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { measurements } from "../measurements/index.js";
-import { type Job, lockStepGroups, memoryTogether, type Plan } from "../plan/index.js";
+import { type Job, memoryTogether, type Plan, togetherGroups } from "../plan/index.js";
 import type { JobProgress } from "../replay.js";
 
 const shared = {
@@ -22,8 +22,8 @@ export const stepForm = z.discriminatedUnion("kind", [
     turns: z.array(z.strictObject({ job: z.string(), item: z.string() })),
     ...shared,
   }),
-  /** Jobs that are measured with one reference in one process. */
-  z.strictObject({ kind: z.literal("together"), reference: z.string(), ...shared }),
+  /** Jobs that are measured with one reference in one process; `riders`: jobs that the same decode feeds. */
+  z.strictObject({ kind: z.literal("together"), reference: z.string(), riders: z.array(z.string()), ...shared }),
 ]);
 export type Step = z.infer<typeof stepForm>;
 
@@ -38,9 +38,11 @@ export function* schedule(plan: Plan, done: ReadonlyMap<string, JobProgress>): G
     (job) => first.get(job.record.id) === job && !job.record.impossible && !done.get(job.record.id)?.complete,
   );
   const modeOf = ({ record }: Job) => measurements[record.kind]!.mode;
+  const together = togetherGroups(left);
+  const fed = new Set(together.flatMap(({ riders }) => riders));
   const grouped = (kind: string, by: (job: Job) => string) =>
     groupsOf(
-      left.filter((job) => modeOf(job).kind === kind),
+      left.filter((job) => modeOf(job).kind === kind && !fed.has(job)),
       by,
     );
 
@@ -59,12 +61,13 @@ export function* schedule(plan: Plan, done: ReadonlyMap<string, JobProgress>): G
     yield { kind: "turns", turns, ...needs(jobs) };
   }
 
-  for (const jobs of lockStepGroups(left)) {
-    const together = memoryTogether(jobs);
+  for (const { jobs, riders } of together) {
+    const all = memoryTogether(jobs);
     const own = needs(jobs);
     // Models that do not fit side by side take turns in memory.
-    const memory = together > plan.memoryLimit ? own.memory : together;
-    yield { kind: "together", reference: jobs[0]!.record.against!, ...own, memory };
+    const memory = all > plan.memoryLimit ? own.memory : all;
+    const ids = riders.map(({ record }) => record.id);
+    yield { kind: "together", reference: jobs[0]!.record.against!, riders: ids, ...own, memory };
   }
 }
 

@@ -11,7 +11,7 @@ import { type JobRun, said } from "./job-run.js";
  * Measures jobs against one reference: in lock-step where all models fit into memory, else in turns. Where one of several
  * takes the process down, each is tried alone, so that only it fails.
  */
-export async function* measureTogether(group: JobRun[], context: RunContext): AsyncGenerator<Event> {
+export async function* measureTogether(group: JobRun[], riders: JobRun[], context: RunContext): AsyncGenerator<Event> {
   const { executor, plan, failed, signal } = context;
   const ready: JobRun[] = [];
   for (const jobRun of group) {
@@ -24,12 +24,16 @@ export async function* measureTogether(group: JobRun[], context: RunContext): As
   }
   const [first] = ready;
   if (!first) return;
-  const byId = new Map(ready.map((jobRun) => [jobRun.job.record.id, jobRun]));
-  const byVariant = new Map(ready.map((jobRun) => [jobRun.job.record.variant, jobRun]));
+  const { against } = first.job.record;
+  const specs = new Set([first.job.reference!.spec, ...ready.map(({ job }) => job.spec)]);
+  const fed = riders.filter(({ job, over }) => !over && specs.has(job.spec));
+  for (const jobRun of fed) yield* jobRun.begin();
+  const all = [...ready, ...fed];
+  const byId = new Map(all.map((jobRun) => [jobRun.job.record.id, jobRun]));
   const opened = new Set<string>();
   /** Where the reference is measured against itself, its first engine speaks for both. */
   function* tellOpened(variant: string, facts: EngineFacts): Generator<Event> {
-    byVariant.get(variant)?.measuredBy(facts);
+    for (const jobRun of all) if (jobRun.job.record.variant === variant) jobRun.measuredBy(facts);
     if (opened.has(variant)) return;
     opened.add(variant);
     yield* toldOpened(plan, variant, facts);
@@ -59,26 +63,30 @@ export async function* measureTogether(group: JobRun[], context: RunContext): As
           done: [...items],
           floor: record.variant === record.against,
         })),
-        riders: [],
+        riders: fed.map(({ job: { record }, items }) => ({
+          id: record.id,
+          ...(record.variant === against ? {} : { variant: record.variant }),
+          done: [...items],
+        })),
       },
     });
     for await (const reply of replies) {
-      if (reply.type === "progress") for (const { job } of ready) yield { ...reply, job: job.record.id };
+      if (reply.type === "progress") for (const { job } of all) yield { ...reply, job: job.record.id };
       else if (reply.type === "warning") yield* said([reply]);
       else if (reply.type === "measured") yield* byId.get(reply.job!)!.keep(reply);
       else if (reply.type === "opened-variant") yield* tellOpened(reply.variant, reply.facts);
       else
-        for (const jobRun of ready) {
+        for (const jobRun of all) {
           const own = reply.peaks?.[jobRun.job.record.variant];
           // Models side by side share one process, and its memory.
           jobRun.tookMemory(own ?? reply.peakMemory, own === undefined ? 1 + others.length : 1);
-          yield* jobRun.end((performance.now() - started) / 1000 / ready.length);
+          yield* jobRun.end((performance.now() - started) / 1000 / all.length);
         }
     }
   } catch (error) {
     if (signal.aborted) return;
     if (ready.length === 1) yield* first.fail(toFailure(error));
-    else for (const jobRun of ready) if (!jobRun.over) yield* measureTogether([jobRun], context);
+    else for (const jobRun of ready) if (!jobRun.over) yield* measureTogether([jobRun], [], context);
   } finally {
     await engine?.close();
   }
