@@ -553,6 +553,11 @@ export function judgeable(): string[] {
 /** What people also call a metric or a measurement. */
 const otherNames: Record<string, string> = { ppl: "perplexity", accuracy: "acc" };
 
+/** What else people call it. */
+export function alsoCalled(name: string): string[] {
+  return Object.keys(otherNames).filter((other) => otherNames[other] === name);
+}
+
 /** The name that is used here for one that people also use: `ppl` is `perplexity`. Any other name stays. */
 export function usualName(name: string): string {
   const lower = name.toLowerCase();

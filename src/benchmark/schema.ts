@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { findKind } from "../data/index.js";
+import { alsoCalled } from "../metrics.js";
 import { jsonSchema } from "../yaml.js";
 import type { Measurements } from "./benchmark.js";
 import { entrySchema, fileSchema, matrixSchema, settingsShape, variantShape } from "./form.js";
@@ -31,10 +32,9 @@ export function benchmarkSchema(measurements: Measurements): object {
         ...file.properties?.measurements,
         minProperties: 1,
         properties: Object.fromEntries(
-          members.flatMap(([name, one]) => {
-            const own = entry(name, one, false);
-            return name === "perplexity" ? [[name, own] as const, ["ppl", own] as const] : [[name, own] as const];
-          }),
+          members.flatMap(([name, one]) =>
+            [name, ...alsoCalled(name)].map((called) => [called, entry(name, one, false)]),
+          ),
         ),
         // An entry of any other name says its kind, or is named like a dataset of questions.
         additionalProperties: {

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Benchmark, benchmarkSchema, quickBenchmark, readBenchmark } from "../../dist/benchmark/index.js";
+import { type Benchmark, benchmarkSchema, flagsOf, quickBenchmark, readBenchmark } from "../../dist/benchmark/index.js";
 import { dataKinds } from "../../dist/data/index.js";
 import { BenchError } from "../../dist/errors.js";
 import { measurements } from "../../dist/measurements/index.js";
@@ -505,6 +505,28 @@ measurements:
     });
     expect(variants[1]!.settings).toEqual({ threads: 2 });
     expect(measured[0]!.data).toEqual({ text: "${HOME}/$${x}.txt" });
+  });
+
+  test("of the command line are keys of a file, or about the run as a whole", () => {
+    const source = readFileSync("src/cli.ts", "utf8");
+    const run = source.slice(source.indexOf('.command("run")'), source.indexOf('.command("report")'));
+    const shared = { "threads()": "threads", "chunks()": "chunks" };
+    const named = [...run.matchAll(/"(?:-\w, )?--([\w-]+)/g)].map(([, name]) =>
+      name!.replace(/-(\w)/g, (_, letter) => letter.toUpperCase()),
+    );
+    for (const [call, name] of Object.entries(shared)) if (run.includes(call)) named.push(name);
+    const flags = Object.keys(flagsOf(Object.fromEntries(named.map((name) => [name, 1])), measurements));
+    expect(flags.sort()).toEqual([
+      "base",
+      "chunks",
+      "context",
+      "generate",
+      "limit",
+      "prompt",
+      "repetitions",
+      "text",
+      "threads",
+    ]);
   });
 
   test("name variants by file, by folder where files are named alike", async () => {
