@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { definite } from "../definite.js";
 import type { Settings, SettingsFacts } from "./backend.js";
 
 /** What a variant may set of the mock, besides what its model's name says: nothing of it changes a digit. */
@@ -10,13 +11,13 @@ export const mockVariantSettings = z.strictObject({
 export function mockSettingsFacts(said: Settings): SettingsFacts {
   const { threads, ...digits } = mockVariantSettings.parse(said);
   const bits = 16;
-  return {
-    ...(threads === undefined ? {} : { threads }),
+  return definite({
+    threads,
     batch: digits.batch,
     ubatch: Math.min(512, digits.batch),
     cacheBitsK: bits,
     cacheBitsV: bits,
     digits,
     otherShape: said,
-  };
+  });
 }

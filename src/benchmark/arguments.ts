@@ -1,5 +1,6 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
+import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 import { beginsAsGguf, isAddress } from "../models/folder.js";
 import { addressWithoutSecrets } from "../secrets.js";
@@ -30,7 +31,7 @@ export async function sortArguments(
       `${files[0]} is a benchmark file, ${addressWithoutSecrets(first)} a model: run takes one or the other.`,
       "Name the model under `variants:` of the file, or leave the file out.",
     );
-  return { ...(files.length === 1 ? { file: files[0]! } : {}), models };
+  return definite({ file: files[0], models });
 }
 
 /** Passes whatever may be a model; a file of another kind is told what it would be good for. */

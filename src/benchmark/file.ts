@@ -1,6 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${…} is the placeholder of benchmark files
 import { basename, dirname, extname, resolve } from "node:path";
 import { z } from "zod";
+import { definite } from "../definite.js";
 import { harmless } from "../harmless.js";
 import { readBytes } from "../units.js";
 import { type Written, YamlFile } from "../yaml.js";
@@ -41,19 +42,19 @@ export async function readWritten(
     throw file.fault(["name"], "this cannot be the name of a run, which is that of its folder.", {
       hint: `Write \`name:\` with 1 to ${MAX_NAME} characters that can be seen, without slashes.`,
     });
-  return {
+  return definite({
     name,
-    ...(head.description === undefined ? {} : { description: head.description }),
+    description: head.description,
     variants: readVariants(file, variants, defaults, options),
     measurements: await readMeasurements(file, measurements, options),
     timeout: head.timeout,
-    ...(head.memoryLimit === undefined ? {} : { memoryLimit: inBytes(head.memoryLimit) }),
-    ...(head.scratchLimit === undefined ? {} : { scratchLimit: inBytes(head.scratchLimit) }),
+    memoryLimit: inBytes(head.memoryLimit),
+    scratchLimit: inBytes(head.scratchLimit),
     ...folders(options),
     baseDir,
-  };
+  });
 }
 
-function inBytes(limit: number | string): number {
-  return typeof limit === "number" ? limit : readBytes(limit)!;
+function inBytes(limit: number | string | undefined): number | undefined {
+  return typeof limit === "string" ? readBytes(limit) : limit;
 }

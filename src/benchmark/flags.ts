@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import { dataKinds, findKind } from "../data/index.js";
+import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 import { usualName } from "../metrics.js";
 import { isAddress, namedModels } from "../models/folder.js";
@@ -71,7 +72,7 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
     throw new BenchError("config", `--${idle} has no meaning for ${measures.join(", ")}.`, {
       hint: `Leave --${idle} out.`,
     });
-  return { ...benchmark, ...(notes.length > 0 ? { notes } : {}) };
+  return notes.length > 0 ? { ...benchmark, notes } : benchmark;
 }
 
 /** What an entry of the measurement may say, but which measurement it is. */
@@ -102,11 +103,7 @@ class WrittenFlags extends Written {
         : room === "measurements"
           ? `--measure ${name}: ${message}`
           : `--model ${name}: ${message}`;
-    return new BenchError(
-      "config",
-      said,
-      hint === undefined ? {} : { hint: hint.replace(/`(\w+): ([^`{]+)`/g, "`--$1 $2`") },
-    );
+    return new BenchError("config", said, definite({ hint: hint?.replace(/`(\w+): ([^`{]+)`/g, "`--$1 $2`") }));
   }
 
   /** Flags have no order that counts. */

@@ -58,7 +58,7 @@ const engineHints = Object.fromEntries(
 function dataSaid({ data }: Measurements[string], name: string, entry: Record<string, unknown>) {
   const { keys = {}, named } = findKind(data) ?? {};
   const said = Object.entries(entry).filter(([key, value]) => Object.hasOwn(keys, key) && value !== undefined);
-  return { ...(named === undefined ? {} : { [named]: name }), ...Object.fromEntries(said) };
+  return Object.fromEntries(named === undefined ? said : [[named, name], ...said]);
 }
 
 interface Misnamed {
@@ -85,7 +85,7 @@ export async function measurementOf(name: string, entry: Record<string, unknown>
 
 /** The measurement that needs data of the kind which the dataset of this name is; or why there is none. */
 async function byDataset(name: string, { measurements, dataDir }: ReadOptions): Promise<string | Misnamed> {
-  const cards = await findCards(dataDir === undefined ? {} : { dataDir });
+  const cards = await findCards({ dataDir });
   const card = cards.find((one) => one.name === name)?.read;
   if (card && "fault" in card) throw card.fault;
   const kind = card && findKind(card.kind);

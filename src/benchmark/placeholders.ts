@@ -1,15 +1,14 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${…} is the placeholder of benchmark files
 import { resolve } from "node:path";
+import { definite } from "../definite.js";
 import { several } from "../harmless.js";
 import type { Written, YamlPath } from "../yaml.js";
 import type { ReadOptions } from "./benchmark.js";
 
 /** The two folders, absolute: they were given from the working directory, not from the file's folder. */
 export function folders({ dataDir, modelsDir }: ReadOptions): { dataDir?: string; modelsDir?: string } {
-  return {
-    ...(dataDir === undefined ? {} : { dataDir: resolve(dataDir) }),
-    ...(modelsDir === undefined ? {} : { modelsDir: resolve(modelsDir) }),
-  };
+  const absolute = (folder: string | undefined) => (folder === undefined ? undefined : resolve(folder));
+  return definite({ dataDir: absolute(dataDir), modelsDir: absolute(modelsDir) });
 }
 
 /** The value of a placeholder that stands within a text or is the `whole` value; throws where it has none. */

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Settings } from "../backends/backend.js";
 import { backendNames, backendOf, settingsOf } from "../backends/index.js";
+import { definite } from "../definite.js";
 import { addressWithoutSecrets } from "../secrets.js";
 import { nearest, type Written, type YamlPath } from "../yaml.js";
 import type { ReadOptions, VariantConfig } from "./benchmark.js";
@@ -143,19 +144,19 @@ function readVariant(
       at: "key",
     });
   const adapters = lora === undefined ? [] : Array.isArray(lora) ? lora : [lora];
-  return {
+  return definite({
     name,
     model,
-    ...(quantize === undefined ? {} : { quantize: { type: quantize, ...(imatrix === undefined ? {} : { imatrix }) } }),
+    quantize: quantize === undefined ? undefined : definite({ type: quantize, imatrix }),
     backend,
     reference: reference === true,
-    ...(typeof reference === "string" ? { against: reference } : {}),
+    against: typeof reference === "string" ? reference : undefined,
     lora: adapters.map((one) => (typeof one === "string" ? { path: one, scale: 1 } : one)),
     tags: Object.fromEntries(
       Object.entries({ ...axes, ...tags }).map(([tag, value]) => [tag, addressWithoutSecrets(String(value))]),
     ),
     settings: said({ ...defaults, ...filled }, settingsOf(backend)),
-  };
+  });
 }
 
 function backendNamed(file: Written, path: YamlPath, { backend, model }: Record<string, unknown>): string {

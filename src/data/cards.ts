@@ -2,6 +2,7 @@ import { readdir } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 import { nearest, YamlFile } from "../yaml.js";
 import { type Card, cardKeys, type DataFolders, type DataKind } from "./data.js";
@@ -30,7 +31,7 @@ export interface FoundDataset<Checked extends Card = Card> {
 }
 
 export interface FindOptions {
-  dataDir?: string;
+  dataDir?: string | undefined;
   /** More folders of cards. */
   extra?: string[];
 }
@@ -76,7 +77,7 @@ export async function checkCard<Checked extends Card>(
   const { file } = read;
   const card = file.check(form((file.value as { format?: unknown }).format), file.value, []);
   const path = await locateFile(card, card.file, dir, dataDir);
-  return { card, cardDir: dir, ...(path ? { path } : {}) };
+  return { card, cardDir: dir, ...definite({ path }) };
 }
 
 /** The dataset of this name, or of the card in a folder of this path; undefined if there is none. */
@@ -85,7 +86,7 @@ export async function findDataset<Checked extends Card>(
   kind: Pick<DataKind, "name" | "noun"> & { card(format: unknown): z.ZodType<Checked> },
   { baseDir, dataDir }: DataFolders,
 ): Promise<FoundDataset<Checked> | undefined> {
-  const known = await findCards(dataDir ? { dataDir } : {});
+  const known = await findCards({ dataDir });
   const card = known.find(({ name }) => name === nameOrPath) ?? (await openCard(resolve(baseDir, nameOrPath)));
   if (!card) return undefined;
   if ("kind" in card.read && card.read.kind !== kind.name)
@@ -99,7 +100,7 @@ export async function findDataset<Checked extends Card>(
 
 /** The hint for a name that no dataset of the kind has. */
 export async function namesLike(wanted: string, kind: string, { dataDir }: DataFolders): Promise<string> {
-  return nearest(wanted, namesOf(await findCards(dataDir ? { dataDir } : {}), kind));
+  return nearest(wanted, namesOf(await findCards({ dataDir }), kind));
 }
 
 export function namesOf(cards: CardFile[], kind: string): string[] {

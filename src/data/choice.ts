@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 import { several } from "../harmless.js";
 import { type FoundDataset, findDataset, namesLike } from "./cards.js";
@@ -192,7 +193,7 @@ function questions(card: RowsCard, path: string, text: string): { items: ChoiceI
   let twins = 0;
   const items = table.map(({ line, cells }, index) => {
     const refused = (what: string, hint?: string) =>
-      new BenchError("dataset-invalid", `${path}:${line}: ${what}`, hint === undefined ? {} : { hint });
+      new BenchError("dataset-invalid", `${path}:${line}: ${what}`, definite({ hint }));
     const cell = (column: string) => asText(cells, column, refused);
     const filled = (column: string) => {
       const value = cell(column);
@@ -214,13 +215,13 @@ function questions(card: RowsCard, path: string, text: string): { items: ChoiceI
       return value;
     });
     if (!asked && /\{[^{}]+\}/.test(card.prompt)) throw refused("the question is empty.");
-    return {
+    return definite({
       id: String(index),
       context,
       options: card.continueWith === "letter" ? texts.map((_, option) => letter(option)) : texts,
       gold: right.gold,
-      ...(card.cluster ? { cluster: filled(card.cluster) } : {}),
-    };
+      cluster: card.cluster ? filled(card.cluster) : undefined,
+    });
   });
   const skipped = all.length - table.length;
   const notes = [

@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { runInNewContext } from "node:vm";
 import { z } from "zod";
+import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 import { findDataset, namesLike } from "./cards.js";
 import { cardKeys, type DataKind, type Dataset } from "./data.js";
@@ -71,7 +72,7 @@ async function readText(name: string, path: string, card?: TextCard): Promise<Te
     read.text.includes("\r\n") && "its lines end with CR LF, which is measured as part of the text",
   ];
   const documents = card?.documents ? documentStarts(read.text, card, path) : undefined;
-  return { kind: "text", name, path, ...read, ...(documents ? { documents } : {}), ...noted(notes) };
+  return definite({ kind: "text" as const, name, path, ...read, documents, ...noted(notes) });
 }
 
 /** Milliseconds that a card's expression may take; an honest one reads hundreds of megabytes in that time. */
