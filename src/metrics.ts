@@ -68,6 +68,8 @@ export interface Metric {
   beside: boolean;
   /** The field of a model's facts that holds it before anything is measured. */
   fact?: "bytes" | "bpw" | "parameters";
+  /** The field of an opened engine's facts that holds it. */
+  opened?: "loadSeconds";
   /** Each token reads all weights, so that its time grows with the bytes of the file. */
   memoryBound?: true;
   /** One sentence: what it is and whose definition. */
@@ -393,6 +395,7 @@ const described: Record<string, Described> = {
     digits: 2,
     per: "variant",
     prominence: prominences.last,
+    opened: "loadSeconds",
     meaning: "seconds to load the model in its engine process, with whatever the page cache held",
   },
   peak_memory: {
@@ -488,6 +491,12 @@ export function isExact({ aggregation }: Metric): boolean {
 /** Counts the items that the other figures of its measurement leave out. */
 export const isTally = ({ aggregation }: Metric): boolean => aggregation === "count";
 
+/** The largest over all measurements of a variant. */
+export const isPeak = ({ aggregation }: Metric): boolean => aggregation === "maximum";
+
+/** Whether it says how well a model predicts: not how fast it is, how large, or what befell the measurement. */
+export const isQuality = ({ beside, per }: Metric): boolean => !beside && per !== "repetition" && per !== "variant";
+
 /** A size of distance from a reference, which chance explains no part of. */
 export const isDistance = ({ identical }: Metric): boolean => identical !== undefined;
 
@@ -503,6 +512,9 @@ export const itemsPer: Record<Per, string> = {
   repetition: "repetitions",
   variant: "values",
 };
+
+/** The metric that shows a broken model, for which guessing has a known value, and a foreign tokenizer. */
+export const soundness = "perplexity";
 
 /** The metric that is compared in place of one per token when the tokenizers differ. */
 export const acrossTokenizers = "bits_per_byte";

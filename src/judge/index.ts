@@ -9,4 +9,4 @@ export type { Result } from "./results.js";
 export { parseRule, type Rule } from "./rules.js";
 export { type Verdict, verdict } from "./verdict.js";
 export { type Question, type Verdicts, verdictsFrom, verdictsOver } from "./verdicts.js";
-export { isDetectable, isIdentical, marginsOf, mark, tabulated } from "./words.js";
+export { isDetectable, isIdentical, marginsOf, mark, markInFiles, tabulated } from "./words.js";

@@ -1,6 +1,6 @@
 import type { VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
-import { metric as describe, isTally } from "../metrics.js";
+import { metric as describe, isQuality, isTally } from "../metrics.js";
 import type { JobState, Run } from "../replay.js";
 import type { Series } from "../stats/series.js";
 
@@ -31,7 +31,9 @@ export function figuresOf(run: Run, all: Series[]): Figures {
     const of = all.filter(({ job }) => job.measurement === measurement);
     const against = jobs.some((job) => job.measurement === measurement && job.against !== undefined);
     const announced = of.flatMap(({ job, observations }) => [...job.metrics, ...observations.keys()]);
-    return [...new Set(announced)].filter(isQuality).map((metric) => ({ measurement, metric, against }));
+    return [...new Set(announced)]
+      .filter((name) => isQuality(describe(name)))
+      .map((metric) => ({ measurement, metric, against }));
   });
   const lack = (variant: VariantRecord, { measurement, metric }: QualityMetric): Lack | undefined => {
     const own = all.find(({ variant: { name }, job }) => name === variant.name && job.measurement === measurement);
@@ -55,11 +57,6 @@ const lacks: Record<Exclude<JobState, "done">, Lack> = {
   running: "not finished",
   waiting: "not finished",
 };
-
-function isQuality(name: string): boolean {
-  const { beside, per } = describe(name);
-  return !beside && per !== "repetition" && per !== "variant";
-}
 
 function lackIn({ broken, observations }: Series, name: string): Lack | undefined {
   const values = observations.get(name);

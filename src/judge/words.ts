@@ -95,6 +95,10 @@ export function mark(said: Verdict, comparison?: Comparison): string {
   }
 }
 
+/** The same where a reader may sort and search. */
+export const markInFiles = (said: Verdict, comparison?: Comparison) =>
+  said.kind === "undistinguished" ? said.kind : mark(said, comparison);
+
 function judged(comparison: Comparison, said: Verdict): string {
   if (isIdentical(comparison)) return "identical";
   switch (said.kind) {

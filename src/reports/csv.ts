@@ -1,6 +1,6 @@
 import { stringify } from "csv-stringify/sync";
 import { harmless } from "../harmless.js";
-import { isDetectable, mark, type Verdicts } from "../judge/index.js";
+import { isDetectable, markInFiles, type Verdicts } from "../judge/index.js";
 import { metric as describe, isExact, isTally } from "../metrics.js";
 import { type Divergence, divergenceRows } from "./divergence.js";
 import { absence, type Cell, type Column, figureIn, joinMemory, type Row, type Table } from "./table.js";
@@ -78,7 +78,7 @@ export function comparisonsCsv({ questions }: Pick<Verdicts, "questions">): stri
         ...[number(one?.a), number(one?.b), one?.scale, number(one?.difference), number(one?.low), number(one?.high)],
         ...[number(one?.p), number(one?.adjusted), one?.n, one?.paired, one?.clusters, one?.block],
         ...[one && isDetectable(one) ? one.detectable : undefined, one?.flips?.toRight, one?.flips?.toWrong],
-        verdict ? (verdict.kind === "undistinguished" ? verdict.kind : mark(verdict, one)) : "refused",
+        verdict ? markInFiles(verdict, one) : "refused",
         [refused ?? [], ...notes].flat().join(" "),
       ]),
     ),

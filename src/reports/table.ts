@@ -3,7 +3,7 @@ import { BenchError, type Failure } from "../errors.js";
 import type { JobRecord, Started, VariantRecord } from "../events.js";
 import { harmless, several } from "../harmless.js";
 import { comparability } from "../judge/index.js";
-import { metric as describe, type Metric } from "../metrics.js";
+import { metric as describe, isPeak, isTally, type Metric, soundness, variantMetrics } from "../metrics.js";
 
 import type { JobResult, Run, Session } from "../replay.js";
 import { type Series, seriesFrom } from "../stats/series.js";
@@ -112,7 +112,7 @@ export function tableFrom(run: Run): Table {
       variant,
       cells: columns.map((column) =>
         column.measurement === modelFacts
-          ? factCell(variant, column.metric.name, engines)
+          ? factCell(variant, column.metric, engines)
           : jobCell(jobs.get(cellKey(variant.name, column.measurement)), column.metric, variant, { foreign, broken }),
       ),
     })),
@@ -139,13 +139,12 @@ function columnsOf(started: Started, jobs: Map<string, Planned>): Column[] {
       metric: describe(name),
     }));
   });
-  const fact = (name: string) => ({ measurement: modelFacts, dataset: "", metric: describe(name) });
-  const isMemory = ({ metric }: { metric: Metric }) => metric.name === "peak_memory";
+  const fact = (metric: Metric) => ({ measurement: modelFacts, dataset: "", metric });
   const all = [
-    ...["size", "bpw", "parameters"].map(fact),
-    ...measured.filter((column) => !isMemory(column)),
-    ...measured.filter(isMemory),
-    fact("load_time"),
+    ...variantMetrics.filter((metric) => metric.fact !== undefined).map(fact),
+    ...measured.filter(({ metric }) => !isPeak(metric)),
+    ...measured.filter(({ metric }) => isPeak(metric)),
+    ...variantMetrics.filter((metric) => metric.opened !== undefined).map(fact),
   ];
   return all.map((column) => {
     const shared = all.filter(({ metric }) => metric.name === column.metric.name).length > 1;
@@ -153,13 +152,8 @@ function columnsOf(started: Started, jobs: Map<string, Planned>): Column[] {
   });
 }
 
-function factCell(variant: VariantRecord, name: string, engines: Table["engines"]): Cell {
-  const value = {
-    size: variant.facts?.bytes,
-    bpw: variant.facts?.bpw,
-    parameters: variant.facts?.parameters,
-    load_time: engines.get(variant.name)?.loadSeconds,
-  }[name];
+function factCell(variant: VariantRecord, { name, fact, opened }: Metric, engines: Table["engines"]): Cell {
+  const value = fact ? variant.facts?.[fact] : opened && engines.get(variant.name)?.[opened];
   if (value === undefined) return variant.failure ? { state: "failed", failure: variant.failure } : { state: "absent" };
   return {
     state: "measured",
@@ -187,7 +181,7 @@ function jobCell(
   const measured = summarize(metric.name, result.samples(metric.name), clusters ? { clusters } : {});
   const fault = metric.beside ? undefined : broken.get(cellKey(variant.name, record.measurement));
   const summary = believable(measured, fault);
-  const other = metric.name === "perplexity" ? foreign.get(cellKey(variant.name, record.measurement)) : undefined;
+  const other = metric.name === soundness ? foreign.get(cellKey(variant.name, record.measurement)) : undefined;
   const together = togetherNote(metric, result);
   return {
     state: "measured",
@@ -202,20 +196,21 @@ function jobCell(
     ],
     ...(other ? { foreign: true } : {}),
     ...(together.length > 0 ? { together: true } : {}),
-    ...(record.against === variant.name && metric.name !== "peak_memory" ? { floor: true } : {}),
+    ...(record.against === variant.name && !isPeak(metric) ? { floor: true } : {}),
   };
 }
 
-const isAccuracy = ({ name }: Metric) => name.startsWith("acc");
-/** Of no question is said that it was asked: their number is 0. */
-const countsUnasked = ({ name }: Metric, { kind }: JobRecord) => name === "unanswerable" && kind === "choice";
+const isOfQuestions = (metric: Metric) => metric.per === "question" && !isTally(metric);
+/** Questions that could not be asked are counted; when all could, their number is 0. */
+const countsUnasked = (metric: Metric, { metrics }: JobRecord) =>
+  isTally(metric) && metrics.some((name) => isOfQuestions(describe(name)));
 /** From this share of the questions on, a figure is not one of the task. */
 const manyUnasked = 0.01;
 
 /** What an accuracy does not cover. One reason stands for all: the others differ in their numbers. */
 function unaskedNote(metric: Metric, { unanswerable, items }: JobResult): Note | undefined {
   const [first] = unanswerable.values();
-  if (!isAccuracy(metric) || first === undefined) return undefined;
+  if (!isOfQuestions(metric) || first === undefined) return undefined;
   if (unanswerable.size === items.length) return { text: `no question could be asked: ${first}` };
   const share = unanswerable.size / items.length;
   const count = `${unanswerable.size} of ${items.length} questions could not be asked (the first: ${first})`;
@@ -225,7 +220,7 @@ function unaskedNote(metric: Metric, { unanswerable, items }: JobResult): Note |
 }
 
 function aloneNote(metric: Metric, { alone }: JobResult): Note[] {
-  if (!isAccuracy(metric) || !alone) return [];
+  if (!isOfQuestions(metric) || !alone) return [];
   return [{ text: "each option was decoded by itself: this architecture cannot share a question between them" }];
 }
 
@@ -243,7 +238,7 @@ export function figureIn(cell: Cell | undefined): Summary | undefined {
 }
 
 function loadNote(metric: Metric, result: JobResult): Note[] {
-  if (metric.aggregation !== "rate") return [];
+  if (metric.per !== "repetition") return [];
   const items = result.samples(metric.name).map(({ item }) => result.foreign.get(item) ?? 0);
   const disturbed = items.filter((foreign) => foreign > foreignLoad);
   if (disturbed.length === 0) return [];
@@ -263,13 +258,13 @@ function loadNote(metric: Metric, result: JobResult): Note[] {
  * there is no reference), with the bits per byte that can be compared.
  */
 function foreignTokenizers(all: Series[]): Map<string, Note> {
-  const series = all.filter(({ observations }) => observations.has("perplexity"));
+  const series = all.filter(({ observations }) => observations.has(soundness));
   const notes = new Map<string, Note>();
   for (const measurement of new Set(series.map(({ job }) => job.measurement))) {
     const of = series.filter(({ job }) => job.measurement === measurement);
     const base = of.find(({ variant }) => variant.reference) ?? of[0]!;
     for (const one of of) {
-      const { instead } = comparability("perplexity", base, one);
+      const { instead } = comparability(soundness, base, one);
       if (instead === undefined) continue;
       const [own, theirs] = [one, base].map(({ observations }) => {
         const found = observations.get(instead);
@@ -284,7 +279,7 @@ function foreignTokenizers(all: Series[]): Map<string, Note> {
 }
 
 function togetherNote(metric: Metric, { memory }: JobResult): Note[] {
-  if (metric.name !== "peak_memory" || !memory || memory.models <= 1) return [];
+  if (!isPeak(metric) || !memory || memory.models <= 1) return [];
   return [{ text: `${memory.models} models were in memory at once: the figure is that of all of them` }];
 }
 
@@ -323,13 +318,13 @@ function notesOf(started: Started, run: Run, jobs: Map<string, Planned>): string
  * say is how much memory the variant takes.
  */
 export function joinMemory(table: Table): Table {
-  const isMemory = ({ metric }: Column) => metric.name === "peak_memory";
+  const isMemory = ({ metric }: Column) => isPeak(metric);
   const at = table.columns.findIndex(isMemory);
   if (at < 0) return table;
+  const first = table.columns[at]!;
+  const { metric } = first;
   const only = table.columns.filter(isMemory).length === 1;
-  const joined: Column = only
-    ? table.columns[at]!
-    : { measurement: "", dataset: "", metric: describe("peak_memory"), name: "peak_memory" };
+  const joined: Column = only ? first : { measurement: "", dataset: "", metric, name: metric.name };
   const keep = (_: unknown, index: number) => index === at || !isMemory(table.columns[index]!);
   return {
     ...table,

@@ -1,7 +1,7 @@
 import type { EngineName } from "../backends/backend.js";
 import type { JobRecord, VariantRecord } from "../events.js";
 import type { Machine } from "../machine.js";
-import { metric as describe } from "../metrics.js";
+import { metric as describe, isQuality, soundness } from "../metrics.js";
 import { engineOf, type JobResult, type Run } from "../replay.js";
 import type { Observation } from "./comparison.js";
 import { running } from "./summary.js";
@@ -83,12 +83,12 @@ function missingIn({ state, record, failure }: JobResult): string | undefined {
 }
 
 /**
- * Marks what a broken model gave: its figures are there, and say nothing. Its perplexity tells: where every one is broken, so is all
- * that the variant predicts; where some are, what was measured on the same data. A distance is as broken as either of its ends.
+ * Marks the figures of broken models: they are there, and mean nothing. The perplexity tells: when every one of a variant is broken,
+ * so is all that it predicts; when some are, what was measured on the same data. A distance is as broken as either of its ends.
  */
 export function believed(list: Series[]): Series[] {
   const judged = list.map((one) => {
-    const perplexities = one.observations.get("perplexity") ?? [];
+    const perplexities = one.observations.get(soundness) ?? [];
     return { one, perplexities, fault: brokenModel(perplexities, vocabularyOf(one.variant)) };
   });
   const faultOf = (variant: string, dataset: string): string | undefined => {
@@ -110,7 +110,7 @@ function brokenBy(
   variant: string,
   faultOf: (variant: string, dataset: string) => string | undefined,
 ): string | undefined {
-  if (metrics.every((name) => ["repetition", "variant"].includes(describe(name).per))) return undefined;
+  if (!metrics.some((name) => isQuality(describe(name)))) return undefined;
   const own = faultOf(variant, dataset);
   if (own !== undefined || against === undefined || against === variant) return own;
   const theirs = faultOf(against, dataset);
@@ -128,7 +128,7 @@ function brokenModel(
   vocabulary: number | undefined,
 ): string | undefined {
   if (perplexities.length === 0) return undefined;
-  const figure = running("perplexity", vocabulary);
+  const figure = running(soundness, vocabulary);
   for (const one of perplexities) figure.add(one);
   const { broken, value, warnings } = figure.summary();
   return broken ?? (Number.isFinite(value) ? undefined : warnings[0]);

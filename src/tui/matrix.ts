@@ -211,7 +211,8 @@ function allColumns(state: LiveState): MatrixColumn[] {
   };
   const measured = new Set(state.measurements.flatMap(({ metrics }) => metrics));
   if (state.rows.some((row) => row.variant.facts)) for (const name of ofFile) measured.add(name);
-  if (state.rows.some((row) => row.loadSeconds !== undefined)) measured.add("load_time");
+  for (const { name, opened } of variantMetrics)
+    if (opened && state.rows.some((row) => row[opened] !== undefined)) measured.add(name);
   return [
     ...ofFile.filter((name) => measured.has(name)).map((name) => column(name, undefined)),
     ...state.measurements.flatMap(({ metrics }, index) =>
@@ -338,10 +339,10 @@ function content(row: LiveVariant, cell: LiveJob | undefined, column: MatrixColu
 
 /** From the file where it says so, else as measured; the largest where several jobs measured it. */
 function variantValue(row: LiveVariant, name: string): number | undefined {
-  const { fact } = metric(name);
+  const { fact, opened } = metric(name);
   const known = fact && row.variant.facts?.[fact];
   if (known !== undefined) return known;
-  if (name === "load_time" && row.loadSeconds !== undefined) return row.loadSeconds;
+  if (opened && row[opened] !== undefined) return row[opened];
   let value: number | undefined;
   for (const cell of row.cells) {
     const one = cell && figure(cell, name);

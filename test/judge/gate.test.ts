@@ -118,6 +118,27 @@ describe("the gate's answers", () => {
     expect(open.checks[0]!.more).toBeGreaterThan(0);
   });
 
+  test("each sentence has fewer than 200 characters, whatever is found", () => {
+    const random = normals(11);
+    const names = { perplexity: "+0.5%", kld: "+10%", acc: "-2%", tg128: "-5%", bits_per_byte: "+1%" };
+    const rules = [...Object.entries(names).map(([name, limit]) => `${name}: ${limit}`), "flips: 2%", "kld: 0.01"];
+    for (let i = 0; i < 200; i++) {
+      const n = 2 + (i % 40);
+      const draw = (spread: number, middle: number) =>
+        Array.from({ length: n }, () => Math.abs(middle + spread * random()));
+      const measured = () => ({
+        perplexity: draw(0.2, 2),
+        kld: draw(0.01, 0.01),
+        acc: draw(1, 0).map((one) => (one > 0.7 ? 1 : 0)),
+        tg128: draw(3, 50),
+        bits_per_byte: draw(0.1, 0.9),
+      });
+      const [run, baseline] = [[series("gemma-3-27b-it-UD-Q4_K_XL", measured())], [series("old", measured())]];
+      for (const { sentence } of ask(run, baseline, ...rules).checks)
+        for (const part of sentence.split(/(?<=\.) (?=[A-Z])/)) expect(part.length, part).toBeLessThan(200);
+    }
+  });
+
   test("an undamaged copy passes every rule", () => {
     const metrics = { perplexity: chunks };
     const one = [series("a", metrics), series("a", { acc: [1, 0, 1, 1] }, { id: "same" })];

@@ -1,0 +1,46 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { isMeantBy, isMetric, judgeable, leadsAmong, metric, variantMetrics } from "../dist/metrics.js";
+
+const src = fileURLToPath(new URL("../src", import.meta.url));
+const files = readdirSync(src, { recursive: true, encoding: "utf8" })
+  .filter((name) => /\.tsx?$/.test(name) && name !== "metrics.ts")
+  .map((name) => ({ name, code: readFileSync(`${src}/${name}`, "utf8").replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "") }));
+
+/** They make the values, or name them in a file's format. */
+const makers =
+  /^(measurements|references)\/|^(stats|reports)\/divergence\.ts$|^store\/|^(events|replay)\.ts$|^run\/|^benchmark\/|^commands\/run\.ts$/;
+
+describe("metrics own their facts", () => {
+  test("only metrics.ts and the statistics read how a metric is aggregated", () => {
+    const readers = files.filter(({ code }) => /\baggregation\b/.test(code)).map(({ name }) => name);
+    expect(readers.filter((name) => !name.startsWith("stats/"))).toEqual([]);
+  });
+
+  test("who reads a metric knows none by name", () => {
+    const named = files.flatMap(({ name, code }) =>
+      makers.test(name)
+        ? []
+        : Array.from(code.matchAll(/"([\w@]+)"/g), ([, word]) => `${name}: ${word}`).filter((line) =>
+            isMetric(line.split(": ")[1]!),
+          ),
+    );
+    // A kind of verdict, a heading, a field of a model's facts; and the likelihood that statistics sum up.
+    const others = /: (size|parameters|bpw)$|^stats\/(summary|estimate)\.ts: perplexity$/;
+    expect(named.filter((line) => !others.test(line))).toEqual([]);
+  });
+
+  test("a metric is described whole by its entry", () => {
+    expect(metric("kld")).toMatchObject({ per: "token", leads: true, identical: 0, margin: { size: 0.001 } });
+    expect(metric("tg128")).toMatchObject({ family: "tg", per: "repetition", memoryBound: true });
+    expect(metric("delta_p_p99.9")).toMatchObject({ scale: "percent", leads: false, beside: false });
+    expect(variantMetrics.map(({ name }) => name)).toEqual(["size", "bpw", "parameters", "load_time", "peak_memory"]);
+    expect([leadsAmong("acc_token", ["acc_token"]), leadsAmong("acc_token", ["acc", "acc_token"])]).toEqual([
+      true,
+      false,
+    ]);
+    expect([isMeantBy("tg", "tg128"), isMeantBy("tg", "pp512"), isMeantBy("acc", "acc")]).toEqual([true, false, true]);
+    expect(judgeable()).toEqual(expect.arrayContaining(["perplexity", "kld", "acc", "size", "pp", "tg"]));
+  });
+});
