@@ -52,7 +52,7 @@ export function readBaseline(file: string): Series[] {
       const value = JSON.parse(line);
       if (index === 0) {
         if (value.format !== format) throw new Error(`its first line does not say "${format}"`);
-      } else if (Array.isArray(value)) addItem(series, value as Line);
+      } else if (Array.isArray(value)) addItem(series, value as ItemLine);
       else {
         const fault = seriesFault(value);
         if (fault) throw new Error(fault);
@@ -88,8 +88,8 @@ export function asInBaseline(series: Series): Series {
 type Draft = Series & { observations: Map<string, Observation[]>; clusters?: Map<string, string> };
 
 /** `[value, weight]`, or the value alone where the weight is 1; null for what is not a number. */
-type Value = number | null | [number | null, number];
-type Line = [key: string, item: string, values: Record<string, Value>, cluster?: string];
+type ItemValue = number | null | [number | null, number];
+type ItemLine = [key: string, item: string, values: Record<string, ItemValue>, cluster?: string];
 
 const keyOf = ({ variant, job }: Pick<Series, "variant" | "job">) => `${variant.name}/${job.measurement}`;
 const compareText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
@@ -101,21 +101,21 @@ function about({ variant, job, engine, machine, file }: Series) {
   return { variant: { ...rest, ...(facts ? { facts: { ...facts, files: [] } } : {}) }, job, engine, machine, file };
 }
 
-function lines({ observations, clusters }: Series, key: string): Line[] {
-  const items = new Map<string, Record<string, Value>>();
+function lines({ observations, clusters }: Series, key: string): ItemLine[] {
+  const items = new Map<string, Record<string, ItemValue>>();
   for (const metric of [...observations.keys()].sort())
     for (const { item, value, weight } of observations.get(metric)!) {
       const values = items.get(item) ?? {};
       values[metric] = weight === 1 ? rounded(value) : [rounded(value), weight];
       items.set(item, values);
     }
-  return Array.from(items, ([item, values]): Line => {
+  return Array.from(items, ([item, values]): ItemLine => {
     const cluster = clusters?.get(item);
     return cluster === undefined ? [key, item, values] : [key, item, values, cluster];
   }).sort(([, a], [, b]) => a.localeCompare(b, "en", { numeric: true }));
 }
 
-function addItem(all: Map<string, Draft>, [key, item, values, cluster]: Line): void {
+function addItem(all: Map<string, Draft>, [key, item, values, cluster]: ItemLine): void {
   const series = all.get(key);
   if (!series || typeof item !== "string") throw new Error(`"${key}" was not introduced before`);
   for (const [metric, found] of Object.entries(values)) {

@@ -49,7 +49,7 @@ export function replay(events: Iterable<StoredEvent>): Run {
 /** `replay` for events that come one by one. */
 export class Fold {
   readonly run: Run = { sessions: [], jobs: new Map(), engines: new Map(), warnings: [] };
-  readonly #shared = new Shared();
+  readonly #shared = new SharedByJobs();
 
   add(event: StoredEvent): void {
     const { run } = this;
@@ -135,18 +135,18 @@ export class JobResult {
   /** Whether options were scored one by one. */
   alone = false;
 
-  readonly #shared: Shared;
+  readonly #shared: SharedByJobs;
   #list: ItemList = { items: [] };
   /** By item, while the job is being measured: its place in the list. */
   #places: Map<string, number> | undefined;
-  readonly #columns = new Map<string, Column>();
+  readonly #columns = new Map<string, MetricColumn>();
   #done = false;
   #running = false;
   #failure: Failure | undefined;
   #broken: Failure | undefined;
   #resumed = false;
 
-  constructor(shared: Shared) {
+  constructor(shared: SharedByJobs) {
     this.#shared = shared;
   }
 
@@ -223,7 +223,7 @@ export class JobResult {
     const item = this.#shared.text(event.item);
     const place = this.#placeOf(item);
     for (const sample of event.samples) {
-      const column = this.#columns.get(sample.metric) ?? new Column();
+      const column = this.#columns.get(sample.metric) ?? new MetricColumn();
       this.#columns.set(sample.metric, column);
       column.push(place, sample);
     }
@@ -348,7 +348,7 @@ function byItem(list: ItemList, fact: "cluster" | "ids"): ReadonlyMap<string, st
 }
 
 /** What the jobs of a run have in common. */
-class Shared {
+class SharedByJobs {
   readonly #texts = new Map<string, string>();
   readonly #lists = new Map<number, ItemList[]>();
 
@@ -380,7 +380,7 @@ function sameList(a: ItemList, b: ItemList): boolean {
 }
 
 /** The samples of one metric of a job: lists that grow while it is being measured, arrays once it is done. */
-class Column {
+class MetricColumn {
   /** Places in the list of items, ascending but for what was measured twice; absent where they are 0, 1, 2 … */
   #places: number[] | Int32Array | undefined = [];
   #values: number[] | Float64Array | Uint8Array = [];

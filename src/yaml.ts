@@ -187,15 +187,15 @@ export interface Explanation {
 }
 
 /** A JSON Schema as far as it is read here. */
-export interface Form {
+export interface SchemaForm {
   type?: string | string[];
   enum?: unknown[];
   const?: unknown;
-  anyOf?: Form[];
-  properties?: Record<string, Form>;
+  anyOf?: SchemaForm[];
+  properties?: Record<string, SchemaForm>;
   required?: string[];
-  additionalProperties?: Form | false;
-  items?: Form;
+  additionalProperties?: SchemaForm | false;
+  items?: SchemaForm;
   minimum?: number;
   maximum?: number;
   exclusiveMinimum?: number;
@@ -208,8 +208,8 @@ export interface Form {
   default?: unknown;
 }
 
-export function jsonSchema(schema: z.ZodType): Form {
-  return z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as Form;
+export function jsonSchema(schema: z.ZodType): SchemaForm {
+  return z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as SchemaForm;
 }
 
 /**
@@ -250,11 +250,11 @@ export function explain(
   return { path, at: "value", message, ...hint };
 }
 
-function keysOf(form: Form | undefined): string[] {
+function keysOf(form: SchemaForm | undefined): string[] {
   return Object.keys(form?.properties ?? {}).concat(...(form?.anyOf ?? []).map(keysOf));
 }
 
-function formAt(form: Form | undefined, path: (string | number)[]): Form | undefined {
+function formAt(form: SchemaForm | undefined, path: (string | number)[]): SchemaForm | undefined {
   if (form === undefined || path.length === 0) return form;
   const [step, ...rest] = path;
   if (form.anyOf) return form.anyOf.map((one) => formAt(one, path)).find((one) => one !== undefined);
@@ -264,7 +264,7 @@ function formAt(form: Form | undefined, path: (string | number)[]): Form | undef
 }
 
 /** In words; how long it must be is said where it is of the right kind. */
-function expectation(form: Form, given: unknown): string | undefined {
+function expectation(form: SchemaForm, given: unknown): string | undefined {
   if (form.anyOf) {
     const all = form.anyOf.map((one) => expectation({ ...one, examples: form.examples ?? one.examples }, given));
     return all.includes(undefined) ? undefined : [...new Set(all)].join(" or ");
@@ -304,7 +304,7 @@ function isBound(bound: number | undefined): boolean {
   return bound !== undefined && Math.abs(bound) < Number.MAX_SAFE_INTEGER;
 }
 
-function example(key: string | number | undefined, form: Form): string | undefined {
+function example(key: string | number | undefined, form: SchemaForm): string | undefined {
   const value = form.examples?.[0] ?? form.default ?? form.enum?.[0];
   if (value === undefined || typeof value === "object" || typeof key !== "string") return undefined;
   return `For example \`${key}: ${value}\`.`;

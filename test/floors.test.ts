@@ -224,6 +224,16 @@ describe("the floors of the house", () => {
     }
   });
 
+  it("one name stands for one type", () => {
+    const places = new Map<string, string[]>();
+    const declared =
+      /^(?:export )?(?:declare )?(?:abstract )?(?:interface|class|type) (\w+)(?=\b[^"\n]*[={<]| extends)/gm;
+    for (const [file, source] of files)
+      for (const [, name] of source.matchAll(declared)) places.set(name!, [...(places.get(name!) ?? []), file]);
+    expect(places.size).toBeGreaterThan(100);
+    expect([...places].filter(([, found]) => found.length > 1)).toEqual([]);
+  });
+
   it("only the command line itself names the process's own streams", () => {
     // terminal.ts watches for a stdout that is lost; everything else writes to the streams it is given.
     const found = [...files].filter(

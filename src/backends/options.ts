@@ -81,12 +81,12 @@ interface CutQuestion {
   /** Undefined for a question that is not asked, with the reason. */
   reason?: string;
   /** The continuations as lm-eval cuts them, and as llama-perplexity does; mostly the same. */
-  sums: Form;
-  means: Form;
+  sums: TokenForm;
+  means: TokenForm;
 }
 
 /** One way to cut a question into tokens. */
-interface Form {
+interface TokenForm {
   /** Tokens that all options begin with, scored once. */
   shared: number;
   /** Options in order, in as many requests as it takes. */
@@ -118,7 +118,7 @@ function form(
   context: Int32Array,
   options: Int32Array[],
   { options: most, most: tokens }: Room,
-): Form & { reason?: string } {
+): TokenForm & { reason?: string } {
   if (context.length === 0) return { shared: 0, requests: [], reason: "nothing stands before the option" };
   if (options.some(({ length }) => length === 0))
     return { shared: 0, requests: [], reason: "an option merges with the question into one token" };
@@ -201,7 +201,7 @@ function answer(
   room: Room,
 ): OptionScores {
   if (reason !== undefined) return { id, unanswerable: reason, options: [] };
-  const ofOptions = ({ requests }: Form) => requests.flatMap((request) => scores.get(request)!);
+  const ofOptions = ({ requests }: TokenForm) => requests.flatMap((request) => scores.get(request)!);
   const whole = ofOptions(sums).map(sum);
   const own = ofOptions(means).map((nll) => nll.subarray(means.shared));
   const options = own.map((nll, i) => ({ sum: whole[i]!, mean: sum(nll) / nll.length, tokens: nll.length }));

@@ -12,13 +12,13 @@ export function lines(text: string): string[] {
 export const isBlank = (text: string) => text.trim() === "";
 
 /** A row of a table: the line that it begins in, and its cells by the names of their columns. */
-export interface Row {
+export interface DataRow {
   line: number;
   cells: Record<string, unknown>;
 }
 
 /** One JSON object a line. */
-export function jsonRows(path: string, text: string): Row[] {
+export function jsonRows(path: string, text: string): DataRow[] {
   return lines(text).flatMap((line, index) => {
     if (isBlank(line)) return [];
     let cells: unknown;
@@ -54,7 +54,7 @@ function repeatedKey(object: string): string | undefined {
 }
 
 /** Comma-separated values as RFC 4180 has them; the head line names the columns unless `columns` does. */
-export function csvRows(path: string, text: string, columns: string[] | undefined): Row[] {
+export function csvRows(path: string, text: string, columns: string[] | undefined): DataRow[] {
   const data = Buffer.from(text.replace(/^\ufeff/, ""));
   // The parser counts the lines at a row's end, and CR LF inside quotes as two.
   let [end, line] = [0, 1];

@@ -21,11 +21,11 @@ export interface Ladder {
   /** The variant that all others are held against. */
   base: string;
   /** Largest file first. */
-  steps: Step[];
+  steps: LadderStep[];
   /** The smallest file of which no loss is shown, though one that matters would have been detected. */
-  smallest?: Step;
+  smallest?: LadderStep;
   /** The smallest file whose 95 % interval ends below `nearness`. */
-  near?: Step;
+  near?: LadderStep;
   /** What `near` is about: `1 %`, `PPL`. */
   nearness: { limit: string; labels: string };
   /** The distance from the base that does not matter: `0.001 nat`. */
@@ -36,7 +36,7 @@ export interface Ladder {
   judged: "quality" | "distance" | "nothing";
 }
 
-export interface Step {
+export interface LadderStep {
   variant: string;
   bytes: number | undefined;
   /** Share of the base's bytes that is saved; below 0 where the file is larger. */
@@ -118,7 +118,7 @@ function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
   const open = quality.filter(({ state }) => state === "open");
   const missing =
     missingIn(figures, b, a) ?? (told.length > 0 ? undefined : alone ? "not compared" : refusalIn(results));
-  const step: Step = {
+  const step: LadderStep = {
     variant: b,
     bytes,
     saved: bytes === undefined || !whole ? undefined : 1 - bytes / whole,
@@ -160,7 +160,7 @@ function phrasesOf(told: Read[]): string[] {
     : phrases;
 }
 
-function standingOf(quality: Read[], distances: Result[], far: boolean): Step["standing"] {
+function standingOf(quality: Read[], distances: Result[], far: boolean): LadderStep["standing"] {
   const states = new Set(quality.map(({ state }) => state));
   const worst = (["much worse", "worse", "probably worse"] as const).find((state) => states.has(state));
   if (worst !== undefined) return states.has("better") ? "mixed" : worst;

@@ -3,7 +3,7 @@ import { type RowComparer, type RowComparison, type RowScorer, simdComparer, sim
 import { floatsAt, type Pointer } from "./library.js";
 
 /** What the threads share: control words, then the tokens and the results of the block at hand. */
-interface Shared {
+interface SharedMemory {
   control: Int32Array;
   /** Addresses of the rows: of the one model that is scored, or of the reference and its variants. */
   pointers: BigUint64Array;
@@ -28,7 +28,7 @@ const columns = 5;
 export class ScoringPool {
   readonly #worker: BlockWorker;
   readonly #threads: Worker[] = [];
-  readonly #shared: Shared;
+  readonly #shared: SharedMemory;
 
   /** `variants`: how many are compared with a reference at once. */
   constructor(
@@ -108,7 +108,7 @@ class BlockWorker {
 
   constructor(
     readonly vocabulary: number,
-    readonly shared: Shared,
+    readonly shared: SharedMemory,
   ) {
     this.#scorer = simdScorer(vocabulary);
   }
@@ -145,7 +145,7 @@ class BlockWorker {
 }
 
 /** The life of a worker: wait for a block, help with it, wait again. */
-export function serveScoring(vocabulary: number, shared: Shared): never {
+export function serveScoring(vocabulary: number, shared: SharedMemory): never {
   const worker = new BlockWorker(vocabulary, shared);
   const { control } = shared;
   let seen = 0;

@@ -16,7 +16,7 @@ const settings = z.strictObject({
       "Most tokens of a question with one of its options; by default what the model was trained for. One that needs more is not asked, and counted.",
     ),
 });
-type Settings = z.infer<typeof settings>;
+type ChoiceSettings = z.infer<typeof settings>;
 
 /**
  * Accuracy by likelihood: the option that the model finds most likely as a continuation of the question is its answer. From
@@ -29,7 +29,7 @@ type Settings = z.infer<typeof settings>;
  *
  * A question that does not fit, or whose option begins at no token, is not asked: its item says so, and no accuracy counts it.
  */
-export const choice: Measurement<Settings, "choice", "options"> = {
+export const choice: Measurement<ChoiceSettings, "choice", "options"> = {
   name: "choice",
   settings,
   needs: ["options"],

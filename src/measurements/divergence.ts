@@ -24,7 +24,7 @@ const settings = chunkSettings.extend({
     .default(4)
     .describe("Chunks of the noise floor, the reference against itself in another batch shape; 0: leave it out."),
 });
-type Settings = z.infer<typeof settings>;
+type DivergenceSettings = z.infer<typeof settings>;
 
 /**
  * Divergence from the reference variant: the figures of llama-perplexity's --kl-divergence, without its file of logits.
@@ -38,7 +38,7 @@ type Settings = z.infer<typeof settings>;
  * The noise floor, the reference against itself in another batch shape, is measured on the first chunks alone: a thousand
  * tokens tell its size, and the reference is the slowest of all to decode.
  */
-export const divergence: Measurement<Settings, "text", "windows"> = {
+export const divergence: Measurement<DivergenceSettings, "text", "windows"> = {
   name: "divergence",
   rule: 1,
   settings,
@@ -87,7 +87,10 @@ export const divergence: Measurement<Settings, "text", "windows"> = {
 };
 
 /** Perplexity over the same chunks: the likelihoods of reference and variants are part of every comparison. */
-function feeds({ context, chunks }: Settings, other: { kind: string; settings: Record<string, unknown> }): boolean {
+function feeds(
+  { context, chunks }: DivergenceSettings,
+  other: { kind: string; settings: Record<string, unknown> },
+): boolean {
   const { context: own, chunks: most } = other.settings as Partial<ChunkSettings>;
   return other.kind === "perplexity" && own === context && most === chunks;
 }

@@ -55,7 +55,7 @@ export interface Cost {
   rows: number;
 }
 
-interface Described<Settings, Kind extends keyof DataFor, Needs extends Part> {
+interface DescribedSettings<Settings, Kind extends keyof DataFor, Needs extends Part> {
   readonly name: string;
   /**
    * The version of its scoring rule, part of every job's identity: to be raised by one whenever the same model, data and
@@ -103,4 +103,4 @@ export type Measurement<
   Settings = Record<string, unknown>,
   Kind extends keyof DataFor = keyof DataFor,
   Needs extends Part = Part,
-> = Described<Settings, Kind, Needs> & (OnOneEngine<Settings, Kind, Needs> | OnManyEngines<Settings, Kind>);
+> = DescribedSettings<Settings, Kind, Needs> & (OnOneEngine<Settings, Kind, Needs> | OnManyEngines<Settings, Kind>);

@@ -20,7 +20,7 @@ const settings = z
     path: ["prompt"],
     message: "with `generate: 0` nothing is timed.",
   });
-type Settings = z.infer<typeof settings>;
+type SpeedSettings = z.infer<typeof settings>;
 
 /**
  * Tokens per second as llama-bench defines them: `pp` one prompt of random tokens, `tg` tokens decoded one by one, each in
@@ -28,7 +28,7 @@ type Settings = z.infer<typeof settings>;
  * meets all of them. What other processes take of the CPU meanwhile is kept with each sample as `foreign`, in cores: at least
  * that much, for what the machine's clock of CPU time cannot tell from nothing is left out.
  */
-export const speed: Measurement<Settings, "none", "timing"> = {
+export const speed: Measurement<SpeedSettings, "none", "timing"> = {
   name: "speed",
   rule: 1,
   settings,
@@ -62,12 +62,12 @@ export const speed: Measurement<Settings, "none", "timing"> = {
   },
 };
 
-const itemsOf = (settings: Settings) =>
+const itemsOf = (settings: SpeedSettings) =>
   Array.from({ length: settings.repetitions }, (_, repetition) =>
     tests(settings).map(({ metric }) => `${metric}/${repetition}`),
   ).flat();
 
-function tests({ prompt, generate, depth }: Settings): { metric: string; test: SpeedTest }[] {
+function tests({ prompt, generate, depth }: SpeedSettings): { metric: string; test: SpeedTest }[] {
   const at = depth > 0 ? `@d${depth}` : "";
   return [
     ...(prompt > 0 ? [{ metric: `pp${prompt}${at}`, test: { prompt, generate: 0, depth } }] : []),

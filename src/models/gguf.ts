@@ -58,7 +58,7 @@ export async function readModelFacts(path: string): Promise<ModelFacts> {
   const kept = await recall<ModelFacts>(files[0]!, before);
   if (kept) return kept;
 
-  const parts: Part[] = [];
+  const parts: ModelPart[] = [];
   for (const file of files) parts.push(await readPart(file));
   const digests: string[] = [];
   for (const file of files) digests.push(await fileSha256(file));
@@ -72,7 +72,7 @@ export async function readModelFacts(path: string): Promise<ModelFacts> {
 }
 
 /** One file of a model: its header and where its data should end. */
-export interface Part {
+export interface ModelPart {
   path: string;
   bytes: number;
   /** Where the data of its tensors ends. */
@@ -110,9 +110,9 @@ async function splitParts(path: string): Promise<string[]> {
 }
 
 /** That the files are the parts that their names say: llama.cpp goes by `split.count` and `split.no`. */
-async function checkSplit(parts: Part[]): Promise<void> {
+async function checkSplit(parts: ModelPart[]): Promise<void> {
   const [first] = parts;
-  const declared = (one: Part) => whole(one, "split.count", 0xffff) ?? 1;
+  const declared = (one: ModelPart) => whole(one, "split.count", 0xffff) ?? 1;
   const count = declared(first!);
   if (parts.length === 1) {
     if (count <= 1) return;
@@ -142,7 +142,7 @@ async function checkSplit(parts: Part[]): Promise<void> {
 }
 
 /** Whether another GGUF begins where the data of this one ends. */
-async function goesOn({ path, end }: Part): Promise<boolean> {
+async function goesOn({ path, end }: ModelPart): Promise<boolean> {
   const file = await open(path);
   // The data of a part may be padded to its alignment.
   const next = Buffer.alloc(4096);
@@ -174,7 +174,7 @@ function unreadable(path: string, cause: NodeJS.ErrnoException): BenchError {
 }
 
 /** Header of one file, checked against the file's size: what the header promises must be there. */
-export async function readPart(path: string): Promise<Part> {
+export async function readPart(path: string): Promise<ModelPart> {
   const bytes = Number((await modelStats(path)).size);
   await checkStart(path, bytes);
   const { gguf } = await import("@huggingface/gguf");
@@ -273,7 +273,7 @@ async function fileSha256(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-async function gather(parts: Part[], digests: string[]): Promise<ModelFacts> {
+async function gather(parts: ModelPart[], digests: string[]): Promise<ModelFacts> {
   const first = parts[0]!;
   const { metadata, path } = first;
   await checkSplit(parts);
@@ -334,7 +334,7 @@ async function gather(parts: Part[], digests: string[]): Promise<ModelFacts> {
 }
 
 /** GGUF holds other things than language models, too: they are named rather than loaded. */
-function purposeOf(parts: Part[]): OtherPurpose | undefined {
+function purposeOf(parts: ModelPart[]): OtherPurpose | undefined {
   const names = parts.flatMap(({ tensors }) => tensors.map(({ name }) => name));
   return otherPurpose(parts[0]!.metadata, names);
 }
@@ -344,7 +344,7 @@ function purposeOf(parts: Part[]): OtherPurpose | undefined {
  * can where the user asks for it. Embedding models and projectors it can.
  */
 export async function checkQuantizable(path: string, { requantize = false } = {}): Promise<void> {
-  const parts: Part[] = [];
+  const parts: ModelPart[] = [];
   for (const file of await splitParts(resolve(path))) parts.push(await readPart(file));
   await checkSplit(parts);
   const other = purposeOf(parts);
@@ -365,7 +365,7 @@ function unfit(path: string, what: string, hint = "Name a language model's GGUF 
 }
 
 /** A count that the header says, undefined where it does not. Throws for what no model can have. */
-function whole({ path, metadata }: Part, key: string, most: number): number | undefined {
+function whole({ path, metadata }: ModelPart, key: string, most: number): number | undefined {
   return count(path, key, metadata[key], most);
 }
 
@@ -380,14 +380,14 @@ function count(path: string, key: string, value: unknown, most: number): number 
 }
 
 /** Of a key that gives one value for all layers, or a list with one per layer. */
-function perLayer({ path, metadata }: Part, key: string): number | number[] | undefined {
+function perLayer({ path, metadata }: ModelPart, key: string): number | number[] | undefined {
   const value = metadata[key];
   if (!Array.isArray(value)) return count(path, key, value, 2 ** 31);
   return value.map((one) => count(path, key, one, 2 ** 31)!);
 }
 
 /** The largest of an array that gives one value per layer, or the value for all. */
-function largest(part: Part, key: string): number | undefined {
+function largest(part: ModelPart, key: string): number | undefined {
   const value = perLayer(part, key);
   return Array.isArray(value) ? value.reduce((most, each) => Math.max(most, each), 0) : value;
 }
@@ -396,7 +396,7 @@ function largest(part: Part, key: string): number | undefined {
  * K and V of all layers for one token at 16 bits: Σ over layers of heads(KV) × (key + value length) × 2 bytes.
  * An upper bound for architectures that cache less (sliding windows, latent attention).
  */
-function kvBytesPerToken(part: Part, architecture: string): number {
+function kvBytesPerToken(part: ModelPart, architecture: string): number {
   const own = (key: string) => whole(part, `${architecture}.${key}`, 2 ** 31);
   const heads = `${architecture}.attention.head_count`;
   const kvHeads = perLayer(part, `${heads}_kv`) ?? perLayer(part, heads) ?? 0;
@@ -486,7 +486,7 @@ const bases: Record<string, string> = {
  */
 async function label(
   fileType: number | undefined,
-  tensors: Part["tensors"],
+  tensors: ModelPart["tensors"],
 ): Promise<{ quant: string; contradicted?: string }> {
   const { GGMLFileQuantizationType, GGMLQuantizationType } = await import("@huggingface/gguf");
   const named = fileType === undefined ? undefined : GGMLFileQuantizationType[fileType];

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 
 /** How llama.cpp reads the keys of a tokenizer's kind where a file does not say them (`llama_vocab::impl::load`). */
-interface Kind {
+interface TokenizerKind {
   bos: number | undefined;
   unknown: number | undefined;
   addsBos: boolean;
@@ -11,7 +11,7 @@ interface Kind {
 }
 
 const none = { bos: undefined, unknown: undefined, addsBos: false, addsSpace: false };
-const kinds: Record<string, Kind> = {
+const kinds: Record<string, TokenizerKind> = {
   llama: { ...none, bos: 1, unknown: 0, addsBos: true, addsSpace: true, reads: ["scores"] },
   gpt2: { ...none, bos: 11, reads: ["pre", "merges"] },
   gemma4: { ...none, addsBos: true, reads: ["merges"] },

@@ -64,10 +64,10 @@ const headBytes = 8 + 6 * 4 + 3 * 32;
 const defaultTop = 256;
 const defaultSamples = 48;
 
-type Shape = Pick<ReferenceHead, "context" | "vocabulary" | "chunks"> & { top: number; samples: number };
+type FileShape = Pick<ReferenceHead, "context" | "vocabulary" | "chunks"> & { top: number; samples: number };
 
 /** One row's parts as views of one buffer. */
-class Row {
+class CompactRow {
   readonly buffer: Uint8Array;
   /** T and S. */
   readonly tail: Float64Array;
@@ -77,7 +77,7 @@ class Row {
   readonly #from: number;
   readonly #perChunk: number;
 
-  constructor({ context, vocabulary, chunks, top, samples }: Shape) {
+  constructor({ context, vocabulary, chunks, top, samples }: FileShape) {
     const kept = top + samples;
     const idBytes = vocabulary <= 65536 ? 2 : 4;
     const bytes = Math.ceil((16 + 4 * (1 + kept) + idBytes * kept) / 4) * 4;
@@ -98,8 +98,8 @@ class Row {
 
 class CompactWriter implements ReferenceWriter {
   readonly #file: PlacedFile;
-  readonly #shape: Shape;
-  readonly #row: Row;
+  readonly #shape: FileShape;
+  readonly #row: CompactRow;
   readonly #bins = new Uint32Array(binCount);
   readonly #taken: Uint8Array;
 
@@ -108,7 +108,7 @@ class CompactWriter implements ReferenceWriter {
     const top = Math.min(plan.top ?? defaultTop, vocabulary);
     const samples = top < vocabulary ? defaultSamples : 0;
     this.#shape = { context, vocabulary, chunks: tokens.length / context, top, samples };
-    this.#row = new Row(this.#shape);
+    this.#row = new CompactRow(this.#shape);
     this.#taken = new Uint8Array(vocabulary);
     this.#file = new PlacedFile(path, "write");
     const digests = [plan.modelSha256, plan.tokenizerSha256, plan.textSha256].map((hex) => {
@@ -203,8 +203,8 @@ const binOf = (below: number) => Math.min(Math.floor(below * perNat), binCount -
 class CompactReference implements StoredReference {
   readonly head: ReferenceHead;
   readonly #file: PlacedFile;
-  readonly #shape: Shape;
-  readonly #row: Row;
+  readonly #shape: FileShape;
+  readonly #row: CompactRow;
   /** The row in which a token was last known; rows are numbered as they come. */
   readonly #known: Uint32Array;
   #serial = 0;
@@ -219,7 +219,7 @@ class CompactReference implements StoredReference {
     if (context! < 4 || vocabulary! < 2 || chunks! < 1 || top! < 1 || top! > vocabulary!)
       throw damaged(path, `its head says context ${context}, vocabulary ${vocabulary}, ${chunks} chunks, top ${top}`);
     this.#shape = { context: context!, vocabulary: vocabulary!, chunks: chunks!, top: top!, samples: samples! };
-    this.#row = new Row(this.#shape);
+    this.#row = new CompactRow(this.#shape);
     const whole = this.#row.place(chunks!, 0);
     if (this.#file.bytes < whole) throw damaged(path, `${this.#file.bytes} of ${whole} bytes are there`);
     const digest = (i: number) => Buffer.from(start.subarray(32 + 32 * i, 64 + 32 * i)).toString("hex");

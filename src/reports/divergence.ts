@@ -92,14 +92,18 @@ export function divergenceRows(divergences: Divergence[]): unknown[][] {
   );
 }
 
-interface Part {
+interface DivergencePart {
   title: string;
   /** Head of a column, its metric, digits of figure and ±, and a factor. */
   columns: [head: string, metric: string, digits: number, errorDigits?: number, factor?: number][];
 }
 
-const kldColumns = kldPercents.map((percent): Part["columns"][number] => [`${percent} %`, `kld_p${percent}`, 6]);
-const deltaColumns = deltaPercents.map((percent): Part["columns"][number] => [
+const kldColumns = kldPercents.map((percent): DivergencePart["columns"][number] => [
+  `${percent} %`,
+  `kld_p${percent}`,
+  6,
+]);
+const deltaColumns = deltaPercents.map((percent): DivergencePart["columns"][number] => [
   `${percent} %`,
   `delta_p_p${percent}`,
   3,
@@ -108,7 +112,7 @@ const deltaColumns = deltaPercents.map((percent): Part["columns"][number] => [
 ]);
 
 /** The figures in llama-perplexity's order and digits. */
-const parts: Part[] = [
+const parts: DivergencePart[] = [
   {
     title: "Perplexity",
     columns: [

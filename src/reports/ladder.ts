@@ -1,9 +1,9 @@
 import { harmless } from "../harmless.js";
-import type { Ladder, Step } from "../judge/index.js";
+import type { Ladder, LadderStep } from "../judge/index.js";
 import { percent } from "../units.js";
 
 /** `46 % smaller`, `same size`; empty where a size is not known. */
-export function savedIn({ saved }: Step): string {
+export function savedIn({ saved }: LadderStep): string {
   if (saved === undefined) return "";
   const rounded = Math.abs(saved) < 0.005 ? 0 : saved;
   if (rounded === 0) return "same size";
@@ -11,7 +11,7 @@ export function savedIn({ saved }: Step): string {
 }
 
 /** `worse, PPL +0.9 %, KLD 0.009` */
-export function stepText({ standing, figures, missing }: Step): string {
+export function stepText({ standing, figures, missing }: LadderStep): string {
   const word = {
     better: "better",
     worse: "worse",
@@ -30,7 +30,7 @@ export function conclusionsOf(
   if (unsound !== undefined) return [unsound];
   if (judged === "nothing")
     return ["No quality was compared: perplexity, divergence or a task says what a smaller file costs."];
-  const told = ({ variant, saved }: Step) => `${shown(variant)} (${percent(saved!)} smaller)`;
+  const told = ({ variant, saved }: LadderStep) => `${shown(variant)} (${percent(saved!)} smaller)`;
   const nearest = `within ${nearness.limit} of ${shown(base)} in ${nearness.labels}`;
   if (judged === "distance")
     return [

@@ -21,10 +21,10 @@ export interface Heading {
   minor: boolean;
 }
 
-type Figure = Pick<Summary, "value" | "error" | "low" | "high">;
+type ShownFigure = Pick<Summary, "value" | "error" | "low" | "high">;
 
 /** One column as a person wants it; a metric gives none, one or two of them. */
-interface View {
+interface ColumnView {
   /** The label without what it belongs to, and that: `acc %` below `facts-en`, `tok/s` below `tg128`. */
   label: string;
   over: string;
@@ -39,7 +39,7 @@ interface View {
   digits: number;
   errorDigits: number;
   /** From the metric's unit to the one shown. */
-  convert(summary: Summary): Figure;
+  convert(summary: Summary): ShownFigure;
   after(summary: Summary): string;
 }
 
@@ -51,7 +51,7 @@ export interface Grid {
   footnotes: string[];
 }
 
-export interface GridColumn extends Pick<View, "label" | "over" | "heading" | "minor" | "basis"> {
+export interface GridColumn extends Pick<ColumnView, "label" | "over" | "heading" | "minor" | "basis"> {
   /** What a reader looks for first: 0 for the size, 1 for the first figure of each measurement, 2 for its second. */
   rank: number;
   /** Of what concerns all its figures. */
@@ -205,7 +205,7 @@ interface Drawing {
 
 const empty: GridCell = { text: "", error: "", after: "", marks: "", isFigure: false };
 
-function drawCell(cell: Cell, view: View, { footnotes, told, ofFile, floor, variant }: Drawing): GridCell {
+function drawCell(cell: Cell, view: ColumnView, { footnotes, told, ofFile, floor, variant }: Drawing): GridCell {
   const marked = (text: string, ...notes: Note[]) => ({
     ...empty,
     text,
@@ -258,7 +258,7 @@ function floorOf(cells: Cell[], columns: Column[], index: number, { name }: Vari
 const tiny = (value: number) => (value < 1e-4 ? value.toExponential(1) : value.toFixed(6));
 
 /** What is looked for first in each measurement; where tokenizers differ, what compares across them. */
-function ranksOf(table: Table, columns: Column[], views: View[]): number[] {
+function ranksOf(table: Table, columns: Column[], views: ColumnView[]): number[] {
   const foreign = new Set(
     table.rows.flatMap(({ cells }) =>
       cells.flatMap((cell, i) => (cell.state === "measured" && cell.foreign ? [table.columns[i]!.measurement] : [])),
@@ -317,13 +317,13 @@ const variantHeading: Heading = { text: "variant", align: "left", minor: false }
 /** The noise floor's is none of the variant. */
 const intervalIn = (cell: Cell) => (cell.state === "measured" && cell.floor ? undefined : figureIn(cell));
 
-function range({ convert, digits }: View, summary: Summary | undefined): string {
+function range({ convert, digits }: ColumnView, summary: Summary | undefined): string {
   if (!summary) return "";
   const { low, high } = convert(summary);
   return low === undefined || high === undefined ? "" : `${low.toFixed(digits)} … ${high.toFixed(digits)}`;
 }
 
-function viewsOf(columns: Column[], rows: Table["rows"]): View[] {
+function viewsOf(columns: Column[], rows: Table["rows"]): ColumnView[] {
   return columns.flatMap((column, index) => {
     const summaries = rows.flatMap(({ cells }) => figureIn(cells[index]!) ?? []);
     const shared = column.name === column.metric.name ? "" : harmless(column.measurement);
@@ -346,7 +346,7 @@ function viewsOf(columns: Column[], rows: Table["rows"]): View[] {
   });
 }
 
-type PartialView = Partial<View> & { label: string };
+type PartialView = Partial<ColumnView> & { label: string };
 
 function columnViews({ metric }: Column, summaries: Summary[]): PartialView[] {
   const { label, per, scale, unit, prominence } = metric;
@@ -387,7 +387,7 @@ const times = (number: number | undefined, factor: number) => (number === undefi
 
 const scaled =
   (factor: number) =>
-  ({ value, error, low, high }: Figure): Figure => ({
+  ({ value, error, low, high }: ShownFigure): ShownFigure => ({
     value: value * factor,
     error: times(error, factor),
     low: times(low, factor),
@@ -398,7 +398,7 @@ const scaled =
  * Milliseconds per token from tokens per second r: 1000 / r, its error by the delta method 1000 / r² times that of r,
  * its interval the other's ends turned round.
  */
-function perToken({ value, error, low, high }: Figure): Figure {
+function perToken({ value, error, low, high }: ShownFigure): ShownFigure {
   return {
     value: 1000 / value,
     error: times(error, 1000 / value ** 2),

@@ -22,8 +22,8 @@ export interface Summary {
   broken?: string;
 }
 
-type Value = Pick<Sample, "value" | "weight" | "square">;
-type Figure = Pick<Summary, "value"> & Partial<Pick<Summary, "error" | "warnings">>;
+type WeightedValue = Pick<Sample, "value" | "weight" | "square">;
+type SummaryFigure = Pick<Summary, "value"> & Partial<Pick<Summary, "error" | "warnings">>;
 
 /**
  * Sums from which every figure follows, so that one sample costs the same whether it is the first or the millionth.
@@ -50,7 +50,7 @@ class Sums {
   /** Σw(square − v²): the spread of the units inside their samples. */
   within = 0;
 
-  add({ value, weight, square }: Value): void {
+  add({ value, weight, square }: WeightedValue): void {
     this.n++;
     if (!Number.isFinite(value) || !Number.isFinite(weight)) {
       this.broken++;
@@ -109,7 +109,7 @@ function chunkWarnings(n: number): string[] {
 }
 
 /** How the sums of an aggregation become a figure; called with at least one sample, all of them finite. */
-const figures: Record<Aggregation, (sums: Sums) => Figure> = {
+const figures: Record<Aggregation, (sums: Sums) => SummaryFigure> = {
   /**
    * `exp(mean NLL)` over all tokens. `error`: llama-perplexity's ±, `PPL · sqrt((mean of squares − mean²) / (tokens − 1))`
    * (llama.cpp, `tools/perplexity/perplexity.cpp`). It takes the tokens as independent draws. Tokens of one chunk share a
@@ -173,7 +173,7 @@ function tokenMean(sums: Sums) {
 
 /** A summary that grows with its samples, for the live view; `summarize` is the same over a whole job. */
 export interface Running {
-  add(sample: Value): void;
+  add(sample: WeightedValue): void;
   summary(): Summary;
 }
 
@@ -212,7 +212,7 @@ function beyondBelief({ aggregation }: Metric, value: number, vocabulary: number
 const finite = (number: number | undefined) => (Number.isFinite(number) ? number : undefined);
 
 /** The figure of what cannot be summed up: leaving out the broken samples would flatter the model. */
-function usable(sums: Sums, metric: Metric): Figure | undefined {
+function usable(sums: Sums, metric: Metric): SummaryFigure | undefined {
   if (sums.n === 0 && !isTally(metric)) return { value: Number.NaN };
   if (sums.broken > 0)
     return {
@@ -229,7 +229,7 @@ function usable(sums: Sums, metric: Metric): Figure | undefined {
  */
 export function summarize(
   name: string,
-  samples: Iterable<Value & { item: string }>,
+  samples: Iterable<WeightedValue & { item: string }>,
   { clusters, vocabulary }: Pick<CompareOptions, "clusters"> & { vocabulary?: number | undefined } = {},
 ): Summary {
   const whole = running(name, vocabulary);

@@ -5,13 +5,13 @@ import { BenchError } from "../errors.js";
 import type { StoredEvent, TokenPlace, TokenValues } from "../events.js";
 import { cutBack, damage, unwritable, writeAll } from "./files.js";
 
-type Kind = "Float64Array" | "Float32Array" | "Int32Array";
+type ArrayKind = "Float64Array" | "Float32Array" | "Int32Array";
 
 /** Bytes of one value. */
-const elementBytes: Record<Kind, number> = { Float64Array: 8, Float32Array: 4, Int32Array: 4 };
+const elementBytes: Record<ArrayKind, number> = { Float64Array: 8, Float32Array: 4, Int32Array: 4 };
 
 /** How per-token values are kept, by their name, and which are possible; Float32 for all other names. */
-const tokenKinds: Record<string, { kind: Kind; least: number; most: number }> = {
+const tokenKinds: Record<string, { kind: ArrayKind; least: number; most: number }> = {
   // A probability may come out above 1 by a rounding.
   nll: { kind: "Float64Array", least: -1e-3, most: Infinity },
   nll_reference: { kind: "Float64Array", least: -1e-3, most: Infinity },
@@ -19,7 +19,7 @@ const tokenKinds: Record<string, { kind: Kind; least: number; most: number }> = 
   top: { kind: "Int32Array", least: 0, most: Infinity },
   top_reference: { kind: "Int32Array", least: 0, most: Infinity },
 };
-const someKind = { kind: "Float32Array" as Kind, least: -Infinity, most: Infinity };
+const someKind = { kind: "Float32Array" as ArrayKind, least: -Infinity, most: Infinity };
 const kindOf = (name: string) => (Object.hasOwn(tokenKinds, name) ? tokenKinds[name]! : someKind);
 const classes = { Float64Array, Float32Array, Int32Array };
 
@@ -77,7 +77,7 @@ export class TokenWriter {
   }
 
   write(job: string, name: string, values: TokenValues): TokenPlace {
-    const kind = values.constructor.name as Kind;
+    const kind = values.constructor.name as ArrayKind;
     if (kind !== kindOf(name).kind) throw new Error(`the values "${name}" are ${kind}, not ${kindOf(name).kind}`);
     const place = tokenFile(this.#folder, job, name);
     const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);

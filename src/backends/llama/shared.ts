@@ -1,7 +1,7 @@
 import type { Pointer } from "../../llama/library.js";
 
 /** What engines of one process have in common; freed when the last of them is closed. */
-export class Shared {
+export class SharedResources {
   readonly #held = new Map<string, { pointer: Pointer; users: Set<object> }>();
 
   borrow(user: object, key: unknown[], make: () => Pointer | null): Pointer | null {
@@ -24,7 +24,7 @@ export class Shared {
 }
 
 /** Weights: a reference and its noise floor, or a model without and with a LoRA adapter, differ in their contexts alone. */
-export const models = new Shared();
+export const models = new SharedResources();
 
 /** Seconds that it took to load each model. */
 export const loadSeconds = new Map<Pointer, number>();
@@ -34,4 +34,4 @@ export const loadSeconds = new Map<Pointer, number>();
  * engine, or the scoring, needs. So pools are shared, and those that do not time token by token go to sleep at once; the
  * eager ones wait as llama-bench's do.
  */
-export const threadpools = new Shared();
+export const threadpools = new SharedResources();
