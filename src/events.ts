@@ -4,6 +4,7 @@ import type { Failure } from "./errors.js";
 import type { Machine } from "./machine.js";
 import { isMetric } from "./metrics.js";
 import type { ModelFacts } from "./models/gguf.js";
+import type { Quantizing } from "./models/quantize.js";
 import type { Fetching } from "./models/sources.js";
 
 /**
@@ -111,7 +112,8 @@ export interface Provenance {
 }
 
 /**
- * What a run says, in order; the store keeps every event but `progress` and `fetching`, the view folds them, the statistics fold them.
+ * What a run says, in order; the store keeps every event but `progress`, `fetching` and `quantizing`, the view
+ * folds them, the statistics fold them.
  * `at` is milliseconds since the epoch.
  */
 export type Event =
@@ -131,6 +133,8 @@ export type Event =
   | { type: "progress"; job: string; done: number; total: number; unit: string }
   /** A download on its way, before the run has started. */
   | ({ type: "fetching"; at: number } & Fetching)
+  /** A quantization that is being made, before the run has started. */
+  | ({ type: "quantizing"; at: number } & Quantizing)
   /** `engine`: what measured it, whichever job had opened it; absent in runs of version 0.1. */
   | { type: "job-done"; at: number; job: string; items: number; seconds: number; engine?: EngineName }
   | { type: "job-failed"; at: number; job: string; failure: Failure }
@@ -151,9 +155,7 @@ export interface StoredSamples extends Omit<Measured, "tokens"> {
 }
 
 /** What is kept on disk. */
-export type StoredEvent =
-  | Exclude<Event, { type: "samples" } | { type: "progress" } | { type: "fetching" }>
-  | StoredSamples;
+export type StoredEvent = Exclude<Event, { type: "samples" | "progress" | "fetching" | "quantizing" }> | StoredSamples;
 
 /** A session begins: the plan, and where the figures come from. */
 export type Started = Extract<Event, { type: "started" }>;

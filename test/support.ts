@@ -4,7 +4,9 @@ import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll } from "vitest";
+import type { Backend } from "../dist/backends/backend.js";
 import type { StoredEvent } from "../dist/events.js";
+import type { ModelSource } from "../dist/models/preparation.js";
 import { random } from "./draws.js";
 import { randomLlama } from "./models/random-llama.js";
 
@@ -54,6 +56,13 @@ export interface Started {
 
 export function bench(args: string[], options: SpawnOptions & { nodeArgs?: string[] } = {}): Promise<Outcome> {
   return start(args, options).ended;
+}
+
+/** A model that is here, as a backend finds it. */
+export async function here(backend: Backend, source: ModelSource, baseDir: string) {
+  const found = await backend.locate(source, { baseDir });
+  if (found.state !== "ready") throw new Error(`${source.model} is to be made first`);
+  return found;
 }
 
 export const sleep = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));

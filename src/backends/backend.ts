@@ -1,6 +1,7 @@
 import type { WindowComparison } from "../kernels/comparison.js";
-import type { Adapter, AdapterSource } from "../models/adapters.js";
+import type { Adapter } from "../models/adapters.js";
 import type { ModelFacts } from "../models/gguf.js";
+import type { Located, ModelSource, PreparationFolders } from "../models/preparation.js";
 import type { SourceFolders } from "../models/sources.js";
 
 /** Settings of a variant, as its backend's own schema has checked them. */
@@ -239,15 +240,6 @@ export interface Engine extends Readonly<Partial<Parts>> {
   close(): Promise<void>;
 }
 
-/** Which model a variant is made of. */
-export interface ModelSource {
-  /** Path, URI, or the name by which a server knows it. */
-  model: string;
-  /** Made from the model when first asked for, and kept in the user's cache. */
-  quantize?: { type: string; imatrix?: string };
-  lora?: AdapterSource[];
-}
-
 /** The build that would be used, known without opening a model. */
 export interface EngineChoice extends EngineName {
   origin: string;
@@ -259,11 +251,10 @@ export interface Backend {
   readonly name: string;
   /** The parts of every engine that it opens. */
   readonly parts: readonly Part[];
-  /**
-   * Finds the model (a download may be needed) and its adapters, and reads what they say of themselves. Throws a BenchError that
-   * says why it cannot.
-   */
-  inspect(source: ModelSource, folders: SourceFolders): Promise<{ model: string; facts: ModelFacts; lora: Adapter[] }>;
+  /** Finds and reads the model and its adapters, and changes nothing. Throws a BenchError that says why it cannot. */
+  locate(source: ModelSource, folders: SourceFolders): Promise<Located>;
+  /** Makes what `locate` found missing: fetches and quantizes. */
+  prepare(source: ModelSource, folders: PreparationFolders): Promise<void>;
   /** Which build would compute with these settings; part of job ids. */
   version(settings: Settings): Promise<EngineChoice>;
   settingsFacts(settings: Settings): SettingsFacts;

@@ -97,7 +97,7 @@ export const mock = {
   parts: ["likelihood", "options", "timing", "windows"],
   version: async () => ({ version: "mock 1", library: "mock", origin: "mock", gpu: false }),
   settingsFacts: mockSettingsFacts,
-  async inspect({ model, lora }) {
+  async locate({ model, lora }) {
     const { bytes } = mockSettings(model);
     if (lora?.length)
       throw new BenchError("adapter-unfit", `${model} has no weights that an adapter could change`, {
@@ -105,8 +105,10 @@ export const mock = {
       });
     const sha256 = createHash("sha256").update(model).digest("hex");
     return {
+      state: "ready",
       model,
       lora: [],
+      weights: sha256,
       facts: {
         files: [],
         sha256,
@@ -125,6 +127,7 @@ export const mock = {
       },
     };
   },
+  async prepare() {},
   async open(variant) {
     return new MockEngine(variant);
   },

@@ -100,10 +100,12 @@ async function recordFile(
   const backend = await findBackend(backendOf(model));
   const baseDir = process.cwd();
   const text = await dataKinds.text.resolve({ text: name }, { baseDir, ...definite({ dataDir }) });
-  const { model: file, facts } = await backend.inspect(
-    { model },
-    { baseDir, ...definite({ modelsDir }), ...downloads },
-  );
+  const folders = { baseDir, ...definite({ modelsDir }), ...downloads };
+  await backend.prepare({ model }, folders);
+  const located = await backend.locate({ model }, folders);
+  if (located.state === "missing")
+    throw new BenchError("model-not-fetched", `${model} is not here any more: it was removed or changed meanwhile`);
+  const { model: file, facts } = located;
   if (context > facts.contextLength)
     throw new BenchError(
       "config",

@@ -3,22 +3,22 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { flagsOf, type QuickOptions, quickBenchmark, readBenchmark, sortArguments } from "../benchmark/index.js";
 import { definite } from "../definite.js";
-import { BenchError, exitCodes } from "../errors.js";
-import type { Event } from "../events.js";
+import { BenchError, exitCodes, type Failure } from "../errors.js";
+import type { Event, JobRecord } from "../events.js";
 import { type Executor, localPlace } from "../executors/index.js";
 import { harmless, harmlessJson } from "../harmless.js";
 import { measurements } from "../measurements/index.js";
+import { withoutKeeping } from "../models/cache.js";
 import { describePlan, makePlan, type Plan } from "../plan/index.js";
 import { Fold, progressOf, type Run } from "../replay.js";
 import { factsFrom, writeReports } from "../reports/index.js";
-import { run } from "../run/index.js";
+import { prepare, run } from "../run/index.js";
 import { Store } from "../store/index.js";
 import { onLost, say, type Writer } from "../terminal.js";
 import { openView, type StopKind, type View } from "../tui/index.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
-import { downloadView } from "./downloads.js";
 import { conclusion, exitCode, writeTables } from "./outcome.js";
-import { stopper } from "./stop.js";
+import { stopper, unlessStopped } from "./stop.js";
 
 export interface RunCommand
   extends Omit<QuickOptions, "measurements" | "models" | "flags" | keyof FolderOptions>,
@@ -68,23 +68,27 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
   try {
     const asked = await askedOf(options, folders);
     const benchmark = await benchmarkOf(asked, { ...folders, env: where.env });
-    const downloads = downloadView(() => viewOf(options, where, stop.ask), stop.signal);
-    const plan = await downloads.during(
-      makePlan(benchmark, {
-        command: options.command ?? [],
-        versions: versions(),
-        place: executor?.place ?? localPlace,
-        ...definite({ only: options.only, exclude: options.exclude, reference: options.reference }),
-        downloads: { ...downloads.reported, dryRun: !executor },
-      }),
-    );
-    if (!plan) {
-      stderr.write("Stopped; the same command goes on where it ended.\n");
-      return exitCodes.stopped;
-    }
-    if (!executor) {
+    const planned = (prepared?: ReadonlyMap<string, Failure>) =>
+      unlessStopped(
+        makePlan(benchmark, {
+          command: options.command ?? [],
+          versions: versions(),
+          place: executor?.place ?? localPlace,
+          signal: stop.signal,
+          ...definite({ only: options.only, exclude: options.exclude, reference: options.reference, prepared }),
+        }),
+        stop.signal,
+      );
+    let plan = await (executor ? planned() : withoutKeeping(planned));
+    if (plan && !executor) {
       say(stdout, describePlan(plan));
       return foreseenCode(plan);
+    }
+    if (plan && plan.preparations.length > 0)
+      plan = await planned(await prepareIn(await viewOf(options, where, stop.ask), plan, stop.signal));
+    if (!plan || !executor) {
+      stderr.write("Stopped; the same command goes on where it ended.\n");
+      return exitCodes.stopped;
     }
     const folder = options.out ?? path.join("reports", asked.file ? plan.name : quickName(plan));
     const fold = new Fold();
@@ -121,6 +125,20 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
   } finally {
     stop.end();
     await executor?.close();
+  }
+}
+
+/** Fetches and quantizes what a plan's models lack, shown in a view of its own. Returns what could not be made. */
+async function prepareIn(view: View, plan: Plan, signal: AbortSignal): Promise<Map<string, Failure>> {
+  const work = prepare(plan, signal);
+  try {
+    for (;;) {
+      const { value, done } = await work.next();
+      if (done) return value;
+      view.handle(value);
+    }
+  } finally {
+    await view.close();
   }
 }
 
@@ -206,9 +224,10 @@ function jsonLines(stdout: Writer): View {
 }
 
 /** What a run of the plan would end with, as far as the files tell. */
-function foreseenCode({ jobs, variants }: Plan): number {
+function foreseenCode({ jobs, variants, preparations }: Plan): number {
   const failed = new Set(variants.flatMap(({ name, failure }) => (failure ? [name] : [])));
-  if (!jobs.some(({ record }) => record.impossible === undefined && !failed.has(record.variant)))
-    return exitCodes.badInput;
+  const open = ({ impossible, variant }: JobRecord) => impossible === undefined && !failed.has(variant);
+  // What is possible with a model that is not here is known later.
+  if (preparations.length === 0 && !jobs.some(({ record }) => open(record))) return exitCodes.badInput;
   return failed.size > 0 ? exitCodes.someFailed : exitCodes.allMeasured;
 }

@@ -20,3 +20,25 @@ export function stopper(
   };
   return { signal: controller.signal, ask, end };
 }
+
+/**
+ * The task's result; undefined when the user stops it. The signal does not interrupt all work (the digest of a large file,
+ * say), so the wait ends without it.
+ */
+export async function unlessStopped<Result>(task: Promise<Result>, signal: AbortSignal): Promise<Result | undefined> {
+  let stop = () => {};
+  const stopped = new Promise<undefined>((resolve) => {
+    stop = () => resolve(undefined);
+    signal.addEventListener("abort", stop, { once: true });
+  });
+  try {
+    const result = await Promise.race([task, stopped]);
+    if (!signal.aborted) return result;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+  task.catch(() => {});
+  return undefined;
+}

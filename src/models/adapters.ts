@@ -3,7 +3,7 @@ import { BenchError, type ErrorCode } from "../errors.js";
 import { addressWithoutSecrets } from "../secrets.js";
 import { fileSha256 } from "./cache.js";
 import { type ModelFacts, readPart } from "./gguf.js";
-import { resolveModel, type SourceFolders } from "./sources.js";
+import { locateModel, resolveModel, type SourceFolders } from "./sources.js";
 
 /** A LoRA adapter as the user named it. */
 export interface AdapterSource {
@@ -17,23 +17,33 @@ export interface Adapter extends AdapterSource {
   sha256: string;
 }
 
-/**
- * Finds an adapter where models are looked for, and checks that it is one for this base. Shapes are llama.cpp's to compare
- * when it loads both.
- *
- * Throws a BenchError: `adapter-missing`, `adapter-damaged` or `adapter-unfit`.
- */
-export async function findAdapter(asked: AdapterSource, base: ModelFacts, folders: SourceFolders): Promise<Adapter> {
-  const named = basename(addressWithoutSecrets(asked.path));
-  const told = (code: ErrorCode) => (cause: unknown) => {
-    if (!(cause instanceof BenchError) || cause.code === "model-not-fetched") throw cause;
-    throw new BenchError(code, `the LoRA adapter ${named}: ${cause.message}`, {
+/** Where an adapter is; adapters are looked for where models are. Throws a BenchError `adapter-missing`. */
+export function locateAdapter(asked: AdapterSource, folders: SourceFolders): ReturnType<typeof locateModel> {
+  return locateModel(asked.path, folders).catch(failedAs("adapter-missing", asked));
+}
+
+/** Fetches an adapter that is not here yet. Throws a BenchError `adapter-missing`. */
+export async function fetchAdapter(asked: AdapterSource, folders: SourceFolders): Promise<void> {
+  await resolveModel(asked.path, folders).catch(failedAs("adapter-missing", asked));
+}
+
+function failedAs(code: ErrorCode, { path }: AdapterSource) {
+  return (cause: unknown): never => {
+    if (!(cause instanceof BenchError)) throw cause;
+    throw new BenchError(code, `the LoRA adapter ${basename(addressWithoutSecrets(path))}: ${cause.message}`, {
       ...(cause.hint ? { hint: cause.hint } : {}),
       cause,
     });
   };
-  const { path } = await resolveModel(asked.path, folders).catch(told("adapter-missing"));
-  const { metadata, tensors } = await readPart(path).catch(told("adapter-damaged"));
+}
+
+/**
+ * Reads an adapter and checks that it is one for this base. Shapes are llama.cpp's to compare when it loads both.
+ *
+ * Throws a BenchError: `adapter-damaged` or `adapter-unfit`.
+ */
+export async function readAdapter(asked: AdapterSource, path: string, base: ModelFacts): Promise<Adapter> {
+  const { metadata, tensors } = await readPart(path).catch(failedAs("adapter-damaged", asked));
   const type = metadata["general.type"];
   if (type !== "adapter")
     throw new BenchError("adapter-unfit", `${path} is no LoRA adapter but ${kindOf(type)}`, {

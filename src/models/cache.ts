@@ -39,8 +39,21 @@ export async function recall<Facts>(path: string, identities: string[]): Promise
   }
 }
 
+let keeping = true;
+
+/** The task's result, with nothing kept for later while it runs: a dry run changes nothing on disk. */
+export async function withoutKeeping<Result>(task: () => Promise<Result>): Promise<Result> {
+  keeping = false;
+  try {
+    return await task();
+  } finally {
+    keeping = true;
+  }
+}
+
 /** Keeps facts for `recall`. A cache that cannot be written costs time, never a run. */
 export async function remember<Facts>(path: string, identities: string[], facts: Facts): Promise<void> {
+  if (!keeping) return;
   const target = entryPath(path);
   const draft = `${target}.${randomUUID()}`;
   const entry = { format: FORMAT, path, at: Date.now(), identities, digest: digest(JSON.stringify(facts)), facts };

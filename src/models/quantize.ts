@@ -25,6 +25,14 @@ export interface Quantization {
   requantize?: boolean;
 }
 
+/** How far a quantization is, in tensors. */
+export interface Quantizing {
+  /** Of the file that is made. */
+  name: string;
+  done: number;
+  total: number;
+}
+
 /** Types that llama.cpp writes alike with and without an importance matrix. */
 const unweighted = new Set(["F32", "F16", "BF16", "Q8_0", "TQ1_0", "TQ2_0"]);
 
@@ -45,21 +53,27 @@ export function checkType(type: string): string {
 }
 
 /** Writes `source` quantized to `output`, whole or not at all, in a process of its own. */
-export async function quantizeFile(source: string, output: string, quantization: Quantization): Promise<void> {
+export async function quantizeFile(
+  source: string,
+  output: string,
+  quantization: Quantization,
+  { quantizing, signal }: { quantizing?: (state: Quantizing) => void; signal?: AbortSignal } = {},
+): Promise<void> {
   const { type, imatrix, requantize = false } = quantization;
   await checkQuantizable(source, { requantize });
   if (imatrix !== undefined) await matrixSha256(imatrix);
   const part = `${output}.${randomUUID()}.part`;
   const made = makeFolder(path.dirname(output), "name another one with --out");
   try {
-    await inProcess({
+    const request: QuantizeRequest = {
       source,
       output: part,
       type: checkType(type),
       threads: usableProcessors(),
       requantize,
       ...(imatrix !== undefined && !unweighted.has(type) ? { imatrix } : {}),
-    });
+    };
+    await inProcess(request, signal, (done, total) => quantizing?.({ name: path.basename(output), done, total }));
     await rename(part, output);
   } catch (error) {
     await rm(part, { force: true });
@@ -70,14 +84,25 @@ export async function quantizeFile(source: string, output: string, quantization:
   }
 }
 
+/** A quantization in the user's cache, whether it was made yet or not. */
+export interface CachedQuantization {
+  path: string;
+  /** 64 hexadecimal digits: the digest of all that decides the file's bytes. */
+  recipe: string;
+  made: boolean;
+}
+
 /**
- * The quantized model in the user's cache, made when it is first asked for. Its name holds all that decides its bytes.
- * A source that is of this type already is its own quantization.
+ * Where a quantization of a file is kept, or will be. Undefined for a source that is of this type already: it is its own
+ * quantization. Throws a BenchError for a source or a matrix that it cannot be made of.
  */
-export async function quantizedModel(source: string, quantization: Quantization): Promise<string> {
+export async function locateQuantization(
+  source: string,
+  quantization: Quantization,
+): Promise<CachedQuantization | undefined> {
   const type = checkType(quantization.type);
   const facts = await readModelFacts(source);
-  if (facts.quant === type) return source;
+  if (facts.quant === type) return undefined;
   if (facts.files.length > 1)
     throw new BenchError("quantize-failed", `${source} is a split model, which cannot be quantized here yet`, {
       hint: "merge its parts with llama-gguf-split first",
@@ -85,13 +110,14 @@ export async function quantizedModel(source: string, quantization: Quantization)
   const weighs = quantization.imatrix !== undefined && !unweighted.has(type);
   const matrix = weighs ? await matrixSha256(quantization.imatrix!) : "";
   const build = (await buildOf(chooseLibrary("cpu"))) ?? "";
-  const key = createHash("sha256")
+  const recipe = createHash("sha256")
     .update([facts.sha256, type, matrix, llamaRelease, build].join(" ").trimEnd())
-    .digest("hex")
-    .slice(0, 16);
-  const output = path.join(cacheDirectory(), "quantized", key, quantizedName(source, { ...quantization, type }));
-  if (!fs.existsSync(output)) await quantizeFile(source, output, { ...quantization, type });
-  return output;
+    .digest("hex");
+  const name = quantizedName(source, { ...quantization, type });
+  const output = path.join(cacheDirectory(), "quantized", recipe.slice(0, 16), name);
+  const made = fs.existsSync(output);
+  if (!made) await checkQuantizable(source, { requantize: false });
+  return { path: output, recipe, made };
 }
 
 /** Folders from `inner` up to `outer` that hold nothing. */
@@ -110,11 +136,22 @@ function matrixSha256(file: string): Promise<string> {
   });
 }
 
-function inProcess(request: QuantizeRequest): Promise<void> {
-  const child = fork(program, { stdio: ["ignore", "ignore", "pipe", "ipc"], execArgv: ["--no-warnings"] });
+function inProcess(
+  request: QuantizeRequest,
+  signal: AbortSignal | undefined,
+  progress: (done: number, total: number) => void,
+): Promise<void> {
+  const child = fork(program, {
+    stdio: ["ignore", "ignore", "pipe", "ipc"],
+    execArgv: ["--no-warnings"],
+    killSignal: "SIGKILL",
+    signal,
+  });
   let log = "";
   child.stderr!.setEncoding("utf8").on("data", (text: string) => {
     log = (log + text).slice(-65536);
+    const [, done, total] = log.match(/.*\[ *(\d+)\/ *(\d+)\]/s) ?? [];
+    if (done && total) progress(Number(done), Number(total));
   });
   return new Promise((resolve, reject) => {
     let answer: "done" | Failure | undefined;

@@ -4,7 +4,6 @@ import { homedir } from "node:os";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { BenchError } from "../errors.js";
 import { addressWithoutSecrets } from "../secrets.js";
-import { bytes } from "../units.js";
 import { cacheDirectory, fileIdentity, recall, remember } from "./cache.js";
 import {
   type Address,
@@ -41,8 +40,6 @@ export interface SourceFolders {
   fetching?: (state: Fetching) => void;
   /** Aborted when the user stops: a download ends at once, and what has come is kept. */
   signal?: AbortSignal;
-  /** Downloads nothing: what would be is an error `model-not-fetched`. */
-  dryRun?: boolean;
   /** `matrix`: the file may be an importance matrix of before GGUF. */
   expect?: "gguf" | "matrix";
 }
@@ -78,6 +75,30 @@ export async function resolveModel(model: string, folders: SourceFolders): Promi
       },
     );
   return { path: await find(scheme === "file" ? model.replace(/^file:(\/\/)?/, "") : model, folders) };
+}
+
+/** A file that is still to be fetched. */
+export interface Unfetched {
+  /** Without anything secret. */
+  name: string;
+  /** Of all its parts; absent when its server does not say. */
+  bytes?: number;
+}
+
+/** What `resolveModel` would give, without fetching anything. Servers are asked for the version that they have. */
+export async function locateModel(
+  model: string,
+  folders: SourceFolders,
+): Promise<{ path: string } | { unfetched: Unfetched }> {
+  if (!isRemote(model)) return resolveModel(model, folders);
+  const transfer = transferOf(folders);
+  const files = await remoteFiles(model, transfer);
+  let missing = 0;
+  for (const file of files)
+    if (!(await isHere(file, folders))) missing += (await currentVersion(file.address, transfer))?.bytes ?? Number.NaN;
+  if (missing === 0) return { path: files[0]!.target };
+  const [{ address }] = files as [Remote];
+  return { unfetched: { name: lastPart(address.url) || address.shown, ...(missing > 0 ? { bytes: missing } : {}) } };
 }
 
 /** Whether a model is fetched, rather than found on this machine. */
@@ -279,40 +300,49 @@ function tame(name: string): string {
   return letters.replace(/^\.+/, (dots) => "_".repeat(dots.length));
 }
 
+const transferOf = ({ signal }: SourceFolders): Transfer => (signal ? { signal } : {});
+const checkOf = ({ expect = "gguf" }: SourceFolders) => (expect === "gguf" ? checkGguf : checkMatrix);
+
+/** Whether the cache has a file that its server says it still has, or says nothing of. */
+async function isHere({ address, target }: Remote, folders: SourceFolders): Promise<boolean> {
+  const there = await fetchedVersion(target);
+  if (!there) return false;
+  const now = await currentVersion(address, transferOf(folders));
+  return (!now || sameVersion(there, now)) && (await isSound(target, checkOf(folders)));
+}
+
 /**
  * Fetches what is not in the cache. What is there is used while the server says that it still has the same, or says
  * nothing; another version is fetched, and takes the place of the one before when it has come whole.
  */
-async function download(model: string, { fetching, signal, dryRun, expect = "gguf" }: SourceFolders): Promise<string> {
-  const transfer: Transfer = signal ? { signal } : {};
+async function download(model: string, folders: SourceFolders): Promise<string> {
+  const transfer = transferOf(folders);
   const files = await remoteFiles(model, transfer);
-  const check = expect === "gguf" ? checkGguf : checkMatrix;
-  let missing = 0;
-  for (const [index, { address, target }] of files.entries()) {
-    const there = await fetchedVersion(target);
-    const now = there || dryRun ? await currentVersion(address, transfer) : undefined;
-    if (there && (!now || sameVersion(there, now)) && (await isSound(target, check))) continue;
+  for (const [index, file] of files.entries()) {
+    if (await isHere(file, folders)) continue;
+    const { address, target } = file;
     // A damaged file must not pass for the one that it was.
-    if (there && !dryRun && (!now || sameVersion(there, now))) await rm(target, { force: true }).catch(() => {});
-    if (dryRun) {
-      missing += now?.bytes ?? Number.NaN;
-      continue;
-    }
+    if (
+      !(await stat(target).then(
+        () => isSound(target, checkOf(folders)),
+        () => true,
+      ))
+    )
+      await rm(target, { force: true }).catch(() => {});
     const name = lastPart(address.url) || address.shown;
     let toldAt = 0;
-    await fetchFile(address, target, check, {
+    await fetchFile(address, target, checkOf(folders), {
       ...transfer,
       progress: (bytes, total) => {
         if (performance.now() - toldAt < BETWEEN_TELLINGS && bytes !== total && toldAt > 0) return;
         toldAt = performance.now();
-        fetching?.({ name, bytes, ...(total === undefined ? {} : { total }), file: index + 1, files: files.length });
+        folders.fetching?.({
+          ...{ name, bytes, file: index + 1, files: files.length },
+          ...(total === undefined ? {} : { total }),
+        });
       },
     });
   }
-  if (missing !== 0)
-    throw new BenchError("model-not-fetched", `to be fetched first${missing > 0 ? `, ${bytes(missing)}` : ""}`, {
-      hint: "The same command without --dry-run fetches it.",
-    });
   return files[0]!.target;
 }
 

@@ -1,18 +1,21 @@
 import { harmless } from "../harmless.js";
+import type { Missing } from "../models/preparation.js";
 import { counted, bytes as inUnits, roughDuration } from "../units.js";
 import { memoryTogether, togetherGroups } from "./cost.js";
 import type { Plan } from "./index.js";
 
 /** The plan as text, one line a job. */
-export function describePlan({ jobs, variants, memoryLimit, notes }: Plan): string {
+export function describePlan({ jobs, variants, preparations, memoryLimit, notes }: Plan): string {
   const width = variants.reduce((most, { name }) => Math.max(most, harmless(name).length), 0);
   const failures = new Map(variants.map(({ name, failure }) => [name, failure]));
-  const lines = jobs.map(({ record: job, memory: needed }) => {
+  const missing = new Map(preparations.map((one) => [one.variant, one.missing]));
+  const lines = jobs.map(({ record: job, identified, memory: needed }) => {
     const failure = failures.get(job.variant);
-    const what = `${job.id.slice(0, 8)}  ${harmless(job.variant).padEnd(width)}  ${harmless(job.measurement).padEnd(12)}`;
-    if (failure?.code === "model-not-fetched") return `${what}  ${harmless(failure.message)}`;
+    const what = `${identified ? job.id.slice(0, 8) : "-".repeat(8)}  ${harmless(job.variant).padEnd(width)}  ${harmless(job.measurement).padEnd(12)}`;
     if (failure)
       return `${what}  cannot be measured: ${harmless([failure.message, failure.hint ?? []].flat().join(" "))}`;
+    const first = missing.get(job.variant);
+    if (first) return `${what}  ${first.map(describeMissing).join("; ")}`;
     if (job.impossible) return `${what}  not possible: ${harmless(job.impossible)}`;
     const memory = needed ? inUnits(needed.total) : "?";
     const over = needed && needed.total > memoryLimit ? " (more than may be used)" : "";
@@ -28,4 +31,10 @@ export function describePlan({ jobs, variants, memoryLimit, notes }: Plan): stri
   const known = jobs.some(({ record }) => record.estimate !== undefined);
   const said = notes.map((note) => `${harmless(note)}\n`).join("");
   return `${said}${lines.join("\n")}\n${turns.join("")}${counted(jobs.length, "job")}${known ? `, very roughly ${roughDuration(total)} in all` : ""}; engines may use ${inUnits(memoryLimit)}\n`;
+}
+
+function describeMissing(missing: Missing): string {
+  if (missing.kind === "quantize") return `to be quantized first (${missing.type})`;
+  const size = missing.bytes === undefined ? "" : `, ${inUnits(missing.bytes)}`;
+  return `to be fetched first: ${harmless(missing.name)}${size}`;
 }

@@ -1,28 +1,30 @@
 import type { Settings } from "../backends/backend.js";
 import type { Benchmark, MeasurementConfig } from "../benchmark/index.js";
 import { type Dataset, digestOf, findKind } from "../data/index.js";
-import { BenchError } from "../errors.js";
+import { BenchError, type Failure } from "../errors.js";
 import type { Provenance, VariantRecord } from "../events.js";
 import type { Place } from "../executors/index.js";
 import { several } from "../harmless.js";
 import { freeMemory } from "../machine.js";
 import { measurements } from "../measurements/index.js";
-import type { SourceFolders } from "../models/sources.js";
 import { addressWithoutSecrets } from "../secrets.js";
 import { type AskedData, type Job, makeJob } from "./job.js";
 import { chooseReference, namedReference } from "./reference.js";
 import { type Selected, selection } from "./selection.js";
-import { type Inspected, inspect } from "./variants.js";
+import { type Inspected, inspect, type Preparation } from "./variants.js";
 
 export { memoryTogether, togetherGroups } from "./cost.js";
 export { describePlan } from "./describe.js";
 export type { Job } from "./job.js";
+export type { Preparation } from "./variants.js";
 
 /** Variants × measurements, in order. */
 export interface Plan {
   name: string;
   variants: VariantRecord[];
   jobs: Job[];
+  /** What is to be fetched or made before anything is measured. */
+  preparations: Preparation[];
   measurements: { name: string; kind: string; settings: Record<string, unknown> }[];
   provenance: Provenance;
   /** Bytes that engines may use. */
@@ -41,13 +43,16 @@ export interface PlanOptions extends Selected {
   place(backend: string, settings: Settings): Promise<Place>;
   /** The variant that all others are compared with, whatever the benchmark file says. */
   reference?: string;
-  /** What becomes of models that are to be downloaded. */
-  downloads?: Pick<SourceFolders, "fetching" | "signal" | "dryRun">;
+  /** Aborted when the user stops. */
+  signal?: AbortSignal;
+  /** Given once the preparations were made: why some of them failed, by variant. */
+  prepared?: ReadonlyMap<string, Failure>;
 }
 
 /**
- * Reads the models' headers and the data, and makes the jobs. Downloads what is not there yet, and loads no model. Throws for
- * data that are not there, and the signal's reason when the user stops it.
+ * Reads the models' headers and the data, and makes the jobs. Fetches, makes and loads nothing: what is to be fetched or
+ * quantized first are the plan's preparations, and a plan that is made again after them has none. Throws for data that are
+ * not there, and the signal's reason when the user stops it.
  */
 export async function makePlan(benchmark: Benchmark, options: PlanOptions): Promise<Plan> {
   const data = new Map<MeasurementConfig, AskedData>();
@@ -66,16 +71,20 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
     const cells = benchmark.measurements.filter((measurement) => wanted(config.name, measurement.name));
     if (cells.length === 0) continue;
     const place = await options.place(config.backend, config.settings);
-    options.downloads?.signal?.throwIfAborted();
-    inspected.set(config.name, { ...(await inspect(config, benchmark, options.downloads)), place, cells });
+    options.signal?.throwIfAborted();
+    inspected.set(config.name, { ...(await inspect(config, benchmark, options)), place, cells });
   }
   const all = [...inspected.values()];
   const variants = all.map(({ record }) => record);
-  const chosen = chooseReference({ ...benchmark, variants: configs }, variants);
+  const waiting = all.flatMap(({ preparation }) => preparation?.variant ?? []);
+  const chosen = chooseReference({ ...benchmark, variants: configs }, variants, waiting);
   const jobs = all.flatMap((variant) =>
     variant.cells.map((cell) => {
       const against = variant.record.against ?? chosen.reference;
-      return makeJob(cell, variant, against === undefined ? undefined : inspected.get(against), data.get(cell));
+      const reference = against === undefined ? undefined : inspected.get(against);
+      const job = makeJob(cell, variant, reference, data.get(cell));
+      const settled = !job.reference || variant.record.against !== undefined || chosen.final;
+      return { ...job, identified: job.identified && settled };
     }),
   );
   if (jobs.length === 0)
@@ -87,6 +96,7 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
     name: benchmark.name,
     variants,
     jobs,
+    preparations: all.flatMap(({ preparation }) => preparation ?? []),
     measurements: benchmark.measurements.map(({ name, kind, settings }) => ({ name, kind, settings })),
     provenance: {
       command: options.command.map(addressWithoutSecrets),

@@ -17,6 +17,8 @@ export type Shape = Pick<SettingsFacts, "batch" | "ubatch">;
 export interface Job {
   /** What is kept of it. */
   record: JobRecord;
+  /** Whether the id is final: it is not before all that decides it is fetched. */
+  identified: boolean;
   spec: VariantSpec;
   /** Of a job that is measured together with others: what is opened beside the variant. */
   reference?: { spec: VariantSpec; shape: Shape; memory?: MemoryEstimate };
@@ -86,6 +88,7 @@ export function makeJob(
       ...(impossible ? { impossible } : {}),
       ...(estimate === undefined ? {} : { estimate }),
     },
+    identified: [variant, ...(against ? [against] : [])].every(({ weights }) => weights !== undefined),
     spec,
     shape: shapeOf(variant, spec),
     ...(against
@@ -104,14 +107,14 @@ function shapeOf({ backend }: Inspected, { settings }: VariantSpec): Shape {
 
 /** What computes, for the identity: the files by their bytes, whatever they are called. Threads count for speed alone. */
 function computed(
-  { record, backend }: Inspected,
+  { backend, weights }: Inspected,
   { name, model, lora = [], settings }: VariantSpec,
   fast: boolean,
 ): Computed {
   const { digits, threads } = backend.settingsFacts(settings);
   return {
     // Two variants of one model may be unread for reasons of their own: an adapter, an importance matrix.
-    model: record.facts?.sha256 ?? `unread ${name} ${model}`,
+    model: weights ?? `unread ${name} ${model}`,
     lora: lora.map(({ sha256, scale }) => ({ sha256, scale })),
     settings: fast ? { ...digits, threads } : digits,
   };

@@ -25,25 +25,30 @@ export function namedReference(variants: VariantConfig[], named: string | undefi
 /**
  * The variant that all others are compared with: the one that the benchmark says, else the one with the most bits per
  * weight, the first of several alike. Nobody is chosen where the file says who is compared with whom, and where one
- * variant stands alone that nothing compares. A variant that is chosen is marked in its record.
+ * variant stands alone that nothing compares. A variant that is chosen is marked in its record. `waiting`: those of which nothing is
+ * known before they are fetched or made; the choice is final when there are none.
  */
 export function chooseReference(
   { variants: all, measurements: asked }: Benchmark,
   variants: VariantRecord[],
-): { reference?: string; notes: string[] } {
+  waiting: string[],
+): { reference?: string; notes: string[]; final: boolean } {
   const said = all.find((variant) => variant.reference);
   if (said) {
     const out = variants.some(({ name }) => name === said.name) ? "" : ", which --only or --exclude leaves out";
-    return { reference: said.name, notes: all.length > 1 ? [`reference: ${said.name}${out}`] : [] };
+    return { reference: said.name, notes: all.length > 1 ? [`reference: ${said.name}${out}`] : [], final: true };
   }
   const compares = asked.some(({ kind }) => measurements[kind]!.mode.kind === "together");
-  if (variants.some(({ against }) => against !== undefined) || (variants.length < 2 && !compares)) return { notes: [] };
+  const final = waiting.length === 0;
+  if (variants.some(({ against }) => against !== undefined) || (variants.length < 2 && !compares))
+    return { notes: [], final };
   const known = variants.filter(({ facts }) => facts !== undefined);
   const most = Math.max(...known.map(({ facts }) => facts!.bpw));
   const [first, ...alike] = known.filter(({ facts }) => facts!.bpw === most);
-  if (!first) return { notes: ["reference: none, because no model could be read"] };
+  const later = final ? [] : [`not considered as the reference before it is here: ${several(waiting)}`];
+  if (!first) return { notes: final ? ["reference: none, because no model could be read"] : later, final };
   first.reference = true;
-  const unread = variants.filter(({ facts }) => facts === undefined).map(({ name }) => name);
+  const unread = variants.filter(({ failure }) => failure !== undefined).map(({ name }) => name);
   const why =
     variants.length === 1
       ? "the only variant"
@@ -55,6 +60,8 @@ export function chooseReference(
     notes: [
       `reference: ${first.name} (${why})`,
       ...(unread.length > 0 ? [`not considered as the reference, because it cannot be read: ${several(unread)}`] : []),
+      ...later,
     ],
+    final,
   };
 }

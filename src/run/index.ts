@@ -10,6 +10,7 @@ import { perform } from "./perform.js";
 import { type Step, schedule } from "./schedule.js";
 import { sideBySide } from "./side-by-side.js";
 
+export { prepare } from "./prepare.js";
 export { type Step, schedule, stepForm } from "./schedule.js";
 
 export interface RunOptions {
@@ -41,6 +42,7 @@ export async function* run(plan: Plan, options: RunOptions): AsyncGenerator<Even
 
 async function* events(plan: Plan, { executor, done, signal, parallel = Infinity }: RunOptions): AsyncGenerator<Event> {
   const { name, variants, measurements: asked, provenance } = plan;
+  if (plan.preparations.length > 0) throw new Error("a plan is run after its preparations, when it was made again");
   const jobs = plan.jobs.map(({ record }) => record);
   yield { type: "started", at: Date.now(), name, variants, jobs, measurements: asked, provenance };
   for (const { name: variant, facts } of variants)

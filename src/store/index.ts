@@ -80,9 +80,9 @@ export class Store {
     }
   }
 
-  /** Writes an event, and returns it as it is kept; `progress` and `fetching` are for the eye alone. */
+  /** Writes an event, and returns it as it is kept; what is for the eye alone is not. */
   append(event: Event): StoredEvent | undefined {
-    if (event.type === "progress" || event.type === "fetching") return undefined;
+    if (event.type === "progress" || event.type === "fetching" || event.type === "quantizing") return undefined;
     if (this.#failure) throw this.#failure;
     this.#checkPlace();
     const isFirst = !this.#isDirty;

@@ -16,7 +16,15 @@ import {
   rowPieces,
   type Tone,
 } from "./matrix.js";
-import { describeFetching, figure, type LiveJob, type LiveNote, type LiveState, share, totalShare } from "./state.js";
+import {
+  describePreparation,
+  figure,
+  type LiveJob,
+  type LiveNote,
+  type LiveState,
+  share,
+  totalShare,
+} from "./state.js";
 import { timeLeft } from "./time-left.js";
 
 export interface AppProps {
@@ -154,7 +162,8 @@ function Running(props: AppProps & { count: number; left: Map<LiveJob, number> }
     const group = groups.get(cell.column) ?? [];
     if (!group.includes(cell)) groups.set(cell.column, [...group, cell]);
   }
-  if (count > 0 && state.fetching) return <Tinted {...props} tone="running" text={describeFetching(state)} />;
+  const preparation = describePreparation(state);
+  if (count > 0 && preparation) return <Tinted {...props} tone="running" text={preparation} />;
   if (count > 0 && groups.size === 0)
     return <Tinted {...props} tone="quiet" text={state.counts.waiting > 0 ? "loading the model" : "finishing"} />;
   const widest = (names: string[]) => names.reduce((most, name) => Math.max(most, roughWidth(name)), 0);
@@ -272,7 +281,7 @@ function Footer(props: AppProps & { clipped: string; table: MatrixLayout }): Rea
           {...props}
           tone="warning"
           text={
-            looking.stopping === "now" || state.fetching
+            looking.stopping === "now" || describePreparation(state)
               ? "Stopping now. The same command continues."
               : `Stopping: finishes the current ${unit} first. The same command continues.`
           }

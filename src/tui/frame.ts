@@ -17,7 +17,7 @@ export function divide(state: LiveState, looking: Looking, lines: number) {
   const bar = lines >= 6;
   const heads = lines >= 8 && state.rows.length > 0;
   const blanks = lines >= 14;
-  const running = lines >= 5 && !state.outcome && (state.cells.size > 0 || state.fetching) ? 1 : 0;
+  const running = lines >= 5 && !state.outcome && (state.cells.size > 0 || state.fetching || state.quantizing) ? 1 : 0;
   const footer = footerLines(looking, lines);
   const fixed = 1 + (bar ? 1 : 0) + (heads ? 2 : 0) + (blanks ? 3 : 0) + footer;
   const free = Math.max(0, lines - fixed - running);

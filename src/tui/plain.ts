@@ -4,7 +4,7 @@ import { isTally, metric } from "../metrics.js";
 import { counted, duration } from "../units.js";
 import { formatFigure, isPrincipal, oneOf } from "./figures.js";
 import {
-  describeFetching,
+  describePreparation,
   figure,
   initialState,
   type LiveJob,
@@ -69,7 +69,12 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
   const fetching = (before: LiveState["fetching"]) => {
     const { since, bytes, total } = state.fetching!;
     const begins = before?.since !== since;
-    if (begins || bytes === total || now() - toldAt >= interval) line(describeFetching(state));
+    if (begins || bytes === total || now() - toldAt >= interval) line(describePreparation(state));
+  };
+
+  const quantizing = (before: LiveState["quantizing"]) => {
+    const begins = before?.name !== state.quantizing!.name;
+    if (begins || now() - toldAt >= interval) line(describePreparation(state));
   };
 
   const tell = (event: Event) => {
@@ -108,9 +113,10 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     },
     handle(event) {
       tick(state, now());
-      const before = state.fetching;
+      const before = { fetching: state.fetching, quantizing: state.quantizing };
       state = reduce(state, event);
-      if (event.type === "fetching") return fetching(before);
+      if (event.type === "fetching") return fetching(before.fetching);
+      if (event.type === "quantizing") return quantizing(before.quantizing);
       tell(event);
     },
     close: async () => {},

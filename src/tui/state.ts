@@ -1,6 +1,7 @@
 import type { Event, JobRecord, StoredEvent, VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
 import { metric as describe, isTally } from "../metrics.js";
+import type { Quantizing } from "../models/quantize.js";
 import type { Fetching } from "../models/sources.js";
 import type { JobResult, Run } from "../replay.js";
 import { vocabularyOf } from "../stats/series.js";
@@ -106,6 +107,8 @@ export interface LiveState {
   kept: Map<string, JobResult>;
   /** The download on its way, before the run has started. */
   fetching: Download | undefined;
+  /** The quantization on its way, before the run has started. */
+  quantizing: Quantizing | undefined;
   /** The job that gave the last sign of life. */
   current: LiveJob | undefined;
   /** Started and not ended; several where jobs take turns. */
@@ -129,6 +132,7 @@ export function initialState(): LiveState {
     cells: new Map(),
     kept: new Map(),
     fetching: undefined,
+    quantizing: undefined,
     current: undefined,
     active: new Set(),
     counts: { waiting: 0, running: 0, done: 0, failed: 0, impossible: 0, before: 0 },
@@ -167,11 +171,18 @@ export function reduce(state: LiveState, event: Event | StoredEvent): LiveState 
         before.name === fetching.name &&
         before.file === fetching.file &&
         fetching.bytes >= before.bytes;
+      state.quantizing = undefined;
       state.fetching = {
         ...fetching,
         since: same ? before.since : at,
         from: same ? before.from : fetching.bytes,
       };
+      break;
+    }
+    case "quantizing": {
+      const { type: _, at: __, ...quantizing } = event;
+      state.fetching = undefined;
+      state.quantizing = quantizing;
       break;
     }
     case "opened":
@@ -278,8 +289,9 @@ export function reduce(state: LiveState, event: Event | StoredEvent): LiveState 
   return state;
 }
 
-/** A download in words: how much of what, how fast, how long. */
-export function describeFetching({ fetching, now }: LiveState): string {
+/** What is fetched or quantized before the run starts, in words: how much of what, how fast, how long. Empty after that. */
+export function describePreparation({ fetching, quantizing, now }: LiveState): string {
+  if (quantizing) return `quantizing ${harmless(quantizing.name)}: tensor ${quantizing.done} of ${quantizing.total}`;
   if (!fetching) return "";
   const { name, bytes: done, total, file, files, since, from } = fetching;
   const part = files > 1 ? ` (${file} of ${files})` : "";
@@ -299,6 +311,7 @@ export function tick(state: LiveState, now: number): LiveState {
 
 function start(state: LiveState, event: Extract<Event, { type: "started" }>): void {
   state.fetching = undefined;
+  state.quantizing = undefined;
   state.name = event.name;
   state.startedAt = event.at;
   state.reportedAt = event.at;

@@ -17,7 +17,7 @@ import { Tokenizer } from "../../dist/backends/llama/tokenizer.js";
 import { mockLaw, mockOptions } from "../../dist/backends/mock.js";
 import type { OptionRequest, OptionScorer } from "../../dist/backends/options.js";
 import { BenchError } from "../../dist/errors.js";
-import { smollm2, someText, temporaryFolder, writeRandomLlama } from "../support.js";
+import { here, smollm2, someText, temporaryFolder, writeRandomLlama } from "../support.js";
 
 const folder = temporaryFolder();
 
@@ -105,7 +105,7 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
     const scoreFrom = context / 2;
 
     const inspected = async (path: string): Promise<VariantSpec> => {
-      const found = await backend.inspect({ model: path }, { baseDir: folder });
+      const found = await here(backend, { model: path }, folder);
       return { name: "v", model: found.model, facts: found.facts, backend: name, settings: { threads: 1 } };
     };
 
@@ -359,7 +359,7 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
     });
 
     it("an unknown model is refused with a sentence", async () => {
-      const attempt = backend.inspect({ model: unknown }, { baseDir: folder }).then(async ({ model }) => {
+      const attempt = here(backend, { model: unknown }, folder).then(async ({ model }) => {
         await backend.open({ ...spec, model });
       });
       const error = await attempt.then(

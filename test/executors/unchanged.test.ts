@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { findBackend } from "../../dist/backends/index.js";
 import { childExecutor } from "../../dist/executors/index.js";
 import { randomAdapter } from "../models/random-llama.js";
-import { someText, temporaryFolder, writeRandomLlama } from "../support.js";
+import { here, someText, temporaryFolder, writeRandomLlama } from "../support.js";
 
 const folder = temporaryFolder();
 process.env.GGUF_BENCH_CACHE = join(folder, "cache");
@@ -21,8 +21,9 @@ async function read(lora = false) {
   writeFileSync(adapter, randomAdapter());
   const backend = await findBackend("llama");
   const asked = { model, ...(lora ? { lora: [{ path: adapter, scale: 1 }] } : {}) };
-  const found = await backend.inspect(asked, { baseDir: folder });
-  return { adapter, spec: { name, backend: "llama", settings: { threads: 1 }, ...found } };
+  const found = await here(backend, asked, folder);
+  const { state: _, weights: __, ...files } = found;
+  return { adapter, spec: { name, backend: "llama", settings: { threads: 1 }, ...files } };
 }
 
 const request = {

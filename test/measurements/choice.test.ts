@@ -8,7 +8,7 @@ import { type ChoiceDataset, type ChoiceItem, dataKinds } from "../../dist/data/
 import type { Measured } from "../../dist/events.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { root } from "../repository.js";
-import { smollm2, temporaryFolder, writeRandomLlama } from "../support.js";
+import { here, smollm2, temporaryFolder, writeRandomLlama } from "../support.js";
 
 const shared = join(root, "../shared/datasets");
 const python = process.env.GGUF_BENCH_TEST_PYTHON ?? "python3";
@@ -18,7 +18,7 @@ const folder = temporaryFolder();
 
 async function open(model: string, settings = {}): Promise<Engine> {
   const backend = await findBackend("llama");
-  const found = await backend.inspect({ model }, { baseDir: folder });
+  const found = await here(backend, { model }, folder);
   return backend.open({ name: "v", model: found.model, facts: found.facts, backend: "llama", settings });
 }
 

@@ -16,7 +16,7 @@ import { tmpdir } from "node:os";
 import { basename, join, relative } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { BenchError } from "../../dist/errors.js";
-import { resolveModel } from "../../dist/models/sources.js";
+import { locateModel, resolveModel } from "../../dist/models/sources.js";
 import { tinyGguf } from "./tiny-gguf.js";
 
 let dir: string;
@@ -245,14 +245,15 @@ describe("addresses", () => {
     expect((await failure(`${hub}/m-00001-of-00003.gguf?y`)).message).toMatch(/m-00003-of-00003\.gguf.*404/);
   });
 
-  test("are not fetched for a dry run, which says how much would be", async () => {
+  test("are located without being fetched, and it is said how much would be", async () => {
     files.set("127.0.0.1/m.gguf", body(models[0]!));
-    const error = await resolveModel(`${hub}/m.gguf`, { ...folders, dryRun: true }).catch((error) => error);
-    expect(error.code).toBe("model-not-fetched");
-    expect(error.message).toMatch(/to be fetched first, 4\.\d kB/);
+    expect(await locateModel(`${hub}/m.gguf`, folders)).toEqual({
+      unfetched: { name: "m.gguf", bytes: models[0]!.length },
+    });
     expect(asked.map(({ method }) => method)).toEqual(["HEAD"]);
     await fetched(`${hub}/m.gguf`);
-    expect((await fetched(`${hub}/m.gguf`, { dryRun: true })).equals(models[0]!)).toBe(true);
+    const found = await locateModel(`${hub}/m.gguf`, folders);
+    expect("path" in found && readFileSync(found.path).equals(models[0]!)).toBe(true);
   });
 
   test("of matrices may lead to the form of before GGUF, not to a page", async () => {

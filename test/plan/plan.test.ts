@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { quickBenchmark, readBenchmark } from "../../dist/benchmark/index.js";
@@ -7,7 +7,16 @@ import { localPlace } from "../../dist/executors/index.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { describePlan, makePlan, type Plan, type PlanOptions } from "../../dist/plan/index.js";
 import { tinyGguf } from "../models/tiny-gguf.js";
-import { cli, someQuestions, someText, temporaryFolder, writeRandomLlama } from "../support.js";
+import {
+  bench,
+  cli,
+  eventsOf,
+  someQuestions,
+  someText,
+  temporaryFolder,
+  verdicts,
+  writeRandomLlama,
+} from "../support.js";
 
 const folder = temporaryFolder();
 writeFileSync(join(folder, "text.txt"), someText(4000));
@@ -409,5 +418,67 @@ describe("the reference", () => {
   it("a variant alone is a reference only where something compares", async () => {
     expect(references(await quick(["m-F16"], { measures: ["speed"] }))).toEqual([]);
     expect(references(await quick(["m-F16"]))).toEqual(["m-F16"]);
+  });
+});
+
+describe("models that are still to be made", () => {
+  const quantized = (measured = "perplexity: {text: text.txt, context: 64}") => `
+variants:
+  full: {model: made.gguf}
+  small: {model: made.gguf, quantize: Q8_0}
+measurements: {${measured}}
+`;
+  writeRandomLlama(folder, "made", { seed: 7 });
+  const dry = (cache: string) =>
+    execFileSync(process.execPath, [cli, "run", file, "--dry-run"], {
+      encoding: "utf8",
+      env: { ...process.env, GGUF_BENCH_CACHE: cache },
+    });
+
+  it("a dry run makes none of them and writes nothing, and knows their ids", async () => {
+    const cache = join(folder, "cache-of-dry-run");
+    await plan(quantized());
+    const before = dry(cache);
+    expect(before).toMatch(/^[0-9a-f]{8} +small +perplexity +to be quantized first \(Q8_0\)$/m);
+    expect(existsSync(cache)).toBe(false);
+    const out = join(folder, "made-run");
+    const options = { env: { GGUF_BENCH_CACHE: cache } };
+    const { code, stdout } = await bench(["run", file, "--plain", "--out", out], options);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^quantizing made-Q8_0\.gguf: tensor \d+ of \d+$/m);
+    const idsIn = (said: string) => said.match(/^[0-9a-f]{8}(?= )/gm);
+    expect(idsIn(dry(cache))).toEqual(idsIn(before));
+    const jobs = eventsOf(out).flatMap((event) => (event.type === "started" ? event.jobs : []));
+    expect(jobs.map(({ id }) => id.slice(0, 8))).toEqual(idsIn(before));
+    // Nothing is left to be made or measured.
+    const again = await bench(["run", file, "--plain", "--out", out], options);
+    expect(again.stdout).not.toMatch(/quantizing|started/);
+  });
+
+  it("are chosen as the reference only once they are here", async () => {
+    const none = quantized("divergence: {text: text.txt, context: 64, chunks: 4}").replace(/ {2}full.*\n/, "");
+    await plan(none);
+    const said = dry(join(folder, "another-cache"));
+    expect(said).toMatch(/^not considered as the reference before it is here: small$/m);
+    expect(said).toMatch(/^[0-9a-f-]{8} +small +divergence +to be quantized first \(Q8_0\)$/m);
+  });
+
+  it("one that cannot be made fails alone", async () => {
+    const out = join(folder, "unmade-run");
+    await plan(
+      quantized().replace(
+        "measurements",
+        "  bad: {model: made.gguf, quantize: Q4_K_M, imatrix: absent.gguf}\nmeasurements",
+      ),
+    );
+    const { code } = await bench(["run", file, "--plain", "--out", out], {
+      env: { GGUF_BENCH_CACHE: join(folder, "third-cache") },
+    });
+    expect(code).toBe(2);
+    expect(verdicts(eventsOf(out))).toEqual({
+      "full perplexity": "done",
+      "small perplexity": "done",
+      "bad perplexity": expect.stringMatching(/absent/),
+    });
   });
 });

@@ -1,10 +1,7 @@
 import fs from "node:fs";
 import { chooseLibrary, type LibraryLocation } from "../../llama/library.js";
-import { findAdapter } from "../../models/adapters.js";
 import { buildOf, environmentOf } from "../../models/builds.js";
-import { readModelFacts } from "../../models/gguf.js";
-import { quantizedModel } from "../../models/quantize.js";
-import { resolveModel } from "../../models/sources.js";
+import { locateVariant, prepareVariant } from "../../models/preparation.js";
 import type { BackendWith, EngineName, Part } from "../backend.js";
 import { LlamaEngine } from "./engine.js";
 import { LlamaModel } from "./model.js";
@@ -27,18 +24,8 @@ export const llama = {
       ...(await traits(location)),
     };
   },
-  async inspect({ model, quantize, lora = [] }, folders) {
-    let { path } = await resolveModel(model, folders);
-    if (quantize) {
-      const imatrix =
-        quantize.imatrix === undefined
-          ? undefined
-          : (await resolveModel(quantize.imatrix, { ...folders, expect: "matrix" })).path;
-      path = await quantizedModel(path, { type: quantize.type, ...(imatrix ? { imatrix } : {}) });
-    }
-    const facts = await readModelFacts(path);
-    return { model: path, facts, lora: await Promise.all(lora.map((one) => findAdapter(one, facts, folders))) };
-  },
+  locate: locateVariant,
+  prepare: prepareVariant,
   async open(variant, listener) {
     return new LlamaEngine(
       new LlamaModel(variant, await traits(chooseLibrary(llamaSettings.parse(variant.settings).gpu)), listener),
