@@ -39,14 +39,14 @@ export const choice: Measurement<ChoiceSettings, "choice", "options"> = {
   rule: 2,
   metrics: () => [...metrics],
 
-  /** A token is a byte of text at least, so the largest question's bytes bound what it needs. */
-  cost({ limit = Infinity, context = Infinity }, data, { trained = Infinity } = {}) {
+  /** A token is a byte of text at least, so the largest question's bytes bound what it needs; several fill a micro-batch. */
+  cost({ limit = Infinity, context = Infinity }, data, { ubatch, trained = Infinity }) {
     const { items = [], delimiter = "", bytes = 0 } = data ?? {};
     const bytesOf = ({ context, options }: ChoiceItem) =>
       options.reduce((sum, option) => sum + Buffer.byteLength(delimiter + option), Buffer.byteLength(context) + aside);
-    const largest = items.slice(0, limit).reduce((most, item) => Math.max(most, bytesOf(item)), usual);
+    const largest = items.slice(0, limit).reduce((most, item) => Math.max(most, bytesOf(item)), ubatch);
     const share = Math.min(1, limit / Math.max(1, items.length));
-    const held = { context: Math.min(largest, context, trained), parallel: 1, rows: usual };
+    const held = { context: Math.min(largest, context, trained), parallel: 1, rows: ubatch };
     return { ...held, prompt: (share * bytes) / 4, generated: 0 };
   },
 
@@ -63,8 +63,6 @@ export const choice: Measurement<ChoiceSettings, "choice", "options"> = {
 
 const metrics = ["acc", "acc_norm", "acc_token"] as const;
 
-/** Tokens that a batch of several questions holds at most, as the context that is made for them at least. */
-const usual = 512;
 /** Bytes for BOS and the blank that some tokenizers put before a text. */
 const aside = 8;
 

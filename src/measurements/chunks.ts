@@ -3,7 +3,7 @@ import type { ChunkLikelihood } from "../backends/backend.js";
 import { meanOf } from "../backends/chunks.js";
 import type { TextDataset } from "../data/index.js";
 import type { Measured, Sample } from "../events.js";
-import type { Cost } from "./measurement.js";
+import type { Cost, EngineLimits } from "./measurement.js";
 
 /** Settings of what is measured on a text. */
 export const chunkSettings = z.strictObject({
@@ -12,20 +12,20 @@ export const chunkSettings = z.strictObject({
 });
 export type ChunkSettings = z.infer<typeof chunkSettings>;
 
-/** What the engine holds for chunks of so many tokens. */
-export const heldChunks = (context: number, batch = 2048) => ({
+/** What the engine holds for chunks of so many tokens: as many as fit into a batch, and the logits of a micro-batch. */
+export const heldChunks = (context: number, { batch, ubatch }: EngineLimits) => ({
   context,
   parallel: Math.max(1, Math.floor(batch / context)),
-  rows: 512,
+  rows: ubatch,
 });
 
 /** What measuring chunks of a text takes; four bytes of text make a token, roughly. */
 export const chunkCost = (
   { context, chunks = Infinity }: ChunkSettings,
-  data?: TextDataset,
-  engine?: { batch?: number },
+  data: TextDataset | undefined,
+  engine: EngineLimits,
 ): Cost => ({
-  ...heldChunks(context, engine?.batch),
+  ...heldChunks(context, engine),
   prompt: Math.min(chunks * context, (data?.bytes ?? 0) / 4),
   generated: 0,
 });

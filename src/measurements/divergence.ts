@@ -120,7 +120,7 @@ export const storedDivergence: Measurement<z.infer<typeof storedSettings>, "refe
   metrics: (_, data) => [...(data?.head.metrics ?? []), ...nextToken, "perplexity"],
   cost({ chunks = Infinity }, data, engine) {
     const { context, chunks: there } = data?.head ?? { context: 512, chunks: 1 };
-    return { ...heldChunks(context, engine?.batch), prompt: Math.min(chunks, there) * context, generated: 0 };
+    return { ...heldChunks(context, engine), prompt: Math.min(chunks, there) * context, generated: 0 };
   },
 
   async *measure({ engine: { windows: engine }, settings, data, done, progress, stopped }) {

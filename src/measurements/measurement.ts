@@ -44,6 +44,15 @@ export interface TogetherContext<Settings, Kind extends keyof DataFor> extends A
   riders: TogetherJob[];
 }
 
+/** What bounds an engine's work, as far as it is known before a model is opened; all in tokens. */
+export interface EngineLimits {
+  /** Of one decode call, and computed at once. */
+  batch: number;
+  ubatch: number;
+  /** The context that the model was trained for, if known. */
+  trained?: number;
+}
+
 /** What a job takes, as far as it is known before a model is opened. */
 export interface Cost {
   /** Tokens that are decoded many at once, and one by one. */
@@ -70,10 +79,9 @@ interface DescribedSettings<Settings, Kind extends keyof DataFor, Needs extends 
   readonly machineBound: boolean;
   metrics(settings: Settings, data?: DataFor[Kind]): string[];
   /**
-   * For the plan's guess of time and memory, and the refusal of a context that the model cannot hold. `trained`: the context
-   * that the model was trained for, if known; `batch`: tokens of one decode call.
+   * For the plan's guess of time and memory, and the refusal of a context that the model cannot hold.
    */
-  cost(settings: Settings, data?: DataFor[Kind], engine?: { trained?: number; batch?: number }): Cost;
+  cost(settings: Settings, data: DataFor[Kind] | undefined, engine: EngineLimits): Cost;
 }
 
 /** Measured on one engine, of which there is one per variant. */

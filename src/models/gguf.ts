@@ -529,11 +529,11 @@ export interface MemoryRequest {
   parallel: number;
   /** Rows of logits that are held at once. */
   rows: number;
-  /** Tokens computed at once, 512 by default. */
-  ubatch?: number;
-  /** Bits per value of the K and the V cache, 16 by default. */
-  cacheBitsK?: number;
-  cacheBitsV?: number;
+  /** Tokens computed at once. */
+  ubatch: number;
+  /** Bits per value of the K and the V cache. */
+  cacheBitsK: number;
+  cacheBitsV: number;
 }
 
 /** In bytes. */
@@ -559,7 +559,7 @@ export interface MemoryEstimate {
  * sum. Weights that are repacked for the CPU leave their file pages in the page cache, which the system takes back.
  */
 export function estimateMemory(facts: ModelFacts, request: MemoryRequest): MemoryEstimate {
-  const { context, parallel, rows, ubatch = 512, cacheBitsK = 16, cacheBitsV = 16 } = request;
+  const { context, parallel, rows, ubatch, cacheBitsK, cacheBitsV } = request;
   const cells = parallel * Math.ceil(context / 256) * 256;
   const u = Math.min(ubatch, parallel * context);
   const weights = facts.tensorBytes;

@@ -1,6 +1,7 @@
 import type { SettingsFacts, VariantSpec } from "../backends/backend.js";
 import type { MeasurementConfig } from "../benchmark/index.js";
 import type { Dataset } from "../data/index.js";
+import { definite } from "../definite.js";
 import type { JobRecord } from "../events.js";
 import { measurements } from "../measurements/index.js";
 import type { Cost } from "../measurements/measurement.js";
@@ -47,10 +48,10 @@ export function makeJob(
   const { backend, record, place } = variant;
   const against = measurement.mode.kind === "together" ? reference : undefined;
   // The reference against itself in another batch shape: how far the same model is from itself.
-  const { otherShape, batch } = backend.settingsFacts(variant.spec.settings);
+  const { otherShape, batch, ubatch } = backend.settingsFacts(variant.spec.settings);
   const spec = against === variant ? { ...variant.spec, settings: otherShape } : variant.spec;
   const trained = record.facts?.contextLength;
-  const cost: Cost = measurement.cost(config.settings, data, { batch, ...(trained === undefined ? {} : { trained }) });
+  const cost: Cost = measurement.cost(config.settings, data, definite({ batch, ubatch, trained }));
   const { context, parallel, rows } = cost;
   const impossible = reasonAgainst(config, variant, against, context, data);
   const memory = ({ record, spec, backend }: Inspected) =>

@@ -94,6 +94,15 @@ function questionData(count: number, change: (lines: string[]) => void = () => {
   return { kind: "choice", name: "q", path: "q", sha256: "", bytes: 1, items, delimiter: " ", chance: 0.25 };
 }
 
+const limits = { batch: 2048, ubatch: 512 };
+
+it("a text's chunks fill the batch that the variant sets, and hold the logits of its micro-batch", () => {
+  const held = (batch: number, ubatch: number) =>
+    measurements.perplexity!.cost({ context: 512 }, undefined, { batch, ubatch });
+  expect(held(2048, 512)).toMatchObject({ parallel: 4, rows: 512 });
+  expect(held(8192, 128)).toMatchObject({ parallel: 16, rows: 128 });
+});
+
 describe("every measurement", () => {
   for (const [name, member] of Object.entries(measurements)) {
     it(`${name}: describes itself`, () => {
@@ -101,7 +110,7 @@ describe("every measurement", () => {
       const settings = member.settings.parse({});
       expect(z.toJSONSchema(member.settings, { io: "input" }).type).toBe("object");
       for (const one of member.metrics(settings)) expect(metric(one).name).toBe(one);
-      const { context, parallel, rows } = member.cost(settings);
+      const { context, parallel, rows } = member.cost(settings, undefined, limits);
       for (const count of [context, parallel, rows]) expect(count).toBeGreaterThan(0);
       expect(["alone", "turns", "together"]).toContain(member.mode.kind);
       expect(() => member.settings.parse({ contexts: 1 })).toThrow(/contexts/);
@@ -460,11 +469,11 @@ describe("choice", () => {
     const used = asked.map((questions) =>
       questions.reduce((sum, q) => sum + q.prefix.length + q.options.reduce((all, o) => all + o.length - 1, 0), 0),
     );
-    expect(cost({}, dataset, { trained: 4096 }).context).toBeGreaterThanOrEqual(Math.max(...used));
-    expect(cost({}, dataset, { trained: 4096 }).context).toBeLessThan(2 * Math.max(...used));
-    expect(cost({ limit: 7 }, dataset, { trained: 4096 }).context).toBe(512);
-    expect(cost({}, dataset, { trained: 1024 }).context).toBe(1024);
-    expect(cost({ context: 600 }, dataset, { trained: 4096 }).context).toBe(600);
+    expect(cost({}, dataset, { ...limits, trained: 4096 }).context).toBeGreaterThanOrEqual(Math.max(...used));
+    expect(cost({}, dataset, { ...limits, trained: 4096 }).context).toBeLessThan(2 * Math.max(...used));
+    expect(cost({ limit: 7 }, dataset, { ...limits, trained: 4096 }).context).toBe(512);
+    expect(cost({}, dataset, { ...limits, trained: 1024 }).context).toBe(1024);
+    expect(cost({ context: 600 }, dataset, { ...limits, trained: 4096 }).context).toBe(600);
   });
 
   it("limit", async () => {

@@ -395,10 +395,11 @@ describe("the cache", () => {
 
 test("the memory estimate grows with what is asked for", async () => {
   const facts = await readModelFacts(file("m.gguf", tinyGguf()));
-  const small = estimateMemory(facts, { context: 512, parallel: 1, rows: 256 });
+  const usual = { ubatch: 512, cacheBitsK: 16, cacheBitsV: 16 };
+  const small = estimateMemory(facts, { ...usual, context: 512, parallel: 1, rows: 256 });
   // 2 layers × 2 heads × (16 + 16) × 2 bytes a token
   expect(small).toMatchObject({ weights: 4096, kv: 512 * 256, logits: 256 * 3 * 4 });
   expect(small.total).toBe(small.weights + small.kv + small.compute + small.logits + 100e6);
-  const large = estimateMemory(facts, { context: 513, parallel: 4, rows: 256, cacheBitsK: 8, cacheBitsV: 8 });
+  const large = estimateMemory(facts, { ...usual, context: 513, parallel: 4, rows: 256, cacheBitsK: 8, cacheBitsV: 8 });
   expect(large.kv).toBe((4 * 768 * 256) / 2);
 });

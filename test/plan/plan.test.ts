@@ -55,6 +55,23 @@ async function changed(yaml: string): Promise<string[]> {
   return Object.keys(after).filter((name) => before[name] !== after[name]);
 }
 
+it("the memory that a job is thought to need follows the variant's own settings", async () => {
+  const model = writeRandomLlama(folder, "settings");
+  const { jobs } = await plan(`
+variants:
+  usual: {model: ${model}}
+  batch: {model: ${model}, batch: 8192}
+  small: {model: ${model}, ubatch: 64, cacheTypeK: q8_0}
+measurements:
+  perplexity: {text: text.txt, context: 64, chunks: 4}
+`);
+  const [usual, batch, small] = jobs.map(({ memory }) => memory!);
+  expect(batch!.kv).toBe(4 * usual!.kv);
+  expect(small!.kv).toBeCloseTo((usual!.kv * (16 + 8.5)) / 32, 6);
+  expect(small!.logits).toBe(usual!.logits / 8);
+  expect(small!.compute).toBeLessThan(usual!.compute);
+});
+
 describe("job ids", () => {
   it("are distinct, and the same under any order of keys", async () => {
     const before = await ids(two);
