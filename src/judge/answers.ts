@@ -24,8 +24,8 @@ export function sentenceOf(a: string, b: string, results: Result[]): string {
       ]
     : [];
   const notes = [...new Set(compared.flatMap((result) => result.notes))];
-  const first = parts.length > 0 ? `${parts.join("; ")}.` : `${b} against ${a}: nothing was compared.`;
-  return [first, ...refused, ...notes].join(" ");
+  const said = parts.length > 0 ? parts.map((part) => `${part}.`) : [`${b} against ${a}: nothing was compared.`];
+  return [...said, ...refused, ...notes].join(" ");
 }
 
 const wording = ({ comparison, verdict: said }: Result) => clause(comparison!, said!);

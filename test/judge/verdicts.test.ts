@@ -149,7 +149,7 @@ describe("verdicts in words", () => {
     const { "Does the importance matrix help?": pairs } = sentences(ladder);
     expect(pairs).toHaveLength(2);
     expect(pairs![0]).toMatch(
-      /^Q4_K_M-im beats Q4_K_M on PPL by 2\.\d % \(95 % CI 2\.\d … \d\.\d %, Holm p < 0\.001; 32 chunks\); hellaswag acc: 2 answers of 200 flipped \(1 to right, 1 to wrong\), no difference found \(would have detected 2\.7 points\)\.$/,
+      /^Q4_K_M-im beats Q4_K_M on PPL by 2\.\d % \(95 % CI 2\.\d … \d\.\d %, Holm p < 0\.001; 32 chunks\)\. hellaswag acc: 2 answers of 200 flipped \(1 to right, 1 to wrong\), no difference found \(would have detected 2\.7 points\)\.$/,
     );
     expect(verdictsFrom(replay(events(ladder))).questions[0]!.answers[0]).toBe("PPL: helps in both pairs.");
   });
@@ -158,7 +158,7 @@ describe("verdicts in words", () => {
     const { "What does it cost against F16?": pairs } = sentences(ladder);
     expect(pairs).toHaveLength(4);
     expect(pairs![2]).toMatch(
-      /^Q2_K loses to F16 on PPL by .*; hellaswag acc: 32 answers of 200 flipped \(2 to right, 30 to wrong\), worse by 14\.0 points \(95 % CI /,
+      /^Q2_K loses to F16 on PPL by .*\. hellaswag acc: 32 answers of 200 flipped \(2 to right, 30 to wrong\), worse by 14\.0 points \(95 % CI /,
     );
   });
 

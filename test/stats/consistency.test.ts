@@ -148,6 +148,14 @@ describe("words and intervals say the same, in reports of every metric, size and
     }
   });
 
+  test("no sentence has 200 characters", () => {
+    for (const { questions, notes } of reports) {
+      const said = questions.flatMap(({ pairs, answers }) => [...answers, ...pairs.map(({ sentence }) => sentence)]);
+      for (const part of [...said, ...notes].flatMap((text) => text.split(/(?<=\.) /)))
+        expect(part.length, part).toBeLessThan(200);
+    }
+  });
+
   test("nothing astronomic is written", () => {
     const started = { type: "started", at: 0, name: "r", variants: [], jobs: [], measurements: [] } as const;
     const provenance = {
