@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { BenchError } from "./errors.js";
 import { seriesFault } from "./events.js";
-import { isMetric } from "./metrics.js";
+import { impossibleIn, isMetric } from "./metrics.js";
 import { type Run, replay } from "./replay.js";
 import type { Observation } from "./stats/comparison.js";
 import { believed, type Series, seriesFrom } from "./stats/series.js";
@@ -123,6 +123,8 @@ function addItem(all: Map<string, Draft>, [key, item, values, cluster]: ItemLine
     if (!isMetric(metric)) throw new Error(`no metric of this version is named "${metric}"`);
     if (!(value === null || Number.isFinite(value)) || !Number.isFinite(weight))
       throw new Error(`the value of ${metric} is no number`);
+    const impossible = impossibleIn(metric, value, weight);
+    if (impossible !== undefined) throw new Error(impossible);
     const list = series.observations.get(metric) ?? [];
     list.push({ item, value: value ?? Number.NaN, weight });
     series.observations.set(metric, list);

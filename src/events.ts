@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { EngineFacts, EngineName } from "./backends/backend.js";
 import type { Failure } from "./errors.js";
 import type { Machine } from "./machine.js";
-import { isMetric } from "./metrics.js";
+import { impossibleIn, isMetric } from "./metrics.js";
 import type { ModelFacts } from "./models/gguf.js";
 import type { Quantizing } from "./models/quantize.js";
 import type { Fetching } from "./models/sources.js";
@@ -182,7 +182,10 @@ const facts = z.looseObject({
   files: z.array(text),
   sha256: text,
   ...Object.fromEntries(
-    ["bytes", "tensorBytes", "parameters", "bpw", "contextLength", "vocabulary", "layers"].map((key) => [key, amount]),
+    ["bytes", "tensorBytes", "parameters", "bpw", "contextLength", "vocabulary", "layers"].map((key) => [
+      key,
+      z.number().min(0).nullable(),
+    ]),
   ),
   quant: text,
   architecture: text,
@@ -331,8 +334,10 @@ function samplesFault(event: Record<string, unknown>): EventFault | undefined {
     const { metric, value, weight, square } = sample;
     if (!isMetric(metric)) return { reason: `has a metric "${metric.slice(0, 40)}"`, foreign: true };
     if (!isAmount(value)) return no(`the value of ${metric} is no number`);
-    if (!Number.isFinite(weight) || (weight as number) < 0) return no(`the weight of ${metric} is no number from 0 on`);
+    if (typeof weight !== "number") return no(`the weight of ${metric} is no number`);
     if (square !== undefined && !isAmount(square)) return no(`the square of ${metric} is no number`);
+    const impossible = impossibleIn(metric, value as number | null, weight, square as number | null | undefined);
+    if (impossible !== undefined) return no(impossible);
   }
   for (const [name, type] of factTypes)
     if (event[name] !== undefined && typeof event[name] !== type) return no(`${name} is no ${type}`);

@@ -350,6 +350,7 @@ const described: Record<string, Described> = {
     aggregation: "count",
     digits: 0,
     per: "question",
+    range: [0, Infinity],
     beside: true,
     meaning: "questions that could not be asked as they stand; no accuracy counts them",
   },
@@ -396,6 +397,7 @@ const described: Record<string, Described> = {
     per: "variant",
     prominence: prominences.last,
     opened: "loadSeconds",
+    range: [0, Infinity],
     meaning: "seconds to load the model in its engine process, with whatever the page cache held",
   },
   peak_memory: {
@@ -407,6 +409,7 @@ const described: Record<string, Described> = {
     scale: "bytes",
     width: 8,
     per: "variant",
+    range: [0, Infinity],
     beside: true,
     meaning: "largest resident set of the engine process during the measurement",
   },
@@ -475,6 +478,35 @@ export function metric(name: string): Metric {
   const found = find(name);
   if (!found) throw new Error(`no metric is named "${name}"`);
   return found;
+}
+
+/** A computed probability may be above 1 by a rounding, and a logarithm below 0. */
+const rounding = 1e-3;
+/** Tokens, bytes or characters of one item: more than any memory holds. */
+const mostUnits = 2 ** 40;
+
+/**
+ * Why an item cannot have given this, in words; undefined where it can. `null` is what is not a number: a broken model gives it.
+ * An item's perplexity is a mean negative log-likelihood, the mean of its squares at most that of a root mean square's.
+ */
+export function impossibleIn(
+  name: string,
+  value: number | null,
+  weight: number,
+  square?: number | null,
+): string | undefined {
+  const { aggregation, per, range } = metric(name);
+  const isLogarithm = aggregation === "perplexity";
+  const [least, most] = isLogarithm ? range.map(Math.log) : range;
+  if (value !== null && aggregation === "proportion" && value !== 0 && value !== 1)
+    return `${name} is ${value}, but an answer is right (1) or wrong (0)`;
+  if (value !== null && (value < least! - rounding || value > most! + rounding))
+    return `${name} is ${value}, which cannot be${isLogarithm ? " for a negative log-likelihood" : ""}`;
+  if (square !== undefined && square !== null && square < 0) return `the square of ${name} is ${square}, below 0`;
+  const single = per === "question" || per === "repetition" || per === "variant";
+  if (single ? weight !== 1 : !(weight > 0 && weight <= mostUnits))
+    return `the weight of ${name} is ${weight}, ${single ? "and one item weighs 1" : "which no item has"}`;
+  return undefined;
 }
 
 /** Whether verdicts are given on it, in a job that gives all these metrics. */

@@ -1,5 +1,5 @@
 import type { EngineFacts, EngineName } from "./backends/backend.js";
-import type { Failure } from "./errors.js";
+import { BenchError, type Failure } from "./errors.js";
 import {
   type JobRecord,
   memoryItem,
@@ -37,6 +37,18 @@ export interface Run {
   /** By variant, as last opened. */
   engines: Map<string, EngineFacts>;
   warnings: Warning[];
+}
+
+/** The last plan. Throws a BenchError where there is none: nothing was measured, or the line that says what is gone. */
+export function planOf({ plan, jobs }: Run): Started {
+  if (plan) return plan;
+  if (jobs.size === 0)
+    throw new BenchError("nothing-run", "This run holds no measurement yet.", {
+      hint: "Start it with `gguf-bench run`.",
+    });
+  throw new BenchError("run-damaged", "events.jsonl has lost its line `started`, which says what was measured", {
+    hint: "put the file back as it was, or run the same command again: what it measured still counts",
+  });
 }
 
 /** The fold of a run's events, in order. */

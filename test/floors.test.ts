@@ -242,10 +242,10 @@ describe("the floors of the house", () => {
     expect(found.map(([file]) => file)).toEqual([]);
   });
 
-  it("one fold: replay alone says what events say together; run tells them, the live view shows them as they come", () => {
+  it("one fold: replay alone says what events say together; run tells them, the store checks them, the live view shows them as they come", () => {
     const speak = [...files].filter(([, source]) => /"(job-done|job-failed|job-started)"/.test(source));
     expect(speak.map(([file]) => file).sort()).toEqual(
-      ["events.ts", "replay.ts", "run/job-run.ts", "tui/plain.ts", "tui/state.ts"].sort(),
+      ["events.ts", "replay.ts", "run/job-run.ts", "store/consistency.ts", "tui/plain.ts", "tui/state.ts"].sort(),
     );
     for (const [file, source] of files)
       if (unit(file) !== "store")

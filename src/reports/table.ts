@@ -1,11 +1,11 @@
 import type { EngineFacts } from "../backends/backend.js";
-import { BenchError, type Failure } from "../errors.js";
+import type { Failure } from "../errors.js";
 import type { JobRecord, Started, VariantRecord } from "../events.js";
 import { harmless, several } from "../harmless.js";
 import { comparability } from "../judge/index.js";
 import { metric as describe, isPeak, isTally, type Metric, soundness, variantMetrics } from "../metrics.js";
 
-import type { JobResult, Run, Session } from "../replay.js";
+import { type JobResult, planOf, type Run, type Session } from "../replay.js";
 import { type Series, seriesFrom } from "../stats/series.js";
 
 import { type Summary, summarize } from "../stats/summary.js";
@@ -84,11 +84,8 @@ interface Planned {
 
 /** The grid of the last plan, whichever session measured it. */
 export function tableFrom(run: Run): Table {
-  const { plan, engines, sessions } = run;
-  if (!plan)
-    throw new BenchError("nothing-run", "This run holds no measurement yet.", {
-      hint: "Start it with `gguf-bench run`.",
-    });
+  const { engines, sessions } = run;
+  const plan = planOf(run);
   const jobs = new Map(
     plan.jobs.map((record) => [
       cellKey(record.variant, record.measurement),

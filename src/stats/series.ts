@@ -2,7 +2,7 @@ import type { EngineName } from "../backends/backend.js";
 import type { JobRecord, VariantRecord } from "../events.js";
 import type { Machine } from "../machine.js";
 import { metric as describe, isQuality, soundness } from "../metrics.js";
-import { engineOf, type JobResult, type Run } from "../replay.js";
+import { engineOf, type JobResult, planOf, type Run } from "../replay.js";
 import type { Observation } from "./comparison.js";
 import { running } from "./summary.js";
 
@@ -29,8 +29,8 @@ export interface Series {
 
 /** All series of a run, in the order of its last plan. An unfinished job has no observations: a part is not the whole. */
 export function seriesFrom(run: Run): Series[] {
-  if (!run.plan) return [];
-  const { jobs, provenance, variants } = run.plan;
+  if (!run.plan && run.jobs.size === 0) return [];
+  const { jobs, provenance, variants } = planOf(run);
   const byName = new Map(variants.map((variant) => [variant.name, variant]));
   const series = jobs.flatMap((job) => {
     const variant = byName.get(job.variant);

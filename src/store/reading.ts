@@ -3,6 +3,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { BenchError } from "../errors.js";
 import { faultOf, type StoredEvent, type StoredSamples } from "../events.js";
+import { Consistency } from "./consistency.js";
 import { damage } from "./files.js";
 import { isAbandoned } from "./lock.js";
 import { checkSizes, hasTokens, noteEnds, type TokenEnds } from "./tokens.js";
@@ -28,6 +29,7 @@ export function* checkedEvents(
   const file = path.join(folder, "events.jsonl");
   const ends: TokenEnds = new Map();
   const translated = translator();
+  const consistency = new Consistency();
   let version: string | undefined;
   let number = 0;
   let end = 0;
@@ -49,6 +51,7 @@ export function* checkedEvents(
       if (sound.type === "started") version = sound.provenance.versions["gguf-bench"];
       end += line.length + 1;
       noteEnds(ends, folder, sound);
+      consistency.see(sound, number);
       yield translated(sound);
     }
   } catch (error) {
@@ -56,8 +59,19 @@ export function* checkedEvents(
       return { end, ends };
     throw unreadable(error, file);
   }
+  const fault = consistency.fault(() => samplesIn(file));
+  if (fault) throw new BenchError("run-damaged", `${file}:${fault.line} ${fault.reason}`, { hint: lineHint });
   checkSizes(ends);
   return { end, ends };
+}
+
+function* samplesIn(file: string): Generator<{ line: number; event: StoredSamples }> {
+  let line = 0;
+  for (const text of linesOf(file)) {
+    line++;
+    const event = parsed(text) as StoredEvent | undefined;
+    if (event?.type === "samples") yield { line, event };
+  }
 }
 
 /**

@@ -23,7 +23,9 @@ import { afterAll, describe, expect, it, vi } from "vitest";
 import { BenchError } from "../../dist/errors.js";
 import type { Event } from "../../dist/events.js";
 import { progressOf, replay } from "../../dist/replay.js";
+import { tableFrom } from "../../dist/reports/table.js";
 import { readEvents, readTokens, Store, writeWhole } from "../../dist/store/index.js";
+import { events as planned } from "../reports/fixture.js";
 import { bench, qualityRows, someText, start, temporaryFolder, until } from "../support.js";
 
 const root = temporaryFolder();
@@ -49,7 +51,7 @@ const samples = (job: string, item: string, nll?: number[]): Event => ({
   samples: [{ metric: "perplexity", value: 2.5, weight: 3 }],
   ...(nll ? { tokens: { nll: Float64Array.from(nll) } } : {}),
 });
-const done = (job: string): Event => ({ type: "job-done", at: 1, job, items: 1, seconds: 1 });
+const done = (job: string, items = 1): Event => ({ type: "job-done", at: 1, job, items, seconds: 1 });
 
 /** Opens, appends, closes. */
 function session(at: string, ...events: Event[]): void {
@@ -85,7 +87,7 @@ describe("events", () => {
   it("say which items are there, over several sessions", () => {
     const at = folder();
     session(at, samples("j", "0"), samples("k", "a"));
-    session(at, samples("j", "1"), done("j"));
+    session(at, samples("j", "1"), done("j", 2));
     expect(progress(at)).toEqual(
       new Map([
         ["j", { items: new Set(["0", "1"]), complete: true }],
@@ -474,13 +476,105 @@ describe("items", () => {
     const at = folder();
     const value = (value: number): Event => ({
       ...(samples("j", "0") as Extract<Event, { type: "samples" }>),
-      samples: [{ metric: "perplexity", value, weight: 1 }],
+      samples: [{ metric: "tg128", value, weight: 1 }],
     });
-    session(at, value(1), samples("j", "1"), value(2), done("j"));
+    session(at, value(1), { ...value(1), item: "1" } as Event, value(2), done("j", 2));
     const job = replay(readEvents(at)).jobs.get("j")!;
     expect(job.items).toEqual(["0", "1"]);
-    expect(job.samples("perplexity")).toContainEqual({ item: "0", value: 2, weight: 1 });
-    expect(job.count("perplexity")).toBe(2);
+    expect(job.samples("tg128")).toContainEqual({ item: "0", value: 2, weight: 1 });
+    expect(job.count("tg128")).toBe(2);
+  });
+
+  const one = (metric: string, value: number | null, weight = 1, item = "0"): Event => ({
+    type: "samples",
+    job: "j",
+    item,
+    samples: [{ metric, value: value as number, weight }],
+  });
+
+  it.each([
+    ["acc", 2],
+    ["acc", 0.5],
+    ["acc_norm", -1],
+    ["acc_token", 1.01],
+    ["same_top", 1.2, 255],
+    ["delta_p", -1.5, 255],
+    ["delta_p_rms", 3, 255],
+    ["perplexity", -5, 255],
+    ["kld", -0.3, 255],
+    ["bits_per_byte", -1, 700],
+    ["tg128", -4],
+    ["pp512@d64", -0.5],
+    ["peak_memory", -5],
+    ["perplexity", 2, 0],
+    ["bits_per_byte", 2, -64],
+    ["kld", 0.1, 1e300],
+    ["acc", 1, 7],
+  ])("whose values cannot be are damage, told with the line: %s %d, weight %s", (metric, value, weight = 1) => {
+    const at = folder();
+    session(at, one("perplexity", 2, 3), one(metric, value, weight, "1"));
+    const error = refusal(() => read(at));
+    expect(error.code).toBe("run-damaged");
+    expect(error.message).toMatch(/events\.jsonl:2 is no `samples` event: .*(is|weight)/);
+    expect(error.message).toContain(metric);
+  });
+
+  it.each([
+    ["acc", 0],
+    ["acc", 1],
+    ["acc", null],
+    ["same_top", 1, 255],
+    ["delta_p_rms", 0, 255],
+    ["perplexity", -1e-7, 255],
+    ["perplexity", 118.6, 63],
+    ["ln_ppl_ratio", -9, 63],
+    ["kld", -1e-6, 63],
+    ["tg128", 8635.2],
+  ] as [string, number | null, number?][])("whose values can be are read: %s %s", (metric, value, weight = 1) => {
+    const at = folder();
+    session(at, one(metric, value, weight));
+    expect(read(at)).toHaveLength(1);
+  });
+
+  it.each([
+    ["perplexity", 2, 2.5, 255],
+    ["acc", 0, 1],
+    ["kld", 0.1, 0.2, 127],
+    ["acc_norm", 1, 0],
+    ["bits_per_byte", 1, null, 400],
+  ] as [string, number, number | null, number?][])(
+    "that were measured twice and differ are damage: %s %s and %s",
+    (metric, first, second, weight = 1) => {
+      const at = folder();
+      session(at, one(metric, first, weight), one(metric, first, weight, "1"), one(metric, second, weight));
+      expect(refusal(() => read(at)).message).toMatch(
+        new RegExp(`:3 has another value of ${metric} for item 0 than line 1`),
+      );
+      const same = folder();
+      session(same, one(metric, first, weight), one(metric, first, weight));
+      expect(read(same)).toHaveLength(2);
+    },
+  );
+
+  it("of a job that no plan has are damage, and so is a run whose plan is gone", () => {
+    const plan = { ...planned[0]!, jobs: [] } as Event;
+    const at = folder();
+    session(at, plan, samples("stray", "0"));
+    expect(refusal(() => read(at)).message).toContain(":2 is of a job that no plan has: stray");
+    const lost = folder();
+    session(lost, samples("j", "0"), done("j"));
+    const error = refusal(() => tableFrom(replay(readEvents(lost))));
+    expect([error.code, error.message]).toEqual([
+      "run-damaged",
+      expect.stringContaining("has lost its line `started`"),
+    ]);
+    expect(refusal(() => tableFrom(replay([]))).code).toBe("nothing-run");
+  });
+
+  it.each(["1", "7", "99", "999999999999"])("beyond those of their job are damage: %s", (item) => {
+    const at = folder();
+    session(at, one("acc", 1), { ...one("acc", 1), item } as Event, done("j"));
+    expect(refusal(() => read(at)).message).toContain(`:2 is of the item ${item}, but its job has 1 of them`);
   });
 
   it("that went missing leave their job unfinished, whatever its end says", () => {

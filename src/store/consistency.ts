@@ -1,0 +1,120 @@
+import type { StoredEvent, StoredSamples } from "../events.js";
+import { metric as describe } from "../metrics.js";
+
+/** What is wrong with a run's events together, though each by itself could be. */
+export interface Inconsistency {
+  line: number;
+  reason: string;
+}
+
+/** Of what two measurements of an item may differ by: the last digits of another way of adding up. */
+const sameWithin = 1e-3;
+
+interface Known {
+  /** Where its first sample stands. */
+  line: number;
+  numbers: Numbers;
+  others: Set<string>;
+  /** The item with the largest number. */
+  last: { number: number; line: number };
+  /** How many items the job has, where its end or its settings say so. */
+  items: number | undefined;
+}
+
+/**
+ * Looks over a run's events as they are read: samples belong to jobs that some plan has, to items that these jobs have, and an
+ * item that was measured twice gave the same. It keeps a bit per item, so that a run of millions takes no memory for it.
+ */
+export class Consistency {
+  readonly #jobs = new Map<string, Known>();
+  readonly #planned = new Map<string, number | undefined>();
+  #hasPlan = false;
+  /** By job and item: the last of several samples. */
+  readonly #doubles = new Map<string, { line: number; event: StoredSamples }>();
+
+  see(event: StoredEvent, line: number): void {
+    if (event.type === "started") {
+      this.#hasPlan = true;
+      for (const { id, settings } of event.jobs) this.#planned.set(id, sizeIn(settings) ?? this.#planned.get(id));
+    } else if (event.type === "job-done") {
+      const job = this.#jobs.get(event.job);
+      if (job) job.items = Math.max(job.items ?? 0, event.items);
+    } else if (event.type === "samples") this.#take(event, line);
+  }
+
+  #take(event: StoredSamples, line: number): void {
+    const { job, item, samples } = event;
+    // Beside the items: memory, a figure of each session.
+    if (samples.length > 0 && samples.every(({ metric }) => describe(metric).per === "variant")) return;
+    const known = this.#jobs.get(job) ?? {
+      line,
+      numbers: new Numbers(),
+      others: new Set(),
+      last: { number: -1, line },
+      items: undefined,
+    };
+    this.#jobs.set(job, known);
+    const number = Number(item.match(/\d+$/)?.[0] ?? -1);
+    if (number > known.last.number) known.last = { number, line };
+    const seen = /^\d{1,7}$/.test(item) ? known.numbers.has(number) : known.others.has(item);
+    if (/^\d{1,7}$/.test(item)) known.numbers.add(number);
+    else known.others.add(item);
+    if (seen) this.#doubles.set(keyOf(event), { line, event });
+  }
+
+  /** The first inconsistency. `samplesAgain` reads the file's samples anew, where some item is there twice. */
+  fault(samplesAgain: () => Iterable<{ line: number; event: StoredSamples }>): Inconsistency | undefined {
+    for (const [id, { line, last, items }] of this.#jobs) {
+      if (this.#hasPlan && !this.#planned.has(id)) return { line, reason: `is of a job that no plan has: ${id}` };
+      const size = items ?? this.#planned.get(id);
+      if (size !== undefined && last.number >= size)
+        return { line: last.line, reason: `is of the item ${last.number}, but its job has ${size} of them` };
+    }
+    if (this.#doubles.size === 0) return undefined;
+    for (const { line, event } of samplesAgain()) {
+      const double = this.#doubles.get(keyOf(event));
+      if (!double || line >= double.line) continue;
+      const metric = differing(event, double.event);
+      if (metric !== undefined)
+        return { line: double.line, reason: `has another value of ${metric} for item ${event.item} than line ${line}` };
+    }
+    return undefined;
+  }
+}
+
+const keyOf = ({ job, item }: StoredSamples) => `${job}/${item}`;
+
+/** How many chunks or questions a job has at most, where its settings say so. */
+function sizeIn({ chunks, limit }: Record<string, unknown>): number | undefined {
+  return typeof chunks === "number" ? chunks : typeof limit === "number" ? limit : undefined;
+}
+
+/** A metric of which two measurements of one item differ. What is timed differs each time. */
+function differing(a: StoredSamples, b: StoredSamples): string | undefined {
+  const found = a.samples.find(({ metric, value }) => {
+    const other = b.samples.find((sample) => sample.metric === metric);
+    if (!other || describe(metric).per === "repetition") return false;
+    if (value === null || other.value === null) return value !== other.value;
+    return Math.abs(value - other.value) > sameWithin * Math.max(1, Math.abs(value));
+  });
+  return found?.metric;
+}
+
+/** A set of whole numbers, mostly those from 0 on: a bit each. */
+class Numbers {
+  #bits = new Uint8Array(32);
+
+  has(number: number): boolean {
+    return ((this.#bits[number >> 3] ?? 0) & (1 << (number & 7))) !== 0;
+  }
+
+  add(number: number): void {
+    const place = number >> 3;
+    if (place >= this.#bits.length) {
+      const longer = new Uint8Array(2 ** Math.ceil(Math.log2(place + 1)));
+      longer.set(this.#bits);
+      this.#bits = longer;
+    }
+    this.#bits[place]! |= 1 << (number & 7);
+  }
+}
