@@ -75,6 +75,11 @@ export interface JobRecord {
   rule?: number;
   /** Settings with defaults filled in. */
   settings: Record<string, unknown>;
+  /**
+   * Whether it is measured by itself, beside others perhaps, or item by item in turns with other variants, or together with
+   * them in one process. Absent in runs of version 0.1.
+   */
+  mode?: "alone" | "turns" | "together";
   /** The metrics that this job will give. */
   metrics: string[];
   /** The variant that a lock-step job compares with; the job's own variant where it measures the noise floor. */
@@ -218,6 +223,7 @@ const jobForm = z.looseObject({
   datasetSha256: text.optional(),
   askedSha256: text.optional(),
   rule: count.optional(),
+  mode: z.enum(["alone", "turns", "together"]).optional(),
   settings: record,
   metrics: z.array(metricName),
   against: text.optional(),

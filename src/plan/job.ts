@@ -84,6 +84,7 @@ export function makeJob(
       ...(asked ? { datasetSha256: asked.dataset.sha256, askedSha256: asked.sha256 } : {}),
       rule: measurement.rule,
       settings: config.settings,
+      mode: measurement.mode.kind,
       metrics: measurement.metrics(config.settings, data),
       ...(against ? { against: against.record.name } : {}),
       ...(impossible ? { impossible } : {}),

@@ -3,7 +3,7 @@ import { type ReactElement, useLayoutEffect } from "react";
 import { harmless } from "../harmless.js";
 import { counted, duration } from "../units.js";
 import { bar, formatFigure, isPrincipal, oneOf } from "./figures.js";
-import { divide, firstRow, type Looking } from "./frame.js";
+import { divide, firstRow, type Looking, runningTogether } from "./frame.js";
 import { type KeyName, keysIn } from "./keys.js";
 import {
   columnHeads,
@@ -65,7 +65,7 @@ export function App(props: AppProps): ReactElement {
           <Box width={table.nameWidth} flexShrink={0}>
             <Tinted
               {...props}
-              tone={state.current && row.cells.includes(state.current) ? "running" : "plain"}
+              tone={row.cells.some((cell) => cell && isAtWork(state, cell)) ? "running" : "plain"}
               wrap="truncate-middle"
               text={row.variant.name}
             />
@@ -154,17 +154,21 @@ function Heads(props: AppProps & { table: MatrixLayout }): ReactElement {
   );
 }
 
-/** A line per running measurement: what, how far, how long. Variants that take turns share one line. */
+/** Of jobs that take turns only the one whose turn it is; of jobs side by side each. */
+const isAtWork = (state: LiveState, cell: LiveJob) =>
+  cell === state.current || (cell.status === "running" && cell.job.mode === "alone");
+
+/** A line per running job: what, how far, how long. Variants that take turns share one line. */
 function Running(props: AppProps & { count: number; left: Map<LiveJob, number> }): ReactElement {
   const { state, columns, count } = props;
-  const groups = new Map<number, LiveJob[]>();
-  for (const cell of [...(state.current ? [state.current] : []), ...state.active]) {
-    const group = groups.get(cell.column) ?? [];
-    if (!group.includes(cell)) groups.set(cell.column, [...group, cell]);
-  }
+  const isCurrent = (group: LiveJob[]) => state.current !== undefined && group.includes(state.current);
+  const groups = runningTogether(state);
+  // Lines keep their places while all of them are shown.
+  const shown =
+    groups.length <= count ? groups : groups.toSorted((a, b) => Number(isCurrent(b)) - Number(isCurrent(a)));
   const preparation = describePreparation(state);
   if (count > 0 && preparation) return <Tinted {...props} tone="running" text={preparation} />;
-  if (count > 0 && groups.size === 0)
+  if (count > 0 && groups.length === 0)
     return <Tinted {...props} tone="quiet" text={state.counts.waiting > 0 ? "loading the model" : "finishing"} />;
   const widest = (names: string[]) => names.reduce((most, name) => Math.max(most, roughWidth(name)), 0);
   const natural =
@@ -172,8 +176,8 @@ function Running(props: AppProps & { count: number; left: Map<LiveJob, number> }
   const nameWidth = Math.min(Math.max(natural, 30), Math.floor(columns * 0.47));
   return (
     <>
-      {[...groups.values()].slice(0, count).map((group) => (
-        <RunningLine key={group[0]!.column} {...props} group={group} nameWidth={nameWidth} />
+      {shown.slice(0, count).map((group) => (
+        <RunningLine key={group[0]!.job.id} {...props} group={group} nameWidth={nameWidth} />
       ))}
     </>
   );

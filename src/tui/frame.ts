@@ -1,4 +1,4 @@
-import type { LiveState } from "./state.js";
+import type { LiveJob, LiveState } from "./state.js";
 import type { StopKind } from "./view.js";
 
 /** What the user did to the view; the run's own state is in `LiveState`. */
@@ -25,10 +25,20 @@ export function divide(state: LiveState, looking: Looking, lines: number) {
   const least = Math.min(wanted, Math.floor(free / 4), 3);
   const rows = Math.max(Math.min(state.rows.length, free - least - (blanks && least > 0 ? 1 : 0)), 0);
   const notes = Math.max(0, Math.min(wanted, free - rows - (blanks ? 1 : 0)));
-  // What is left lets measurements that run at the same time show one below the other.
+  // What is left lets jobs that run at the same time show one below the other.
   const more = Math.max(0, free - rows - notes - (blanks ? 1 : 0));
-  const others = Math.max(0, new Set([...state.active].map(({ column }) => column)).size - 1);
+  const others = Math.max(0, runningTogether(state).length - 1);
   return { bar, heads, blanks, rows, notes, running: running === 0 ? 0 : running + Math.min(others, more, 7) };
+}
+
+/** Jobs that run, those that take turns as one group, and every other one by itself. */
+export function runningTogether(state: LiveState): LiveJob[][] {
+  const groups = new Map<string | number, LiveJob[]>();
+  for (const cell of state.active) {
+    const key = cell.inTurns ? cell.column : cell.job.id;
+    groups.set(key, [...(groups.get(key) ?? []), cell]);
+  }
+  return [...groups.values()];
 }
 
 /** The last lines of a frame, which stand at the bottom of the terminal. */

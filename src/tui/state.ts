@@ -186,8 +186,11 @@ export function reduce(state: LiveState, event: Event | StoredEvent): LiveState 
       break;
     }
     case "opened":
-      // Loading a model is no pace of any measurement.
-      state.reportedAt = state.now;
+      // Loading a model is no pace of any measurement of that variant.
+      spend(
+        state,
+        besides(state).filter(({ job }) => job.variant !== event.variant),
+      );
       for (const row of state.rows) if (row.variant.name === event.variant) row.loadSeconds = event.engine.loadSeconds;
       for (const cell of state.active)
         if (cell.job.variant === event.variant) {
@@ -198,8 +201,10 @@ export function reduce(state: LiveState, event: Event | StoredEvent): LiveState 
     case "job-started": {
       const cell = state.cells.get(event.job);
       if (!cell) break;
-      state.reportedAt = state.now;
-      for (const other of state.active) if (other.column === cell.column) other.inTurns = cell.inTurns = true;
+      spend(state, besides(state));
+      if (cell.job.mode !== "alone")
+        for (const other of state.active)
+          if (other.column === cell.column && other.job.mode !== "alone") other.inTurns = cell.inTurns = true;
       turn(state, cell, "running");
       cell.done = event.done;
       cell.pace.from = event.done;
@@ -408,12 +413,22 @@ function learn(state: LiveState, cell: LiveJob, total: number): void {
   state.measurements[cell.column]!.total = total;
 }
 
-/** The wall time between two reports is the work of the job that reports: true in sequence, in turns and side by side. */
+/** The wall time since the last report is the work of the job that reports: true in sequence and in turns. */
 function report(state: LiveState, cell: LiveJob): void {
-  cell.pace.busy += Math.max(0, state.now - state.reportedAt);
-  state.reportedAt = state.now;
+  const beside = cell.job.mode === "alone" ? besides(state) : [];
+  spend(state, beside.includes(cell) ? beside : [cell]);
   if (cell.status === "running") state.current = cell;
 }
+
+/** Jobs that run side by side share the wall time equally, so that the times of all add up to that of the run. */
+function spend(state: LiveState, cells: LiveJob[]): void {
+  const spent = Math.max(0, state.now - state.reportedAt);
+  for (const { pace } of cells) pace.busy += spent / cells.length;
+  state.reportedAt = state.now;
+}
+
+/** Jobs that run side by side, each by itself. */
+export const besides = (state: LiveState) => [...state.active].filter(({ job }) => job.mode === "alone");
 
 function turn(state: LiveState, cell: LiveJob, status: Status): void {
   state.counts[cell.status]--;

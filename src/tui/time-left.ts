@@ -1,5 +1,5 @@
 import { metric } from "../metrics.js";
-import { type LiveJob, type LiveState, share } from "./state.js";
+import { besides, type LiveJob, type LiveState, share } from "./state.js";
 
 /** Milliseconds left: `about` rests on measured jobs, `roughly` on the plan's estimates too, `over` is a lower bound. */
 export interface TimeLeft {
@@ -16,6 +16,8 @@ export interface TimeLeft {
 export function timeLeft(state: LiveState): { total: TimeLeft; jobs: Map<LiveJob, number> } {
   const jobs = new Map<LiveJob, number>();
   const total: TimeLeft = { milliseconds: 0, known: "about" };
+  // Jobs that run side by side share the wall time: each of them takes as many times longer as there are.
+  const beside = besides(state).length;
   const guessed = { took: 0, estimate: 0 };
   const columns = state.measurements.map((_, column) => ({ size: sizeOf(state, column), time: 0, work: 0 }));
   for (const cell of state.cells.values()) {
@@ -46,7 +48,7 @@ export function timeLeft(state: LiveState): { total: TimeLeft; jobs: Map<LiveJob
     const since = cell === state.current ? state.now - state.reportedAt : 0;
     const left = Math.max(0, whole * (1 - (share(state, cell) ?? 0)) - since);
     total.milliseconds += left;
-    if (cell.status === "running") jobs.set(cell, left);
+    if (cell.status === "running") jobs.set(cell, cell.job.mode === "alone" ? left * beside : left);
   }
   return { total, jobs };
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Event, StoredEvent } from "../../dist/events.js";
 import { replay } from "../../dist/replay.js";
+import { runningTogether } from "../../dist/tui/frame.js";
 import {
   figure,
   initialState,
@@ -338,4 +339,36 @@ it("replays 10,000 events in well under a second, at the same cost each", () => 
   fold(events, state);
   timeLeft(state);
   expect(performance.now() - began).toBeLessThan(500);
+});
+
+describe("jobs side by side", () => {
+  const alone = () => {
+    const event = opening() as Extract<Event, { type: "started" }>;
+    return { ...event, jobs: event.jobs.map((one) => ({ ...one, mode: "alone" as const })) };
+  };
+  const running = fold([alone(), begin("small", T), begin("large", T)]);
+
+  it("take no turns, and both are at work", () => {
+    expect([cellOf(running, "small").inTurns, cellOf(running, "large").inTurns]).toEqual([false, false]);
+    expect(runningTogether(running).map((group) => group.map((one) => one.job.variant))).toEqual([
+      ["small"],
+      ["large"],
+    ]);
+    const turns = fold([opening(), begin("small", T), begin("large", T)]);
+    expect(runningTogether(turns)).toHaveLength(1);
+  });
+
+  it("share the wall time: what is left of all is that of the run, what is left of each is its own", () => {
+    const state = fold([alone(), begin("small", T), begin("large", T)]);
+    for (let second = 1; second <= 2; second++)
+      for (const name of ["small", "large"]) {
+        tick(state, T + second * 1000);
+        reduce(state, moved(name, second));
+      }
+    const { total, jobs } = timeLeft(state);
+    // Both did two of four chunks in two seconds, so both are done in two more.
+    expect(total.milliseconds).toBeCloseTo(2000, -2);
+    const left = [...jobs.values()].reduce((sum, one) => sum + one, 0);
+    expect(left / 2).toBeCloseTo(2000, -2);
+  });
 });
