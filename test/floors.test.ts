@@ -60,7 +60,10 @@ const families: Record<string, { contract: string; members: (file: string) => bo
     contract: "measurement.ts",
     members: (file) => !["measurement.ts", "index.ts", ...aboutTexts].includes(file),
   },
-  data: { contract: "data.ts", members: (file) => ["text.ts", "choice.ts", "reference.ts"].includes(file) },
+  data: {
+    contract: "data.ts",
+    members: (file) => !["data.ts", "index.ts", "cards.ts", "files.ts", "rows.ts"].includes(file),
+  },
   references: {
     contract: "reference.ts",
     members: (file) => ["base-file.ts", "compact.ts", "live.ts", "scratch.ts", "stored.ts"].includes(file),

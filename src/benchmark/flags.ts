@@ -86,6 +86,13 @@ function taken(flags: Flags, names: string[]): Flags {
   return Object.fromEntries(own.map(([name, value]) => [name, typeof value === "string" ? literal(value) : value]));
 }
 
+/** Examples in a hint, from the form of a file into that of flags. */
+function asFlags(hint: string): string {
+  return hint
+    .replace(/`([\w-]+): \{(\w+): ([^`}]+)\}`/g, "`--measure $1 --$2 $3`")
+    .replace(/`(\w+): ([^`{]+)`/g, "`--$1 $2`");
+}
+
 /** Flags in the form of a benchmark file; its faults name the flag. */
 class WrittenFlags extends Written {
   constructor(readonly value: Record<string, Record<string, unknown>>) {
@@ -103,7 +110,7 @@ class WrittenFlags extends Written {
         : room === "measurements"
           ? `--measure ${name}: ${message}`
           : `--model ${name}: ${message}`;
-    return new BenchError("config", said, definite({ hint: hint?.replace(/`(\w+): ([^`{]+)`/g, "`--$1 $2`") }));
+    return new BenchError("config", said, definite({ hint: hint && asFlags(hint) }));
   }
 
   /** Flags have no order that counts. */

@@ -18,8 +18,7 @@ const keys = {
     .min(1)
     .meta({
       description: "A file of `gguf-bench reference`, or of llama-perplexity --kl-divergence-base.",
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: a placeholder of benchmark files
-      examples: ["${models}/model-F16.kld"],
+      examples: ["model-F16.kld"],
     }),
 };
 

@@ -535,6 +535,23 @@ measurements:
     expect(variants.map(({ name }) => name)).toEqual(["v1/m/a", "v2/m/a", "b", "c"]);
   });
 
+  test("speak of flags in their hints, too", async () => {
+    const hint = async (measures: string[]) =>
+      (await failure(quickBenchmark({ measurements, models: ["a"], measures }))).hint;
+    expect(await hint(["perplexity"])).toBe(
+      "For example `--text demo-en`. A dataset's name, or the path of any UTF-8 text.",
+    );
+    expect(await hint(["stored-divergence"])).toMatch(/^For example `--base model-F16.kld`\./);
+    expect(await hint(["demo-en"])).toBe("For example `--measure perplexity --text demo-en`.");
+  });
+
+  test("make names that tables can hold of files that are called otherwise", async () => {
+    const models = ["x/ a .gguf", "x/b\u001b[2J.gguf", "x/ .gguf"];
+    const { variants } = await quickBenchmark({ measurements, models, measures: ["speed"] });
+    expect(variants.map(({ name }) => name)).toEqual(["a", "b\ufffd[2J", "model"]);
+    expect(variants.map(({ model }) => model)).toEqual(models);
+  });
+
   test("name a split model by its stem, whichever part is given", async () => {
     const models = ["m-00002-of-00003.gguf", "https://x.org/n-00001-of-00002.gguf"];
     const { variants } = await quickBenchmark({ measurements, models, measures: ["speed"] });
