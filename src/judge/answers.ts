@@ -1,5 +1,6 @@
 import { metric as describe } from "../metrics.js";
 import type { Result } from "./results.js";
+import { differenceIn } from "./verdict.js";
 import { clause, winner } from "./words.js";
 
 /** B held against A. */
@@ -42,10 +43,7 @@ export function answersOf(pairs: Pair[], verb: string): string[] {
     });
     if (of.length === 0) return [];
     const names = (direction: string, certain = true) =>
-      of.flatMap(({ b, said }) => {
-        const shown = certain ? said : said.kind === "likely" ? said.what : undefined;
-        return shown?.kind === "different" && shown.direction === direction ? [b] : [];
-      });
+      of.flatMap(({ b, said }) => (differenceIn(said, certain)?.direction === direction ? [b] : []));
     const [better, worse] = [names("better"), names("worse")];
     const list = (some: string[]) => (some.length > 0 ? ` (${some.join(", ")})` : "");
     const told = (some: string[], words: string) => (some.length > 0 ? `, ${words} ${some.length}${list(some)}` : "");

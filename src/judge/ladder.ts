@@ -14,6 +14,7 @@ import {
   size,
 } from "./reading.js";
 import type { Result } from "./results.js";
+import { isWithinMargin } from "./verdict.js";
 
 /** What each file of a ladder costs against the one that it was made from, and which of them to take. */
 export interface Ladder {
@@ -167,9 +168,7 @@ function standingOf(quality: Read[], distances: Result[], far: boolean): LadderS
   if (quality.length === 0) {
     if (distances.length === 0) return "absent";
     if (far) return "worse";
-    return distances.every(({ verdict }) => verdict!.kind === "size" && verdict!.place === "within")
-      ? "equal"
-      : "unknown";
+    return distances.every(({ verdict }) => isWithinMargin(verdict!)) ? "equal" : "unknown";
   }
   // A perplexity says more than the flips of a few questions: where it cannot tell, they do not make up for it.
   const isOpen =

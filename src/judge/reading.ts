@@ -1,6 +1,7 @@
 import { metric as describe, isDistance, isLikelihood } from "../metrics.js";
 import type { Comparison } from "../stats/comparison.js";
 import type { Result } from "./results.js";
+import { differenceIn, isUndistinguished, shownIn } from "./verdict.js";
 import { isIdentical } from "./words.js";
 
 /** From here on a loss is "much": ten times what begins to matter (5 % of PPL, 10 points of accuracy). */
@@ -21,15 +22,16 @@ export function reading(result: Result): { state: Reading; phrase: string | unde
   if (isOfDistance(result))
     return { state: "equal", phrase: Number.isFinite(one.b) ? `${label} ${significant(one.b)}` : undefined };
   if (isIdentical(one)) return { state: "equal", phrase: `${label} identical` };
-  const probably = verdict!.kind === "likely";
-  const said = verdict!.kind === "likely" ? verdict!.what : verdict!;
+  const shown = shownIn(verdict!);
   const changed = `${label} ${signed(one)}`;
   const unsure = `${changed} (not sure: ${span(one)})`;
   const bound = `±${size(one, Math.max(Math.abs(relative(one, one.low)), Math.abs(relative(one, one.high))), true)}`;
-  if (said.kind === "equivalent") return { state: "equal", phrase: `${label} equivalent (${bound})` };
-  if (said.kind === "different" && said.within) return { state: "equal", phrase: `${changed}, too little to matter` };
-  if (said.kind === "different") {
-    if (said.direction === "better")
+  const difference = shown && differenceIn(verdict!, shown.sure);
+  if (shown && !difference) return { state: "equal", phrase: `${label} equivalent (${bound})` };
+  if (difference?.within) return { state: "equal", phrase: `${changed}, too little to matter` };
+  if (difference) {
+    const probably = !shown.sure;
+    if (difference.direction === "better")
       return probably ? { state: "open", phrase: unsure } : { state: "better", phrase: changed };
     if (probably) return { state: "probably worse", phrase: `${changed} (probably: ${span(one)})` };
     return {
@@ -39,7 +41,7 @@ export function reading(result: Result): { state: Reading; phrase: string | unde
   }
   const margin = marginOf(one) ?? 0;
   const detectable = one.scale === "relative" || isShare(one.metric) ? one.detectable : one.detectable / one.a;
-  if (said.kind === "undistinguished" && detectable <= much * margin) return { state: "open", phrase: unsure };
+  if (isUndistinguished(verdict!) && detectable <= much * margin) return { state: "open", phrase: unsure };
   return { state: "unknown", phrase: `${label}: too little measured to tell` };
 }
 
@@ -104,6 +106,6 @@ const significant = (number: number) =>
 function pace({ comparison, verdict, label }: Result): string | undefined {
   const { a, b } = comparison!;
   const ratio = b / a;
-  if (verdict!.kind !== "different" || !(ratio > 1.05 || ratio < 0.95)) return undefined;
+  if (!differenceIn(verdict!) || !(ratio > 1.05 || ratio < 0.95)) return undefined;
   return ratio > 1 ? `${label} ${two(ratio)}× faster` : `${label} ${two(1 / ratio)}× slower`;
 }

@@ -48,3 +48,21 @@ export function verdict(comparison: Comparison, margin?: number): Verdict {
   if (alone < oneSided) return { kind: "likely", what: equivalent, ...among };
   return { kind: "undistinguished", detectable: comparison.detectable };
 }
+
+/** What the interval shows, whether or not it is certain. */
+export function shownIn(said: Verdict): { sure: boolean; what: Different | Equivalent } | undefined {
+  if (said.kind === "likely") return { sure: false, what: said.what };
+  return said.kind === "different" || said.kind === "equivalent" ? { sure: true, what: said } : undefined;
+}
+
+/** The difference among what is shown. */
+export function differenceIn(said: Verdict, sure = true): Different | undefined {
+  const shown = shownIn(said);
+  return shown?.sure === sure && shown.what.kind === "different" ? shown.what : undefined;
+}
+
+/** Neither a difference nor equivalence is shown, by data that could have. */
+export const isUndistinguished = ({ kind }: Verdict): boolean => kind === "undistinguished";
+
+/** A distance from the reference that lies within the margin. */
+export const isWithinMargin = (said: Verdict): boolean => said.kind === "size" && said.place === "within";

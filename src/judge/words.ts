@@ -1,7 +1,7 @@
 import { metric as describe, itemsPer, type Metric } from "../metrics.js";
 import type { Flips } from "../stats/bases/score.js";
 import { type Comparison, certainValue, isRelative } from "../stats/comparison.js";
-import { type Different, type Verdict, verdict } from "./verdict.js";
+import { type Different, differenceIn, isUndistinguished, type Verdict, verdict } from "./verdict.js";
 
 /** A size of difference as a person reads it: `2.8 %`, `4.1 points`, `0.0123 nat`, `×25` when it is more than tenfold. */
 export function amount(comparison: Pick<Comparison, "metric" | "scale">, size: number): string {
@@ -70,10 +70,11 @@ export function clause(comparison: Comparison, said: Verdict = verdict(compariso
 
 /** The same as a sentence's beginning: `B beats A on PPL by 2.8 % (…)`. Undefined when there is no winner. */
 export function winner(comparison: Comparison, said: Verdict, label: string, a: string, b: string): string | undefined {
-  if (said.kind !== "different" || (said.direction !== "better" && said.direction !== "worse")) return undefined;
-  const verb = said.direction === "better" ? "beats" : "loses to";
+  const difference = differenceIn(said);
+  if (!difference || (difference.direction !== "better" && difference.direction !== "worse")) return undefined;
+  const verb = difference.direction === "better" ? "beats" : "loses to";
   const flips = flipsOf(comparison);
-  return `${b} ${verb} ${a} on ${label} by ${measured(comparison, said)}${flips ? `, ${flips}` : ""}`;
+  return `${b} ${verb} ${a} on ${label} by ${measured(comparison, difference)}${flips ? `, ${flips}` : ""}`;
 }
 
 /** A verdict in a table's cell: `better`, `likely better`, `~`. */
@@ -97,7 +98,7 @@ export function mark(said: Verdict, comparison?: Comparison): string {
 
 /** The same where a reader may sort and search. */
 export const markInFiles = (said: Verdict, comparison?: Comparison) =>
-  said.kind === "undistinguished" ? said.kind : mark(said, comparison);
+  isUndistinguished(said) ? said.kind : mark(said, comparison);
 
 function judged(comparison: Comparison, said: Verdict): string {
   if (isIdentical(comparison)) return "identical";
