@@ -30,3 +30,8 @@ function make(folder: string): string | undefined {
     }
   return missing[0];
 }
+
+export async function isFile(path: string): Promise<boolean> {
+  const stats = await fs.promises.stat(path).catch(() => undefined);
+  return stats?.isFile() ?? false;
+}

@@ -36,7 +36,7 @@ const rows = [
   // Not even a message is made without it.
   ["harmless"],
   // No error's sentence holds a secret.
-  ["secrets", "definite"],
+  ["secrets", "definite", "digest"],
 ];
 
 /** Imports along a row, each with its reason. */

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
 import type { ChunkLikelihood, Likelihood, Windows } from "./backend.js";
 
@@ -76,7 +76,7 @@ export function grouped(engine: Windows, context: number, count: number): number
 /** Of the token ids of an item. */
 export function idsDigest(tokens: Int32Array): string {
   const bytes = new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength);
-  return createHash("sha256").update(bytes).digest("hex").slice(0, 16);
+  return sha256(bytes).slice(0, 16);
 }
 
 /** Throws if an engine cuts the text of this name into other tokens than `used`, those of the reference. */

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
 import { WindowComparison } from "../kernels/comparison.js";
 import type {
@@ -103,15 +104,15 @@ export const mock = {
       throw new BenchError("adapter-unfit", `${model} has no weights that an adapter could change`, {
         hint: "take `lora` away",
       });
-    const sha256 = createHash("sha256").update(model).digest("hex");
+    const weights = sha256(model);
     return {
       state: "ready",
       model,
       lora: [],
-      weights: sha256,
+      weights,
       facts: {
         files: [],
-        sha256,
+        sha256: weights,
         bytes,
         tensorBytes: bytes,
         parameters: bytes / 2,

@@ -1,7 +1,7 @@
-import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import { dataKinds, findKind } from "../data/index.js";
 import { definite } from "../definite.js";
+import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
 import { usualName } from "../metrics.js";
 import { isAddress, namedModels } from "../models/folder.js";
@@ -142,6 +142,6 @@ function variantNames(models: string[]): string[] {
     let depth = 1;
     while (depth < 50 && alike(depth)) depth++;
     if (depth < 50) return name(model, depth);
-    return `${name(model, 1)}-${createHash("sha256").update(model).digest("hex").slice(0, 6)}`;
+    return `${name(model, 1)}-${sha256(model).slice(0, 6)}`;
   });
 }

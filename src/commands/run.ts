@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { flagsOf, type QuickOptions, quickBenchmark, readBenchmark, sortArguments } from "../benchmark/index.js";
 import { definite } from "../definite.js";
+import { sha256 } from "../digest.js";
 import { BenchError, exitCodes, type Failure } from "../errors.js";
 import type { Event, JobRecord } from "../events.js";
 import { type Executor, localPlace } from "../executors/index.js";
@@ -192,7 +192,7 @@ async function benchmarkOf(options: RunCommand, places: FolderOptions & Pick<Sur
 /** The same question has the same folder, so that the same command goes on. */
 function quickName({ jobs }: Plan): string {
   const ids = jobs.map(({ record }) => [record.id, record.variant, record.measurement].join(" "));
-  return `quick-${createHash("sha256").update(ids.join("\n")).digest("hex").slice(0, 8)}`;
+  return `quick-${sha256(ids.join("\n")).slice(0, 8)}`;
 }
 
 const require = createRequire(import.meta.url);

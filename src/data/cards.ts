@@ -4,9 +4,10 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
+import { isFile } from "../folders.js";
 import { nearest, YamlFile } from "../yaml.js";
 import { type Card, cardKeys, type DataFolders, type DataKind } from "./data.js";
-import { isFile, locateFile } from "./files.js";
+import { locateFile } from "./files.js";
 
 // The package's own folder beside dist/, wherever that is installed.
 const packaged = fileURLToPath(new URL("../../datasets", import.meta.url));

@@ -1,10 +1,11 @@
 import { z } from "zod";
 import { definite } from "../definite.js";
+import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
 import { several } from "../harmless.js";
 import { type FoundDataset, findDataset, namesLike } from "./cards.js";
 import { cardKeys, type DataKind, type Dataset, fileName } from "./data.js";
-import { difference, excerpt, locateFile, missingData, noted, otherFile, readUtf8, sha256 } from "./files.js";
+import { difference, excerpt, locateFile, missingData, noted, otherFile, readUtf8 } from "./files.js";
 import { csvRows, isBlank, jsonRows, lines } from "./rows.js";
 
 export interface ChoiceItem {

@@ -1,17 +1,11 @@
 import { isUtf8 } from "node:buffer";
-import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { basename, isAbsolute, join, resolve } from "node:path";
+import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
+import { isFile } from "../folders.js";
 import type { FoundDataset } from "./cards.js";
 import type { Card, DataFolders } from "./data.js";
-
-export async function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (stats) => stats.isFile(),
-    () => false,
-  );
-}
 
 /** Where a file of a dataset may be, best first. */
 function places(card: Card, file: string, cardDir: string, dataDir: string | undefined): string[] {
@@ -95,10 +89,6 @@ function lineOf(data: Buffer, offset: number): number {
   let line = 1;
   for (let at = data.indexOf(10); at >= 0 && at < offset; at = data.indexOf(10, at + 1)) line++;
   return line;
-}
-
-export function sha256(data: Buffer | string): string {
-  return createHash("sha256").update(data).digest("hex");
 }
 
 /** In which way a file is not the one that the card describes. */

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { z } from "zod";
-import { fileSha256 } from "../models/cache.js";
+import { keptSha256 } from "../models/cache.js";
 import { openReference } from "../references/index.js";
 import type { ReferenceHead } from "../references/reference.js";
 import type { DataKind, Dataset } from "./data.js";
@@ -31,7 +31,7 @@ export const reference: DataKind<ReferenceData, { base: string }> = {
     const path = resolve(baseDir, base);
     const opened = openReference(path);
     opened.close();
-    const sha256 = await fileSha256(path);
+    const sha256 = await keptSha256(path);
     const { size: bytes } = await stat(path);
     return { kind: "reference", name: basename(path), path, sha256, bytes, head: opened.head };
   },

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { BenchError, type ErrorCode } from "../errors.js";
 import { addressWithoutSecrets } from "../secrets.js";
-import { fileSha256 } from "./cache.js";
+import { keptSha256 } from "./cache.js";
 import { type ModelFacts, readPart } from "./gguf.js";
 import { locateModel, resolveModel, type SourceFolders } from "./sources.js";
 
@@ -60,7 +60,7 @@ export async function readAdapter(asked: AdapterSource, path: string, base: Mode
       `${path} is an adapter for the architecture ${architecture}; the model is of the architecture ${base.architecture}`,
       { hint: "name the model that it was trained on" },
     );
-  return { path, scale: asked.scale, sha256: await fileSha256(path) };
+  return { path, scale: asked.scale, sha256: await keptSha256(path) };
 }
 
 function kindOf(type: unknown): string {

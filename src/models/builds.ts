@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import type { LibraryLocation } from "../llama/library.js";
-import { fileSha256 } from "./cache.js";
+import { keptSha256 } from "./cache.js";
 
 /**
  * What tells a build of llama.cpp from others of the same release, 12 hexadecimal digits over the bytes of its libraries: other
@@ -12,7 +12,7 @@ export async function buildOf({ directory, origin }: LibraryLocation): Promise<s
   if (origin === "prebuilt") return undefined;
   const hash = createHash("sha256");
   for (const name of fs.readdirSync(directory).filter(isLibrary).sort())
-    hash.update(`${name} ${await fileSha256(path.join(directory, name))}\n`);
+    hash.update(`${name} ${await keptSha256(path.join(directory, name))}\n`);
   return hash.digest("hex").slice(0, 12);
 }
 

@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from "node:crypto";
-import { type BigIntStats, createReadStream, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { type BigIntStats, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { sha256, sha256OfFile } from "../digest.js";
 import { makeFolder } from "../folders.js";
 
 /** The user's own cache: `$GGUF_BENCH_CACHE`, else `$XDG_CACHE_HOME/gguf-bench`, else `~/.cache/gguf-bench`. */
@@ -30,7 +31,7 @@ export async function recall<Facts>(path: string, identities: string[]): Promise
   try {
     const entry = JSON.parse(await readFile(entryPath(path), "utf8"));
     const facts = JSON.stringify(entry.facts);
-    if (entry.format !== FORMAT || entry.path !== path || entry.digest !== digest(facts)) return undefined;
+    if (entry.format !== FORMAT || entry.path !== path || entry.digest !== sha256(facts)) return undefined;
     if (JSON.stringify(entry.identities) !== JSON.stringify(identities)) return undefined;
     if (!identities.every((identity) => entry.at - changedAt(identity) > clockStep)) return undefined;
     return entry.facts;
@@ -56,7 +57,7 @@ export async function remember<Facts>(path: string, identities: string[], facts:
   if (!keeping) return;
   const target = entryPath(path);
   const draft = `${target}.${randomUUID()}`;
-  const entry = { format: FORMAT, path, at: Date.now(), identities, digest: digest(JSON.stringify(facts)), facts };
+  const entry = { format: FORMAT, path, at: Date.now(), identities, digest: sha256(JSON.stringify(facts)), facts };
   try {
     makeFolder(join(cacheDirectory(), "facts"));
     await writeFile(draft, JSON.stringify(entry));
@@ -69,27 +70,21 @@ export async function remember<Facts>(path: string, identities: string[], facts:
 /** Milliseconds since the epoch, from a file's identity. */
 const changedAt = (identity: string) => Number(BigInt(identity.split(":").at(-1)!) / 1_000_000n);
 
-/** Digest of a file's bytes, 64 hexadecimal digits; kept, for that of a large file costs seconds. */
-export async function fileSha256(path: string): Promise<string> {
+/** Digest of a file's bytes, 64 hexadecimal digits. It is kept in the cache, because a large file takes seconds. */
+export async function keptSha256(path: string): Promise<string> {
   const key = `sha256 of ${path}`;
   const before = [fileIdentity(await stat(path, { bigint: true }))];
   const kept = await recall<string>(key, before);
   if (kept) return kept;
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
-  const sha256 = hash.digest("hex");
+  const digest = await sha256OfFile(path);
   const after = [fileIdentity(await stat(path, { bigint: true }))];
-  // One that is being written has no digest to keep.
-  if (after[0] === before[0]) await remember(key, before, sha256);
-  return sha256;
+  // The digest of a file that is being written is not kept.
+  if (after[0] === before[0]) await remember(key, before, digest);
+  return digest;
 }
 
 function entryPath(path: string): string {
-  return join(cacheDirectory(), "facts", `${digest(path).slice(0, 32)}.json`);
-}
-
-function digest(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
+  return join(cacheDirectory(), "facts", `${sha256(path).slice(0, 32)}.json`);
 }
 
 /**

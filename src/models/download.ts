@@ -4,6 +4,7 @@ import { type FileHandle, open, readdir, readFile, rename, rm, stat, statfs, wri
 import { homedir, hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
 import { makeFolder } from "../folders.js";
 import { bytes as inUnits } from "../units.js";
@@ -680,7 +681,7 @@ async function checkRoom(address: Address, part: string, bytes: number): Promise
 }
 
 /** Of this process: partial files of a machine that is not this one cannot be asked for their owner. */
-const host = createHash("sha256").update(hostname()).digest("hex").slice(0, 6);
+const host = sha256(hostname()).slice(0, 6);
 const unowned = "0-0";
 
 /**

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { type BigIntStats, createReadStream } from "node:fs";
+import type { BigIntStats } from "node:fs";
 import { open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { GGUFParseOutput } from "@huggingface/gguf";
+import { sha256, sha256OfFile } from "../digest.js";
 import { BenchError } from "../errors.js";
 import { fileIdentity, recall, remember } from "./cache.js";
 import { type OtherPurpose, otherPurpose } from "./purpose.js";
@@ -61,7 +62,7 @@ export async function readModelFacts(path: string): Promise<ModelFacts> {
   const parts: ModelPart[] = [];
   for (const file of files) parts.push(await readPart(file));
   const digests: string[] = [];
-  for (const file of files) digests.push(await fileSha256(file));
+  for (const file of files) digests.push(await sha256OfFile(file));
   const facts = await gather(parts, digests);
   if (JSON.stringify(await identities(files)) !== JSON.stringify(before))
     throw new BenchError("model-damaged", `${files[0]} changed while it was read.`, {
@@ -267,12 +268,6 @@ function damaged(path: string, cause: Error): BenchError {
   });
 }
 
-async function fileSha256(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
-  return hash.digest("hex");
-}
-
 async function gather(parts: ModelPart[], digests: string[]): Promise<ModelFacts> {
   const first = parts[0]!;
   const { metadata, path } = first;
@@ -302,7 +297,7 @@ async function gather(parts: ModelPart[], digests: string[]): Promise<ModelFacts
   const notes = [contradicted, assumedBos(metadata)].filter((note) => note !== undefined);
   return {
     files: parts.map((part) => part.path),
-    sha256: digests.length === 1 ? digests[0]! : createHash("sha256").update(digests.join("")).digest("hex"),
+    sha256: digests.length === 1 ? digests[0]! : sha256(digests.join("")),
     bytes: sum(parts.map((part) => part.bytes)),
     tensorBytes,
     parameters,
@@ -329,7 +324,7 @@ async function gather(parts: ModelPart[], digests: string[]): Promise<ModelFacts
             chunks: number(metadata["quantize.imatrix.chunks_count"]) ?? 0,
           },
         }),
-    ...(template === undefined ? {} : { chatTemplateSha256: createHash("sha256").update(template).digest("hex") }),
+    ...(template === undefined ? {} : { chatTemplateSha256: sha256(template) }),
   };
 }
 

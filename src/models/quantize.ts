@@ -11,7 +11,7 @@ import { fileTypes, type QuantizeRequest } from "../llama/quantize.js";
 import { usableProcessors } from "../machine.js";
 import { nearest } from "../yaml.js";
 import { buildOf } from "./builds.js";
-import { cacheDirectory, fileSha256 } from "./cache.js";
+import { cacheDirectory, keptSha256 } from "./cache.js";
 import { checkQuantizable, readModelFacts } from "./gguf.js";
 
 const program = fileURLToPath(new URL("./quantize-process.js", import.meta.url));
@@ -131,7 +131,7 @@ async function removeEmpty(inner: string, outer: string): Promise<void> {
 }
 
 function matrixSha256(file: string): Promise<string> {
-  return fileSha256(file).catch((cause: Error) => {
+  return keptSha256(file).catch((cause: Error) => {
     throw new BenchError("imatrix", `the importance matrix ${file} cannot be read: ${cause.message}`, { cause });
   });
 }

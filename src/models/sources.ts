@@ -1,8 +1,9 @@
-import { createHash } from "node:crypto";
 import { readdir, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
+import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
+import { isFile } from "../folders.js";
 import { addressWithoutSecrets } from "../secrets.js";
 import { cacheDirectory, fileIdentity, recall, remember } from "./cache.js";
 import {
@@ -124,13 +125,6 @@ async function find(given: string, { baseDir, modelsDir }: SourceFolders): Promi
   throw new BenchError("model-missing", `There is no model ${places.join(" nor ")}.`, {
     hint: await suggestion(places),
   });
-}
-
-async function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (stats) => stats.isFile(),
-    () => false,
-  );
 }
 
 async function firstFolder(places: string[]): Promise<string | undefined> {
@@ -276,7 +270,7 @@ function remote(address: Address): Remote {
   const { url, authorization } = address;
   const user = authorization ? Buffer.from(authorization.slice(6), "base64").toString().split(":")[0] : "";
   const whole = `${url.protocol}//${user}@${url.host}${url.pathname.replace(SPLIT_NAME, "-of-$2.gguf")}${url.search}`;
-  const digest = createHash("sha256").update(whole).digest("hex").slice(0, 16);
+  const digest = sha256(whole).slice(0, 16);
   const folder = url.pathname.split("/").slice(1, -1).map(decoded).join("_");
   const place = `${tame(folder)}${folder ? "-" : ""}${digest}`;
   return { address, target: join(cacheDirectory(), "models", tame(url.host), place, tame(lastPart(url)) || "model") };

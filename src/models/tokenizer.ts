@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { sha256 } from "../digest.js";
 
 /** How llama.cpp reads the keys of a tokenizer's kind where a file does not say them (`llama_vocab::impl::load`). */
 interface TokenizerKind {
@@ -89,5 +89,5 @@ const flag = (value: unknown, otherwise: boolean) => (typeof value === "boolean"
 /** JSON, but for 64-bit integers, which JSON has no form for. */
 function digest(value: unknown): string {
   const text = JSON.stringify(value, (_, one) => (typeof one === "bigint" ? `${one}` : one));
-  return createHash("sha256").update(text).digest("hex");
+  return sha256(text);
 }

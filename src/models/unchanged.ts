@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { BenchError } from "../errors.js";
 import type { Adapter } from "./adapters.js";
-import { fileIdentity, fileSha256 } from "./cache.js";
+import { fileIdentity, keptSha256 } from "./cache.js";
 import { type ModelFacts, readModelFacts } from "./gguf.js";
 
 /** What figures are stored under: the digest of a file, or of the parts of a split model. */
@@ -25,7 +25,7 @@ export class UnchangedFiles {
   readonly #known = new Map<Source, string>();
 
   add(path: string, sha256: string): this {
-    this.#sources.push({ files: [path], sha256, digest: () => fileSha256(path) });
+    this.#sources.push({ files: [path], sha256, digest: () => keptSha256(path) });
     return this;
   }
 

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { sha256 } from "../digest.js";
 import type { Place } from "../executors/index.js";
 
 /** A model as its figures depend on it. */
@@ -53,5 +53,5 @@ function digest(parts: unknown): string {
       ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
       : value,
   );
-  return createHash("sha256").update(canonical).digest("hex").slice(0, 16);
+  return sha256(canonical).slice(0, 16);
 }

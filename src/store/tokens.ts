@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
+import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
 import type { StoredEvent, TokenPlace, TokenValues } from "../events.js";
 import { cutBack, damage, unwritable, writeAll } from "./files.js";
@@ -25,7 +25,7 @@ const classes = { Float64Array, Float32Array, Int32Array };
 
 const tokenFile = (folder: string, job: string, name: string) => path.join(folder, "tokens", `${job}.${name}.bin`);
 
-const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex").slice(0, 12);
+const digest = (bytes: Uint8Array) => sha256(bytes).slice(0, 12);
 
 /** By token file, in bytes: where the values end that events speak of. */
 export type TokenEnds = Map<string, number>;

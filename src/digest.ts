@@ -1,0 +1,14 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+
+/** 64 hexadecimal digits. */
+export function sha256(data: Uint8Array | string): string {
+  return createHash("sha256").update(data).digest("hex");
+}
+
+/** Of all bytes of a file, which may be larger than memory. */
+export async function sha256OfFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
+  return hash.digest("hex");
+}
