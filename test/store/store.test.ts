@@ -409,6 +409,48 @@ describe("what is synced", () => {
   });
 });
 
+describe("a process that is killed", () => {
+  it("loses nothing that append returned, in thirty kills, and the next one goes on", {
+    timeout: 120_000,
+  }, async () => {
+    const at = folder();
+    const writing = `
+      import fs from "node:fs";
+      import { Store } from ${JSON.stringify(new URL("../../dist/store/index.js", import.meta.url).href)};
+      let item = 0;
+      const store = Store.open(process.argv[1], (event) => (item = Number(event.item) + 1));
+      for (;;) {
+        const values = Float64Array.from({ length: 50 }, (_, i) => item + i);
+        const samples = [{ metric: "perplexity", value: 2.5, weight: 50 }];
+        store.append({ type: "samples", job: "j", item: String(item), samples, tokens: { nll: values } });
+        fs.writeSync(1, item + "\\n");
+        item++;
+        // Now and then it pauses, so that groups are of all sizes.
+        if (item % 40 === 0) await new Promise((resolve) => setTimeout(resolve, item % 80));
+      }`;
+    for (let kill = 0; kill < 30; kill++) {
+      const child = spawn(process.execPath, ["--input-type=module", "-e", writing, at]);
+      let said = "";
+      child.stdout.on("data", (more) => {
+        said += more;
+      });
+      await until("an item", () => said.includes("\n"));
+      await new Promise((resolve) => setTimeout(resolve, 7 * (kill % 12)));
+      child.kill("SIGKILL");
+      await once(child, "close");
+      const last = Number(said.trim().split("\n").at(-1));
+      const items = read(at).flatMap((event) => (event.type === "samples" ? [event.item] : []));
+      expect(items.length).toBeGreaterThan(last);
+      expect(items).toEqual(items.map((_, i) => String(i)));
+    }
+    for (const event of read(at)) {
+      if (event.type !== "samples") continue;
+      const expected = Array.from({ length: 50 }, (_, i) => Number(event.item) + i);
+      expect([...readTokens(at, "j", "nll", event.tokens!.nll!)]).toEqual(expected);
+    }
+  });
+});
+
 describe("a loss of power", () => {
   const items = ["0", "1", "2", "3", "4", "5"];
   const events = (at: string) => join(at, "events.jsonl");
