@@ -135,6 +135,10 @@ function answered(question: OpenCheck, adjusted: number, family: number): Check 
   const sure = certainty(question);
   const excluded = harmExcluded(question);
   const p = (value: number, name: string) => (sure === undefined ? ` (${name} ${probability(value)})` : "");
+  if (question.same) {
+    const sentence = said(`${variant}: ${label}: the same model, engine and answers: nothing can have changed.`);
+    return { ...named, outcome: "passed", sentence };
+  }
   const head = `${variant}: ${found}:`;
   const outcome = sure ?? (adjusted < oneSided ? "failed" : excluded < oneSided ? "passed" : "undecided");
   if (outcome === "failed")

@@ -157,7 +157,10 @@ function phrasesOf(told: Read[]): string[] {
   const isDecided = told.some((one) => !isUnsure(one) && !isOfSpeed(one) && !isOfDistance(one));
   const phrases = (isDecided ? told.filter((one) => !isUnsure(one)) : told).flatMap(({ phrase }) => phrase ?? []);
   return isDecided && unsure.length > 0
-    ? [...phrases, `not sure: ${unsure.map(({ label }) => label).join(" and ")}`]
+    ? [
+        ...phrases,
+        `not sure: ${unsure.map(({ label, phrase, state, comparison }) => (state === "unknown" && comparison?.flips && comparison.difference !== 0 && phrase ? phrase : label)).join(" and ")}`,
+      ]
     : phrases;
 }
 

@@ -42,6 +42,10 @@ export function reading(result: Result): { state: Reading; phrase: string | unde
   const margin = marginOf(one) ?? 0;
   const detectable = one.scale === "relative" || isShare(one.metric) ? one.detectable : one.detectable / one.a;
   if (isUndistinguished(verdict!) && detectable <= much * margin) return { state: "open", phrase: unsure };
+  const { clusters, n, flips } = one;
+  // Few subjects are no sign that little changed: the size is said in any case.
+  if (flips && clusters < n && one.difference !== 0)
+    return { state: "unknown", phrase: `${changed}, too few subjects to be sure: ${clusters}` };
   return { state: "unknown", phrase: `${label}: too little measured to tell` };
 }
 

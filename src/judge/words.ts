@@ -100,6 +100,13 @@ export function mark(said: Verdict, comparison?: Comparison): string {
 export const markInFiles = (said: Verdict, comparison?: Comparison) =>
   isUndistinguished(said) ? said.kind : mark(said, comparison);
 
+/** A change that few subjects cannot make certain still has a size. */
+function few(comparison: Comparison): string {
+  const { difference, clusters, n, flips } = comparison;
+  if (!flips || clusters >= n || difference === 0) return "no difference found (too few items to detect any)";
+  return `${difference < 0 ? "−" : "+"}${amount(comparison, Math.abs(difference))}, not certain: ${clusters} subjects are too few to detect any`;
+}
+
 function judged(comparison: Comparison, said: Verdict): string {
   if (isIdentical(comparison)) return "identical";
   switch (said.kind) {
@@ -110,7 +117,7 @@ function judged(comparison: Comparison, said: Verdict): string {
     case "likely":
       return likely(comparison, said);
     case "undistinguished":
-      if (!isDetectable(comparison)) return "no difference found (too few items to detect any)";
+      if (!isDetectable(comparison)) return few(comparison);
       return `no difference found (would have detected ${amount(comparison, said.detectable)}${pieces(comparison)})`;
     case "unknown":
       return untold(comparison, said.needed);

@@ -50,7 +50,7 @@ function judged(table: Table, verdicts: Verdicts): string {
       `### ${inert(title)}`,
       ladders.flatMap((ladder) => (ladder.base === base ? [climbed(ladder)] : [])).join("\n\n"),
       answers.map(inert).join("  \n"),
-      bullets(pairs.map(({ sentence }) => inert(sentence))),
+      bullets(pairs.map(({ sentence }) => escaped(harmless(sentence, { length: Infinity })))),
       draw(comparisonsOf(pairs)),
     ]
       .filter((part) => part !== "")
@@ -183,8 +183,10 @@ function fenced(text: string): string {
  * comment breaks what GitHub makes a mention, an issue or a link of, even where it is escaped. Underscores inside a word are left
  * alone, for GitHub does not read them as emphasis and `Q4_K_M` stays legible.
  */
-function inert(text: string): string {
-  return harmless(text)
+const inert = (text: string) => escaped(harmless(text));
+
+function escaped(text: string): string {
+  return text
     .replaceAll("&", "&amp;")
     .replaceAll("<", "&lt;")
     .replaceAll(">", "&gt;")
