@@ -237,6 +237,8 @@ export interface Engine extends Readonly<Partial<Parts>> {
   readonly facts: EngineFacts;
   /** Largest resident set of the process since the last call, in bytes. */
   peakMemory(): number;
+  /** Bytes of the process that are this engine's and no other's, if it can tell. */
+  heldMemory?(): number;
   close(): Promise<void>;
 }
 

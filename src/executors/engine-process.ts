@@ -20,6 +20,8 @@ dieWithParent();
 void findBackend("llama");
 
 let engine: Engine | undefined;
+/** Name of the variant that was opened first. */
+let first = "";
 /** Of the engines that are measured together, by variant name. */
 const others = new Map<string, Engine>();
 /** Where the first engine's rows come from for the others. */
@@ -62,6 +64,14 @@ function keepPeak(): number {
   const peak = engine?.peakMemory() ?? 0;
   if (atTurn !== undefined) peaks.set(atTurn, Math.max(peaks.get(atTurn) ?? 0, peak));
   return peak;
+}
+
+/** The largest resident set of each variant that is open beside others: that of the process, less what the others hold. */
+function keepPeaks(peak: number): void {
+  const open = [...others, [first, engine] as const].map(([name, one]) => ({ name, held: one?.heldMemory?.() }));
+  if (others.size === 0 || open.some(({ held }) => held === undefined)) return;
+  const all = open.reduce((sum, { held }) => sum + held!, 0);
+  for (const { name, held } of open) peaks.set(name, Math.max(peaks.get(name) ?? 0, peak - all + held!));
 }
 
 /** Gives the variant of this name its turn in memory, or the one that was opened first. */
@@ -126,6 +136,7 @@ async function handle(message: ToEngine): Promise<void> {
     case "open": {
       const { variant, others: beside, scratch } = message;
       engine = await openVariant(variant);
+      first = variant.name;
       if (scratch) {
         atTurn = variant.name;
         rows = scratchRows({
@@ -160,10 +171,11 @@ async function handle(message: ToEngine): Promise<void> {
       }
       await checkFiles(stored);
       const peakMemory = keepPeak();
+      keepPeaks(peakMemory);
       send(
         stopping
           ? { type: "stopped" }
-          : { type: "complete", peakMemory, ...(atTurn === undefined ? {} : { peaks: Object.fromEntries(peaks) }) },
+          : { type: "complete", peakMemory, ...(peaks.size === 0 ? {} : { peaks: Object.fromEntries(peaks) }) },
       );
       break;
     }

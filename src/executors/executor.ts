@@ -47,8 +47,8 @@ export type MeasureReply =
   | EngineWarning
   | OpenedVariant
   /**
-   * The last reply: the largest resident set during this request, in bytes; where variants took turns in memory, also the
-   * largest of each turn, by name.
+   * The last reply: the largest resident set during this request, in bytes; of several variants also that of each, by name,
+   * as if the others were not there.
    */
   | { type: "complete"; peakMemory: number; peaks?: Record<string, number> };
 

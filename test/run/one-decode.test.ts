@@ -105,6 +105,21 @@ describe("one decode feeds perplexity and divergence of one text", () => {
       expect(together.all.filter((event) => event.type === "job-done" && event.job === id)).toHaveLength(1);
   });
 
+  it("each variant's memory is told as if the others were not there", async () => {
+    const peaks = ({ all }: { all: Event[] }) =>
+      new Map(
+        all.flatMap((event) => {
+          if (event.type !== "samples" || event.item !== "peak_memory") return [];
+          expect(event.models).toBeUndefined();
+          return [[event.job, event.samples[0]!.value]];
+        }),
+      );
+    const together = peaks(await performed(await planned(both)));
+    const alone = peaks(await performed(await planned({ perplexity: text })));
+    expect(alone.size).toBe(3);
+    for (const [job, bytes] of alone) expect(Math.abs(together.get(job)! / bytes - 1)).toBeLessThan(0.25);
+  });
+
   it("the same while models take turns in memory", async () => {
     const plan = await planned(both);
     const most = Math.max(...plan.jobs.map(({ memory }) => memory!.total));

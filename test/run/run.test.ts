@@ -484,8 +484,8 @@ describe("every job names the engine that measured it", () => {
           const [row] = rows.filter((line) => line.startsWith(`${name},`) && line.includes(`,${metric},`));
           expect(Number(row!.split(",")[5]), `${name} ${metric}`).toBeGreaterThan(0);
         }
-      const together = readFileSync(join(out, "table.md"), "utf8").includes("models were in memory at once");
-      expect(together).toBe(!readFileSync(file, "utf8").startsWith("memoryLimit"));
+      // Side by side or in turns, each variant's memory is its own.
+      expect(readFileSync(join(out, "table.md"), "utf8")).not.toContain("models were in memory at once");
     }
   });
 });

@@ -29,6 +29,10 @@ export class LlamaEngine implements Engine {
     return takeHighWaterMark();
   }
 
+  heldMemory(): number {
+    return this.model.held;
+  }
+
   close(): Promise<void> {
     return this.model.close();
   }

@@ -1,6 +1,6 @@
 import { BenchError } from "../../errors.js";
 import { cacheTypes } from "../../llama/cache-types.js";
-import { Context, type ContextShape } from "../../llama/context.js";
+import { Context, type ContextShape, type Rows } from "../../llama/context.js";
 import {
   chooseLibrary,
   type Fields,
@@ -36,6 +36,7 @@ export class LlamaModel {
   readonly #threads: number;
   readonly #adapters: { pointers: BigUint64Array; scales: Float32Array } | undefined;
   readonly #listener: EngineListener | undefined;
+  #held = 0;
   #step: string | undefined;
   #pool: ScoringPool | undefined;
   #context: { key: string; context: Context } | undefined;
@@ -58,11 +59,13 @@ export class LlamaModel {
     if (!settings.mmap) parameters.load_mode = 0;
     this.doing("loading the model");
     const { result: model, lines } = library.listen(() =>
-      models.borrow(this, [variant.model, settings.gpuLayers, settings.mmap], () => {
-        const loaded = library.loadModel(variant.model, parameters);
-        if (loaded) loadSeconds.set(loaded, (performance.now() - started) / 1000);
-        return loaded;
-      }),
+      this.#counted(() =>
+        models.borrow(this, [variant.model, settings.gpuLayers, settings.mmap], () => {
+          const loaded = library.loadModel(variant.model, parameters);
+          if (loaded) loadSeconds.set(loaded, (performance.now() - started) / 1000);
+          return loaded;
+        }),
+      ),
     );
     const loaded = performance.now();
     if (!model)
@@ -99,6 +102,23 @@ export class LlamaModel {
     };
   }
 
+  /** Bytes of the process that came with the weights, the context and the decodes of this model. */
+  get held(): number {
+    return Math.max(0, this.#held);
+  }
+
+  #counted<Result>(work: () => Result): Result {
+    const before = process.memoryUsage.rss();
+    const result = work();
+    this.#held += process.memoryUsage.rss() - before;
+    return result;
+  }
+
+  /** Pages of weights and buffers become resident when a decode first touches them. */
+  decode(context: Context): Rows {
+    return this.#counted(() => context.decode());
+  }
+
   #warn(lines: readonly LogLine[]): void {
     for (const message of warningsIn(lines)) this.#listener?.warning(message);
   }
@@ -132,7 +152,7 @@ export class LlamaModel {
       this.doing("decoding");
       return this.#context.context;
     }
-    this.#context?.context.free();
+    this.#counted(() => this.#context?.context.free());
     this.#context = undefined;
     const { flashAttention, cacheTypeK, cacheTypeV, swaFull } = this.#settings;
     const fields: Fields = {
@@ -147,7 +167,9 @@ export class LlamaModel {
       this.library.newThreadpool(this.#threads, eager ? undefined : 0),
     );
     this.doing(`making a context of ${shape.context} tokens`);
-    const context = new Context(this.library, this.pointer, shape, sequencesPerToken, fields, threadpool);
+    const context = this.#counted(
+      () => new Context(this.library, this.pointer, shape, sequencesPerToken, fields, threadpool),
+    );
     this.#warn(context.lines);
     this.doing("decoding");
     if (this.#adapters) {

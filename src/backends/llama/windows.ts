@@ -141,7 +141,7 @@ export class LlamaWindows implements Windows {
             targets.push(position + 1 < length ? window[position + 1]! : 0);
             places.push(position + 1 < length ? [sequence, position - scoreFrom] : undefined);
           }
-        yield { rows: context.decode(), targets, places, tokens: (to - from) * windows.length };
+        yield { rows: this.model.decode(context), targets, places, tokens: (to - from) * windows.length };
       }
     }
   }
