@@ -1,3 +1,4 @@
+import { definite } from "./definite.js";
 import { harmless, harmlessLines } from "./harmless.js";
 import { withoutSecrets } from "./secrets.js";
 
@@ -102,7 +103,7 @@ export function toFailure(error: unknown): Failure {
     return {
       code: error.code,
       message: error.message,
-      ...(error.hint ? { hint: error.hint } : {}),
+      ...definite({ hint: error.hint }),
       ...(error.code === "internal" ? stack : {}),
     };
   return { code: "internal", message: harmless(withoutSecrets(String(error))), ...stack };

@@ -1,5 +1,6 @@
 import fs from "node:fs";
 import path from "node:path";
+import { definite } from "./definite.js";
 import { BenchError } from "./errors.js";
 
 /**
@@ -11,7 +12,10 @@ export function makeFolder(folder: string, hint?: string): string | undefined {
     return make(folder);
   } catch (cause) {
     const why = (cause as Error).message;
-    throw new BenchError("folder", `the folder ${folder} cannot be made: ${why}`, { ...(hint ? { hint } : {}), cause });
+    throw new BenchError("folder", `the folder ${folder} cannot be made: ${why}`, {
+      ...definite({ hint }),
+      cause,
+    });
   }
 }
 

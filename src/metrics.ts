@@ -1,3 +1,4 @@
+import { definite } from "./definite.js";
 /**
  * How the samples of a metric become one figure.
  * - `perplexity`: exp of the weighted mean of negative log-likelihoods (nats per token).
@@ -463,7 +464,7 @@ function find(name: string): Metric | undefined {
   for (const { pattern, metric, name: family } of families) {
     const match = name.match(pattern);
     if (!match) continue;
-    const made: Metric = { ...defaults, name, ...(family === undefined ? {} : { family }), ...metric(match) };
+    const made: Metric = { ...defaults, name, ...definite({ family }), ...metric(match) };
     if (known.size < 1000) known.set(name, made);
     return made;
   }

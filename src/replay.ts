@@ -1,4 +1,5 @@
 import type { EngineFacts, EngineName } from "./backends/backend.js";
+import { definite } from "./definite.js";
 import { BenchError, type Failure } from "./errors.js";
 import {
   type JobRecord,
@@ -89,8 +90,7 @@ export class Fold {
         const { message, variant, job } = event;
         run.warnings.push({
           message,
-          ...(variant === undefined ? {} : { variant }),
-          ...(job === undefined ? {} : { job }),
+          ...definite({ variant, job }),
         });
         break;
       }
@@ -305,7 +305,7 @@ export function engineOf({ jobs, engines }: Run, { id, variant }: JobRecord): En
   const engine = jobs.get(id)?.engine ?? engines.get(variant);
   if (!engine) return undefined;
   const { version, library, build, environment } = engine;
-  return { version, library, ...(build ? { build } : {}), ...(environment ? { environment } : {}) };
+  return { version, library, ...definite({ build, environment }) };
 }
 
 /** What is there of a job that is to be gone on with. */

@@ -1,3 +1,4 @@
+import { definite } from "../definite.js";
 import type { OptionQuestion, OptionScores, Options } from "./backend.js";
 
 /** One question: options that continue a shared prefix, all in tokens; prefix and each option hold at least one. */
@@ -111,7 +112,7 @@ function cut({ id, context: text, delimiter, options }: OptionQuestion, scorer: 
       )
     : sums;
   const reason = sums.reason ?? means.reason;
-  return { id, sums, means, ...(reason ? { reason } : {}) };
+  return { id, sums, means, ...definite({ reason }) };
 }
 
 function form(

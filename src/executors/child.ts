@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { EngineFacts, Settings, VariantSpec } from "../backends/backend.js";
 import { findBackend } from "../backends/index.js";
+import { definite } from "../definite.js";
 import { BenchError, type Failure, fromFailure } from "../errors.js";
 import { thisMachine } from "../machine.js";
 import type {
@@ -120,7 +121,7 @@ class EngineProcess implements OpenedEngine {
   async open(variant: VariantSpec, { timeout, others = [], scratch }: OpenOptions): Promise<void> {
     this.#variant = variant;
     this.#timeout = timeout;
-    this.#send({ type: "open", variant, others, ...(scratch ? { scratch } : {}) });
+    this.#send({ type: "open", variant, others, ...definite({ scratch }) });
     try {
       for (;;) {
         const message = await this.#receive("loading the model");

@@ -1,6 +1,8 @@
 // The program of an engine process: opens one variant and measures what it is asked to, until its parent is gone.
+
 import { type Engine, has, partNames, type VariantSpec, type Windows } from "../backends/backend.js";
 import { findBackend } from "../backends/index.js";
+import { definite } from "../definite.js";
 import { toFailure } from "../errors.js";
 import type { Measured } from "../events.js";
 import { dieWithParent } from "../llama/library.js";
@@ -141,7 +143,7 @@ async function handle(message: ToEngine): Promise<void> {
         atTurn = variant.name;
         rows = scratchRows({
           ...{ reference: windowsOf(engine, variant), open: turns(variant, beside), folder: cacheDirectory() },
-          ...(scratch.limit === undefined ? {} : { limit: scratch.limit }),
+          ...definite({ limit: scratch.limit }),
         });
       } else {
         const windows = new Map<string, Windows>();

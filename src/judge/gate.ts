@@ -1,3 +1,4 @@
+import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 import { metric as describe, usualName } from "../metrics.js";
 import { certainValue, detectableHarm, furtherItems, oneSided, pAtLeast, pAtMost } from "../stats/comparison.js";
@@ -156,7 +157,7 @@ function answered(question: OpenCheck, adjusted: number, family: number): Check 
     ...named,
     outcome,
     sentence: said(`${head} undecided against ${allowed}${narrow}.`, outlook(question, more, family)),
-    ...(more === undefined ? {} : { more }),
+    ...definite({ more }),
   };
 }
 

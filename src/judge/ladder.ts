@@ -1,3 +1,4 @@
+import { definite } from "../definite.js";
 import type { Run } from "../replay.js";
 import type { Series } from "../stats/series.js";
 import type { Pair } from "./answers.js";
@@ -92,9 +93,7 @@ function recommended(found: ReturnType<typeof climb>[], unsound: boolean): Omit<
   const points = found.some((one) => one.nearInPoints);
   return {
     steps,
-    ...(best ? { smallest: best } : {}),
-    ...(near ? { near } : {}),
-    ...(nearby === undefined ? {} : { nearby }),
+    ...definite({ smallest: best, near, nearby }),
     nearness: { limit: points ? "1 point" : "1 %", labels: labels.join(" and ") },
     judged: found.some(({ quality }) => quality > 0)
       ? "quality"
@@ -124,7 +123,7 @@ function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
     bytes,
     saved: bytes === undefined || !whole ? undefined : 1 - bytes / whole,
     standing,
-    ...(missing === undefined ? {} : { missing }),
+    ...definite({ missing }),
     figures: phrasesOf(told),
     ...(standing === "open" && open[0]
       ? {

@@ -1,3 +1,4 @@
+import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 import { isDistance, judgeable, type Metric, meant, usualName } from "../metrics.js";
 import { nearest } from "../yaml.js";
@@ -41,7 +42,7 @@ export function parseRule(text: string): Rule {
     metric === "flips"
       ? flipsLimit(text, sign, Number(digits), unit)
       : limitOf(text, said, describedBy(metric, text), { sign, digits, unit });
-  return { text: text.trim(), ...(measurement ? { measurement } : {}), metric, limit };
+  return { text: text.trim(), ...definite({ measurement }), metric, limit };
 }
 
 function flipsLimit(text: string, sign: string, number: number, unit: string): RuleLimit {

@@ -1,3 +1,4 @@
+import { definite } from "../definite.js";
 import { metric as describe, leadsAmong } from "../metrics.js";
 import type { Run } from "../replay.js";
 import { inFamily, uncertainOverall } from "../stats/family.js";
@@ -74,7 +75,7 @@ export function verdictsOver(
     });
     return {
       title,
-      ...(base === undefined ? {} : { base }),
+      ...definite({ base }),
       pairs: made,
       answers: verb ? answersOf(made, verb) : [],
     };

@@ -1,4 +1,5 @@
 import path from "node:path";
+import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 import { several } from "../harmless.js";
 
@@ -42,7 +43,7 @@ export function matrixOf(
     };
     means.set(tensor, sums.map(mean));
   }
-  return { means, chunks, ...(dataset === undefined ? {} : { dataset }) };
+  return { means, chunks, ...definite({ dataset }) };
 }
 
 /**
@@ -87,7 +88,7 @@ export function readOldMatrix(file: string, bytes: Buffer): ImportanceMatrix {
   const chunks = left() >= 4 ? int() : 0;
   const length = left() >= 4 ? int() : 0;
   const dataset = length > 0 && length <= left() ? text(length) : undefined;
-  return { means, chunks, ...(dataset === undefined ? {} : { dataset }) };
+  return { means, chunks, ...definite({ dataset }) };
 }
 
 /**

@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import os from "node:os";
 import path from "node:path";
 import koffi, { type LibraryHandle } from "koffi";
+import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 
 /** The llama.cpp release whose C structs are described below; it goes with the pinned node-llama-cpp version. */
@@ -452,7 +453,7 @@ function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
     cpuLibrary: () => loadedCpuLibrary(location),
     newThreadpool: (threads, poll) => {
       const address = procAddress(cpu(), "ggml_threadpool_new");
-      const parameters = { ...threadpoolDefaults(threads), ...(poll === undefined ? {} : { poll }) };
+      const parameters = { ...threadpoolDefaults(threads), ...definite({ poll }) };
       return address ? koffi.call(address, newPool, parameters) : null;
     },
     freeThreadpool: (pool) => {

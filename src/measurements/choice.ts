@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { OptionScores } from "../backends/backend.js";
 import type { ChoiceItem } from "../data/index.js";
+import { definite } from "../definite.js";
 import type { Measured } from "../events.js";
 import type { Measurement } from "./measurement.js";
 
@@ -89,7 +90,7 @@ function answered(item: ChoiceItem, { unanswerable, options, alone }: OptionScor
     item: item.id,
     samples: metrics.map((metric, i) => ({ metric, value: predictions[i] === item.gold ? 1 : 0, weight: 1 })),
     ...cluster,
-    ...(alone ? { alone } : {}),
+    ...definite({ alone }),
     detail: {
       ...about,
       prediction: predictions[0],

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { ChunkLikelihood } from "../backends/backend.js";
 import { meanOf } from "../backends/chunks.js";
 import type { TextDataset } from "../data/index.js";
+import { definite } from "../definite.js";
 import type { Measured, Sample } from "../events.js";
 import type { Cost, EngineLimits } from "./measurement.js";
 
@@ -36,9 +37,7 @@ export function likelihoodItem(
   documents?: number[],
 ): Measured {
   const bits = (mean * weight) / Math.LN2;
-  const samples: Sample[] = [
-    { metric: "perplexity", value: mean, weight, ...(square === undefined ? {} : { square }) },
-  ];
+  const samples: Sample[] = [{ metric: "perplexity", value: mean, weight, ...definite({ square }) }];
   if (text) samples.push({ metric: "bits_per_byte", value: bits / text.bytes, weight: text.bytes });
   // A chunk of a few tokens may be parts of one character, whose beginning is elsewhere.
   if (text && text.characters > 0)
@@ -47,7 +46,7 @@ export function likelihoodItem(
     item: String(chunk),
     samples,
     ...(nll ? { tokens: { nll } } : {}),
-    ...(ids === undefined ? {} : { ids }),
+    ...definite({ ids }),
     ...documentAt(before, documents),
   };
 }

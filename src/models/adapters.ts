@@ -1,4 +1,5 @@
 import { basename } from "node:path";
+import { definite } from "../definite.js";
 import { BenchError, type ErrorCode } from "../errors.js";
 import { addressWithoutSecrets } from "../secrets.js";
 import { keptSha256 } from "./cache.js";
@@ -31,7 +32,7 @@ function failedAs(code: ErrorCode, { path }: AdapterSource) {
   return (cause: unknown): never => {
     if (!(cause instanceof BenchError)) throw cause;
     throw new BenchError(code, `the LoRA adapter ${basename(addressWithoutSecrets(path))}: ${cause.message}`, {
-      ...(cause.hint ? { hint: cause.hint } : {}),
+      ...definite({ hint: cause.hint }),
       cause,
     });
   };

@@ -4,6 +4,7 @@ import { type FileHandle, open, readdir, readFile, rename, rm, stat, statfs, wri
 import { homedir, hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { definite } from "../definite.js";
 import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
 import { makeFolder } from "../folders.js";
@@ -167,7 +168,7 @@ async function follow(
         "user-agent": "gguf-bench",
         "accept-encoding": "identity",
         ...headers,
-        ...(authorization ? { authorization } : {}),
+        ...definite({ authorization }),
       },
     }).catch((cause) => {
       signal.throwIfAborted();
@@ -205,7 +206,7 @@ function versionOf({ headers }: Response): Version {
   const encoded = (headers.get("content-encoding") ?? "identity") !== "identity";
   return {
     ...(etag ? { etag: tag(etag) } : {}),
-    ...(modified ? { modified } : {}),
+    ...definite({ modified: modified ?? undefined }),
     ...(length && /^\d+$/.test(length) && !encoded ? { bytes: Number(length) } : {}),
   };
 }
@@ -622,7 +623,10 @@ async function verify(file: Receiving, { bytes, sha256 }: Version): Promise<void
   if (bytes !== undefined && size !== bytes) throw bad(address, `${size} bytes came of ${bytes}`);
   if (sha256 !== undefined) {
     const hash = createHash("sha256");
-    for await (const chunk of createReadStream(part, { highWaterMark: 1 << 20, ...(signal ? { signal } : {}) }))
+    for await (const chunk of createReadStream(part, {
+      highWaterMark: 1 << 20,
+      ...definite({ signal }),
+    }))
       hash.update(chunk);
     if (hash.digest("hex") !== sha256) throw bad(address, "what came does not have the sha256 that the hub states");
   }

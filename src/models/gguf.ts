@@ -3,6 +3,7 @@ import type { BigIntStats } from "node:fs";
 import { open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { GGUFParseOutput } from "@huggingface/gguf";
+import { definite } from "../definite.js";
 import { sha256, sha256OfFile } from "../digest.js";
 import { BenchError } from "../errors.js";
 import { fileIdentity, recall, remember } from "./cache.js";
@@ -309,8 +310,7 @@ async function gather(parts: ModelPart[], digests: string[]): Promise<ModelFacts
     contextLength,
     vocabulary: Array.isArray(tokens) ? tokens.length : (own("vocab_size") ?? 0),
     layers: own("block_count", 10_000) ?? 0,
-    ...(embedding === undefined ? {} : { embedding }),
-    ...(feedForward === undefined ? {} : { feedForward }),
+    ...definite({ embedding, feedForward }),
     kvBytesPerToken: kvBytesPerToken(first, architecture),
     tokenizerSha256: tokenizerSha256(metadata),
     tokenizerBehaviour: tokenizerBehaviour(metadata),

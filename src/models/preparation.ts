@@ -1,3 +1,4 @@
+import { definite } from "../definite.js";
 import { type Adapter, type AdapterSource, fetchAdapter, locateAdapter, readAdapter } from "./adapters.js";
 import { type ModelFacts, readModelFacts } from "./gguf.js";
 import { locateQuantization, type Quantizing, quantizeFile } from "./quantize.js";
@@ -75,7 +76,7 @@ export async function prepareVariant(source: ModelSource, folders: PreparationFo
     quantize?.imatrix === undefined ? undefined : (await resolveModel(quantize.imatrix, matrixOf(folders))).path;
   for (const one of lora) await fetchAdapter(one, folders);
   if (!quantize) return;
-  const quantization = { type: quantize.type, ...(imatrix === undefined ? {} : { imatrix }) };
+  const quantization = { type: quantize.type, ...definite({ imatrix }) };
   const cached = await locateQuantization(path, quantization);
   folders.signal?.throwIfAborted();
   if (cached && !cached.made) await quantizeFile(path, cached.path, quantization, folders);

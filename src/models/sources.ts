@@ -1,6 +1,7 @@
 import { readdir, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
+import { definite } from "../definite.js";
 import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
 import { isFile } from "../folders.js";
@@ -332,7 +333,7 @@ async function download(model: string, folders: SourceFolders): Promise<string> 
         toldAt = performance.now();
         folders.fetching?.({
           ...{ name, bytes, file: index + 1, files: files.length },
-          ...(total === undefined ? {} : { total }),
+          ...definite({ total }),
         });
       },
     });

@@ -1,6 +1,7 @@
 import type { Settings } from "../backends/backend.js";
 import type { Benchmark, MeasurementConfig } from "../benchmark/index.js";
 import { type Dataset, digestOf, findKind } from "../data/index.js";
+import { definite } from "../definite.js";
 import { BenchError, type Failure } from "../errors.js";
 import type { Provenance, VariantRecord } from "../events.js";
 import type { Place } from "../executors/index.js";
@@ -106,7 +107,7 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
       datasets: distinct([...data.values()].map(({ dataset }) => dataset)),
     },
     memoryLimit: benchmark.memoryLimit ?? freeMemory(),
-    ...(benchmark.scratchLimit === undefined ? {} : { scratchLimit: benchmark.scratchLimit }),
+    ...definite({ scratchLimit: benchmark.scratchLimit }),
     timeout: benchmark.timeout,
     notes: [...(benchmark.notes ?? []), ...chosen.notes],
   };
@@ -115,6 +116,6 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
 function distinct(datasets: Dataset[]): Provenance["datasets"] {
   const seen = new Map<string, Provenance["datasets"][number]>();
   for (const { name, path, sha256, bytes, note } of datasets)
-    seen.set(`${name} ${sha256}`, { name, path, sha256, bytes, ...(note ? { note } : {}) });
+    seen.set(`${name} ${sha256}`, { name, path, sha256, bytes, ...definite({ note }) });
   return [...seen.values()];
 }

@@ -87,8 +87,7 @@ export function makeJob(
       mode: measurement.mode.kind,
       metrics: measurement.metrics(config.settings, data),
       ...(against ? { against: against.record.name } : {}),
-      ...(impossible ? { impossible } : {}),
-      ...(estimate === undefined ? {} : { estimate }),
+      ...definite({ impossible, estimate }),
     },
     identified: [variant, ...(against ? [against] : [])].every(({ weights }) => weights !== undefined),
     spec,
@@ -96,7 +95,7 @@ export function makeJob(
     ...(against
       ? { reference: { spec: against.spec, shape: shapeOf(against, against.spec), ...memory(against) } }
       : {}),
-    ...(data ? { data } : {}),
+    ...definite({ data }),
     ...memory({ ...variant, spec }),
     ...(threads === undefined || place.engine.gpu ? {} : { threads }),
   };

@@ -1,4 +1,5 @@
 import type { EngineName } from "../backends/backend.js";
+import { definite } from "../definite.js";
 import type { Failure } from "../errors.js";
 import { type Event, memoryItem } from "../events.js";
 import type { EngineWarning, MeasureReply, OpenedEngine } from "../executors/index.js";
@@ -30,7 +31,11 @@ export class JobRun {
   }
 
   measuredBy({ version, library, build, environment }: EngineName): void {
-    this.#engine = { version, library, ...(build ? { build } : {}), ...(environment ? { environment } : {}) };
+    this.#engine = {
+      version,
+      library,
+      ...definite({ build, environment }),
+    };
   }
 
   tookMemory(bytes: number, models = 1): void {
@@ -54,7 +59,7 @@ export class JobRun {
     const replies = engine.measure({
       kind,
       settings,
-      ...(data ? { dataset: data } : {}),
+      ...definite({ dataset: data }),
       done: [...this.items],
       ...(item === undefined ? {} : { only: [item] }),
     });
@@ -89,7 +94,14 @@ export class JobRun {
         ...(this.#models > 1 ? { models: this.#models } : {}),
       };
     const [items, engine] = [this.items.size, this.#engine];
-    yield { type: "job-done", at: Date.now(), job: id, items, seconds: this.#seconds, ...(engine ? { engine } : {}) };
+    yield {
+      type: "job-done",
+      at: Date.now(),
+      job: id,
+      items,
+      seconds: this.#seconds,
+      ...definite({ engine }),
+    };
   }
 
   *fail(failure: Failure): Generator<Event> {

@@ -1,4 +1,5 @@
 import type { EngineFacts } from "../backends/backend.js";
+import { definite } from "../definite.js";
 import { BenchError, toFailure } from "../errors.js";
 import type { Event } from "../events.js";
 import type { OpenedEngine } from "../executors/index.js";
@@ -54,7 +55,7 @@ export async function* measureTogether(group: JobRun[], riders: JobRun[], contex
     const replies = engine.measure({
       kind,
       settings,
-      ...(data ? { dataset: data } : {}),
+      ...definite({ dataset: data }),
       done: [],
       together: {
         jobs: ready.map(({ job: { record }, items }) => ({

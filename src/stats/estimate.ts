@@ -1,3 +1,4 @@
+import { definite } from "../definite.js";
 import { metric as describe, type Metric } from "../metrics.js";
 import { type Flips, type Score, score, scoreInterval, scoreP } from "./bases/score.js";
 import { type Link, reported, t as student, type T, tailOf } from "./bases/t.js";
@@ -331,7 +332,7 @@ function accuracies(
   const worth: Flips = { n: n / effect, toRight: flips.toRight / effect, toWrong: flips.toWrong / effect };
   const freedom = design?.freedom;
   const groups = design?.groups ?? n;
-  const basis: Score = { kind: "score", flips: worth, ...(freedom === undefined ? {} : { freedom }) };
+  const basis: Score = { kind: "score", flips: worth, ...definite({ freedom }) };
   return {
     ...{ metric: name, scale: "absolute", a, b, n, paired, flips },
     difference: (flips.toRight - flips.toWrong) / n,

@@ -1,3 +1,4 @@
+import { definite } from "../definite.js";
 import { baseOf } from "./bases/index.js";
 import { alpha, type Comparison, pOfEquivalence } from "./comparison.js";
 
@@ -40,7 +41,7 @@ export function inFamily(comparisons: Comparison[], margin?: number): Comparison
     const equivalence = equivalences[at]?.adjusted;
     return {
       ...adjusted[at]!,
-      ...(equivalence === undefined ? {} : { adjustedEquivalence: equivalence }),
+      ...definite({ adjustedEquivalence: equivalence }),
       family: members.length,
       detectable: baseOf(one.basis).detectable(one.basis, alpha / Math.max(1, members.length - others)),
     };

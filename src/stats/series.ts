@@ -1,4 +1,5 @@
 import type { EngineName } from "../backends/backend.js";
+import { definite } from "../definite.js";
 import type { JobRecord, VariantRecord } from "../events.js";
 import type { Machine } from "../machine.js";
 import { metric as describe, isQuality, soundness } from "../metrics.js";
@@ -46,13 +47,11 @@ export function seriesFrom(run: Run): Series[] {
     const one: Series = {
       variant,
       job,
-      ...(engine ? { engine } : {}),
+      ...definite({ engine }),
       machine: { cpu: provenance.machine.cpu, cpus: provenance.machine.cpus },
       file: dataset?.path.split(/[/\\]/).at(-1) ?? "",
       observations: missing === undefined ? observationsOf(result) : new Map(),
-      ...(clusters ? { clusters } : {}),
-      ...(ids ? { ids } : {}),
-      ...(missing === undefined ? {} : { missing }),
+      ...definite({ clusters, ids, missing }),
     };
     return [one];
   });

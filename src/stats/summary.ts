@@ -1,3 +1,4 @@
+import { definite } from "../definite.js";
 import type { Sample } from "../events.js";
 import { type Aggregation, metric as describe, isExact, isTally, itemsPer, type Metric } from "../metrics.js";
 import { natural } from "./comparison.js";
@@ -197,7 +198,7 @@ function summaryOf(metric: Metric, sums: Sums, vocabulary: number | undefined): 
     n: sums.n,
     unit: metric.unit,
     warnings: figure.warnings ?? [],
-    ...(broken === undefined ? {} : { broken }),
+    ...definite({ broken }),
   };
 }
 

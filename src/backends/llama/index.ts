@@ -1,4 +1,5 @@
 import fs from "node:fs";
+import { definite } from "../../definite.js";
 import { chooseLibrary, type LibraryLocation } from "../../llama/library.js";
 import { buildOf, environmentOf } from "../../models/builds.js";
 import { locateVariant, prepareVariant } from "../../models/preparation.js";
@@ -36,7 +37,10 @@ export const llama = {
 /** What distinguishes a build from the published one of its release, and its surroundings from none. */
 async function traits(location: LibraryLocation): Promise<Pick<EngineName, "build" | "environment">> {
   const [build, environment] = [await buildOf(location), environmentOf(location)];
-  return { ...(build ? { build } : {}), ...(Object.keys(environment).length > 0 ? { environment } : {}) };
+  return {
+    ...definite({ build }),
+    ...(Object.keys(environment).length > 0 ? { environment } : {}),
+  };
 }
 
 /** A source build's files have no version in their names; llama.cpp's own versioned link beside them does. */
