@@ -19,7 +19,7 @@ const integer =
     return value;
   };
 const list = (value: string, before: string[] = []) => [...before, value];
-/** Names hold no commas; models' names and addresses may. */
+/** A list separated by commas. Names of measurements and metrics hold none; names and addresses of models may. */
 const names = (value: string, before: string[] = []) => {
   const parts = value.split(",").map((part) => part.trim());
   if (parts.includes("")) throw new InvalidArgumentError("a name is missing.");

@@ -4,8 +4,8 @@ import { definite } from "./definite.js";
 import { BenchError } from "./errors.js";
 
 /**
- * Makes a folder and those above it; returns the outermost that was missing. Where one cannot be made it throws a
- * BenchError at once: node's own recursive mkdir tries for ever in /proc, which says that what is there is not.
+ * Makes a folder and those above it; returns the outermost that was missing. Throws a BenchError if one cannot be made.
+ * Node's own recursive mkdir loops for ever in /proc, where a folder that exists is reported as missing.
  */
 export function makeFolder(folder: string, hint?: string): string | undefined {
   try {

@@ -8,16 +8,16 @@ const harmful =
 /** The frames of a stack, which are no part of a sentence. */
 const frames = /\n {4}at .*/s;
 const lineEnds = /\r\n|[\t\n\v\f\r\u0085\u2028\u2029]/g;
-/** More marks on one letter than any script puts there; they would be drawn over the lines above. */
+/** No script puts this many marks on one letter; they would be drawn over the lines above. */
 const piledMarks = /(\p{M}{6})\p{M}+/gu;
 
 /** As long as a message may be: a few lines of a terminal. */
 const longest = 600;
 
 /**
- * Text from outside (names, paths, cells, logs, messages that quote them) as one line that is safe to print: a line end or tab
- * becomes a blank, any other harmful character �, and the frames of a stack are left out. Beyond `length` characters the middle gives way to `…`, for a message says what
- * it is about at its start and what is wrong at its end.
+ * Text from outside (names, paths, cells, logs, messages that quote them) as one line that is safe to print. Line ends and tabs
+ * become blanks, every other harmful character becomes �, and the frames of a stack are left out. If the text is longer than
+ * `length` characters, `…` replaces its middle: a message names its subject at the start and the fault at the end.
  */
 export function harmless(text: string, { length = longest }: { length?: number } = {}): string {
   const line = text.replace(frames, "").replace(lineEnds, " ").replace(harmful, "\ufffd").replace(piledMarks, "$1");
@@ -27,7 +27,7 @@ export function harmless(text: string, { length = longest }: { length?: number }
   return `${characters.slice(0, length - end - 1).join("")}…${characters.slice(-end).join("")}`;
 }
 
-/** Text of several lines, of this program's own making but for what it quotes: only its line ends stay. */
+/** The same for text of several lines that this program wrote; its line ends stay. */
 export function harmlessLines(text: string): string {
   return text
     .split("\n")
@@ -35,7 +35,7 @@ export function harmlessLines(text: string): string {
     .join("\n");
 }
 
-/** JSON that no terminal obeys: the same value with harmful characters escaped, which JSON itself asks for C0 alone. */
+/** JSON that no terminal obeys: all harmful characters are escaped, not only C0 as JSON asks. */
 export function harmlessJson(value: unknown, indent?: number): string {
   const escaped = (character: string) =>
     Array.from({ length: character.length }, (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`);

@@ -110,7 +110,7 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
         view.handle(event);
       }
     } catch (error) {
-      // What went wrong first is what is told; the tables can be made again.
+      // The first error is the one to report; the tables can be made again.
       const tables = async () => writeReports(folder, factsFrom(fold.run, folder));
       if (store.isInPlace()) await tables().catch(() => {});
       throw error;
@@ -223,11 +223,11 @@ function jsonLines(stdout: Writer): View {
   return { resume: () => {}, handle: write, close: async () => {} };
 }
 
-/** What a run of the plan would end with, as far as the files tell. */
+/** The exit code with which a run of the plan would end, as far as the files tell. */
 function foreseenCode({ jobs, variants, preparations }: Plan): number {
   const failed = new Set(variants.flatMap(({ name, failure }) => (failure ? [name] : [])));
   const open = ({ impossible, variant }: JobRecord) => impossible === undefined && !failed.has(variant);
-  // What is possible with a model that is not here is known later.
+  // A model that is not here yet may turn out to be impossible.
   if (preparations.length === 0 && !jobs.some(({ record }) => open(record))) return exitCodes.badInput;
   return failed.size > 0 ? exitCodes.someFailed : exitCodes.allMeasured;
 }

@@ -164,7 +164,7 @@ class EngineProcess implements OpenedEngine {
 
   kill(): void {
     this.#closing = true;
-    // From now on, not from the moment that the kernel has cleared it away: a next job needs another engine.
+    // Dead from now on, not only once the exit is reported: the next job must open a new engine.
     this.alive = false;
     this.#process.kill("SIGKILL");
   }
@@ -237,7 +237,7 @@ class EngineProcess implements OpenedEngine {
     );
   }
 
-  /** What was said of a crash: the assertion that failed, or what C++ threw; else the last error of llama.cpp. */
+  /** The cause of a crash as it was printed: the failed assertion, what C++ threw, or else the last error of llama.cpp. */
   #lastWords(): string {
     const lines = this.#log.split("\n").map((line) => line.trim());
     const fatal = lines.findLast((line) =>

@@ -24,9 +24,9 @@ void findBackend("llama");
 let engine: Engine | undefined;
 /** Name of the variant that was opened first. */
 let first = "";
-/** Of the engines that are measured together, by variant name. */
+/** The engines that are measured together, by variant name. */
 const others = new Map<string, Engine>();
-/** Where the first engine's rows come from for the others. */
+/** The source of the reference's rows for the other engines. */
 let rows: ReferenceRows | undefined;
 /** Whose turn it is, if models take turns in memory. */
 let atTurn: string | undefined;
@@ -38,7 +38,7 @@ const send = (message: ToParent) => process.send!(message);
 /** Lets messages in: decoding blocks the event loop. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-/** Of the measurement at hand. */
+/** State of the current measurement. */
 let textName: string | undefined;
 
 /** By variant name: its files as the plan read them. */
@@ -100,7 +100,7 @@ function windowsOf(engine: Engine, { name, backend }: VariantSpec): Windows {
   throw new Error(`${name}: ${backend} gives no ${partNames.windows}`);
 }
 
-/** What the measurement of this request yields. */
+/** The items that this request yields. */
 function measured({
   kind,
   settings,

@@ -4,7 +4,7 @@ import type { Measured } from "../events.js";
 import type { Machine } from "../machine.js";
 import type { ReferencePlan } from "../references/reference.js";
 
-/** What of a job is to be measured now. */
+/** A job, or the items of it, to be measured now. */
 export interface MeasureRequest {
   /** The member of the family of measurements. */
   kind: string;
@@ -59,7 +59,7 @@ export interface OpenedVariant {
   facts: EngineFacts;
 }
 
-/** What a reader of a variant's figures should know, a sentence without its end. */
+/** A warning for the reader of a variant's figures, a sentence without its full stop. */
 export interface EngineWarning {
   type: "warning";
   variant: string;
@@ -69,7 +69,7 @@ export interface EngineWarning {
 /** A variant opened somewhere. */
 export interface OpenedEngine {
   readonly facts: EngineFacts;
-  /** What was to be said while it was opened. */
+  /** Warnings that came while it was opened. */
   readonly warnings: readonly EngineWarning[];
   /** Those that were opened beside it; where variants take turns, each is told when its turn comes. */
   readonly others: readonly OpenedVariant[];

@@ -25,8 +25,8 @@ type SpeedSettings = z.infer<typeof settings>;
 /**
  * Tokens per second as llama-bench defines them: `pp` one prompt of random tokens, `tg` tokens decoded one by one, each in
  * a context of just that size, after a warm-up. Repetitions of the variants take turns, so that a drift of the machine
- * meets all of them. What other processes take of the CPU meanwhile is kept with each sample as `foreign`, in cores: at least
- * that much, for what the machine's clock of CPU time cannot tell from nothing is left out.
+ * meets all of them. CPU time of other processes is kept with each sample as `foreign`, in cores. It is a lower bound: time
+ * below the resolution of the CPU clock is not counted.
  */
 export const speed: Measurement<SpeedSettings, "none", "timing"> = {
   name: "speed",

@@ -9,7 +9,7 @@ import { locateModel, resolveModel, type SourceFolders } from "./sources.js";
 /** A LoRA adapter as the user named it. */
 export interface AdapterSource {
   path: string;
-  /** What its change of the weights is multiplied with. */
+  /** The factor on its change of the weights. */
   scale: number;
 }
 
@@ -18,7 +18,7 @@ export interface Adapter extends AdapterSource {
   sha256: string;
 }
 
-/** Where an adapter is; adapters are looked for where models are. Throws a BenchError `adapter-missing`. */
+/** The path of an adapter, which is looked for where models are. Throws a BenchError `adapter-missing`. */
 export function locateAdapter(asked: AdapterSource, folders: SourceFolders): ReturnType<typeof locateModel> {
   return locateModel(asked.path, folders).catch(failedAs("adapter-missing", asked));
 }

@@ -12,7 +12,7 @@ export function cacheDirectory(env: NodeJS.ProcessEnv = process.env): string {
   return join(env.XDG_CACHE_HOME || join(homedir(), ".cache"), "gguf-bench");
 }
 
-/** What must be unchanged for facts about a file to hold: a file written anew has another of these. */
+/** Identity of a file's content for the cache; a file that is written again has another one. */
 export function fileIdentity(stats: BigIntStats): string {
   return [stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(":");
 }
@@ -52,7 +52,7 @@ export async function withoutKeeping<Result>(task: () => Promise<Result>): Promi
   }
 }
 
-/** Keeps facts for `recall`. A cache that cannot be written costs time, never a run. */
+/** Keeps facts for `recall`. If the cache cannot be written, they are computed again next time. */
 export async function remember<Facts>(path: string, identities: string[], facts: Facts): Promise<void> {
   if (!keeping) return;
   const target = entryPath(path);

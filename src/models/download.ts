@@ -21,7 +21,7 @@ export interface Address {
   shown: string;
 }
 
-/** What a server says of a file's bytes; two files of one address are alike when it says the same of both. */
+/** The version of a file as its server states it; the same version means the same bytes. */
 export interface Version {
   bytes?: number;
   etag?: string;
@@ -218,7 +218,7 @@ export function sameVersion(a: Version, b: Version): boolean {
   );
 }
 
-/** What the server says of the file now; undefined where it cannot or does not say within `patience` ms. */
+/** The version on the server now; undefined if it does not answer within `patience` ms. */
 export async function currentVersion(address: Address, { signal, patience }: Transfer): Promise<Version | undefined> {
   const late = AbortSignal.timeout(patience ?? 10_000);
   try {
@@ -415,7 +415,7 @@ async function persist<Result>(
 
 // ---- Files
 
-/** What is known of a file that was fetched whole; undefined where it is not there, or not as it came. */
+/** The version of a file that was fetched whole; undefined if the file is missing or was changed since. */
 export async function fetchedVersion(target: string): Promise<Version | undefined> {
   const version = await readVersion(target);
   const stats = await stat(target).catch(() => undefined);
@@ -478,7 +478,7 @@ interface Receiving extends Transfer {
   resumed: boolean;
 }
 
-/** What is kept beside a partial file. */
+/** The record beside a partial file. */
 interface Begun extends Version {
   /** Asks for the rest only if the file is still the same. */
   ifRange?: string;
@@ -502,7 +502,7 @@ async function receive(
         await writeFile(`${part}.json`, JSON.stringify({ ...version, bytes: size }));
       });
     } catch (error) {
-      // What an earlier try left may be of other bytes, whatever the server says: once more from the start.
+      // The partial file may hold other bytes, whatever the server says, so the download starts again.
       if (!file.resumed || again) throw error;
       await rm(`${part}.json`, { force: true });
     }
@@ -545,7 +545,7 @@ async function attempt(file: Receiving, signal: AbortSignal, heard: Heard): Prom
   return version;
 }
 
-/** Of a 206; NaN where it does not say. */
+/** First byte of a 206 answer; NaN if the answer does not say. */
 function firstByte({ headers }: Response): number {
   return Number(headers.get("content-range")?.match(/^bytes (\d+)-\d+\/(?:\d+|\*)$/)?.[1] ?? Number.NaN);
 }
@@ -555,7 +555,7 @@ async function write(file: Receiving, response: Response, start: number, version
   const { bytes: total } = version;
   let handle: FileHandle | undefined;
   let at = start;
-  // Where the length is unknown: when the file is next looked at for its end.
+  // For a file of unknown length: when its end is checked next.
   let lookAt = 16 << 20;
   let limit = Number.POSITIVE_INFINITY;
   try {
@@ -684,7 +684,7 @@ async function checkRoom(address: Address, part: string, bytes: number): Promise
     throw noRoom(address, undefined, `: ${inUnits(bytes)} are to come, ${inUnits(bavail * bsize)} are free`);
 }
 
-/** Of this process: partial files of a machine that is not this one cannot be asked for their owner. */
+/** Identifies this process; the owner of a partial file can be checked only on the machine that made it. */
 const host = sha256(hostname()).slice(0, 6);
 const unowned = "0-0";
 

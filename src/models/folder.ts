@@ -94,7 +94,7 @@ async function firstWithModels(folders: string[]): Promise<string | undefined> {
   return undefined;
 }
 
-/** What a GGUF file is that accompanies models, by what it says of itself; undefined for all others. */
+/** The kind of a GGUF file that only accompanies models, by its own header; undefined for models. */
 async function companion(path: string, modelsDir: string | undefined): Promise<string | undefined> {
   if (isAddress(path)) return undefined;
   for (const place of placesOf(path, modelsDir)) {

@@ -10,11 +10,11 @@ import { fileIdentity, recall, remember } from "./cache.js";
 import { type OtherPurpose, otherPurpose } from "./purpose.js";
 import { assumedBos, tokenizerBehaviour, vocabularyDigest } from "./tokenizer.js";
 
-/** What a GGUF file says of itself, read without loading the model. */
+/** Facts from the header of a GGUF file, read without loading the model. */
 export interface ModelFacts {
   /** Absolute paths; more than one for a split model. */
   files: string[];
-  /** Of the single file; of the concatenated per-file digests for a split model. */
+  /** Digest of the file; for a split model, of its files' digests joined. */
   sha256: string;
   /** Bytes of the files. */
   bytes: number;
@@ -24,7 +24,7 @@ export interface ModelFacts {
   bpw: number;
   /** `Q4_K_M`, `F16` …: `general.file_type` where the tensors bear it out; else the type that most weights have. */
   quant: string;
-  /** What a reader of its figures should know, in sentences: a label that the tensors contradict, BOS that is not named. */
+  /** Warnings for the reader of its figures, as sentences: tensors contradict the label, BOS is not named. */
   notes?: string[];
   architecture: string;
   name: string;
@@ -234,7 +234,7 @@ async function checkStart(path: string, bytes: number): Promise<void> {
   if (24n + tensors * 32n + keys * 13n > BigInt(bytes)) throw truncated(path, `inside its header, at ${bytes} bytes`);
 }
 
-/** What a file that is no GGUF looks like, and what to do about it. */
+/** A guess at what a file is that is no GGUF, with the remedy. */
 function appearance(head: Buffer): [what: string, hint: string] {
   const get = "Get the .gguf file itself.";
   const text = head.toString("utf8");
@@ -374,7 +374,7 @@ function count(path: string, key: string, value: unknown, most: number): number 
   });
 }
 
-/** Of a key that gives one value for all layers, or a list with one per layer. */
+/** Reads a key that holds one value for all layers, or a list with one per layer. */
 function perLayer({ path, metadata }: ModelPart, key: string): number | number[] | undefined {
   const value = metadata[key];
   if (!Array.isArray(value)) return count(path, key, value, 2 ** 31);
@@ -402,7 +402,7 @@ function kvBytesPerToken(part: ModelPart, architecture: string): number {
   return all * (key + value) * 2;
 }
 
-// What decides how a plain text is cut into tokens and what is put before it; end-of-text ids and templates do not.
+// The keys that decide how a plain text is cut into tokens and what is put before it; end-of-text ids and templates do not.
 const TOKENIZER_KEYS = [
   "model",
   "pre",
@@ -463,7 +463,7 @@ const BLOCKS: Record<number, [elements: number, bytes: number]> = {
   39: [32, 17], // MXFP4
 };
 
-/** What llama.cpp takes instead where rows are no whole blocks of a type (`tensor_type_fallback`). */
+/** The type that llama.cpp takes instead when rows are no whole blocks of a type (`tensor_type_fallback`). */
 const fallbacks: Record<string, string> = {
   ...{ Q2_K: "Q4_0", Q3_K: "Q4_0", Q4_K: "Q5_0", Q5_K: "Q5_1", Q6_K: "Q8_0", TQ1_0: "Q4_0", TQ2_0: "Q4_0" },
   ...Object.fromEntries(
@@ -541,7 +541,7 @@ export interface MemoryEstimate {
 }
 
 /**
- * What an engine process will take, in bytes, rather too much than too little:
+ * The memory of an engine process in bytes, an estimate that is rather too high than too low:
  *
  *     weights = bytes of all tensors
  *     kv      = parallel × ⌈context / 256⌉ × 256 × KV bytes per token × mean cache bits / 16

@@ -13,7 +13,7 @@ export interface ModelSource {
   lora?: AdapterSource[];
 }
 
-/** What has to be made before a variant can be opened. */
+/** The work to do before a variant can be opened. */
 export type Missing = ({ kind: "fetch" } & Unfetched) | { kind: "quantize"; type: string };
 
 /** A variant's model as far as it is here. */

@@ -1,6 +1,6 @@
-/** What a GGUF file is, where it is no language model. */
+/** The purpose of a GGUF file that is no language model. */
 export interface OtherPurpose {
-  /** What follows the file's name in a sentence: `is an embedding model (bert)`. */
+  /** Follows the file's name in a sentence: `is an embedding model (bert)`. */
   what: string;
   hint?: string;
   /** Whether llama.cpp can quantize such a file all the same. */

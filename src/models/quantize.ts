@@ -27,7 +27,7 @@ export interface Quantization {
 
 /** How far a quantization is, in tensors. */
 export interface Quantizing {
-  /** Of the file that is made. */
+  /** The file that is made. */
   name: string;
   done: number;
   total: number;

@@ -23,7 +23,7 @@ import { readPart } from "./gguf.js";
 
 /** How far a download is. */
 export interface Fetching {
-  /** Of the file, without anything secret. */
+  /** The file's address without secrets. */
   name: string;
   bytes: number;
   /** Unknown where the server does not say. */

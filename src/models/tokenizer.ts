@@ -66,7 +66,7 @@ function beginsWithBos(metadata: Record<string, unknown>): boolean {
   return flag(of("add_bos_token"), kind !== undefined && (kind.addsBos || addBos.has(String(of("pre") ?? ""))));
 }
 
-/** What llama.cpp takes without a word: a text begins with BOS, but the file does not say which token that is. */
+/** The BOS token that llama.cpp silently assumes when texts begin with BOS and the file does not name the token. */
 export function assumedBos(metadata: Record<string, unknown>): string | undefined {
   const of = (key: string) => metadata[`tokenizer.ggml.${key}`];
   const model = String(of("model") ?? "");

@@ -4,7 +4,7 @@ import type { Adapter } from "./adapters.js";
 import { fileIdentity, keptSha256 } from "./cache.js";
 import { type ModelFacts, readModelFacts } from "./gguf.js";
 
-/** What figures are stored under: the digest of a file, or of the parts of a split model. */
+/** The digests under which figures are stored: of a file, or of the parts of a split model. */
 interface Source {
   files: string[];
   sha256: string;

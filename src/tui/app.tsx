@@ -154,7 +154,7 @@ function Heads(props: AppProps & { table: MatrixLayout }): ReactElement {
   );
 }
 
-/** Of jobs that take turns only the one whose turn it is; of jobs side by side each. */
+/** Each running job; of jobs that take turns, only the one whose turn it is. */
 const isAtWork = (state: LiveState, cell: LiveJob) =>
   cell === state.current || (cell.status === "running" && cell.job.mode === "alone");
 
@@ -219,7 +219,7 @@ function RunningLine(
   );
 }
 
-/** What the variants of a measurement that take turns did and have to do together; undefined for a job by itself. */
+/** Items done and to do of all variants that take turns at a measurement; undefined for a job by itself. */
 function takingTurns(state: LiveState, { column, inTurns }: LiveJob) {
   if (!inTurns) return undefined;
   const cells = [...state.cells.values()].filter(
@@ -239,7 +239,7 @@ function runningFigures(cell: LiveJob): string {
   return name === undefined || !known ? "" : formatFigure(name, known);
 }
 
-/** The latest few; what cannot be measured was known from the start and gives way first. */
+/** The latest notes. Impossible cells were known from the start, so their notes give way first. */
 function latestNotes(state: LiveState, count: number): LiveNote[] {
   if (count <= 0) return [];
   const notes = [...state.notes.values()];
@@ -319,7 +319,7 @@ function Line({ pieces, colour }: { pieces: Piece[]; colour: boolean }): ReactEl
   );
 }
 
-/** Neighbours of one tone as one piece: each costs a node in every frame. */
+/** Neighbouring pieces of one tone become one, because each piece costs a node in every frame. */
 function merged(pieces: Piece[]): Piece[] {
   const result: Piece[] = [];
   for (const piece of pieces) {

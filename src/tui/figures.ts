@@ -2,7 +2,7 @@ import { type Metric, metric } from "../metrics.js";
 import { bytes } from "../units.js";
 import type { LiveFigure } from "./state.js";
 
-/** What a person looks for first; every other metric of a job is shown where there is room. */
+/** Whether a person looks for this metric first; all others are shown when there is room. */
 export function isPrincipal(name: string): boolean {
   return metric(name).leads === true;
 }

@@ -1,7 +1,7 @@
 import type { LiveJob, LiveState } from "./state.js";
 import type { StopKind } from "./view.js";
 
-/** What the user did to the view; the run's own state is in `LiveState`. */
+/** The part of the run that the user looks at; the run's own state is in `LiveState`. */
 export interface Looking {
   /** First row shown. */
   row: number;
@@ -12,7 +12,7 @@ export interface Looking {
   stopping: StopKind | undefined;
 }
 
-/** How many lines each part gets. The matrix comes first, but something that went wrong keeps at least a few lines. */
+/** The number of lines of each part. The matrix comes first, but failures keep at least a few lines. */
 export function divide(state: LiveState, looking: Looking, lines: number) {
   const bar = lines >= 6;
   const heads = lines >= 8 && state.rows.length > 0;
@@ -25,7 +25,7 @@ export function divide(state: LiveState, looking: Looking, lines: number) {
   const least = Math.min(wanted, Math.floor(free / 4), 3);
   const rows = Math.max(Math.min(state.rows.length, free - least - (blanks && least > 0 ? 1 : 0)), 0);
   const notes = Math.max(0, Math.min(wanted, free - rows - (blanks ? 1 : 0)));
-  // What is left lets jobs that run at the same time show one below the other.
+  // The lines that are left show jobs that run at the same time, one below the other.
   const more = Math.max(0, free - rows - notes - (blanks ? 1 : 0));
   const others = Math.max(0, runningTogether(state).length - 1);
   return { bar, heads, blanks, rows, notes, running: running === 0 ? 0 : running + Math.min(others, more, 7) };

@@ -38,7 +38,7 @@ export function keysIn(input: string): KeyName[] {
   return typed.filter((key) => key !== undefined);
 }
 
-/** What a key does to what is looked at. */
+/** The view after a key. */
 export function look(looking: Looking, key: KeyName, state: LiveState, lines: number, columns: number): Looking {
   const shown = divide(state, looking, lines).rows;
   const row = firstRow(state, looking, shown);

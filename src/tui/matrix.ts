@@ -60,7 +60,7 @@ export interface MatrixColumn {
   measurement: number | undefined;
   label: string;
   valueWidth: number;
-  /** Of ` ± error`; 0 where it is not shown. */
+  /** Width of ` ± error`; 0 if it is not shown. */
   errorWidth: number;
   /** Shows the mark of its job: the first shown column of a measurement. */
   marked: boolean;
@@ -79,7 +79,7 @@ export interface MatrixLayout {
 
 const gap = 2;
 const groupGap = 3;
-/** A measurement's name has at least this much room above its columns. */
+/** Least room for a measurement's name above its columns. */
 const headWidth = 11;
 const markWidth = 2;
 
@@ -149,7 +149,7 @@ function overview(state: LiveState, offered: MatrixColumn[], room: number): Matr
   for (const column of principal) if (!isRate(column)) fitting.showError(column);
   let sized = true;
   for (const column of early) {
-    // Bits per weight are no substitute for the size, even where there is room for them alone.
+    // Bits per weight do not stand in for the size when there is room for only one of them.
     const ofFacts = metric(column.metric).fact !== undefined;
     if (ofFacts && !sized) continue;
     const shown = fitting.show(column);

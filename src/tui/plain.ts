@@ -45,7 +45,7 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     if (counts.before > 0) parts.push(`${counts.before} done before`);
     line(`${state.name}: ${parts.join(", ")}`);
     for (const note of state.notes.values()) {
-      // What failed in the plan fails again when its turn comes.
+      // A job that failed in the plan is reported when its turn comes.
       if (note.kind !== "impossible") continue;
       const where = [note.variant, note.measurements.join(", ")].filter(Boolean).join(" ");
       const times = note.count > 1 ? ` (${counted(note.count, "job")})` : "";
@@ -123,7 +123,7 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
   };
 }
 
-/** What a job is about, or all it has where nothing is principal. */
+/** The principal figures of a job; all of them if none is principal. */
 function figures(cell: LiveJob): string[] {
   const principal = cell.job.metrics.filter(isPrincipal);
   const texts: string[] = [];
@@ -135,7 +135,7 @@ function figures(cell: LiveJob): string[] {
   return texts;
 }
 
-/** What the figures rest on: `32 chunks`, `3 of 4 questions` where one could not be asked, `5 repetitions` of each test. */
+/** The basis of the figures: `32 chunks`, `3 of 4 questions` where one could not be asked, `5 repetitions` of each test. */
 function extent(cell: LiveJob, items: number): string {
   const counts = cell.job.metrics.flatMap((name) => (isTally(metric(name)) ? [] : (figure(cell, name)?.n ?? 0)));
   const n = Math.max(0, ...counts);

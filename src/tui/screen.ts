@@ -9,7 +9,7 @@ const leave = `${csi}?7h${csi}?25h${csi}?1049l`;
 const begin = `${csi}?2026h`;
 const end = `${csi}?2026l`;
 
-/** What the view paints on: the terminal's second screen, so that the first one comes back untouched. */
+/** The terminal's second screen; the first one comes back untouched. */
 export interface Screen {
   /**
    * Brings the terminal from the last frame to this one, touching only the lines that differ. The frame's last `footer`
@@ -36,9 +36,8 @@ export function openScreen(stdout: Writer): Screen {
     process.off("uncaughtExceptionMonitor", close);
     stdout.write(leave);
   };
-  // However the process ends, short of being killed, the user's terminal comes back; and before a crash is reported,
-  // else the report would go away with this screen.
-  // A terminal that was closed cannot be given back.
+  // The user's terminal comes back however the process ends, unless it is killed. A crash is reported after that, else the
+  // report would disappear with this screen. A terminal that was closed cannot be given back.
   const lost = () => {
     open = false;
   };

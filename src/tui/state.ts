@@ -42,7 +42,7 @@ export interface LiveJob {
   inTurns: boolean;
 }
 
-/** What a session spent on a job, and from where on. */
+/** Time spent on a job, and the number of items it began with. */
 export interface Pace {
   /** Items held when the session took the job up; undefined before that. */
   from: number | undefined;
@@ -103,7 +103,7 @@ export interface LiveState {
   measurements: LiveMeasurement[];
   rows: LiveVariant[];
   cells: Map<string, LiveJob>;
-  /** What earlier sessions left, by job id. */
+  /** Results of earlier sessions, by job id. */
   kept: Map<string, JobResult>;
   /** The download on its way, before the run has started. */
   fetching: Download | undefined;
@@ -113,7 +113,7 @@ export interface LiveState {
   current: LiveJob | undefined;
   /** Started and not ended; several where jobs take turns. */
   active: Set<LiveJob>;
-  /** Of all jobs that can be measured; the impossible ones are counted apart. */
+  /** Jobs by status; `impossible` ones are not part of the others. */
   counts: Record<Status, number> & { before: number };
   notes: Map<string, LiveNote>;
   /** Milliseconds since the epoch: when this session started, and the latest time known. */
@@ -149,7 +149,7 @@ export function resumed({ jobs }: Run): LiveState {
   return { ...initialState(), kept: jobs };
 }
 
-/** Oldest notes go first; a person reads the latest, the report keeps all. */
+/** Notes kept for the view, the latest ones; the report keeps all. */
 const keptNotes = 200;
 
 /**
@@ -208,7 +208,7 @@ export function reduce(state: LiveState, event: Event | StoredEvent): LiveState 
       turn(state, cell, "running");
       cell.done = event.done;
       cell.pace.from = event.done;
-      // Jobs that take turns all start before the first of them works.
+      // Jobs that take turns have all started before the first of them does any work.
       state.current ??= cell;
       break;
     }
@@ -231,10 +231,10 @@ export function reduce(state: LiveState, event: Event | StoredEvent): LiveState 
         accumulator.running.add(sample);
         accumulator.count++;
       }
-      // What comes beside the items (peak memory, say) is none of them.
+      // Values beside the items, such as peak memory, do not count as items.
       if (event.samples.some(({ metric }) => isTally(describe(metric)) || cell.job.metrics.includes(metric)))
         cell.items++;
-      // Progress is often told before the work that it announces, hence the larger one.
+      // Progress can be behind the items or ahead of them, so the larger number counts.
       cell.done = Math.max(cell.done, cell.items);
       report(state, cell);
       break;
@@ -448,7 +448,7 @@ function note(
   message: string,
   about: { variant?: string | undefined; measurement?: string | undefined; hint?: string | undefined },
 ): void {
-  // What cannot be measured has its reason in the backend: one line for all variants.
+  // The reason why a cell is impossible lies in the backend, so one line stands for all variants.
   const key = `${kind}\n${kind === "impossible" ? "" : (about.variant ?? "")}\n${message}`;
   const known = state.notes.get(key);
   if (known) {
@@ -468,7 +468,7 @@ function note(
   if (state.notes.size > keptNotes) state.notes.delete(state.notes.keys().next().value!);
 }
 
-/** What the samples so far say of a metric; undefined where there are none. */
+/** A metric from the samples so far; undefined if there are none. */
 export function figure(cell: LiveJob, name: string): LiveFigure | undefined {
   const accumulator = cell.accumulators.get(name);
   if (!accumulator) return undefined;

@@ -1,12 +1,12 @@
 import type { Event } from "../events.js";
 import type { Run } from "../replay.js";
 
-/** Something that shows a run: told what there is of it, then every event in order, and closed at the end. */
+/** Shows a run: first `resume` with what there is of it, then every event in order, at last `close`. */
 export interface View {
-  /** What earlier sessions left. Nothing of it is told again. */
+  /** Takes the results of earlier sessions; their events do not follow. */
   resume(run: Run): void;
   handle(event: Event): void;
-  /** Gives the terminal back as it was; what was not shown yet is shown first, where that makes sense. */
+  /** Gives the terminal back as it was. */
   close(): Promise<void>;
 }
 

@@ -2,7 +2,7 @@ import { rememberTokens } from "../../models/cache.js";
 import type { TokenCount } from "../backend.js";
 import type { LlamaModel } from "./model.js";
 
-/** Bytes of text from which on tokens are kept: a whole ladder shares a tokenizer, and a megabyte takes about a second. */
+/** Tokens of texts longer than this (bytes) are cached: a ladder shares a tokenizer, and a megabyte takes about a second. */
 const longText = 100_000;
 
 /** Text to tokens, and what tokens stand for. */
