@@ -10,6 +10,7 @@ import { BenchError } from "../errors.js";
 import { makeFolder } from "../folders.js";
 import { bytes as inUnits } from "../units.js";
 import { cacheDirectory } from "./cache.js";
+import { CutOff } from "./gguf.js";
 
 /** Where a file is fetched from. */
 export interface Address {
@@ -41,6 +42,12 @@ export interface Transfer {
   pause?: number;
 }
 
+/**
+ * Throws a BenchError for a file that is not what it should be, with a `CutOff` for one that is not whole yet. Gives the bytes
+ * that a whole one has by its own header, where that says so.
+ */
+export type Check = (path: string) => Promise<number | undefined>;
+
 /** A server that sends less in `patience` than a modem did is given up. */
 const leastBytes = 16_384;
 const defaultPatience = 60_000;
@@ -49,6 +56,10 @@ const defaultPause = 500;
 const idleTries = 5;
 const mostTries = 100;
 const mostRedirects = 10;
+/** Bytes that may follow what a header tells of: padding, or what a writer left there. */
+const slack = 1 << 20;
+/** Bytes that a file of unknown length leaves free on the disk. */
+const leastRoom = 256 << 20;
 /** Bytes that a header, with the largest vocabularies, does not exceed. */
 const largestHeader = 256 << 20;
 /** After so long, in milliseconds, a partial file that nobody writes to belongs to nobody. */
@@ -432,18 +443,13 @@ async function readVersion(file: string): Promise<Version | undefined> {
 }
 
 /**
- * Fetches a file to `target`, whole and checked or not at all. `check` throws a BenchError for a file that is not what
- * it should be; such a one is removed. It is written beside its place; what is left of an interrupted try, of this
+ * Fetches a file to `target`, whole and checked or not at all. One that `check` refuses is removed, one that goes on beyond
+ * its own end is stopped there. It is written beside its place; what is left of an interrupted try, of this
  * process or another, is gone on with where the server can send the rest of the same bytes.
  *
  * Throws a BenchError `model-download` or `disk`, and the signal's reason when it is aborted.
  */
-export async function fetchFile(
-  address: Address,
-  target: string,
-  check: (path: string) => Promise<void>,
-  transfer: Transfer,
-): Promise<void> {
+export async function fetchFile(address: Address, target: string, check: Check, transfer: Transfer): Promise<void> {
   const part = await onDisk(address, () => claimPart(target));
   let keep = true;
   try {
@@ -471,7 +477,7 @@ function bad(address: Address, reason: string, hint = "It is not kept: the same 
 interface Receiving extends Transfer {
   address: Address;
   part: string;
-  check: (path: string) => Promise<void>;
+  check: Check;
   /** Bytes that were held at any time: what comes again is nothing new. */
   most: number;
   /** Bytes of an earlier try are part of it. */
@@ -486,12 +492,7 @@ interface Begun extends Version {
 
 type Heard = (bytes: number, fresh?: boolean) => void;
 
-async function receive(
-  address: Address,
-  part: string,
-  check: (path: string) => Promise<void>,
-  transfer: Transfer,
-): Promise<void> {
+async function receive(address: Address, part: string, check: Check, transfer: Transfer): Promise<void> {
   for (let again = false; ; again = true) {
     const file: Receiving = { ...transfer, address, part, check, most: 0, resumed: false };
     const version = await persist(address, transfer, (signal, heard) => attempt(file, signal, heard));
@@ -555,9 +556,10 @@ async function write(file: Receiving, response: Response, start: number, version
   const { bytes: total } = version;
   let handle: FileHandle | undefined;
   let at = start;
-  // For a file of unknown length: when its end is checked next.
-  let lookAt = 16 << 20;
+  // Where the length is unknown: when the file is next looked at for its end, and the disk for its room.
+  let lookAt = 1 << 20;
   let limit = Number.POSITIVE_INFINITY;
+  let roomAt = start;
   try {
     await onDisk(address, async () => {
       handle = await open(part, start > 0 ? "r+" : "w");
@@ -571,6 +573,10 @@ async function write(file: Receiving, response: Response, start: number, version
           address,
           `its server sends more than ${total === undefined ? "the model holds" : `the ${total} bytes of the file`}`,
         );
+      if (total === undefined && at >= roomAt) {
+        await onDisk(address, () => checkRoom(address, part, leastRoom));
+        roomAt = at + leastRoom / 4;
+      }
       await onDisk(address, () => writeAll(handle!, chunk, at));
       at += chunk.length;
       heard(chunk.length, at > file.most);
@@ -579,14 +585,16 @@ async function write(file: Receiving, response: Response, start: number, version
       // A web page need not be fetched to its end.
       const begins = at >= 1024 && at - chunk.length < 1024;
       if (!begins && (total !== undefined || at < lookAt)) continue;
-      const fault = await check(part).then(
-        () => undefined,
-        (error) => error,
-      );
+      let fault: unknown;
+      const end = await check(part).catch((error) => {
+        fault = error;
+        return error instanceof BenchError && error.cause instanceof CutOff ? error.cause.end : undefined;
+      });
       if (fault instanceof BenchError && fault.code === "model-not-gguf") throw notKept(file, fault);
+      if (total === undefined && typeof end === "number") limit = end + slack;
       if (begins) continue;
-      if (!fault) limit = 2 * at;
-      else if (at >= largestHeader && fault.code !== "model-truncated") throw notKept(file, fault);
+      if (fault instanceof BenchError && at >= largestHeader && fault.code !== "model-truncated")
+        throw notKept(file, fault);
       lookAt *= 2;
     }
     await onDisk(address, () => handle!.datasync());

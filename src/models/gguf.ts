@@ -79,6 +79,8 @@ export interface ModelPart {
   bytes: number;
   /** Where the data of its tensors ends. */
   end: number;
+  /** False where a tensor has a type whose size is not known: `end` then goes by the file's own. */
+  sized: boolean;
   metadata: Record<string, unknown>;
   tensors: { name: string; type: number; elements: number; bytes: number }[];
 }
@@ -202,8 +204,14 @@ export async function readPart(path: string): Promise<ModelPart> {
     return { name: tensor.name, type: tensor.dtype, elements, bytes: size };
   });
   if (!Number.isSafeInteger(end)) throw damaged(path, new Error("tensors of impossible size"));
-  if (end > bytes) throw truncated(path, `${end - bytes} bytes before the end of its data (${bytes} of ${end})`);
-  return { path, bytes, end, metadata: header.metadata as Record<string, unknown>, tensors };
+  const sized = header.tensorInfos.every(({ dtype }) => BLOCKS[dtype]);
+  if (end > bytes)
+    throw truncated(
+      path,
+      `${end - bytes} bytes before the end of its data (${bytes} of ${end})`,
+      sized ? end : undefined,
+    );
+  return { path, bytes, end, sized, metadata: header.metadata as Record<string, unknown>, tensors };
 }
 
 /** The first 24 bytes and the counts in them, so that no reader is let loose on something else. */
@@ -256,8 +264,16 @@ function appearance(head: Buffer): [what: string, hint: string] {
   return ["some other binary file", get];
 }
 
-function truncated(path: string, where: string): BenchError {
+/** The cause of `model-truncated` where the header is whole: where the data would end, in bytes. */
+export class CutOff extends Error {
+  constructor(readonly end: number) {
+    super(`${end} bytes`);
+  }
+}
+
+function truncated(path: string, where: string, end?: number): BenchError {
   return new BenchError("model-truncated", `${path} is cut off ${where}.`, {
+    ...(end === undefined ? {} : { cause: new CutOff(end) }),
     hint: "Copy or download it again, and compare its size with the original's.",
   });
 }

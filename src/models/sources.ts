@@ -9,6 +9,7 @@ import { addressWithoutSecrets } from "../secrets.js";
 import { cacheDirectory, fileIdentity, recall, remember } from "./cache.js";
 import {
   type Address,
+  type Check,
   currentVersion,
   downloadError,
   fetchedVersion,
@@ -344,7 +345,7 @@ async function download(model: string, folders: SourceFolders): Promise<string> 
 /** Milliseconds: bytes come in thousands of pieces a second. */
 const BETWEEN_TELLINGS = 500;
 
-async function isSound(path: string, check: (path: string) => Promise<void>): Promise<boolean> {
+async function isSound(path: string, check: Check): Promise<boolean> {
   const identity = [fileIdentity(await stat(path, { bigint: true }))];
   const key = `${path} is sound`;
   if (await recall<boolean>(key, identity)) return true;
@@ -356,14 +357,16 @@ async function isSound(path: string, check: (path: string) => Promise<void>): Pr
   return sound;
 }
 
-async function checkGguf(path: string): Promise<void> {
-  await readPart(path);
+async function checkGguf(path: string): Promise<number | undefined> {
+  const { end, sized } = await readPart(path);
+  return sized ? end : undefined;
 }
 
 /** Importance matrices of before GGUF have no mark of their own: what is no page will do. */
-async function checkMatrix(path: string): Promise<void> {
-  await readPart(path).catch((error) => {
+async function checkMatrix(path: string): Promise<number | undefined> {
+  return checkGguf(path).catch((error) => {
     if (!(error instanceof BenchError) || error.code !== "model-not-gguf" || /page|text|empty/.test(error.message))
       throw error;
+    return undefined;
   });
 }

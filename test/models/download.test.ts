@@ -78,7 +78,7 @@ function send(
 }
 
 async function fetchIt(from: string, transfer: Transfer = {}): Promise<void> {
-  const check = async (path: string) => void (await readPart(path));
+  const check = async (path: string) => (await readPart(path)).end;
   await fetchFile({ url: new URL(from), shown: from }, target, check, { patience: 2000, pause: 5, ...transfer });
 }
 
@@ -305,15 +305,27 @@ describe("what is not the file is not kept", () => {
     expect((await failure(address)).message).toMatch(/bytes of a file of 999/);
   });
 
-  test("an endless one", async () => {
+  const large = tinyGguf({ tensors: [{ name: "t", shape: [64, 70_000], type: 1, bytes: 8_960_000 }] });
+  test.each<[string, Buffer, number, Buffer]>([
+    ["zeros, fast", model, 1 << 20, Buffer.alloc(1 << 20)],
+    ["zeros, in small pieces", model, 1 << 16, Buffer.alloc(1 << 16)],
+    ["the model again and again", model, model.length, model],
+    ["behind nine megabytes", large, 1 << 16, Buffer.alloc(1 << 16, 7)],
+  ])("an endless one: %s", async (_, body, piece, rest) => {
+    let sent = 0;
     const address = await serve((_, response) => {
       response.writeHead(200);
-      response.write(model);
-      const zeros = Buffer.alloc(1 << 20);
-      const more = () => !response.destroyed && response.write(zeros, () => setImmediate(more));
+      response.write(body);
+      const more = () => {
+        if (response.destroyed) return;
+        sent += piece;
+        if (sent > 200e6) return response.destroy();
+        response.write(rest, () => setTimeout(more, piece < 1 << 20 ? 1 : 0));
+      };
       more();
     });
     expect((await failure(address)).message).toContain("sends more than the model holds");
+    expect(sent).toBeLessThan(body.length + (8 << 20));
     expect(readdirSync(dirname(target))).toEqual([]);
   });
 });
