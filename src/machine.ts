@@ -24,7 +24,7 @@ export function thisMachine(): Machine {
 }
 
 /** Names of NVIDIA's cards, vendor and device number of others; none where the system does not tell. */
-function graphicsCards(): string[] {
+export function graphicsCards(): string[] {
   const read = (folder: string, tell: (path: string) => string | undefined) => {
     try {
       return fs

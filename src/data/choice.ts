@@ -50,35 +50,47 @@ const distinctNames = z
   .array(z.string())
   .refine((names) => new Set(names).size === names.length, "it names a column twice");
 
-const rows = z.strictObject({
-  ...choiceCommon,
-  format: z.enum(["csv", "jsonl"]).describe("One question a row, columns by name."),
-  prompt: z.string().describe("The context, with {column} where a column's text goes."),
-  columns: distinctNames.min(3).optional().describe("The columns' names in order, for a CSV file without a head line."),
-  options: z
-    .union([distinctNames.min(2), z.string()])
-    .describe("The columns that hold the options, in order; or, in JSONL, the one column that holds a list of them."),
-  answer: z.string().describe("The column that says which option is right."),
-  answerIs: z
-    .enum(answerForms)
-    .optional()
-    .describe(
-      "What stands there: `letter` (A, B …), `index` (from 0), `number` (from 1), `column` (the option's column) or `text` (the option itself). Needed where an answer could be two of them.",
-    ),
-  cluster: z
-    .string()
-    .optional()
-    .describe("The column that says which questions hang together, such as their subject; by default none do."),
-  continueWith: z
-    .enum(["text", "letter"])
-    .default("text")
-    .describe("What follows the context: each option's text, or A, B, C …, where the prompt shows the options."),
-  heading: z.string().default("").describe("What stands once before the examples and the question."),
-  examples: z
-    .strictObject({ file: fileName, count: z.int().positive().optional(), separator: z.string().default("\n\n") })
-    .optional()
-    .describe("Solved questions of the same form that go before every question."),
-});
+const rows = z
+  .strictObject({
+    ...choiceCommon,
+    format: z.enum(["csv", "jsonl"]).describe("One question a row, columns by name."),
+    prompt: z.string().describe("The context, with {column} where a column's text goes."),
+    columns: distinctNames
+      .min(3)
+      .optional()
+      .describe("The columns' names in order, for a CSV file without a head line."),
+    options: z
+      .union([distinctNames.min(2), z.string()])
+      .describe("The columns that hold the options, in order; or, in JSONL, the one column that holds a list of them."),
+    answer: z.string().describe("The column that says which option is right."),
+    answerIs: z
+      .enum(answerForms)
+      .optional()
+      .describe(
+        "What stands there: `letter` (A, B …), `index` (from 0), `number` (from 1), `column` (the option's column) or `text` (the option itself). Needed where an answer could be two of them.",
+      ),
+    cluster: z
+      .string()
+      .optional()
+      .describe("The column that says which questions hang together, such as their subject; by default none do."),
+    continueWith: z
+      .enum(["text", "letter"])
+      .default("text")
+      .describe("What follows the context: each option's text, or A, B, C …, where the prompt shows the options."),
+    heading: z.string().default("").describe("What stands once before the examples and the question."),
+    examples: z
+      .strictObject({ file: fileName, count: z.int().positive().optional(), separator: z.string().default("\n\n") })
+      .optional()
+      .describe("Solved questions of the same form that go before every question."),
+  })
+  .refine(({ prompt }) => /\{[^{}]+\}/.test(prompt), {
+    path: ["prompt"],
+    message: "it shows no {column}: every question would be the same",
+  })
+  .refine(({ prompt, answer }) => !prompt.includes(`{${answer}}`), {
+    path: ["prompt"],
+    message: "it shows the column of the answer",
+  });
 
 type SixLinesCard = z.output<typeof sixLines>;
 type RowsCard = z.output<typeof rows>;
@@ -192,6 +204,8 @@ function questions(card: RowsCard, path: string, text: string): { items: ChoiceI
   if (table.length === 0) throw new BenchError("dataset-invalid", `${path} holds no questions.`);
   let forms: AnswerForm[] = card.answerIs ? [card.answerIs] : [...answerForms];
   let twins = 0;
+  const keys = new Map<string, string>();
+  let contradicted = 0;
   const items = table.map(({ line, cells }, index) => {
     const refused = (what: string, hint?: string) =>
       new BenchError("dataset-invalid", `${path}:${line}: ${what}`, definite({ hint }));
@@ -216,6 +230,10 @@ function questions(card: RowsCard, path: string, text: string): { items: ChoiceI
       return value;
     });
     if (!asked && /\{[^{}]+\}/.test(card.prompt)) throw refused("the question is empty.");
+    const question = JSON.stringify([context, [...texts].sort()]);
+    const known = keys.get(question);
+    if (known !== undefined && known !== texts[right.gold]) contradicted++;
+    keys.set(question, texts[right.gold]!);
     return definite({
       id: String(index),
       context,
@@ -228,6 +246,7 @@ function questions(card: RowsCard, path: string, text: string): { items: ChoiceI
   const notes = [
     skipped > 0 && `rows without any text, left out: ${skipped}`,
     twins > 0 && `questions with two options alike: ${twins}`,
+    contradicted > 0 && `questions that are asked again with another answer: ${contradicted}`,
   ].filter((note) => note !== false);
   return { items, notes };
 }
@@ -243,10 +262,17 @@ function asText(cells: Record<string, unknown>, column: string, refused: Refusal
     const names = Object.keys(cells).map((name) => excerpt(name));
     throw refused(
       `there is no column "${excerpt(column)}".`,
-      `Its columns: ${several(names)}. A CSV file without a head line needs \`columns:\` in its card.`,
+      names.length === 1
+        ? "Its line has a single cell: cells are separated by commas, not by tabs or semicolons."
+        : `Its columns: ${several(names)}. A CSV file without a head line needs \`columns:\` in its card.`,
     );
   }
   const value = cells[column];
+  if (typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value))
+    throw refused(
+      `column "${excerpt(column)}" holds a number of more digits than JSON readers keep.`,
+      "Write it in quotes, as a text.",
+    );
   if (["string", "number", "boolean"].includes(typeof value)) return String(value);
   const what = value === null ? "nothing" : Array.isArray(value) ? "a list" : "a map";
   throw refused(
@@ -291,7 +317,10 @@ function rightOption(card: RowsCard, answer: string, texts: string[], forms: Ans
   const shown = `the answer "${excerpt(answer)}"`;
   if (!first)
     throw card.answerIs
-      ? refused(`${shown} is no ${meanings[card.answerIs]}.`, `The card says answerIs: ${card.answerIs}.`)
+      ? refused(
+          `${shown} is no ${meanings[card.answerIs]}${counted.has(card.answerIs) ? ` of one of the ${texts.length} options` : ""}.`,
+          `The card says answerIs: ${card.answerIs}.`,
+        )
       : refused(
           `${shown} is none of the options.`,
           "An answer is an option's letter, its number, its column's name or its text.",
@@ -311,6 +340,9 @@ function rightOption(card: RowsCard, answer: string, texts: string[], forms: Ans
     );
   return { gold, forms: left };
 }
+
+/** Readings that end with the last option. */
+const counted = new Set<AnswerForm>(["letter", "index", "number"]);
 
 const meanings: Record<AnswerForm, string> = {
   letter: "letter",

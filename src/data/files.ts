@@ -54,6 +54,10 @@ export async function readUtf8(path: string): Promise<ReadFile> {
     });
   const data = await readFile(path);
   if (data.length === 0) throw new BenchError("dataset-invalid", `${path} is empty.`);
+  if (data.toString("latin1", 0, 4) === "GGUF")
+    throw new BenchError("dataset-invalid", `${path} is a GGUF file, not a text.`, {
+      hint: "Models go before the options.",
+    });
   if (!isUtf8(data)) throw notUtf8(path, data);
   const zero = data.indexOf(0);
   if (zero >= 0)

@@ -49,7 +49,15 @@ export const text: DataKind<TextDataset, { text: string }> = {
     }
     const path = resolve(folders.baseDir, named);
     const stats = await stat(path).catch(() => undefined);
-    if (stats && !stats.isDirectory()) return readText(basename(path), path);
+    if (stats?.isFile()) return readText(basename(path), path);
+    if (stats)
+      throw new BenchError(
+        "dataset-unknown",
+        `${path} is ${stats.isDirectory() ? "a folder" : "no regular file"}, not a text.`,
+        {
+          hint: "Name a UTF-8 text file, or a dataset.",
+        },
+      );
     throw new BenchError(
       "dataset-unknown",
       `There is no text "${named}": no file ${path} and no dataset of that name.`,

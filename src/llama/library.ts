@@ -5,6 +5,7 @@ import path from "node:path";
 import koffi, { type LibraryHandle } from "koffi";
 import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
+import { graphicsCards } from "../machine.js";
 
 /** The llama.cpp release whose C structs are described below; it goes with the pinned node-llama-cpp version. */
 export const llamaRelease = "v0.5.0";
@@ -68,6 +69,17 @@ export function chooseLibrary(gpu: "auto" | LibraryLocation["gpu"] = "auto"): Li
       { hint: "run `npm install` again with optional dependencies, or build one with `gguf-bench doctor --build`" },
     );
   return best;
+}
+
+/** Why nothing can be computed on such a card here, a sentence without its end. */
+export function missingCard(gpu: "auto" | LibraryLocation["gpu"]): string | undefined {
+  if (gpu === "auto" || gpu === "cpu") return undefined;
+  if (!findLibraries().some((one) => one.gpu === gpu))
+    return `gpu: ${gpu} is asked for, and no llama.cpp library for it is installed: take \`gpu\` away, or set it to cpu`;
+  const there = gpu === "vulkan" ? graphicsCards().length > 0 : driverPresent(gpu);
+  return there
+    ? undefined
+    : `gpu: ${gpu} is asked for, and this machine has no such graphics card: take \`gpu\` away, or set it to cpu`;
 }
 
 function prebuiltPackages(): string[] {

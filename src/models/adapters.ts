@@ -31,8 +31,11 @@ export async function fetchAdapter(asked: AdapterSource, folders: SourceFolders)
 function failedAs(code: ErrorCode, { path }: AdapterSource) {
   return (cause: unknown): never => {
     if (!(cause instanceof BenchError)) throw cause;
-    throw new BenchError(code, `the LoRA adapter ${basename(addressWithoutSecrets(path))}: ${cause.message}`, {
-      ...definite({ hint: cause.hint }),
+    const message = cause.message
+      .replace(/^There is no model /, "there is no file ")
+      .replace(/not a model file\.?$/, "not an adapter");
+    throw new BenchError(code, `the LoRA adapter ${basename(addressWithoutSecrets(path))}: ${message}`, {
+      ...definite({ hint: cause.hint?.replace("Name one of its models", "Name one of its files") }),
       cause,
     });
   };
@@ -49,6 +52,11 @@ export async function readAdapter(asked: AdapterSource, path: string, base: Mode
   if (type !== "adapter")
     throw new BenchError("adapter-unfit", `${path} is no LoRA adapter but ${kindOf(type)}`, {
       hint: "`model` names the base, `lora` the adapter: a file of llama.cpp's convert_lora_to_gguf.py",
+    });
+  const form = metadata["adapter.type"] ?? "lora";
+  if (form !== "lora")
+    throw new BenchError("adapter-unfit", `${path} is an adapter of the type ${form}, not LoRA`, {
+      hint: "`lora` takes files of llama.cpp's convert_lora_to_gguf.py",
     });
   if (metadata["adapter.type"] !== "lora" || tensors.length === 0)
     throw new BenchError("adapter-unfit", `${path} is an adapter, but holds no LoRA weights`, {

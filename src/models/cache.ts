@@ -73,7 +73,10 @@ const changedAt = (identity: string) => Number(BigInt(identity.split(":").at(-1)
 /** Digest of a file's bytes, 64 hexadecimal digits. It is kept in the cache, because a large file takes seconds. */
 export async function keptSha256(path: string): Promise<string> {
   const key = `sha256 of ${path}`;
-  const before = [fileIdentity(await stat(path, { bigint: true }))];
+  const stats = await stat(path, { bigint: true });
+  // Whoever opens a pipe waits for its writer.
+  if (!stats.isFile() && !stats.isDirectory()) throw new Error("it is no regular file");
+  const before = [fileIdentity(stats)];
   const kept = await recall<string>(key, before);
   if (kept) return kept;
   const digest = await sha256OfFile(path);

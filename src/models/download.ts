@@ -46,7 +46,7 @@ export interface Transfer {
  * Throws a BenchError for a file that is not what it should be, with a `CutOff` for one that is not whole yet. Gives the bytes
  * that a whole one has by its own header, where that says so.
  */
-export type Check = (path: string) => Promise<number | undefined>;
+export type FileCheck = (path: string) => Promise<number | undefined>;
 
 /** A server that sends less in `patience` than a modem did is given up. */
 const leastBytes = 16_384;
@@ -449,7 +449,7 @@ async function readVersion(file: string): Promise<Version | undefined> {
  *
  * Throws a BenchError `model-download` or `disk`, and the signal's reason when it is aborted.
  */
-export async function fetchFile(address: Address, target: string, check: Check, transfer: Transfer): Promise<void> {
+export async function fetchFile(address: Address, target: string, check: FileCheck, transfer: Transfer): Promise<void> {
   const part = await onDisk(address, () => claimPart(target));
   let keep = true;
   try {
@@ -477,7 +477,7 @@ function bad(address: Address, reason: string, hint = "It is not kept: the same 
 interface Receiving extends Transfer {
   address: Address;
   part: string;
-  check: Check;
+  check: FileCheck;
   /** Bytes that were held at any time: what comes again is nothing new. */
   most: number;
   /** Bytes of an earlier try are part of it. */
@@ -492,7 +492,7 @@ interface Begun extends Version {
 
 type Heard = (bytes: number, fresh?: boolean) => void;
 
-async function receive(address: Address, part: string, check: Check, transfer: Transfer): Promise<void> {
+async function receive(address: Address, part: string, check: FileCheck, transfer: Transfer): Promise<void> {
   for (let again = false; ; again = true) {
     const file: Receiving = { ...transfer, address, part, check, most: 0, resumed: false };
     const version = await persist(address, transfer, (signal, heard) => attempt(file, signal, heard));

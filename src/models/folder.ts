@@ -23,7 +23,7 @@ export async function namedModels(named: string[], { modelsDir }: { modelsDir?: 
       hint: "A variable of the shell may be empty; name a GGUF file or a folder of them.",
     });
   const unfolded: string[] = [];
-  for (const one of named) unfolded.push(...(await unfold(one, modelsDir)));
+  for (const one of named) unfolded.push(...(await unfold(one, modelsDir, named.length > 1)));
   const whole = unfolded.map((path) => path.replace(PART, "-00001-of-$1.gguf"));
   // Parts of one model are one model; a model that is named twice is for the caller to refuse.
   const once = whole.filter((path, index) => !PART.test(path) || whole.indexOf(path) === index);
@@ -52,7 +52,8 @@ function placesOf(path: string, modelsDir: string | undefined): string[] {
   return [path, ...(modelsDir === undefined ? [] : [resolve(modelsDir, path)])];
 }
 
-async function unfold(named: string, modelsDir: string | undefined): Promise<string[]> {
+/** `among`: it is one of several, and a folder without models is one variant that cannot be read. */
+async function unfold(named: string, modelsDir: string | undefined, among: boolean): Promise<string[]> {
   if (isAddress(named)) return [named];
   for (const place of placesOf(named, modelsDir)) {
     const stats = await stat(place).catch(() => undefined);
@@ -61,6 +62,7 @@ async function unfold(named: string, modelsDir: string | undefined): Promise<str
     const entries = await readdir(place);
     const models = entries.filter((name) => /\.gguf$/i.test(name)).sort(byNumber);
     if (models.length > 0) return models.map((name) => join(place, name));
+    if (among) return [named];
     const inner = await firstWithModels(entries.map((name) => join(place, name)));
     throw new BenchError("config", `${named} holds no .gguf file.`, {
       hint: inner ? `Name the folder itself: ${inner}.` : "Name a GGUF model, or a folder of them.",
@@ -117,6 +119,8 @@ export async function beginsAsGguf(path: string): Promise<boolean> {
 
 /** llama.cpp writes the general keys first; the vocabulary's megabytes come later. */
 async function headOf(path: string, length = 65_536): Promise<Buffer | undefined> {
+  // A pipe would keep its reader waiting.
+  if (!(await stat(path).catch(() => undefined))?.isFile()) return undefined;
   const file = await open(path).catch(() => undefined);
   if (!file) return undefined;
   try {

@@ -1,4 +1,4 @@
-import { readdir, rm, stat } from "node:fs/promises";
+import { lstat, readdir, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { definite } from "../definite.js";
@@ -9,9 +9,9 @@ import { addressWithoutSecrets } from "../secrets.js";
 import { cacheDirectory, fileIdentity, recall, remember } from "./cache.js";
 import {
   type Address,
-  type Check,
   currentVersion,
   downloadError,
+  type FileCheck,
   fetchedVersion,
   fetchFile,
   fetchJson,
@@ -124,6 +124,11 @@ async function find(given: string, { baseDir, modelsDir }: SourceFolders): Promi
       hint: models.length > 0 ? `Name one of its models: ${models.join(", ")}.` : "It holds no .gguf file.",
     });
   }
+  for (const place of places)
+    if ((await lstat(place).catch(() => undefined))?.isSymbolicLink())
+      throw new BenchError("model-missing", `${place} is a link to a file that is not there.`, {
+        hint: "Mend the link, or name the file itself.",
+      });
   throw new BenchError("model-missing", `There is no model ${places.join(" nor ")}.`, {
     hint: await suggestion(places),
   });
@@ -345,7 +350,7 @@ async function download(model: string, folders: SourceFolders): Promise<string> 
 /** Milliseconds: bytes come in thousands of pieces a second. */
 const BETWEEN_TELLINGS = 500;
 
-async function isSound(path: string, check: Check): Promise<boolean> {
+async function isSound(path: string, check: FileCheck): Promise<boolean> {
   const identity = [fileIdentity(await stat(path, { bigint: true }))];
   const key = `${path} is sound`;
   if (await recall<boolean>(key, identity)) return true;

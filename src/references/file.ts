@@ -12,6 +12,9 @@ export class PlacedFile {
     private readonly mode: keyof typeof flags,
   ) {
     try {
+      // Whoever opens a pipe waits for its other end.
+      const stats = fs.statSync(path, { throwIfNoEntry: false });
+      if (stats && !stats.isFile() && !stats.isDirectory()) throw new Error("it is no regular file");
       this.#file = fs.openSync(path, flags[mode]);
     } catch (cause) {
       const missing = (cause as NodeJS.ErrnoException).code === "ENOENT" && mode === "read";

@@ -79,7 +79,7 @@ function* samplesIn(file: string): Generator<{ line: number; event: StoredSample
  * earlier version, which synced every line.
  */
 function unsyncedFrom(name: string): number {
-  const file = fs.openSync(name, "r");
+  const file = openFile(name, "r");
   try {
     const { size } = fs.fstatSync(file);
     const mark = lastOf(file, Buffer.from(" \n"), size);
@@ -87,6 +87,16 @@ function unsyncedFrom(name: string): number {
   } finally {
     fs.closeSync(file);
   }
+}
+
+/** Whoever opens a pipe waits for its writer. A folder is told by the system. */
+function openFile(name: string, flags: "r" | "r+"): number {
+  const stats = fs.statSync(name);
+  if (!stats.isFile() && !stats.isDirectory())
+    throw new BenchError("run-damaged", `${name} is a pipe, a socket or a device, not a file of events`, {
+      hint: damage,
+    });
+  return fs.openSync(name, flags);
 }
 
 /** Where bytes begin for the last time before a place; -1 where they do not. */
@@ -139,7 +149,7 @@ const longestLine = 256 * 1024 * 1024;
 
 /** The lines of a file that have an end, without it. Each is valid until the next is asked for. */
 function* linesOf(name: string): Generator<Buffer> {
-  const file = fs.openSync(name, "r");
+  const file = openFile(name, "r");
   try {
     const piece = Buffer.allocUnsafe(1 << 20);
     let before: Buffer[] = [];
@@ -209,7 +219,7 @@ function withFacts(event: StoredSamples): StoredSamples {
 export function repair(folder: string): void {
   const name = path.join(folder, "events.jsonl");
   if (!fs.existsSync(name)) return;
-  const file = fs.openSync(name, "r+");
+  const file = openFile(name, "r+");
   try {
     const { size } = fs.fstatSync(file);
     const end = lastOf(file, Buffer.from("\n"), size) + 1;

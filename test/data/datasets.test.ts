@@ -304,8 +304,20 @@ ${more}`;
 
   test("an answer that is not what the card says is refused", async () => {
     const error = await failure(asked("q?,r,b,g,p,0", "answerIs: number"));
-    expect(error.message).toMatch(/test\.csv:2: the answer "0" is no number from 1\.$/);
+    expect(error.message).toMatch(/test\.csv:2: the answer "0" is no number from 1 of one of the 4 options\.$/);
     expect((await failure(asked("q?,r,b,g,p,4", "answerIs: index"))).message).toMatch(/is no number from 0/);
+  });
+
+  test("a prompt that asks nothing, or shows the key, is refused", async () => {
+    for (const [prompt, said] of [
+      ["Answer:", /it shows no \{column\}/],
+      ["{q} {key}", /it shows the column of the answer/],
+      ["{key}", /it shows the column of the answer/],
+    ] as const) {
+      file("mine/card.yaml", form().replace(/^prompt:.*$/m, `prompt: "${prompt}"`));
+      file("mine/test.csv", "q,A,B,C,D,key\nq?,r,b,g,p,A\n");
+      expect((await failure(choice("mine"))).message).toMatch(said);
+    }
   });
 
   test("the order of two columns' letters is the card's own", async () => {

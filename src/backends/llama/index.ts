@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import { definite } from "../../definite.js";
-import { chooseLibrary, type LibraryLocation } from "../../llama/library.js";
+import { chooseLibrary, type LibraryLocation, missingCard } from "../../llama/library.js";
 import { buildOf, environmentOf } from "../../models/builds.js";
 import { locateVariant, prepareVariant } from "../../models/preparation.js";
 import type { BackendWith, EngineName, Part } from "../backend.js";
@@ -14,7 +14,9 @@ export const llama = {
   parts: ["likelihood", "options", "timing", "windows"],
   settingsFacts: llamaSettingsFacts,
   async version(settings) {
-    const location = chooseLibrary(llamaSettings.parse(settings).gpu);
+    // Nothing is computed where the card is not there: the plan says so.
+    const { gpu: wanted } = llamaSettings.parse(settings);
+    const location = chooseLibrary(missingCard(wanted) === undefined ? wanted : "cpu");
     const { directory, llama: file, origin, gpu } = location;
     const release = file.match(/\.v([\d.]+)\./)?.[1];
     return {

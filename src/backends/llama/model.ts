@@ -11,7 +11,7 @@ import {
 } from "../../llama/library.js";
 import { reasonIn, warningsIn } from "../../llama/log.js";
 import { ScoringPool } from "../../llama/pool.js";
-import { physicalCores } from "../../machine.js";
+import { physicalCores, usableProcessors } from "../../machine.js";
 import type { EngineFacts, EngineListener, EngineName, VariantSpec } from "../backend.js";
 import { type LlamaSettings, llamaSettings } from "./settings.js";
 import { loadSeconds, models, threadpools } from "./shared.js";
@@ -51,7 +51,8 @@ export class LlamaModel {
     const { tokenizerSha256, tokenizerBehaviour = "" } = variant.facts ?? {};
     this.tokenizer = tokenizerSha256 && `${tokenizerSha256} ${tokenizerBehaviour}`;
     this.#threads = settings.threads ?? physicalCores();
-    const library = loadLibrary(chooseLibrary(settings.gpu));
+    const location = chooseLibrary(settings.gpu);
+    const library = loadLibrary(location);
     this.library = library;
     const started = performance.now();
     const parameters: Fields = { ...library.modelDefaults() };
@@ -73,6 +74,11 @@ export class LlamaModel {
         hint: `the file may be damaged, or newer than this llama.cpp (${library.version})`,
       });
     this.#warn(lines);
+    const processors = usableProcessors();
+    if (this.#threads > processors)
+      listener?.warning(`${this.#threads} threads share ${processors} processors: its speed is not this machine's`);
+    if ((settings.gpuLayers ?? 0) > 0 && location.gpu === "cpu")
+      listener?.warning(`gpuLayers: ${settings.gpuLayers} is asked for, and the processor computes all layers`);
     const other = library.hasEncoder(model) || !library.hasDecoder(model) ? "has an encoder" : undefined;
     const what = other ?? (library.isDiffusion(model) ? "is a diffusion model" : undefined);
     if (what)

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { definite } from "../../definite.js";
 import { cacheTypeNames, cacheTypes } from "../../llama/cache-types.js";
+import { missingCard } from "../../llama/library.js";
 import type { Settings, SettingsFacts } from "../backend.js";
 
 /** Tokens of a batch, far above what any machine computes at once. */
@@ -48,6 +49,11 @@ export type LlamaSettings = z.output<typeof llamaSettings>;
 export function llamaSettingsFacts(said: Settings): SettingsFacts {
   const { threads, ...digits } = llamaSettings.parse(said);
   const { batch, ubatch, cacheTypeK, cacheTypeV, flashAttention } = digits;
+  const impossible =
+    missingCard(digits.gpu) ??
+    (flashAttention === "off" && /q/.test(cacheTypeV)
+      ? `a quantized V cache (${cacheTypeV}) needs flash attention, which is off: set it to auto, or cacheTypeV to f16`
+      : undefined);
   return definite({
     threads,
     batch,
@@ -59,9 +65,6 @@ export function llamaSettingsFacts(said: Settings): SettingsFacts {
     // Attention then works on other tiles and adds the same numbers in another order. Half of the micro-batch would not do:
     // kernels cut 128 and 64 tokens of a sequence into the same tiles.
     otherShape: { ...said, ubatch: Math.max(1, Math.floor(ubatch / 16)) },
-    impossible:
-      flashAttention === "off" && /q/.test(cacheTypeV)
-        ? `a quantized V cache (${cacheTypeV}) needs flash attention, which is off: set it to auto, or cacheTypeV to f16`
-        : undefined,
+    impossible,
   });
 }
