@@ -13,12 +13,14 @@ export const chunkSettings = z.strictObject({
 });
 export type ChunkSettings = z.infer<typeof chunkSettings>;
 
+/** Sequences that llama.cpp decodes side by side at most, its LLAMA_MAX_SEQ. */
+const mostParallel = 256;
+
 /** What the engine holds for chunks of so many tokens: as many as fit into a batch, and the logits of a micro-batch. */
-export const heldChunks = (context: number, { batch, ubatch }: EngineLimits) => ({
-  context,
-  parallel: Math.max(1, Math.floor(batch / context)),
-  rows: ubatch,
-});
+export function heldChunks(context: number, { batch, ubatch }: EngineLimits) {
+  const parallel = Math.min(Math.max(1, Math.floor(batch / context)), mostParallel);
+  return { context, parallel, rows: Math.min(ubatch, parallel * context) };
+}
 
 /** What measuring chunks of a text takes; four bytes of text make a token, roughly. */
 export const chunkCost = (
