@@ -4,8 +4,8 @@ import tty, { type WriteStream } from "node:tty";
 import { harmless, harmlessLines } from "./harmless.js";
 
 /** A stream that commands write to. `isTTY`, `columns` and `rows` are known of a terminal. */
-export type Writer = Pick<WriteStream, "write" | "writableNeedDrain" | "on" | "once" | "off"> &
-  Partial<Pick<WriteStream, "isTTY" | "columns" | "rows">>;
+export type Writer = NodeJS.WritableStream &
+  Partial<Pick<WriteStream, "isTTY" | "columns" | "rows" | "writableNeedDrain">>;
 
 /** Why nothing can be written to the process's stdout any more. */
 let lost: NodeJS.ErrnoException | undefined;
