@@ -3,6 +3,7 @@ import path from "node:path";
 import { definite } from "../definite.js";
 import { exitCodes } from "../errors.js";
 import { harmless } from "../harmless.js";
+import { notMeasurable } from "../models/gguf.js";
 import { checkType, quantizedName, quantizeFile } from "../models/quantize.js";
 import { isRemote, resolveModel } from "../models/sources.js";
 import { say } from "../terminal.js";
@@ -46,5 +47,7 @@ export async function quantizeCommand(asked: QuantizeCommand, where: Surrounding
     const took = there ? "was there" : `${((performance.now() - began) / 1000).toFixed(1)} s`;
     say(stdout, `${output}  ${bytes(statSync(output).size)}  ${took}\n`);
   }
+  const note = await notMeasurable(source);
+  if (note) say(stderr, `${note}\n`);
   return exitCodes.allMeasured;
 }

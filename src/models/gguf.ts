@@ -350,6 +350,16 @@ function purposeOf(parts: ModelPart[]): OtherPurpose | undefined {
   return otherPurpose(parts[0]!.metadata, names);
 }
 
+/** One sentence about a file that can be quantized and yet is no language model; undefined for a language model. */
+export async function notMeasurable(path: string): Promise<string | undefined> {
+  const parts: ModelPart[] = [];
+  for (const file of await splitParts(resolve(path))) parts.push(await readPart(file));
+  const other = purposeOf(parts);
+  return (
+    other && `${path} ${other.what}: it can be quantized, but not measured, for it gives no next-token probabilities.`
+  );
+}
+
 /**
  * Throws a BenchError for a file that llama.cpp cannot quantize, or only a second time, which costs more than it should: that it
  * can where the user asks for it. Embedding models and projectors it can.

@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { BenchError } from "../../dist/errors.js";
-import { estimateMemory, readModelFacts } from "../../dist/models/gguf.js";
+import { estimateMemory, notMeasurable, readModelFacts } from "../../dist/models/gguf.js";
 import { f32, i32, i32s, i64, i64s, tinyGguf } from "./tiny-gguf.js";
 
 const smollm2 = resolve("../shared/models/smollm2-135m-instruct-Q4_1.gguf");
@@ -235,7 +235,10 @@ describe("one sentence for", () => {
     ["no tokenizer", { metadata: { "tokenizer.ggml.model": "no_vocab" } }, "has no tokenizer"],
     ["vocabulary", { tensors: [] }, "holds no weights, a vocabulary only"],
   ])("what gives no next-token probabilities: %s", async (_, options, what) => {
-    const error = await failure(file("x.gguf", tinyGguf(options)));
+    const path = file("x.gguf", tinyGguf(options));
+    const error = await failure(path);
+    // What quantize says of it, one sentence of the same.
+    expect(await notMeasurable(path)).toContain(what);
     expect(error.code).toBe("model-unfit");
     expect(error.message).toContain(what);
     expect(error.message).toContain("it gives no next-token probabilities.");
@@ -248,7 +251,9 @@ describe("one sentence for", () => {
     ["says that it is causal", { "llama.attention.causal": true }, "token_embd.weight"],
     ["adds EOS", { "tokenizer.ggml.add_eos_token": true, "llama.pooling_type": 0 }, "token_embd.weight"],
   ])("a causal model is one, though it %s", async (_, metadata, name) => {
-    const facts = await readModelFacts(file("m.gguf", tinyGguf({ metadata, tensors: weight(name) })));
+    const path = file("m.gguf", tinyGguf({ metadata, tensors: weight(name) }));
+    expect(await notMeasurable(path)).toBeUndefined();
+    const facts = await readModelFacts(path);
     expect(facts.architecture).toBe("llama");
   });
 
