@@ -96,11 +96,6 @@ export class Context {
     this.library.clearMemory(this.#memory, data);
   }
 
-  /** Drops what lies at or after a position of a sequence. */
-  truncate(sequence: number, from: number): void {
-    this.library.removeSequence(this.#memory, sequence, from, -1);
-  }
-
   add(token: number, position: number, sequence: number | readonly number[], output: boolean): void {
     const i = this.#count++;
     this.#tokens[i] = token;

@@ -330,8 +330,6 @@ export interface Library {
   freeContext(context: Pointer): void;
   memory(context: Pointer): Pointer;
   clearMemory(memory: Pointer, data: boolean): void;
-  removeSequence(memory: Pointer, sequence: number, from: number, to: number): boolean;
-  copySequence(memory: Pointer, from: number, to: number, start: number, end: number): void;
   decode(context: Pointer, batch: Fields): number;
   synchronize(context: Pointer): void;
   logits(context: Pointer): Pointer;
@@ -451,8 +449,6 @@ function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
     freeContext: bind("llama_free", "void", [P]),
     memory: bind("llama_get_memory", P, [P]),
     clearMemory: bind("llama_memory_clear", "void", [P, "bool"]),
-    removeSequence: bind("llama_memory_seq_rm", "bool", [P, "int32_t", "int32_t", "int32_t"]),
-    copySequence: bind("llama_memory_seq_cp", "void", [P, "int32_t", "int32_t", "int32_t", "int32_t"]),
     decode: bind("llama_decode", "int32_t", [P, Batch]),
     synchronize: bind("llama_synchronize", "void", [P]),
     logits: bind("llama_get_logits", P, [P]),
