@@ -696,7 +696,13 @@ describe("stopping", () => {
   it("a second SIGINT: at once, even where an engine hangs", async () => {
     const { args, out } = matrix({ a: "mock:seed=1,hang=3" }, [perplexity]);
     const { child, ended } = start(args);
-    await until("a sample", () => eventsOf(out).some((event) => event.type === "samples"));
+    // A stop that comes between two batches is heard there: the engine must be hanging already.
+    let [samples, since] = [0, Date.now()];
+    await until("an engine that says nothing more", () => {
+      const { length } = eventsOf(out).filter((event) => event.type === "samples");
+      if (length > samples) [samples, since] = [length, Date.now()];
+      return samples > 0 && Date.now() - since > 1000;
+    });
     child.kill("SIGINT");
     const early = await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 700))]);
     expect(early).toBeUndefined();
