@@ -39,7 +39,7 @@ export async function compareCommand(
   );
   const lines = verdicts.questions.flatMap(({ title, pairs }) => [
     title,
-    ...pairs.map(({ sentence }) => `- ${harmless(sentence, { length: Infinity })}`),
+    ...pairs.map(({ sentence }) => `- ${harmless(sentence, { length: 5000 })}`),
   ]);
   say(stdout, json ? `${harmlessJson(verdicts, 2)}\n` : `${[...lines, ...verdicts.notes].join("\n")}\n`);
   return exitCodes.allMeasured;

@@ -50,7 +50,7 @@ function judged(table: Table, verdicts: Verdicts): string {
       `### ${inert(title)}`,
       ladders.flatMap((ladder) => (ladder.base === base ? [climbed(ladder)] : [])).join("\n\n"),
       answers.map(inert).join("  \n"),
-      bullets(pairs.map(({ sentence }) => escaped(harmless(sentence, { length: Infinity })))),
+      bullets(pairs.map(({ sentence }) => escaped(harmless(sentence, { length: 5000 })))),
       draw(comparisonsOf(pairs)),
     ]
       .filter((part) => part !== "")
