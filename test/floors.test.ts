@@ -46,8 +46,8 @@ const along: Record<string, string> = {};
 const aboutTexts = ["chunks.ts", "recording.ts"];
 const aboutTokens = ["chunks.ts", "options.ts"];
 
-/** What several commands share: being stopped, downloads, and how a run ends. */
-const aboutCommands = ["stop.ts", "downloads.ts", "outcome.ts"];
+/** What several commands share: options, being stopped, downloads, and how a run ends. */
+const aboutCommands = ["options.ts", "stop.ts", "downloads.ts", "outcome.ts"];
 
 /** Families of interchangeable siblings: a member knows the contract and no other member. */
 const families: Record<string, { contract: string; members: (file: string) => boolean }> = {
@@ -88,11 +88,14 @@ const partOf: Record<string, string> = {
 const outside: Record<string, string[]> = {
   "@huggingface/gguf": ["models/gguf.ts"],
   cephes: ["stats/distributions.ts"],
-  commander: ["cli.ts"],
+  commander: ["cli.ts", "commands/options.ts"],
   "csv-parse": ["data/rows.ts"],
   "csv-stringify": ["reports/csv.ts"],
   ink: ["tui/app.tsx", "tui/live.tsx"],
   react: ["tui/app.tsx"],
+  // Backends that ask a server: as many requests at a time as it takes, and again after a while.
+  "p-limit": ["backends/ollama/server.ts", "backends/openai/fleet.ts"],
+  "p-retry": ["backends/ollama/server.ts", "backends/openai/client.ts"],
   koffi: ["llama/library.ts", "llama/quantize.ts"],
   "node-llama-cpp": ["llama/library.ts", "commands/doctor.ts"],
   "string-width": ["reports/names.ts"],

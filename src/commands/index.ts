@@ -1,5 +1,6 @@
 import { definite } from "../definite.js";
 import type { Command, Surroundings } from "./command.js";
+import { bytes, chunks, dataDir, integer, list, modelsDir, names, type Typed, threads, timeout } from "./options.js";
 import type { RunCommand } from "./run.js";
 
 export type { BaselineCommand } from "./baseline.js";
@@ -13,27 +14,173 @@ export type { ReferenceCommand } from "./reference.js";
 export type { ReportCommand } from "./report.js";
 export type { RunCommand } from "./run.js";
 
-/** A command whose code is loaded when it is called, so that `--help` answers at once. */
-const command =
-  <Asked>(load: () => Promise<Command<Asked>>) =>
-  async (asked: Asked, where: Surroundings = process) =>
-    (await load())(asked, where);
-
-/** All that the command line does, by the names typed there. Each returns the exit code. */
-export const commands = {
-  /** Starts the first engine process before this one loads its own code, because they use different cores. */
-  run: async (asked: RunCommand, where: Surroundings = process) => {
-    const executor = asked.dryRun
-      ? undefined
-      : (asked.executor ?? (await import("../executors/child.js")).childExecutor());
-    return (await import("./run.js")).runCommand(definite({ ...asked, executor }), where);
-  },
-  report: command(async () => (await import("./report.js")).reportCommand),
-  compare: command(async () => (await import("./compare.js")).compareCommand),
-  gate: command(async () => (await import("./gate.js")).gateCommand),
-  baseline: command(async () => (await import("./baseline.js")).baselineCommand),
-  quantize: command(async () => (await import("./quantize.js")).quantizeCommand),
-  reference: command(async () => (await import("./reference.js")).referenceCommand),
-  list: command(async () => (await import("./list.js")).listCommand),
-  doctor: command(async () => (await import("./doctor.js")).doctorCommand),
+/** A command whose code is loaded when it is called, so that `--help` answers at once. Returns the exit code. */
+const command = <Asked>(load: () => Promise<Command<Asked>>, { line, asked }: Typed<Asked>) => {
+  const call = async (request: Asked, where: Surroundings = process) => (await load())(request, where);
+  return Object.assign(call, { line, typed: (...typed: unknown[]) => call(asked(...typed)) });
 };
+
+/** All that the command line does, by the names typed there, in the order of the help. A new command: a file beside these, and an entry. */
+export const commands = {
+  run: command(async () => runCommand, {
+    line: (line) =>
+      line
+        .description("measure variants and write the tables; the same command goes on where an earlier one ended")
+        .argument(
+          "[what...]",
+          "a benchmark file (.yaml, .yml, .json), or models: .gguf files, folders of them, hf:owner/repo:quant",
+        )
+        .option(
+          "-m, --model <path or uri>",
+          "a model or a folder of models, the same as WHAT but never a benchmark file; repeatable",
+          list,
+        )
+        .option(
+          "--measure <names>",
+          "perplexity (default; ppl for short), divergence, speed, stored-divergence, or a task such as hellaswag; a,b or repeatable",
+          names,
+        )
+        .option("--reference <name>", "the variant that others are compared with (default: the most bits per weight)")
+        .option("--text <file or dataset>", "text for perplexity and divergence, such as book.txt or wikitext-2")
+        .option("--base <file>", "stored reference for --measure stored-divergence, see `gguf-bench reference`")
+        .option(
+          "-c, --context <n>",
+          "tokens per chunk of a text (default: 512), or per question (default: what the task needs)",
+          integer(1),
+        )
+        .addOption(chunks())
+        .option("--limit <n>", "questions of a task, from the first on (default: all)", integer(1))
+        .addOption(threads())
+        .option("--prompt <n>", "tokens of the prompt speed test; 0: none (default: 512)", integer(0))
+        .option("--generate <n>", "tokens of the generation speed test; 0: none (default: 128)", integer(0))
+        .option("--repetitions <n>", "how often each speed test is timed (default: 5)", integer(1))
+        .addOption(dataDir())
+        .addOption(modelsDir())
+        .option("-o, --out <folder>", "the run's folder (default: reports/NAME)")
+        .option("--only <pattern>", "these variants or measurements alone, * stands for anything; repeatable", list)
+        .option("--exclude <pattern>", "not these; repeatable", list)
+        .option("--memory-limit <size>", "memory that engines may use, such as 4GB (default: what is free)", bytes)
+        .option(
+          "--parallel <n>",
+          "variants measured side by side, never for speed (default: as many as the cores have threads for)",
+          integer(1),
+        )
+        .addOption(timeout("a job"))
+        .option("--dry-run", "print the plan, with estimated memory and time; measure nothing")
+        .option("--plain", "lines instead of the live view")
+        .option("--json", "events as JSON lines on stdout"),
+    asked: (named: string[], { model, measure, ...options }) => {
+      const command = ["gguf-bench", ...process.argv.slice(2)];
+      return { ...options, named, models: model, measures: measure, command };
+    },
+  }),
+  report: command(async () => (await import("./report.js")).reportCommand, {
+    line: (line) =>
+      line
+        .description("make the tables of a run again from its events; needs no model")
+        .argument("<run>", "a run's folder"),
+    asked: (run: string) => ({ run }),
+  }),
+  compare: command(async () => (await import("./compare.js")).compareCommand, {
+    line: (line) =>
+      line
+        .description("say which differences between two runs, or two variants of a run, are real")
+        .argument("<a>", "a run's folder, RUN:VARIANT, or a baseline file")
+        .argument("<b>", "what it is compared with")
+        .option(
+          "--metric <names>",
+          "compare this metric; a,b or repeatable (default: perplexity, kld, acc, speeds)",
+          names,
+        )
+        .option("--json", "everything as JSON on stdout"),
+    asked: (a: string, b: string, { metric, ...options }) => ({ ...options, a, b, metrics: metric }),
+  }),
+  baseline: command(async () => (await import("./baseline.js")).baselineCommand, {
+    line: (line) =>
+      line
+        .description("write what later runs are held against: a text with one line per item, to keep in git")
+        .argument("<run>", "a run's folder")
+        .option("-o, --out <file>", "where it goes (default: stdout)"),
+    asked: (run: string, options) => ({ ...options, run }),
+  }),
+  gate: command(async () => (await import("./gate.js")).gateCommand, {
+    line: (line) =>
+      line
+        .description("hold a run against a baseline by rules: exit code 0 passed, 3 failed, 4 undecided")
+        .argument("<run>", "a run's folder")
+        .option("--baseline <file>", "a file made by `gguf-bench baseline`, or the folder of an earlier run")
+        .requiredOption(
+          "--rule <rule>",
+          "such as `perplexity: +0.5%`, `flips: 2%`, `tg: -5%`, `kld: 0.01`; repeatable",
+          list,
+        )
+        .option("--junit <file>", "write the answers as JUnit XML, too")
+        .addHelpText(
+          "after",
+          `
+Rules, METRIC: LIMIT, or MEASUREMENT.METRIC: LIMIT:
+  perplexity: +0.5%   may rise by half a per cent of the baseline's; also bits_per_byte, kld, size …
+  tg: -5%             every generation speed may fall by five per cent; pp likewise
+  acc: -2%            may fall by two points
+  flips: 2%           two per cent of the answers may change, whichever way
+  kld: 0.01           may be 0.01 nat at most, whatever the baseline
+  kld: 3x floor       three times the noise floor at most
+A rule fails where the data show more harm than it allows, passes where they exclude it, and is undecided otherwise.`,
+        ),
+    asked: (run: string, { rule, ...options }) => ({ ...options, run, rules: rule }),
+  }),
+  quantize: command(async () => (await import("./quantize.js")).quantizeCommand, {
+    line: (line) =>
+      line
+        .description("make a ladder of quantizations from one model file, byte for byte as llama-quantize does")
+        .argument("<model>", "an unquantized model (F16, BF16 or F32)")
+        .requiredOption("--types <list>", "types to make, such as Q8_0,Q4_K_M,Q2_K; repeatable", names)
+        .option("--imatrix <file>", "an importance matrix made by llama-imatrix; names get -im (default: none)")
+        .option("--allow-requantize", "take a model that is quantized already, which loses twice")
+        .option("-o, --out <dir>", "where the files go (default: beside the model)")
+        .addOption(modelsDir()),
+    asked: (model: string, options) => ({ ...options, model }),
+  }),
+  reference: command(async () => (await import("./reference.js")).referenceCommand, {
+    line: (line) =>
+      line
+        .description("write a model's distributions over a text to a file, to compare variants with it later")
+        .argument("<model>", "the model to compare with, such as the F16")
+        .requiredOption("--text <file or dataset>", "such as wikitext-2")
+        .requiredOption("-o, --out <file>", "the file; it is there whole or not at all")
+        .option("-c, --context <n>", "tokens per chunk", integer(8), 512)
+        .addOption(chunks())
+        .addOption(
+          line
+            .createOption("--form <name>", "llama: as llama-perplexity --kl-divergence-base; compact: a fiftieth of it")
+            .choices(["llama", "compact"])
+            .default("llama"),
+        )
+        .option("--top <n>", "tokens that the compact form keeps of each position (default: 256)", integer(1))
+        .addOption(threads())
+        .addOption(dataDir())
+        .addOption(modelsDir())
+        .addOption(timeout("the engine")),
+    asked: (model: string, options) => ({ ...options, model }),
+  }),
+  list: command(async () => (await import("./list.js")).listCommand, {
+    line: (line) => line.description("what there is: runs, benchmark files, datasets, backends").addOption(dataDir()),
+    asked: (options) => options,
+  }),
+  doctor: command(async () => (await import("./doctor.js")).doctorCommand, {
+    line: (line) =>
+      line
+        .description("what this machine has: llama.cpp libraries, processor, GPU, memory, data")
+        .option("--build", "build llama.cpp from node-llama-cpp's own source for this processor; engines then use it")
+        .addOption(dataDir()),
+    asked: (options) => options,
+  }),
+};
+
+/** Starts the first engine process before this one loads its own code, because they use different cores. */
+async function runCommand(asked: RunCommand, where: Surroundings): Promise<number> {
+  const executor = asked.dryRun
+    ? undefined
+    : (asked.executor ?? (await import("../executors/child.js")).childExecutor());
+  return (await import("./run.js")).runCommand(definite({ ...asked, executor }), where);
+}

@@ -2,8 +2,10 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Benchmark, benchmarkSchema, flagsOf, quickBenchmark, readBenchmark } from "../../dist/benchmark/index.js";
+import { commands } from "../../dist/commands/index.js";
 import { dataKinds } from "../../dist/data/index.js";
 import { BenchError } from "../../dist/errors.js";
 import { measurements } from "../../dist/measurements/index.js";
@@ -508,13 +510,8 @@ measurements:
   });
 
   test("of the command line are keys of a file, or about the run as a whole", () => {
-    const source = readFileSync("src/cli.ts", "utf8");
-    const run = source.slice(source.indexOf('.command("run")'), source.indexOf('.command("report")'));
-    const shared = { "threads()": "threads", "chunks()": "chunks" };
-    const named = [...run.matchAll(/"(?:-\w, )?--([\w-]+)/g)].map(([, name]) =>
-      name!.replace(/-(\w)/g, (_, letter) => letter.toUpperCase()),
-    );
-    for (const [call, name] of Object.entries(shared)) if (run.includes(call)) named.push(name);
+    const { options } = commands.run.line(new Command());
+    const named = options.map((option) => option.attributeName());
     const flags = Object.keys(flagsOf(Object.fromEntries(named.map((name) => [name, 1])), measurements));
     expect(flags.sort()).toEqual([
       "base",

@@ -1,0 +1,52 @@
+import { InvalidArgumentError, type Command as Line, Option } from "commander";
+import { readBytes } from "../units.js";
+
+export type { Command as Line } from "commander";
+
+/** How a command is typed: its arguments and options, and what these ask of it. */
+export interface Typed<Asked> {
+  line(line: Line): Line;
+  /** Given the arguments and then the options, as `line` declares them. */
+  // biome-ignore lint/suspicious/noExplicitAny: commander's values have the types that their options read
+  asked(...typed: any[]): Asked;
+}
+
+// Values.
+
+export const integer =
+  (least: number, most = 1_000_000_000) =>
+  (text: string) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < least || value > most)
+      throw new InvalidArgumentError(`a whole number from ${least} to ${most} is expected.`);
+    return value;
+  };
+
+export const list = (value: string, before: string[] = []) => [...before, value];
+
+/** A list separated by commas. Names of measurements and metrics hold none; names and addresses of models may. */
+export const names = (value: string, before: string[] = []) => {
+  const parts = value.split(",").map((part) => part.trim());
+  if (parts.includes("")) throw new InvalidArgumentError("a name is missing.");
+  return [...before, ...parts];
+};
+
+export const bytes = (text: string) => {
+  const size = readBytes(text);
+  if (!size || !Number.isSafeInteger(size))
+    throw new InvalidArgumentError("a size is expected, such as 800MB or 4GiB.");
+  return size;
+};
+
+// Options that several commands take.
+
+export const dataDir = () =>
+  new Option("--data-dir <dir>", "where datasets are (default: $GGUF_BENCH_DATA, then what is shipped)");
+export const modelsDir = () => new Option("--models-dir <dir>", "where models are, too (default: $GGUF_BENCH_MODELS)");
+export const threads = () =>
+  new Option("-t, --threads <n>", "CPU threads (default: the physical cores)").argParser(integer(1));
+export const chunks = () => new Option("--chunks <n>", "chunks of the text (default: all)").argParser(integer(1));
+export const timeout = (given: string) =>
+  new Option("--timeout <seconds>", `give ${given} up after so long without a sign of life (default: 600)`).argParser(
+    integer(1, 2_000_000),
+  );
