@@ -200,8 +200,8 @@ describe("the floors of the house", () => {
     const { inside, packages } = readImports(files);
     for (const exception of Object.keys(along))
       expect(inside.map(({ from, to }) => `${unit(from)} -> ${to}`)).toContain(exception);
-    // csv-parse came to package.json before the code that reads tables with it.
-    const named = new Set(["csv-parse", ...packages.map(({ to }) => to)]);
+    // p-limit and p-retry came to package.json before the code that asks servers with them.
+    const named = new Set(["p-limit", "p-retry", ...packages.map(({ to }) => to)]);
     // node-llama-cpp is found on disk and asked to build, never imported.
     named.add("node-llama-cpp");
     expect(Object.keys(outside).filter((name) => !named.has(name))).toEqual([]);
