@@ -58,6 +58,7 @@ export type ErrorCode =
   | "run-missing"
   | "run-moved"
   | "stopped"
+  | "template-failed"
   | "text-too-short"
   | "timeout";
 

@@ -23,6 +23,8 @@ const rows = [
   // A stored reference is data; the rows of a live one come from its engine.
   ["references"],
   ["backends"],
+  // Conversations as text: backends render them by the model's own template.
+  ["chat"],
   // Quantized variants are made where models come from, by libllama.
   ["models"],
   ["llama"],
@@ -87,6 +89,7 @@ const partOf: Record<string, string> = {
 /** Each outside package, and the one file that knows it: what replaces it then is one file's business. */
 const outside: Record<string, string[]> = {
   "@huggingface/gguf": ["models/gguf.ts"],
+  "@huggingface/jinja": ["chat/render-process.ts"],
   cephes: ["stats/distributions.ts"],
   commander: ["cli.ts", "commands/options.ts"],
   "csv-parse": ["data/rows.ts"],

@@ -1,0 +1,65 @@
+// The process in which one model's chat template runs.
+
+import { Worker } from "node:worker_threads";
+import { Environment, Interpreter, Template } from "@huggingface/jinja";
+import { now } from "./date.js";
+import type { ChatTemplate, FromRenderer, Message, ToRenderer } from "./template.js";
+
+// A template that never ends would outlive a parent that was killed: nothing else of this thread runs meanwhile.
+const watch = `setInterval(() => process.ppid === ${process.ppid} || process.kill(process.pid, "SIGKILL"), 1000)`;
+new Worker(watch, { eval: true }).unref();
+
+let given: ChatTemplate;
+let template: Template | undefined;
+
+/** As many numbers as Jinja's own sandbox allows. */
+const mostNumbers = 100_000;
+
+/** Python's. */
+function range(first: number, second?: number, step = 1): number[] {
+  const [start, stop] = second === undefined ? [0, first] : [first, second];
+  if (step === 0) throw new Error("range() step must not be zero");
+  const count = Math.max(0, Math.ceil((stop - start) / step));
+  if (count > mostNumbers) throw new Error(`range of ${count} numbers`);
+  return Array.from({ length: count }, (_, i) => start + i * step);
+}
+
+/** What Jinja and transformers give to every template, and what they say of this one's model. */
+function environment(messages: readonly Message[], more: Record<string, unknown>): Environment {
+  const known = new Environment();
+  const names: Record<string, unknown> = {
+    ...{ true: true, false: false, none: null, True: true, False: false, None: null },
+    raise_exception: (message: string) => {
+      throw new Error(message);
+    },
+    range,
+    strftime_now: now,
+    bos_token: given.bos,
+    eos_token: given.eos,
+    messages,
+    add_generation_prompt: true,
+    ...more,
+  };
+  for (const [name, value] of Object.entries(names)) known.set(name, value);
+  return known;
+}
+
+/** At an empty list of tools, Llama 3.1 to 3.3 are told to answer with function calls: the first of these that goes is taken. */
+const without = [{}, { tools: [], documents: [] }];
+
+function render(messages: readonly Message[]): FromRenderer {
+  const faults: FromRenderer[] = [];
+  for (const more of without)
+    try {
+      template ??= new Template(given.text);
+      return { text: String(new Interpreter(environment(messages, more)).run(template.parsed).value) };
+    } catch (error) {
+      faults.push({ fault: (error as Error).message });
+    }
+  return faults[0]!;
+}
+
+process.on("message", (asked: ToRenderer) => {
+  if ("template" in asked) given = asked.template;
+  else process.send!(render(asked.messages));
+});

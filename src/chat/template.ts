@@ -1,0 +1,102 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { BenchError } from "../errors.js";
+import { harmless } from "../harmless.js";
+
+/** How a model wants conversations written: a Jinja template, and the texts of the tokens that it may name; empty if there are none. */
+export interface ChatTemplate {
+  text: string;
+  bos: string;
+  eos: string;
+}
+
+/** One turn of a conversation. */
+export interface Message {
+  role: "system" | "user" | "assistant";
+  content: string;
+}
+
+/** What the process that renders is given: a template first, then conversations. It answers each of these. */
+export type ToRenderer = { template: ChatTemplate } | { messages: readonly Message[] };
+export type FromRenderer = { text: string } | { fault: string };
+
+const program = fileURLToPath(new URL("./render-process.js", import.meta.url));
+
+/** For one conversation: a template is a program of unknown origin. */
+const limits = { seconds: 10, megabytes: 128 };
+
+/**
+ * Writes conversations as a model was trained to read them: by its own chat template, up to where the assistant's answer
+ * begins. As in transformers, blocks take their line's blanks and line end with them. There are no tools and no documents,
+ * and it is always the same day: a prompt that names today's date would be another one tomorrow.
+ *
+ * A template runs in a process of its own, so that one which never ends, or takes all memory, ends as a sentence. A thread
+ * would not do: V8 ends the whole process when a single array takes a thread's last memory.
+ */
+export class ChatRenderer {
+  #process: ChildProcess | undefined;
+
+  constructor(
+    private readonly template: ChatTemplate,
+    /** Whose template it is, for messages. */
+    private readonly model: string,
+    private readonly allowed = limits,
+  ) {}
+
+  /** One conversation at a time. Throws a BenchError `template-failed`. */
+  async render(messages: readonly Message[]): Promise<string> {
+    const reply = await this.#ask(messages);
+    if ("text" in reply) return reply.text;
+    throw this.#failed(`fails: ${harmless(reply.fault, { length: 100 })}`);
+  }
+
+  close(): void {
+    this.#process?.kill("SIGKILL");
+    this.#process = undefined;
+  }
+
+  #ask(messages: readonly Message[]): Promise<FromRenderer> {
+    const { seconds, megabytes } = this.allowed;
+    const renderer = this.#process ?? this.#start();
+    return new Promise((resolve, reject) => {
+      const end = (settle: () => void) => {
+        clearTimeout(timer);
+        renderer.removeAllListeners();
+        // Nobody waits for a process that has nothing to do.
+        renderer.unref();
+        renderer.channel?.unref();
+        settle();
+      };
+      const give = (what: string) => {
+        this.close();
+        end(() => reject(this.#failed(what)));
+      };
+      const timer = setTimeout(() => give(`does not end within ${seconds} s`), seconds * 1000);
+      renderer.ref();
+      renderer.channel?.ref();
+      renderer.on("message", (reply: FromRenderer) => end(() => resolve(reply)));
+      renderer.on("error", (error) => give(`could not be run (${error.message})`));
+      renderer.on("exit", (code, signal) => {
+        const outOfMemory = signal === "SIGABRT" || code === 134;
+        give(outOfMemory ? `takes more than ${megabytes} MB of memory` : `ended its process (${signal ?? code})`);
+      });
+      renderer.send({ messages } satisfies ToRenderer);
+    });
+  }
+
+  #start(): ChildProcess {
+    const { megabytes } = this.allowed;
+    const execArgv = [`--max-old-space-size=${megabytes}`];
+    // V8 tells at length of memory that it lacks.
+    const renderer = fork(program, [], { execArgv, stdio: ["ignore", "ignore", "ignore", "ipc"] });
+    renderer.send({ template: this.template } satisfies ToRenderer);
+    this.#process = renderer;
+    return renderer;
+  }
+
+  #failed(what: string): BenchError {
+    return new BenchError("template-failed", `the chat template of ${this.model} ${what}`, {
+      hint: "the file's tokenizer.chat_template is at fault: take another file of the model, or ask it without its template",
+    });
+  }
+}
