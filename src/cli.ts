@@ -37,12 +37,17 @@ Examples:
   gguf-bench quantize model-F16.gguf --types Q8_0,Q4_K_M,Q2_K --imatrix model.imatrix.gguf
   gguf-bench reference model-F16.gguf --text wikitext-2 --form compact --out model-F16.kld
   gguf-bench run model-Q4_K_M.gguf --measure stored-divergence --base model-F16.kld
+  gguf-bench models hf:owner/repo --memory 8GB --context 8192
+  gguf-bench fetch hf:owner/repo:Q4_K_M
   gguf-bench report reports/smollm2
   gguf-bench compare reports/smollm2:Q4_K_M reports/smollm2:Q4_K_M-im
   gguf-bench gate reports/new --baseline baseline.jsonl --rule "perplexity: +0.5%" --rule "flips: 2%"
 
+A model is a path, hf:owner/repo:quant or hf:owner/repo:file.gguf (@revision after it, if any), the same with ms:
+(ModelScope) or wisemodel:, https://…, or ollama:NAME, what Ollama keeps under this name.
+
 Downloads are kept in $GGUF_BENCH_CACHE (default: ~/.cache/gguf-bench). HF_TOKEN opens gated models; it goes
-to huggingface.co, or to the mirror in HF_ENDPOINT, and to no other host.
+to huggingface.co, or to the first mirror in HF_ENDPOINT (one or several addresses), and to no other host.
 
 Exit codes:
   0 all measured · 1 bad input or nothing measured · 2 some cells failed

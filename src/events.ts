@@ -93,8 +93,10 @@ export interface JobRecord {
 /** A variant as the plan resolved it. */
 export interface VariantRecord {
   name: string;
-  /** As the user wrote it. */
+  /** As the user wrote it; of several addresses the first. */
   model: string;
+  /** The address that its file came from; absent where it was not fetched, and in runs of version 0.1. */
+  from?: string;
   backend: string;
   reference: boolean;
   /** Compared with this variant rather than with the reference. */
@@ -202,6 +204,7 @@ const facts = z.looseObject({
 const variantForm = z.looseObject({
   name: text,
   model: text,
+  from: text.optional(),
   backend: text,
   reference: z.boolean(),
   against: text.optional(),

@@ -1,5 +1,6 @@
 /** Addresses in a text. A file's own address may hold ? and # as part of its name, and no secret. */
-const ADDRESS = /\b(?!file:)(?:[a-z][a-z0-9+.-]+:[/\\]{2}|https?:|hf:|huggingface:)\S+/gi;
+const ADDRESS = /\b(?!file:)(?:[a-z][a-z0-9+.-]+:[/\\]{2}|https?:|(?:hf|huggingface|ms|modelscope|wisemodel):)\S+/gi;
+const hubScheme = /^(?:hf|huggingface|ms|modelscope|wisemodel):/i;
 
 /**
  * A text whose addresses hold no secret: user, password and fragment are cut out, and a query becomes `?…`, because any
@@ -15,7 +16,7 @@ export function withoutSecrets(text: string): string {
     const host = place!.match(/^[^/\\]*/)![0];
     const path = place!.slice(host.length);
     // hf:owner/repo/file.gguf#branch
-    const end = query.includes("?") ? "?…" : /^(hf|huggingface):/i.test(scheme!) ? query : "";
+    const end = query.includes("?") ? "?…" : hubScheme.test(scheme!) ? query : "";
     return `${scheme}${host.slice(host.lastIndexOf("@") + 1)}${path}${end}${after}`;
   });
 }

@@ -49,7 +49,7 @@ const aboutTexts = ["chunks.ts", "recording.ts"];
 const aboutTokens = ["chunks.ts", "options.ts"];
 
 /** What several commands share: options, being stopped, downloads, and how a run ends. */
-const aboutCommands = ["options.ts", "stop.ts", "downloads.ts", "outcome.ts"];
+const aboutCommands = ["options.ts", "stop.ts", "downloads.ts", "outcome.ts", "columns.ts"];
 
 /** Families of interchangeable siblings: a member knows the contract and no other member. */
 const families: Record<string, { contract: string; members: (file: string) => boolean }> = {
@@ -71,6 +71,7 @@ const families: Record<string, { contract: string; members: (file: string) => bo
     members: (file) => ["base-file.ts", "compact.ts", "live.ts", "scratch.ts", "stored.ts"].includes(file),
   },
   executors: { contract: "executor.ts", members: (file) => !["executor.ts", "index.ts"].includes(file) },
+  "models/hubs": { contract: "hub.ts", members: (file) => !["hub.ts", "index.ts"].includes(file) },
   "stats/bases": { contract: "basis.ts", members: (file) => !["basis.ts", "index.ts"].includes(file) },
 };
 
@@ -114,6 +115,9 @@ const outside: Record<string, string[]> = {
     "measurements/*.ts",
     "backends/*.ts",
     "backends/llama/settings.ts",
+    // What servers and other programs say is checked before it is believed.
+    "models/hubs/*.ts",
+    "models/ollama-store.ts",
   ],
 };
 

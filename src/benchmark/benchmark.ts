@@ -6,6 +6,8 @@ export interface VariantConfig {
   name: string;
   /** Path or URI, placeholders filled in; `resolveModel` finds the file. */
   model: string;
+  /** Other addresses of the same model, tried in turn where the first does not have it. */
+  elsewhere?: string[];
   /** The type to make of the model first, with an importance matrix perhaps. */
   quantize?: { type: string; imatrix?: string };
   backend: string;
@@ -43,6 +45,8 @@ export interface Benchmark {
   scratchLimit?: number;
   dataDir?: string;
   modelsDir?: string;
+  /** Servers that hold what Hugging Face holds, asked in turn when it fails. */
+  mirrors?: string[];
   /** Where relative paths start: the file's folder, or the working directory. */
   baseDir: string;
   /** What the user should know of how the flags were read, a sentence each. */

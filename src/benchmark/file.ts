@@ -47,6 +47,7 @@ export async function readWritten(
     description: head.description,
     variants: readVariants(file, variants, defaults, options),
     measurements: await readMeasurements(file, measurements, options),
+    mirrors: head.mirrors,
     timeout: head.timeout,
     memoryLimit: inBytes(head.memoryLimit),
     scratchLimit: inBytes(head.scratchLimit),

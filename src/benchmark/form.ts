@@ -37,13 +37,11 @@ export const matrixSchema = z
   .describe("Axes, each a list: one variant per combination. ${axis} stands for its value, in the name too.");
 
 export const variantShape = {
-  model: z
-    .string()
-    .min(1)
-    .meta({
-      description: "A path (from this file's folder, then --models-dir), hf:owner/repo:quant or https://…",
-      examples: ["${models}/model-Q4_K_M.gguf"],
-    }),
+  model: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]).meta({
+    description:
+      "A path (from this file's folder, then --models-dir), hf:owner/repo:quant, ms:owner/repo:file.gguf, ollama:NAME or https://…; of a list the first that has it.",
+    examples: ["${models}/model-Q4_K_M.gguf"],
+  }),
   quantize: z
     .string()
     .min(1)
@@ -90,6 +88,14 @@ export const fileShape = {
   name: z.string().min(1).optional().describe("By default the file's name."),
   description: z.string().optional(),
   defaults: anySettings.default({}).describe("Engine settings of all variants."),
+  mirrors: z
+    .array(z.string().min(1))
+    .optional()
+    .meta({
+      description:
+        "Servers that hold what Hugging Face holds, asked in turn when it fails; the user's token goes to none.",
+      examples: [["https://hf-mirror.com"]],
+    }),
   timeout: z
     .number()
     .positive()

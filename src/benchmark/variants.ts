@@ -137,7 +137,8 @@ function readVariant(
     context: "The context belongs to a measurement: `perplexity: {text: wikitext-2, context: 512}`.",
     ...settingsElsewhere(backend),
   });
-  const { model, quantize, imatrix, reference, lora, tags } = z.object(variantShape).parse(filled);
+  const { model: models, quantize, imatrix, reference, lora, tags } = z.object(variantShape).parse(filled);
+  const [model = "", ...elsewhere] = [models].flat();
   if (imatrix !== undefined && quantize === undefined)
     throw file.fault([...path, "imatrix"], "an importance matrix without a type to quantize to.", {
       hint: "Add `quantize: Q4_K_M`, say; a file that is quantized already says itself which matrix was used.",
@@ -147,6 +148,7 @@ function readVariant(
   return definite({
     name,
     model,
+    elsewhere: elsewhere.length > 0 ? elsewhere : undefined,
     quantize: quantize === undefined ? undefined : definite({ type: quantize, imatrix }),
     backend,
     reference: reference === true,
@@ -160,7 +162,7 @@ function readVariant(
 }
 
 function backendNamed(file: Written, path: YamlPath, { backend, model }: Record<string, unknown>): string {
-  if (typeof backend !== "string") return backendOf(String(model));
+  if (typeof backend !== "string") return backendOf(String([model].flat()[0]));
   if (backendNames.includes(backend)) return backend;
   throw file.fault([...path, "backend"], `there is no backend "${backend}".`, { hint: nearest(backend, backendNames) });
 }

@@ -1,14 +1,28 @@
 import { definite } from "../definite.js";
 import type { Command, Surroundings } from "./command.js";
-import { bytes, chunks, dataDir, integer, list, modelsDir, names, type Typed, threads, timeout } from "./options.js";
+import {
+  bytes,
+  chunks,
+  dataDir,
+  integer,
+  list,
+  mirror,
+  modelsDir,
+  names,
+  type Typed,
+  threads,
+  timeout,
+} from "./options.js";
 import type { RunCommand } from "./run.js";
 
 export type { BaselineCommand } from "./baseline.js";
 export type { Surroundings } from "./command.js";
 export type { CompareCommand } from "./compare.js";
 export type { DoctorCommand } from "./doctor.js";
+export type { FetchCommand } from "./fetch.js";
 export type { GateCommand } from "./gate.js";
 export type { ListCommand } from "./list.js";
+export type { ModelsCommand } from "./models.js";
 export type { QuantizeCommand } from "./quantize.js";
 export type { ReferenceCommand } from "./reference.js";
 export type { ReportCommand } from "./report.js";
@@ -162,6 +176,37 @@ A rule fails where the data show more harm than it allows, passes where they exc
         .addOption(modelsDir())
         .addOption(timeout("the engine")),
     asked: (model: string, options) => ({ ...options, model }),
+  }),
+  fetch: command(async () => (await import("./fetch.js")).fetchCommand, {
+    line: (line) =>
+      line
+        .description("fetch models into the cache, checked and gone on with after a stop, and say where they lie")
+        .argument(
+          "<model...>",
+          "hf:owner/repo:quant, ms:owner/repo:file.gguf, wisemodel:owner/repo:file.gguf or https://…",
+        )
+        .addOption(mirror())
+        .addOption(modelsDir()),
+    asked: (models: string[], { mirror, ...options }) => ({ ...options, models, mirrors: mirror }),
+  }),
+  models: command(async () => (await import("./models.js")).modelsCommand, {
+    line: (line) =>
+      line
+        .description("the models of the cache; or those of a repository, and which of them fit into memory")
+        .argument("[repository]", "such as hf:owner/repo: headers are read, nothing is downloaded")
+        .option("--memory <size>", "memory for one model, such as 8GB (default: what is free here)", bytes)
+        .option("-c, --context <n>", "tokens of context that the memory is for (default: 4096)", integer(1))
+        .addOption(mirror())
+        .option("--prune", "name the models of the cache that are to go: by --unused-for, by --keep or by both")
+        .option("--unused-for <days>", "those that no command asked for so long (default: any)", integer(0))
+        .option(
+          "--keep <size>",
+          "the least recently used, until the rest takes no more than this (default: any size)",
+          bytes,
+        )
+        .option("--yes", "remove them; never what a running process uses")
+        .option("--json", "the answer as JSON"),
+    asked: (repository: string | undefined, { mirror, ...options }) => ({ ...options, repository, mirrors: mirror }),
   }),
   list: command(async () => (await import("./list.js")).listCommand, {
     line: (line) => line.description("what there is: runs, benchmark files, datasets, backends").addOption(dataDir()),

@@ -5,10 +5,10 @@ import { backendNames } from "../backends/index.js";
 import { readDatasets } from "../data/index.js";
 import { definite } from "../definite.js";
 import { exitCodes } from "../errors.js";
-import { harmless } from "../harmless.js";
 import { replay } from "../replay.js";
 import { readEvents } from "../store/index.js";
 import { say } from "../terminal.js";
+import { columns } from "./columns.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
 
 const packaged = fileURLToPath(new URL("../../benchmarks", import.meta.url));
@@ -34,11 +34,8 @@ export async function listCommand(asked: ListCommand, where: Surroundings): Prom
   return exitCodes.allMeasured;
 }
 
-function section(title: string, cells: string[][]): string[] {
-  const rows = cells.map((row) => row.map((cell) => harmless(cell)));
-  const widths = rows.reduce<number[]>((most, row) => row.map((cell, i) => Math.max(most[i] ?? 0, cell.length)), []);
-  const lines = rows.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i]!)).join("  ")}`.trimEnd());
-  return [title, ...(lines.length > 0 ? lines : ["  none"]), ""];
+function section(title: string, rows: string[][]): string[] {
+  return [title, ...(rows.length > 0 ? columns(rows) : ["  none"]), ""];
 }
 
 function runs(folder: string): string[][] {
@@ -66,7 +63,8 @@ function runs(folder: string): string[][] {
 /** Each file says in its first comment which question it answers. */
 function benchmarkFiles(): string[][] {
   return fs
-    .readdirSync(packaged)
+    .readdirSync(packaged, { recursive: true, encoding: "utf8" })
+    .map((name) => name.split(path.sep).join("/"))
     .filter((name) => name.endsWith(".yaml"))
     .sort()
     .map((name) => {

@@ -43,6 +43,11 @@ export const bytes = (text: string) => {
 export const dataDir = () =>
   new Option("--data-dir <dir>", "where datasets are (default: $GGUF_BENCH_DATA, then what is shipped)");
 export const modelsDir = () => new Option("--models-dir <dir>", "where models are, too (default: $GGUF_BENCH_MODELS)");
+export const mirror = () =>
+  new Option(
+    "--mirror <address>",
+    "a server that holds what Hugging Face holds, asked when it fails; repeatable",
+  ).argParser(list);
 export const threads = () =>
   new Option("-t, --threads <n>", "CPU threads (default: the physical cores)").argParser(integer(1));
 export const chunks = () => new Option("--chunks <n>", "chunks of the text (default: all)").argParser(integer(1));

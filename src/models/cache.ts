@@ -52,6 +52,11 @@ export async function withoutKeeping<Result>(task: () => Promise<Result>): Promi
   }
 }
 
+/** False while nothing may be written down. */
+export function isKeeping(): boolean {
+  return keeping;
+}
+
 /** Keeps facts for `recall`. If the cache cannot be written, they are computed again next time. */
 export async function remember<Facts>(path: string, identities: string[], facts: Facts): Promise<void> {
   if (!keeping) return;

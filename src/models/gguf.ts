@@ -4,9 +4,9 @@ import { open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { GGUFParseOutput } from "@huggingface/gguf";
 import { definite } from "../definite.js";
-import { sha256, sha256OfFile } from "../digest.js";
+import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
-import { fileIdentity, recall, remember } from "./cache.js";
+import { fileIdentity, keptSha256, recall, remember } from "./cache.js";
 import { type OtherPurpose, otherPurpose } from "./purpose.js";
 import { assumedBos, tokenizerBehaviour, vocabularyDigest } from "./tokenizer.js";
 
@@ -63,7 +63,7 @@ export async function readModelFacts(path: string): Promise<ModelFacts> {
   const parts: ModelPart[] = [];
   for (const file of files) parts.push(await readPart(file));
   const digests: string[] = [];
-  for (const file of files) digests.push(await sha256OfFile(file));
+  for (const file of files) digests.push(await keptSha256(file));
   const facts = await gather(parts, digests);
   if (JSON.stringify(await identities(files)) !== JSON.stringify(before))
     throw new BenchError("model-damaged", `${files[0]} changed while it was read.`, {
@@ -180,11 +180,48 @@ function unreadable(path: string, cause: NodeJS.ErrnoException): BenchError {
 /** Header of one file, checked against the file's size: what the header promises must be there. */
 export async function readPart(path: string): Promise<ModelPart> {
   const bytes = Number((await modelStats(path)).size);
-  await checkStart(path, bytes);
+  const file = await open(path).catch((cause) => {
+    throw unreadable(path, cause);
+  });
+  const start = Buffer.alloc(firstBytes);
+  const { bytesRead } = await file.read(start, 0, start.length, 0).finally(() => file.close());
+  checkStart(path, bytes, start.subarray(0, bytesRead));
   const { gguf } = await import("@huggingface/gguf");
   const header: GGUFParseOutput = await gguf(path, { allowLocalFile: true }).catch((cause) => {
     throw damaged(path, cause);
   });
+  return partOf(path, bytes, header);
+}
+
+const firstBytes = 1024;
+
+/**
+ * Header of a file that lies elsewhere. `read` gives its bytes from `from` up to `to`, or up to its end; it is asked for
+ * pieces of 2 MB, in order, and for no more of the file than the header and what follows it in the last piece.
+ */
+export async function readPartOf(
+  name: string,
+  bytes: number,
+  read: (from: number, to: number) => Promise<Buffer>,
+): Promise<ModelPart> {
+  checkStart(name, bytes, await read(0, Math.min(firstBytes, bytes)));
+  const { gguf } = await import("@huggingface/gguf");
+  let fault: unknown;
+  const answer = async (_: unknown, init?: RequestInit) => {
+    const [, from, last] = new Headers(init?.headers).get("range")!.match(/^bytes=(\d+)-(\d+)$/)!;
+    const data = await read(Number(from), Math.min(Number(last) + 1, bytes)).catch((error) => {
+      fault = error;
+      throw error;
+    });
+    return new Response(new Uint8Array(data), { headers: { "content-range": `bytes ${from}-${last}/${bytes}` } });
+  };
+  const header: GGUFParseOutput = await gguf("https://elsewhere/", { fetch: answer }).catch((cause) => {
+    throw fault ?? damaged(name, cause);
+  });
+  return partOf(name, bytes, header);
+}
+
+function partOf(path: string, bytes: number, header: GGUFParseOutput): ModelPart {
   if (!header.littleEndian)
     throw new BenchError("model-damaged", `${path} is a big-endian GGUF, which this machine cannot load.`);
   const dataStart = Number(header.tensorDataOffset);
@@ -215,13 +252,7 @@ export async function readPart(path: string): Promise<ModelPart> {
 }
 
 /** The first 24 bytes and the counts in them, so that no reader is let loose on something else. */
-async function checkStart(path: string, bytes: number): Promise<void> {
-  const file = await open(path).catch((cause) => {
-    throw unreadable(path, cause);
-  });
-  const start = Buffer.alloc(1024);
-  const { bytesRead } = await file.read(start, 0, start.length, 0).finally(() => file.close());
-  const head = start.subarray(0, bytesRead);
+function checkStart(path: string, bytes: number, head: Buffer): void {
   if (head.toString("latin1", 0, 4) !== "GGUF") {
     const [what, hint] = appearance(head);
     throw new BenchError("model-not-gguf", `${path} is not a GGUF file: it seems to be ${what}.`, { hint });
@@ -285,7 +316,8 @@ function damaged(path: string, cause: Error): BenchError {
   });
 }
 
-async function gather(parts: ModelPart[], digests: string[]): Promise<ModelFacts> {
+/** Facts of a model by the headers of all its files; `digests` are those of their bytes. Throws as `readModelFacts` does. */
+export async function gather(parts: ModelPart[], digests: string[]): Promise<ModelFacts> {
   const first = parts[0]!;
   const { metadata, path } = first;
   await checkSplit(parts);

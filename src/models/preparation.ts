@@ -1,5 +1,6 @@
 import { definite } from "../definite.js";
 import { type Adapter, type AdapterSource, fetchAdapter, locateAdapter, readAdapter } from "./adapters.js";
+import { markUsed } from "./cached.js";
 import { type ModelFacts, readModelFacts } from "./gguf.js";
 import { locateQuantization, type Quantizing, quantizeFile } from "./quantize.js";
 import { locateModel, resolveModel, type SourceFolders, type Unfetched } from "./sources.js";
@@ -8,6 +9,8 @@ import { locateModel, resolveModel, type SourceFolders, type Unfetched } from ".
 export interface ModelSource {
   /** Path, URI, or the name by which a server knows it. */
   model: string;
+  /** Other addresses of the same model, tried in turn where the first does not have it. */
+  elsewhere?: readonly string[];
   /** Made from the model when first asked for, and kept in the user's cache. */
   quantize?: { type: string; imatrix?: string };
   lora?: AdapterSource[];
@@ -25,6 +28,8 @@ export type Located =
       lora: Adapter[];
       /** Digest of what decides the weights: of the file's bytes, or of all that a quantization is made from. */
       weights: string;
+      /** The address that the model came from, without secrets; absent where it was not fetched. */
+      from?: string;
     }
   | {
       state: "missing";
@@ -42,8 +47,8 @@ const matrixOf = (folders: SourceFolders) => ({ ...folders, expect: "matrix" as 
 
 /** Finds a variant's files and reads what they say of themselves. Fetches and makes nothing. Throws a BenchError that says why it cannot. */
 export async function locateVariant(source: ModelSource, folders: SourceFolders): Promise<Located> {
-  const { model, quantize, lora = [] } = source;
-  const base = await locateModel(model, folders);
+  const { model, elsewhere = [], quantize, lora = [] } = source;
+  const base = await locateModel([model, ...elsewhere], folders);
   const matrix = quantize?.imatrix === undefined ? undefined : await locateModel(quantize.imatrix, matrixOf(folders));
   const adapters = await Promise.all(lora.map((one) => locateAdapter(one, folders)));
   const missing = [base, ...(matrix ? [matrix] : []), ...adapters].flatMap((one): Missing[] =>
@@ -52,6 +57,8 @@ export async function locateVariant(source: ModelSource, folders: SourceFolders)
   if ("unfetched" in base || missing.length > 0) return { state: "missing", missing };
 
   const facts = await readModelFacts(base.path);
+  const origin = definite({ from: base.from });
+  await markUsed(base.path);
   const read = await Promise.all(
     adapters.flatMap((one, i) => ("path" in one ? readAdapter(lora[i]!, one.path, facts) : [])),
   );
@@ -61,17 +68,18 @@ export async function locateVariant(source: ModelSource, folders: SourceFolders)
       type: quantize.type,
       ...(matrix && "path" in matrix ? { imatrix: matrix.path } : {}),
     }));
-  if (!made) return { state: "ready", model: base.path, facts, lora: read, weights: facts.sha256 };
+  if (!made) return { state: "ready", model: base.path, facts, lora: read, weights: facts.sha256, ...origin };
   const weights = made.recipe;
   if (!made.made)
     return { state: "missing", missing: [{ kind: "quantize", type: quantize.type }], weights, lora: read };
-  return { state: "ready", model: made.path, facts: await readModelFacts(made.path), lora: read, weights };
+  await markUsed(made.path);
+  return { state: "ready", model: made.path, facts: await readModelFacts(made.path), lora: read, weights, ...origin };
 }
 
 /** Fetches and makes what a variant's model lacks. Throws a BenchError, or the signal's reason when it is aborted. */
 export async function prepareVariant(source: ModelSource, folders: PreparationFolders): Promise<void> {
-  const { model, quantize, lora = [] } = source;
-  const { path } = await resolveModel(model, folders);
+  const { model, elsewhere = [], quantize, lora = [] } = source;
+  const { path } = await resolveModel([model, ...elsewhere], folders);
   const imatrix =
     quantize?.imatrix === undefined ? undefined : (await resolveModel(quantize.imatrix, matrixOf(folders))).path;
   for (const one of lora) await fetchAdapter(one, folders);

@@ -84,6 +84,9 @@ export async function quantizeFile(
   }
 }
 
+/** Where quantizations are kept. */
+export const quantizedFolder = () => path.join(cacheDirectory(), "quantized");
+
 /** A quantization in the user's cache, whether it was made yet or not. */
 export interface CachedQuantization {
   path: string;
@@ -114,7 +117,7 @@ export async function locateQuantization(
     .update([facts.sha256, type, matrix, llamaRelease, build].join(" ").trimEnd())
     .digest("hex");
   const name = quantizedName(source, { ...quantization, type });
-  const output = path.join(cacheDirectory(), "quantized", recipe.slice(0, 16), name);
+  const output = path.join(quantizedFolder(), recipe.slice(0, 16), name);
   const made = fs.existsSync(output);
   if (!made) await checkQuantizable(source, { requantize: false });
   return { path: output, recipe, made };

@@ -28,7 +28,7 @@ export interface Preparation {
   variant: string;
   backend: string;
   source: ModelSource;
-  folders: Pick<SourceFolders, "baseDir" | "modelsDir">;
+  folders: Pick<SourceFolders, "baseDir" | "modelsDir" | "mirrors">;
   missing: Missing[];
 }
 
@@ -38,11 +38,11 @@ export interface Preparation {
  */
 export async function inspect(
   config: VariantConfig,
-  { baseDir, modelsDir }: Benchmark,
+  { baseDir, modelsDir, mirrors }: Benchmark,
   { signal, prepared }: { signal?: AbortSignal; prepared?: ReadonlyMap<string, Failure> },
 ): Promise<Omit<Inspected, "place" | "cells">> {
   const backend = await findBackend(config.backend);
-  const { name, quantize, model, lora } = config;
+  const { name, quantize, model, elsewhere, lora } = config;
   const asked = lora.map(({ path, scale }) => ({ path: addressWithoutSecrets(path), scale }));
   const record: VariantRecord = {
     name,
@@ -54,8 +54,8 @@ export async function inspect(
     settings: { ...config.settings, ...(asked.length > 0 ? { lora: asked } : {}) },
   };
   const spec: VariantSpec = { name, backend: config.backend, settings: config.settings, model, lora: [] };
-  const source: ModelSource = { model, lora, ...definite({ quantize }) };
-  const folders = { baseDir, ...definite({ modelsDir }) };
+  const source: ModelSource = { model, lora, ...definite({ elsewhere, quantize }) };
+  const folders = { baseDir, ...definite({ modelsDir, mirrors }) };
   try {
     const failure = prepared?.get(name);
     if (failure) return { backend, spec, record: { ...record, failure } };
@@ -66,14 +66,14 @@ export async function inspect(
       const preparation = { variant: name, backend: config.backend, source, folders, missing };
       return { backend, spec: { ...spec, lora: read }, record, preparation, ...definite({ weights }) };
     }
-    const { facts, weights } = found;
+    const { facts, weights, from } = found;
     // The path as the user wrote it, and which file that was.
     const adapters = found.lora.map(({ sha256 }, i) => ({ ...asked[i], sha256: sha256.slice(0, 12) }));
     const settings = { ...record.settings, ...(adapters.length > 0 ? { lora: adapters } : {}) };
     return {
       backend,
       spec: { ...spec, model: found.model, lora: found.lora, facts },
-      record: { ...record, settings, facts },
+      record: { ...record, settings, facts, ...definite({ from }) },
       weights,
     };
   } catch (error) {

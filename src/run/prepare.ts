@@ -20,6 +20,7 @@ export async function* prepare(
         prepare(source, {
           ...folders,
           signal,
+          warning: (message) => tell({ type: "warning", at: Date.now(), variant, message }),
           fetching: (state) => tell({ type: "fetching", at: Date.now(), ...state }),
           quantizing: (state) => tell({ type: "quantizing", at: Date.now(), ...state }),
         }),

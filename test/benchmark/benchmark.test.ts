@@ -384,7 +384,7 @@ test.each([
     "item 2 must be text or a number or true or false, not a list.",
   ],
   [`${some}variants: {a: {model: x, lora: [7]}}`, "item 1 must be text or a map (lines of `key: value`), not 7."],
-  [`${some}variants: {a: {model: ""}}`, '`model` must be text that is not empty, not "".'],
+  [`${some}variants: {a: {model: ""}}`, '`model` must be text that is not empty or a list, not "".'],
   // Names of what every object has.
   [`${some}variants: {a: {model: "\${constructor}"}}`, "${constructor} is not set in the environment."],
   [`${some}variants: {a: {model: "x-\${__proto__}"}}`, "${__proto__} is not set in the environment."],

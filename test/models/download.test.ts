@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { BenchError } from "../../dist/errors.js";
-import { fetchFile, type Transfer } from "../../dist/models/download.js";
+import { fetchFile, type Transfer } from "../../dist/models/download/index.js";
 import { readPart } from "../../dist/models/gguf.js";
 import { temporaryFolder } from "../support.js";
 import { tinyGguf } from "./tiny-gguf.js";

@@ -362,11 +362,13 @@ describe("one sentence for", () => {
 
 describe("the cache", () => {
   const entries = () => readdirSync(join(dir, "cache", "facts")).map((name) => join(dir, "cache", "facts", name));
+  /** Facts, beside the digest of the file. */
+  const ofFacts = () => entries().filter((entry) => readFileSync(entry, "utf8").includes('"layers"'));
 
   test("serves unchanged files, and nothing else", async () => {
     const path = file("m.gguf", tinyGguf());
     const first = await readModelFacts(path);
-    expect(entries()).toHaveLength(1);
+    expect(ofFacts()).toHaveLength(1);
     // The kept entry is believed: an altered one with a right digest would be served.
     expect(await readModelFacts(path)).toEqual(first);
 
@@ -375,14 +377,15 @@ describe("the cache", () => {
     expect((await readModelFacts(path)).sha256).not.toBe(first.sha256);
     utimesSync(path, new Date(1e12), new Date(1e12));
     expect((await readModelFacts(path)).bytes).toBe(other.length);
-    expect(entries()).toHaveLength(1);
+    expect(entries()).toHaveLength(2);
   });
 
   test("a torn or altered entry is found out again", async () => {
     const path = file("m.gguf", tinyGguf());
     const facts = await readModelFacts(path);
-    for (const damage of ["", "{", "null", readFileSync(entries()[0]!, "utf8").replace('"layers":2', '"layers":9')]) {
-      writeFileSync(entries()[0]!, damage);
+    const [entry] = ofFacts();
+    for (const damage of ["", "{", "null", readFileSync(entry!, "utf8").replace('"layers":2', '"layers":9')]) {
+      writeFileSync(entry!, damage);
       expect(await readModelFacts(path)).toEqual(facts);
     }
   });

@@ -91,16 +91,16 @@ describe("a path", () => {
 });
 
 describe("a scheme", () => {
-  test("that will come says so; any other is named", async () => {
-    expect((await failure("ms:owner/repo/a.gguf")).message).toContain("cannot be fetched yet");
-    expect((await failure("ollama:qwen")).code).toBe("model-source");
-    expect((await failure("ftp://x/a.gguf")).message).toContain("no source of models is named ftp:");
+  test("that is not known is named, with those that are", async () => {
+    const error = await failure("ftp://x/a.gguf");
+    expect(error.message).toContain("no source of models is named ftp:");
+    expect(error.hint).toMatch(/hf:owner\/repo:quant, ms:.*wisemodel:.*ollama:NAME/);
   });
 
   test("http(s) is fetched once, into the cache", async () => {
     const { path } = await resolveModel(`${address}/tiny.gguf`, folders);
     expect(path.startsWith(join(dir, "cache", "models"))).toBe(true);
-    expect(await resolveModel(`${address}/tiny.gguf`, folders)).toEqual({ path });
+    expect(await resolveModel(`${address}/tiny.gguf`, folders)).toEqual({ path, from: `${address}/tiny.gguf` });
   });
 
   test("that leads nowhere is one sentence", async () => {
