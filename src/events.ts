@@ -80,6 +80,8 @@ export interface JobRecord {
    * them in one process. Absent in runs of version 0.1.
    */
   mode?: "alone" | "turns" | "together";
+  /** How it is measured, when that is not the plain way on the variant's own backend: a phrase that stands beside its figures. */
+  method?: string;
   /** The metrics that this job will give. */
   metrics: string[];
   /** The variant that a lock-step job compares with; the job's own variant where it measures the noise floor. */
@@ -88,6 +90,12 @@ export interface JobRecord {
   impossible?: string;
   /** Seconds that the plan guesses; wrong by a factor that is about the same for all jobs of a machine. */
   estimate?: number;
+}
+
+/** How a job was measured, when the engine turned out to lack what the plan took it to have. */
+export interface Instead {
+  settings: Record<string, unknown>;
+  method?: string;
 }
 
 /** A variant as the plan resolved it. */
@@ -143,7 +151,15 @@ export type Event =
   /** A quantization that is being made, before the run has started. */
   | ({ type: "quantizing"; at: number } & Quantizing)
   /** `engine`: what measured it, whichever job had opened it; absent in runs of version 0.1. */
-  | { type: "job-done"; at: number; job: string; items: number; seconds: number; engine?: EngineName }
+  | {
+      type: "job-done";
+      at: number;
+      job: string;
+      items: number;
+      seconds: number;
+      engine?: EngineName;
+      instead?: Instead;
+    }
   | { type: "job-failed"; at: number; job: string; failure: Failure }
   | { type: "warning"; at: number; message: string; variant?: string; job?: string }
   | { type: "finished"; at: number; outcome: "complete" | "stopped" };
@@ -227,6 +243,7 @@ const jobForm = z.looseObject({
   askedSha256: text.optional(),
   rule: count.optional(),
   mode: z.enum(["alone", "turns", "together"]).optional(),
+  method: text.optional(),
   settings: record,
   metrics: z.array(metricName),
   against: text.optional(),
@@ -265,10 +282,17 @@ const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
   opened: z.looseObject({
     at: time,
     variant: text,
-    engine: engineForm.extend({ loadSeconds: amount, threads: amount }),
+    engine: engineForm.extend({ loadSeconds: amount.optional(), threads: amount.optional() }),
   }),
   "job-started": z.looseObject({ at: time, job: jobId, done: count }),
-  "job-done": z.looseObject({ at: time, job: jobId, items: count, seconds: amount, engine: engineForm.optional() }),
+  "job-done": z.looseObject({
+    at: time,
+    job: jobId,
+    items: count,
+    seconds: amount,
+    engine: engineForm.optional(),
+    instead: z.looseObject({ settings: record, method: text.optional() }).optional(),
+  }),
   "job-failed": z.looseObject({ at: time, job: jobId, failure }),
   warning: z.looseObject({ at: time, message: text, variant: text.optional(), job: jobId.optional() }),
   finished: z.looseObject({ at: time, outcome: z.enum(["complete", "stopped"]) }),

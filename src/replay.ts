@@ -2,6 +2,7 @@ import type { EngineFacts, EngineName } from "./backends/backend.js";
 import { definite } from "./definite.js";
 import { BenchError, type Failure } from "./errors.js";
 import {
+  type Instead,
   type JobRecord,
   memoryItem,
   type Sample,
@@ -42,7 +43,10 @@ export interface Run {
 
 /** The last plan. Throws a BenchError where there is none: nothing was measured, or the line that says what is gone. */
 export function planOf({ plan, jobs }: Run): Started {
-  if (plan) return plan;
+  if (plan) {
+    const measured = plan.jobs.map((record) => ({ ...record, ...jobs.get(record.id)?.instead }));
+    return { ...plan, jobs: measured };
+  }
   if (jobs.size === 0)
     throw new BenchError("nothing-run", "This run holds no measurement yet.", {
       hint: "Start it with `gguf-bench run`.",
@@ -146,6 +150,8 @@ export class JobResult {
   readonly tokens = new Map<string, Record<string, TokenPlace>>();
   /** Whether options were scored one by one. */
   alone = false;
+  /** Present when it was measured in another way than the plan says. */
+  instead: Instead | undefined;
 
   readonly #shared: SharedByJobs;
   #list: ItemList = { items: [] };
@@ -252,12 +258,13 @@ export class JobResult {
   }
 
   /** The end of a job some items of which are missing counts as not told: the same command measures them. */
-  end({ items, seconds, engine }: Extract<StoredEvent, { type: "job-done" }>): void {
+  end({ items, seconds, engine, instead }: Extract<StoredEvent, { type: "job-done" }>): void {
     this.#running = false;
     if (this.items.length + (this.memory && this.#resumed ? 1 : 0) < items) return;
     this.#done = true;
     this.seconds = seconds;
     if (engine) this.engine = engine;
+    this.instead = instead;
     this.#places = undefined;
     this.#list = this.#shared.list(this.#list);
     for (const column of this.#columns.values()) column.seal();

@@ -70,7 +70,10 @@ const families: Record<string, { contract: string; members: (file: string) => bo
     contract: "reference.ts",
     members: (file) => ["base-file.ts", "compact.ts", "live.ts", "scratch.ts", "stored.ts"].includes(file),
   },
-  executors: { contract: "executor.ts", members: (file) => !["executor.ts", "index.ts"].includes(file) },
+  executors: {
+    contract: "executor.ts",
+    members: (file) => !["executor.ts", "index.ts", "self-test.ts"].includes(file),
+  },
   "models/hubs": { contract: "hub.ts", members: (file) => !["hub.ts", "index.ts"].includes(file) },
   "stats/bases": { contract: "basis.ts", members: (file) => !["basis.ts", "index.ts"].includes(file) },
 };

@@ -56,20 +56,20 @@ export interface EngineName {
   environment?: Record<string, string>;
 }
 
-/** What an opened engine says of itself; part of the provenance. */
+/** What an opened engine says of itself; part of the provenance. A server may keep any of it to itself. */
 export interface EngineFacts extends EngineName {
-  devices: string[];
+  devices?: string[];
   /** llama.cpp's own line of CPU features and build flags. */
-  system: string;
-  threads: number;
+  system?: string;
+  threads?: number;
   /** Bytes of all tensors. */
-  tensorBytes: number;
-  parameters: number;
-  vocabulary: number;
+  tensorBytes?: number;
+  parameters?: number;
+  vocabulary?: number;
   /** The context that the model was trained for, in tokens. */
-  trainedContext: number;
-  addsBos: boolean;
-  loadSeconds: number;
+  trainedContext?: number;
+  addsBos?: boolean;
+  loadSeconds?: number;
 }
 
 /** Token windows scored together; each is decoded alone from position 0. */
@@ -200,6 +200,46 @@ export interface Options {
   score(questions: readonly OptionQuestion[], request: OptionsRequest): AsyncIterable<OptionScores>;
 }
 
+export interface Message {
+  role: "system" | "user" | "assistant";
+  content: string;
+}
+
+/** A text as it stands, or a conversation that the engine renders by the model's own chat template. */
+export type Prompt = { id: string } & ({ text: string } | { messages: readonly Message[] });
+
+export interface GenerationRequest {
+  /** Ids of prompts that need no answer. */
+  done: ReadonlySet<string>;
+  /** Most new tokens of an answer. */
+  maxTokens: number;
+  /** An answer ends before the first of these. */
+  stop: readonly string[];
+  /** 0: the most likely token each time. */
+  temperature: number;
+  seed: number;
+  /** Called often, with the answers that are through. */
+  progress(answers: number): void;
+}
+
+export interface Answer {
+  id: string;
+  /** Without the stop string. */
+  text: string;
+  /** What ended it: the model's own end token, a stop string, or `maxTokens`. */
+  finish: "end" | "stop" | "length";
+  promptTokens: number;
+  tokens: number;
+  /** Why the prompt was not asked, a phrase; there is no text then. */
+  unanswerable?: string;
+}
+
+/** Text that continues a prompt. */
+export interface Generation {
+  /** Answers for every prompt that is not done, in any order. */
+  answer(prompts: readonly Prompt[], request: GenerationRequest): AsyncIterable<Answer>;
+}
+
 /** Exactly one of `prompt` and `generate` is above 0. */
 export interface SpeedTest {
   prompt: number;
@@ -219,6 +259,12 @@ export interface Timing {
 export interface Parts {
   likelihood: Likelihood;
   options: Options;
+  /**
+   * Options of a single letter, by sampling that is constrained to them. A question of which an option could not be scored is
+   * `unanswerable`.
+   */
+  letters: Options;
+  generation: Generation;
   timing: Timing;
   windows: Windows;
 }
@@ -228,6 +274,8 @@ export type Part = keyof Parts;
 export const partNames: Record<Part, string> = {
   likelihood: "log-probabilities of a text",
   options: "log-probabilities of options",
+  letters: "log-probabilities of letters",
+  generation: "generated text",
   timing: "times of prompts and tokens",
   windows: "probabilities of all tokens",
 };
@@ -235,8 +283,8 @@ export const partNames: Record<Part, string> = {
 /** An opened variant: what it can do is which parts it has. One caller at a time. */
 export interface Engine extends Readonly<Partial<Parts>> {
   readonly facts: EngineFacts;
-  /** Largest resident set of the process since the last call, in bytes. */
-  peakMemory(): number;
+  /** Largest resident set of the process since the last call, in bytes; undefined for a process that cannot be seen from here. */
+  peakMemory(): number | undefined;
   /** Bytes of the process that are this engine's and no other's, if it can tell. */
   heldMemory?(): number;
   close(): Promise<void>;
@@ -249,16 +297,37 @@ export interface EngineChoice extends EngineName {
   gpu: boolean;
 }
 
+/** A model and the settings that it is opened with: all that tells a backend, or a server, which engine is meant. */
+export type Opening = Pick<VariantSpec, "model" | "settings">;
+
 export interface Backend {
   readonly name: string;
-  /** The parts of every engine that it opens. */
+  /** The parts of every engine that it opens, unless `locate` says which ones the model at hand has. */
   readonly parts: readonly Part[];
-  /** Finds and reads the model and its adapters, and changes nothing. Throws a BenchError that says why it cannot. */
-  locate(source: ModelSource, folders: SourceFolders): Promise<Located>;
+  /** Parts that are believed only after a self-test: what a server says of log-probabilities may be of something else. */
+  readonly claims?: readonly Part[];
+  /**
+   * For a server of models: the parts that another backend gives on the model's own file (`facts.files[0]`) and adapters, in
+   * this process. Jobs that need them are measured there, and say so.
+   */
+  readonly through?: {
+    backend: string;
+    parts: readonly Part[];
+    settings(own: Settings): Settings;
+  };
+  /**
+   * Finds and reads the model and its adapters, and changes nothing; a server is asked. Throws a BenchError that says why it
+   * cannot.
+   */
+  locate(
+    source: ModelSource,
+    folders: SourceFolders,
+    settings: Settings,
+  ): Promise<Located & { parts?: readonly Part[] }>;
   /** Makes what `locate` found missing: fetches and quantizes. */
   prepare(source: ModelSource, folders: PreparationFolders): Promise<void>;
-  /** Which build would compute with these settings; part of job ids. */
-  version(settings: Settings): Promise<EngineChoice>;
+  /** Which build would compute; part of job ids. Throws a BenchError when a server cannot be asked. */
+  version(opening: Opening): Promise<EngineChoice>;
   settingsFacts(settings: Settings): SettingsFacts;
   /** Loads the model; throws a BenchError that says why it cannot. */
   open(variant: VariantSpec, listener?: EngineListener): Promise<Engine>;

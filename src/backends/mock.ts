@@ -8,7 +8,6 @@ import type {
   EngineFacts,
   Likelihood,
   Options,
-  Part,
   ScoredRow,
   SpeedTest,
   Timing,
@@ -132,7 +131,7 @@ export const mock = {
   async open(variant) {
     return new MockEngine(variant);
   },
-} satisfies BackendWith<Part>;
+} satisfies BackendWith<"likelihood" | "options" | "timing" | "windows">;
 
 class MockEngine implements Engine {
   readonly facts: EngineFacts;

@@ -101,17 +101,21 @@ async function recordFile(
   const baseDir = process.cwd();
   const text = await dataKinds.text.resolve({ text: name }, { baseDir, ...definite({ dataDir }) });
   const folders = { baseDir, ...definite({ modelsDir }), ...downloads };
+  const settings = definite({ threads });
   await backend.prepare({ model }, folders);
-  const located = await backend.locate({ model }, folders);
+  const located = await backend.locate({ model }, folders, settings);
   if (located.state === "missing")
     throw new BenchError("model-not-fetched", `${model} is not here any more: it was removed or changed meanwhile`);
   const { model: file, facts } = located;
+  if (!facts || !backend.parts.includes("windows"))
+    throw new BenchError("config", `${model} is not measured in this process, so no reference can be made of it`, {
+      hint: "give the path of its GGUF file",
+    });
   if (context > facts.contextLength)
     throw new BenchError(
       "config",
       `a context of ${context} tokens is asked for; the model was trained for ${facts.contextLength}`,
     );
-  const settings = definite({ threads });
   const draft = `${out}.${randomBytes(4).toString("hex")}.part`;
   try {
     const engine = await executor.open(
@@ -131,7 +135,7 @@ async function recordFile(
     });
     for await (const reply of replies) {
       if (reply.type === "progress") progress(reply.done, reply.total);
-      if (reply.type === "complete") peakMemory = reply.peakMemory;
+      if (reply.type === "complete") peakMemory = reply.peakMemory ?? 0;
     }
     await engine.close();
     const written = openReference(draft);

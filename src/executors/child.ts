@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import type { EngineFacts, Settings, VariantSpec } from "../backends/backend.js";
+import type { EngineFacts, VariantSpec } from "../backends/backend.js";
 import { findBackend } from "../backends/index.js";
 import { definite } from "../definite.js";
 import { BenchError, type Failure, fromFailure } from "../errors.js";
@@ -35,8 +35,8 @@ export type ToParent =
 const program = fileURLToPath(new URL("./engine-process.js", import.meta.url));
 
 /** Engine processes run here, so this process can tell without starting one. */
-export async function localPlace(backend: string, settings: Settings): Promise<Place> {
-  return { engine: await (await findBackend(backend)).version(settings), machine: thisMachine() };
+export async function localPlace(variant: Pick<VariantSpec, "backend" | "model" | "settings">): Promise<Place> {
+  return { engine: await (await findBackend(variant.backend)).version(variant), machine: thisMachine() };
 }
 
 /**

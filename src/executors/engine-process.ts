@@ -1,11 +1,20 @@
 // The program of an engine process: opens one variant and measures what it is asked to, until its parent is gone.
 
-import { type Engine, has, partNames, type VariantSpec, type Windows } from "../backends/backend.js";
+import {
+  type Backend,
+  type Engine,
+  has,
+  type Part,
+  partNames,
+  type VariantSpec,
+  type Windows,
+} from "../backends/backend.js";
 import { findBackend } from "../backends/index.js";
 import { definite } from "../definite.js";
-import { toFailure } from "../errors.js";
+import { BenchError, toFailure } from "../errors.js";
 import type { Measured } from "../events.js";
 import { dieWithParent } from "../llama/library.js";
+import { freeMemory } from "../machine.js";
 import { measurements } from "../measurements/index.js";
 import { recordReference } from "../measurements/recording.js";
 import { cacheDirectory } from "../models/cache.js";
@@ -16,6 +25,7 @@ import type { ReferenceRows } from "../references/rows.js";
 import { scratchRows } from "../references/scratch.js";
 import type { ToEngine, ToParent } from "./child.js";
 import type { MeasureRequest, TogetherRequest } from "./executor.js";
+import { selfTest } from "./self-test.js";
 
 dieWithParent();
 // The most likely backend is loaded while the parent still makes its plan.
@@ -41,6 +51,11 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 /** State of the current measurement. */
 let textName: string | undefined;
 
+/** By variant name: as it was asked to be opened. */
+const specs = new Map<string, VariantSpec>();
+/** Parts of the first variant that went through the self-test. */
+const tested = new Set<Part>();
+
 /** By variant name: its files as the plan read them. */
 const opened = new Map<string, UnchangedFiles>();
 
@@ -54,6 +69,7 @@ async function openVariant(variant: VariantSpec): Promise<Engine> {
   // Another file may have come while it was loaded.
   await files.check();
   opened.set(variant.name, files);
+  specs.set(variant.name, variant);
   return engine;
 }
 
@@ -62,16 +78,16 @@ async function checkFiles(...more: UnchangedFiles[]): Promise<void> {
   for (const files of [...opened.values(), ...more]) await files.check();
 }
 
-function keepPeak(): number {
-  const peak = engine?.peakMemory() ?? 0;
-  if (atTurn !== undefined) peaks.set(atTurn, Math.max(peaks.get(atTurn) ?? 0, peak));
+function keepPeak(): number | undefined {
+  const peak = engine?.peakMemory();
+  if (atTurn !== undefined && peak !== undefined) peaks.set(atTurn, Math.max(peaks.get(atTurn) ?? 0, peak));
   return peak;
 }
 
 /** The largest resident set of each variant that is open beside others: that of the process, less what the others hold. */
-function keepPeaks(peak: number): void {
+function keepPeaks(peak: number | undefined): void {
   const open = [...others, [first, engine] as const].map(([name, one]) => ({ name, held: one?.heldMemory?.() }));
-  if (others.size === 0 || open.some(({ held }) => held === undefined)) return;
+  if (peak === undefined || others.size === 0 || open.some(({ held }) => held === undefined)) return;
   const all = open.reduce((sum, { held }) => sum + held!, 0);
   for (const { name, held } of open) peaks.set(name, Math.max(peaks.get(name) ?? 0, peak - all + held!));
 }
@@ -95,13 +111,60 @@ function turns(first: VariantSpec, waiting: VariantSpec[]) {
   };
 }
 
+type Through = NonNullable<Backend["through"]>;
+
 function windowsOf(engine: Engine, { name, backend }: VariantSpec): Windows {
   if (engine.windows) return engine.windows;
   throw new Error(`${name}: ${backend} gives no ${partNames.windows}`);
 }
 
+const lacking = (engine: Engine, parts: readonly Part[]) =>
+  parts.flatMap((part) => (engine[part] ? [] : partNames[part])).join(", no ");
+
+/** The engine, once the parts that it claims were tested as far as they are needed now. */
+async function believed(parts: readonly Part[]): Promise<Engine> {
+  const spec = specs.get(first);
+  const { claims = [], through } = spec ? await findBackend(spec.backend) : {};
+  for (const part of parts) {
+    if (!claims.includes(part) || !engine![part] || tested.has(part)) continue;
+    tested.add(part);
+    const beside = spec && through && (await openedBeside(spec, through));
+    const reason = await selfTest(engine!, part, beside);
+    await beside?.close();
+    if (reason === undefined) continue;
+    engine = without(engine!, part);
+    send({ type: "warning", variant: first, message: `its ${partNames[part]} are not believed: ${reason}` });
+  }
+  return engine!;
+}
+
+/** The share of the free memory that a second copy of the model may take. */
+const sparedMemory = 0.5;
+
+/** The same file in this process, where it is here and small enough to be there twice. */
+async function openedBeside(spec: VariantSpec, { backend, settings }: Through): Promise<Engine | undefined> {
+  const [model] = spec.facts?.files ?? [];
+  if (model === undefined || spec.facts!.bytes > sparedMemory * freeMemory()) return undefined;
+  const inside = { ...spec, backend, model, settings: settings(spec.settings) };
+  return (await findBackend(backend)).open(inside).catch(() => undefined);
+}
+
+/** The engine less a part. */
+function without(whole: Engine, part: Part): Engine {
+  const parts = Object.keys(partNames).flatMap((name) => {
+    const one = name as Part;
+    return one === part || !whole[one] ? [] : [[one, whole[one]]];
+  });
+  return {
+    ...Object.fromEntries(parts),
+    facts: whole.facts,
+    peakMemory: () => whole.peakMemory(),
+    close: () => whole.close(),
+  };
+}
+
 /** The items that this request yields. */
-function measured({
+async function* measured({
   kind,
   settings,
   dataset,
@@ -122,12 +185,25 @@ function measured({
   if ("compare" in measurement) {
     const { jobs = [], riders = [] } = together ?? {};
     const open = (all: TogetherRequest[]) => all.map((job) => ({ ...job, done: new Set(job.done) }));
-    return measurement.compare({ ...asked, rows: rows!, jobs: open(jobs), riders: open(riders) });
+    yield* measurement.compare({ ...asked, rows: rows!, jobs: open(jobs), riders: open(riders) });
+    return;
   }
-  if (!has(engine!, measurement.needs)) throw new Error(`${kind} needs what this engine lacks`);
-  return measurement.measure({
+  // A server may have less than it claimed.
+  let way: typeof settings | undefined = settings;
+  let asking = await believed(measurement.needs(settings));
+  while (way !== undefined && !has(asking, measurement.needs(way))) {
+    way = measurement.instead?.(way);
+    if (way !== undefined) asking = await believed(measurement.needs(way));
+  }
+  if (way === undefined)
+    throw new BenchError("engine-lacks", `this engine gives no ${lacking(asking, measurement.needs(settings))}`, {
+      hint: "the warning beside its name says why",
+    });
+  if (way !== settings) send({ type: "instead", settings: way, ...definite({ method: measurement.method?.(way) }) });
+  yield* measurement.measure({
     ...asked,
-    engine: engine!,
+    settings: way,
+    engine: asking,
     done: new Set(done),
     ...(only ? { only: new Set(only) } : {}),
   });
@@ -177,7 +253,11 @@ async function handle(message: ToEngine): Promise<void> {
       send(
         stopping
           ? { type: "stopped" }
-          : { type: "complete", peakMemory, ...(peaks.size === 0 ? {} : { peaks: Object.fromEntries(peaks) }) },
+          : {
+              type: "complete",
+              ...definite({ peakMemory }),
+              ...(peaks.size === 0 ? {} : { peaks: Object.fromEntries(peaks) }),
+            },
       );
       break;
     }
@@ -192,7 +272,7 @@ async function handle(message: ToEngine): Promise<void> {
         progress: (count, total) => send({ type: "progress", done: count, total, unit: "chunks" }),
       });
       await checkFiles();
-      send({ type: "complete", peakMemory: engine!.peakMemory() });
+      send({ type: "complete", ...definite({ peakMemory: engine!.peakMemory() }) });
       break;
     }
     case "stop":

@@ -1,6 +1,6 @@
-import type { EngineChoice, EngineFacts, Settings, VariantSpec } from "../backends/backend.js";
+import type { EngineChoice, EngineFacts, VariantSpec } from "../backends/backend.js";
 import type { Dataset, TextDataset } from "../data/index.js";
-import type { Measured } from "../events.js";
+import type { Instead, Measured } from "../events.js";
 import type { Machine } from "../machine.js";
 import type { ReferencePlan } from "../references/reference.js";
 
@@ -46,11 +46,17 @@ export type MeasureReply =
   | { type: "progress"; done: number; total: number; unit: string }
   | EngineWarning
   | OpenedVariant
+  | MeasuredInstead
   /**
-   * The last reply: the largest resident set during this request, in bytes; of several variants also that of each, by name,
+   * The last reply: the largest resident set during this request, in bytes, where it can be seen; of several variants also that of each, by name,
    * as if the others were not there.
    */
-  | { type: "complete"; peakMemory: number; peaks?: Record<string, number> };
+  | { type: "complete"; peakMemory?: number; peaks?: Record<string, number> };
+
+/** What is measured after all, because the engine has less than the plan took it to have. */
+export interface MeasuredInstead extends Instead {
+  type: "instead";
+}
 
 /** A variant that was opened beside the first one, or in its turn. */
 export interface OpenedVariant {
@@ -102,8 +108,8 @@ export interface Place {
 
 /** Where engines run. */
 export interface Executor {
-  /** Where an engine with these settings would be opened. */
-  place(backend: string, settings: Settings): Promise<Place>;
+  /** Where an engine of this variant would be opened. Throws a BenchError when the server that computes cannot be asked. */
+  place(variant: Pick<VariantSpec, "backend" | "model" | "settings">): Promise<Place>;
   open(variant: VariantSpec, options: OpenOptions): Promise<OpenedEngine>;
   /** Graceful: every engine ends after the item at hand. */
   stop(): void;

@@ -33,7 +33,7 @@ type ChoiceSettings = z.infer<typeof settings>;
 export const choice: Measurement<ChoiceSettings, "choice", "options"> = {
   name: "choice",
   settings,
-  needs: ["options"],
+  needs: () => ["options"],
   data: "choice",
   mode: { kind: "alone" },
   machineBound: false,

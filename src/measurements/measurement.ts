@@ -73,7 +73,12 @@ interface DescribedSettings<Settings, Kind extends keyof DataFor, Needs extends 
   readonly rule: number;
   /** Settings in a benchmark file, defaults included. */
   readonly settings: z.ZodType<Settings>;
-  readonly needs: readonly Needs[];
+  /** The parts of an engine that it is measured with. */
+  needs(settings: Settings): readonly Needs[];
+  /** Settings for an engine that lacks those parts; absent, or undefined, when there is no other way to measure. */
+  instead?(settings: Settings): Settings | undefined;
+  /** How these settings measure, when that is not the plain way: `by generation`. Stands beside every figure. */
+  method?(settings: Settings): string | undefined;
   readonly data: Kind;
   /** Whether the result depends on the machine, so that another machine makes another job. */
   readonly machineBound: boolean;

@@ -10,7 +10,7 @@ export const perplexity: Measurement<ChunkSettings, "text", "likelihood"> = {
   name: "perplexity",
   rule: 1,
   settings: chunkSettings,
-  needs: ["likelihood"],
+  needs: () => ["likelihood"],
   data: "text",
   mode: { kind: "alone" },
   machineBound: false,

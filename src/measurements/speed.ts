@@ -32,7 +32,7 @@ export const speed: Measurement<SpeedSettings, "none", "timing"> = {
   name: "speed",
   rule: 1,
   settings,
-  needs: ["timing"],
+  needs: () => ["timing"],
   data: "none",
   mode: { kind: "turns", items: (settings) => itemsOf(settings) },
   machineBound: true,

@@ -24,7 +24,8 @@ export type Located =
   | {
       state: "ready";
       model: string;
-      facts: ModelFacts;
+      /** Absent where a server tells nothing of the file. */
+      facts?: ModelFacts;
       lora: Adapter[];
       /** Digest of what decides the weights: of the file's bytes, or of all that a quantization is made from. */
       weights: string;

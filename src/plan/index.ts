@@ -1,10 +1,8 @@
-import type { Settings } from "../backends/backend.js";
 import type { Benchmark, MeasurementConfig } from "../benchmark/index.js";
 import { type Dataset, digestOf, findKind } from "../data/index.js";
 import { definite } from "../definite.js";
 import { BenchError, type Failure } from "../errors.js";
 import type { Provenance, VariantRecord } from "../events.js";
-import type { Place } from "../executors/index.js";
 import { several } from "../harmless.js";
 import { freeMemory } from "../machine.js";
 import { measurements } from "../measurements/index.js";
@@ -12,7 +10,7 @@ import { addressWithoutSecrets } from "../secrets.js";
 import { type AskedData, type Job, makeJob } from "./job.js";
 import { chooseReference, namedReference } from "./reference.js";
 import { type Selected, selection } from "./selection.js";
-import { type Inspected, inspect, type Preparation } from "./variants.js";
+import { type Inspected, type InspectOptions, inspect, type Preparation } from "./variants.js";
 
 export { memoryTogether, togetherGroups } from "./cost.js";
 export { describePlan } from "./describe.js";
@@ -41,7 +39,7 @@ export interface PlanOptions extends Selected {
   command: string[];
   versions: Record<string, string>;
   /** Where an engine would be opened: asked of the executor that opens them. */
-  place(backend: string, settings: Settings): Promise<Place>;
+  place: InspectOptions["place"];
   /** The variant that all others are compared with, whatever the benchmark file says. */
   reference?: string;
   /** Aborted when the user stops. */
@@ -71,9 +69,8 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
   for (const config of configs) {
     const cells = benchmark.measurements.filter((measurement) => wanted(config.name, measurement.name));
     if (cells.length === 0) continue;
-    const place = await options.place(config.backend, config.settings);
     options.signal?.throwIfAborted();
-    inspected.set(config.name, { ...(await inspect(config, benchmark, options)), place, cells });
+    inspected.set(config.name, { ...(await inspect(config, benchmark, options)), cells });
   }
   const all = [...inspected.values()];
   const variants = all.map(({ record }) => record);
@@ -92,7 +89,8 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
     throw new BenchError("config", "nothing is left to measure after --only and --exclude", {
       hint: `there are the variants ${several(benchmark.variants.map(({ name }) => name))} and the measurements ${several(benchmark.measurements.map(({ name }) => name))}`,
     });
-  const { version, library, origin } = all[0]!.place.engine;
+  const { engine, machine } = all[0]!.routes[0].place;
+  const { version, library, origin } = engine;
   return {
     name: benchmark.name,
     variants,
@@ -102,7 +100,7 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
     provenance: {
       command: options.command.map(addressWithoutSecrets),
       versions: options.versions,
-      machine: all[0]!.place.machine,
+      machine,
       engine: { version, library, origin },
       datasets: distinct([...data.values()].map(({ dataset }) => dataset)),
     },

@@ -1,4 +1,4 @@
-import type { SettingsFacts, VariantSpec } from "../backends/backend.js";
+import type { Part, SettingsFacts, VariantSpec } from "../backends/backend.js";
 import type { MeasurementConfig } from "../benchmark/index.js";
 import type { Dataset } from "../data/index.js";
 import { definite } from "../definite.js";
@@ -9,7 +9,7 @@ import { estimateMemory, type MemoryEstimate } from "../models/gguf.js";
 import { seconds } from "./cost.js";
 import { type Computed, identify } from "./identity.js";
 import { reasonAgainst } from "./possible.js";
-import type { Inspected } from "./variants.js";
+import type { Inspected, Route } from "./variants.js";
 
 /** Tokens of one decode call, and of those the ones computed at once: they shape the last digits of a decode. */
 export type Shape = Pick<SettingsFacts, "batch" | "ubatch">;
@@ -37,24 +37,48 @@ export interface AskedData {
   sha256: string;
 }
 
+/** A variant on the way by which a job measures it. */
+export type Routed = Omit<Inspected, "routes" | "cells"> & Route;
+
+/**
+ * The way that has all the parts which these settings need, the variant's own backend before others; else other settings by
+ * which the measurement can be made there. When there is none, the variant's own backend, of which the plan then says what it
+ * lacks.
+ */
+function routed(
+  { routes, ...inspected }: Inspected,
+  { kind, settings }: MeasurementConfig,
+): { variant: Routed; settings: MeasurementConfig["settings"] } {
+  const { needs, instead } = measurements[kind]!;
+  for (let way: typeof settings | undefined = settings; way !== undefined; way = instead?.(way)) {
+    const parts: readonly Part[] = needs(way);
+    const route = routes.find((one) => parts.every((part) => one.parts.includes(part)));
+    if (route) return { variant: { ...inspected, ...route }, settings: way };
+  }
+  return { variant: { ...inspected, ...routes[0] }, settings };
+}
+
 export function makeJob(
-  config: MeasurementConfig,
-  variant: Inspected,
+  said: MeasurementConfig,
+  inspected: Inspected,
   reference: Inspected | undefined,
   asked: AskedData | undefined,
 ): Job {
   const data = asked?.dataset;
-  const measurement = measurements[config.kind]!;
+  const measurement = measurements[said.kind]!;
+  const { variant, settings } = routed(inspected, said);
+  const config = { ...said, settings };
   const { backend, record, place } = variant;
-  const against = measurement.mode.kind === "together" ? reference : undefined;
+  const together = measurement.mode.kind === "together" && reference;
+  const against = together ? routed(reference, config).variant : undefined;
   // The reference against itself in another batch shape: how far the same model is from itself.
   const { otherShape, batch, ubatch } = backend.settingsFacts(variant.spec.settings);
-  const spec = against === variant ? { ...variant.spec, settings: otherShape } : variant.spec;
+  const spec = against?.record === record ? { ...variant.spec, settings: otherShape } : variant.spec;
   const trained = record.facts?.contextLength;
   const cost: Cost = measurement.cost(config.settings, data, definite({ batch, ubatch, trained }));
   const { context, parallel, rows } = cost;
   const impossible = reasonAgainst(config, variant, against, context, data);
-  const memory = ({ record, spec, backend }: Inspected) =>
+  const memory = ({ record, spec, backend }: Routed) =>
     record.facts
       ? { memory: estimateMemory(record.facts, { context, parallel, rows, ...backend.settingsFacts(spec.settings) }) }
       : {};
@@ -85,6 +109,7 @@ export function makeJob(
       rule: measurement.rule,
       settings: config.settings,
       mode: measurement.mode.kind,
+      ...definite({ method: measurement.method?.(settings) ?? variant.method }),
       metrics: measurement.metrics(config.settings, data),
       ...(against ? { against: against.record.name } : {}),
       ...definite({ impossible, estimate }),
@@ -101,14 +126,14 @@ export function makeJob(
   };
 }
 
-function shapeOf({ backend }: Inspected, { settings }: VariantSpec): Shape {
+function shapeOf({ backend }: Routed, { settings }: VariantSpec): Shape {
   const { batch, ubatch } = backend.settingsFacts(settings);
   return { batch, ubatch };
 }
 
 /** What computes, for the identity: the files by their bytes, whatever they are called. Threads count for speed alone. */
 function computed(
-  { backend, weights }: Inspected,
+  { backend, weights }: Routed,
   { name, model, lora = [], settings }: VariantSpec,
   fast: boolean,
 ): Computed {

@@ -3,13 +3,13 @@ import type { MeasurementConfig } from "../benchmark/index.js";
 import { type Dataset, findKind } from "../data/index.js";
 import { measurements } from "../measurements/index.js";
 import type { ModelFacts } from "../models/gguf.js";
-import type { Inspected } from "./variants.js";
+import type { Routed } from "./job.js";
 
 /** Why a cell cannot be measured, in a sentence without its end; undefined where it can. */
 export function reasonAgainst(
   config: MeasurementConfig,
-  variant: Inspected,
-  against: Inspected | undefined,
+  variant: Routed,
+  against: Routed | undefined,
   context: number,
   data: Dataset | undefined,
 ): string | undefined {
@@ -19,13 +19,13 @@ export function reasonAgainst(
 
 function reasonOf(
   config: MeasurementConfig,
-  { backend, record, spec }: Inspected,
-  against: Inspected | undefined,
+  { backend, parts, record, spec }: Routed,
+  against: Routed | undefined,
   context: number,
 ): string | undefined {
   const measurement = measurements[config.kind]!;
-  const needs: readonly Part[] = measurement.needs;
-  const lacking = needs.filter((need) => !backend.parts.includes(need));
+  const needs: readonly Part[] = measurement.needs(config.settings);
+  const lacking = needs.filter((need) => !parts.includes(need));
   if (lacking.length > 0) return `${backend.name} gives no ${lacking.map((part) => partNames[part]).join(", no ")}`;
   const { impossible } = backend.settingsFacts(spec.settings);
   if (impossible) return impossible;

@@ -1,21 +1,32 @@
-import type { Backend, VariantSpec } from "../backends/backend.js";
+import type { Backend, EngineChoice, Part, VariantSpec } from "../backends/backend.js";
 import { findBackend } from "../backends/index.js";
 import type { Benchmark, MeasurementConfig, VariantConfig } from "../benchmark/index.js";
 import { definite } from "../definite.js";
 import { BenchError, type Failure, toFailure } from "../errors.js";
 import type { VariantRecord } from "../events.js";
 import type { Place } from "../executors/index.js";
+import { thisMachine } from "../machine.js";
 import type { Missing, ModelSource } from "../models/preparation.js";
 import type { SourceFolders } from "../models/sources.js";
 import { addressWithoutSecrets } from "../secrets.js";
 
-/** A variant with its model found, and what is to be measured on it. */
-export interface Inspected {
-  spec: VariantSpec;
-  record: VariantRecord;
+/** A way to open a variant: by its own backend, or by one that opens the model's own file in this process. */
+export interface Route {
   backend: Backend;
+  /** The parts that the engine will have. */
+  parts: readonly Part[];
+  spec: VariantSpec;
   /** Where it would be opened. */
   place: Place;
+  /** How it is measured, when that is not by the variant's own backend: a phrase. */
+  method?: string;
+}
+
+/** A variant with its model found, and what is to be measured on it. */
+export interface Inspected {
+  record: VariantRecord;
+  /** The variant's own backend first. */
+  routes: [Route, ...Route[]];
   cells: MeasurementConfig[];
   /** Digest of what decides the weights; absent for a model that cannot be read, or not before it is fetched. */
   weights?: string;
@@ -32,15 +43,22 @@ export interface Preparation {
   missing: Missing[];
 }
 
+export interface InspectOptions {
+  /** Where an engine would be opened: asked of the executor that opens them. */
+  place(variant: Pick<VariantSpec, "backend" | "model" | "settings">): Promise<Place>;
+  signal?: AbortSignal;
+  prepared?: ReadonlyMap<string, Failure>;
+}
+
 /**
- * Finds and reads a variant's model. One that cannot be read has its failure in the record, as has one that could not be
- * prepared: `prepared` holds why, by variant, and after it nothing may be missing.
+ * Finds and reads a variant's model, and asks where it would be opened. One that cannot be read has its failure in the record,
+ * as has one that could not be prepared: `prepared` holds why, by variant, and after it nothing may be missing.
  */
 export async function inspect(
   config: VariantConfig,
   { baseDir, modelsDir, mirrors }: Benchmark,
-  { signal, prepared }: { signal?: AbortSignal; prepared?: ReadonlyMap<string, Failure> },
-): Promise<Omit<Inspected, "place" | "cells">> {
+  { place: placeOf, signal, prepared }: InspectOptions,
+): Promise<Omit<Inspected, "cells">> {
   const backend = await findBackend(config.backend);
   const { name, quantize, model, elsewhere, lora } = config;
   const asked = lora.map(({ path, scale }) => ({ path: addressWithoutSecrets(path), scale }));
@@ -54,32 +72,58 @@ export async function inspect(
     settings: { ...config.settings, ...(asked.length > 0 ? { lora: asked } : {}) },
   };
   const spec: VariantSpec = { name, backend: config.backend, settings: config.settings, model, lora: [] };
+  const { parts } = backend;
+  let route: Route = { backend, parts, spec, place: { engine: unreached, machine: thisMachine() } };
   const source: ModelSource = { model, lora, ...definite({ elsewhere, quantize }) };
   const folders = { baseDir, ...definite({ modelsDir, mirrors }) };
   try {
+    route = { ...route, place: await placeOf(spec) };
+    signal?.throwIfAborted();
     const failure = prepared?.get(name);
-    if (failure) return { backend, spec, record: { ...record, failure } };
-    const found = await backend.locate(source, { ...folders, ...definite({ signal }) });
+    if (failure) return { routes: [route], record: { ...record, failure } };
+    const found = await backend.locate(source, { ...folders, ...definite({ signal }) }, config.settings);
     if (found.state === "missing") {
       if (prepared) throw notPrepared(record.model);
       const { missing, weights, lora: read = [] } = found;
       const preparation = { variant: name, backend: config.backend, source, folders, missing };
-      return { backend, spec: { ...spec, lora: read }, record, preparation, ...definite({ weights }) };
+      const waiting: Route = { ...route, spec: { ...spec, lora: read } };
+      return { routes: [waiting], record, preparation, ...definite({ weights }) };
     }
     const { facts, weights, from } = found;
     // The path as the user wrote it, and which file that was.
     const adapters = found.lora.map(({ sha256 }, i) => ({ ...asked[i], sha256: sha256.slice(0, 12) }));
     const settings = { ...record.settings, ...(adapters.length > 0 ? { lora: adapters } : {}) };
+    const located: VariantSpec = { ...spec, model: found.model, lora: found.lora, ...definite({ facts }) };
+    const own: Route = { ...route, spec: located, parts: found.parts ?? parts };
     return {
-      backend,
-      spec: { ...spec, model: found.model, lora: found.lora, facts },
-      record: { ...record, settings, facts, ...definite({ from }) },
+      routes: [own, ...(await routeThrough(own, placeOf))],
+      record: { ...record, settings, ...definite({ facts, from }) },
       weights,
     };
   } catch (error) {
     signal?.throwIfAborted();
-    return { backend, spec, record: { ...record, failure: inspectionFailure(record.model, error) } };
+    return { routes: [route], record: { ...record, failure: inspectionFailure(record.model, error) } };
   }
+}
+
+/** The engine of a server that could not be asked. */
+const unreached: EngineChoice = { version: "", library: "", origin: "not reached", gpu: false };
+
+/** The way by which another backend opens the model's own file, where that file is on this machine. */
+async function routeThrough({ backend, spec }: Route, placeOf: InspectOptions["place"]): Promise<Route[]> {
+  const { through } = backend;
+  const [file] = spec.facts?.files ?? [];
+  if (!through || file === undefined) return [];
+  const inside = { ...spec, backend: through.backend, model: file, settings: through.settings(spec.settings) };
+  return [
+    {
+      backend: await findBackend(through.backend),
+      parts: through.parts,
+      spec: inside,
+      place: await placeOf(inside),
+      method: "in process, on the model's own file",
+    },
+  ];
 }
 
 /** Another program may have removed what was made, or a server may have another version by now. */

@@ -141,7 +141,7 @@ function provenance({ started, engines, sessions }: Table): string[] {
   const names = new Set(started.jobs.map(({ measurement }) => measurement));
   return [
     `Engine: ${inert(unique(opened.length > 0 ? opened.map(({ version, library }) => `${version} (${library})`) : [`${engine.version} (${engine.library})`]))}`,
-    `Machine: ${inert([machine.cpu, ...machine.gpus].join(", "))}, ${machine.cpus} CPUs, ${inUnits(machine.memoryBytes)} memory, ${inert(`${machine.os} ${machine.arch}`)}${opened.length > 0 ? `; threads: ${unique(opened.map(({ threads }) => threads))}` : ""}`,
+    `Machine: ${inert([machine.cpu, ...machine.gpus].join(", "))}, ${machine.cpus} CPUs, ${inUnits(machine.memoryBytes)} memory, ${inert(`${machine.os} ${machine.arch}`)}${opened.length > 0 ? `; threads: ${unique(opened.flatMap(({ threads }) => threads ?? "unknown"))}` : ""}`,
     ...Array.from(names, (name) => {
       const job = started.jobs.find(({ measurement }) => measurement === name)!;
       const settings = Object.entries(job.settings).map(

@@ -188,6 +188,7 @@ function jobCell(
       ...summary.warnings.map((text) => ({ text })),
       ...(unasked ? [unasked] : []),
       ...aloneNote(metric, result),
+      ...methodNote(metric, record),
       ...loadNote(metric, result),
       ...together,
     ],
@@ -219,6 +220,11 @@ function unaskedNote(metric: Metric, { unanswerable, items }: JobResult): Note |
 function aloneNote(metric: Metric, { alone }: JobResult): Note[] {
   if (!isOfQuestions(metric) || !alone) return [];
   return [{ text: "each option was decoded by itself: this architecture cannot share a question between them" }];
+}
+
+/** How a figure came about that was not measured in the plain way. */
+function methodNote(metric: Metric, { method }: JobRecord): Note[] {
+  return method === undefined || isPeak(metric) ? [] : [{ text: `measured ${method}` }];
 }
 
 /** What is no number is no figure, whoever computed it. */

@@ -11,9 +11,9 @@ export interface RunContext {
   engines: Engines;
   /** By job id. */
   runs: ReadonlyMap<string, JobRun>;
-  /** Variants that cannot be opened, and why. */
+  /** Why a variant cannot be read, by its name, or an engine not be opened, by `engineOf`. */
   failed: Map<string, Failure>;
-  /** Variants whose engines a later step asks for. */
+  /** Engines, by `engineOf`, that a later step asks for. */
   kept: ReadonlySet<string>;
   signal: AbortSignal;
 }

@@ -6,7 +6,10 @@ import type { Job, Plan } from "../plan/index.js";
 import { bytes as told } from "../units.js";
 import { said } from "./job-run.js";
 
-/** Open engines, as many as memory allows; of those that nobody uses, the one used least recently goes first. */
+/** What names an engine: a variant that two backends open has two. */
+export const engineOf = ({ record: { variant, backend } }: Job): string => JSON.stringify([variant, backend]);
+
+/** Open engines, by `engineOf`, as many as memory allows; of those that nobody uses, the one used least recently goes first. */
 export class Engines {
   /** In the order of use. `engine` is absent while it is opened. */
   readonly #open = new Map<string, { bytes: number; engine?: OpenedEngine }>();
@@ -17,32 +20,34 @@ export class Engines {
     private readonly executor: Executor,
   ) {}
 
-  /** Keeps a variant's engine, once it is open, until `letGo`: a step that runs beside it closes another one. */
-  hold(variant: string): void {
-    this.#held.add(variant);
+  /** Keeps an engine, once it is open, until `letGo`: a step that runs beside it closes another one. */
+  hold(name: string): void {
+    this.#held.add(name);
   }
 
-  letGo(variant: string): void {
-    this.#held.delete(variant);
+  letGo(name: string): void {
+    this.#held.delete(name);
   }
 
-  get(variant: string): OpenedEngine | undefined {
-    return this.#open.get(variant)?.engine;
+  get(name: string): OpenedEngine | undefined {
+    return this.#open.get(name)?.engine;
   }
 
   /** `bytes`: what the engine needs for all that it will be asked. */
-  async *open({ record: { variant }, spec }: Job, bytes: number): AsyncGenerator<Event> {
-    const found = this.#open.get(variant);
+  async *open(job: Job, bytes: number): AsyncGenerator<Event> {
+    const { record, spec } = job;
+    const name = engineOf(job);
+    const found = this.#open.get(name);
     // Inserted anew, for the order of the map is the order of use.
-    this.#open.delete(variant);
+    this.#open.delete(name);
     if (found?.engine?.alive) {
-      this.#open.set(variant, found);
+      this.#open.set(name, found);
       return;
     }
     let used = [...this.#open.values()].reduce((sum, one) => sum + one.bytes, bytes);
     const entry: { bytes: number; engine?: OpenedEngine } = { bytes };
     const others = [...this.#open];
-    this.#open.set(variant, entry);
+    this.#open.set(name, entry);
     try {
       for (const [other, one] of others) {
         if (used <= this.plan.memoryLimit) break;
@@ -52,22 +57,22 @@ export class Engines {
       }
       entry.engine = await this.executor.open(spec, { timeout: this.plan.timeout });
     } catch (error) {
-      this.#open.delete(variant);
+      this.#open.delete(name);
       throw error;
     }
-    yield* toldOpened(this.plan, variant, entry.engine.facts);
+    yield* toldOpened(this.plan, record.variant, entry.engine.facts);
     yield* said(entry.engine.warnings);
   }
 
-  async release(variant: string): Promise<void> {
-    const found = this.#open.get(variant);
-    this.#open.delete(variant);
+  async release(name: string): Promise<void> {
+    const found = this.#open.get(name);
+    this.#open.delete(name);
     await found?.engine?.close();
   }
 
   /** Closes all that nobody uses. */
   async releaseIdle(): Promise<void> {
-    for (const variant of [...this.#open.keys()]) if (!this.#held.has(variant)) await this.release(variant);
+    for (const name of [...this.#open.keys()]) if (!this.#held.has(name)) await this.release(name);
   }
 }
 

@@ -4,7 +4,7 @@ import { physicalCores } from "../machine.js";
 import type { Plan } from "../plan/index.js";
 import type { JobProgress } from "../replay.js";
 import type { RunContext } from "./context.js";
-import { Engines } from "./engines.js";
+import { Engines, engineOf } from "./engines.js";
 import { JobRun } from "./job-run.js";
 import { perform } from "./perform.js";
 import { type Step, schedule } from "./schedule.js";
@@ -54,7 +54,9 @@ async function* events(plan: Plan, { executor, done, signal, parallel = Infinity
     engines: new Engines(plan, executor),
     runs: new Map(plan.jobs.toReversed().map((job) => [job.record.id, new JobRun(job, done.get(job.record.id))])),
     failed: new Map(variants.flatMap((variant) => (variant.failure ? [[variant.name, variant.failure]] : []))),
-    kept: new Set(steps.flatMap((step) => (step.kind === "turns" ? step.jobs : [])).map((id) => variantOf(plan, id))),
+    kept: new Set(
+      steps.flatMap((step) => (step.kind === "turns" ? step.jobs : [])).map((id) => engineOf(jobOf(plan, id))),
+    ),
     signal,
   };
   const limits = { memory: plan.memoryLimit, parallel, cores: physicalCores() };
@@ -66,7 +68,7 @@ async function* events(plan: Plan, { executor, done, signal, parallel = Infinity
   yield { type: "finished", at: Date.now(), outcome: signal.aborted ? "stopped" : "complete" };
 }
 
-const variantOf = ({ jobs }: Plan, id: string) => jobs.find(({ record }) => record.id === id)!.record.variant;
+const jobOf = ({ jobs }: Plan, id: string) => jobs.find(({ record }) => record.id === id)!;
 
 interface Limits {
   /** Bytes. */

@@ -1,7 +1,7 @@
 import type { EngineName } from "../backends/backend.js";
 import { definite } from "../definite.js";
 import type { Failure } from "../errors.js";
-import { type Event, memoryItem } from "../events.js";
+import { type Event, type Instead, memoryItem } from "../events.js";
 import type { EngineWarning, MeasureReply, OpenedEngine } from "../executors/index.js";
 import type { Job } from "../plan/index.js";
 import type { JobProgress } from "../replay.js";
@@ -19,6 +19,7 @@ export class JobRun {
   /** Models that the process held when it took most memory. */
   #models = 1;
   #engine: EngineName | undefined;
+  #instead: Instead | undefined;
   #begun = false;
 
   constructor(
@@ -38,8 +39,8 @@ export class JobRun {
     };
   }
 
-  tookMemory(bytes: number, models = 1): void {
-    if (bytes <= this.#peakMemory) return;
+  tookMemory(bytes: number | undefined, models = 1): void {
+    if (bytes === undefined || bytes <= this.#peakMemory) return;
     this.#peakMemory = bytes;
     this.#models = models;
   }
@@ -67,6 +68,8 @@ export class JobRun {
       if (reply.type === "measured") yield* this.keep(reply);
       else if (reply.type === "progress") yield { ...reply, job: id };
       else if (reply.type === "warning") yield* said([reply]);
+      else if (reply.type === "instead")
+        this.#instead = { settings: reply.settings, ...definite({ method: reply.method }) };
       else if (reply.type === "complete") {
         this.tookMemory(reply.peakMemory);
         this.#seconds += (performance.now() - started) / 1000;
@@ -93,14 +96,14 @@ export class JobRun {
         samples: [{ metric: "peak_memory", value: this.#peakMemory, weight: 1 }],
         ...(this.#models > 1 ? { models: this.#models } : {}),
       };
-    const [items, engine] = [this.items.size, this.#engine];
+    const [items, engine, instead] = [this.items.size, this.#engine, this.#instead];
     yield {
       type: "job-done",
       at: Date.now(),
       job: id,
       items,
       seconds: this.#seconds,
-      ...definite({ engine }),
+      ...definite({ engine, instead }),
     };
   }
 

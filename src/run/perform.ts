@@ -1,7 +1,7 @@
 import { toFailure } from "../errors.js";
 import type { Event } from "../events.js";
 import type { RunContext } from "./context.js";
-import { outOfMemory } from "./engines.js";
+import { engineOf, outOfMemory } from "./engines.js";
 import type { JobRun } from "./job-run.js";
 import type { Step } from "./schedule.js";
 import { measureTogether } from "./together.js";
@@ -11,12 +11,14 @@ export async function* perform(step: Step, context: RunContext): AsyncGenerator<
   const { engines, runs, signal } = context;
   const jobRuns = step.jobs.map((id) => runs.get(id)!);
   switch (step.kind) {
-    case "alone":
-      engines.hold(step.variant);
+    case "alone": {
+      const name = engineOf(jobRuns[0]!.job);
+      engines.hold(name);
       for (const jobRun of jobRuns) if (!signal.aborted) yield* attempt(jobRun, context, { bytes: step.memory });
-      engines.letGo(step.variant);
-      if (!context.kept.has(step.variant)) await engines.release(step.variant);
+      engines.letGo(name);
+      if (!context.kept.has(name)) await engines.release(name);
       break;
+    }
     case "turns":
       for (const jobRun of jobRuns) if (!signal.aborted) yield* jobRun.begin();
       for (const { job, item } of step.turns) {
@@ -40,11 +42,11 @@ export async function* perform(step: Step, context: RunContext): AsyncGenerator<
 
 async function* byItself(jobRun: JobRun, context: RunContext): AsyncGenerator<Event> {
   if (jobRun.over || context.signal.aborted) return;
-  const { variant } = jobRun.job.record;
-  context.engines.hold(variant);
+  const name = engineOf(jobRun.job);
+  context.engines.hold(name);
   yield* attempt(jobRun, context, { bytes: jobRun.job.memory?.total ?? 0 });
-  context.engines.letGo(variant);
-  if (!context.kept.has(variant)) await context.engines.release(variant);
+  context.engines.letGo(name);
+  if (!context.kept.has(name)) await context.engines.release(name);
 }
 
 /** Opens the variant where it is not open, and measures. A variant that cannot be opened fails all its jobs at once. */
@@ -54,7 +56,8 @@ async function* attempt(
   { bytes, item }: { bytes: number; item?: string },
 ): AsyncGenerator<Event> {
   const { job } = jobRun;
-  const known = failed.get(job.record.variant);
+  const name = engineOf(job);
+  const known = failed.get(job.record.variant) ?? failed.get(name);
   if (known) return yield* jobRun.fail(known);
   try {
     yield* jobRun.begin();
@@ -65,11 +68,11 @@ async function* attempt(
     if (signal.aborted) return;
     const failure = toFailure(error);
     // Another job of the variant may need less memory; what cannot be loaded is not tried again.
-    if (failure.code !== "out-of-memory") failed.set(job.record.variant, failure);
+    if (failure.code !== "out-of-memory") failed.set(name, failure);
     return yield* jobRun.fail(failure);
   }
   try {
-    yield* jobRun.measure(engines.get(job.record.variant)!, item);
+    yield* jobRun.measure(engines.get(name)!, item);
   } catch (error) {
     if (signal.aborted) return;
     yield* jobRun.fail(toFailure(error));

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { measurements } from "../measurements/index.js";
 import { type Job, memoryTogether, type Plan, togetherGroups } from "../plan/index.js";
 import type { JobProgress } from "../replay.js";
+import { engineOf } from "./engines.js";
 
 const shared = {
   /** Ids, in order. */
@@ -14,7 +15,7 @@ const shared = {
 
 /** What is to be done, as plain data: whoever holds the plan, here or elsewhere, can perform it. */
 export const stepForm = z.discriminatedUnion("kind", [
-  /** The jobs of one variant, one after another in one engine. Other steps may run beside it. */
+  /** Jobs of one variant, one after another in one engine. Other steps may run beside it. */
   z.strictObject({ kind: z.literal("alone"), variant: z.string(), ...shared }),
   /** Items of several jobs in this order, while nothing else is measured. */
   z.strictObject({
@@ -46,8 +47,8 @@ export function* schedule(plan: Plan, done: ReadonlyMap<string, JobProgress>): G
       by,
     );
 
-  for (const [variant, jobs] of grouped("alone", ({ record }) => record.variant))
-    yield { kind: "alone", variant, ...needs(jobs) };
+  for (const jobs of grouped("alone", engineOf).values())
+    yield { kind: "alone", variant: jobs[0]!.record.variant, ...needs(jobs) };
 
   for (const jobs of grouped("turns", ({ record }) => record.measurement).values()) {
     const mode = modeOf(jobs[0]!);

@@ -76,7 +76,7 @@ export async function* measureTogether(group: JobRun[], riders: JobRun[], contex
       else if (reply.type === "warning") yield* said([reply]);
       else if (reply.type === "measured") yield* byId.get(reply.job!)!.keep(reply);
       else if (reply.type === "opened-variant") yield* tellOpened(reply.variant, reply.facts);
-      else
+      else if (reply.type === "complete")
         for (const jobRun of all) {
           const own = reply.peaks?.[jobRun.job.record.variant];
           // Models side by side share one process, and its memory.

@@ -106,7 +106,7 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
 
     const inspected = async (path: string): Promise<VariantSpec> => {
       const found = await here(backend, { model: path }, folder);
-      return { name: "v", model: found.model, facts: found.facts, backend: name, settings: { threads: 1 } };
+      return { name: "v", model: found.model, facts: found.facts!, backend: name, settings: { threads: 1 } };
     };
 
     beforeAll(async () => {
@@ -134,9 +134,9 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
       expect(backend.parts.length).toBeGreaterThan(0);
       for (const part of Object.keys(partNames) as (keyof typeof partNames)[])
         expect(opened[part] !== undefined, part).toBe(backend.parts.includes(part));
-      const version = await backend.version({});
+      const version = await backend.version({ model: model!, settings: {} });
       for (const text of [version.version, version.library, version.origin]) expect(text).toMatch(/\S/);
-      expect(await backend.version({})).toEqual(version);
+      expect(await backend.version({ model: model!, settings: {} })).toEqual(version);
     });
 
     it("tells all facts of the file and of the engine", () => {

@@ -19,7 +19,7 @@ const folder = temporaryFolder();
 async function open(model: string, settings = {}): Promise<Engine> {
   const backend = await findBackend("llama");
   const found = await here(backend, { model }, folder);
-  return backend.open({ name: "v", model: found.model, facts: found.facts, backend: "llama", settings });
+  return backend.open({ name: "v", model: found.model, facts: found.facts!, backend: "llama", settings });
 }
 
 async function ask(engine: Engine, dataset: Pick<ChoiceDataset, "items" | "delimiter">, settings = {}) {

@@ -91,8 +91,8 @@ variants:
 
   it("are made of the question, which every machine shares, and of the place", async () => {
     const { jobs } = await plan(two);
-    const elsewhere = async (backend: string, settings: Record<string, unknown>) => {
-      const { engine, machine } = await localPlace(backend, settings);
+    const elsewhere: typeof localPlace = async (variant) => {
+      const { engine, machine } = await localPlace(variant);
       return { engine, machine: { ...machine, memoryBytes: 1 } };
     };
     const other = (await plan(two, { place: elsewhere })).jobs;
@@ -100,8 +100,8 @@ variants:
     const moved = jobs.filter(({ record }, i) => record.id !== other[i]!.record.id);
     // Digits depend on the processor, speed on the whole machine.
     expect(moved.map(({ record }) => record.kind)).toEqual(["speed", "speed"]);
-    const newer = async (backend: string, settings: Record<string, unknown>) => {
-      const { engine, machine } = await localPlace(backend, settings);
+    const newer: typeof localPlace = async (variant) => {
+      const { engine, machine } = await localPlace(variant);
       return { engine: { ...engine, version: "another" }, machine };
     };
     const all = (await plan(two, { place: newer })).jobs.map(({ record }) => record.id);

@@ -17,7 +17,7 @@ const speaksForHub = ({ url, hub }: Address, server: URL) =>
   hub !== undefined && (server.origin === url.origin || hub.takesToken(server));
 
 /** The answer to a request, and what is known of the file. */
-interface Answer {
+interface ServerReply {
   response: Response;
   version: Version;
   /** A hub's token was sent. */
@@ -57,7 +57,7 @@ async function follow(
   address: Address,
   { method = "GET", headers, signal }: { method?: string; headers?: Record<string, string>; signal: AbortSignal },
   secret: Record<string, string>,
-): Promise<Answer> {
+): Promise<ServerReply> {
   let { url } = address;
   let secrets = secret;
   const linked: Version = {};
