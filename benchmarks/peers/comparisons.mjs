@@ -367,6 +367,47 @@ const divergence = (reference, variants) => ({
   },
 });
 
+/**
+ * Perplexity and divergence of one reference and all its variants: ours decodes each chunk once for both; llama-perplexity
+ * takes a run for each perplexity besides those of its divergence.
+ * @returns {Comparison}
+ */
+const quality = (reference, variants) => ({
+  name: `quality:${reference}`,
+  title: `perplexity and divergence of ${reference} and ${variants.length} variants, against ${2 * variants.length + 2} runs of llama-perplexity on the same libraries`,
+  needs: ["same"],
+  models: [reference, ...variants],
+  async run({ tools, sizes, interleaved, temporary }) {
+    const size = sizes.quality;
+    const library = tools.sharedLibrary();
+    const base = path.join(temporary, "base.kld");
+    const tool = tools.perplexityTool.same;
+    const quants = [reference, ...variants];
+    const ours = { name: "gguf-bench", steps: [tools.ourQuality(quants, { ...size, library })] };
+    const peer = {
+      name: `llama-perplexity, ${2 * quants.length} runs`,
+      steps: [
+        tools.peerBase(tool, reference, base, size),
+        ...variants.map((quant) => tools.peerDivergence(tool, quant, base, size)),
+        ...quants.map((quant) => tools.peerPerplexity(tool, quant, size)),
+      ],
+    };
+    const pairs = await interleaved(ours, peer, size.pairs);
+    const own = pairs[0].ours.read[0].perplexity;
+    const theirs = pairs[0].peer.read.slice(quants.length).map(({ ppl }) => ppl);
+    const equal = own.filter((ppl, i) => ppl === theirs[i]).length;
+    return {
+      pairs,
+      rows: [
+        check("PPL, digits equal", equal === quants.length, own.join(", "), theirs.join(", ")),
+        wall(pairs, atMost(0.55)),
+        userCpu(pairs),
+        peakMemory(pairs),
+      ],
+    };
+  },
+});
+
 /** The tasks as a file for the peer, in a folder that serves us as a data directory. */
 function firstTasks(source, tasks, temporary) {
   const folder = path.join(temporary, `data-${tasks}`);
@@ -393,6 +434,7 @@ export const comparisons = [
   longContext("Q4_K_M"),
   hellaswag("Q8_0"),
   divergence("F16", ["Q8_0", "Q4_K_M", "Q4_K_M-im", "Q2_K", "Q2_K-im"]),
+  quality("F16", ["Q8_0", "Q4_K_M", "Q4_K_M-im", "Q2_K", "Q2_K-im"]),
 ];
 
 /** How much is measured; `quick` shows that all of it works and proves nothing about time. */
@@ -404,6 +446,7 @@ export const sizes = {
     long: { context: 8192, chunks: 2, tooLong: 16384 },
     hellaswag: { tasks: 200, otherContext: 256 },
     divergence: { context: 512, chunks: 16, pairs: 3 }, // a pair is 7 runs and 7 minutes
+    quality: { context: 512, chunks: 4, pairs: 3 },
   },
   quick: {
     pairs: 1,
@@ -412,5 +455,6 @@ export const sizes = {
     long: { context: 512, chunks: 2, tooLong: 16384 },
     hellaswag: { tasks: 12, otherContext: 256 },
     divergence: { context: 128, chunks: 2, pairs: 1 },
+    quality: { context: 128, chunks: 2, pairs: 1 },
   },
 };

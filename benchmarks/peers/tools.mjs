@@ -95,6 +95,16 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
       fs.writeFileSync(file, JSON.stringify({ variants: Object.fromEntries(variants), measurements: { divergence } }));
       return () => ours([file], { library, read: ourKld(quants.slice(1)) });
     },
+    /** Perplexity and divergence of all, the first of `quants` being the reference. */
+    ourQuality: (quants, { context, chunks, library }) => {
+      const file = path.join(temporary, "quality.yaml");
+      const variants = quants.map((quant, i) => [`smollm2-${quant}`, { model: model(quant), reference: i === 0 }]);
+      const text = { text: wiki, context, chunks };
+      const measurements = { perplexity: text, divergence: { ...text, floor: 0 } };
+      fs.writeFileSync(file, JSON.stringify({ variants: Object.fromEntries(variants), measurements }));
+      const perplexities = (figures) => quants.map((quant) => printed(figures("perplexity", `smollm2-${quant}`)));
+      return () => ours([file], { library, read: ({ figures }) => ({ perplexity: perplexities(figures) }) });
+    },
     /** The same figures from llama-perplexity's own file. */
     ourImported: (quants, file, { library }) => {
       const models = quants.flatMap((quant) => ["--model", model(quant)]);
