@@ -25,7 +25,7 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
     const folder = path.join(temporary, `run-${++runs}`);
     return {
       command: process.execPath,
-      args: [cli, "run", ...args, "--threads", String(threads), "--out", folder, "--plain"],
+      args: [cli, "run", ...args, "--out", folder, "--plain"],
       env: { ...process.env, ...(library ? { GGUF_BENCH_LIBRARY: library } : {}) },
       read(run) {
         try {
@@ -45,6 +45,7 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
       },
     };
   };
+  const withThreads = ["--threads", String(threads)];
   const flags = (options) => Object.entries(options).flatMap(([flag, value]) => [`--${flag}`, String(value)]);
 
   return {
@@ -60,12 +61,12 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
     sharedLibrary: () => path.dirname(fs.realpathSync(path.join(same, "libllama.so.0"))),
 
     ourPerplexity: (quant, { context, chunks, library }) => {
-      const args = ["--model", model(quant), ...flags({ text: wiki, context, chunks })];
+      const args = ["--model", model(quant), ...withThreads, ...flags({ text: wiki, context, chunks })];
       return () => ours(args, { library, read: ({ figures }) => ({ ppl: printed(figures("perplexity")) }) });
     },
     /** For what must be refused: the exit code and the sentence. */
     ourRefusal: (quant, { context, library }) => {
-      const args = ["--model", model(quant), ...flags({ text: wiki, context, chunks: 2 })];
+      const args = ["--model", model(quant), ...withThreads, ...flags({ text: wiki, context, chunks: 2 })];
       return () => ({
         ...ours(args, { library, read: () => ({}) }),
         read: (run) => ({
@@ -77,19 +78,19 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
       });
     },
     ourSpeed: (quant, { prompt, generate, repetitions, library }) => {
-      const args = ["--model", model(quant), "--measure", "speed", ...flags({ prompt, generate, repetitions })];
+      const args = ["--model", model(quant), ...withThreads, "--measure", "speed", ...flags({ prompt, generate, repetitions })];
       return () => ours(args, { library, read: ({ events }) => ourSpeeds(events) });
     },
     /** `folder`: a data directory that has the tasks as its hellaswag data. */
     ourHellaswag: (quant, { folder, context, library }) => {
-      const args = ["--model", model(quant), "--measure", "hellaswag", "--data-dir", folder];
+      const args = ["--model", model(quant), ...withThreads, "--measure", "hellaswag", "--data-dir", folder];
       if (context) args.push(...flags({ context }));
       return () => ours(args, { library, read: ({ events }) => ({ answers: ourAnswers(events) }) });
     },
     /** The first of `quants` is the reference of the others. Without the noise floor, which the peer does not measure. */
     ourDivergence: (quants, { context, chunks, library }) => {
       const file = path.join(temporary, "divergence.yaml");
-      const variants = quants.map((quant, i) => [`smollm2-${quant}`, { model: model(quant), reference: i === 0 }]);
+      const variants = quants.map((quant, i) => [`smollm2-${quant}`, { model: model(quant), threads, reference: i === 0 }]);
       const divergence = { text: wiki, context, chunks, floor: 0 };
       // JSON is YAML.
       fs.writeFileSync(file, JSON.stringify({ variants: Object.fromEntries(variants), measurements: { divergence } }));
@@ -98,7 +99,7 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
     /** Perplexity and divergence of all, the first of `quants` being the reference. */
     ourQuality: (quants, { context, chunks, library }) => {
       const file = path.join(temporary, "quality.yaml");
-      const variants = quants.map((quant, i) => [`smollm2-${quant}`, { model: model(quant), reference: i === 0 }]);
+      const variants = quants.map((quant, i) => [`smollm2-${quant}`, { model: model(quant), threads, reference: i === 0 }]);
       const text = { text: wiki, context, chunks };
       const measurements = { perplexity: text, divergence: { ...text, floor: 0 } };
       fs.writeFileSync(file, JSON.stringify({ variants: Object.fromEntries(variants), measurements }));
@@ -108,7 +109,7 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
     /** The same figures from llama-perplexity's own file. */
     ourImported: (quants, file, { library }) => {
       const models = quants.flatMap((quant) => ["--model", model(quant)]);
-      const args = [...models, "--measure", "stored-divergence", "--base", file];
+      const args = [...models, ...withThreads, "--measure", "stored-divergence", "--base", file];
       return () => ours(args, { library, read: ourKld(quants) });
     },
     /** The file that llama-perplexity's divergence is measured from. */
@@ -139,7 +140,7 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
       });
     },
     ourBracket: (quant, file, { library }) => {
-      const args = ["--model", model(quant), "--measure", "stored-divergence", "--base", file];
+      const args = ["--model", model(quant), ...withThreads, "--measure", "stored-divergence", "--base", file];
       const read = ({ figures }) => ({
         low: figures("kld_low").value,
         estimate: figures("kld_estimate").value,
