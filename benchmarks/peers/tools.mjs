@@ -78,7 +78,14 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
       });
     },
     ourSpeed: (quant, { prompt, generate, repetitions, library }) => {
-      const args = ["--model", model(quant), ...withThreads, "--measure", "speed", ...flags({ prompt, generate, repetitions })];
+      const args = [
+        "--model",
+        model(quant),
+        ...withThreads,
+        "--measure",
+        "speed",
+        ...flags({ prompt, generate, repetitions }),
+      ];
       return () => ours(args, { library, read: ({ events }) => ourSpeeds(events) });
     },
     /** `folder`: a data directory that has the tasks as its hellaswag data. */
@@ -90,7 +97,10 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
     /** The first of `quants` is the reference of the others. Without the noise floor, which the peer does not measure. */
     ourDivergence: (quants, { context, chunks, library }) => {
       const file = path.join(temporary, "divergence.yaml");
-      const variants = quants.map((quant, i) => [`smollm2-${quant}`, { model: model(quant), threads, reference: i === 0 }]);
+      const variants = quants.map((quant, i) => [
+        `smollm2-${quant}`,
+        { model: model(quant), threads, reference: i === 0 },
+      ]);
       const divergence = { text: wiki, context, chunks, floor: 0 };
       // JSON is YAML.
       fs.writeFileSync(file, JSON.stringify({ variants: Object.fromEntries(variants), measurements: { divergence } }));
@@ -99,7 +109,10 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
     /** Perplexity and divergence of all, the first of `quants` being the reference. */
     ourQuality: (quants, { context, chunks, library }) => {
       const file = path.join(temporary, "quality.yaml");
-      const variants = quants.map((quant, i) => [`smollm2-${quant}`, { model: model(quant), threads, reference: i === 0 }]);
+      const variants = quants.map((quant, i) => [
+        `smollm2-${quant}`,
+        { model: model(quant), threads, reference: i === 0 },
+      ]);
       const text = { text: wiki, context, chunks };
       const measurements = { perplexity: text, divergence: { ...text, floor: 0 } };
       fs.writeFileSync(file, JSON.stringify({ variants: Object.fromEntries(variants), measurements }));
