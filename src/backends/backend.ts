@@ -1,3 +1,4 @@
+import type { Message } from "../chat/template.js";
 import type { WindowComparison } from "../kernels/comparison.js";
 import type { Adapter } from "../models/adapters.js";
 import type { ModelFacts } from "../models/gguf.js";
@@ -198,11 +199,6 @@ export interface OptionScores {
 export interface Options {
   /** Answers for every question that is not done, in any order; the same digits whatever is done. */
   score(questions: readonly OptionQuestion[], request: OptionsRequest): AsyncIterable<OptionScores>;
-}
-
-export interface Message {
-  role: "system" | "user" | "assistant";
-  content: string;
 }
 
 /** A text as it stands, or a conversation that the engine renders by the model's own chat template. */
