@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { random } from "./draws.js";
+import { random } from "./draws.mjs";
 import {
   eventsOf,
   qualityRows,

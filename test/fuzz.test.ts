@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gguf } from "@huggingface/gguf";
 import { describe, expect, it } from "vitest";
-import { random } from "./draws.js";
+import { random } from "./draws.mjs";
 import { bench, eventsOf, someText, temporaryFolder, writeRandomLlama } from "./support.js";
 
 // Files that were damaged at random or on purpose: whatever they hold, the main process stays, in bounded time, with one sentence.
@@ -288,35 +288,24 @@ it("210 damaged run folders", async () => {
     cpSync(source, place, { recursive: true });
     const file = join(place, "events.jsonl");
     const token = join(place, "tokens", pick(next, tokens));
+    const rewritten = (change: (text: string) => string) => writeFileSync(file, change(events.toString()));
+    const spliced = (...change: [deleted: number, ...added: string[]]) =>
+      rewritten((text) =>
+        text
+          .split("\n")
+          .toSpliced(Math.floor(next() * 40), ...change)
+          .join("\n"),
+      );
     pick(next, [
       () => writeFileSync(file, damaged(events, 0, events.length, next)),
+      () => spliced(1),
+      () => spliced(0, pick(next, lines)),
       () =>
-        writeFileSync(
-          file,
-          events
-            .toString()
-            .split("\n")
-            .toSpliced(Math.floor(next() * 40), 1)
-            .join("\n"),
-        ),
-      () =>
-        writeFileSync(
-          file,
-          events
-            .toString()
-            .split("\n")
-            .toSpliced(Math.floor(next() * 40), 0, pick(next, lines))
-            .join("\n"),
-        ),
-      () =>
-        writeFileSync(
-          file,
-          events
-            .toString()
-            .replaceAll(
-              pick(next, ['"perplexity"', '"b"', '"nll"', '"value"', '"weight"', ":1,", "null"]),
-              pick(next, ['"constructor"', '"__proto__"', "null", "-1", '"\\u001b[2J"', "1e999"]),
-            ),
+        rewritten((text) =>
+          text.replaceAll(
+            pick(next, ['"perplexity"', '"b"', '"nll"', '"value"', '"weight"', ":1,", "null"]),
+            pick(next, ['"constructor"', '"__proto__"', "null", "-1", '"\\u001b[2J"', "1e999"]),
+          ),
         ),
       () => writeFileSync(token, damaged(readFileSync(token), 0, readFileSync(token).length, next)),
       () => writeFileSync(token, readFileSync(token).subarray(0, Math.floor(next() * 200))),

@@ -7,7 +7,7 @@ import { afterAll } from "vitest";
 import type { Backend } from "../dist/backends/backend.js";
 import type { StoredEvent } from "../dist/events.js";
 import type { ModelSource } from "../dist/models/preparation.js";
-import { random } from "./draws.js";
+import { random } from "./draws.mjs";
 import { randomLlama } from "./models/random-llama.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));

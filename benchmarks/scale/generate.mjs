@@ -5,22 +5,12 @@
 import fs from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
+import { random } from "../../test/draws.mjs";
 
 const variantCount = 40;
 const questionCount = 14_042;
 const subjectCount = 57;
 const chunkCount = 128;
-
-/** Numbers in (0, 1), the same for the same seed (Mulberry32). @param {number} seed */
-function random(seed) {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 4294967296;
-  };
-}
 
 const at = Date.UTC(2026, 0, 1);
 const quants = ["F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0", "Q3_K_M", "Q3_K_S", "Q2_K", "IQ2_XS"];

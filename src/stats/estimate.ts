@@ -1,5 +1,5 @@
 import { definite } from "../definite.js";
-import { metric as describe, type Metric } from "../metrics.js";
+import { type Aggregation, metric as describe, type Metric } from "../metrics.js";
 import { type Flips, type Score, score, scoreInterval, scoreP } from "./bases/score.js";
 import { type Link, reported, t as student, type T, tailOf } from "./bases/t.js";
 import { blockedError, type Clustered, clusteredError } from "./blocks.js";
@@ -48,10 +48,29 @@ export function compare(name: string, a: Observation[], b: Observation[], option
         ? `${broken} values are not numbers: the model computes infinities or NaN.`
         : "There is nothing to compare.",
     ]);
-  const found = isBinary(metric, [...first, ...second])
+  const found = isBinary(forms[metric.aggregation], [...first, ...second])
     ? accuracies(name, first, second, paired, options.clusters)
     : means(metric, first, second, paired, options);
-  return { ...found, warnings: [...warnings, ...found.warnings] };
+  return { ...withinRange(found, metric, first, options), warnings: [...warnings, ...found.warnings] };
+}
+
+/**
+ * B cannot leave the range of its metric, so no difference reaches further than from the far end of A's own 95 % interval to
+ * the end of that range. Such an interval holds 0 whenever the wider one does: no verdict changes.
+ */
+function withinRange(
+  found: Comparison,
+  { name, range: [least, most] }: Metric,
+  first: Observation[],
+  { clusters }: CompareOptions,
+): Comparison {
+  const { scale, a, low, high } = found;
+  const change = (from: number, to: number) => (scale === "relative" ? to / from - 1 : to - from);
+  // Most intervals stay inside even of what B could be were A known exactly.
+  if (!(low < change(a, least) || high > change(a, most))) return found;
+  const own = level(name, first, definite({ clusters }));
+  const [from, to] = own.needed === undefined ? [own.low, own.high] : [least, most];
+  return { ...found, low: Math.max(low, change(to, least)), high: Math.min(high, change(from, most)) };
 }
 
 /**
@@ -67,14 +86,15 @@ export function level(name: string, items: Observation[], { clusters }: CompareO
   const sorted = natural(items);
   const broken = sorted.filter(({ value, weight }) => !Number.isFinite(value + weight)).length;
   if (broken > 0 || sorted.length === 0) return nothing(name, [`${broken} values are not numbers.`]);
-  if (isBinary(metric, sorted)) {
+  const form = forms[metric.aggregation];
+  if (isBinary(form, sorted)) {
     const right = sorted.map(({ value }) => value);
     const count = right.filter((value) => value === 1).length;
     return share(name, count, sorted.length, clusters && groupsIn(sorted, clusters, right));
   }
-  const { estimate, residuals, log } = linear(metric, sorted, isPositive(metric, sorted));
+  const { estimate, residuals, log } = linear(form.alone(sorted), sorted);
   const spread = errorOf(metric, residuals, sorted, clusters);
-  if (metric.aggregation === "token-share") return tokenShare(name, sorted, estimate, spread);
+  if (form.counts === "tokens") return tokenShare(name, sorted, estimate, spread);
   const link = log ? "log" : "identity";
   const found = fromT(name, { link, estimate, spread, a: 0, b: reported[link](estimate), n: sorted.length });
   const [least, most] = metric.range;
@@ -138,36 +158,66 @@ function pairs(a: Observation[], b: Observation[], wanted: boolean) {
   return { first, second: first.map(({ item }) => byItem.get(item)!), paired: true, warnings };
 }
 
-/** Metrics of 0 and 1 per item; a share per chunk is a mean like others. */
-function isBinary({ aggregation }: Metric, items: Observation[]): boolean {
-  return aggregation === "proportion" && items.every(({ value }) => value === 0 || value === 1);
+/** The scale on which a figure is a mean m, and by g from there the one that is compared; `log`: that is a logarithm's. */
+interface Scale {
+  of(value: number): number;
+  g(mean: number): number;
+  /** g′ */
+  slope(mean: number): number;
+  log: boolean;
 }
 
-/** Values above 0 that scatter by factors: their mean has a logarithm. A KLD near its floor may round to 0 or below in a chunk. */
-function isPositive({ aggregation }: Metric, items: Observation[]): boolean {
-  if (aggregation === "positive-mean") return items.every(({ value }) => value > 0);
-  return (aggregation === "rate" || aggregation === "ratio") && items.some(({ value }) => value > 0);
+const plain: Scale = { of: (value) => value, g: (mean) => mean, slope: () => 1, log: false };
+/** Values are logarithms already. */
+const ofLogs: Scale = { ...plain, log: true };
+const logOfMean: Scale = { ...plain, g: Math.log, slope: (mean) => 1 / mean, log: true };
+const meanOfLogs: Scale = { ...plain, of: Math.log, log: true };
+const root: Scale = { ...plain, g: Math.sqrt, slope: (mean) => (mean > 0 ? 1 / (2 * Math.sqrt(mean)) : 1) };
+
+/** How the items of an aggregation are one figure: by itself, and when it is compared. */
+interface Form {
+  alone(items: Observation[]): Scale;
+  compared(items: Observation[]): Scale;
+  /** Items, or tokens of items, that are right or wrong: their counts follow the binomial law. */
+  counts?: "items" | "tokens";
 }
 
-/**
- * A figure as a weighted mean m on the scale where it is one, carried to the scale that is compared by g, with each
- * item's residual `g′(m) · w(v − m) / Σw`; the residuals sum to 0 and their spread is that of g(m). `logarithm`: g is ln.
- * Repetitions that are compared take turns: there the mean is that of their logs.
- */
-function linear({ aggregation }: Metric, items: Observation[], logarithm = false) {
-  const turns = aggregation === "rate" && !logarithm;
-  const values = items.map(({ value }) => (turns ? Math.log(value) : value));
+const always = (scale: Scale): Form => ({ alone: () => scale, compared: () => scale });
+const isAbove0 = ({ value }: Observation) => value > 0;
+/** What scatters by factors. A KLD near its floor may round to 0 or below in a chunk, and then has no logarithm. */
+const factors = (items: Observation[]) => (items.every(isAbove0) ? logOfMean : plain);
+
+const forms: Record<Aggregation, Form> = {
+  perplexity: always(ofLogs),
+  ratio: { alone: (items) => (items.some(isAbove0) ? logOfMean : plain), compared: () => plain },
+  "token-mean": always(plain),
+  "token-share": { ...always(plain), counts: "tokens" },
+  "positive-mean": { alone: factors, compared: factors },
+  "root-mean-square": always(root),
+  proportion: { ...always(plain), counts: "items" },
+  // Repetitions that are compared take turns.
+  rate: { alone: (items) => (items.some(isAbove0) ? logOfMean : meanOfLogs), compared: () => meanOfLogs },
+  count: always(plain),
+  maximum: always(plain),
+  single: always(plain),
+};
+
+/** Items of 0 and 1; a share per chunk is a mean like others. */
+const isBinary = ({ counts }: Form, items: Observation[]): boolean =>
+  counts === "items" && items.every(({ value }) => value === 0 || value === 1);
+
+/** A figure g(m) of a weighted mean m, with each item's residual `g′(m) · w(v − m) / Σw`; they sum to 0, their spread is that of g(m). */
+function linear({ of, g, slope, log }: Scale, items: Observation[]) {
+  const values = items.map(({ value }) => of(value));
   let [weights, sum] = [0, 0];
   items.forEach(({ weight }, i) => {
     weights += weight;
     sum += weight * values[i]!;
   });
   const mean = sum / weights;
-  const root = aggregation === "root-mean-square";
-  const estimate = root ? Math.sqrt(mean) : logarithm ? Math.log(mean) : mean;
-  const slope = root && estimate > 0 ? 1 / (2 * estimate) : logarithm ? 1 / mean : 1;
-  const residuals = items.map(({ weight }, i) => (slope * weight * (values[i]! - mean)) / weights);
-  return { estimate, residuals, log: aggregation === "perplexity" || turns || logarithm };
+  const steepness = slope(mean);
+  const residuals = items.map(({ weight }, i) => (steepness * weight * (values[i]! - mean)) / weights);
+  return { estimate: g(mean), residuals, log };
 }
 
 function errorOf(
@@ -202,14 +252,14 @@ function means(
   paired: boolean,
   { clusters, floor = false }: CompareOptions,
 ): Comparison {
-  const logarithm = metric.aggregation === "positive-mean" && isPositive(metric, [...first, ...second]);
-  const [a, b] = [linear(metric, first, logarithm), linear(metric, second, logarithm)];
+  const scale = forms[metric.aggregation].compared([...first, ...second]);
+  const [a, b] = [linear(scale, first), linear(scale, second)];
   const error = (residuals: number[], items: Observation[]) => errorOf(metric, residuals, items, clusters);
   let ofFloor: number | undefined;
   const unpaired = () => {
     const [x, y] = [error(a.residuals, first), error(b.residuals, second)];
     if (!floor) return welch(x, y);
-    const few = logarithm ? noSurer(x, y, second.length / first.length) : x;
+    const few = scale === logOfMean ? noSurer(x, y, second.length / first.length) : x;
     ofFloor = few.error;
     return welch(few, y);
   };

@@ -24,7 +24,7 @@ export interface Summary {
 }
 
 type WeightedValue = Pick<Sample, "value" | "weight" | "square">;
-type SummaryFigure = Pick<Summary, "value"> & Partial<Pick<Summary, "error" | "warnings">>;
+type SummaryFigure = Pick<Summary, "value"> & Partial<Pick<Summary, "error" | "warnings" | "broken">>;
 
 /**
  * Sums from which every figure follows, so that one sample costs the same whether it is the first or the millionth.
@@ -110,16 +110,16 @@ function chunkWarnings(n: number): string[] {
 }
 
 /** How the sums of an aggregation become a figure; called with at least one sample, all of them finite. */
-const figures: Record<Aggregation, (sums: Sums) => SummaryFigure> = {
+const figures: Record<Aggregation, (sums: Sums, vocabulary?: number) => SummaryFigure> = {
   /**
    * `exp(mean NLL)` over all tokens. `error`: llama-perplexity's ±, `PPL · sqrt((mean of squares − mean²) / (tokens − 1))`
    * (llama.cpp, `tools/perplexity/perplexity.cpp`). It takes the tokens as independent draws. Tokens of one chunk share a
    * topic, an author and a style and so are not: the 95 % interval has the chunks as its pieces, and neither contains the other.
    */
-  perplexity(sums) {
+  perplexity(sums, vocabulary) {
     const value = Math.exp(sums.mean);
     const error = sums.w > 1 ? value * Math.sqrt(sums.unitVariance / (sums.w - 1)) : Number.NaN;
-    return { value, error, warnings: chunkWarnings(sums.n) };
+    return { value, error, warnings: chunkWarnings(sums.n), ...definite({ broken: beyondBelief(value, vocabulary) }) };
   },
 
   /**
@@ -186,9 +186,7 @@ export function running(name: string, vocabulary?: number): Running {
 }
 
 function summaryOf(metric: Metric, sums: Sums, vocabulary: number | undefined): Summary {
-  const unusable = usable(sums, metric);
-  const figure = unusable ?? figures[metric.aggregation](sums);
-  const broken = unusable ? undefined : beyondBelief(metric, figure.value, vocabulary);
+  const figure = usable(sums, metric) ?? figures[metric.aggregation](sums, vocabulary);
   return {
     metric: metric.name,
     value: figure.value,
@@ -198,13 +196,12 @@ function summaryOf(metric: Metric, sums: Sums, vocabulary: number | undefined): 
     n: sums.n,
     unit: metric.unit,
     warnings: figure.warnings ?? [],
-    ...definite({ broken }),
+    ...definite({ broken: figure.broken }),
   };
 }
 
 /** Equal probabilities for all tokens give a perplexity of the vocabulary's size: a model that is not below it is broken. */
-function beyondBelief({ aggregation }: Metric, value: number, vocabulary: number | undefined): string | undefined {
-  if (aggregation !== "perplexity") return undefined;
+function beyondBelief(value: number, vocabulary: number | undefined): string | undefined {
   if (vocabulary !== undefined && vocabulary > 0 && value >= vocabulary)
     return `a perplexity of ${Number.isFinite(value) ? value.toPrecision(4) : "infinity"} is no better than guessing among the ${vocabulary} tokens of the vocabulary: the model is broken`;
   return Number.isFinite(value) ? undefined : "the perplexity is infinite: the model is broken";

@@ -6,11 +6,13 @@ import { type Gate, gate } from "../../dist/judge/gate.js";
 import { parseRule } from "../../dist/judge/rules.js";
 import { replay } from "../../dist/replay.js";
 import { junit } from "../../dist/reports/junit.js";
+import { tableFrom } from "../../dist/reports/table.js";
 import { detectableHarm } from "../../dist/stats/comparison.js";
 import { compare } from "../../dist/stats/estimate.js";
-import type { Series } from "../../dist/stats/series.js";
-import { normals } from "../draws.js";
+import { type Series, seriesFrom } from "../../dist/stats/series.js";
+import { normals } from "../draws.mjs";
 import { bench, eventsOf, temporaryFolder } from "../support.js";
+import { eventsOf as madeEvents } from "./ladders.js";
 
 const folder = temporaryFolder();
 
@@ -54,6 +56,47 @@ function series(variant: string, values: Record<string, number[]>, change: Parti
 const ask = (run: Series[], baseline: Series[], ...rules: string[]): Gate => gate(run, baseline, rules.map(parseRule));
 const chunks = Array.from({ length: 24 }, (_, i) => 3 + 0.3 * Math.sin(7 * i));
 const wobble = (i: number) => 0.001 * Math.sin(13 * i + 1);
+
+test("a figure has one 95 % interval, the gate's as the table's: over parts of a text, subjects and turns", () => {
+  const made = madeEvents(
+    [
+      { name: "a", reference: true },
+      { name: "b", cost: 0.1, kld: 0.01, flips: [50, 3] },
+    ],
+    {
+      kinds: ["perplexity", "divergence", "hellaswag", "speed"],
+      chunks: 48,
+      questions: 120,
+    },
+  );
+  // Neighbours are alike, and ten parts hang together.
+  const run = replay(
+    made.map((event) => {
+      if (event.type !== "samples" || event.job.endsWith("speed")) return event;
+      const item = Number(event.item);
+      const [metric] = event.samples;
+      const size = metric!.metric === "acc" ? 12 : 4.8;
+      const wave = metric!.metric === "acc" ? 1 : 1 + 0.2 * Math.sin(item / 4);
+      const samples = event.samples.map((one) => ({
+        ...one,
+        value: Math.min(one.value * wave, one.metric === "same_top" ? 1 : 100),
+      }));
+      return { ...event, samples, cluster: `part ${Math.floor(item / size)}` };
+    }),
+  );
+  const { columns, rows } = tableFrom(run);
+  const rules = { perplexity: "20", bits_per_byte: "2", kld: "0.001", same_top: "90%", acc: "40%", tg128: "10" };
+  for (const [metric, limit] of Object.entries(rules)) {
+    const cell = rows[1]!.cells[columns.findIndex((column) => column.metric.name === metric)]!;
+    if (cell.state !== "measured") throw new Error(`${metric} was not measured`);
+    const { checks } = gate(seriesFrom(run), [], [parseRule(`${metric}: ${limit}`)]);
+    const { sentence } = checks.find(({ variant }) => variant === "b")!;
+    const [, low, high] = sentence.match(/95 % CI ([\d.]+) … ([\d.]+)/) ?? [];
+    const shown = (end: number | undefined) =>
+      Number(((limit.endsWith("%") ? 100 : 1) * end!).toFixed(low!.split(".")[1]!.length));
+    expect([Number(low), Number(high)], sentence).toEqual([shown(cell.summary.low), shown(cell.summary.high)]);
+  }
+});
 
 describe("rules are short strings", () => {
   test.each([

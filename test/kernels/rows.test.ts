@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { plainComparer, plainScorer, simdComparer, simdScorer } from "../../dist/kernels/rows.js";
-import { normals } from "../draws.js";
+import { normals } from "../draws.mjs";
 
 const normal = normals(8);
 const row = (size: number, spread: number, shift = 0) =>

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { plainScorer, simdComparer, simdScorer } from "../../dist/kernels/rows.js";
 import { address } from "../../dist/llama/library.js";
 import { ScoringPool } from "../../dist/llama/pool.js";
-import { normals, random } from "../draws.js";
+import { normals, random } from "../draws.mjs";
 
 const next = random(7);
 const normal = normals(8);

@@ -5,7 +5,7 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gguf } from "@huggingface/gguf";
 import { beforeAll, describe, expect, it } from "vitest";
-import { random } from "../draws.js";
+import { random } from "../draws.mjs";
 import { bench, temporaryFolder } from "../support.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));

@@ -1,4 +1,4 @@
-import { normals } from "../draws.js";
+import { normals } from "../draws.mjs";
 
 /**
  * A real model for llama.cpp, made in milliseconds: two layers of seeded random weights, a byte-level tokenizer. What it

@@ -9,7 +9,7 @@ import { simdComparer } from "../../dist/kernels/rows.js";
 import { expf } from "../../dist/kernels/softmax.js";
 import { findForm, openReference } from "../../dist/references/index.js";
 import { rowsPerChunk } from "../../dist/references/reference.js";
-import { normals } from "../draws.js";
+import { normals } from "../draws.mjs";
 import {
   bench,
   golden,

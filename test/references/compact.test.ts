@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { findForm, openReference } from "../../dist/references/index.js";
 import type { ReferencePlan } from "../../dist/references/reference.js";
-import { normals } from "../draws.js";
+import { normals } from "../draws.mjs";
 import { temporaryFolder } from "../support.js";
 
 const folder = temporaryFolder();

@@ -6,7 +6,7 @@ import { comparisonsCsv } from "../../dist/reports/csv.js";
 import { markdown } from "../../dist/reports/markdown.js";
 import type { Observation } from "../../dist/stats/comparison.js";
 import type { Series } from "../../dist/stats/series.js";
-import { normals, random } from "../draws.js";
+import { normals, random } from "../draws.mjs";
 
 /** How a metric's items are drawn: `cost` is how much worse than the reference, `spread` how unlike the items are. */
 type Draw = (cost: number, spread: number, normal: () => number, next: () => number) => number;

@@ -9,6 +9,7 @@ import { oneSided, pAtLeast, pAtMost } from "../../dist/stats/comparison.js";
 import { compare, level, share } from "../../dist/stats/estimate.js";
 import { holm, inFamily, uncertainOverall } from "../../dist/stats/family.js";
 import type { Series } from "../../dist/stats/series.js";
+import { random } from "../draws.mjs";
 
 const items = (values: number[], weight = 1) => values.map((value, i) => ({ item: String(i), value, weight }));
 const answers = (n: number, toRight: number, toWrong: number) => ({
@@ -141,6 +142,57 @@ describe("compare", () => {
     const zero = level("kld", items([0, 0.001, 0.003, 0.002]));
     expect(zero.low).toBe(0);
     expect(compare("kld", items(few), items([0, 0, 0, 0]), { floor: true }).scale).toBe("absolute");
+  });
+
+  describe("no interval reaches past what B can be, as far as A's own interval says", () => {
+    const range = { acc: [0, 1], same_top: [0, 1], delta_p: [-1, 1], perplexity: [1, Infinity] } as const;
+    const drawn = (seed: number) => {
+      const next = random(seed);
+      return Array.from({ length: 3 + Math.floor(9 * next()) }, () => next());
+    };
+    const values: Record<keyof typeof range, (share: number, near: number) => number> = {
+      acc: (share, near) => (share < near ? 1 : 0),
+      same_top: (share, near) => Math.min(1, near + share),
+      delta_p: (share, near) => Math.max(-1, 2 * share - 1 - near),
+      perplexity: (share, near) => share * near,
+    };
+
+    test.each(Object.entries(range))("%s", (name, [least, most]) => {
+      let limited = 0;
+      for (let seed = 0; seed < 300; seed++) {
+        const [near, other] = [[0.02, 0.5, 0.98][seed % 3]!, [0.98, 0.02, 0.5][Math.floor(seed / 3) % 3]!];
+        const made = (shares: number[], at: number) =>
+          items(
+            shares.map((share) => values[name as keyof typeof range](share, at)),
+            name === "acc" ? 1 : 100,
+          );
+        const a = made(drawn(seed), near);
+        const b = made(drawn(seed + (seed % 2 ? 0 : 1e4)), other);
+        const found = compare(name, a, b, { paired: seed % 5 > 0 });
+        const own = level(name, found.paired ? a.slice(0, b.length) : a);
+        const [low, high] = own.needed === undefined ? [own.low, own.high] : [least, most];
+        const change = (from: number, to: number) => (found.scale === "relative" ? to / from - 1 : to - from);
+        if (found.needed !== undefined || Number.isNaN(found.low)) continue;
+        expect(found.low).toBeGreaterThanOrEqual(change(high, least));
+        expect(found.high).toBeLessThanOrEqual(change(low, most));
+        expect(found.low).toBeLessThanOrEqual(found.difference);
+        expect(found.high).toBeGreaterThanOrEqual(found.difference);
+        // The test that is not limited, and the interval, agree on which side of none it lies.
+        if (found.p > 0.06) expect([found.low <= 0, found.high >= 0]).toEqual([true, true]);
+        if (found.low === change(high, least) || found.high === change(low, most)) limited++;
+      }
+      expect(limited).toBeGreaterThan(0);
+    });
+
+    test("two subjects, one of them all wrong now: at most as much better as A leaves room for", () => {
+      const subject = (i: number) => (i < 120 ? "people" : "two_steps");
+      const clusters = new Map(Array.from({ length: 200 }, (_, i) => [String(i), subject(i)]));
+      const all = items(Array.from({ length: 200 }, () => 1));
+      const found = compare("acc", all, items(Array.from({ length: 200 }, (_, i) => (i < 93 ? 0 : 1))), { clusters });
+      expect(found.high).toBeCloseTo(1 - level("acc", all, { clusters }).low, 12);
+      expect(found.high).toBeLessThan(0.02);
+      expect(found.low).toBeLessThan(-0.465);
+    });
   });
 
   test("root mean squares by the delta method", () => {

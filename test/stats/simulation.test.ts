@@ -3,7 +3,7 @@ import { verdict } from "../../dist/judge/verdict.js";
 import { type Comparison, type Observation, oneSided, pAtMost } from "../../dist/stats/comparison.js";
 import { compare, level } from "../../dist/stats/estimate.js";
 import { holm, inFamily } from "../../dist/stats/family.js";
-import { normals, random } from "../draws.js";
+import { normals, random } from "../draws.mjs";
 
 /** Consecutive chunks that hang together: a first-order autoregression with variance 1. */
 function autoregression(n: number, rho: number, normal: () => number): number[] {

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { normalQuantile, tQuantile } from "../../dist/stats/distributions.js";
 import { running, summarize } from "../../dist/stats/summary.js";
-import { normals } from "../draws.js";
+import { normals } from "../draws.mjs";
 
 const chunk = (nlls: number[], item = "0") => ({
   item,

@@ -1,5 +1,5 @@
-/** Numbers in (0, 1), the same for the same seed (Mulberry32). */
-export function random(seed: number): () => number {
+/** Numbers in (0, 1), the same for the same seed (Mulberry32). @param {number} seed */
+export function random(seed) {
   let state = seed | 0;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
@@ -9,8 +9,8 @@ export function random(seed: number): () => number {
   };
 }
 
-/** Standard normal numbers, the same for the same seed (Box and Muller). */
-export function normals(seed: number): () => number {
+/** Standard normal numbers, the same for the same seed (Box and Muller). @param {number} seed */
+export function normals(seed) {
   const next = random(seed);
   return () => Math.sqrt(-2 * Math.log(next())) * Math.cos(2 * Math.PI * next());
 }
