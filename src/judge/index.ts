@@ -3,7 +3,7 @@
 export type { Pair } from "./answers.js";
 export { type Comparability, comparability, imatrixFlag } from "./comparable.js";
 export { type Check, type Gate, gate } from "./gate.js";
-export type { Ladder, LadderStep } from "./ladder.js";
+export { isSameSize, type Ladder, type LadderStep } from "./ladder.js";
 export type { Asked } from "./pairs.js";
 export type { Result } from "./results.js";
 export { parseRule, type Rule } from "./rules.js";

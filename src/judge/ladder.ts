@@ -2,7 +2,7 @@ import { definite } from "../definite.js";
 import type { Run } from "../replay.js";
 import type { Series } from "../stats/series.js";
 import type { Pair } from "./answers.js";
-import { type Figures, figuresOf, missingIn, unsoundBase } from "./missing.js";
+import { type Figures, figuresOf, hasFigures, missingIn, unsoundBase } from "./missing.js";
 import {
   isOfDistance,
   isOfLikelihood,
@@ -34,8 +34,11 @@ export interface Ladder {
   nearby?: string;
   /** Why no file is recommended, whatever was compared: the base is broken, failed or not finished. */
   unsound?: string;
-  /** Whether perplexity or a task says what is worse, the distance from the base alone how near each is, or nothing. */
-  judged: "quality" | "distance" | "nothing";
+  /**
+   * Whether perplexity or a task says what is worse, or the distance from the base alone how near each is; `none`: the base has
+   * its figures, no other file has; `nothing`: none was asked for.
+   */
+  judged: "quality" | "distance" | "none" | "nothing";
 }
 
 export interface LadderStep {
@@ -73,17 +76,30 @@ export function laddersOf(
     const unsound = unsoundBase(figures, base);
     const steps = pairs.map((pair) => climb(pair, figures, unsound?.whole));
     return [
-      { title, base, ...(unsound ? { unsound: unsound.text } : {}), ...recommended(steps, unsound !== undefined) },
+      {
+        ...definite({ title, base, unsound: unsound?.text }),
+        ...recommended(steps, unsound !== undefined),
+        judged: judgedBy(steps, hasFigures(figures, base)),
+      },
     ];
   });
 }
 
+function judgedBy(found: ReturnType<typeof climb>[], asked: boolean): Ladder["judged"] {
+  if (found.some(({ quality }) => quality > 0)) return "quality";
+  if (found.some(({ distances }) => distances > 0)) return "distance";
+  return asked ? "none" : "nothing";
+}
+
 /** The files from the largest to the smallest, and which to take; none when the base is `unsound`. */
-function recommended(found: ReturnType<typeof climb>[], unsound: boolean): Omit<Ladder, "title" | "base" | "unsound"> {
+function recommended(
+  found: ReturnType<typeof climb>[],
+  unsound: boolean,
+): Omit<Ladder, "title" | "base" | "unsound" | "judged"> {
   const steps = found.map(({ step }) => step).sort((a, b) => (b.bytes ?? 0) - (a.bytes ?? 0));
   const smallest = (fits: (one: (typeof found)[number]) => boolean) =>
     found
-      .filter((one) => one.complete && one.step.saved !== undefined && one.step.saved > 0 && fits(one))
+      .filter((one) => one.complete && one.smaller && fits(one))
       .map(({ step }) => step)
       .sort((a, b) => a.bytes! - b.bytes!)[0];
   const best = unsound ? undefined : smallest(({ step }) => ["better", "equal", "open"].includes(step.standing));
@@ -95,13 +111,11 @@ function recommended(found: ReturnType<typeof climb>[], unsound: boolean): Omit<
     steps,
     ...definite({ smallest: best, near, nearby }),
     nearness: { limit: points ? "1 point" : "1 %", labels: labels.join(" and ") },
-    judged: found.some(({ quality }) => quality > 0)
-      ? "quality"
-      : found.some(({ distances }) => distances > 0)
-        ? "distance"
-        : "nothing",
   };
 }
+
+/** Whether the share that a file saves rounds to none. */
+export const isSameSize = (saved: number) => Math.abs(saved) < 0.005;
 
 /** What one file costs, and what that rests on; `alone`: its base has nothing to hold it against. */
 function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
@@ -110,7 +124,9 @@ function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
   );
   const quality = told.filter((one) => !isOfSpeed(one) && !isOfDistance(one));
   const distances = told.filter(isOfDistance);
-  const [whole, bytes] = [a, b].map((name) => figures.variants.find((one) => one.name === name)?.facts?.bytes);
+  const [base, own] = [a, b].map((name) => figures.variants.find((one) => one.name === name)?.facts);
+  const bytes = own?.bytes;
+  const saved = own && base && base.bytes > 0 ? 1 - own.bytes / base.bytes : undefined;
   const far = distances.some(({ comparison }) => comparison!.b > farDistance);
   const standing = standingOf(quality, distances, far);
   const likelihoods = quality.filter(isOfLikelihood);
@@ -121,7 +137,7 @@ function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
   const step: LadderStep = {
     variant: b,
     bytes,
-    saved: bytes === undefined || !whole ? undefined : 1 - bytes / whole,
+    saved,
     standing,
     ...definite({ missing }),
     figures: phrasesOf(told),
@@ -137,6 +153,8 @@ function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
     step,
     quality: quality.length,
     complete: missing === undefined,
+    // Weights of the same size in a file with less beside them are no smaller model.
+    smaller: saved !== undefined && saved > 0 && !isSameSize(saved) && own!.tensorBytes < base!.tensorBytes,
     distances: distances.length,
     nearby: distances[0] && marginText(distances[0]),
     near:

@@ -81,6 +81,10 @@ export function missingIn({ variants, metrics, lack }: Figures, variant: string,
   return Array.from(where, ([why, names]) => `${[...names].join(", ")} ${why}`).join("; ");
 }
 
+/** Whether a variant has any figure of quality to hold others against. */
+export const hasFigures = ({ variants, metrics, lack }: Figures, base: string): boolean =>
+  variants.some((one) => one.name === base && metrics.some((metric) => lack(one, metric) === undefined));
+
 /**
  * What keeps a base from being one: something that it should have given is broken, failed or unfinished. `whole`: it has nothing
  * to hold others against.

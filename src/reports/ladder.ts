@@ -1,25 +1,25 @@
 import { harmless } from "../harmless.js";
-import type { Ladder, LadderStep } from "../judge/index.js";
+import { isSameSize, type Ladder, type LadderStep } from "../judge/index.js";
 import { percent } from "../units.js";
 
 /** `46 % smaller`, `same size`; empty where a size is not known. */
 export function savedIn({ saved }: LadderStep): string {
   if (saved === undefined) return "";
-  const rounded = Math.abs(saved) < 0.005 ? 0 : saved;
-  if (rounded === 0) return "same size";
-  return rounded > 0 ? `${percent(saved)} smaller` : `${percent(-saved)} larger`;
+  if (isSameSize(saved)) return "same size";
+  return saved > 0 ? `${percent(saved)} smaller` : `${percent(-saved)} larger`;
 }
+
+const words: Partial<Record<LadderStep["standing"], string>> = {
+  better: "better",
+  worse: "worse",
+  "much worse": "much worse",
+  "probably worse": "probably worse",
+  mixed: "worse in part, better in part",
+};
 
 /** `worse, PPL +0.9 %, KLD 0.009` */
 export function stepText({ standing, figures, missing }: LadderStep): string {
-  const word = {
-    better: "better",
-    worse: "worse",
-    "much worse": "much worse",
-    "probably worse": "probably worse",
-    mixed: "worse in part, better in part",
-  }[standing as string];
-  return [word ?? "", ...figures, missing === undefined ? "" : harmless(missing)].filter(Boolean).join(", ");
+  return [words[standing] ?? "", ...figures, missing === undefined ? "" : harmless(missing)].filter(Boolean).join(", ");
 }
 
 /** Which file to take, in one to three sentences. */
@@ -30,6 +30,8 @@ export function conclusionsOf(
   if (unsound !== undefined) return [unsound];
   if (judged === "nothing")
     return ["No quality was compared: perplexity, divergence or a task says what a smaller file costs."];
+  if (judged === "none")
+    return [`No file can be recommended: none has a figure that could be compared with ${shown(base)}'s.`];
   const told = ({ variant, saved }: LadderStep) => `${shown(variant)} (${percent(saved!)} smaller)`;
   const nearest = `within ${nearness.limit} of ${shown(base)} in ${nearness.labels}`;
   if (judged === "distance")

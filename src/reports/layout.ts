@@ -357,10 +357,16 @@ function columnViews({ metric }: Column, summaries: Summary[]): PartialView[] {
     return [{ ...(per === "question" ? countedShareView : shareView)(metric, summaries), minor }];
   if (per === "repetition")
     return [
-      { over: label, label: unit },
+      { over: label, label: unit, digits: rateDigits(metric, summaries) },
       { over: label, label: "ms/token", minor: true, convert: perToken },
     ];
   return [{ label: unit === "s" ? `${label} s` : label, minor }];
+}
+
+/** Five digits at most: of the thousands of tokens a second that a small model makes, no repetition repeats more. */
+function rateDigits({ digits }: Metric, summaries: Summary[]): number {
+  const largest = Math.max(1, ...summaries.map(({ value }) => value));
+  return Math.max(0, Math.min(digits, 4 - Math.floor(Math.log10(largest))));
 }
 
 function bytesView(label: string, summaries: Summary[]): PartialView {

@@ -156,6 +156,7 @@ function drawLadder(ladder: Ladder, width: number, shown: (name: string) => stri
     const head = `  ${shown(step.variant)}${pad(shown(step.variant), nameWidth)}  ${pad(saved[i]!, savedWidth)}${saved[i]!}`;
     const indent = widthOf(head) + 2;
     const said = wrap(stepText(step), width - indent, indent > width / 2 ? 4 - indent : 0);
+    if (said === "") return head.trimEnd();
     return `${head}${savedWidth > 0 ? ": " : "  "}${said.split("\n").join(`\n${" ".repeat(indent)}`)}`;
   });
   const conclusions = conclusionsOf(ladder, shown).map((line) => wrap(line, width));

@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import type { JobRecord, Sample, StoredEvent, VariantRecord } from "../../dist/events.js";
 import { verdictsFrom } from "../../dist/judge/verdicts.js";
 import { replay } from "../../dist/replay.js";
 import { longCsv, wideCsv } from "../../dist/reports/csv.js";
@@ -7,162 +6,23 @@ import { markdown } from "../../dist/reports/markdown.js";
 import { widthOf } from "../../dist/reports/names.js";
 import { tableFrom } from "../../dist/reports/table.js";
 import { text } from "../../dist/reports/text.js";
-import { random } from "../draws.js";
+import { eventsOf, type Made, type MadeRun } from "./ladders.js";
 
-interface Made {
-  name: string;
-  bytes: number;
-  /** Nats per token above the reference. */
-  cost?: number;
-  kld?: number;
-  speed?: number;
-  /** Questions of 400 that are answered otherwise: [to right, to wrong]. */
-  flips?: [number, number];
-  tokenizer?: string;
-  version?: string;
-  imatrix?: boolean;
-  /** What became of its perplexity. */
-  end?: "failed" | "unfinished" | "not a number" | "guessing";
-}
-
-interface Asked {
-  kinds?: ("perplexity" | "divergence" | "hellaswag" | "speed")[];
+interface Asked extends Partial<MadeRun> {
   reference?: boolean;
-  chunks?: number;
-  /** How differently chunks suffer from what a variant costs, as a share of it. */
-  spread?: number;
 }
-
-const metricsOf = {
-  perplexity: ["perplexity", "bits_per_byte"],
-  divergence: ["kld", "same_top"],
-  hellaswag: ["acc"],
-  speed: ["tg128"],
-};
 
 /** A run of these variants, the first of them the reference. */
-function made(variants: Made[], { kinds = ["perplexity"], reference = true, chunks = 32, spread = 0.1 }: Asked = {}) {
-  const records = variants.map(
-    ({ name, bytes, tokenizer = "t", version, imatrix }, i): VariantRecord => ({
-      name,
-      model: `${name}.gguf`,
-      backend: "llama",
-      reference: reference && i === 0,
-      tags: { ...(version ? { version } : {}), ...(imatrix === undefined ? {} : { imatrix: String(imatrix) }) },
-      settings: {},
-      facts: {
-        files: [],
-        sha256: name,
-        bytes,
-        tensorBytes: bytes,
-        parameters: 1e8,
-        bpw: bytes / 1e7,
-        quant: name.replace(/^v\d-|-im$/g, ""),
-        architecture: "llama",
-        name: "Small",
-        contextLength: 512,
-        vocabulary: tokenizer === "t" ? 1000 : 1001,
-        layers: 1,
-        kvBytesPerToken: 1,
-        tokenizerSha256: tokenizer,
-        vocabularySha256: tokenizer,
-      },
-    }),
-  );
-  const jobs = variants.flatMap(({ name }) =>
-    kinds.map(
-      (kind): JobRecord => ({
-        id: `${name} ${kind}`,
-        variant: name,
-        backend: "llama",
-        measurement: kind,
-        kind: kind === "hellaswag" ? "choice" : kind,
-        dataset: kind === "speed" ? "" : kind,
-        datasetSha256: kind,
-        settings: {},
-        metrics: metricsOf[kind],
-        ...(kind === "divergence" ? { against: variants[0]!.name } : {}),
-      }),
-    ),
-  );
-  const started: StoredEvent = {
-    type: "started",
-    at: 0,
-    name: "ladder",
-    variants: records,
-    jobs,
-    measurements: [],
-    provenance: {
-      command: ["gguf-bench"],
-      versions: {},
-      machine: { cpu: "A", cpus: 2, memoryBytes: 1e9, os: "Linux", arch: "x64", gpus: [] },
-      engine: { version: "llama.cpp b1", library: "cpu.so", origin: "" },
-      datasets: [],
-    },
-  };
-  const next = random(1);
-  const difficulty = Array.from({ length: chunks }, () => 3 + next());
-  const events = variants.flatMap((variant): StoredEvent[] => {
-    const { name, cost = 0, kld = 1e-7, speed = 50, flips: [toRight, toWrong] = [0, 0], end } = variant;
-    const items = (kind: string, list: Omit<Sample, "weight">[][], weight: number): StoredEvent[] =>
-      list.map((samples, item) => ({
-        type: "samples",
-        job: `${name} ${kind}`,
-        item: String(item),
-        samples: samples.map((sample) => ({ weight, ...sample })),
-      }));
-    const scatter = () => 1 + spread * (2 * next() - 1);
-    const by = {
-      perplexity: () =>
-        items(
-          "perplexity",
-          difficulty.map((nll) => {
-            const guessed = end === "guessing" ? 5 : 0;
-            const value = end === "not a number" ? Number.NaN : nll + guessed + cost * scatter();
-            return [
-              { metric: "perplexity", value, square: value * value + 1 },
-              { metric: "bits_per_byte", value: value / 3 },
-            ];
-          }),
-          255,
-        ),
-      divergence: () =>
-        items(
-          "divergence",
-          difficulty.map(() => [
-            { metric: "kld", value: kld * scatter(), square: kld * kld * 2 },
-            { metric: "same_top", value: 1 - Math.min(0.5, kld), square: 1 - Math.min(0.5, kld) },
-          ]),
-          255,
-        ),
-      hellaswag: () =>
-        items(
-          "hellaswag",
-          Array.from({ length: 400 }, (_, question) => {
-            const right = question % 2;
-            const other = (right === 0 && question < 2 * toRight) || (right === 1 && question < 2 * toWrong);
-            return [{ metric: "acc", value: other ? 1 - right : right }];
-          }),
-          1,
-        ),
-      speed: () =>
-        items(
-          "speed",
-          Array.from({ length: 8 }, () => [{ metric: "tg128", value: speed * (1 + 0.02 * next()) }]),
-          1,
-        ),
-    };
-    return kinds.flatMap((kind): StoredEvent[] => {
-      const job = `${name} ${kind}`;
-      const measured = by[kind]();
-      if (kind === "perplexity" && end === "unfinished") return measured.slice(0, 3);
-      if (kind === "perplexity" && end === "failed")
-        return [{ type: "job-failed", at: 1, job, failure: { code: "engine-died", message: "the engine died" } }];
-      return [...measured, { type: "job-done", at: 1, job, items: measured.length, seconds: 1 }];
-    });
-  });
-  const all = [started, ...events];
-  const [table, verdicts] = [tableFrom(replay(all)), verdictsFrom(replay(all))];
+function made(
+  variants: Made[],
+  { kinds = ["perplexity"], reference = true, questions = 400, spread = 0.1, ...more }: Asked = {},
+) {
+  const whole = variants.map((one, i) => ({
+    quant: one.name.replace(/^v\d-|-im$/g, ""),
+    ...{ ...one, reference: reference && i === 0 },
+  }));
+  const run = replay(eventsOf(whole, { kinds, questions, spread, ...more }));
+  const [table, verdicts] = [tableFrom(run), verdictsFrom(run)];
   return { table, verdicts, ladders: verdicts.ladders, screen: text(table, 120, verdicts) };
 }
 
@@ -205,7 +65,7 @@ describe("a ladder ends with its answer", () => {
   test.each(["failed", "unfinished", "not a number"] as const)(
     "a file whose figure is %s is never recommended",
     (end) => {
-      for (const other of [{}, { kinds: ["perplexity" as const, "hellaswag" as const] }]) {
+      for (const other of [{}, { kinds: ["perplexity", "hellaswag"] as const }]) {
         const { ladders, screen, table } = made([f16, q8, { ...q2, cost: 0, end }], other);
         expect(ladders[0]!.smallest?.variant).toBe("Q8_0");
         expect(ladders[0]!.near?.variant).toBe("Q8_0");
@@ -229,11 +89,37 @@ describe("a ladder ends with its answer", () => {
   ] as const)("against a reference that is %s nothing is compared, judged or recommended", (end, said) => {
     const kinds = [["perplexity"], ["perplexity", "divergence"], ["perplexity", "divergence", "speed"]] as const;
     for (const measured of kinds) {
-      const { ladders, screen } = made([{ ...f16, end }, q4, q8], { kinds: [...measured] });
+      const { ladders, screen } = made([{ ...f16, end }, q4, q8], { kinds: measured });
       for (const { smallest, near } of ladders) expect([smallest, near]).toEqual([undefined, undefined]);
       expect(screen).toContain(said);
       expect(screen).toMatch(/Q4_K_M +61 % smaller: not compared/);
       expect(screen).not.toMatch(/Smallest|worse|No quality/);
+    }
+  });
+
+  test.each([[["perplexity"]], [["perplexity", "speed"]]] as const)(
+    "where the reference alone has a figure of %j, that is said",
+    (measured) => {
+      const ended = (end: "failed" | "unfinished" | "not a number") =>
+        made([f16, { ...q8, end }, { ...q4, end }], { kinds: measured }).screen;
+      for (const screen of [ended("failed"), ended("unfinished"), ended("not a number")]) {
+        expect(screen).toContain("No file can be recommended: none has a figure that could be compared with F16's.");
+        expect(screen).not.toMatch(/No quality|Smallest/);
+      }
+    },
+  );
+
+  test("the same weights in a file with less beside them are no smaller file", () => {
+    const copies = [
+      { ...f16, bytes: 269.9e6, weights: f16.bytes, name: "copy" },
+      { ...f16, bytes: 150e6, weights: f16.bytes, name: "bare" },
+    ];
+    for (const kinds of [["perplexity"], ["divergence"], ["perplexity", "hellaswag"]] as const) {
+      const { ladders, screen } = made([f16, ...copies.map((one) => ({ ...one, kld: 0 }))], { kinds });
+      expect([ladders[0]!.smallest, ladders[0]!.near]).toEqual([undefined, undefined]);
+      expect(screen).not.toMatch(/\(\d+ % smaller\)/);
+      const { smallest } = made([f16, ...copies, q8], { kinds }).ladders[0]!;
+      expect(smallest?.variant).toBe("Q8_0");
     }
   });
 
@@ -246,14 +132,14 @@ describe("a ladder ends with its answer", () => {
           { ...q8, flips: [90, 2] },
           { ...q4, end },
         ],
-        { kinds: [...kinds] },
+        { kinds },
       );
       expect(
         broken.verdicts.questions[0]!.pairs.flatMap(({ results }) => results.flatMap((one) => one.verdict ?? [])),
       ).toEqual([]);
       expect(broken.screen).toContain("F16 is broken: nothing is compared with it; --reference Q8_0");
     }
-    const failed = made([{ ...f16, end: "failed" }, q4, q8], { kinds: [...kinds] });
+    const failed = made([{ ...f16, end: "failed" }, q4, q8], { kinds });
     expect(failed.screen).toContain("F16: perplexity failed: no file is recommended against it; --reference Q8_0");
     expect(failed.screen).not.toMatch(/Smallest/);
   });
@@ -261,7 +147,7 @@ describe("a ladder ends with its answer", () => {
   test("distances from a broken model, and its own, are broken too, and each note says of which", () => {
     const kinds = ["perplexity", "divergence"] as const;
     const states = (variants: Made[]) => {
-      const { table, screen } = made(variants, { kinds: [...kinds] });
+      const { table, screen } = made(variants, { kinds });
       const columns = table.columns.flatMap(({ metric }, i) => (["kld", "same_top"].includes(metric.name) ? [i] : []));
       expect(columns).toHaveLength(2);
       const broken = table.rows.map(({ cells }) =>
@@ -304,16 +190,33 @@ describe("a ladder ends with its answer", () => {
     expect(speed.screen).toMatch(/Q8_0 +46 % smaller: tg128 1\.8× faster/);
     expect(speed.screen).toContain("No quality was compared");
     expect(speed.screen).not.toMatch(/Smallest/);
+    // Nothing to say of it, and no colon before nothing.
+    expect(made([f16, q8], { kinds: ["speed"] }).screen).toMatch(/^ {2}Q8_0 +46 % smaller$/m);
+  });
+
+  test("thousands of tokens a second have five digits, and their ±", () => {
+    const line = (speed: number) =>
+      made(
+        [
+          { ...f16, speed },
+          { ...q8, speed },
+        ],
+        { kinds: ["speed"] },
+      ).screen.match(/^Q8_0.*$/m)![0];
+    expect(line(50)).toMatch(/ 5\d\.\d\d ± +\d\.\d\d /);
+    expect(line(1741)).toMatch(/ 17\d\d\.\d ± +\d+\.\d /);
+    expect(line(17416)).toMatch(/ 17\d{3} ± +\d+ /);
   });
 
   test("without a reference there is no ladder; versions have one each; -im pairs keep their answers", () => {
     expect(made([f16, q8], { reference: false }).ladders).toEqual([]);
     const versions = ["v1", "v2"].flatMap((version) =>
-      [f16, q8, { ...q2, imatrix: false }, { ...q2, name: "Q2_K-im", cost: 0.3, imatrix: true }].map((one) => ({
-        ...one,
-        name: `${version}-${one.name}`,
-        version,
-      })),
+      [
+        f16,
+        q8,
+        { ...q2, tags: { imatrix: "false" } },
+        { ...q2, name: "Q2_K-im", cost: 0.3, tags: { imatrix: "true" } },
+      ].map((one: Made) => ({ ...one, name: `${version}-${one.name}`, tags: { ...one.tags, version } })),
     );
     const { ladders, screen } = made(versions);
     expect(ladders.map(({ base, smallest }) => [base, smallest?.variant])).toEqual([

@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import type { JobRecord, StoredEvent, VariantRecord } from "../../dist/events.js";
 import { verdictsFrom, verdictsOver } from "../../dist/judge/verdicts.js";
 import { mark } from "../../dist/judge/words.js";
 import { replay } from "../../dist/replay.js";
@@ -7,126 +6,9 @@ import { comparisonsCsv } from "../../dist/reports/csv.js";
 import { markdown } from "../../dist/reports/markdown.js";
 import { tableFrom } from "../../dist/reports/table.js";
 import { seriesFrom } from "../../dist/stats/series.js";
-import { random } from "../draws.js";
+import { eventsOf, type Made } from "./ladders.js";
 
-interface Made {
-  name: string;
-  tags?: Record<string, string>;
-  reference?: boolean;
-  against?: string;
-  quant?: string;
-  /** Nats per token above the first variant, and its spread over the chunks. */
-  cost: number;
-  /** Questions answered otherwise than by the first variant: [to right, to wrong]. */
-  flips?: [number, number];
-  tokenizer?: string;
-  bpw?: number;
-  imatrix?: string;
-}
-
-/** A run of these variants, measured by 32 chunks and 200 questions. */
-function events(variants: Made[]): StoredEvent[] {
-  const records = variants.map(
-    ({
-      name,
-      tags = {},
-      reference = false,
-      against,
-      quant = "F16",
-      tokenizer = "t",
-      imatrix,
-      bpw = 4,
-    }): VariantRecord => ({
-      name,
-      model: `${name}.gguf`,
-      backend: "llama",
-      reference,
-      ...(against ? { against } : {}),
-      tags,
-      settings: {},
-      facts: {
-        files: [],
-        sha256: name,
-        bytes: 1,
-        tensorBytes: 1,
-        parameters: 1,
-        bpw,
-        quant,
-        architecture: "llama",
-        name: "Small",
-        contextLength: 512,
-        vocabulary: 1000,
-        layers: 1,
-        kvBytesPerToken: 1,
-        tokenizerSha256: tokenizer,
-        ...(imatrix ? { imatrix: { file: "i.gguf", dataset: imatrix, chunks: 10 } } : {}),
-      },
-    }),
-  );
-  const job = (variant: string, measurement: string, kind: string, metrics: string[]): JobRecord => ({
-    id: `${variant} ${measurement}`,
-    variant,
-    backend: "llama",
-    measurement,
-    kind,
-    dataset: kind === "choice" ? measurement : "wikitext-2",
-    datasetSha256: kind,
-    settings: {},
-    metrics,
-  });
-  const jobs = variants.flatMap(({ name }) => [
-    job(name, "perplexity", "perplexity", ["perplexity", "bits_per_byte"]),
-    job(name, "hellaswag", "choice", ["acc", "acc_norm"]),
-  ]);
-  const started: StoredEvent = {
-    type: "started",
-    at: 0,
-    name: "ladder",
-    variants: records,
-    jobs,
-    measurements: [],
-    provenance: {
-      command: ["gguf-bench"],
-      versions: {},
-      machine: { cpu: "A", cpus: 2, memoryBytes: 1e9, os: "Linux", arch: "x64", gpus: [] },
-      engine: { version: "llama.cpp b1", library: "cpu.so", origin: "" },
-      datasets: [{ name: "wikitext-2", path: "/data/wiki.test.raw", sha256: "perplexity", bytes: 1 }],
-    },
-  };
-  const next = random(1);
-  const difficulty = Array.from({ length: 32 }, () => 3 + next());
-  const samples = variants.flatMap(({ name, cost, flips: [toRight, toWrong] = [0, 0] }): StoredEvent[] => [
-    ...difficulty.map((nll, chunk): StoredEvent => {
-      const value = nll + cost * (0.8 + 0.4 * next());
-      return {
-        type: "samples",
-        job: `${name} perplexity`,
-        item: String(chunk),
-        samples: [
-          { metric: "perplexity", value, weight: 255, square: value * value + 1 },
-          { metric: "bits_per_byte", value: value / 3, weight: 1000 },
-        ],
-      };
-    }),
-    ...Array.from({ length: 200 }, (_, question): StoredEvent => {
-      const right = question % 2;
-      const flipped = (right === 0 && question < 2 * toRight) || (right === 1 && question < 2 * toWrong);
-      const value = flipped ? 1 - right : right;
-      const sample = { value, weight: 1 };
-      return {
-        type: "samples",
-        job: `${name} hellaswag`,
-        item: String(question),
-        samples: [
-          { metric: "acc", ...sample },
-          { metric: "acc_norm", ...sample },
-        ],
-      };
-    }),
-  ]);
-  const done = jobs.map(({ id }): StoredEvent => ({ type: "job-done", at: 1, job: id, items: 1, seconds: 1 }));
-  return [started, ...samples, ...done];
-}
+const events = (variants: Made[]) => eventsOf(variants, { kinds: ["perplexity", "hellaswag"] });
 
 const ladder: Made[] = [
   { name: "F16", reference: true, cost: 0, tags: { quant: "F16" } },
