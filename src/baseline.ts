@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { BenchError } from "./errors.js";
+import { BenchError, messageOf } from "./errors.js";
 import { seriesFault } from "./events.js";
 import { impossibleIn, isMetric } from "./metrics.js";
 import { type Run, replay } from "./replay.js";
@@ -41,7 +41,7 @@ export function readBaseline(file: string): Series[] {
   try {
     text = readFileSync(file, "utf8");
   } catch (cause) {
-    throw new BenchError("baseline-missing", `the baseline ${file} cannot be read: ${(cause as Error).message}`, {
+    throw new BenchError("baseline-missing", `the baseline ${file} cannot be read: ${messageOf(cause)}`, {
       hint: `make one of a run that you trust: gguf-bench baseline RUN --out ${file}`,
       cause,
     });
@@ -59,14 +59,10 @@ export function readBaseline(file: string): Series[] {
         series.set(keyOf(value), { ...value, observations: new Map() });
       }
     } catch (cause) {
-      throw new BenchError(
-        "baseline-damaged",
-        `${file}:${index + 1} is no line of a baseline: ${(cause as Error).message}`,
-        {
-          hint: "make it again: gguf-bench baseline RUN --out FILE",
-          cause,
-        },
-      );
+      throw new BenchError("baseline-damaged", `${file}:${index + 1} is no line of a baseline: ${messageOf(cause)}`, {
+        hint: "make it again: gguf-bench baseline RUN --out FILE",
+        cause,
+      });
     }
   return believed([...series.values()]);
 }

@@ -101,6 +101,14 @@ function stopped(sentence: string): string {
   return /[.!?…]\)?$/.test(sentence) ? sentence : `${sentence}.`;
 }
 
+/** What any thrown value says. */
+export const messageOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));
+
+/** The operating system's name of what went wrong, such as `ENOENT`. */
+export function systemCode(thrown: unknown): string | undefined {
+  return thrown instanceof Error && "code" in thrown && typeof thrown.code === "string" ? thrown.code : undefined;
+}
+
 /** Any thrown value as a plain record; the code of an unforeseen error is `internal`. */
 export function toFailure(error: unknown): Failure {
   const stack = error instanceof Error && error.stack ? { stack: withoutSecrets(error.stack) } : {};

@@ -304,9 +304,17 @@ export interface EventFault {
   foreign: boolean;
 }
 
-/** Undefined for what is an event: its type can then be trusted. Samples come by the hundred thousand, so they are checked by hand. */
-export function faultOf(value: unknown): EventFault | undefined {
-  if (!isObject(value)) return own("is no event");
+/** What a line of a file holds: an event, whose type can be trusted, or why it is none; `undefined` is a line that is no JSON. */
+export function checkedEvent(
+  value: unknown,
+): { event: StoredEvent; fault?: never } | { fault: EventFault; event?: never } {
+  const fault = faultOf(value);
+  return fault ? { fault } : { event: value as StoredEvent };
+}
+
+/** Samples come by the hundred thousand, so they are checked by hand. */
+function faultOf(value: unknown): EventFault | undefined {
+  if (!isObject(value)) return own(value === undefined ? "is not an event" : "is no event");
   const { type } = value;
   if (typeof type !== "string") return own("is no event");
   if (type === "samples") return samplesFault(value);
@@ -342,8 +350,9 @@ export function seriesFault(value: unknown): string | undefined {
 const own = (reason: string): EventFault => ({ reason, foreign: false });
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
-const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
-const isAmount = (value: unknown) => value === null || Number.isFinite(value);
+const isCount = (value: unknown): value is number =>
+  typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+const isAmount = (value: unknown): value is number | null => value === null || Number.isFinite(value);
 const isJobId = (value: unknown) => typeof value === "string" && /^[\w-]{1,64}$/.test(value);
 
 /** The types of `ItemFacts`, none of which must be there. */
@@ -369,7 +378,7 @@ function samplesFault(event: Record<string, unknown>): EventFault | undefined {
     if (!isAmount(value)) return no(`the value of ${metric} is no number`);
     if (typeof weight !== "number") return no(`the weight of ${metric} is no number`);
     if (square !== undefined && !isAmount(square)) return no(`the square of ${metric} is no number`);
-    const impossible = impossibleIn(metric, value as number | null, weight, square as number | null | undefined);
+    const impossible = impossibleIn(metric, value, weight, square);
     if (impossible !== undefined) return no(impossible);
   }
   for (const [name, type] of factTypes)

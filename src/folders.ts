@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { definite } from "./definite.js";
-import { BenchError } from "./errors.js";
+import { BenchError, messageOf } from "./errors.js";
 
 /**
  * Makes a folder and those above it; returns the outermost that was missing. Throws a BenchError if one cannot be made.
@@ -11,7 +11,7 @@ export function makeFolder(folder: string, hint?: string): string | undefined {
   try {
     return make(folder);
   } catch (cause) {
-    const why = (cause as Error).message;
+    const why = messageOf(cause);
     throw new BenchError("folder", `the folder ${folder} cannot be made: ${why}`, {
       ...definite({ hint }),
       cause,

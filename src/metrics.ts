@@ -456,7 +456,9 @@ const families: { name?: string; pattern: RegExp; metric: (match: RegExpMatchArr
   },
 ];
 
-const known = new Map(Object.entries(described).map(([name, own]) => [name, { ...defaults, name, ...own } as Metric]));
+const known = new Map(
+  Object.entries(described).map(([name, own]): [string, Metric] => [name, { ...defaults, name, ...own }]),
+);
 
 function find(name: string): Metric | undefined {
   const found = known.get(name);
@@ -557,8 +559,8 @@ export const variantMetrics: readonly Metric[] = [...known.values()].filter(({ p
 
 /** What ± and the 95 % interval mean, for each kind of figure that is among these metrics. */
 export function errorsExplained(metrics: readonly Metric[]): string[] {
-  const there = new Set(metrics.map(({ aggregation }) => aggregation));
-  return Object.entries(explanations).flatMap(([kind, text]) => (there.has(kind as Aggregation) ? [text] : []));
+  const there = new Set<string>(metrics.map(({ aggregation }) => aggregation));
+  return Object.entries(explanations).flatMap(([kind, text]) => (there.has(kind) ? [text] : []));
 }
 
 const explanations: Partial<Record<Aggregation, string>> = {

@@ -400,52 +400,59 @@ function sameList(a: ItemList, b: ItemList): boolean {
 
 /** The samples of one metric of a job: lists that grow while it is being measured, arrays once it is done. */
 class MetricColumn {
-  /** Places in the list of items, ascending but for what was measured twice; absent where they are 0, 1, 2 … */
-  #places: number[] | Int32Array | undefined = [];
-  #values: number[] | Float64Array | Uint8Array = [];
-  /** One for all where they are alike. */
-  #weights: number[] | Float64Array | number = [];
-  /** NaN where there is none. */
-  #squares: number[] | Float64Array | undefined = [];
+  #growing: GrowingColumn | undefined = { places: [], values: [], weights: [], squares: [] };
+  #sealed: SealedColumn | undefined;
 
   get length(): number {
-    return this.#values.length;
+    return (this.#growing ?? this.#sealed)!.values.length;
   }
 
   push(place: number, { value, weight, square }: Sample): void {
-    (this.#places as number[]).push(place);
+    const { places, values, weights, squares } = this.#growing!;
+    places.push(place);
     // A file holds NaN as null.
-    (this.#values as number[]).push(value ?? Number.NaN);
-    (this.#weights as number[]).push(weight);
-    (this.#squares as number[]).push(square ?? Number.NaN);
+    values.push(value ?? Number.NaN);
+    weights.push(weight);
+    squares.push(square ?? Number.NaN);
   }
 
   /** Forgets what is at a place; returns how many samples are left. */
   drop(place: number): number {
-    const at = (this.#places as number[]).indexOf(place);
-    if (at >= 0)
-      for (const list of [this.#places, this.#values, this.#weights, this.#squares]) (list as number[]).splice(at, 1);
+    const lists = this.#growing!;
+    const at = lists.places.indexOf(place);
+    if (at >= 0) for (const list of [lists.places, lists.values, lists.weights, lists.squares]) list.splice(at, 1);
     return this.length;
   }
 
   seal(): void {
-    const [places, values, weights, squares] = this.#lists();
+    if (!this.#growing) return;
+    const { places, values, weights, squares } = this.#growing;
     const [first = 1] = weights;
-    this.#places = places.every((place, i) => place === i) ? undefined : Int32Array.from(places);
-    this.#values = values.every((value) => value === 0 || value === 1)
-      ? Uint8Array.from(values)
-      : Float64Array.from(values);
-    this.#weights = weights.every((weight) => weight === first) ? first : Float64Array.from(weights);
-    this.#squares = squares.every(Number.isNaN) ? undefined : Float64Array.from(squares);
+    this.#sealed = {
+      places: places.every((place, i) => place === i) ? undefined : Int32Array.from(places),
+      values: values.every((value) => value === 0 || value === 1) ? Uint8Array.from(values) : Float64Array.from(values),
+      weights: weights.every((weight) => weight === first) ? first : Float64Array.from(weights),
+      squares: squares.every(Number.isNaN) ? undefined : Float64Array.from(squares),
+    };
+    this.#growing = undefined;
   }
 
   /** Makes a sealed column one that can grow. */
   open(): void {
-    [this.#places, this.#values, this.#weights, this.#squares] = this.#lists();
+    if (!this.#sealed) return;
+    const { places, weights, squares } = this.#sealed;
+    const values = Array.from(this.#sealed.values);
+    this.#growing = {
+      places: Array.from(places ?? values.keys()),
+      values,
+      weights: typeof weights === "number" ? values.map(() => weights) : Array.from(weights),
+      squares: squares ? Array.from(squares) : values.map(() => Number.NaN),
+    };
+    this.#sealed = undefined;
   }
 
   samples(items: readonly string[]): ItemSample[] {
-    const [places, values, weights, squares] = [this.#places, this.#values, this.#weights, this.#squares];
+    const { places, values, weights, squares } = (this.#growing ?? this.#sealed)!;
     const samples: ItemSample[] = [];
     for (let i = 0; i < values.length; i++) {
       const square = squares?.[i] ?? Number.NaN;
@@ -456,15 +463,22 @@ class MetricColumn {
     }
     return samples;
   }
+}
 
-  #lists(): [places: number[], values: number[], weights: number[], squares: number[]] {
-    const values = Array.from(this.#values);
-    const weights = this.#weights;
-    return [
-      Array.from(this.#places ?? values.keys()),
-      values,
-      typeof weights === "number" ? values.map(() => weights) : Array.from(weights),
-      this.#squares ? Array.from(this.#squares) : values.map(() => Number.NaN),
-    ];
-  }
+interface GrowingColumn {
+  /** Places in the list of items, ascending but for what was measured twice. */
+  places: number[];
+  values: number[];
+  weights: number[];
+  /** NaN where there is none. */
+  squares: number[];
+}
+
+interface SealedColumn {
+  /** Absent where they are 0, 1, 2 … */
+  places: Int32Array | undefined;
+  values: Float64Array | Uint8Array;
+  /** One for all where they are alike. */
+  weights: Float64Array | number;
+  squares: Float64Array | undefined;
 }

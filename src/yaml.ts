@@ -222,7 +222,7 @@ export function explain(
   value: unknown,
   { elsewhere = {}, name = "this" }: { elsewhere?: Record<string, string>; name?: string | number } = {},
 ): Explanation {
-  const path = issue.path as (string | number)[];
+  const path = issue.path.filter((step) => typeof step !== "symbol");
   if (issue.code === "invalid_union") {
     // The alternative that fits in kind says more than "none of these".
     const fits = (kinds: string[]) =>
@@ -279,7 +279,7 @@ function expectation(form: SchemaForm, given: unknown): string | undefined {
     boolean: "true or false",
     array: "a list",
     object: "a map (lines of `key: value`)",
-  }[(form.type as string | undefined) ?? ""];
+  }[String(form.type)];
   if (!noun) return undefined;
   if (
     (form.type === "array" && !Array.isArray(given)) ||

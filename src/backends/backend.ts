@@ -8,7 +8,7 @@ import type { SourceFolders } from "../models/sources.js";
 /** Settings of a variant, as its backend's own schema has checked them. */
 export type Settings = Record<string, unknown>;
 
-/** What settings come to when defaults are filled in: all that a plan asks of them. */
+/** All that a plan asks of settings, defaults filled in. */
 export interface SettingsFacts {
   /** CPU threads; absent when the backend chooses them when it opens a model. */
   threads?: number;
@@ -26,7 +26,7 @@ export interface SettingsFacts {
   impossible?: string;
 }
 
-/** What a backend needs to open a variant. */
+/** A variant as a backend opens it. */
 export interface VariantSpec {
   name: string;
   /** A GGUF file (the first of a split one), or the name by which a server knows the model. */
@@ -37,27 +37,27 @@ export interface VariantSpec {
   facts?: ModelFacts;
 }
 
-/** What an engine says while it works, besides its answers. */
+/** Hears what an engine says while it works, besides its answers. */
 export interface EngineListener {
-  /** What it does from now on, as a crash is told: `tokenizing`, `making a context of 2048 tokens`. */
+  /** The step that begins now; named if the engine crashes in it: `tokenizing`, `making a context of 2048 tokens`. */
   doing(step: string): void;
-  /** What a reader of its figures should know, a sentence without its end. */
+  /** A fact that a reader of its figures should know, a sentence without its end. */
   warning(message: string): void;
 }
 
-/** The one name of what computes: two jobs whose engines have it in common were measured by the same program. */
+/** The one name of the program that computes: jobs whose engines have the same name were measured by the same program. */
 export interface EngineName {
   /** `llama.cpp 0.5.0` */
   version: string;
   /** The file that computes, e.g. `libggml-cpu-haswell.so`. */
   library: string;
-  /** Tells builds of one version apart, where it is none of the published ones. */
+  /** Tells builds of one version apart; absent for a published build. */
   build?: string;
-  /** Variables of the environment that the engine obeys, where some are set. */
+  /** Environment variables that are set and that the engine obeys. */
   environment?: Record<string, string>;
 }
 
-/** What an opened engine says of itself; part of the provenance. A server may keep any of it to itself. */
+/** Facts of an opened engine; part of the provenance. A server need not tell any of them. */
 export interface EngineFacts extends EngineName {
   devices?: string[];
   /** llama.cpp's own line of CPU features and build flags. */
@@ -101,13 +101,13 @@ export interface TokenCount {
 }
 
 /**
- * Tokens, and rows of logits over the whole vocabulary: of an engine in this process. `progress` is told how many tokens
- * have been decoded since it was told last.
+ * Tokens, and rows of logits over the whole vocabulary; only an engine in this process has them. `progress` is called with the
+ * number of tokens decoded since its last call.
  */
 export interface Windows {
-  /** UTF-8 text to ids; `special`: with BOS where the model wants it, never with an end. Special tokens in the text are not parsed. */
+  /** UTF-8 text to ids; `special`: with BOS if the model wants it, never with an end. Special tokens in the text are not parsed. */
   tokenize(text: string, special: boolean): Int32Array;
-  /** What a run of tokens stands for. */
+  /** The text that a run of tokens stands for. */
   measureTokens(tokens: Int32Array): TokenCount;
   /** The token that the model wants first, or −1. */
   readonly bos: number;
@@ -116,12 +116,12 @@ export interface Windows {
   parallel(context: number): number;
   /** Negative log-likelihoods in nats, `context − 1 − scoreFrom` for each window. */
   score(request: WindowRequest, progress?: (tokens: number) => void): Promise<Float64Array[]>;
-  /** Shows the logits of every scored position, in order within each window; they are valid during the call alone. */
+  /** Calls back with the logits of every scored position, in order within each window; they are valid during the call only. */
   visit(request: WindowRequest, visit: (row: ScoredRow) => void, progress?: (tokens: number) => void): Promise<void>;
   /**
-   * Decodes the windows here, as the reference, and in each of the `variants` (of the same backend, in the same process),
-   * step by step side by side. Result: [variant][window]; what is here and there of an NLL is what `score` would give, as
-   * long as both have batches of the same size.
+   * Decodes the windows in this engine, as the reference, and in each of the `variants` (of the same backend, in the same
+   * process), batch by batch side by side. Result: [variant][window]. The NLLs of both are those that `score` gives if their
+   * batches have the same size.
    */
   compare(
     request: WindowRequest,
@@ -130,28 +130,28 @@ export interface Windows {
   ): Promise<WindowComparison[][]>;
 }
 
-/** How a text is cut into chunks of `context` tokens, `chunks` at most, and which of them are not asked for. */
+/** How a text is cut into chunks of `context` tokens, at most `chunks` of them, and which ones need no answer. */
 export interface ChunkRequest {
   context: number;
   chunks?: number | undefined;
   done: ReadonlySet<string>;
-  /** Called often, with the chunks that are through. */
+  /** Called often, with the number of chunks that are done. */
   progress(done: number, total: number): void;
 }
 
-/** Of the scored tokens of one chunk. */
+/** The likelihood of the scored tokens of one chunk. */
 export interface ChunkLikelihood {
   chunk: number;
   /** Mean of −ln p in nats, over `weight` tokens, and mean of its square. */
   mean: number;
   weight: number;
   square?: number;
-  /** Of each token, where the engine tells. */
+  /** Of each token, if the engine tells. */
   nll?: Float64Array;
-  /** What the tokens stand for, and how many bytes of the text lie before them. */
+  /** The text that the tokens stand for, and how many bytes of the whole text lie before it. */
   text?: TokenCount;
   before?: number;
-  /** Of the ids of all the chunk's tokens. */
+  /** Digest of the ids of all the chunk's tokens. */
   ids?: string;
 }
 
@@ -171,11 +171,11 @@ export interface OptionQuestion {
 }
 
 export interface OptionsRequest {
-  /** Ids of questions that need no answer; they are asked all the same where they share a batch with others. */
+  /** Ids of questions that need no answer; they are asked all the same if they share a batch with others. */
   done: ReadonlySet<string>;
-  /** Most tokens of a question with one of its options; what the model was trained for, where that is less or nothing is said. */
+  /** Most tokens of a question with one of its options; never more than the model was trained for, which is also the default. */
   context?: number | undefined;
-  /** Called often, with the questions that are through. */
+  /** Called often, with the number of questions that are done. */
   progress(questions: number): void;
 }
 
@@ -191,7 +191,7 @@ export interface OptionScores {
     mean: number;
     tokens: number;
   }[];
-  /** Each option was scored by itself, for the model cannot share a question between them. */
+  /** Each option was scored by itself, because the model cannot share a question between them. */
   alone?: true;
 }
 
@@ -251,7 +251,7 @@ export interface Timing {
   time(test: SpeedTest): Promise<number>;
 }
 
-/** What an engine may have; a measurement says which of these it needs. */
+/** The parts that an engine may have; a measurement says which of them it needs. */
 export interface Parts {
   likelihood: Likelihood;
   options: Options;
@@ -266,7 +266,7 @@ export interface Parts {
 }
 export type Part = keyof Parts;
 
-/** Each part as the reason says it why a cell cannot be measured. */
+/** Each part as it is named in the reason why a cell cannot be measured. */
 export const partNames: Record<Part, string> = {
   likelihood: "log-probabilities of a text",
   options: "log-probabilities of options",
@@ -276,7 +276,7 @@ export const partNames: Record<Part, string> = {
   windows: "probabilities of all tokens",
 };
 
-/** An opened variant: what it can do is which parts it has. One caller at a time. */
+/** An opened variant. Its parts are its abilities. One caller at a time. */
 export interface Engine extends Readonly<Partial<Parts>> {
   readonly facts: EngineFacts;
   /** Largest resident set of the process since the last call, in bytes; undefined for a process that cannot be seen from here. */
@@ -289,7 +289,7 @@ export interface Engine extends Readonly<Partial<Parts>> {
 /** The build that would be used, known without opening a model. */
 export interface EngineChoice extends EngineName {
   origin: string;
-  /** Whether a graphics card computes: which one then decides digits as the processor does. */
+  /** Whether a graphics card computes: it then decides digits, as the processor does otherwise. */
   gpu: boolean;
 }
 
@@ -300,7 +300,7 @@ export interface Backend {
   readonly name: string;
   /** The parts of every engine that it opens, unless `locate` says which ones the model at hand has. */
   readonly parts: readonly Part[];
-  /** Parts that are believed only after a self-test: what a server says of log-probabilities may be of something else. */
+  /** Parts that are believed only after a self-test: a server's log-probabilities may be those of something else. */
   readonly claims?: readonly Part[];
   /**
    * For a server of models: the parts that another backend gives on the model's own file (`facts.files[0]`) and adapters, in
@@ -320,7 +320,7 @@ export interface Backend {
     folders: SourceFolders,
     settings: Settings,
   ): Promise<Located & { parts?: readonly Part[] }>;
-  /** Makes what `locate` found missing: fetches and quantizes. */
+  /** Fetches and quantizes what `locate` found missing. */
   prepare(source: ModelSource, folders: PreparationFolders): Promise<void>;
   /** Which build would compute; part of job ids. Throws a BenchError when a server cannot be asked. */
   version(opening: Opening): Promise<EngineChoice>;

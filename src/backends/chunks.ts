@@ -20,7 +20,7 @@ export interface Chunked {
   groups: ChunkGroup[];
   /** The ids of all chunks. */
   used: Int32Array;
-  /** What a chunk's tokens stand for; asks the engine. */
+  /** The text that a chunk's tokens stand for; asks the engine. */
   facts(chunk: number): ChunkFacts;
 }
 
@@ -73,7 +73,7 @@ export function grouped(engine: Windows, context: number, count: number): number
   );
 }
 
-/** Of the token ids of an item. */
+/** Digest of the token ids of an item. */
 export function idsDigest(tokens: Int32Array): string {
   const bytes = new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength);
   return sha256(bytes).slice(0, 16);
@@ -91,7 +91,7 @@ export function checkTokens(engine: Windows, text: string, name: string, used: I
     );
 }
 
-/** Of the scored part of each chunk; the first token may be BOS, which has none. */
+/** Bytes and characters of the scored part of each chunk; the first token may be BOS, which has none. */
 function bytesBefore(engine: Windows, tokens: Int32Array, context: number) {
   const scoreFrom = Math.floor(context / 2);
   const offsets: number[] = [];

@@ -5,9 +5,9 @@ import { llamaSettings } from "./llama/settings.js";
 import { mockVariantSettings } from "./mock-settings.js";
 
 interface Member {
-  /** What a variant may set; known without the backend's own code. */
+  /** The settings of its variants; known without the backend's own code. */
   settings: z.ZodObject;
-  /** How the addresses of models begin that are this backend's and no other's. */
+  /** How the addresses of this backend's models begin, if no other backend has such models. */
   scheme?: string;
   load(): Promise<Backend>;
 }
@@ -25,7 +25,7 @@ export function backendOf(model: string): string {
   return backendNames.find((name) => model.startsWith(members[name]!.scheme ?? "\0")) ?? "llama";
 }
 
-/** What a variant may set on a backend. Throws a BenchError with code `config` when there is no such backend. */
+/** The settings of a backend's variants. Throws a BenchError with code `config` if there is no such backend. */
 export function settingsOf(name: string): z.ZodObject {
   return member(name).settings;
 }

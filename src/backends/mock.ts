@@ -20,7 +20,7 @@ import { mockSettingsFacts, mockVariantSettings } from "./mock-settings.js";
 import { byTokens, type OptionRequest, type OptionScorer } from "./options.js";
 
 /**
- * A model without memory: every token is drawn from one law over the 256 bytes, whatever stands before it. So the true
+ * A model without memory: every token is drawn from one law over the 256 bytes, whatever precedes it. So the true
  * perplexity of any text and the true divergence of two variants are known in closed form (`mockLaw`), and every stage
  * can be tested without a GGUF file.
  *
@@ -37,7 +37,7 @@ export interface MockSettings {
   delay: number;
   /** The process dies in the batch of this number, counted from 1. */
   crash: number;
-  /** It stays silent for ever from the batch of this number on. */
+  /** From the batch of this number on the engine hangs. */
   hang: number;
   /** 1: it cannot be loaded. */
   broken: number;
@@ -174,7 +174,7 @@ class MockEngine implements Engine {
   async close(): Promise<void> {}
 }
 
-/** What each token costs, and what each batch does. */
+/** Costs of tokens by the law, and the accidents of batches. */
 class Law {
   readonly nll: Float64Array;
   #batches = 0;
@@ -183,7 +183,7 @@ class Law {
     this.nll = mockLaw(settings).map((p) => -Math.log(p));
   }
 
-  /** What each batch costs, and the accidents that were ordered. */
+  /** The delay of a batch, and the accidents that the model's name asks for. */
   async batch(): Promise<void> {
     const { crash, hang, delay } = this.settings;
     this.#batches++;

@@ -10,20 +10,20 @@ export interface OptionRequest {
 }
 
 /**
- * Up to where several questions are packed into one batch. `options` is a limit, 1 for a model that cannot share a prefix
- * between them; a single question may hold more `tokens`.
+ * The most that several questions packed into one batch may hold. `options` is 1 for a model that cannot share a prefix between
+ * them; a single question may hold more `tokens`.
  */
 export interface OptionBatch {
   tokens: number;
   options: number;
 }
 
-/** What scores options that are given in tokens. */
+/** An engine that scores options given in tokens. */
 export interface OptionScorer {
   readonly batch: OptionBatch;
   /** The context that the model was trained for, in tokens; 0 if unknown. */
   readonly trainedContext: number;
-  /** With BOS where the model wants it, never with an end. */
+  /** With BOS if the model wants it, never with an end. */
   tokenize(text: string): Int32Array;
   /**
    * Negative log-likelihoods in nats: [question][option][token], those of the prefix from `scoreFrom` on first. The
@@ -33,7 +33,7 @@ export interface OptionScorer {
 }
 
 /**
- * Questions as text, by what scores tokens.
+ * Scores questions given as text, with an engine that scores tokens.
  *
  * Tokens are cut as lm-eval cuts them: the context by itself, with BOS and less the blanks at its end; then context,
  * delimiter and option together, of which all after the context's number of tokens continue it. Where the two merge at the

@@ -14,10 +14,9 @@ import type { Measurements } from "./benchmark.js";
 const MAX_TIMEOUT = 2_000_000;
 
 /** The settings of all backends: of two that share a name, the form of the first. */
-export const settingsShape = Object.assign(
-  {},
-  ...backendNames.toReversed().map((name) => settingsOf(name).shape),
-) as z.ZodRawShape;
+export const settingsShape: z.ZodRawShape = Object.fromEntries(
+  backendNames.toReversed().flatMap((name) => Object.entries(settingsOf(name).shape)),
+);
 
 /** Any of them, in `defaults`: each variant takes those that its backend has. */
 export const anySettings = z.strictObject(settingsShape);

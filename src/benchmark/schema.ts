@@ -53,7 +53,7 @@ function withPlaceholders(form: unknown): unknown {
   const { $schema: _, ...own } = Object.fromEntries(
     Object.entries(form).map(([key, value]) => [key, key === "$schema" ? undefined : withPlaceholders(value)]),
   );
-  if (!("enum" in own) && !["integer", "number", "boolean"].includes(own.type as string)) return own;
+  if (!("enum" in own) && !["integer", "number", "boolean"].includes(String(own.type))) return own;
   const { description, default: fallback, examples, ...bare } = own;
   const said = Object.fromEntries(
     Object.entries({ description, default: fallback, examples }).filter(([, v]) => v !== undefined),

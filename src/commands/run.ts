@@ -217,8 +217,8 @@ async function viewOf(
 
 function jsonLines(stdout: Writer): View {
   const write = (event: Event) => {
-    const { tokens: _, ...shown } = event as Event & { tokens?: unknown };
-    say(stdout, `${harmlessJson(shown)}\n`);
+    // The values of single tokens are binary files beside the events.
+    say(stdout, `${harmlessJson(event.type === "samples" ? { ...event, tokens: undefined } : event)}\n`);
   };
   return { resume: () => {}, handle: write, close: async () => {} };
 }

@@ -3,7 +3,7 @@ import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { definite } from "../definite.js";
-import { BenchError } from "../errors.js";
+import { BenchError, messageOf } from "../errors.js";
 import { isFile } from "../folders.js";
 import { nearest, YamlFile } from "../yaml.js";
 import { type Card, cardKeys, type DataFolders, type DataKind } from "./data.js";
@@ -62,7 +62,7 @@ async function openCard(dir: string): Promise<CardFile | undefined> {
     const { name, kind } = file.check(outline, file.value, []);
     return { name, dir, read: { kind, file } };
   } catch (cause) {
-    const unread = `${path} cannot be read: ${(cause as Error).message}.`;
+    const unread = `${path} cannot be read: ${messageOf(cause)}.`;
     const fault = cause instanceof BenchError ? cause : new BenchError("dataset-card", unread);
     return { name: basename(dir), dir, read: { fault } };
   }

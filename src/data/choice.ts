@@ -141,7 +141,7 @@ async function readSixLines(card: SixLinesCard, path: string): Promise<ChoiceDat
       hint: "Each task has six lines: context, index of the right ending (0 to 3), four endings.",
     });
   const items = Array.from({ length: all.length / 6 }, (_, index): ChoiceItem => {
-    const [context, gold, ...options] = all.slice(6 * index, 6 * index + 6) as [string, string, ...string[]];
+    const [context = "", gold = "", ...options] = all.slice(6 * index, 6 * index + 6);
     if (!/^[0-3]$/.test(gold.trim()))
       throw new BenchError("dataset-invalid", `${path}:${6 * index + 2}: "${excerpt(gold)}" is no index from 0 to 3.`);
     const empty = options.findIndex(isBlank);

@@ -10,6 +10,8 @@ export interface Dataset {
   /** Of the bytes that were read, 64 hexadecimal digits. */
   sha256: string;
   bytes: number;
+  /** Whether its file is read again while a model is measured, and so must stay as it was. */
+  reread?: true;
   /** Set if the data differ from their card (other bytes than published), or a reader should know more of them. */
   note?: string;
 }

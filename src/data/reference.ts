@@ -33,10 +33,10 @@ export const reference: DataKind<ReferenceData, { base: string }> = {
     opened.close();
     const sha256 = await keptSha256(path);
     const { size: bytes } = await stat(path);
-    return { kind: "reference", name: basename(path), path, sha256, bytes, head: opened.head };
+    return { kind: "reference", name: basename(path), path, sha256, bytes, reread: true, head: opened.head };
   },
 
-  *asked({ name: _, path: __, note: ___, bytes: ____, ...asked }) {
+  *asked({ name: _, path: __, note: ___, bytes: ____, reread: _____, ...asked }) {
     yield asked;
   },
 

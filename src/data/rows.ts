@@ -34,7 +34,7 @@ export function jsonRows(path: string, text: string): DataRow[] {
     const twice = repeatedKey(line);
     if (twice !== undefined)
       throw new BenchError("dataset-invalid", `${path}:${index + 1}: column "${excerpt(twice)}" is there twice.`);
-    return [{ line: index + 1, cells: cells as Record<string, unknown> }];
+    return [{ line: index + 1, cells: { ...cells } }];
   });
 }
 
@@ -44,7 +44,7 @@ function repeatedKey(object: string): string | undefined {
   let depth = 0;
   for (const [token, key] of object.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[[\]{}]/g)) {
     if (key !== undefined && depth === 1) {
-      const name = JSON.parse(key) as string;
+      const name: string = JSON.parse(key);
       if (seen.has(name)) return name;
       seen.add(name);
     } else if (token === "{" || token === "[") depth++;

@@ -238,7 +238,7 @@ async function handle(message: ToEngine): Promise<void> {
       const { dataset } = message.request;
       textName = dataset?.name;
       const stored = new UnchangedFiles();
-      if (dataset?.kind === "reference") stored.add(dataset.path, dataset.sha256);
+      if (dataset?.reread) stored.add(dataset.path, dataset.sha256);
       engine!.peakMemory(); // from here on
       peaks.clear();
       for await (const item of measured(message.request)) {

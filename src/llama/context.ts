@@ -2,7 +2,7 @@ import { BenchError } from "../errors.js";
 import { address, type Fields, floatsAt, type Library, type LogLine, type Pointer, toolDefaults } from "./library.js";
 import { reasonIn } from "./log.js";
 
-/** The shape of a context: what decides the batches and so, to the last digits, the results. */
+/** The shape of a context. It decides the batches and so, to the last digits, the results. */
 export interface ContextShape {
   /** Tokens of KV cache in total. */
   context: number;
@@ -10,7 +10,7 @@ export interface ContextShape {
   ubatch: number;
   /** Largest number of sequences. */
   sequences: number;
-  /** One cache for all sequences; false: a part of the cache for each, as llama-perplexity has it. */
+  /** True: one cache for all sequences. False: each has a part of its own, as in llama-perplexity. */
   unified: boolean;
 }
 
@@ -31,7 +31,7 @@ export class Context {
   readonly #sequencePointers: BigUint64Array;
   readonly #outputs: Int8Array;
   readonly #fields: Fields;
-  /** What llama.cpp warned of while it made the context. */
+  /** llama.cpp's warnings while it made the context. */
   readonly lines: LogLine[];
   readonly #vocabulary: number;
   #count = 0;
@@ -91,7 +91,7 @@ export class Context {
     return this.#count;
   }
 
-  /** Empties the KV cache; `data`: its bytes too, as llama-perplexity does before each group of chunks. */
+  /** Empties the KV cache. `data`: sets its bytes to 0, too, as llama-perplexity does before each group of chunks. */
   clear(data = true): void {
     this.library.clearMemory(this.#memory, data);
   }
@@ -111,7 +111,7 @@ export class Context {
     }
   }
 
-  /** Computes the batch and empties it. `check`: that its rows are no equal logits, which say nothing of the next token. */
+  /** Computes the batch and empties it. `check`: throws if the logits of a row are all equal, for they say nothing of the next token. */
   decode(check = true): Rows {
     this.#fields.n_tokens = this.#count;
     const code = this.library.decode(this.pointer, this.#fields);
@@ -125,7 +125,7 @@ export class Context {
     return decoded;
   }
 
-  /** A row ends its own check at the second logit, but for a model that gives all tokens the same. */
+  /** The check of a row ends at its second logit, unless the model gives all tokens the same one. */
   #checkDiffer({ pointer, count }: Rows): void {
     const width = this.#vocabulary;
     const logits = floatsAt(pointer, count * width);
@@ -142,7 +142,7 @@ export class Context {
     }
   }
 
-  /** That the last of these rows are numbers and differ; for what is timed, where nothing is checked meanwhile. */
+  /** Checks that the last of these rows are numbers and differ. For timed decodes, during which nothing is checked. */
   checkNumbers(rows: Rows): void {
     if (rows.count === 0) return;
     this.#checkDiffer(rows);
@@ -158,7 +158,7 @@ export class Context {
   }
 }
 
-/** llama.cpp's own reason, with a remedy where one is known to help. */
+/** llama.cpp's own reason, with a remedy if one is known. */
 function contextError({ context, sequences, unified }: ContextShape, lines: LogLine[]): BenchError {
   const windows = unified || sequences === 1 ? "" : ` (${sequences} windows of ${Math.floor(context / sequences)})`;
   const reason = reasonIn(lines);

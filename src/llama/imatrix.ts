@@ -3,11 +3,11 @@ import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 import { several } from "../harmless.js";
 
-/** What llama-imatrix wrote: how much each input column of a weight matters. */
+/** A file of llama-imatrix: how much each input column of a weight matters. */
 export interface ImportanceMatrix {
   /** By tensor: the mean of the squares of each column's inputs, experts one after another. */
   means: Map<string, Float32Array>;
-  /** Chunks of text that it rests on; 0: the file does not say. */
+  /** Chunks of text that it was made from; 0: the file does not say. */
   chunks: number;
   /** The text. */
   dataset?: string;
@@ -73,7 +73,7 @@ export function readOldMatrix(file: string, bytes: Buffer): ImportanceMatrix {
   const means = new Map<string, Float32Array>();
   for (let entry = 1; entry <= entries; entry++) {
     const length = int();
-    // Tensor names have at most 63 bytes; what claims more is another kind of file.
+    // Tensor names have at most 63 bytes; a file that claims more is of another kind.
     if (length < 1 || length > 256) throw entry === 1 ? none() : fault(file, `is damaged in entry ${entry}`);
     const name = text(length);
     if (!/^[\x21-\x7e]+$/.test(name)) throw entry === 1 ? none() : fault(file, `is damaged in entry ${entry}`);
@@ -92,8 +92,8 @@ export function readOldMatrix(file: string, bytes: Buffer): ImportanceMatrix {
 }
 
 /**
- * Throws for a matrix that would weigh by nonsense, or that is of another model than the one with these tensors: llama.cpp
- * quantizes without a word as if there were none.
+ * Throws if the matrix holds impossible weights or belongs to another model than the one with these tensors: llama.cpp would
+ * quantize as if there were no matrix, without a word.
  */
 export function checkMatrix(
   file: string,

@@ -4,7 +4,7 @@ import os from "node:os";
 import path from "node:path";
 import koffi, { type LibraryHandle } from "koffi";
 import { definite } from "../definite.js";
-import { BenchError } from "../errors.js";
+import { BenchError, messageOf } from "../errors.js";
 import { graphicsCards } from "../machine.js";
 
 /** The llama.cpp release whose C structs are described below; it goes with the pinned node-llama-cpp version. */
@@ -55,7 +55,7 @@ export function findLibraries(): LibraryLocation[] {
   return found;
 }
 
-/** The library for the asked device; `auto` takes a GPU build only where its driver is there. */
+/** The library for the asked device; `auto` takes a GPU build only if its driver is there. */
 export function chooseLibrary(gpu: "auto" | LibraryLocation["gpu"] = "auto"): LibraryLocation {
   const all = findLibraries();
   const usable =
@@ -137,7 +137,7 @@ function driverPresent(gpu: LibraryLocation["gpu"]): boolean {
       (process.platform === "win32" &&
         fs.existsSync(path.join(process.env.SystemRoot ?? "C:\\Windows", "System32", "nvcuda.dll")))
     );
-  // Vulkan also runs on software renderers, which would be slower than the CPU build: only where asked for.
+  // Vulkan also runs on software renderers, which are slower than the CPU build: it is used only when asked for.
   return false;
 }
 
@@ -270,23 +270,23 @@ const expectedDefaults = {
 } as const;
 
 /**
- * Where llama.cpp's tools begin from other context parameters than the library (`common_params` in `common/common.h`, and
- * llama-bench): a figure is set beside theirs. `swa_full` gives layers with a sliding window a cache of the whole context,
+ * Context parameters whose default in llama.cpp's tools (`common_params` in `common/common.h`, and llama-bench) differs from the
+ * library's: our figures are set beside theirs. `swa_full` gives layers with a sliding window a cache of the whole context,
  * which changes last digits and takes memory.
  */
 export const toolDefaults = { swa_full: false, no_perf: false } as const;
 
-/** A line of llama.cpp's log: its level is not in the text. */
+/** A line of llama.cpp's log. The text does not name its level. */
 export interface LogLine {
   level: "warning" | "error";
   text: string;
 }
 
-/** `enum ggml_log_level`; 5 goes on with the line before. */
+/** `enum ggml_log_level`; 5 continues the line before. */
 const logLevels: Record<number, LogLine["level"] | undefined> = { 3: "warning", 4: "error" };
 const continued = 5;
 
-/** Kept of one call: a file may be warned of for each of its tokens. */
+/** Most warnings kept of one call: llama.cpp may warn of every token of a file. */
 const mostWarnings = 2000;
 
 const LogCallback = koffi.proto("void gguf_bench_log(int level, const char *text, void *data)");
@@ -300,7 +300,7 @@ export interface Library {
   version: string;
   modelDefaults(): Fields;
   contextDefaults(): Fields;
-  /** Calls `work` and hears what llama.cpp warns of and complains about meanwhile, line by line. */
+  /** Calls `work` and collects llama.cpp's warnings and errors meanwhile, line by line. */
   listen<T>(work: () => T): { result: T; lines: LogLine[] };
   loadModel(path: string, params: Fields): Pointer | null;
   freeModel(model: Pointer): void;
@@ -357,6 +357,14 @@ export function loadLibrary(location: LibraryLocation, { quiet = false } = {}): 
 
 let loaded: Library | undefined;
 
+type CType = Parameters<typeof koffi.sizeof>[0];
+
+/** Binds a library's C functions: `F` is how each is called from here. */
+export const binder =
+  (library: LibraryHandle) =>
+  <F extends (...values: never[]) => unknown>(name: string, result: CType, parameters: CType[]): F =>
+    library.func(name, result, parameters) as unknown as F;
+
 function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
   const file = (name: string) => path.join(location.directory, name);
   // koffi resolves dependencies by name; loading them first by path makes the order of folders irrelevant.
@@ -364,7 +372,7 @@ function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
     try {
       return koffi.load(file(name));
     } catch (cause) {
-      throw new BenchError("library-missing", `${file(name)} cannot be loaded: ${(cause as Error).message}`, {
+      throw new BenchError("library-missing", `${file(name)} cannot be loaded: ${messageOf(cause)}`, {
         hint: "run `npm install` again, or build one with `gguf-bench doctor --build`",
         cause,
       });
@@ -383,8 +391,11 @@ function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
         hint: "install the node-llama-cpp version that package.json pins, or rebuild with `gguf-bench doctor --build`",
       },
     );
-  const modelDefaults = llama.func("llama_model_default_params", ModelParams, []) as () => Fields;
-  const contextDefaults = llama.func("llama_context_default_params", ContextParams, []) as () => Fields;
+  const bind = binder(llama);
+  const bindGgml = binder(ggml);
+  const bindBase = binder(base);
+  const modelDefaults = bind<() => Fields>("llama_model_default_params", ModelParams, []);
+  const contextDefaults = bind<() => Fields>("llama_context_default_params", ContextParams, []);
   const problems = abiProblems(modelDefaults(), contextDefaults());
   if (problems.length > 0)
     throw new BenchError(
@@ -395,33 +406,31 @@ function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
       },
     );
 
-  const setLog = llama.func("llama_log_set", "void", [P, P]) as (callback: unknown, data: null) => void;
+  const setLog = bind<(callback: unknown, data: null) => void>("llama_log_set", "void", [P, P]);
   // Any C function that takes nothing and does nothing will do as the callback.
   const silence = quiet ? base.symbol("ggml_time_init") : null;
   if (silence) setLog(silence, null);
-  (ggml.func("ggml_backend_load_all_from_path", "void", ["str"]) as (p: string) => void)(location.directory);
-  (llama.func("llama_backend_init", "void", []) as () => void)();
+  bindGgml<(folder: string) => void>("ggml_backend_load_all_from_path", "void", ["str"])(location.directory);
+  bind<() => void>("llama_backend_init", "void", [])();
 
-  const deviceCount = ggml.func("ggml_backend_dev_count", "size_t", []) as () => number;
-  const deviceAt = ggml.func("ggml_backend_dev_get", P, ["size_t"]) as (i: number) => Pointer;
-  const deviceByType = ggml.func("ggml_backend_dev_by_type", P, ["int"]) as (type: number) => Pointer;
-  const deviceName = base.func("ggml_backend_dev_name", "str", [P]) as (d: Pointer) => string;
-  const deviceDescription = base.func("ggml_backend_dev_description", "str", [P]) as (d: Pointer) => string;
-  const deviceRegistry = base.func("ggml_backend_dev_backend_reg", P, [P]) as (d: Pointer) => Pointer;
-  const procAddress = base.func("ggml_backend_reg_get_proc_address", P, [P, "str"]) as (
-    r: Pointer,
-    n: string,
-  ) => Pointer;
-  const threadpoolDefaults = base.func("ggml_threadpool_params_default", ThreadpoolParams, ["int"]) as (
-    n: number,
-  ) => Fields;
+  const deviceCount = bindGgml<() => number>("ggml_backend_dev_count", "size_t", []);
+  const deviceAt = bindGgml<(index: number) => Pointer>("ggml_backend_dev_get", P, ["size_t"]);
+  const deviceByType = bindGgml<(type: number) => Pointer>("ggml_backend_dev_by_type", P, ["int"]);
+  const deviceName = bindBase<(device: Pointer) => string>("ggml_backend_dev_name", "str", [P]);
+  const deviceDescription = bindBase<(device: Pointer) => string>("ggml_backend_dev_description", "str", [P]);
+  const deviceRegistry = bindBase<(device: Pointer) => Pointer>("ggml_backend_dev_backend_reg", P, [P]);
+  const procAddress = bindBase<(registry: Pointer, name: string) => Pointer>("ggml_backend_reg_get_proc_address", P, [
+    P,
+    "str",
+  ]);
+  const threadpoolDefaults = bindBase<(threads: number) => Fields>("ggml_threadpool_params_default", ThreadpoolParams, [
+    "int",
+  ]);
 
   // The thread pool lives in the CPU backend, which is loaded at run time: its functions come through its registry.
   const cpu = () => deviceRegistry(deviceByType(0));
   const newPool = koffi.proto("void *ggml_threadpool_new(ggml_threadpool_params *params)");
   const freePool = koffi.proto("void ggml_threadpool_free(void *pool)");
-  const bind = <F>(name: string, result: unknown, parameters: unknown[]) =>
-    llama.func(name, result as never, parameters as never[]) as unknown as F;
 
   return {
     location,
@@ -479,8 +488,8 @@ const unfinished = { level: 0, text: "" };
 let listener: unknown;
 
 /**
- * A function in JS hears the log only while it is asked to: calls of other threads would wait for this one, which is inside
- * llama.cpp then. Loading a model and making a context log from the calling thread.
+ * The log calls a JS function only inside `work`: calls from other threads would wait for this thread, which is inside
+ * llama.cpp meanwhile. While a model is loaded or a context is made, llama.cpp logs from the calling thread.
  */
 function listen<T>(work: () => T, setLog: (callback: unknown, data: null) => void, otherwise: unknown) {
   listener ??= koffi.register(hear, koffi.pointer(LogCallback));
@@ -516,7 +525,7 @@ function endLine(): void {
   heard.push({ level, text });
 }
 
-/** What was complained of before a crash is read from the pipe. */
+/** Errors go to stderr at once: after a crash the parent reads the last ones from the pipe. */
 function echo(line: string): void {
   try {
     fs.writeSync(2, `${line}\n`);
@@ -541,7 +550,7 @@ export function abiProblems(model: Fields, context: Fields): string[] {
 
 function bindVersion(llama: LibraryHandle): string | undefined {
   try {
-    return (llama.func("llama_version", "str", []) as () => string)();
+    return binder(llama)<() => string>("llama_version", "str", [])();
   } catch {
     return undefined; // Some builds leave it out; the struct check below still stands.
   }
@@ -563,16 +572,14 @@ function loadedCpuLibrary(location: LibraryLocation): string {
 }
 
 /**
- * Linux: lets the kernel kill this process when its parent dies. A parent that was killed cannot tell its engines to stop,
- * and one deep in a decode would hold the model's memory until it next looks up.
+ * Linux: lets the kernel kill this process when its parent dies. A killed parent cannot tell its engines to stop, and an
+ * engine inside a long decode would hold the model's memory until that ends.
  */
 export function dieWithParent(): void {
   if (process.platform !== "linux") return;
   const setDeathSignal = 1;
-  const prctl = koffi.load("libc.so.6").func("prctl", "int", ["int", "unsigned long"]) as (
-    o: number,
-    s: number,
-  ) => number;
+  const libc = binder(koffi.load("libc.so.6"));
+  const prctl = libc<(option: number, signal: number) => number>("prctl", "int", ["int", "unsigned long"]);
   prctl(setDeathSignal, os.constants.signals.SIGKILL);
 }
 

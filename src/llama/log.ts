@@ -18,11 +18,11 @@ const harmless = [
   /cplan requested more threads/,
 ];
 
-/** Warnings of one kind (other numbers, other names in quotes) are told once, and so many kinds of one call. */
+/** Warnings that differ only in numbers or quoted names are one kind and told once; at most so many kinds of one call. */
 const mostWarnings = 8;
 const longest = 160;
 
-/** What a reader of the figures should know, a sentence each without its end. */
+/** The warnings that a reader of the figures should know, each a sentence without its end. */
 export function warningsIn(lines: readonly LogLine[]): string[] {
   const kinds = new Map<string, { text: string; count: number }>();
   for (const { level, text } of lines) {
@@ -47,8 +47,8 @@ export function warningsIn(lines: readonly LogLine[]): string[] {
 }
 
 /**
- * The cause of what failed, in llama.cpp's words; empty where it said nothing. Its callers add lines of their own, which
- * only say that it failed: the line with the cause of a load, else the first one.
+ * The cause of a failure in llama.cpp's words; empty if it said nothing. The functions above the failing one add lines that only
+ * say that it failed, so the line with the cause of a load is taken, else the first.
  */
 export function reasonIn(lines: readonly LogLine[]): string {
   const errors = lines.filter(({ level }) => level === "error").map(({ text }) => bare(text));

@@ -2,10 +2,10 @@ import { Worker } from "node:worker_threads";
 import { type RowComparer, type RowComparison, type RowScorer, simdComparer, simdScorer } from "../kernels/rows.js";
 import { floatsAt, type Pointer } from "./library.js";
 
-/** What the threads share: control words, then the tokens and the results of the block at hand. */
+/** Memory shared by the threads: control words, then the tokens and the results of the block at hand. */
 interface SharedMemory {
   control: Int32Array;
-  /** Addresses of the rows: of the one model that is scored, or of the reference and its variants. */
+  /** Addresses of rows: those of the one scored model, or those of the reference and its variants. */
   pointers: BigUint64Array;
   tokens: Int32Array;
   /** `columns` values a row, or a row and variant; the first is the NLL. */
@@ -79,14 +79,14 @@ export class ScoringPool {
     pointers.set(models);
     Atomics.store(control, MODELS, models.length);
     this.#shared.tokens.set(tokens);
-    // A worker that woke late from the block before may look in at any moment: the data stand before the counters, the
-    // end before the start, so that whatever it takes is a row of this block.
+    // A worker that woke late from the block before may look in at any moment. So the data are written before the counters, and
+    // the end before the start: any row that it takes is one of this block.
     Atomics.store(control, ROWS, tokens.length);
     Atomics.store(control, NEXT_ROW, 0);
     Atomics.add(control, GENERATION, 1);
     Atomics.notify(control, GENERATION);
     this.#worker.takeRows();
-    // All rows are taken; some worker may still be at its last one.
+    // All rows are taken, but a worker may still be at its last one.
     for (let running = Atomics.load(control, RUNNING); running > 0; running = Atomics.load(control, RUNNING))
       Atomics.wait(control, RUNNING, running);
   }
@@ -113,7 +113,7 @@ class BlockWorker {
     this.#scorer = simdScorer(vocabulary);
   }
 
-  /** Takes row after row until none is left: whoever is faster does more. */
+  /** Takes row after row until none is left: a faster thread takes more of them. */
   takeRows(): void {
     const { control, pointers, tokens, results } = this.shared;
     const rows = Atomics.load(control, ROWS);
@@ -152,7 +152,7 @@ export function serveScoring(vocabulary: number, shared: SharedMemory): never {
   for (;;) {
     Atomics.wait(control, GENERATION, seen);
     seen = Atomics.load(control, GENERATION);
-    // Counted in before it looks for a row: the caller leaves only when nobody is counted in and no row is left.
+    // A worker counts itself in before it looks for a row: the caller leaves only when none is counted in and no row is left.
     Atomics.add(control, RUNNING, 1);
     if (Atomics.load(control, NEXT_ROW) < Atomics.load(control, ROWS)) worker.takeRows();
     Atomics.sub(control, RUNNING, 1);

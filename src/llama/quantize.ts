@@ -3,7 +3,7 @@ import path from "node:path";
 import koffi from "koffi";
 import { BenchError } from "../errors.js";
 import { checkMatrix, type ImportanceMatrix, matrixOf, readOldMatrix } from "./imatrix.js";
-import { address, chooseLibrary, loadLibrary } from "./library.js";
+import { address, binder, chooseLibrary, type Fields, loadLibrary } from "./library.js";
 
 /** File types that llama.cpp can write, by the name that llama-quantize gives them (enum llama_ftype). */
 export const fileTypes: Record<string, number> = {
@@ -79,7 +79,7 @@ export interface QuantizeRequest {
   type: string;
   /** A file made by llama-imatrix. */
   imatrix?: string;
-  /** Quantized tensors are quantized once more, which loses more than from the unquantized. */
+  /** Quantizes tensors that are quantized already, which loses more than quantizing the original. */
   requantize?: boolean;
   threads: number;
 }
@@ -91,8 +91,8 @@ export interface QuantizeRequest {
 export function quantize({ source, output, type, imatrix, requantize, threads }: QuantizeRequest): void {
   const location = chooseLibrary("cpu");
   loadLibrary(location);
-  const llama = koffi.load(path.join(location.directory, location.llama));
-  const defaults = llama.func("llama_model_quantize_default_params", QuantizeParams, [])() as Record<string, unknown>;
+  const bind = binder(koffi.load(path.join(location.directory, location.llama)));
+  const defaults = bind<() => Fields>("llama_model_quantize_default_params", QuantizeParams, [])();
   const wrong = Object.entries(expectedDefaults).filter(([name, want]) => defaults[name] !== want);
   if (wrong.length > 0 || koffi.sizeof(QuantizeParams) !== 64)
     throw new BenchError(
@@ -100,17 +100,18 @@ export function quantize({ source, output, type, imatrix, requantize, threads }:
       `the library's quantize parameters are not those of this llama.cpp: ${wrong.map(([name]) => name).join(", ")}`,
     );
   const matrix = imatrix ? importanceMatrix(location, imatrix, source) : undefined;
-  const code = llama.func("llama_model_quantize", "uint32_t", ["str", "str", koffi.pointer(QuantizeParams)])(
-    source,
-    output,
-    {
-      ...defaults,
-      ftype: fileTypes[type],
-      nthread: threads,
-      allow_requantize: requantize === true,
-      ...(matrix ? { imatrix: address(matrix.records), kv_overrides: address(matrix.overrides) } : {}),
-    },
-  ) as number;
+  const quantizeFile = bind<(source: string, output: string, parameters: Fields) => number>(
+    "llama_model_quantize",
+    "uint32_t",
+    ["str", "str", koffi.pointer(QuantizeParams)],
+  );
+  const code = quantizeFile(source, output, {
+    ...defaults,
+    ftype: fileTypes[type],
+    nthread: threads,
+    allow_requantize: requantize === true,
+    ...(matrix ? { imatrix: address(matrix.records), kv_overrides: address(matrix.overrides) } : {}),
+  });
   if (code !== 0) throw new BenchError("quantize-failed", `llama.cpp could not quantize ${source} to ${type}`);
 }
 
@@ -156,7 +157,7 @@ function override(key: string, value: string | bigint): Buffer {
 function readMatrix(location: ReturnType<typeof chooseLibrary>, file: string): ImportanceMatrix {
   const gguf = openGguf(location, file);
   if (!gguf) return readOldMatrix(file, fs.readFileSync(file));
-  // Of a model, which may be large, the data are not read.
+  // A model may be large: its data are not read.
   const tensors = gguf.names.some((name) => name.endsWith(".in_sum2")) ? gguf.floats() : new Map();
   return matrixOf(file, tensors, {
     chunks: gguf.number("imatrix.chunk_count"),
@@ -164,12 +165,10 @@ function readMatrix(location: ReturnType<typeof chooseLibrary>, file: string): I
   });
 }
 
-/** A GGUF file through ggml's own reader; undefined where that takes it for none. */
+/** A GGUF file through ggml's own reader; undefined if that rejects it. */
 function openGguf(location: ReturnType<typeof chooseLibrary>, file: string) {
-  const base = koffi.load(path.join(location.directory, location.ggmlBase));
+  const bind = binder(koffi.load(path.join(location.directory, location.ggmlBase)));
   const InitParams = koffi.struct({ no_alloc: "bool", ctx: P });
-  const bind = <F>(name: string, result: unknown, parameters: unknown[]) =>
-    base.func(name, result as never, parameters as never[]) as unknown as F;
   const context = bind<(file: string, params: object) => bigint | null>("gguf_init_from_file", P, ["str", InitParams])(
     file,
     { no_alloc: true, ctx: null },

@@ -6,15 +6,7 @@ import type { WindowComparison } from "../kernels/comparison.js";
 import { openReference } from "../references/index.js";
 import { scoredFrom } from "../references/reference.js";
 import { storedRows } from "../references/stored.js";
-import {
-  type ChunkSettings,
-  chunkCost,
-  chunkSettings,
-  documentAt,
-  heldChunks,
-  likelihoodItem,
-  tokenSample,
-} from "./chunks.js";
+import { chunkCost, chunkSettings, documentAt, heldChunks, likelihoodItem, tokenSample } from "./chunks.js";
 import type { Measurement, TogetherJob } from "./measurement.js";
 
 const settings = chunkSettings.extend({
@@ -44,7 +36,11 @@ export const divergence: Measurement<DivergenceSettings, "text", "windows"> = {
   settings,
   needs: () => ["windows"],
   data: "text",
-  mode: { kind: "together", feeds },
+  mode: {
+    kind: "together",
+    // Perplexity, say: the likelihoods of reference and variants are part of every comparison.
+    feeds: ({ context, chunks }, other) => other.context === context && other.chunks === chunks,
+  },
   machineBound: false,
   metrics: () => ["kld", ...nextToken],
   cost: chunkCost,
@@ -85,15 +81,6 @@ export const divergence: Measurement<DivergenceSettings, "text", "windows"> = {
       }
   },
 };
-
-/** Perplexity over the same chunks: the likelihoods of reference and variants are part of every comparison. */
-function feeds(
-  { context, chunks }: DivergenceSettings,
-  other: { kind: string; settings: Record<string, unknown> },
-): boolean {
-  const { context: own, chunks: most } = other.settings as Partial<ChunkSettings>;
-  return other.kind === "perplexity" && own === context && most === chunks;
-}
 
 const storedSettings = z.strictObject({
   chunks: z

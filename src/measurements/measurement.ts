@@ -44,6 +44,12 @@ export interface TogetherContext<Settings, Kind extends keyof DataFor> extends A
   riders: TogetherJob[];
 }
 
+/** Chunks of a text: tokens of each, and how many from the start; all where that is absent. */
+export interface TextChunks {
+  context: number;
+  chunks?: number | undefined;
+}
+
 /** What bounds an engine's work, as far as it is known before a model is opened; all in tokens. */
 export interface EngineLimits {
   /** Of one decode call, and computed at once. */
@@ -96,6 +102,8 @@ interface OnOneEngine<Settings, Kind extends keyof DataFor, Needs extends Part> 
    * measured, so that drift of the machine hits all alike. `items`: all of a job, in order; each ends with its repetition.
    */
   readonly mode: { kind: "alone" } | { kind: "turns"; items(settings: Settings): string[] };
+  /** The chunks whose likelihoods its items are, if they are that: then it need not decode what another one does. */
+  likelihoods?(settings: Settings): TextChunks;
   /** Yields each item once, with the same digits whatever `done` holds. */
   measure(context: MeasureContext<Settings, Kind, Needs>): AsyncGenerator<Measured>;
 }
@@ -104,8 +112,8 @@ interface OnOneEngine<Settings, Kind extends keyof DataFor, Needs extends Part> 
 interface OnManyEngines<Settings, Kind extends keyof DataFor> {
   readonly mode: {
     kind: "together";
-    /** Whether jobs of another measurement, on the same data, are fed by the same decode. */
-    feeds(settings: Settings, other: { kind: string; settings: Record<string, unknown> }): boolean;
+    /** Whether the likelihoods of these chunks of the same text come out of the same decode: see `likelihoods`. */
+    feeds(settings: Settings, chunks: TextChunks): boolean;
   };
   /** Yields each item of each job once, with the same digits whatever `done` holds. */
   compare(context: TogetherContext<Settings, Kind>): AsyncGenerator<Measured & { job: string }>;

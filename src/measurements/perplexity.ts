@@ -13,6 +13,7 @@ export const perplexity: Measurement<ChunkSettings, "text", "likelihood"> = {
   needs: () => ["likelihood"],
   data: "text",
   mode: { kind: "alone" },
+  likelihoods: (settings) => settings,
   machineBound: false,
   metrics: () => ["perplexity", "bits_per_byte", "bits_per_character"],
   cost: chunkCost,

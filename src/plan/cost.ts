@@ -45,9 +45,11 @@ export function togetherGroups(all: Job[]): TogetherGroup[] {
  * reference or one of the variants, in batches of the same shape.
  */
 function feeds(jobs: Job[], { record, shape, spec }: Job): boolean {
-  const [first] = jobs as [Job];
+  const first = jobs[0]!;
   const { mode } = measurements[first.record.kind]!;
-  if (mode.kind !== "together" || !mode.feeds(first.record.settings, record)) return false;
+  const own = measurements[record.kind]!;
+  const chunks = "likelihoods" in own ? own.likelihoods?.(record.settings) : undefined;
+  if (mode.kind !== "together" || !chunks || !mode.feeds(first.record.settings, chunks)) return false;
   if (record.askedSha256 === undefined || record.askedSha256 !== first.record.askedSha256) return false;
   const reference = first.reference!;
   const decodes = [reference.spec, ...jobs.map((job) => job.spec)].includes(spec);

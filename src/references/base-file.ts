@@ -18,8 +18,8 @@ import {
  *     int32 tokens[chunks · context]
  *     per scored position: float scale, float minimum, uint16 code[V], padded to an even number of uint16
  *
- * with ln p ≈ scale · code + minimum; what lies more than 16 below the largest logit has code 0. All arithmetic here is that of
- * llama.cpp, float32 where it has float32, so that the bytes and the figures are the same.
+ * with ln p ≈ scale · code + minimum; a logit more than 16 below the largest has code 0. The arithmetic is llama.cpp's, in float32
+ * wherever llama.cpp uses it, so that bytes and figures are the same.
  */
 export const baseFile: ReferenceForm = {
   name: "llama",
@@ -53,7 +53,7 @@ class BaseFile implements StoredReference {
     this.#file = new PlacedFile(path, "read");
     const numbers = new Int32Array(3);
     this.#file.read(numbers, 8);
-    const [context, vocabulary, chunks] = numbers as unknown as [number, number, number];
+    const [context = 0, vocabulary = 0, chunks = 0] = numbers;
     if (context < 4 || vocabulary < 2 || chunks < 1)
       throw damaged(path, `its head says context ${context}, vocabulary ${vocabulary}, ${chunks} chunks`);
     this.head = { form: "llama", context, vocabulary, chunks, metrics: ["kld"] };
@@ -77,7 +77,7 @@ class BaseFile implements StoredReference {
   compare(chunk: number, row: number, logits: Float32Array, token: number): RowComparison {
     this.#file.read(this.#codes, this.#place(chunk, row));
     const codes = this.#codes;
-    const [scale, minimum] = this.#scaling as unknown as [number, number];
+    const [scale = 0, minimum = 0] = this.#scaling;
     const { maximum, top, sum } = softMax(logits);
     const logSum = f(Math.log(sum));
     const logTotal = f(maximum + logSum);

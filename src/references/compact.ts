@@ -60,7 +60,7 @@ export const compact: ReferenceForm = {
 
 const version = 1;
 const headBytes = 8 + 6 * 4 + 3 * 32;
-/** 1.9 % of llama-perplexity's file at a vocabulary of 49,152; as many bytes at any other. */
+/** 1.9 % of llama-perplexity's file at a vocabulary of 49,152; the same number of bytes at any vocabulary. */
 const defaultTop = 256;
 const defaultSamples = 48;
 
@@ -195,7 +195,7 @@ function startOf(chunk: number, row: number): number {
   return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 4294967296;
 }
 
-/** How far a logit lies below the largest, counted in bins; the last one holds all that is farther. */
+/** Bin of a logit by its distance below the largest; the last bin holds all that lie farther. */
 const perNat = 64;
 const binCount = 64 * perNat;
 const binOf = (below: number) => Math.min(Math.floor(below * perNat), binCount - 1);
@@ -263,7 +263,7 @@ class CompactReference implements StoredReference {
     };
     for (let i = 0; i < top; i++) keep(i);
     const overTop = certain;
-    const [tailMass, tailEntropy] = tail as unknown as [number, number];
+    const [tailMass = 0, tailEntropy = 0] = tail;
     const drawn = tailMass > 0 ? samples : 0;
     let [mass, entropy] = [tailMass, tailEntropy];
     let sampledQ = 0;
@@ -337,7 +337,7 @@ class TailBins {
   /** Bounds of R, with c = distance + offset; `of`: the mass of the whole tail. */
   bracket({ mass, entropy, cap, offset, of }: Record<"mass" | "entropy" | "cap" | "offset" | "of", number>) {
     if (of <= 0 || this.#tokens === 0) return [0, 0] as const;
-    // So little is left that it drowns in the rounding of what was taken away: R ≥ m ln(m/Q') ≥ −Q'/e, and S' ≤ 0.
+    // The mass left is below the rounding error of the mass subtracted: R ≥ m ln(m/Q') ≥ −Q'/e, and S' ≤ 0.
     if (mass <= 1e-4 * of) {
       const most = Math.max(0, mass) + 1e-6 * of;
       return [-Math.exp(this.logMass() - offset) / Math.E, most * (this.#farthest + offset)] as const;
@@ -354,7 +354,7 @@ class TailBins {
     return [entropy + mass * lowest, entropy + mass * highest] as const;
   }
 
-  /** ln Σ exp(−distance); where float32 has no room for it, at most a bin's width too large. */
+  /** ln Σ exp(−distance); at most a bin's width too large when float32 cannot hold it. */
   logMass(): number {
     if (this.#tokens === 0) return -Infinity;
     return this.#sum > 1e-30 ? Math.log(this.#sum) : this.#logSum(-1, (bin) => bin / perNat);

@@ -1,9 +1,9 @@
 import fs from "node:fs";
-import { BenchError } from "../errors.js";
+import { BenchError, messageOf, systemCode } from "../errors.js";
 
 const flags = { read: "r", write: "w", temporary: "w+" };
 
-/** A file whose parts are read and written where they belong, never as a whole. */
+/** A file that is read and written in parts, each at its place, never as a whole. */
 export class PlacedFile {
   readonly #file: number;
 
@@ -12,17 +12,17 @@ export class PlacedFile {
     private readonly mode: keyof typeof flags,
   ) {
     try {
-      // Whoever opens a pipe waits for its other end.
+      // Opening a pipe would wait for its other end.
       const stats = fs.statSync(path, { throwIfNoEntry: false });
       if (stats && !stats.isFile() && !stats.isDirectory()) throw new Error("it is no regular file");
       this.#file = fs.openSync(path, flags[mode]);
     } catch (cause) {
-      const missing = (cause as NodeJS.ErrnoException).code === "ENOENT" && mode === "read";
+      const missing = systemCode(cause) === "ENOENT" && mode === "read";
       throw new BenchError(
         missing ? "reference-missing" : "reference-file",
         missing
           ? `there is no stored reference ${path}`
-          : `${path} cannot be opened for ${mode === "read" ? "reading" : "writing"}: ${(cause as Error).message}`,
+          : `${path} cannot be opened for ${mode === "read" ? "reading" : "writing"}: ${messageOf(cause)}`,
         {
           hint: missing
             ? "write it with `gguf-bench reference MODEL --text FILE --out FILE`, or with llama-perplexity --kl-divergence-base FILE"
@@ -37,7 +37,7 @@ export class PlacedFile {
     return fs.fstatSync(this.#file).size;
   }
 
-  /** Fills `into` from a place on; throws where the file ends before. */
+  /** Fills `into` with the bytes from a place on; throws if the file is too short. */
   read(into: ArrayBufferView, position: number): void {
     const bytes = new Uint8Array(into.buffer, into.byteOffset, into.byteLength);
     for (let done = 0; done < bytes.length; ) {
@@ -53,7 +53,7 @@ export class PlacedFile {
       for (let done = 0; done < bytes.length; )
         done += fs.writeSync(this.#file, bytes, done, bytes.length - done, position + done);
     } catch (cause) {
-      throw new BenchError("disk", `${this.path} cannot be written: ${(cause as Error).message}`, {
+      throw new BenchError("disk", `${this.path} cannot be written: ${messageOf(cause)}`, {
         hint:
           this.mode === "temporary"
             ? "make room there, or name another folder in GGUF_BENCH_CACHE"

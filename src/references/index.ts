@@ -1,4 +1,4 @@
-import { BenchError } from "../errors.js";
+import { BenchError, messageOf } from "../errors.js";
 import { baseFile } from "./base-file.js";
 import { compact } from "./compact.js";
 import { PlacedFile } from "./file.js";
@@ -23,7 +23,7 @@ export function openReference(path: string): StoredReference {
   try {
     if (file.bytes >= start.length) file.read(start, 0);
   } catch (cause) {
-    throw new BenchError("reference-foreign", `${path} cannot be read: ${(cause as Error).message}`, { cause });
+    throw new BenchError("reference-foreign", `${path} cannot be read: ${messageOf(cause)}`, { cause });
   } finally {
     file.close();
   }

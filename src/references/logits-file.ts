@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { makeFolder } from "../folders.js";
 import { PlacedFile } from "./file.js";
 
-/** Of the free disk. */
+/** Share of the free disk that the file may take. */
 const mostOfFree = 0.5;
 
 /**
- * Rows of logits, as they are, in a temporary file: for as long as the model that computes them and the one that is
- * compared with it cannot both be in memory. What has room stays in the system's page cache.
+ * Rows of logits, as they are, in a temporary file: the model that computes them and the one that is compared with it are not
+ * in memory at the same time. Rows that fit stay in the system's page cache.
  */
 export class LogitsFile {
   readonly #file: PlacedFile;
@@ -23,7 +23,7 @@ export class LogitsFile {
     try {
       makeFolder(folder);
     } catch {
-      // Opening a file there says why not.
+      // Opening the file below fails with the reason.
     }
     this.#path = join(folder, `logits-${randomBytes(6).toString("hex")}.tmp`);
     this.#file = new PlacedFile(this.#path, "temporary");
@@ -52,7 +52,7 @@ export class LogitsFile {
     try {
       fs.rmSync(this.#path, { force: true });
     } catch {
-      // Windows removes no open file; `close` tries again.
+      // Windows cannot remove an open file; `close` tries again.
     }
   }
 }

@@ -1,6 +1,6 @@
 import type { RowComparison } from "../kernels/rows.js";
 
-/** What the head of a stored reference says. */
+/** The head of a stored reference. */
 export interface ReferenceHead {
   /** The member of the family that wrote it. */
   form: string;
@@ -8,11 +8,11 @@ export interface ReferenceHead {
   context: number;
   vocabulary: number;
   chunks: number;
-  /** Of the model, its tokenizer and the text, where the form keeps them; 64 hexadecimal digits each. */
+  /** sha256 of the model, its tokenizer and the text, if the form keeps them; 64 hexadecimal digits each. */
   modelSha256?: string;
   tokenizerSha256?: string;
   textSha256?: string;
-  /** Most likely tokens kept of every position, where not all are. */
+  /** How many of the most likely tokens are kept of every position; absent if all are. */
   top?: number;
   /** Metrics that a comparison with it gives, besides those of the next token alone. */
   metrics: string[];
@@ -23,7 +23,7 @@ export interface StoredReference {
   readonly head: ReferenceHead;
   /** The tokens of a chunk, as the text gave them. */
   tokens(chunk: number): Int32Array;
-  /** `logits`: the variant's at this row; `token`: what follows. */
+  /** `logits`: the variant's at this row; `token`: the one that follows. */
   compare(chunk: number, row: number, logits: Float32Array, token: number): RowComparison;
   close(): void;
 }
@@ -35,16 +35,16 @@ export interface ReferenceWriter {
   finish(): void;
 }
 
-/** What a file is to hold. */
+/** The contents of a file to be written. */
 export interface ReferencePlan {
   context: number;
   vocabulary: number;
-  /** `context` of each chunk, one after another. */
+  /** `context` tokens of each chunk, one after another. */
   tokens: Int32Array;
   modelSha256: string;
   tokenizerSha256: string;
   textSha256: string;
-  /** Most likely tokens to keep of every position, where the form does not keep all. */
+  /** How many of the most likely tokens to keep of every position, if the form does not keep all. */
   top?: number;
 }
 
@@ -53,7 +53,7 @@ export interface ReferenceForm {
   readonly name: string;
   /** The first 8 bytes, ASCII. */
   readonly magic: string;
-  /** Throws a BenchError where the file is damaged. */
+  /** Throws a BenchError if the file is damaged. */
   open(path: string): StoredReference;
   create(path: string, plan: ReferencePlan): ReferenceWriter;
 }

@@ -17,26 +17,26 @@ export interface ComparisonRequest {
   /** The first position whose logits predict a scored token. */
   scoreFrom: number;
   groups: ComparedGroup[];
-  /** Called often, with the chunks that are through: those before the first group are. */
+  /** Called often, with the number of chunks that are done, those before the first group included. */
   progress(chunks: number): void;
-  /** Whether the user wants it to end; to be asked before every decode. */
+  /** Whether the user wants to stop; asked before every decode. */
   stopped(): Promise<boolean>;
   /** Called with each variant's windows before they decode; throws if they cannot be compared. */
   check?(variant: Windows): void;
 }
 
-/** What one decode of a group gives. */
+/** The result of one decode of a group. */
 export interface Compared {
   /** Absent: the reference. */
   variant?: string;
   group: ComparedGroup;
-  /** Of each window: nats per scored token, the same as without a comparison. */
+  /** By window: nats per scored token, the same as without a comparison. */
   nll: Float64Array[];
-  /** Of each window; of a variant. */
+  /** By window; absent for the reference. */
   against?: WindowComparison[];
 }
 
-/** Where the rows of a reference come from, that those of variants are compared with. */
+/** A source of a reference's rows, with which those of variants are compared. */
 export interface ReferenceRows {
   /** Engines of the reference and of its variants, by name; a stored reference has no engine. */
   readonly reference?: Windows;
@@ -44,7 +44,7 @@ export interface ReferenceRows {
   compare(request: ComparisonRequest): AsyncGenerator<Compared>;
 }
 
-/** Progress through groups that are decoded `passes` times in all, from the first chunk of the first on. */
+/** Progress through groups that are decoded `passes` times each, from the first chunk of the first group on. */
 export function through({ context, groups, progress }: ComparisonRequest, passes: ComparedGroup[]) {
   const [first, last] = [groups[0]?.chunks[0] ?? 0, (groups.at(-1)?.chunks.at(-1) ?? -1) + 1];
   const all = passes.reduce((sum, { windows }) => sum + windows.length * context, 0);

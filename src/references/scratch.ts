@@ -7,7 +7,7 @@ import { type ComparedGroup, type ReferenceRows, through } from "./rows.js";
 export interface ScratchOptions {
   /** The reference, which is open now. */
   reference: Windows;
-  /** Opens a variant, or the reference; whoever was open before is closed. */
+  /** Opens a variant, or the reference; the engine that was open before is closed. */
   open(variant?: string): Promise<Windows>;
   folder: string;
   /** Bytes that the file may take. */
@@ -79,7 +79,7 @@ export function scratchRows({ reference, open, folder, limit }: ScratchOptions):
   };
 }
 
-/** Groups one after another, as many as hold so many chunks together, at least one. */
+/** Cuts the groups into runs of at most so many chunks, each of at least one group. */
 function blocksOf(groups: ComparedGroup[], most: number): ComparedGroup[][] {
   const blocks: ComparedGroup[][] = [];
   let chunks = 0;

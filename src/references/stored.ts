@@ -3,7 +3,7 @@ import { WindowComparison } from "../kernels/comparison.js";
 import type { StoredReference } from "./reference.js";
 import type { ReferenceRows } from "./rows.js";
 
-/** The rows of a file, for one variant: whatever the groups call it, `variant` decodes them. */
+/** The rows of a file, for one variant. `variant` decodes all groups, by whatever name they call it. */
 export function storedRows(reference: StoredReference, variant: Windows): ReferenceRows {
   return {
     async *compare({ context, scoreFrom, groups, progress, stopped, check }) {

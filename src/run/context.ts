@@ -4,7 +4,7 @@ import type { Plan } from "../plan/index.js";
 import type { Engines } from "./engines.js";
 import type { JobRun } from "./job-run.js";
 
-/** What the steps of a run have in common. */
+/** State shared by the steps of a run. */
 export interface RunContext {
   plan: Plan;
   executor: Executor;
@@ -13,7 +13,7 @@ export interface RunContext {
   runs: ReadonlyMap<string, JobRun>;
   /** Why a variant cannot be read, by its name, or an engine not be opened, by `engineOf`. */
   failed: Map<string, Failure>;
-  /** Engines, by `engineOf`, that a later step asks for. */
+  /** Engines, by `engineOf`, that a later step uses. */
   kept: ReadonlySet<string>;
   signal: AbortSignal;
 }

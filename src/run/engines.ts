@@ -6,12 +6,12 @@ import type { Job, Plan } from "../plan/index.js";
 import { bytes as told } from "../units.js";
 import { said } from "./job-run.js";
 
-/** What names an engine: a variant that two backends open has two. */
+/** The name of an engine: a variant that two backends open has two. */
 export const engineOf = ({ record: { variant, backend } }: Job): string => JSON.stringify([variant, backend]);
 
-/** Open engines, by `engineOf`, as many as memory allows; of those that nobody uses, the one used least recently goes first. */
+/** Open engines, by `engineOf`, as many as memory allows. The first to close is the least recently used of those that no step holds. */
 export class Engines {
-  /** In the order of use. `engine` is absent while it is opened. */
+  /** In the order of use. `engine` is absent while the engine is being opened. */
   readonly #open = new Map<string, { bytes: number; engine?: OpenedEngine }>();
   readonly #held = new Set<string>();
 
@@ -20,7 +20,7 @@ export class Engines {
     private readonly executor: Executor,
   ) {}
 
-  /** Keeps an engine, once it is open, until `letGo`: a step that runs beside it closes another one. */
+  /** Keeps an engine open until `letGo`, so that a step beside it does not close it. */
   hold(name: string): void {
     this.#held.add(name);
   }
@@ -33,12 +33,12 @@ export class Engines {
     return this.#open.get(name)?.engine;
   }
 
-  /** `bytes`: what the engine needs for all that it will be asked. */
+  /** `bytes`: memory that the engine needs for all jobs of its step. */
   async *open(job: Job, bytes: number): AsyncGenerator<Event> {
     const { record, spec } = job;
     const name = engineOf(job);
     const found = this.#open.get(name);
-    // Inserted anew, for the order of the map is the order of use.
+    // Inserted anew, because the order of the map is the order of use.
     this.#open.delete(name);
     if (found?.engine?.alive) {
       this.#open.set(name, found);
@@ -70,20 +70,20 @@ export class Engines {
     await found?.engine?.close();
   }
 
-  /** Closes all that nobody uses. */
+  /** Closes all engines that no step holds. */
   async releaseIdle(): Promise<void> {
     for (const name of [...this.#open.keys()]) if (!this.#held.has(name)) await this.release(name);
   }
 }
 
-/** One event per variant that is this one but for its name. */
+/** One event for the variant and for each that differs from it in its name only. */
 export function* toldOpened({ jobs }: Plan, variant: string, engine: EngineFacts): Generator<Event> {
   const own = new Set(jobs.flatMap((job) => (job.record.variant === variant ? [job.record.id] : [])));
   const alike = jobs.flatMap((job) => (own.has(job.record.id) ? [job.record.variant] : []));
   for (const name of new Set([variant, ...alike])) yield { type: "opened", at: Date.now(), variant: name, engine };
 }
 
-/** The reason why a job cannot run in so much memory, in bytes. A reference and its variants may take turns: each must fit. */
+/** Why a job cannot run within `limit` bytes of memory. A reference and its variants may take turns, so each must fit by itself. */
 export function outOfMemory({ record: { variant }, memory, reference }: Job, limit: number): BenchError | undefined {
   const models = [
     { name: variant, memory },

@@ -24,11 +24,11 @@ export interface RunOptions {
 }
 
 /**
- * Runs a plan and says what happens. Knows neither store nor screen: whoever consumes the events keeps them. Steps run side
- * by side as far as cores and memory allow, so the events of their jobs mix; those of one job come in order.
+ * Runs a plan and yields what happens. It knows neither store nor screen: the caller keeps the events. Steps run side by side as
+ * far as cores and memory allow, so the events of several jobs mix; those of one job come in order.
  */
 export async function* run(plan: Plan, options: RunOptions): AsyncGenerator<Event> {
-  // A model is opened for each way of measuring, and warned of each time.
+  // A model may be opened several times; its warnings are told once.
   const told = new Set<string>();
   for await (const event of events(plan, options)) {
     if (event.type === "warning") {

@@ -16,7 +16,7 @@ export class JobRun {
   over = false;
   #seconds = 0;
   #peakMemory: number;
-  /** Models that the process held when it took most memory. */
+  /** How many models the process held when it took most memory. */
   #models = 1;
   #engine: EngineName | undefined;
   #instead: Instead | undefined;
@@ -51,7 +51,7 @@ export class JobRun {
     yield { type: "job-started", at: Date.now(), job: this.job.record.id, done: this.items.size };
   }
 
-  /** What an engine says while it measures `item`, or all that is left. Ends the job when the engine says it is complete. */
+  /** Measures `item`, or all that is left if it is absent, and yields what the engine says. Ends the job when all of it is measured. */
   async *measure(engine: OpenedEngine, item?: string): AsyncGenerator<Event> {
     const { record, data } = this.job;
     const { id, kind, settings } = record;

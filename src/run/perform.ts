@@ -35,7 +35,7 @@ export async function* perform(step: Step, context: RunContext): AsyncGenerator<
         step.riders.map((id) => runs.get(id)!),
         context,
       );
-      // A rider whose items did not come out of the decode of others may be measured by itself.
+      // A rider that got no items from the shared decode is measured by itself.
       for (const id of step.riders) yield* byItself(runs.get(id)!, context);
   }
 }
@@ -49,7 +49,7 @@ async function* byItself(jobRun: JobRun, context: RunContext): AsyncGenerator<Ev
   if (!context.kept.has(name)) await context.engines.release(name);
 }
 
-/** Opens the variant where it is not open, and measures. A variant that cannot be opened fails all its jobs at once. */
+/** Opens the variant if it is not open, and measures. A variant that cannot be opened fails all its jobs at once. */
 async function* attempt(
   jobRun: JobRun,
   { engines, plan, failed, signal }: RunContext,
@@ -67,7 +67,7 @@ async function* attempt(
   } catch (error) {
     if (signal.aborted) return;
     const failure = toFailure(error);
-    // Another job of the variant may need less memory; what cannot be loaded is not tried again.
+    // Another job of the variant may need less memory; a model that cannot be loaded is not tried again.
     if (failure.code !== "out-of-memory") failed.set(name, failure);
     return yield* jobRun.fail(failure);
   }

@@ -4,8 +4,8 @@ import type { Event } from "../events.js";
 import type { Plan } from "../plan/index.js";
 
 /**
- * Fetches and quantizes what the models of a plan lack, and says how far it is. Returns why some of them could not be made, by
- * variant: `makePlan` is told so when it makes the plan again, with ids that are final. A stop ends it at once.
+ * Fetches and quantizes the models that a plan lacks, and yields its progress. Returns by variant why some could not be made, which
+ * `makePlan` takes when it makes the plan again, then with final ids. A stop ends it at once.
  */
 export async function* prepare(
   { preparations }: Plan,
@@ -33,7 +33,7 @@ export async function* prepare(
   return failures;
 }
 
-/** What work tells by calls, as events in order; ends as the work does. */
+/** Turns the calls of `work` into events, in order; ends as the work does. */
 async function* eventsOf(work: (tell: (event: Event) => void) => Promise<void>): AsyncGenerator<Event> {
   const told: Event[] = [];
   let wake = () => {};

@@ -7,13 +7,13 @@ import { engineOf } from "./engines.js";
 const shared = {
   /** Ids, in order. */
   jobs: z.array(z.string()).min(1),
-  /** Threads that compute; absent: all that there are. */
+  /** Threads that compute; absent: one for every core. */
   threads: z.int().min(1).optional(),
   /** Bytes that the engines need. */
   memory: z.number().min(0),
 };
 
-/** What is to be done, as plain data: whoever holds the plan, here or elsewhere, can perform it. */
+/** A piece of work as plain data: any process that has the plan can perform it. */
 export const stepForm = z.discriminatedUnion("kind", [
   /** Jobs of one variant, one after another in one engine. Other steps may run beside it. */
   z.strictObject({ kind: z.literal("alone"), variant: z.string(), ...shared }),
@@ -29,8 +29,8 @@ export const stepForm = z.discriminatedUnion("kind", [
 export type Step = z.infer<typeof stepForm>;
 
 /**
- * The steps that are left of a plan, in order: the jobs of each variant; then those that take turns, item by item over all
- * variants, every second round in reverse; then those beside a reference.
+ * The steps of a plan that are left to do, in order: the jobs of each variant; then the jobs that take turns, item by item over all
+ * variants, every second round in reverse; then the jobs that are measured with a reference.
  */
 export function* schedule(plan: Plan, done: ReadonlyMap<string, JobProgress>): Generator<Step> {
   // Variants that differ in nothing but their names have their jobs in common.
@@ -53,7 +53,7 @@ export function* schedule(plan: Plan, done: ReadonlyMap<string, JobProgress>): G
   for (const jobs of grouped("turns", ({ record }) => record.measurement).values()) {
     const mode = modeOf(jobs[0]!);
     const items = mode.kind === "turns" ? mode.items(jobs[0]!.record.settings) : [];
-    // There and back: a machine that slows down steadily does so for none of them more than for the others.
+    // There and back: a machine that slows down steadily then slows all variants alike.
     const turns = items.flatMap((item) =>
       (repetitionOf(item) % 2 === 0 ? jobs : jobs.toReversed()).flatMap(({ record: { id } }) =>
         done.get(id)?.items.has(item) ? [] : { job: id, item },
@@ -78,15 +78,16 @@ function groupsOf(jobs: Job[], key: (job: Job) => string): Map<string, Job[]> {
   return groups;
 }
 
-/** The number at the end of such an item's name. */
+/** The number of the repetition, at the end of an item's name. */
 const repetitionOf = (item: string) => Number(item.match(/\d+$/)?.[0] ?? 0);
 
-/** What jobs need of which one at a time computes. */
+/** Threads and memory of jobs that run one at a time: the most that any of them needs. */
 function needs(jobs: Job[]): Pick<Step, "jobs" | "threads" | "memory"> {
-  const threads = jobs.map((job) => job.threads);
+  const threads = jobs.flatMap((job) => job.threads ?? []);
   return {
     jobs: jobs.map(({ record }) => record.id),
-    ...(threads.includes(undefined) ? {} : { threads: Math.max(...(threads as number[])) }),
+    // One that takes every core says no number.
+    ...(threads.length < jobs.length ? {} : { threads: Math.max(...threads) }),
     memory: Math.max(...jobs.map(({ memory }) => memory?.total ?? 0)),
   };
 }

@@ -1,4 +1,4 @@
-/** What a task said, and how to tell it that this was heard. */
+/** Something that a task yielded; the callback lets it go on. */
 interface Said<Value> {
   value: Value;
   heard: () => void;
@@ -6,8 +6,8 @@ interface Said<Value> {
 
 /**
  * Performs tasks in order, each as soon as it fits beside those that run, and yields what they say as it comes. A task goes on
- * when the caller asks for more, so that nothing is done before the caller has dealt with what was said. After a stop no
- * further task begins. What one of them throws ends all.
+ * when the caller asks for more, so that the caller has dealt with each event before its task does anything else. After a stop
+ * no further task begins. If one throws, all end.
  */
 export async function* sideBySide<Task, Value>(
   tasks: readonly Task[],

@@ -9,8 +9,8 @@ import { outOfMemory, toldOpened } from "./engines.js";
 import { type JobRun, said } from "./job-run.js";
 
 /**
- * Measures jobs against one reference: in lock-step where all models fit into memory, else in turns. Where one of several
- * takes the process down, each is tried alone, so that only it fails.
+ * Measures jobs against one reference: in lock-step if all models fit into memory, else in turns. If one of several crashes the
+ * process, each is tried alone, so that only that one fails.
  */
 export async function* measureTogether(group: JobRun[], riders: JobRun[], context: RunContext): AsyncGenerator<Event> {
   const { executor, plan, failed, signal } = context;
@@ -32,7 +32,7 @@ export async function* measureTogether(group: JobRun[], riders: JobRun[], contex
   const all = [...ready, ...fed];
   const byId = new Map(all.map((jobRun) => [jobRun.job.record.id, jobRun]));
   const opened = new Set<string>();
-  /** Where the reference is measured against itself, its first engine speaks for both. */
+  /** When the reference is measured against itself, its first engine speaks for both. */
   function* tellOpened(variant: string, facts: EngineFacts): Generator<Event> {
     for (const jobRun of all) if (jobRun.job.record.variant === variant) jobRun.measuredBy(facts);
     if (opened.has(variant)) return;

@@ -7,7 +7,7 @@ export interface Inconsistency {
   reason: string;
 }
 
-/** Of what two measurements of an item may differ by: the last digits of another way of adding up. */
+/** Relative difference that two measurements of an item may have: sums in another order differ in their last digits. */
 const sameWithin = 1e-3;
 
 interface Known {
@@ -17,13 +17,13 @@ interface Known {
   others: Set<string>;
   /** The item with the largest number. */
   last: { number: number; line: number };
-  /** How many items the job has, where its end or its settings say so. */
+  /** How many items the job has, if its end or its settings say so. */
   items: number | undefined;
 }
 
 /**
- * Looks over a run's events as they are read: samples belong to jobs that some plan has, to items that these jobs have, and an
- * item that was measured twice gave the same. It keeps a bit per item, so that a run of millions takes no memory for it.
+ * Checks a run's events as they are read: that samples belong to a planned job and to one of its items, and that an item
+ * measured twice gave the same. It keeps one bit per item, so that a run of millions needs little memory.
  */
 export class Consistency {
   readonly #jobs = new Map<string, Known>();
@@ -44,7 +44,7 @@ export class Consistency {
 
   #take(event: StoredSamples, line: number): void {
     const { job, item, samples } = event;
-    // Beside the items: memory, a figure of each session.
+    // Peak memory is no item of the measurement; each session has its own.
     if (samples.length > 0 && samples.every(({ metric }) => describe(metric).per === "variant")) return;
     const known = this.#jobs.get(job) ?? {
       line,
@@ -62,7 +62,7 @@ export class Consistency {
     if (seen) this.#doubles.set(keyOf(event), { line, event });
   }
 
-  /** The first inconsistency. `samplesAgain` reads the file's samples anew, where some item is there twice. */
+  /** The first inconsistency. `samplesAgain` reads the file's samples anew; called only if some item is there twice. */
   fault(samplesAgain: () => Iterable<{ line: number; event: StoredSamples }>): Inconsistency | undefined {
     for (const [id, { line, last, items }] of this.#jobs) {
       if (this.#hasPlan && !this.#planned.has(id)) return { line, reason: `is of a job that no plan has: ${id}` };
@@ -84,12 +84,12 @@ export class Consistency {
 
 const keyOf = ({ job, item }: StoredSamples) => `${job}/${item}`;
 
-/** How many chunks or questions a job has at most, where its settings say so. */
+/** How many chunks or questions a job has at most, if its settings say so. */
 function sizeIn({ chunks, limit }: Record<string, unknown>): number | undefined {
   return typeof chunks === "number" ? chunks : typeof limit === "number" ? limit : undefined;
 }
 
-/** A metric of which two measurements of one item differ. What is timed differs each time. */
+/** A metric in which two measurements of one item differ. Timings always do and are left out. */
 function differing(a: StoredSamples, b: StoredSamples): string | undefined {
   const found = a.samples.find(({ metric, value }) => {
     const other = b.samples.find((sample) => sample.metric === metric);

@@ -1,5 +1,5 @@
 import fs from "node:fs";
-import { BenchError } from "../errors.js";
+import { BenchError, messageOf } from "../errors.js";
 
 export const damage = "put the file back as it was, or measure into another folder with --out";
 
@@ -11,12 +11,12 @@ export function cutBack(file: number, bytes: number): void {
   try {
     fs.ftruncateSync(file, bytes);
   } catch {
-    // A disk that fails altogether; a reader passes over what is torn.
+    // The disk fails altogether. A reader passes over a torn line.
   }
 }
 
 export function unwritable(file: string, cause: unknown): BenchError {
-  return new BenchError("disk", `${file} cannot be written: ${(cause as Error).message}`, {
+  return new BenchError("disk", `${file} cannot be written: ${messageOf(cause)}`, {
     hint: "make room on the disk and run the same command again; nothing that was measured is lost",
     cause,
   });

@@ -12,20 +12,20 @@ export { readEvents } from "./reading.js";
 export { readTokens } from "./tokens.js";
 export { writeWhole } from "./whole.js";
 
-/** Milliseconds in which what is written is synced together. */
+/** Milliseconds after which writes are synced, all of them together. */
 const group = 50;
 
 /**
  * The folder of a run: `events.jsonl`, one event a line, and `tokens/<job>.<name>.bin` beside it.
  *
- * What `append` is given is written before it returns, the per-token values of an item before its event: whatever kills the
- * process, the system has whole events, at most a torn last line, and token files that are at most too long.
+ * `append` writes before it returns, the per-token values of an item before its event. If the process is killed, the file has
+ * whole events and at most a torn last line, and token files are at most too long.
  *
- * To sync takes milliseconds, so it is done at once only where the last time is more than 50 ms ago, else for all that was written
- * in these 50 ms together: token files first, then the events. A loss of power costs that much at most. Until then the disk may
- * hold any part of it, an event without its values or a hole between two events. Therefore the first line after each sync ends
- * in a blank: all lines before it, and their values, are on the disk. A run whose writer did not end properly is checked from the
- * last such line on, values and all, and ends before the first event that is not there as a whole.
+ * A sync takes milliseconds. It is done at once if the last one is more than 50 ms ago, else for all writes of these 50 ms together:
+ * token files first, then the events. A loss of power loses these at most; until the sync the disk may hold any part of
+ * them: an event without its values, or a hole between two events. Therefore the first line after each sync ends in a blank, which
+ * says that all lines before it, and their values, are on the disk. If the last writer did not end properly, readers check all
+ * from the last such line on, values included, and end before the first event that is not whole.
  */
 export class Store {
   readonly #events: number;
@@ -33,7 +33,7 @@ export class Store {
   readonly #tokens: TokenWriter;
   readonly #lock: string;
   #size: number;
-  /** Whether something was written since the last sync, which was at this time; milliseconds. */
+  /** Whether something was written since the last sync, and when that was, in milliseconds. */
   #isDirty = false;
   #syncedAt = -Infinity;
   #timer: NodeJS.Timeout | undefined;
@@ -80,7 +80,7 @@ export class Store {
     }
   }
 
-  /** Writes an event, and returns it as it is kept; what is for the eye alone is not. */
+  /** Writes an event and returns it as it is kept; undefined for an event that is only shown. */
   append(event: Event): StoredEvent | undefined {
     if (event.type === "progress" || event.type === "fetching" || event.type === "quantizing") return undefined;
     if (this.#failure) throw this.#failure;
@@ -92,7 +92,7 @@ export class Store {
     try {
       writeAll(this.#events, line);
     } catch (cause) {
-      // What was half written would make the next line unreadable.
+      // Half a line would make the next one unreadable.
       cutBack(this.#events, this.#size);
       throw unwritable(this.#file, cause);
     }
@@ -123,7 +123,7 @@ export class Store {
     this.#syncedAt = performance.now();
   }
 
-  /** An open file can be written to wherever its name went: into a folder that was moved, or into nothing. */
+  /** An open file takes writes even after its folder was moved or removed: then they would be lost. */
   #checkPlace(): void {
     if (this.isInPlace()) return;
     throw new BenchError(
@@ -135,7 +135,7 @@ export class Store {
     );
   }
 
-  /** Whether what is written goes to the folder that bears the run's name. */
+  /** Whether the open file is still the one in the run's folder. */
   isInPlace(): boolean {
     const [open, named] = [fs.fstatSync(this.#events), fs.statSync(this.#file, { throwIfNoEntry: false })];
     return named !== undefined && named.ino === open.ino && named.dev === open.dev;

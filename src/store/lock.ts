@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { BenchError } from "../errors.js";
+import { BenchError, messageOf, systemCode } from "../errors.js";
 
 /**
  * A file that names its owner: two writers would mix their events. It is stale, and taken over, once that process is gone,
@@ -16,7 +16,7 @@ export function takeLock(folder: string): string {
     try {
       fs.writeFileSync(own, JSON.stringify(owner));
     } catch (cause) {
-      throw new BenchError("folder", `the run's folder ${folder} cannot be written to: ${(cause as Error).message}`, {
+      throw new BenchError("folder", `the run's folder ${folder} cannot be written to: ${messageOf(cause)}`, {
         hint: "make room or give the right to write, or name another folder with --out",
         cause,
       });
@@ -52,15 +52,15 @@ function claim(lock: string, own: string): boolean {
     fs.linkSync(own, lock);
     return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    if (systemCode(error) === "EEXIST") return false;
   }
   // A file system without links.
   try {
     fs.writeFileSync(lock, fs.readFileSync(own), { flag: "wx" });
     return true;
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "EEXIST") return false;
-    throw new BenchError("folder", `${lock} cannot be made: ${(cause as Error).message}`, {
+    if (systemCode(cause) === "EEXIST") return false;
+    throw new BenchError("folder", `${lock} cannot be made: ${messageOf(cause)}`, {
       hint: "name another folder with --out",
       cause,
     });
@@ -80,7 +80,7 @@ function clearStale(lock: string, own: string): void {
   }
   try {
     const owner = readLock(lock);
-    // Where there is none any more, the next moment may bring a new one.
+    // If the lock is gone, another process may take it at any moment.
     if (owner && !isHeld(owner)) fs.rmSync(lock, { force: true });
   } finally {
     fs.rmSync(clearing, { force: true });
@@ -93,9 +93,9 @@ interface Owner {
   host: string;
 }
 
-/** Undefined where there is none; `damaged` where it names no process: never written to its end, or not by us. */
+/** Undefined if there is none; `damaged` if it names no process: it was never written to its end, or not by us. */
 function readLock(lock: string): Owner | "damaged" | undefined {
-  // A link to nowhere is there, too.
+  // A link that leads nowhere counts as a lock.
   const stats = fs.lstatSync(lock, { throwIfNoEntry: false });
   if (!stats) return undefined;
   if (stats.isDirectory())
@@ -103,13 +103,13 @@ function readLock(lock: string): Owner | "damaged" | undefined {
       hint: "remove it, or name another folder with --out",
     });
   try {
-    const owner = JSON.parse(fs.readFileSync(lock, "utf8")) as Partial<Owner> | null;
+    const owner: Partial<Owner> | null = JSON.parse(fs.readFileSync(lock, "utf8"));
     const { pid, started, host } = owner ?? {};
     if (Number.isSafeInteger(pid) && pid! > 0 && typeof started === "string" && typeof host === "string")
       return { pid: pid!, started, host };
   } catch (error) {
     // Removed since it was looked at.
-    if ((error as NodeJS.ErrnoException).code === "ENOENT" && !stats.isSymbolicLink()) return undefined;
+    if (systemCode(error) === "ENOENT" && !stats.isSymbolicLink()) return undefined;
   }
   return "damaged";
 }
@@ -121,7 +121,7 @@ function isRunning({ pid, started, host }: Owner): boolean {
   try {
     process.kill(pid, 0);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
+    if (systemCode(error) === "ESRCH") return false;
   }
   return processStart(pid) === started;
 }

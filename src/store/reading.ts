@@ -1,8 +1,8 @@
 import { isUtf8 } from "node:buffer";
 import fs from "node:fs";
 import path from "node:path";
-import { BenchError } from "../errors.js";
-import { faultOf, type StoredEvent, type StoredSamples } from "../events.js";
+import { BenchError, messageOf, systemCode } from "../errors.js";
+import { checkedEvent, type JobRecord, type StoredEvent, type StoredSamples } from "../events.js";
 import { Consistency } from "./consistency.js";
 import { damage } from "./files.js";
 import { isAbandoned } from "./lock.js";
@@ -19,8 +19,8 @@ export function* readEvents(folder: string): Generator<StoredEvent, void> {
 }
 
 /**
- * As `readEvents`. `abandoned`: whether the last writer may have lost its power, so that what it had not synced yet may be on
- * the disk in part; then the events end where that begins. Returns where they end, in bytes, and where the values of each token file do.
+ * As `readEvents`. `abandoned`: the last writer may have lost its power, so that writes after its last sync may be on the disk in
+ * part; the events then end before the first that is not whole. Returns in bytes where the events end, and the values of each token file.
  */
 export function* checkedEvents(
   folder: string,
@@ -37,9 +37,8 @@ export function* checkedEvents(
     const doubtful = abandoned ? unsyncedFrom(file) : Infinity;
     for (const line of linesOf(file)) {
       number++;
-      const event = parsed(line);
-      const fault = event === undefined ? { reason: "is not an event", foreign: false } : faultOf(event);
-      if (end >= doubtful && (fault || !hasTokens(folder, event as StoredEvent))) break;
+      const { fault, event } = checkedEvent(parsed(line));
+      if (end >= doubtful && (fault || !hasTokens(folder, event))) break;
       if (fault?.foreign && version !== undefined)
         throw new BenchError(
           "run-foreign",
@@ -47,16 +46,14 @@ export function* checkedEvents(
           { hint: `read it with that version or a later one: npx gguf-bench@${version}` },
         );
       if (fault) throw new BenchError("run-damaged", `${file}:${number} ${fault.reason}`, { hint: lineHint });
-      const sound = event as StoredEvent;
-      if (sound.type === "started") version = sound.provenance.versions["gguf-bench"];
+      if (event.type === "started") version = event.provenance.versions["gguf-bench"];
       end += line.length + 1;
-      noteEnds(ends, folder, sound);
-      consistency.see(sound, number);
-      yield translated(sound);
+      noteEnds(ends, folder, event);
+      consistency.see(event, number);
+      yield translated(event);
     }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT" && fs.existsSync(path.join(folder, "tokens")))
-      return { end, ends };
+    if (systemCode(error) === "ENOENT" && fs.existsSync(path.join(folder, "tokens"))) return { end, ends };
     throw unreadable(error, file);
   }
   const fault = consistency.fault(() => samplesIn(file));
@@ -69,13 +66,13 @@ function* samplesIn(file: string): Generator<{ line: number; event: StoredSample
   let line = 0;
   for (const text of linesOf(file)) {
     line++;
-    const event = parsed(text) as StoredEvent | undefined;
+    const { event } = checkedEvent(parsed(text));
     if (event?.type === "samples") yield { line, event };
   }
 }
 
 /**
- * Where the last line begins that ends in a blank: all before it was synced when it was written. Infinity in a run of an
+ * Where the last line that ends in a blank begins: all before it was synced when it was written. Infinity in a run of an
  * earlier version, which synced every line.
  */
 function unsyncedFrom(name: string): number {
@@ -89,7 +86,7 @@ function unsyncedFrom(name: string): number {
   }
 }
 
-/** Whoever opens a pipe waits for its writer. A folder is told by the system. */
+/** Opens a file but no pipe, for that would wait for a writer. The system refuses a folder. */
 function openFile(name: string, flags: "r" | "r+"): number {
   const stats = fs.statSync(name);
   if (!stats.isFile() && !stats.isDirectory())
@@ -99,7 +96,7 @@ function openFile(name: string, flags: "r" | "r+"): number {
   return fs.openSync(name, flags);
 }
 
-/** Where bytes begin for the last time before a place; -1 where they do not. */
+/** Where these bytes last begin before a place; -1 if they do not. */
 function lastOf(file: number, bytes: Buffer, before: number): number {
   const piece = Buffer.alloc(1 << 16);
   for (let end = before; end > 0; end = Math.max(0, end - piece.length) + (end > piece.length ? bytes.length - 1 : 0)) {
@@ -116,8 +113,8 @@ const lineHint =
 
 /** Any failure to read a run's file as one sentence. */
 export function unreadable(error: unknown, file: string): unknown {
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (error instanceof BenchError || typeof code !== "string") return error;
+  const [code, message] = [systemCode(error), messageOf(error)];
+  if (error instanceof BenchError || code === undefined) return error;
   const folder = path.dirname(file);
   if (code === "ENOENT" || code === "ENOTDIR") {
     const what =
@@ -144,10 +141,10 @@ function parsed(line: Buffer): unknown {
   }
 }
 
-/** No event comes near it; a text of twice the size is more than JavaScript can hold. */
+/** Bytes. No event is nearly as long, and JavaScript cannot hold a text of twice the size. */
 const longestLine = 256 * 1024 * 1024;
 
-/** The lines of a file that have an end, without it. Each is valid until the next is asked for. */
+/** The lines of a file that have a line end, without it. Each is valid until the next is asked for. */
 function* linesOf(name: string): Generator<Buffer> {
   const file = openFile(name, "r");
   try {
@@ -175,16 +172,17 @@ function* linesOf(name: string): Generator<Buffer> {
 }
 
 /**
- * What earlier versions wrote in other words. Facts of an item stood in its detail. Version 0.1 called the mean per token `acc`,
- * which is `acc_token` now, as `acc` is the sum; and it counted a question that was not asked as a wrong answer.
+ * Translates events of earlier versions. They kept facts of an item in its `detail`. Version 0.1 called the mean per token `acc`:
+ * it is `acc_token` now, and `acc` the sum. Version 0.1 also counted a question that was not asked as a wrong answer.
  */
 function translator(): (event: StoredEvent) => StoredEvent {
   const old = new Set<string>();
   const newer = (metric: string) => (metric === "acc" ? "acc_token" : metric);
+  const isOld = ({ rule, metrics }: JobRecord) => rule === undefined && metrics.includes("acc");
   return (event) => {
-    if (event.type === "started" && event.jobs.some(({ kind, rule }) => kind === "choice" && rule === undefined)) {
+    if (event.type === "started" && event.jobs.some(isOld)) {
       const jobs = event.jobs.map((job) => {
-        if (job.kind !== "choice" || job.rule !== undefined) return job;
+        if (!isOld(job)) return job;
         old.add(job.id);
         return { ...job, metrics: job.metrics.map(newer) };
       });
@@ -203,7 +201,7 @@ function translator(): (event: StoredEvent) => StoredEvent {
   };
 }
 
-/** With the facts that its detail holds. */
+/** The event with the facts from its detail as fields. */
 function withFacts(event: StoredSamples): StoredSamples {
   if (!event.detail) return event;
   const { cluster, foreign, unanswerable, alone, models } = event.detail;
@@ -215,7 +213,7 @@ function withFacts(event: StoredSamples): StoredSamples {
   return event;
 }
 
-/** A kill in the middle of a write leaves a last line without its end. */
+/** Cuts off a last line without its end, which a kill in the middle of a write leaves. */
 export function repair(folder: string): void {
   const name = path.join(folder, "events.jsonl");
   if (!fs.existsSync(name)) return;

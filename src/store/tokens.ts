@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { sha256 } from "../digest.js";
-import { BenchError } from "../errors.js";
+import { BenchError, messageOf } from "../errors.js";
 import type { StoredEvent, TokenPlace, TokenValues } from "../events.js";
 import { cutBack, damage, unwritable, writeAll } from "./files.js";
 
@@ -10,7 +10,7 @@ type ArrayKind = "Float64Array" | "Float32Array" | "Int32Array";
 /** Bytes of one value. */
 const elementBytes: Record<ArrayKind, number> = { Float64Array: 8, Float32Array: 4, Int32Array: 4 };
 
-/** How per-token values are kept, by their name, and which are possible; Float32 for all other names. */
+/** By name: how per-token values are kept, and their range; values of any other name are Float32. */
 const tokenKinds: Record<string, { kind: ArrayKind; least: number; most: number }> = {
   // A probability may come out above 1 by a rounding.
   nll: { kind: "Float64Array", least: -1e-3, most: Infinity },
@@ -19,15 +19,15 @@ const tokenKinds: Record<string, { kind: ArrayKind; least: number; most: number 
   top: { kind: "Int32Array", least: 0, most: Infinity },
   top_reference: { kind: "Int32Array", least: 0, most: Infinity },
 };
-const someKind = { kind: "Float32Array" as ArrayKind, least: -Infinity, most: Infinity };
+const someKind: (typeof tokenKinds)[string] = { kind: "Float32Array", least: -Infinity, most: Infinity };
 const kindOf = (name: string) => (Object.hasOwn(tokenKinds, name) ? tokenKinds[name]! : someKind);
-const classes = { Float64Array, Float32Array, Int32Array };
+const classes: Record<ArrayKind, new (count: number) => TokenValues> = { Float64Array, Float32Array, Int32Array };
 
 const tokenFile = (folder: string, job: string, name: string) => path.join(folder, "tokens", `${job}.${name}.bin`);
 
 const digest = (bytes: Uint8Array) => sha256(bytes).slice(0, 12);
 
-/** By token file, in bytes: where the values end that events speak of. */
+/** By token file, in bytes: where the values named by events end. */
 export type TokenEnds = Map<string, number>;
 
 export function noteEnds(ends: TokenEnds, folder: string, event: StoredEvent): void {
@@ -38,7 +38,7 @@ export function noteEnds(ends: TokenEnds, folder: string, event: StoredEvent): v
   }
 }
 
-/** Throws where a token file is too short. It may be longer, by what was written last before a kill. */
+/** Throws if a token file is too short. It may be longer: values written just before a kill have no event. */
 export function checkSizes(ends: TokenEnds): void {
   for (const [file, end] of ends) {
     const size = fs.statSync(file, { throwIfNoEntry: false })?.size;
@@ -50,12 +50,12 @@ export function checkSizes(ends: TokenEnds): void {
   }
 }
 
-/** Whether the values that an event speaks of are there. */
+/** Whether the values that an event names are there. */
 export function hasTokens(folder: string, event: StoredEvent): boolean {
   if (event.type !== "samples") return true;
   try {
     for (const [name, place] of Object.entries(event.tokens ?? {}))
-      readTokens(folder, event.job, name, place, classes[kindOf(name).kind] as new (count: number) => TokenValues);
+      readTokens(folder, event.job, name, place, classes[kindOf(name).kind]);
     return true;
   } catch {
     return false;
@@ -67,7 +67,7 @@ export class TokenWriter {
   readonly #folder: string;
   readonly #ends: TokenEnds;
   readonly #open = new Map<string, { file: number; bytes: number }>();
-  /** Written to since the last sync, and whether there are new files among them. */
+  /** Files written to since the last sync, and whether some of them are new. */
   readonly #touched = new Set<number>();
   #isNew = false;
 
@@ -77,8 +77,9 @@ export class TokenWriter {
   }
 
   write(job: string, name: string, values: TokenValues): TokenPlace {
-    const kind = values.constructor.name as ArrayKind;
-    if (kind !== kindOf(name).kind) throw new Error(`the values "${name}" are ${kind}, not ${kindOf(name).kind}`);
+    const { kind } = kindOf(name);
+    if (!(values instanceof classes[kind]))
+      throw new Error(`the values "${name}" are ${values.constructor.name}, not ${kind}`);
     const place = tokenFile(this.#folder, job, name);
     const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
     let open = this.#open.get(place);
@@ -101,7 +102,7 @@ export class TokenWriter {
     return [offset, values.length, digest(bytes)];
   }
 
-  /** Makes sure of what a process that was killed had written, too. */
+  /** Syncs what an earlier process wrote and may not have synced. */
   syncAll(): void {
     for (const place of this.#ends.keys()) {
       const file = fs.openSync(place, "r");
@@ -123,7 +124,7 @@ export class TokenWriter {
   }
 }
 
-/** Makes sure of the names in a folder, too; where a system has no such thing, its files are enough. */
+/** Syncs the names in a folder, if the system can; elsewhere syncing its files is enough. */
 export function syncFolder(folder: string): void {
   try {
     const open = fs.openSync(folder, "r");
@@ -160,7 +161,7 @@ export function readTokens<Values extends TokenValues = Float64Array>(
       fs.closeSync(file);
     }
   } catch (cause) {
-    throw new BenchError("run-damaged", `${place} cannot be read: ${(cause as Error).message}`, {
+    throw new BenchError("run-damaged", `${place} cannot be read: ${messageOf(cause)}`, {
       hint: damage,
       cause,
     });
@@ -169,7 +170,7 @@ export function readTokens<Values extends TokenValues = Float64Array>(
   const possible = (value: number) => Number.isFinite(value) && value >= least && value <= most;
   if (read < bytes.length)
     throw new BenchError("run-damaged", `${place} is shorter than events.jsonl says`, { hint: damage });
-  if (sha256 === undefined ? !(values as Float64Array).every(possible) : digest(bytes) !== sha256)
+  if (sha256 === undefined ? !Array.from<number>(values).every(possible) : digest(bytes) !== sha256)
     throw new BenchError(
       "run-damaged",
       `${place} holds other values than were measured, from byte ${offset * values.BYTES_PER_ELEMENT} on`,

@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
-import { BenchError } from "../errors.js";
+import { BenchError, messageOf } from "../errors.js";
 
-/** Writes a file whole or not at all, so that no half of one is ever taken for it. Throws a BenchError that names it. */
+/** Writes a file whole or not at all, so that half a file is never taken for it. Throws a BenchError that names it. */
 export function writeWhole(file: string, content: string): void {
   let draft = "";
   try {
@@ -17,7 +17,7 @@ export function writeWhole(file: string, content: string): void {
     fs.renameSync(draft, target);
   } catch (cause) {
     if (draft) fs.rmSync(draft, { force: true });
-    throw new BenchError("disk", `${file} cannot be written: ${(cause as Error).message.replace(draft, file)}`, {
+    throw new BenchError("disk", `${file} cannot be written: ${messageOf(cause).replace(draft, file)}`, {
       hint: "check that its folder is there, that there is room, and that you may write there",
       cause,
     });

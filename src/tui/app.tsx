@@ -187,7 +187,7 @@ function RunningLine(
   props: AppProps & { group: LiveJob[]; nameWidth: number; left: Map<LiveJob, number> },
 ): ReactElement {
   const { state, group, nameWidth, glyphs, columns } = props;
-  const [cell] = group as [LiveJob];
+  const cell = group[0]!;
   const measurement = harmless(cell.job.measurement);
   const together = takingTurns(state, cell);
   const what = together

@@ -27,7 +27,7 @@ export class LlamaModel {
   readonly pointer: Pointer;
   readonly vocab: Pointer;
   readonly vocabulary: number;
-  /** What tells tokenizers apart, if known, and builds of the library. */
+  /** Digests that tell tokenizers apart, if known, and builds of the library. */
   readonly tokenizer: string | undefined;
   readonly build: string;
   readonly batch: number;
@@ -129,7 +129,7 @@ export class LlamaModel {
     for (const message of warningsIn(lines)) this.#listener?.warning(message);
   }
 
-  /** Costs nothing where it is what was done before. */
+  /** Tells the listener of a step, unless it is the one before. */
   doing(step: string): void {
     if (step === this.#step) return;
     this.#step = step;

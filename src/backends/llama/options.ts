@@ -33,7 +33,8 @@ export class LlamaOptions implements OptionScorer {
     const ubatch = Math.min(this.model.ubatch, contextLength);
     const { options: sequences } = this.batch;
     // llama.cpp reserves a row of logits for each sequence, and has at most as many rows as a batch, or the cache, has tokens.
-    const [held, batch] = [contextLength, ubatch].map((tokens) => Math.max(tokens, sequences)) as [number, number];
+    const held = Math.max(contextLength, sequences);
+    const batch = Math.max(ubatch, sequences);
     const shape: ContextShape = { context: held, batch, ubatch, sequences, unified: true };
     const context = this.model.open(shape, { sequencesPerToken: sequences });
     const pool = this.model.scoring();

@@ -1,6 +1,6 @@
 import type { Pointer } from "../../llama/library.js";
 
-/** What engines of one process have in common; freed when the last of them is closed. */
+/** A resource that engines of one process share; freed when the last of them is closed. */
 export class SharedResources {
   readonly #held = new Map<string, { pointer: Pointer; users: Set<object> }>();
 

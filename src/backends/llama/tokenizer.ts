@@ -5,7 +5,7 @@ import type { LlamaModel } from "./model.js";
 /** Tokens of texts longer than this (bytes) are cached: a ladder shares a tokenizer, and a megabyte takes about a second. */
 const longText = 100_000;
 
-/** Text to tokens, and what tokens stand for. */
+/** Text to tokens, and tokens to the text that they stand for. */
 export class Tokenizer {
   readonly #pieces = new Map<number, TokenCount>();
   #ends: number | undefined;
