@@ -133,7 +133,7 @@ async function offers(repository: string, asked: ModelsCommand, { stdout, stderr
     ...models.flatMap(({ file, fault }) => (fault === undefined ? [] : [`${harmless(file)}: ${harmless(fault)}`])),
     ...rows.flatMap(({ model: { file, facts } }) =>
       facts && facts.contextLength < context
-        ? [`${harmless(file)}: trained for ${facts.contextLength} tokens of context`]
+        ? [`${harmless(file)}: trained for ${facts.contextLength} tokens of context, and its memory is of as many`]
         : [],
     ),
     largest

@@ -73,7 +73,7 @@ function hubAddress(model: string, hub: Hub): ModelAddress {
     const [, file = path, revision] = path.match(/^(.+\.gguf)@(.+)$/i) ?? [];
     return { kind: "hub", hub, repository: repository(branch ?? revision), wanted: { file: tidy(file, wrong) } };
   }
-  const [, what, revision] = rest.match(/^(?::([^@#]+))?(?:[@#](.+))?$/) ?? [];
+  const [, what, revision] = rest.match(/^(?::([^:@#]+))?(?:[@#](.+))?$/) ?? [];
   if (rest !== "" && what === undefined && revision === undefined) throw wrong();
   const wanted = what !== undefined && /[./]/.test(what) ? { file: tidy(what, wrong) } : { quant: what };
   return { kind: "hub", hub, repository: repository(revision), wanted };

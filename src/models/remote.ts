@@ -43,13 +43,11 @@ export interface Fetching {
 }
 
 /** What a download is told, and tells. */
-export interface FetchOptions {
+export interface FetchOptions extends Pick<Transfer, "signal" | "patience" | "pause"> {
   /** Told as bytes of a download come. */
   fetching?: (state: Fetching) => void;
   /** Told what the user should know of a download: a server that was passed over, a damaged file. A sentence. */
   warning?: (message: string) => void;
-  /** Aborted when the user stops: a download ends at once, and what has come is kept. */
-  signal?: AbortSignal;
   /** `matrix`: the file may be an importance matrix of before GGUF. */
   expect?: "gguf" | "matrix";
   /** Servers that hold what Hugging Face holds, asked in turn when it fails. */
@@ -178,7 +176,8 @@ function tame(name: string): string {
   return letters.replace(/^\.+/, (dots) => "_".repeat(dots.length));
 }
 
-export const transferOf = ({ signal }: FetchOptions): Transfer => (signal ? { signal } : {});
+export const transferOf = ({ signal, patience, pause }: FetchOptions): Transfer =>
+  definite({ signal, patience, pause });
 const checkOf = ({ expect = "gguf" }: FetchOptions) => (expect === "gguf" ? checkGguf : checkMatrix);
 
 /** What the first server that answers says of a file. */

@@ -31,7 +31,7 @@ export function tinyGguf(
     else if (typeof value === "string") parts.push(u32(8), text(value));
     else if (typeof value === "boolean") parts.push(u32(7), Buffer.from([value ? 1 : 0]));
     else if (typeof value === "number") parts.push(u32(4), u32(value));
-    else parts.push(u32(9), u32(8), u64(value.length), ...value.map(text));
+    else parts.push(u32(9), u32(8), u64(value.length), Buffer.concat(value.map(text)));
   }
   let offset = 0;
   for (const { name, shape, type, bytes } of tensors) {
