@@ -163,135 +163,157 @@ export function reduce(state: LiveState, event: Event | StoredEvent): LiveState 
     case "started":
       start(state, event);
       break;
-    case "fetching": {
-      const { type: _, at, ...fetching } = event;
-      const before = state.fetching;
-      const same =
-        before !== undefined &&
-        before.name === fetching.name &&
-        before.file === fetching.file &&
-        fetching.bytes >= before.bytes;
-      state.quantizing = undefined;
-      state.fetching = {
-        ...fetching,
-        since: same ? before.since : at,
-        from: same ? before.from : fetching.bytes,
-      };
+    case "fetching":
+      fetching(state, event);
       break;
-    }
-    case "quantizing": {
-      const { type: _, at: __, ...quantizing } = event;
-      state.fetching = undefined;
-      state.quantizing = quantizing;
+    case "quantizing":
+      quantizing(state, event);
       break;
-    }
     case "opened":
-      // Loading a model is no pace of any measurement of that variant.
-      spend(
-        state,
-        besides(state).filter(({ job }) => job.variant !== event.variant),
-      );
-      for (const row of state.rows) if (row.variant.name === event.variant) row.loadSeconds = event.engine.loadSeconds;
-      for (const cell of state.active)
-        if (cell.job.variant === event.variant) {
-          state.current = cell;
-          break;
-        }
+      opened(state, event);
       break;
-    case "job-started": {
-      const cell = state.cells.get(event.job);
-      if (!cell) break;
-      spend(state, besides(state));
-      if (cell.job.mode !== "alone")
-        for (const other of state.active)
-          if (other.column === cell.column && other.job.mode !== "alone") other.inTurns = cell.inTurns = true;
-      turn(state, cell, "running");
-      cell.done = event.done;
-      cell.pace.from = event.done;
-      // Jobs that take turns have all started before the first of them does any work.
-      state.current ??= cell;
+    case "warning":
+      warned(state, event);
       break;
-    }
-    case "samples": {
-      const cell = state.cells.get(event.job);
-      if (!cell) break;
-      for (const sample of event.samples) {
-        let accumulator = cell.accumulators.get(sample.metric);
-        if (!accumulator) {
-          const row = state.rows.find(({ variant }) => variant.name === cell.job.variant);
-          accumulator = {
-            running: running(sample.metric, row && vocabularyOf(row.variant)),
-            count: 0,
-            figure: undefined,
-            at: -1,
-          };
-          cell.accumulators.set(sample.metric, accumulator);
-          announce(state.measurements[cell.column]!, sample.metric);
-        }
-        accumulator.running.add(sample);
-        accumulator.count++;
-      }
-      // Values beside the items, such as peak memory, do not count as items.
-      if (event.samples.some(({ metric }) => isTally(describe(metric)) || cell.job.metrics.includes(metric)))
-        cell.items++;
-      // Progress can be behind the items or ahead of them, so the larger number counts.
-      cell.done = Math.max(cell.done, cell.items);
-      report(state, cell);
-      break;
-    }
-    case "progress": {
-      const cell = state.cells.get(event.job);
-      if (!cell) break;
-      cell.done = Math.max(event.done, cell.items);
-      if (event.total > 0) learn(state, cell, event.total);
-      cell.unit = event.unit;
-      report(state, cell);
-      break;
-    }
-    case "job-done": {
-      const cell = state.cells.get(event.job);
-      if (!cell) break;
-      report(state, cell);
-      cell.pace.seconds = event.seconds;
-      if (cell.total === undefined) learn(state, cell, Math.max(event.items, cell.items));
-      cell.done = cell.total ?? cell.items;
-      turn(state, cell, "done");
-      for (const name of cell.accumulators.keys()) {
-        const broken = figure(cell, name)?.broken;
-        const { variant, measurement } = cell.job;
-        if (broken !== undefined) note(state, "warning", broken, { variant, measurement });
-      }
-      break;
-    }
-    case "job-failed": {
-      const cell = state.cells.get(event.job);
-      if (!cell) break;
-      report(state, cell);
-      cell.reason = event.failure.message;
-      if (event.failure.hint) cell.hint = event.failure.hint;
-      turn(state, cell, "failed");
-      note(state, "failed", event.failure.message, {
-        variant: cell.job.variant,
-        measurement: cell.job.measurement,
-        hint: event.failure.hint,
-      });
-      break;
-    }
-    case "warning": {
-      const job = event.job === undefined ? undefined : state.cells.get(event.job)?.job;
-      note(state, "warning", event.message, {
-        variant: event.variant ?? job?.variant,
-        measurement: job?.measurement,
-      });
-      break;
-    }
     case "finished":
       state.outcome = event.outcome;
       state.current = undefined;
       for (const cell of [...state.active]) turn(state, cell, "waiting");
       break;
+    case "job-started":
+    case "samples":
+    case "progress":
+    case "job-done":
+    case "job-failed": {
+      const cell = state.cells.get(event.job);
+      if (cell) ofJob(state, cell, event);
+    }
   }
   return state;
+}
+
+/** An event of this type. */
+type Of<Type extends Event["type"]> = Extract<Event | StoredEvent, { type: Type }>;
+
+function fetching(state: LiveState, { type: _, at, ...download }: Of<"fetching">): void {
+  const before = state.fetching;
+  const same =
+    before !== undefined &&
+    before.name === download.name &&
+    before.file === download.file &&
+    download.bytes >= before.bytes;
+  state.quantizing = undefined;
+  state.fetching = { ...download, since: same ? before.since : at, from: same ? before.from : download.bytes };
+}
+
+function quantizing(state: LiveState, { type: _, at: __, ...progress }: Of<"quantizing">): void {
+  state.fetching = undefined;
+  state.quantizing = progress;
+}
+
+function opened(state: LiveState, { variant, engine }: Of<"opened">): void {
+  // Loading a model is no pace of any measurement of that variant.
+  spend(
+    state,
+    besides(state).filter(({ job }) => job.variant !== variant),
+  );
+  for (const row of state.rows) if (row.variant.name === variant) row.loadSeconds = engine.loadSeconds;
+  const cell = [...state.active].find(({ job }) => job.variant === variant);
+  if (cell) state.current = cell;
+}
+
+function warned(state: LiveState, event: Of<"warning">): void {
+  const job = event.job === undefined ? undefined : state.cells.get(event.job)?.job;
+  note(state, "warning", event.message, {
+    variant: event.variant ?? job?.variant,
+    measurement: job?.measurement,
+  });
+}
+
+function ofJob(
+  state: LiveState,
+  cell: LiveJob,
+  event: Of<"job-started" | "samples" | "progress" | "job-done" | "job-failed">,
+): void {
+  switch (event.type) {
+    case "job-started":
+      begun(state, cell, event.done);
+      break;
+    case "samples":
+      measured(state, cell, event.samples);
+      report(state, cell);
+      break;
+    case "progress":
+      cell.done = Math.max(event.done, cell.items);
+      if (event.total > 0) learn(state, cell, event.total);
+      cell.unit = event.unit;
+      report(state, cell);
+      break;
+    case "job-done":
+      report(state, cell);
+      done(state, cell, event);
+      break;
+    case "job-failed":
+      report(state, cell);
+      failed(state, cell, event.failure);
+  }
+}
+
+function begun(state: LiveState, cell: LiveJob, items: number): void {
+  spend(state, besides(state));
+  if (cell.job.mode !== "alone")
+    for (const other of state.active)
+      if (other.column === cell.column && other.job.mode !== "alone") other.inTurns = cell.inTurns = true;
+  turn(state, cell, "running");
+  cell.done = items;
+  cell.pace.from = items;
+  // Jobs that take turns have all started before the first of them does any work.
+  state.current ??= cell;
+}
+
+function measured(state: LiveState, cell: LiveJob, samples: Of<"samples">["samples"]): void {
+  for (const sample of samples) {
+    const accumulator = cell.accumulators.get(sample.metric) ?? newAccumulator(state, cell, sample.metric);
+    accumulator.running.add(sample);
+    accumulator.count++;
+  }
+  // Values beside the items, such as peak memory, do not count as items.
+  if (samples.some(({ metric }) => isTally(describe(metric)) || cell.job.metrics.includes(metric))) cell.items++;
+  // Progress can be behind the items or ahead of them, so the larger number counts.
+  cell.done = Math.max(cell.done, cell.items);
+}
+
+function newAccumulator(state: LiveState, cell: LiveJob, metric: string) {
+  const row = state.rows.find(({ variant }) => variant.name === cell.job.variant);
+  const accumulator = {
+    running: running(metric, row && vocabularyOf(row.variant)),
+    count: 0,
+    figure: undefined,
+    at: -1,
+  };
+  cell.accumulators.set(metric, accumulator);
+  announce(state.measurements[cell.column]!, metric);
+  return accumulator;
+}
+
+function done(state: LiveState, cell: LiveJob, { seconds, items }: Of<"job-done">): void {
+  cell.pace.seconds = seconds;
+  if (cell.total === undefined) learn(state, cell, Math.max(items, cell.items));
+  cell.done = cell.total ?? cell.items;
+  turn(state, cell, "done");
+  const { variant, measurement } = cell.job;
+  for (const name of cell.accumulators.keys()) {
+    const broken = figure(cell, name)?.broken;
+    if (broken !== undefined) note(state, "warning", broken, { variant, measurement });
+  }
+}
+
+function failed(state: LiveState, cell: LiveJob, { message, hint }: Of<"job-failed">["failure"]): void {
+  cell.reason = message;
+  if (hint) cell.hint = hint;
+  turn(state, cell, "failed");
+  const { variant, measurement } = cell.job;
+  note(state, "failed", message, { variant, measurement, hint });
 }
 
 /** What is fetched or quantized before the run starts, in words: how much of what, how fast, how long. Empty after that. */
