@@ -74,24 +74,57 @@ function groupUsage(): number {
 
 /** Largest resident set of this process since the last call, in bytes; outside Linux since its start. */
 export function takeHighWaterMark(): number {
-  const peak = highWaterMark();
-  try {
-    // "5" sets the high-water mark back to what is resident now, so that each measurement has its own.
-    fs.writeFileSync("/proc/self/clear_refs", "5");
-  } catch {
-    // Not Linux.
-  }
-  return peak;
+  return takeMarkOf("self") ?? process.resourceUsage().maxRSS * 1024;
 }
 
-function highWaterMark(): number {
+/** Undefined where the system does not tell, or there is no such process. */
+function takeMarkOf(id: string): number | undefined {
   try {
-    const match = fs.readFileSync("/proc/self/status", "utf8").match(/^VmHWM:\s+(\d+) kB/m);
-    if (match) return Number(match[1]) * 1024;
+    const [, kilobytes] = fs.readFileSync(`/proc/${id}/status`, "utf8").match(/^VmHWM:\s+(\d+) kB/m) ?? [];
+    // "5" sets the high-water mark back to what is resident now, so that each measurement has its own.
+    fs.writeFileSync(`/proc/${id}/clear_refs`, "5");
+    return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
+  } catch {
+    return undefined; // Not Linux, or gone.
+  }
+}
+
+/** What the processes of a group have used, where the system tells. */
+export interface GroupUsage {
+  /** Sum of their largest resident sets since the last call, in bytes. */
+  peak: number;
+  /** CPU seconds so far. */
+  seconds: number;
+}
+
+export function takeGroupUsage(group: number): GroupUsage | undefined {
+  const ticksPerSecond = 100;
+  let usage: GroupUsage | undefined;
+  try {
+    for (const id of fs.readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
+      // After the name in brackets: state, parent, group … and from the twelfth on the ticks as user and as system.
+      const fields = statOf(id)
+        ?.replace(/^.*\) /s, "")
+        .split(" ");
+      if (!fields || Number(fields[2]) !== group) continue;
+      const { peak = 0, seconds = 0 } = usage ?? {};
+      usage = {
+        peak: peak + (takeMarkOf(id) ?? 0),
+        seconds: seconds + (Number(fields[11]) + Number(fields[12])) / ticksPerSecond,
+      };
+    }
   } catch {
     // Not Linux.
   }
-  return process.resourceUsage().maxRSS * 1024;
+  return usage;
+}
+
+function statOf(id: string): string | undefined {
+  try {
+    return fs.readFileSync(`/proc/${id}/stat`, "utf8");
+  } catch {
+    return undefined; // It has ended meanwhile.
+  }
 }
 
 /** Logical processors that this process may use. */

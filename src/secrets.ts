@@ -1,6 +1,8 @@
 /** Addresses in a text. A file's own address may hold ? and # as part of its name, and no secret. */
-const ADDRESS = /\b(?!file:)(?:[a-z][a-z0-9+.-]+:[/\\]{2}|https?:|(?:hf|huggingface|ms|modelscope|wisemodel):)\S+/gi;
-const hubScheme = /^(?:hf|huggingface|ms|modelscope|wisemodel):/i;
+const ADDRESS =
+  /\b(?!file:)(?:openai:)?(?:[a-z][a-z0-9+.-]+:[/\\]{2}|https?:|(?:hf|huggingface|ms|modelscope|wisemodel):)\S+/gi;
+/** What follows # in such an address is no secret: hf:owner/repo/file.gguf#branch, openai:http://host:8080/v1#model. */
+const namesByFragment = /^(?:hf|huggingface|ms|modelscope|wisemodel|openai):/i;
 
 /**
  * A text whose addresses hold no secret: user, password and fragment are cut out, and a query becomes `?…`, because any
@@ -10,13 +12,12 @@ export function withoutSecrets(text: string): string {
   return text.replace(ADDRESS, (found) => {
     // Marks after an address belong to the sentence around it.
     const [, address, after] = found.match(/^(.*?)(["'`)\].,:;]*)$/s)!;
-    const [, scheme, rest] = address!.match(/^([^:]+:[/\\]*)(.*)$/s) ?? [];
+    const [, scheme, rest] = address!.match(/^((?:openai:)?[^:]+:[/\\]*)(.*)$/s) ?? [];
     if (scheme === undefined) return found;
     const [, place, query = ""] = rest!.match(/^([^?#]*)(.*)$/s)!;
     const host = place!.match(/^[^/\\]*/)![0];
     const path = place!.slice(host.length);
-    // hf:owner/repo/file.gguf#branch
-    const end = query.includes("?") ? "?…" : hubScheme.test(scheme!) ? query : "";
+    const end = query.includes("?") ? "?…" : namesByFragment.test(scheme!) ? query : "";
     return `${scheme}${host.slice(host.lastIndexOf("@") + 1)}${path}${end}${after}`;
   });
 }

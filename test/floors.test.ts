@@ -44,9 +44,9 @@ const rows = [
 /** Imports along a row, each with its reason. */
 const along: Record<string, string> = {};
 
-/** What measurements on a text share, and what backends do that have the tokens in their hands. */
+/** What measurements on a text share, and what backends do that have the tokens in their hands, or ask a server. */
 const aboutTexts = ["chunks.ts", "recording.ts"];
-const aboutTokens = ["chunks.ts", "options.ts"];
+const aboutTokens = ["chunks.ts", "options.ts", "concurrent.ts"];
 
 /** What several commands share: options, being stopped, downloads, and how a run ends. */
 const aboutCommands = ["options.ts", "stop.ts", "downloads.ts", "outcome.ts", "columns.ts"];
@@ -118,6 +118,7 @@ const outside: Record<string, string[]> = {
     "measurements/*.ts",
     "backends/*.ts",
     "backends/llama/settings.ts",
+    "backends/openai/*.ts",
     // What servers and other programs say is checked before it is believed.
     "models/hubs/*.ts",
     "models/ollama-store.ts",

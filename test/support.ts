@@ -161,6 +161,8 @@ export const llamaPerplexity = found(join(peers, "same-library", "llama-perplexi
 export const native = found(join(peers, "bin", "llama-perplexity"))
   ? { llamaPerplexity: join(peers, "bin", "llama-perplexity"), libraries: join(peers, "lib") }
   : undefined;
+/** llama.cpp's server, built for this processor. */
+export const llamaServer = found(join(peers, "bin", "llama-server"));
 /** What llama.cpp printed elsewhere, and where the models that it was asked of may be: smollm2-F16.gguf … */
 export const golden = found(join(root, "../shared/golden/smollm2"));
 export const ladder = process.env.GGUF_BENCH_MODELS ?? join(homedir(), ".cache", "gguf-bench-ladder");

@@ -104,7 +104,11 @@ function bytesBefore(engine: Windows, tokens: Int32Array, context: number) {
   };
 }
 
-function chunkCount(tokens: number, { context, chunks }: { context: number; chunks?: number | undefined }): number {
+/** How many chunks a text of so many tokens has. Throws a BenchError `text-too-short`. */
+export function chunkCount(
+  tokens: number,
+  { context, chunks }: { context: number; chunks?: number | undefined },
+): number {
   if (tokens < 2 * context)
     throw new BenchError(
       "text-too-short",

@@ -3,6 +3,7 @@ import { BenchError } from "../errors.js";
 import type { Backend } from "./backend.js";
 import { llamaSettings } from "./llama/settings.js";
 import { mockVariantSettings } from "./mock-settings.js";
+import { modelScheme, openaiSettings } from "./openai/settings.js";
 
 interface Member {
   /** The settings of its variants; known without the backend's own code. */
@@ -15,6 +16,11 @@ interface Member {
 /** The family of backends. A new member: a file beside these, and a line here; each is loaded when first asked for. */
 const members: Record<string, Member> = {
   llama: { settings: llamaSettings, load: async () => (await import("./llama/index.js")).llama },
+  openai: {
+    settings: openaiSettings,
+    scheme: modelScheme,
+    load: async () => (await import("./openai/index.js")).openai,
+  },
   mock: { settings: mockVariantSettings, scheme: "mock:", load: async () => (await import("./mock.js")).mock },
 };
 

@@ -1,5 +1,6 @@
 import { definite } from "../definite.js";
 import type { OptionQuestion, OptionScores, Options } from "./backend.js";
+import { concurrently } from "./concurrent.js";
 
 /** One question: options that continue a shared prefix, all in tokens; prefix and each option hold at least one. */
 export interface OptionRequest {
@@ -32,6 +33,52 @@ export interface OptionScorer {
   score(questions: OptionRequest[], context: number): Promise<Float64Array[][]>;
 }
 
+/** What scores the options of one question at a time, out of this process. */
+export interface QuestionScorer {
+  /** Tokens that it holds of a question with an option; 0 if unknown. */
+  readonly trainedContext: number;
+  /** Questions at a time. */
+  readonly parallel: number;
+  /** With BOS where the model wants it, never with an end. */
+  tokenize(text: string): Promise<Int32Array>;
+  /** Negative log-likelihoods in nats, as those of an `OptionScorer`; Infinity for a probability that cannot be told. */
+  score(question: OptionRequest): Promise<Float64Array[]>;
+}
+
+/** Questions as text, each by itself; tokens are cut as by `byTokens`. */
+export function byQuestions(scorer: QuestionScorer): Options {
+  const answered = async (question: OptionQuestion, room: Room): Promise<OptionScores> => {
+    const texts = textsOf(question);
+    const [context, ...whole] = await Promise.all(texts.map((text) => scorer.tokenize(text)));
+    const asked = cut(question.id, context!, whole, room);
+    const scores = new Map<OptionRequest, Float64Array[]>();
+    for (const request of requestsOf(asked)) scores.set(request, await scorer.score(request));
+    const found = answer(asked, scores, room);
+    const untold = found.options.findIndex(({ sum }) => !Number.isFinite(sum));
+    return untold < 0
+      ? found
+      : {
+          id: question.id,
+          unanswerable: `the engine does not tell the probability of option ${untold + 1}`,
+          options: [],
+        };
+  };
+  return {
+    async *score(questions, { done, context = Infinity, progress }) {
+      const { trainedContext, parallel } = scorer;
+      const most = Math.min(context, trainedContext > 0 ? trainedContext : Infinity);
+      const left = questions.filter(({ id }) => !done.has(id));
+      let through = questions.length - left.length;
+      progress(through);
+      const room = { tokens: Infinity, options: Infinity, most };
+      for await (const scores of concurrently(left, parallel, (question) => answered(question, room))) {
+        progress(++through);
+        yield scores;
+      }
+    },
+  };
+}
+
 /**
  * Scores questions given as text, with an engine that scores tokens.
  *
@@ -51,7 +98,8 @@ export function byTokens(scorer: OptionScorer): Options {
       const room = { ...scorer.batch, most: Math.min(context, trainedContext > 0 ? trainedContext : Infinity) };
       const asked = questions.map((one) => {
         progress(0);
-        return cut(one, scorer, room);
+        const [context, ...whole] = textsOf(one).map((text) => scorer.tokenize(text));
+        return cut(one.id, context!, whole, room);
       });
       const groups = [...packed(asked, room)];
       // One context for all: the scaling of some models' positions depends on its size.
@@ -94,9 +142,13 @@ interface TokenForm {
   requests: OptionRequest[];
 }
 
-function cut({ id, context: text, delimiter, options }: OptionQuestion, scorer: OptionScorer, room: Room): CutQuestion {
-  const context = scorer.tokenize(withoutBlanks(text));
-  const whole = options.map((option) => scorer.tokenize(text + delimiter + option));
+/** What is tokenized of a question: its context by itself, and the whole with each option. */
+const textsOf = ({ context, delimiter, options }: OptionQuestion) => [
+  withoutBlanks(context),
+  ...options.map((option) => context + delimiter + option),
+];
+
+function cut(id: string, context: Int32Array, whole: Int32Array[], room: Room): CutQuestion {
   const merged = whole.some((tokens) => !startsWith(tokens, context));
   const sums = form(
     context,

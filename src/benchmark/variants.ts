@@ -130,9 +130,15 @@ function readVariant(
   const parts = unnamed.map(([axis, value]) => (typeof value === "string" ? `-${value}` : `-${axis}=${value}`));
   const name = addressWithoutSecrets(`${String(fill(key, lookup, path))}${parts.join("")}`);
   checkName(file, path, name);
-  const settingAxes = Object.fromEntries(Object.entries(axes).filter(([axis]) => Object.hasOwn(settingsShape, axis)));
-  const filled = { ...settingAxes, ...fill(body, lookup, path) };
-  const backend = backendNamed(file, path, filled);
+  const written = fill(body, lookup, path);
+  const backend = backendNamed(file, path, written);
+  // An axis may be called as a setting of another backend, where its name stands for its value.
+  const settingAxes = Object.entries(axes).filter(
+    ([axis]) =>
+      Object.hasOwn(settingsShape, axis) &&
+      (Object.hasOwn(settingsOf(backend).shape, axis) || !JSON.stringify(body).includes(`\${${axis}}`)),
+  );
+  const filled = { ...Object.fromEntries(settingAxes), ...written };
   file.check(variantSchemas[backend]!, filled, path, {
     context: "The context belongs to a measurement: `perplexity: {text: wikitext-2, context: 512}`.",
     ...settingsElsewhere(backend),

@@ -9,11 +9,15 @@ import { keptSha256 } from "./cache.js";
  * compilers, flags and patches round in other ways. Undefined for a prebuilt one, whose release says all.
  */
 export async function buildOf({ directory, origin }: LibraryLocation): Promise<string | undefined> {
-  if (origin === "prebuilt") return undefined;
+  return origin === "prebuilt" ? undefined : (await librariesDigest(directory)).slice(0, 12);
+}
+
+/** Of the bytes of llama.cpp's libraries in a folder, which may hold none or not exist. */
+export async function librariesDigest(folder: string): Promise<string> {
   const hash = createHash("sha256");
-  for (const name of fs.readdirSync(directory).filter(isLibrary).sort())
-    hash.update(`${name} ${await keptSha256(path.join(directory, name))}\n`);
-  return hash.digest("hex").slice(0, 12);
+  const names = fs.existsSync(folder) ? fs.readdirSync(folder).filter(isLibrary).sort() : [];
+  for (const name of names) hash.update(`${name} ${await keptSha256(path.join(folder, name))}\n`);
+  return hash.digest("hex");
 }
 
 /** `libggml-cpu.so`, `libllama.so.0.5.0`, `ggml-base.dll`; tools that lie beside them decide nothing. */

@@ -13,7 +13,6 @@ interface Source {
 
 /** A model as a plan read it, and its adapters. */
 interface ReadModel {
-  model: string;
   facts?: ModelFacts;
   lora?: Adapter[];
 }
@@ -29,14 +28,12 @@ export class UnchangedFiles {
     return this;
   }
 
-  addModel({ model, facts, lora = [] }: ReadModel): this {
-    // A model that is no file has none.
-    if (facts && facts.files.length > 0)
-      this.#sources.push({
-        files: facts.files,
-        sha256: facts.sha256,
-        digest: async () => (await readModelFacts(model)).sha256,
-      });
+  addModel({ facts, lora = [] }: ReadModel): this {
+    const { files = [], sha256 = "" } = facts ?? {};
+    // A model that is no file has none, and a server's is called otherwise than its file.
+    const [first] = files;
+    if (first !== undefined)
+      this.#sources.push({ files, sha256, digest: async () => (await readModelFacts(first)).sha256 });
     for (const { path, sha256 } of lora) this.add(path, sha256);
     return this;
   }

@@ -1,0 +1,153 @@
+import { ChatRenderer } from "../../chat/template.js";
+import { definite } from "../../definite.js";
+import { BenchError } from "../../errors.js";
+import type {
+  Engine,
+  EngineFacts,
+  EngineListener,
+  Generation,
+  Likelihood,
+  Options,
+  Part,
+  Timing,
+  VariantSpec,
+} from "../backend.js";
+import { byQuestions } from "../options.js";
+import { Client, measuring } from "./client.js";
+import { openaiGeneration } from "./completions.js";
+import { Fleet } from "./fleet.js";
+import { ServerTiming, ServerTokenizer, scoreOptions, serverGeneration } from "./llama-server.js";
+import { ServerProcess } from "./process.js";
+import { type Served, served } from "./server.js";
+import type { ServerKind, Target } from "./settings.js";
+import { PromptScorer, promptLikelihood } from "./vllm.js";
+
+/** Answers at a time of a server that does not tell how many it makes. */
+const usualSlots = 4;
+
+/** What servers of each kind can do. */
+export function partsOf({ kind }: { kind: ServerKind }): readonly Part[] {
+  if (kind === "llama-server") return ["options", "letters", "generation", "timing"];
+  if (kind === "vllm") return ["likelihood", "options", "letters", "generation"];
+  return ["generation"];
+}
+
+/** One server, or several of one model. */
+export class ServerEngine implements Engine {
+  readonly facts: EngineFacts;
+  readonly likelihood?: Likelihood;
+  readonly options?: Options;
+  readonly letters?: Options;
+  readonly generation: Generation;
+  readonly timing?: Timing;
+  readonly #process: ServerProcess | undefined;
+  readonly #renderer: ChatRenderer | undefined;
+
+  private constructor(
+    clients: readonly [Client, ...Client[]],
+    said: Served,
+    { settings }: Target,
+    loadSeconds: number,
+    process?: ServerProcess,
+  ) {
+    this.#process = process;
+    const { concurrency, contextLength } = settings;
+    const context = Math.min(said.context ?? Infinity, contextLength ?? Infinity);
+    const { vocabulary = 0, trainedContext, parameters, tensorBytes } = said;
+    this.facts = {
+      version: [said.kind, said.version].filter(Boolean).join(" "),
+      library: said.kind,
+      ...definite({ vocabulary: said.vocabulary, trainedContext, parameters, tensorBytes }),
+      ...(process ? { loadSeconds } : {}),
+    };
+    const slots = concurrency ?? said.slots ?? usualSlots;
+    const answering = new Fleet(clients, slots);
+    const bound = context < Infinity ? context : 0;
+    switch (said.kind) {
+      case "llama-server": {
+        const tokenizer = new ServerTokenizer(said.template?.bos ?? "");
+        // Beside others an option would be decoded in batches of another shape each time.
+        const scoring = new Fleet(clients, Math.min(concurrency ?? 1, said.slots ?? 1));
+        this.options = byQuestions({
+          trainedContext: bound,
+          parallel: scoring.lanes,
+          tokenize: (text) => answering.run(({ client }) => tokenizer.tokenize(client, text)),
+          score: (request) =>
+            scoring.run(async (lane) => {
+              const { whole } = await tokenizer.known(lane.client);
+              return scoreOptions(request, lane, { whole, vocabulary });
+            }),
+        });
+        this.letters = this.options;
+        if (said.template) this.#renderer = new ChatRenderer(said.template, said.model);
+        this.generation = serverGeneration(answering, tokenizer, this.#renderer, context);
+        this.timing = new ServerTiming(clients[0], vocabulary, context);
+        break;
+      }
+      case "vllm": {
+        const scorer = new PromptScorer(said.model);
+        this.likelihood = promptLikelihood(answering, scorer);
+        this.options = byQuestions({
+          trainedContext: bound,
+          parallel: answering.lanes,
+          tokenize: (text) => answering.run(({ client }) => scorer.tokenize(client, text)),
+          score: (request) => answering.run(({ client }) => scorer.score(request, client)),
+        });
+        this.letters = this.options;
+        this.generation = openaiGeneration(answering, said.model);
+        break;
+      }
+      default:
+        this.generation = openaiGeneration(answering, said.model);
+    }
+  }
+
+  static async open(variant: VariantSpec, target: Target, listener?: EngineListener): Promise<ServerEngine> {
+    const { started, settings } = target;
+    const begun = performance.now();
+    const doing = (step: string) => listener?.doing(step);
+    const process =
+      started && (await ServerProcess.start(started, { model: variant.model, variant: variant.name, doing }));
+    try {
+      const clients = (process ? [process.base] : target.urls).map(
+        (url) =>
+          new Client(url, {
+            ...{ keyEnv: settings.keyEnv, requestTimeout: settings.requestTimeout, patience: measuring },
+            waiting: (why) => doing(`asking ${url} again: ${why}`),
+            ...(process ? { ended: () => process.ended() } : {}),
+          }),
+      ) as [Client, ...Client[]];
+      doing(`asking ${clients[0].base} what it is`);
+      // A server that was started has one model, whatever its file is called.
+      const asked = process ? definite({ kind: target.kind }) : target;
+      const [said] = (await Promise.all(clients.map((client) => served(client, asked)))) as [Served, ...Served[]];
+      checkModel(variant, said, clients[0]);
+      return new ServerEngine(clients, said, target, (performance.now() - begun) / 1000, process);
+    } catch (error) {
+      const ended = await process?.ended();
+      await process?.stop();
+      throw ended ?? error;
+    }
+  }
+
+  peakMemory(): number | undefined {
+    return this.#process?.takeUsage()?.peak;
+  }
+
+  async close(): Promise<void> {
+    this.#renderer?.close();
+    await this.#process?.stop();
+  }
+}
+
+/** The figures stand beside the model that was planned: a server may have been started anew with another. */
+function checkModel({ facts }: VariantSpec, { parameters, tensorBytes }: Served, { base }: Client): void {
+  if (!facts) return;
+  const others =
+    (parameters !== undefined && parameters !== facts.parameters) ||
+    (tensorBytes !== undefined && tensorBytes !== facts.tensorBytes);
+  if (others)
+    throw new BenchError("file-changed", `${base} has another model than the one that was planned`, {
+      hint: "the same command measures the one that it has now",
+    });
+}

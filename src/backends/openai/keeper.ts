@@ -1,0 +1,65 @@
+// The program that keeps a server: starts it, and ends it and all that it started when asked to, or when whoever asked is gone.
+
+import { spawn } from "node:child_process";
+import { ftruncateSync, openSync, rmSync, writeSync } from "node:fs";
+
+/** What to start, and where its output goes. */
+export interface Kept {
+  command: string[];
+  log: string;
+}
+
+export type FromKeeper =
+  | { type: "started"; pid: number }
+  | { type: "failed"; message: string }
+  | { type: "ended"; code: number | null; signal: NodeJS.Signals | null };
+
+/** Bytes of a log, of which the last ones are kept: servers write some lines a request. */
+const longestLog = 16e6;
+
+/** Seconds that a server has to end by itself. */
+const grace = 5;
+
+process.once("message", ({ command: [program, ...parameters], log }: Kept) => {
+  rmSync(log, { force: true });
+  const file = openSync(log, "a");
+  let written = 0;
+  const keep = (said: Uint8Array) => {
+    if (written > longestLog) {
+      ftruncateSync(file);
+      written = 0;
+    }
+    written += writeSync(file, said);
+  };
+  // A group of its own, so that what the server starts ends with it.
+  const server = spawn(program!, parameters, { detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  for (const stream of [server.stdout, server.stderr]) stream.on("data", keep);
+  const send = (message: FromKeeper) => {
+    if (process.connected) process.send!(message, () => {});
+  };
+  const kill = (signal: NodeJS.Signals) => {
+    try {
+      if (server.pid) process.kill(-server.pid, signal);
+    } catch {
+      // All of them have ended.
+    }
+  };
+  const end = () => {
+    kill("SIGTERM");
+    setTimeout(() => kill("SIGKILL"), grace * 1000).unref();
+  };
+  server.on("spawn", () => send({ type: "started", pid: server.pid! }));
+  server.on("error", ({ message }) => {
+    send({ type: "failed", message });
+    process.disconnect();
+  });
+  // Its own end is not that of its output, which what it has left behind may hold.
+  server.on("exit", () => kill("SIGKILL"));
+  server.on("close", (code, signal) => {
+    send({ type: "ended", code, signal });
+    if (process.connected) process.disconnect();
+  });
+  process.on("disconnect", end);
+});
+// The terminal's signals are for whoever asked.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
