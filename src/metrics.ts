@@ -71,6 +71,10 @@ export interface Metric {
   fact?: "bytes" | "bpw" | "parameters";
   /** The field of an opened engine's facts that holds it. */
   opened?: "loadSeconds";
+  /** It is that of a whole process, whatever else the process holds. */
+  process?: true;
+  /** For people it stands in a table only where variants differ in it. */
+  whenDiffers?: true;
   /** Each token reads all weights, so that its time grows with the bytes of the file. */
   memoryBound?: true;
   /** One sentence: what it is and whose definition. */
@@ -412,7 +416,24 @@ const described: Record<string, Described> = {
     per: "variant",
     range: [0, Infinity],
     beside: true,
+    process: true,
     meaning: "largest resident set of the engine process during the measurement",
+  },
+  kv_cache: {
+    label: "KV cache",
+    unit: "B",
+    better: "lower",
+    aggregation: "maximum",
+    digits: 0,
+    scale: "bytes",
+    width: 8,
+    per: "variant",
+    prominence: prominences.minor,
+    range: [0, Infinity],
+    beside: true,
+    whenDiffers: true,
+    meaning:
+      "bytes of the K and V caches at the largest context of the measurement, of all windows that are decoded together",
   },
 };
 

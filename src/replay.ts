@@ -140,8 +140,8 @@ export class JobResult {
   seconds: number | undefined;
   /** Items that were there when a session last took it up. */
   from: number | undefined;
-  /** Bytes, and the models that the process held at once. */
-  memory: { peak: number; models: number } | undefined;
+  /** By metric, in bytes, and the models that the process held at once. */
+  memory: { samples: ReadonlyMap<string, number>; models: number } | undefined;
   /** By item: why the question was not asked. */
   readonly unanswerable = new Map<string, string>();
   /** By item: CPU cores that other processes used meanwhile. */
@@ -203,19 +203,20 @@ export class JobResult {
   /** Metrics of which there are samples. */
   get metrics(): string[] {
     const names = [...this.#columns.keys()];
-    return this.memory && !this.#columns.has(memoryMetric) ? [...names, memoryMetric] : names;
+    return [...new Set([...names, ...(this.memory?.samples.keys() ?? [])])];
   }
 
   /** Samples of a metric. */
   count(metric: string): number {
-    return (this.#columns.get(metric)?.length ?? 0) + (metric === memoryMetric && this.memory ? 1 : 0);
+    return (this.#columns.get(metric)?.length ?? 0) + (this.memory?.samples.has(metric) ? 1 : 0);
   }
 
   /** The samples of a metric, made anew each time; empty where there are none. */
   samples(metric: string): ItemSample[] {
     const column = this.#columns.get(metric);
     const samples = column ? column.samples(this.#list.items) : [];
-    if (metric === memoryMetric && this.memory) samples.push({ item: memoryItem, value: this.memory.peak, weight: 1 });
+    const bytes = this.memory?.samples.get(metric);
+    if (bytes !== undefined) samples.push({ item: memoryItem, value: bytes, weight: 1 });
     return samples;
   }
 
@@ -235,7 +236,8 @@ export class JobResult {
   /** Should an item have been measured twice, the later one counts. */
   take(event: StoredSamples): void {
     if (event.item === memoryItem) {
-      this.memory = { peak: event.samples[0]?.value ?? 0, models: event.models ?? 1 };
+      const samples = new Map(event.samples.map(({ metric, value }) => [metric, value]));
+      this.memory = { samples, models: event.models ?? 1 };
       return;
     }
     const item = this.#shared.text(event.item);
@@ -305,8 +307,6 @@ export class JobResult {
   }
 }
 
-const memoryMetric = "peak_memory";
-
 /** What measured a job; for runs of version 0.1, which do not say, what its variant was last opened in. */
 export function engineOf({ jobs, engines }: Run, { id, variant }: JobRecord): EngineName | undefined {
   const engine = jobs.get(id)?.engine ?? engines.get(variant);
@@ -321,6 +321,7 @@ export interface JobProgress {
   complete: boolean;
   /** Bytes. */
   peakMemory?: number;
+  cacheBytes?: number;
 }
 
 /** By job id: what need not be measured again. */
@@ -335,7 +336,7 @@ export function progressOf({ jobs }: Run): Map<string, JobProgress> {
             return new Set(job.items);
           },
           complete: done,
-          ...(memory ? { peakMemory: memory.peak } : {}),
+          ...definite({ peakMemory: memory?.samples.get("peak_memory"), cacheBytes: memory?.samples.get("kv_cache") }),
         },
       ];
     }),

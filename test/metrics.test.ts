@@ -35,7 +35,14 @@ describe("metrics own their facts", () => {
     expect(metric("kld")).toMatchObject({ per: "token", leads: true, identical: 0, margin: { size: 0.001 } });
     expect(metric("tg128")).toMatchObject({ family: "tg", per: "repetition", memoryBound: true });
     expect(metric("delta_p_p99.9")).toMatchObject({ scale: "percent", leads: false, beside: false });
-    expect(variantMetrics.map(({ name }) => name)).toEqual(["size", "bpw", "parameters", "load_time", "peak_memory"]);
+    expect(variantMetrics.map(({ name }) => name)).toEqual([
+      "size",
+      "bpw",
+      "parameters",
+      "load_time",
+      "peak_memory",
+      "kv_cache",
+    ]);
     expect([leadsAmong("acc_token", ["acc_token"]), leadsAmong("acc_token", ["acc", "acc_token"])]).toEqual([
       true,
       false,

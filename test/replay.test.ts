@@ -161,7 +161,7 @@ describe("samples", () => {
 
   it("of memory are one more metric", () => {
     const found = replay([chunk("j", "0"), memory("j", 3), end("j", 1)]).jobs.get("j")!;
-    expect(found.memory).toEqual({ peak: 9, models: 3 });
+    expect(found.memory).toEqual({ samples: new Map([["peak_memory", 9]]), models: 3 });
     expect(found.metrics).toEqual(["perplexity", "peak_memory"]);
     expect(found.samples("peak_memory")).toEqual([{ item: "peak_memory", value: 9, weight: 1 }]);
   });

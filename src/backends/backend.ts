@@ -20,6 +20,11 @@ export interface SettingsFacts {
   cacheBitsV: number;
   /** The settings that decide digits, part of the identity of every job. The others decide speed alone. */
   digits: Settings;
+  /**
+   * The settings that decide what is loaded: variants of one model that have them in common take turns in one engine. Absent
+   * where nothing is gained by it.
+   */
+  load?: Settings;
   /** The settings of the same variant in another batch shape, for the noise floor. */
   otherShape: Settings;
   /** Why no engine can be opened with them, a sentence without its end. */
@@ -71,6 +76,14 @@ export interface EngineFacts extends EngineName {
   trainedContext?: number;
   addsBos?: boolean;
   loadSeconds?: number;
+  /** The variant that the weights were loaded for, where this one shares them. */
+  loadedFor?: string;
+}
+
+/** Bytes of a process that are one engine's and no other's, and those of the weights that it shares with others of the same `key`. */
+export interface HeldMemory {
+  own: number;
+  shared: { key: unknown; bytes: number };
 }
 
 /** Token windows scored together; each is decoded alone from position 0. */
@@ -281,8 +294,10 @@ export interface Engine extends Readonly<Partial<Parts>> {
   readonly facts: EngineFacts;
   /** Largest resident set of the process since the last call, in bytes; undefined for a process that cannot be seen from here. */
   peakMemory(): number | undefined;
-  /** Bytes of the process that are this engine's and no other's, if it can tell. */
-  heldMemory?(): number;
+  /** What of the process is this engine's, if it can tell. */
+  heldMemory?(): HeldMemory;
+  /** Bytes of the largest KV cache since the last call, if it can tell. */
+  takeCacheBytes?(): number | undefined;
   close(): Promise<void>;
 }
 
@@ -327,6 +342,12 @@ export interface Backend {
   settingsFacts(settings: Settings): SettingsFacts;
   /** Loads the model; throws a BenchError that says why it cannot. */
   open(variant: VariantSpec, listener?: EngineListener): Promise<Engine>;
+}
+
+/** What a variant loads: those that have it in common take turns in one engine. Undefined where nothing is gained by it. */
+export function loadKey({ name, settingsFacts }: Backend, { model, settings }: VariantSpec): string | undefined {
+  const { load } = settingsFacts(settings);
+  return load && JSON.stringify([name, model, load]);
 }
 
 /** A backend whose engines have all the parts that it names. */

@@ -18,6 +18,7 @@ export function mockSettingsFacts(said: Settings): SettingsFacts {
     cacheBitsK: bits,
     cacheBitsV: bits,
     digits,
+    load: {},
     otherShape: said,
   });
 }

@@ -75,8 +75,8 @@ const keptLog = 64 * 1024;
 
 class EngineProcess implements OpenedEngine {
   facts!: EngineFacts;
-  readonly warnings: EngineWarning[] = [];
-  readonly others: OpenedVariant[] = [];
+  warnings: EngineWarning[] = [];
+  others: OpenedVariant[] = [];
   alive = true;
   readonly gone: Promise<void>;
   readonly #process: ChildProcess;
@@ -118,22 +118,32 @@ class EngineProcess implements OpenedEngine {
     });
   }
 
-  async open(variant: VariantSpec, { timeout, others = [], scratch }: OpenOptions): Promise<void> {
+  async open(variant: VariantSpec, options: OpenOptions): Promise<void> {
+    try {
+      await this.become(variant, options);
+    } catch (error) {
+      this.kill();
+      throw error;
+    }
+  }
+
+  async become(variant: VariantSpec, { timeout, others: beside = [], scratch }: OpenOptions): Promise<void> {
+    const before = this.#variant;
     this.#variant = variant;
     this.#timeout = timeout;
-    this.#send({ type: "open", variant, others, ...definite({ scratch }) });
+    this.#send({ type: "open", variant, others: beside, ...definite({ scratch }) });
+    const [warnings, others]: [EngineWarning[], OpenedVariant[]] = [[], []];
     try {
       for (;;) {
         const message = await this.#receive("loading the model");
-        if (message.type === "warning") this.warnings.push(message);
-        if (message.type === "opened-variant") this.others.push(message);
-        if (message.type === "opened") {
-          this.facts = message.facts;
-          return;
-        }
+        if (message.type === "warning") warnings.push(message);
+        if (message.type === "opened-variant") others.push(message);
+        if (message.type !== "opened") continue;
+        Object.assign(this, { facts: message.facts, warnings, others });
+        return;
       }
     } catch (error) {
-      this.kill();
+      this.#variant = before;
       throw error;
     }
   }

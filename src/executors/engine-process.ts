@@ -4,6 +4,7 @@ import {
   type Backend,
   type Engine,
   has,
+  loadKey,
   type Part,
   partNames,
   type VariantSpec,
@@ -24,24 +25,33 @@ import { liveRows } from "../references/live.js";
 import type { ReferenceRows } from "../references/rows.js";
 import { scratchRows } from "../references/scratch.js";
 import type { ToEngine, ToParent } from "./child.js";
-import type { MeasureRequest, TogetherRequest } from "./executor.js";
+import type { MeasureRequest, TakenMemory, TogetherRequest } from "./executor.js";
 import { selfTest } from "./self-test.js";
 
 dieWithParent();
 // The most likely backend is loaded while the parent still makes its plan.
 void findBackend("llama");
 
-let engine: Engine | undefined;
-/** Name of the variant that was opened first. */
-let first = "";
-/** The engines that are measured together, by variant name. */
-const others = new Map<string, Engine>();
-/** The source of the reference's rows for the other engines. */
-let rows: ReferenceRows | undefined;
-/** Whose turn it is, if models take turns in memory. */
-let atTurn: string | undefined;
-/** Bytes, by variant name: the largest resident set of its turns during the measurement at hand. */
-const peaks = new Map<string, number>();
+/** What is open now. */
+interface Opened {
+  /** Of the variant that was opened first, or of the one at its turn. */
+  engine?: Engine;
+  first: VariantSpec;
+  /** The engines that are measured together, by variant name. */
+  others: Map<string, Engine>;
+  /** By variant name: its files as the plan read them. */
+  files: Map<string, UnchangedFiles>;
+  /** The source of the reference's rows for the other engines. */
+  rows?: ReferenceRows;
+  /** Whose turn it is, if models take turns in memory. */
+  atTurn?: string;
+  /** Parts of the first variant that went through the self-test. */
+  tested: Set<Part>;
+}
+
+let now: Opened | undefined;
+/** By variant name: what its turns, or its part, took during the measurement at hand. */
+const taken = new Map<string, TakenMemory>();
 let stopping = false;
 
 const send = (message: ToParent) => process.send!(message);
@@ -51,15 +61,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 /** State of the current measurement. */
 let textName: string | undefined;
 
-/** By variant name: as it was asked to be opened. */
-const specs = new Map<string, VariantSpec>();
-/** Parts of the first variant that went through the self-test. */
-const tested = new Set<Part>();
-
-/** By variant name: its files as the plan read them. */
-const opened = new Map<string, UnchangedFiles>();
-
-async function openVariant(variant: VariantSpec): Promise<Engine> {
+async function openVariant(variant: VariantSpec, all: Opened["files"]): Promise<Engine> {
   const files = new UnchangedFiles().addModel(variant);
   await files.check();
   const engine = await (await findBackend(variant.backend)).open(variant, {
@@ -68,48 +70,114 @@ async function openVariant(variant: VariantSpec): Promise<Engine> {
   });
   // Another file may have come while it was loaded.
   await files.check();
-  opened.set(variant.name, files);
-  specs.set(variant.name, variant);
+  all.set(variant.name, files);
   return engine;
 }
 
 /** No figure leaves the process when a file that it rests on has changed. */
 async function checkFiles(...more: UnchangedFiles[]): Promise<void> {
-  for (const files of [...opened.values(), ...more]) await files.check();
+  for (const files of [...(now?.files.values() ?? []), ...more]) await files.check();
 }
 
-function keepPeak(): number | undefined {
-  const peak = engine?.peakMemory();
-  if (atTurn !== undefined && peak !== undefined) peaks.set(atTurn, Math.max(peaks.get(atTurn) ?? 0, peak));
-  return peak;
+/** What was taken since the last call; it is also that of the variant at turn. */
+function takeMemory({ engine, atTurn }: Opened): TakenMemory {
+  const found = definite({ peakMemory: engine?.peakMemory(), cacheBytes: engine?.takeCacheBytes?.() });
+  if (atTurn !== undefined) keep(atTurn, found);
+  return found;
 }
 
-/** The largest resident set of each variant that is open beside others: that of the process, less what the others hold. */
-function keepPeaks(peak: number | undefined): void {
-  const open = [...others, [first, engine] as const].map(([name, one]) => ({ name, held: one?.heldMemory?.() }));
-  if (peak === undefined || others.size === 0 || open.some(({ held }) => held === undefined)) return;
-  const all = open.reduce((sum, { held }) => sum + held!, 0);
-  for (const { name, held } of open) peaks.set(name, Math.max(peaks.get(name) ?? 0, peak - all + held!));
+function keep(name: string, { peakMemory, cacheBytes }: TakenMemory): void {
+  const before = taken.get(name);
+  const larger = (a: number | undefined, b: number | undefined) => (a === undefined ? b : Math.max(a, b ?? 0));
+  taken.set(
+    name,
+    definite({
+      peakMemory: larger(peakMemory, before?.peakMemory),
+      cacheBytes: larger(cacheBytes, before?.cacheBytes),
+    }),
+  );
+}
+
+/**
+ * What each of several open variants took: of the process's peak, all but what the others hold. Weights that some have in common
+ * are there once, and each has them.
+ */
+function keepEach({ engine, first, others }: Opened, { peakMemory, cacheBytes }: TakenMemory): void {
+  if (others.size === 0) return;
+  keep(first.name, definite({ cacheBytes }));
+  for (const [name, one] of others) keep(name, definite({ cacheBytes: one.takeCacheBytes?.() }));
+  const open = [...others, [first.name, engine] as const].map(([name, one]) => ({ name, held: one?.heldMemory?.() }));
+  if (peakMemory === undefined || open.some(({ held }) => held === undefined)) return;
+  const weights = new Map(open.map(({ held }) => [held!.shared.key, held!.shared.bytes]));
+  const all = [...weights.values(), ...open.map(({ held }) => held!.own)].reduce((sum, bytes) => sum + bytes, 0);
+  for (const { name, held } of open) keep(name, { peakMemory: peakMemory - all + held!.own + held!.shared.bytes });
+}
+
+/** Forgets what was taken so far. */
+function takeAll(opened: Opened): void {
+  takeMemory(opened);
+  for (const one of opened.others.values()) one.takeCacheBytes?.();
+  taken.clear();
+}
+
+/** Opens variants in place of those that are open, which are closed only then: what they have in common stays in memory. */
+async function open({ variant, others: beside, scratch }: Extract<ToEngine, { type: "open" }>): Promise<void> {
+  const next: Opened = { first: variant, others: new Map(), files: new Map(), tested: new Set() };
+  try {
+    next.engine = await openVariant(variant, next.files);
+    if (scratch) {
+      next.atTurn = variant.name;
+      next.rows = scratchRows({
+        ...{ reference: windowsOf(next.engine, variant), open: turns(next, beside), folder: cacheDirectory() },
+        ...definite({ limit: scratch.limit }),
+      });
+    } else {
+      const windows = new Map<string, Windows>();
+      for (const other of beside) {
+        const opened = await openVariant(other, next.files);
+        next.others.set(other.name, opened);
+        windows.set(other.name, windowsOf(opened, other));
+        send({ type: "opened-variant", variant: other.name, facts: opened.facts });
+      }
+      if (next.engine.windows) next.rows = liveRows(next.engine.windows, windows);
+    }
+  } catch (error) {
+    await close(next);
+    throw error;
+  }
+  const before = now;
+  now = next;
+  await close(before);
+  send({ type: "opened", facts: next.engine.facts });
+}
+
+async function close(opened: Opened | undefined): Promise<void> {
+  for (const one of [...(opened?.others.values() ?? []), opened?.engine]) await one?.close();
 }
 
 /** Gives the variant of this name its turn in memory, or the one that was opened first. */
-function turns(first: VariantSpec, waiting: VariantSpec[]) {
-  let current = first;
+function turns(opened: Opened, waiting: VariantSpec[]) {
+  let current = opened.first;
   return async (name?: string): Promise<Windows> => {
-    const next = name === undefined ? first : waiting.find((one) => one.name === name)!;
-    if (!engine || next !== current) {
-      keepPeak();
-      await engine?.close();
-      engine = undefined;
-      engine = await openVariant(next);
-      engine.peakMemory(); // from here on
+    const next = name === undefined ? opened.first : waiting.find((one) => one.name === name)!;
+    const before = opened.engine;
+    if (!before || next !== current) {
+      takeMemory(opened);
+      const stays = (await loadOf(next)) === (await loadOf(current));
+      delete opened.engine;
+      if (!stays) await before?.close();
+      opened.engine = await openVariant(next, opened.files);
+      if (stays) await before?.close();
+      opened.engine.peakMemory(); // from here on
       current = next;
-      atTurn = next.name;
-      send({ type: "opened-variant", variant: next.name, facts: engine.facts });
+      opened.atTurn = next.name;
+      send({ type: "opened-variant", variant: next.name, facts: opened.engine.facts });
     }
-    return windowsOf(engine, next);
+    return windowsOf(opened.engine!, next);
   };
 }
+
+const loadOf = async (variant: VariantSpec) => loadKey(await findBackend(variant.backend), variant);
 
 type Through = NonNullable<Backend["through"]>;
 
@@ -122,20 +190,21 @@ const lacking = (engine: Engine, parts: readonly Part[]) =>
   parts.flatMap((part) => (engine[part] ? [] : partNames[part])).join(", no ");
 
 /** The engine, once the parts that it claims were tested as far as they are needed now. */
-async function believed(parts: readonly Part[]): Promise<Engine> {
-  const spec = specs.get(first);
-  const { claims = [], through } = spec ? await findBackend(spec.backend) : {};
+async function believed(opened: Opened, parts: readonly Part[]): Promise<Engine> {
+  const { first, tested } = opened;
+  const { claims = [], through } = await findBackend(first.backend);
   for (const part of parts) {
-    if (!claims.includes(part) || !engine![part] || tested.has(part)) continue;
+    const engine = opened.engine!;
+    if (!claims.includes(part) || !engine[part] || tested.has(part)) continue;
     tested.add(part);
-    const beside = spec && through && (await openedBeside(spec, through));
-    const reason = await selfTest(engine!, part, beside);
+    const beside = through && (await openedBeside(first, through));
+    const reason = await selfTest(engine, part, beside);
     await beside?.close();
     if (reason === undefined) continue;
-    engine = without(engine!, part);
-    send({ type: "warning", variant: first, message: `its ${partNames[part]} are not believed: ${reason}` });
+    opened.engine = without(engine, part);
+    send({ type: "warning", variant: first.name, message: `its ${partNames[part]} are not believed: ${reason}` });
   }
-  return engine!;
+  return opened.engine!;
 }
 
 /** The share of the free memory that a second copy of the model may take. */
@@ -159,19 +228,16 @@ function without(whole: Engine, part: Part): Engine {
     ...Object.fromEntries(parts),
     facts: whole.facts,
     peakMemory: () => whole.peakMemory(),
+    takeCacheBytes: () => whole.takeCacheBytes?.(),
     close: () => whole.close(),
   };
 }
 
 /** The items that this request yields. */
-async function* measured({
-  kind,
-  settings,
-  dataset,
-  done,
-  only,
-  together,
-}: MeasureRequest): AsyncGenerator<Measured & { job?: string }> {
+async function* measured(
+  { kind, settings, dataset, done, only, together }: MeasureRequest,
+  opened: Opened,
+): AsyncGenerator<Measured & { job?: string }> {
   const measurement = measurements[kind]!;
   const asked = {
     settings,
@@ -185,15 +251,15 @@ async function* measured({
   if ("compare" in measurement) {
     const { jobs = [], riders = [] } = together ?? {};
     const open = (all: TogetherRequest[]) => all.map((job) => ({ ...job, done: new Set(job.done) }));
-    yield* measurement.compare({ ...asked, rows: rows!, jobs: open(jobs), riders: open(riders) });
+    yield* measurement.compare({ ...asked, rows: opened.rows!, jobs: open(jobs), riders: open(riders) });
     return;
   }
   // A server may have less than it claimed.
   let way: typeof settings | undefined = settings;
-  let asking = await believed(measurement.needs(settings));
+  let asking = await believed(opened, measurement.needs(settings));
   while (way !== undefined && !has(asking, measurement.needs(way))) {
     way = measurement.instead?.(way);
-    if (way !== undefined) asking = await believed(measurement.needs(way));
+    if (way !== undefined) asking = await believed(opened, measurement.needs(way));
   }
   if (way === undefined)
     throw new BenchError("engine-lacks", `this engine gives no ${lacking(asking, measurement.needs(settings))}`, {
@@ -211,75 +277,52 @@ async function* measured({
 
 async function handle(message: ToEngine): Promise<void> {
   switch (message.type) {
-    case "open": {
-      const { variant, others: beside, scratch } = message;
-      engine = await openVariant(variant);
-      first = variant.name;
-      if (scratch) {
-        atTurn = variant.name;
-        rows = scratchRows({
-          ...{ reference: windowsOf(engine, variant), open: turns(variant, beside), folder: cacheDirectory() },
-          ...definite({ limit: scratch.limit }),
-        });
-      } else {
-        const windows = new Map<string, Windows>();
-        for (const other of beside) {
-          const opened = await openVariant(other);
-          others.set(other.name, opened);
-          windows.set(other.name, windowsOf(opened, other));
-          send({ type: "opened-variant", variant: other.name, facts: opened.facts });
-        }
-        if (engine.windows) rows = liveRows(engine.windows, windows);
-      }
-      send({ type: "opened", facts: engine.facts });
+    case "open":
+      await open(message);
       break;
-    }
     case "measure": {
       const { dataset } = message.request;
+      const opened = now!;
       textName = dataset?.name;
       const stored = new UnchangedFiles();
       if (dataset?.reread) stored.add(dataset.path, dataset.sha256);
-      engine!.peakMemory(); // from here on
-      peaks.clear();
-      for await (const item of measured(message.request)) {
+      takeAll(opened); // from here on
+      for await (const item of measured(message.request, opened)) {
         await checkFiles(stored);
         send({ type: "measured", ...item });
         await turn();
         if (stopping) break;
       }
       await checkFiles(stored);
-      const peakMemory = keepPeak();
-      keepPeaks(peakMemory);
+      const all = takeMemory(opened);
+      keepEach(opened, all);
       send(
         stopping
           ? { type: "stopped" }
-          : {
-              type: "complete",
-              ...definite({ peakMemory }),
-              ...(peaks.size === 0 ? {} : { peaks: Object.fromEntries(peaks) }),
-            },
+          : { type: "complete", ...all, ...(taken.size === 0 ? {} : { each: Object.fromEntries(taken) }) },
       );
       break;
     }
     case "record": {
       const { text, settings, form, path, ...known } = message.request;
+      const opened = now!;
       textName = text.name;
-      engine!.peakMemory(); // from here on
-      await recordReference(engine!.windows!, {
+      takeAll(opened); // from here on
+      await recordReference(opened.engine!.windows!, {
         text,
         settings,
         create: (plan) => findForm(form).create(path, { ...plan, ...known }),
         progress: (count, total) => send({ type: "progress", done: count, total, unit: "chunks" }),
       });
       await checkFiles();
-      send({ type: "complete", ...definite({ peakMemory: engine!.peakMemory() }) });
+      send({ type: "complete", ...takeMemory(opened) });
       break;
     }
     case "stop":
       stopping = true;
       break;
     case "close":
-      for (const one of [...others.values(), engine]) await one?.close();
+      await close(now);
       process.disconnect();
   }
 }

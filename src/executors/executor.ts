@@ -47,15 +47,20 @@ export type MeasureReply =
   | EngineWarning
   | OpenedVariant
   | MeasuredInstead
-  /**
-   * The last reply: the largest resident set during this request, in bytes, where it can be seen; of several variants also that of each, by name,
-   * as if the others were not there.
-   */
-  | { type: "complete"; peakMemory?: number; peaks?: Record<string, number> };
+  /** The last reply; `each`: the same of several variants, by name, as if the others were not there. */
+  | ({ type: "complete"; each?: Record<string, TakenMemory> } & TakenMemory);
 
 /** What is measured after all, because the engine has less than the plan took it to have. */
 export interface MeasuredInstead extends Instead {
   type: "instead";
+}
+
+/** What a request took, in bytes. */
+export interface TakenMemory {
+  /** The largest resident set of the process, where it can be seen. */
+  peakMemory?: number;
+  /** The largest KV cache of the engine, where it tells. */
+  cacheBytes?: number;
 }
 
 /** A variant that was opened beside the first one, or in its turn. */
@@ -75,12 +80,17 @@ export interface EngineWarning {
 /** A variant opened somewhere. */
 export interface OpenedEngine {
   readonly facts: EngineFacts;
-  /** Warnings that came while it was opened. */
+  /** Warnings that came while it was opened last. */
   readonly warnings: readonly EngineWarning[];
   /** Those that were opened beside it; where variants take turns, each is told when its turn comes. */
   readonly others: readonly OpenedVariant[];
   /** Ends after `complete`; a stop ends it after the item at hand, without. Throws a BenchError when it cannot go on. */
   measure(request: MeasureRequest): AsyncIterable<MeasureReply>;
+  /**
+   * Opens another variant of the same load in the same process, and closes those that are open: what they have in common stays
+   * in memory. Throws a BenchError when it cannot; while it is alive it is then what it was before.
+   */
+  become(variant: VariantSpec, options: OpenOptions): Promise<void>;
   /** Writes the distributions of a text's scored tokens to a file; ends after `complete`. */
   record(request: RecordRequest): AsyncIterable<MeasureReply>;
   /** False once the process behind it is gone. */

@@ -6,5 +6,7 @@ export type {
   MeasureRequest,
   OpenedEngine,
   OpenedVariant,
+  OpenOptions,
   Place,
+  TakenMemory,
 } from "./executor.js";

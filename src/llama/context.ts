@@ -1,6 +1,6 @@
 import { BenchError } from "../errors.js";
 import { address, type Fields, floatsAt, type Library, type LogLine, type Pointer, toolDefaults } from "./library.js";
-import { reasonIn } from "./log.js";
+import { cacheBytesIn, cacheLine, reasonIn } from "./log.js";
 
 /** The shape of a context. It decides the batches and so, to the last digits, the results. */
 export interface ContextShape {
@@ -33,6 +33,8 @@ export class Context {
   readonly #fields: Fields;
   /** llama.cpp's warnings while it made the context. */
   readonly lines: LogLine[];
+  /** Bytes of the K and of the V cache; 0 for a model without one. */
+  readonly cacheBytes: number;
   readonly #vocabulary: number;
   #count = 0;
   #rows = 0;
@@ -46,20 +48,23 @@ export class Context {
     settings: Fields,
     threadpool: Pointer | null,
   ) {
-    const { result: pointer, lines } = library.listen(() =>
-      library.newContext(model, {
-        ...library.contextDefaults(),
-        ...toolDefaults,
-        ...settings,
-        n_ctx: shape.context,
-        n_batch: shape.batch,
-        n_ubatch: shape.ubatch,
-        n_seq_max: shape.sequences,
-        kv_unified: shape.unified,
-      }),
+    const { result: pointer, lines } = library.listen(
+      () =>
+        library.newContext(model, {
+          ...library.contextDefaults(),
+          ...toolDefaults,
+          ...settings,
+          n_ctx: shape.context,
+          n_batch: shape.batch,
+          n_ubatch: shape.ubatch,
+          n_seq_max: shape.sequences,
+          kv_unified: shape.unified,
+        }),
+      cacheLine,
     );
     if (!pointer) throw contextError(shape, lines);
     this.lines = lines;
+    this.cacheBytes = lines.reduce((sum, { text }) => sum + cacheBytesIn(text), 0);
     this.#vocabulary = library.vocabSize(library.vocab(model));
     this.pointer = pointer;
     this.#memory = library.memory(pointer);

@@ -278,12 +278,12 @@ export const toolDefaults = { swa_full: false, no_perf: false } as const;
 
 /** A line of llama.cpp's log. The text does not name its level. */
 export interface LogLine {
-  level: "warning" | "error";
+  level: "information" | "warning" | "error";
   text: string;
 }
 
 /** `enum ggml_log_level`; 5 continues the line before. */
-const logLevels: Record<number, LogLine["level"] | undefined> = { 3: "warning", 4: "error" };
+const logLevels: Record<number, LogLine["level"] | undefined> = { 2: "information", 3: "warning", 4: "error" };
 const continued = 5;
 
 /** Most warnings kept of one call: llama.cpp may warn of every token of a file. */
@@ -300,8 +300,11 @@ export interface Library {
   version: string;
   modelDefaults(): Fields;
   contextDefaults(): Fields;
-  /** Calls `work` and collects llama.cpp's warnings and errors meanwhile, line by line. */
-  listen<T>(work: () => T): { result: T; lines: LogLine[] };
+  /**
+   * Calls `work` and collects llama.cpp's warnings and errors meanwhile, line by line, and lines of information that match
+   * `wanted`.
+   */
+  listen<T>(work: () => T, wanted?: RegExp): { result: T; lines: LogLine[] };
   loadModel(path: string, params: Fields): Pointer | null;
   freeModel(model: Pointer): void;
   modelSize(model: Pointer): bigint;
@@ -342,6 +345,7 @@ export interface Library {
   freeThreadpool(pool: Pointer): void;
   attachThreadpool(context: Pointer, generate: Pointer, batch: Pointer): void;
   loadAdapter(model: Pointer, path: string): Pointer | null;
+  freeAdapter(adapter: Pointer): void;
   setAdapters(context: Pointer, adapters: BigUint64Array, count: number, scales: Float32Array): number;
 }
 
@@ -437,7 +441,7 @@ function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
     version: version ?? llamaRelease,
     modelDefaults,
     contextDefaults,
-    listen: (work) => listen(work, setLog, silence),
+    listen: (work, wanted) => listen(work, wanted, setLog, silence),
     loadModel: bind("llama_model_load_from_file", P, ["str", ModelParams]),
     freeModel: bind("llama_model_free", "void", [P]),
     modelSize: (model) => BigInt(bind<(m: Pointer) => number | bigint>("llama_model_size", "uint64_t", [P])(model)),
@@ -479,11 +483,14 @@ function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
     },
     attachThreadpool: bind("llama_attach_threadpool", "void", [P, P, P]),
     loadAdapter: bind("llama_adapter_lora_init", P, [P, "str"]),
+    freeAdapter: bind("llama_adapter_lora_free", "void", [P]),
     setAdapters: bind("llama_set_adapters_lora", "int32_t", [P, P, "size_t", P]),
   };
 }
 
 let heard: LogLine[] = [];
+/** Which lines of information are kept. */
+let wantedLines: RegExp | undefined;
 const unfinished = { level: 0, text: "" };
 let listener: unknown;
 
@@ -491,9 +498,15 @@ let listener: unknown;
  * The log calls a JS function only inside `work`: calls from other threads would wait for this thread, which is inside
  * llama.cpp meanwhile. While a model is loaded or a context is made, llama.cpp logs from the calling thread.
  */
-function listen<T>(work: () => T, setLog: (callback: unknown, data: null) => void, otherwise: unknown) {
+function listen<T>(
+  work: () => T,
+  wanted: RegExp | undefined,
+  setLog: (callback: unknown, data: null) => void,
+  otherwise: unknown,
+) {
   listener ??= koffi.register(hear, koffi.pointer(LogCallback));
   heard = [];
+  wantedLines = wanted;
   Object.assign(unfinished, { level: 0, text: "" });
   setLog(listener, null);
   try {
@@ -510,7 +523,8 @@ function hear(level: number, text: string | null): void {
     endLine();
     unfinished.level = level;
   }
-  if (text === null || !logLevels[unfinished.level]) return;
+  const kept = logLevels[unfinished.level];
+  if (text === null || !kept || (kept === "information" && !wantedLines)) return;
   unfinished.text += text;
   if (text.endsWith("\n")) endLine();
 }
@@ -520,6 +534,7 @@ function endLine(): void {
   const text = unfinished.text.trim();
   unfinished.text = "";
   if (!level || text === "") return;
+  if (level === "information" && !wantedLines?.test(text)) return;
   if (level === "error") echo(text);
   else if (heard.length >= mostWarnings) return;
   heard.push({ level, text });

@@ -1,4 +1,27 @@
+import { type CacheType, cacheTypes } from "./cache-types.js";
 import type { LogLine } from "./library.js";
+
+/** How llama.cpp tells the size of a KV cache; a model whose layers have windows of their own has two. */
+export const cacheLine =
+  /kv_cache: size = .*\( *(\d+) cells.*\/(\d+) seqs\), K \((\w+)\): *([\d.]+) MiB, V \((\w+)\): *([\d.]+) MiB/;
+
+/**
+ * The bytes of K and V that such a line tells of; 0 for any other. It has two digits of a MiB, and a cache is rows of whole
+ * blocks of 32 values for every cell of every sequence: the number of such rows that is meant gives its bytes.
+ */
+export function cacheBytesIn(line: string): number {
+  const match = line.match(cacheLine);
+  if (!match) return 0;
+  const [, cells, streams, typeK, sizeK, typeV, sizeV] = match;
+  const bytes = (type: string, mebibytes: string) => {
+    const told = Number(mebibytes) * 2 ** 20;
+    const { bits } = cacheTypes[type as CacheType] ?? { bits: 0 };
+    const row = Number(cells) * Number(streams) * 4 * bits;
+    const whole = row > 0 ? Math.round(told / row) * row : told;
+    return Math.abs(whole - told) <= 0.005 * 2 ** 20 + 1 ? whole : Math.round(told);
+  };
+  return bytes(typeK!, sizeK!) + bytes(typeV!, sizeV!);
+}
 
 /**
  * Warnings that say nothing of the model: about the machine, its memory and its files, or about what was asked for. All

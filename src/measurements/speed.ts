@@ -4,26 +4,34 @@ import type { SpeedTest } from "../backends/backend.js";
 import type { Measured } from "../events.js";
 import type { Measurement } from "./measurement.js";
 
+/** Tokens, or several numbers of them: a test for each. */
+const tokens = (usual: number, described: string) => {
+  const one = z.int().min(0).max(1_048_576);
+  const several = z
+    .array(one)
+    .min(1)
+    .refine((all) => new Set(all).size === all.length, "the same number stands twice.");
+  return z
+    .union([one, several])
+    .default(usual)
+    .meta({ description: described, examples: [usual, [usual, 4096]] });
+};
+
 const settings = z
   .strictObject({
-    prompt: z.int().min(0).max(1_048_576).default(512).describe("Tokens of the prompt test, `pp`; 0: leave it out."),
-    generate: z
-      .int()
-      .min(0)
-      .max(1_048_576)
-      .default(128)
-      .describe("Tokens of the generation test, `tg`; 0: leave it out."),
+    prompt: tokens(512, "Tokens of the prompt test, `pp`; a list: a test of each; 0: leave it out."),
+    generate: tokens(128, "Tokens of the generation test, `tg`; a list: a test of each; 0: leave it out."),
     repetitions: z.int().min(1).max(10_000).default(5).describe("How often each test is timed, after a warm-up."),
-    depth: z.int().min(0).max(1_048_576).default(0).describe("Tokens already in the KV cache when the timing starts."),
+    depth: tokens(0, "Tokens already in the KV cache when the timing starts; a list: all tests at each depth."),
   })
-  .refine(({ prompt, generate }) => prompt + generate > 0, {
+  .refine(({ prompt, generate }) => [prompt, generate].flat().some((count) => count > 0), {
     path: ["prompt"],
     message: "with `generate: 0` nothing is timed.",
   });
 type SpeedSettings = z.infer<typeof settings>;
 
 /**
- * Tokens per second as llama-bench defines them: `pp` one prompt of random tokens, `tg` tokens decoded one by one, each in
+ * Tokens per second as llama-bench defines them, at each of the depths: `pp` one prompt of random tokens, `tg` tokens decoded one by one, each in
  * a context of just that size, after a warm-up. Repetitions of the variants take turns, so that a drift of the machine
  * meets all of them. CPU time of other processes is kept with each sample as `foreign`, in cores. It is a lower bound: time
  * below the resolution of the CPU clock is not counted.
@@ -37,14 +45,18 @@ export const speed: Measurement<SpeedSettings, "none", "timing"> = {
   mode: { kind: "turns", items: (settings) => itemsOf(settings) },
   machineBound: true,
   metrics: (settings) => tests(settings).map(({ metric }) => metric),
-  // A warm-up besides the repetitions.
-  cost: ({ prompt, generate, depth, repetitions }) => ({
-    prompt: (repetitions + 1) * prompt,
-    generated: (repetitions + 1) * generate,
-    context: Math.max(prompt, generate) + depth,
-    parallel: 1,
-    rows: 1,
-  }),
+  // A warm-up besides the repetitions, each after the cached tokens.
+  cost(settings) {
+    const times = settings.repetitions + 1;
+    const all = tests(settings).map(({ test }) => test);
+    return {
+      prompt: all.reduce((sum, { prompt, depth }) => sum + times * prompt + settings.repetitions * depth, 0),
+      generated: all.reduce((sum, { generate }) => sum + times * generate, 0),
+      context: Math.max(...all.map(({ prompt, generate, depth }) => prompt + generate + depth)),
+      parallel: 1,
+      rows: 1,
+    };
+  },
 
   async *measure({ engine: { timing }, settings, done, only, progress }) {
     const items = itemsOf(settings);
@@ -68,11 +80,17 @@ const itemsOf = (settings: SpeedSettings) =>
   ).flat();
 
 function tests({ prompt, generate, depth }: SpeedSettings): { metric: string; test: SpeedTest }[] {
-  const at = depth > 0 ? `@d${depth}` : "";
-  return [
-    ...(prompt > 0 ? [{ metric: `pp${prompt}${at}`, test: { prompt, generate: 0, depth } }] : []),
-    ...(generate > 0 ? [{ metric: `tg${generate}${at}`, test: { prompt: 0, generate, depth } }] : []),
-  ];
+  return [depth].flat().flatMap((depth) => {
+    const at = depth > 0 ? `@d${depth}` : "";
+    const one = (name: string, test: { prompt: number; generate: number }) => {
+      const count = test.prompt + test.generate;
+      return count > 0 ? [{ metric: `${name}${count}${at}`, test: { ...test, depth } }] : [];
+    };
+    return [
+      ...[prompt].flat().flatMap((count) => one("pp", { prompt: count, generate: 0 })),
+      ...[generate].flat().flatMap((count) => one("tg", { prompt: 0, generate: count })),
+    ];
+  });
 }
 
 async function timed(item: string, metric: string, test: SpeedTest, run: () => Promise<number>): Promise<Measured> {

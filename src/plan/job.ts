@@ -1,4 +1,4 @@
-import type { Part, SettingsFacts, VariantSpec } from "../backends/backend.js";
+import { loadKey, type Part, type SettingsFacts, type VariantSpec } from "../backends/backend.js";
 import type { MeasurementConfig } from "../benchmark/index.js";
 import type { Dataset } from "../data/index.js";
 import { definite } from "../definite.js";
@@ -21,8 +21,10 @@ export interface Job {
   /** Whether the id is final: it is not before all that decides it is fetched. */
   identified: boolean;
   spec: VariantSpec;
+  /** What an engine loads for it: one that has loaded the same can become this variant. */
+  load: string;
   /** Of a job that is measured together with others: what is opened beside the variant. */
-  reference?: { spec: VariantSpec; shape: Shape; memory?: MemoryEstimate };
+  reference?: { spec: VariantSpec; load: string; shape: Shape; memory?: MemoryEstimate };
   shape: Shape;
   data?: Dataset;
   /** Absent where the model could not be read. */
@@ -116,15 +118,26 @@ export function makeJob(
     },
     identified: [variant, ...(against ? [against] : [])].every(({ weights }) => weights !== undefined),
     spec,
+    load: loadOf(variant, spec),
     shape: shapeOf(variant, spec),
     ...(against
-      ? { reference: { spec: against.spec, shape: shapeOf(against, against.spec), ...memory(against) } }
+      ? {
+          reference: {
+            spec: against.spec,
+            load: loadOf(against, against.spec),
+            shape: shapeOf(against, against.spec),
+            ...memory(against),
+          },
+        }
       : {}),
     ...definite({ data }),
     ...memory({ ...variant, spec }),
     ...(threads === undefined || place.engine.gpu ? {} : { threads }),
   };
 }
+
+/** A variant that shares its load with none has one of its own. */
+const loadOf = ({ backend }: Routed, spec: VariantSpec) => loadKey(backend, spec) ?? JSON.stringify(spec);
 
 function shapeOf({ backend }: Routed, { settings }: VariantSpec): Shape {
   const { batch, ubatch } = backend.settingsFacts(settings);

@@ -3,7 +3,16 @@ import { harmless, several } from "../harmless.js";
 import { acrossTokenizers, isDistance, isTally, type Metric, prominences } from "../metrics.js";
 import type { Summary } from "../stats/summary.js";
 import { byteScale, percent } from "../units.js";
-import { type Cell, type Column, figureIn, joinMemory, modelFacts, type Note, type Table } from "./table.js";
+import {
+  type Cell,
+  type Column,
+  figureIn,
+  joinMemory,
+  modelFacts,
+  type Note,
+  type Table,
+  withoutAlike,
+} from "./table.js";
 
 /** What a person reads, as strings that are not escaped yet; Markdown and the terminal only draw it. */
 export interface Layout {
@@ -85,9 +94,10 @@ export function layoutOf(table: Table): Layout {
 }
 
 export function gridOf(table: Table): Grid {
-  const { columns, rows } = joinMemory(table);
+  const shown = withoutAlike(joinMemory(table));
+  const { columns, rows } = shown;
   const views = viewsOf(columns, rows);
-  const ranks = ranksOf(table, columns, views);
+  const ranks = ranksOf(shown, columns, views);
   const footnotes = new Footnotes();
   const drawn = rows.map(({ variant, cells }) => {
     const told = new Set<string>();

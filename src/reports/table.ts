@@ -155,8 +155,13 @@ function factCell(variant: VariantRecord, { name, fact, opened }: Metric, engine
   return {
     state: "measured",
     summary: summarize(name, [{ item: variant.name, value, weight: 1 }]),
-    notes: [],
+    notes: opened ? sharedNote(engines.get(variant.name)) : [],
   };
+}
+
+function sharedNote(engine: EngineFacts | undefined): Note[] {
+  const first = engine?.loadedFor;
+  return first === undefined ? [] : [{ text: `loaded once with ${first}: the time is that of the weights they share` }];
 }
 
 function jobCell(
@@ -282,7 +287,7 @@ function foreignTokenizers(all: Series[]): Map<string, Note> {
 }
 
 function togetherNote(metric: Metric, { memory }: JobResult): Note[] {
-  if (!isPeak(metric) || !memory || memory.models <= 1) return [];
+  if (!metric.process || !memory || memory.models <= 1) return [];
   return [{ text: `${memory.models} models were in memory at once: the figure is that of all of them` }];
 }
 
@@ -317,25 +322,43 @@ function notesOf(started: Started, run: Run, jobs: Map<string, Planned>): string
 }
 
 /**
- * The same table with one column of peak memory, the largest over the measurements: what one row per variant wants to
- * say is how much memory the variant takes.
+ * The same table with one column of peak memory, and one of the KV cache, the largest over the measurements: what one row per
+ * variant wants to say is how much memory the variant takes.
  */
 export function joinMemory(table: Table): Table {
-  const isMemory = ({ metric }: Column) => isPeak(metric);
-  const at = table.columns.findIndex(isMemory);
-  if (at < 0) return table;
+  const names = new Set(table.columns.flatMap(({ metric }) => (isPeak(metric) ? [metric.name] : [])));
+  return [...names].reduce(joinColumns, table);
+}
+
+function joinColumns(table: Table, name: string): Table {
+  const joins = ({ metric }: Column) => metric.name === name;
+  const at = table.columns.findIndex(joins);
   const first = table.columns[at]!;
   const { metric } = first;
-  const only = table.columns.filter(isMemory).length === 1;
+  const only = table.columns.filter(joins).length === 1;
   const joined: Column = only ? first : { measurement: "", dataset: "", metric, name: metric.name };
-  const keep = (_: unknown, index: number) => index === at || !isMemory(table.columns[index]!);
+  const keep = (_: unknown, index: number) => index === at || !joins(table.columns[index]!);
   return {
     ...table,
     columns: table.columns.with(at, joined).filter(keep),
     rows: table.rows.map((row) => ({
       ...row,
-      cells: row.cells.with(at, largest(row.cells.filter((_, index) => isMemory(table.columns[index]!)))).filter(keep),
+      cells: row.cells.with(at, largest(row.cells.filter((_, index) => joins(table.columns[index]!)))).filter(keep),
     })),
+  };
+}
+
+/** The same table without columns that say something only where variants differ, if all have the same figure. */
+export function withoutAlike(table: Table): Table {
+  const tells = (_: unknown, index: number) => {
+    if (!table.columns[index]!.metric.whenDiffers) return true;
+    const figures = table.rows.flatMap(({ cells }) => figureIn(cells[index])?.value ?? []);
+    return new Set(figures).size > 1;
+  };
+  return {
+    ...table,
+    columns: table.columns.filter(tells),
+    rows: table.rows.map((row) => ({ ...row, cells: row.cells.filter(tells) })),
   };
 }
 

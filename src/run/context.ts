@@ -13,7 +13,5 @@ export interface RunContext {
   runs: ReadonlyMap<string, JobRun>;
   /** Why a variant cannot be read, by its name, or an engine not be opened, by `engineOf`. */
   failed: Map<string, Failure>;
-  /** Engines, by `engineOf`, that a later step uses. */
-  kept: ReadonlySet<string>;
   signal: AbortSignal;
 }

@@ -1,82 +1,132 @@
-import type { EngineFacts } from "../backends/backend.js";
+import type { EngineFacts, VariantSpec } from "../backends/backend.js";
+import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 import type { Event } from "../events.js";
-import type { Executor, OpenedEngine } from "../executors/index.js";
+import type { Executor, OpenedEngine, OpenedVariant } from "../executors/index.js";
 import type { Job, Plan } from "../plan/index.js";
 import { bytes as told } from "../units.js";
 import { said } from "./job-run.js";
+import type { Step } from "./schedule.js";
 
 /** The name of an engine: a variant that two backends open has two. */
 export const engineOf = ({ record: { variant, backend } }: Job): string => JSON.stringify([variant, backend]);
 
-/** Open engines, by `engineOf`, as many as memory allows. The first to close is the least recently used of those that no step holds. */
+/** An engine that is open, or is being opened. */
+interface Entry {
+  /** What it loaded, see `Job.load`. */
+  load: string;
+  bytes: number;
+  engine?: OpenedEngine;
+  /** What it is now: variants and how they were opened. */
+  is?: string;
+  /** The step that uses it. */
+  holder: Step | undefined;
+  /** Variants of which it was told that they were opened here. */
+  told: Set<string>;
+}
+
+/** What a step wants to measure with. */
+export interface EngineRequest {
+  spec: VariantSpec;
+  load: string;
+  /** What the engine needs for all that it will be asked. */
+  bytes: number;
+  /** Opened beside it, in the same process. */
+  others?: VariantSpec[];
+  scratch?: { limit?: number };
+}
+
+/**
+ * Open engines, as many as memory allows; of those that nobody uses, the one used least recently goes first. An engine becomes
+ * another variant of the same load, so the weights stay in memory as long as a step is left that wants them.
+ */
 export class Engines {
-  /** In the order of use. `engine` is absent while the engine is being opened. */
-  readonly #open = new Map<string, { bytes: number; engine?: OpenedEngine }>();
-  readonly #held = new Set<string>();
+  /** In the order of use. */
+  #entries: Entry[] = [];
+  /** By load: the steps that are left. */
+  readonly #left = new Map<string, Set<Step>>();
 
   constructor(
     private readonly plan: Plan,
     private readonly executor: Executor,
-  ) {}
-
-  /** Keeps an engine open until `letGo`, so that a step beside it does not close it. */
-  hold(name: string): void {
-    this.#held.add(name);
+    steps: readonly Step[],
+  ) {
+    const loads = new Map(plan.jobs.map((job) => [job.record.id, loadsOf(job)]));
+    for (const step of steps)
+      for (const load of new Set([...step.jobs, ...ridersOf(step)].flatMap((id) => loads.get(id)!)))
+        this.#left.set(load, (this.#left.get(load) ?? new Set()).add(step));
   }
 
-  letGo(name: string): void {
-    this.#held.delete(name);
-  }
-
-  get(name: string): OpenedEngine | undefined {
-    return this.#open.get(name)?.engine;
-  }
-
-  /** `bytes`: memory that the engine needs for all jobs of its step. */
-  async *open(job: Job, bytes: number): AsyncGenerator<Event> {
-    const { record, spec } = job;
-    const name = engineOf(job);
-    const found = this.#open.get(name);
-    // Inserted anew, because the order of the map is the order of use.
-    this.#open.delete(name);
-    if (found?.engine?.alive) {
-      this.#open.set(name, found);
-      return;
-    }
-    let used = [...this.#open.values()].reduce((sum, one) => sum + one.bytes, bytes);
-    const entry: { bytes: number; engine?: OpenedEngine } = { bytes };
-    const others = [...this.#open];
-    this.#open.set(name, entry);
+  /** The engine, which is the step's until `end`; a step that runs beside it closes another one. */
+  async *open(wanted: EngineRequest, step: Step): AsyncGenerator<Event, OpenedEngine> {
+    const { spec, load, bytes, others = [], scratch } = wanted;
+    this.#entries = this.#entries.filter(({ engine }) => engine === undefined || engine.alive);
+    const is = JSON.stringify([spec, others, scratch]);
+    const free = this.#entries.filter(({ engine, holder }) => engine && (holder === undefined || holder === step));
+    const found = free.find((entry) => entry.is === is) ?? free.find((entry) => entry.load === load);
+    const entry: Entry = found ?? { load, bytes, holder: step, told: new Set() };
+    // Put last, for the list is in the order of use.
+    this.#entries = [...this.#entries.filter((one) => one !== entry), entry];
+    const options = { timeout: this.plan.timeout, others, ...definite({ scratch }) };
+    const held = entry.holder;
+    Object.assign(entry, { holder: step, bytes });
     try {
-      for (const [other, one] of others) {
-        if (used <= this.plan.memoryLimit) break;
-        if (this.#held.has(other)) continue;
-        used -= one.bytes;
-        await this.release(other);
-      }
-      entry.engine = await this.executor.open(spec, { timeout: this.plan.timeout });
+      if (entry.is === is) return entry.engine!;
+      await this.#makeRoom(entry);
+      if (entry.engine) await entry.engine.become(spec, options);
+      else entry.engine = await this.executor.open(spec, options);
+      entry.is = is;
     } catch (error) {
-      this.#open.delete(name);
+      entry.holder = held;
+      if (!entry.engine?.alive) this.#entries = this.#entries.filter((one) => one !== entry);
       throw error;
     }
-    yield* toldOpened(this.plan, record.variant, entry.engine.facts);
-    yield* said(entry.engine.warnings);
+    const { engine } = entry;
+    for (const one of [{ variant: spec.name, facts: engine.facts }, ...engine.others]) yield* this.opened(one, engine);
+    yield* said(engine.warnings);
+    return engine;
   }
 
-  async release(name: string): Promise<void> {
-    const found = this.#open.get(name);
-    this.#open.delete(name);
-    await found?.engine?.close();
+  /** Says, the first time in a process, that a variant was opened there. */
+  *opened({ variant, facts }: Pick<OpenedVariant, "variant" | "facts">, engine: OpenedEngine): Generator<Event> {
+    const told = this.#entries.find((entry) => entry.engine === engine)?.told;
+    if (!told || told.has(variant)) return;
+    told.add(variant);
+    yield* toldOpened(this.plan, variant, facts);
   }
 
-  /** Closes all engines that no step holds. */
-  async releaseIdle(): Promise<void> {
-    for (const name of [...this.#open.keys()]) if (!this.#held.has(name)) await this.release(name);
+  /** Closes what only this step wanted. */
+  async end(step: Step): Promise<void> {
+    for (const steps of this.#left.values()) steps.delete(step);
+    for (const entry of this.#entries) if (entry.holder === step) entry.holder = undefined;
+    await this.#close((entry) => !this.#left.get(entry.load)?.size);
+  }
+
+  /** Closes all that nobody uses but what has this load. */
+  async releaseIdle(load?: string): Promise<void> {
+    await this.#close((entry) => entry.load !== load);
+  }
+
+  async #makeRoom(wanted: Entry): Promise<void> {
+    for (const entry of [...this.#entries]) {
+      const used = this.#entries.reduce((sum, { bytes }) => sum + bytes, 0);
+      if (used <= this.plan.memoryLimit) return;
+      if (entry !== wanted && (entry.holder === undefined || entry.holder === wanted.holder))
+        await this.#close((one) => one === entry, true);
+    }
+  }
+
+  async #close(which: (entry: Entry) => boolean, own = false): Promise<void> {
+    const closing = this.#entries.filter((entry) => (own || entry.holder === undefined) && which(entry));
+    this.#entries = this.#entries.filter((entry) => !closing.includes(entry));
+    for (const { engine } of closing) await engine?.close();
   }
 }
 
-/** One event for the variant and for each that differs from it in its name only. */
+const loadsOf = ({ load, reference }: Job) => [load, ...(reference ? [reference.load] : [])];
+const ridersOf = (step: Step) => (step.kind === "together" ? step.riders : []);
+
+/** One event per variant that is this one but for its name. */
 export function* toldOpened({ jobs }: Plan, variant: string, engine: EngineFacts): Generator<Event> {
   const own = new Set(jobs.flatMap((job) => (job.record.variant === variant ? [job.record.id] : [])));
   const alike = jobs.flatMap((job) => (own.has(job.record.id) ? [job.record.variant] : []));

@@ -4,7 +4,7 @@ import { physicalCores } from "../machine.js";
 import type { Plan } from "../plan/index.js";
 import type { JobProgress } from "../replay.js";
 import type { RunContext } from "./context.js";
-import { Engines, engineOf } from "./engines.js";
+import { Engines } from "./engines.js";
 import { JobRun } from "./job-run.js";
 import { perform } from "./perform.js";
 import { type Step, schedule } from "./schedule.js";
@@ -51,12 +51,9 @@ async function* events(plan: Plan, { executor, done, signal, parallel = Infinity
   const context: RunContext = {
     plan,
     executor,
-    engines: new Engines(plan, executor),
+    engines: new Engines(plan, executor, steps),
     runs: new Map(plan.jobs.toReversed().map((job) => [job.record.id, new JobRun(job, done.get(job.record.id))])),
     failed: new Map(variants.flatMap((variant) => (variant.failure ? [[variant.name, variant.failure]] : []))),
-    kept: new Set(
-      steps.flatMap((step) => (step.kind === "turns" ? step.jobs : [])).map((id) => engineOf(jobOf(plan, id))),
-    ),
     signal,
   };
   const limits = { memory: plan.memoryLimit, parallel, cores: physicalCores() };
@@ -67,8 +64,6 @@ async function* events(plan: Plan, { executor, done, signal, parallel = Infinity
   await context.engines.releaseIdle();
   yield { type: "finished", at: Date.now(), outcome: signal.aborted ? "stopped" : "complete" };
 }
-
-const jobOf = ({ jobs }: Plan, id: string) => jobs.find(({ record }) => record.id === id)!;
 
 interface Limits {
   /** Bytes. */

@@ -2,7 +2,7 @@ import type { EngineName } from "../backends/backend.js";
 import { definite } from "../definite.js";
 import type { Failure } from "../errors.js";
 import { type Event, type Instead, memoryItem } from "../events.js";
-import type { EngineWarning, MeasureReply, OpenedEngine } from "../executors/index.js";
+import type { EngineWarning, MeasureReply, OpenedEngine, TakenMemory } from "../executors/index.js";
 import type { Job } from "../plan/index.js";
 import type { JobProgress } from "../replay.js";
 
@@ -15,7 +15,7 @@ export class JobRun {
   readonly items: Set<string>;
   over = false;
   #seconds = 0;
-  #peakMemory: number;
+  #taken: Required<TakenMemory>;
   /** How many models the process held when it took most memory. */
   #models = 1;
   #engine: EngineName | undefined;
@@ -28,7 +28,7 @@ export class JobRun {
   ) {
     this.items = new Set(earlier?.items);
     this.items.delete(memoryItem);
-    this.#peakMemory = earlier?.peakMemory ?? 0;
+    this.#taken = { peakMemory: earlier?.peakMemory ?? 0, cacheBytes: earlier?.cacheBytes ?? 0 };
   }
 
   measuredBy({ version, library, build, environment }: EngineName): void {
@@ -39,10 +39,10 @@ export class JobRun {
     };
   }
 
-  tookMemory(bytes: number | undefined, models = 1): void {
-    if (bytes === undefined || bytes <= this.#peakMemory) return;
-    this.#peakMemory = bytes;
-    this.#models = models;
+  tookMemory({ peakMemory = 0, cacheBytes = 0 }: TakenMemory, models = 1): void {
+    const { peakMemory: before, cacheBytes: cache } = this.#taken;
+    if (peakMemory > before) this.#models = models;
+    this.#taken = { peakMemory: Math.max(peakMemory, before), cacheBytes: Math.max(cacheBytes, cache) };
   }
 
   *begin(): Generator<Event> {
@@ -71,7 +71,7 @@ export class JobRun {
       else if (reply.type === "instead")
         this.#instead = { settings: reply.settings, ...definite({ method: reply.method }) };
       else if (reply.type === "complete") {
-        this.tookMemory(reply.peakMemory);
+        this.tookMemory(reply);
         this.#seconds += (performance.now() - started) / 1000;
         if (item === undefined) yield* this.end();
       }
@@ -88,12 +88,16 @@ export class JobRun {
     this.over = true;
     this.#seconds += seconds;
     const { id } = this.job.record;
-    if (this.#peakMemory > 0)
+    const { peakMemory, cacheBytes } = this.#taken;
+    const samples = Object.entries({ peak_memory: peakMemory, kv_cache: cacheBytes }).flatMap(([metric, value]) =>
+      value > 0 ? [{ metric, value, weight: 1 }] : [],
+    );
+    if (samples.length > 0)
       yield {
         type: "samples",
         job: id,
         item: memoryItem,
-        samples: [{ metric: "peak_memory", value: this.#peakMemory, weight: 1 }],
+        samples,
         ...(this.#models > 1 ? { models: this.#models } : {}),
       };
     const [items, engine, instead] = [this.items.size, this.#engine, this.#instead];

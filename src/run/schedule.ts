@@ -35,8 +35,10 @@ export type Step = z.infer<typeof stepForm>;
 export function* schedule(plan: Plan, done: ReadonlyMap<string, JobProgress>): Generator<Step> {
   // Variants that differ in nothing but their names have their jobs in common.
   const first = new Map(plan.jobs.toReversed().map((job) => [job.record.id, job]));
-  const left = plan.jobs.filter(
-    (job) => first.get(job.record.id) === job && !job.record.impossible && !done.get(job.record.id)?.complete,
+  const left = besideEachOther(
+    plan.jobs.filter(
+      (job) => first.get(job.record.id) === job && !job.record.impossible && !done.get(job.record.id)?.complete,
+    ),
   );
   const modeOf = ({ record }: Job) => measurements[record.kind]!.mode;
   const together = togetherGroups(left);
@@ -70,6 +72,11 @@ export function* schedule(plan: Plan, done: ReadonlyMap<string, JobProgress>): G
     const ids = riders.map(({ record }) => record.id);
     yield { kind: "together", reference: jobs[0]!.record.against!, riders: ids, ...own, memory };
   }
+}
+
+/** Jobs of one load stand next to each other, at the place of the first of them. */
+function besideEachOther(jobs: Job[]): Job[] {
+  return [...groupsOf(jobs, ({ load }) => load).values()].flat();
 }
 
 function groupsOf(jobs: Job[], key: (job: Job) => string): Map<string, Job[]> {

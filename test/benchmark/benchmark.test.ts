@@ -624,7 +624,15 @@ describe("the files in benchmarks/", () => {
     const path = join("benchmarks", name);
     expect(readFileSync(path, "utf8")).toMatch(/^# yaml-language-server: \$schema=\.\/schema\.json\n/);
     // What the files' own comments say to set.
-    const models = { MODEL: "m.gguf", IMATRIX: "i.gguf", V1: "v1.gguf", V2: "v2.gguf" };
+    const models = {
+      MODEL: "m.gguf",
+      IMATRIX: "i.gguf",
+      V1: "v1.gguf",
+      V2: "v2.gguf",
+      BASE: "b.gguf",
+      LORA: "l.gguf",
+      MERGED: "c.gguf",
+    };
     const env = { ...models, TEXT: "demo-en", TASK: "demo-facts-en" };
     await readBenchmark(path, { measurements, modelsDir: "/models", dataDir: "/data", env });
   });

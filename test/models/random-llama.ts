@@ -19,17 +19,30 @@ export interface RandomLlama {
   lengths?: Record<string, number>;
   /** Weights that all have one value; by name. */
   fill?: Record<string, number>;
+  /** Heads of attention, half of them with keys and values of their own; types of KV cache need heads of 32 values or more: 2. */
+  heads?: number;
+  /** `randomAdapter` of this seed, added to the weights by hand. */
+  merged?: { seed: number; scale: number };
 }
 
 const width = 64;
 const hidden = 96;
 const layers = 2;
-const heads = 4;
-const kvHeads = 2;
 const bos = 256;
 
 export function randomLlama(options: RandomLlama = {}): Buffer {
-  const { seed = 1, context = 2048, end = "", window, metadata: changed = {}, lengths = {}, fill = {} } = options;
+  const {
+    seed = 1,
+    context = 2048,
+    end = "",
+    window,
+    metadata: changed = {},
+    lengths = {},
+    fill = {},
+    merged,
+    heads = 4,
+  } = options;
+  const kvHeads = heads / 2;
   const architecture = window === undefined ? "llama" : "gemma3";
   // One merge, so that a token of two bytes exists.
   const tokens = [...byteAlphabet(), "<s>", "Ġt"];
@@ -109,28 +122,52 @@ export function randomLlama(options: RandomLlama = {}): Buffer {
     const length = lengths[name] ?? first!;
     return length === 0 ? [] : [[name, [length, ...rest]]];
   });
-  return written([...kept, ...added], shaped, seed, spread, fill);
+  return written([...kept, ...added], shaped, seed, spread, { fill, change: merged ? merger(merged) : () => {} });
 }
 
-/** A LoRA adapter of rank 4 for the queries of a random llama; by default one that changes every figure visibly. */
+const rank = 4;
+const adapterTensors = (base: number): [name: string, shape: number[]][] =>
+  Array.from({ length: layers }, (_, layer): [name: string, shape: number[]][] => [
+    [`blk.${layer}.attn_output.weight.lora_a`, [base, rank]],
+    [`blk.${layer}.attn_output.weight.lora_b`, [rank, base]],
+  ]).flat();
+const adapterSpread = 0.3;
+
+/** W + scale · B A, in double precision; alpha is the rank. */
+function merger({ seed, scale }: { seed: number; scale: number }) {
+  const next = normals(seed);
+  const adapter = new Map(
+    adapterTensors(width).map(([name, shape]) => [
+      name,
+      Float32Array.from({ length: size(shape) }, () => adapterSpread * next()),
+    ]),
+  );
+  return (name: string, weights: Float32Array) => {
+    const [a, b] = ["a", "b"].map((which) => adapter.get(`${name}.lora_${which}`));
+    if (!a || !b) return;
+    for (let out = 0; out < width; out++)
+      for (let into = 0; into < width; into++) {
+        let sum = 0;
+        for (let r = 0; r < rank; r++) sum += b[out * rank + r]! * a[r * width + into]!;
+        weights[out * width + into]! += scale * sum;
+      }
+  };
+}
+
+/** A LoRA adapter of rank 4 for the outputs of a random llama's attention; by default one that changes every figure visibly. */
 export function randomAdapter({
   seed = 1,
   architecture = "llama",
   type = "adapter",
   width: base = width,
 } = {}): Buffer {
-  const rank = 4;
   const metadata: [key: string, value: Buffer][] = [
     ["general.architecture", string(architecture)],
     ["general.type", string(type)],
     ["adapter.type", string("lora")],
     ["adapter.lora.alpha", f32Value(rank)],
   ];
-  const tensors = Array.from({ length: layers }, (_, layer): [name: string, shape: number[]][] => [
-    [`blk.${layer}.attn_output.weight.lora_a`, [base, rank]],
-    [`blk.${layer}.attn_output.weight.lora_b`, [rank, base]],
-  ]).flat();
-  return written(metadata, tensors, seed, () => 0.3);
+  return written(metadata, adapterTensors(base), seed, () => adapterSpread);
 }
 
 function written(
@@ -138,7 +175,10 @@ function written(
   tensors: [name: string, shape: number[]][],
   seed: number,
   spread: (tensor: string) => number,
-  fill: Record<string, number> = {},
+  {
+    fill = {},
+    change = () => {},
+  }: { fill?: Record<string, number>; change?: (tensor: string, weights: Float32Array) => void } = {},
 ): Buffer {
   const parts = [Buffer.from("GGUF"), u32(3), u64(tensors.length), u64(metadata.length)];
   for (const [key, value] of metadata) parts.push(text(key), value);
@@ -161,6 +201,7 @@ function written(
         else values[token * length!] = liked(token) ? 0.15 : -0.15;
     }
     if (fill[name] !== undefined) values.fill(fill[name]);
+    change(name, values);
     body.push(Buffer.from(values.buffer), Buffer.alloc(padded(values.byteLength) - values.byteLength));
   }
   return Buffer.concat(body);

@@ -1,5 +1,5 @@
 import { takeHighWaterMark } from "../../machine.js";
-import type { Engine, EngineFacts, Likelihood, Options, Timing, Windows } from "../backend.js";
+import type { Engine, EngineFacts, HeldMemory, Likelihood, Options, Timing, Windows } from "../backend.js";
 import { byWindows } from "../chunks.js";
 import { byTokens } from "../options.js";
 import type { LlamaModel } from "./model.js";
@@ -29,8 +29,12 @@ export class LlamaEngine implements Engine {
     return takeHighWaterMark();
   }
 
-  heldMemory(): number {
+  heldMemory(): HeldMemory {
     return this.model.held;
+  }
+
+  takeCacheBytes(): number {
+    return this.model.takeCacheBytes();
   }
 
   close(): Promise<void> {

@@ -12,14 +12,18 @@ import {
 import { reasonIn, warningsIn } from "../../llama/log.js";
 import { ScoringPool } from "../../llama/pool.js";
 import { physicalCores, usableProcessors } from "../../machine.js";
-import type { EngineFacts, EngineListener, EngineName, VariantSpec } from "../backend.js";
+import type { Adapter } from "../../models/adapters.js";
+import type { EngineFacts, EngineListener, EngineName, HeldMemory, VariantSpec } from "../backend.js";
 import { type LlamaSettings, llamaSettings } from "./settings.js";
-import { loadSeconds, models, threadpools } from "./shared.js";
+import { adapters, threadpools, type Weights, weights } from "./shared.js";
 
 /** llama.cpp's LLAMA_MAX_SEQ. */
 export const mostSequences = 256;
 
-/** A model that was loaded, its adapters, the context that it has now, and the threads that score: what the parts of an engine share. */
+/**
+ * A model that was loaded, its adapters, the context that it has now, and the threads that score: what the parts of an engine
+ * share. Its weights and adapters may be those of other engines of this process.
+ */
 export class LlamaModel {
   readonly facts: EngineFacts;
   readonly bos: number;
@@ -36,7 +40,9 @@ export class LlamaModel {
   readonly #threads: number;
   readonly #adapters: { pointers: BigUint64Array; scales: Float32Array } | undefined;
   readonly #listener: EngineListener | undefined;
+  readonly #weights: Weights;
   #held = 0;
+  #cache = 0;
   #step: string | undefined;
   #pool: ScoringPool | undefined;
   #context: { key: string; context: Context } | undefined;
@@ -54,25 +60,10 @@ export class LlamaModel {
     const location = chooseLibrary(settings.gpu);
     const library = loadLibrary(location);
     this.library = library;
-    const started = performance.now();
-    const parameters: Fields = { ...library.modelDefaults() };
-    if (settings.gpuLayers !== undefined) parameters.n_gpu_layers = settings.gpuLayers;
-    if (!settings.mmap) parameters.load_mode = 0;
     this.doing("loading the model");
-    const { result: model, lines } = library.listen(() =>
-      this.#counted(() =>
-        models.borrow(this, [variant.model, settings.gpuLayers, settings.mmap], () => {
-          const loaded = library.loadModel(variant.model, parameters);
-          if (loaded) loadSeconds.set(loaded, (performance.now() - started) / 1000);
-          return loaded;
-        }),
-      ),
-    );
+    this.#weights = this.#borrowWeights(variant);
+    const { pointer: model, lines, variant: first, seconds } = this.#weights;
     const loaded = performance.now();
-    if (!model)
-      throw failedToLoad(variant.model, lines, {
-        hint: `the file may be damaged, or newer than this llama.cpp (${library.version})`,
-      });
     this.#warn(lines);
     const processors = usableProcessors();
     if (this.#threads > processors)
@@ -104,13 +95,44 @@ export class LlamaModel {
       trainedContext: library.trainedContext(model),
       addsBos,
       // Weights that another engine of this process had loaded already took it as long.
-      loadSeconds: loadSeconds.get(model)! + (performance.now() - loaded) / 1000,
+      loadSeconds: seconds + (performance.now() - loaded) / 1000,
+      ...(first === variant.name ? {} : { loadedFor: first }),
     };
   }
 
-  /** Bytes of the process that came with the weights, the context and the decodes of this model. */
-  get held(): number {
-    return Math.max(0, this.#held);
+  /** Bytes of the process that came with the weights, and with the context and the decodes of this engine. */
+  get held(): HeldMemory {
+    const { pointer, bytes } = this.#weights;
+    return { shared: { key: pointer, bytes: Math.max(0, bytes) }, own: Math.max(0, this.#held) };
+  }
+
+  /** Bytes of the largest KV cache since the last call. */
+  takeCacheBytes(): number {
+    const bytes = this.#cache;
+    this.#cache = this.#context?.context.cacheBytes ?? 0;
+    return bytes;
+  }
+
+  #borrowWeights({ model, name }: VariantSpec): Weights {
+    const { library } = this;
+    const { gpuLayers, mmap } = this.#settings;
+    let heard: readonly LogLine[] = [];
+    const found = weights.borrow(this, [model, gpuLayers, mmap], () => {
+      const parameters: Fields = { ...library.modelDefaults() };
+      if (gpuLayers !== undefined) parameters.n_gpu_layers = gpuLayers;
+      if (!mmap) parameters.load_mode = 0;
+      const [started, before] = [performance.now(), process.memoryUsage.rss()];
+      const { result: pointer, lines } = library.listen(() => library.loadModel(model, parameters));
+      heard = lines;
+      const seconds = (performance.now() - started) / 1000;
+      return pointer === null
+        ? null
+        : { pointer, variant: name, seconds, bytes: process.memoryUsage.rss() - before, lines };
+    });
+    if (found) return found;
+    throw failedToLoad(model, heard, {
+      hint: `the file may be damaged, or newer than this llama.cpp (${library.version})`,
+    });
   }
 
   #counted<Result>(work: () => Result): Result {
@@ -136,19 +158,29 @@ export class LlamaModel {
     this.#listener?.doing(step);
   }
 
-  #loadAdapters(lora: { path: string; scale: number }[]) {
-    const pointers = new BigUint64Array(lora.length);
-    lora.forEach(({ path }, i) => {
+  #loadAdapters(lora: Adapter[]) {
+    const before = new Map<string, number>();
+    const pointers = lora.map(({ path, sha256 }) => {
       this.doing(`loading the LoRA adapter ${path}`);
-      const { result: adapter, lines } = this.library.listen(() => this.library.loadAdapter(this.pointer, path));
+      // llama.cpp adds what is named twice once, unless it was loaded twice.
+      const nth = before.get(sha256) ?? 0;
+      before.set(sha256, nth + 1);
+      let heard: readonly LogLine[] = [];
+      const adapter = adapters.borrow(this, [String(this.pointer), sha256, nth], () => {
+        const { result, lines } = this.library.listen(() =>
+          this.#counted(() => this.library.loadAdapter(this.pointer, path)),
+        );
+        heard = lines;
+        return result;
+      });
       if (!adapter)
-        throw failedToLoad(`the LoRA adapter ${path}`, lines, {
+        throw failedToLoad(`the LoRA adapter ${path}`, heard, {
           hint: "it must be a GGUF file of convert_lora_to_gguf.py, made for this model",
         });
-      this.#warn(lines);
-      pointers[i] = adapter;
+      this.#warn(heard);
+      return adapter;
     });
-    return { pointers, scales: Float32Array.from(lora, ({ scale }) => scale) };
+    return { pointers: BigUint64Array.from(pointers), scales: Float32Array.from(lora, ({ scale }) => scale) };
   }
 
   /** A context of this shape; the one before is freed when it has another. */
@@ -183,6 +215,7 @@ export class LlamaModel {
       this.library.setAdapters(context.pointer, pointers, pointers.length, scales);
     }
     this.#context = { key, context };
+    this.#cache = Math.max(this.#cache, context.cacheBytes);
     return context;
   }
 
@@ -205,7 +238,8 @@ export class LlamaModel {
   async close(): Promise<void> {
     await this.#pool?.close();
     this.#context?.context.free();
-    models.giveBack(this, (model) => this.library.freeModel(model));
+    adapters.giveBack(this, (adapter) => this.library.freeAdapter(adapter));
+    weights.giveBack(this, ({ pointer }) => this.library.freeModel(pointer));
     threadpools.giveBack(this, (threadpool) => this.library.freeThreadpool(threadpool));
   }
 }

@@ -48,7 +48,7 @@ export type LlamaSettings = z.output<typeof llamaSettings>;
 
 export function llamaSettingsFacts(said: Settings): SettingsFacts {
   const { threads, ...digits } = llamaSettings.parse(said);
-  const { batch, ubatch, cacheTypeK, cacheTypeV, flashAttention } = digits;
+  const { batch, ubatch, cacheTypeK, cacheTypeV, flashAttention, swaFull: _, ...load } = digits;
   const impossible =
     missingCard(digits.gpu) ??
     (flashAttention === "off" && /q/.test(cacheTypeV)
@@ -62,6 +62,8 @@ export function llamaSettingsFacts(said: Settings): SettingsFacts {
     cacheBitsV: cacheTypes[cacheTypeV].bits,
     // Threads share out the rows of a product and change none of its digits.
     digits,
+    // All others are of a context, which is made anew for each variant.
+    load,
     // Attention then works on other tiles and adds the same numbers in another order. Half of the micro-batch would not do:
     // kernels cut 128 and 64 tokens of a sequence into the same tiles.
     otherShape: { ...said, ubatch: Math.max(1, Math.floor(ubatch / 16)) },

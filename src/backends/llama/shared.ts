@@ -1,37 +1,50 @@
-import type { Pointer } from "../../llama/library.js";
+import type { LogLine, Pointer } from "../../llama/library.js";
 
-/** A resource that engines of one process share; freed when the last of them is closed. */
-export class SharedResources {
-  readonly #held = new Map<string, { pointer: Pointer; users: Set<object> }>();
+/** What engines of one process have in common; freed when the last of them is closed. */
+export class SharedResources<Resource> {
+  readonly #held = new Map<string, { resource: Resource; users: Set<object> }>();
 
-  borrow(user: object, key: unknown[], make: () => Pointer | null): Pointer | null {
+  /** Returns null where `make` does. */
+  borrow(user: object, key: unknown[], make: () => Resource | null): Resource | null {
     const name = JSON.stringify(key);
     const found = this.#held.get(name);
-    const pointer = found?.pointer ?? make();
-    if (!pointer) return null;
+    const resource = found?.resource ?? make();
+    if (resource === null) return null;
     if (found) found.users.add(user);
-    else this.#held.set(name, { pointer, users: new Set([user]) });
-    return pointer;
+    else this.#held.set(name, { resource, users: new Set([user]) });
+    return resource;
   }
 
-  giveBack(user: object, free: (pointer: Pointer) => void): void {
-    for (const [name, { pointer, users }] of this.#held) {
+  giveBack(user: object, free: (resource: Resource) => void): void {
+    for (const [name, { resource, users }] of this.#held) {
       if (!users.delete(user) || users.size > 0) continue;
-      free(pointer);
+      free(resource);
       this.#held.delete(name);
     }
   }
 }
 
-/** Weights: a reference and its noise floor, or a model without and with a LoRA adapter, differ in their contexts alone. */
-export const models = new SharedResources();
+/** A model's weights in memory. */
+export interface Weights {
+  pointer: Pointer;
+  /** The variant that they were loaded for, and how long that took. */
+  variant: string;
+  seconds: number;
+  /** By which the process grew meanwhile. */
+  bytes: number;
+  /** What llama.cpp said of them. */
+  lines: readonly LogLine[];
+}
 
-/** Seconds that it took to load each model. */
-export const loadSeconds = new Map<Pointer, number>();
+/** Variants of one model differ in their contexts and adapters alone: a reference and its noise floor, types of KV cache. */
+export const weights = new SharedResources<Weights>();
+
+/** Adapters of weights that are in memory; a scale belongs to a context. */
+export const adapters = new SharedResources<Pointer>();
 
 /**
  * Threads of llama.cpp: a pool that has nothing to do still spins for a tenth of a second, on the core that the next
  * engine, or the scoring, needs. So pools are shared, and those that do not time token by token go to sleep at once; the
  * eager ones wait as llama-bench's do.
  */
-export const threadpools = new SharedResources();
+export const threadpools = new SharedResources<Pointer>();
