@@ -67,6 +67,8 @@ export interface Metric {
   width: number;
   /** Tells of the measurement rather than of the variant: no report leads with it, and without it nothing is missing. */
   beside: boolean;
+  /** It counts the items that the other figures of its measurement leave out. */
+  leftOut?: true;
   /** The field of a model's facts that holds it before anything is measured. */
   fact?: "bytes" | "bpw" | "parameters";
   /** The field of an opened engine's facts that holds it. */
@@ -357,7 +359,19 @@ const described: Record<string, Described> = {
     per: "question",
     range: [0, Infinity],
     beside: true,
+    leftOut: true,
     meaning: "questions that could not be asked as they stand; no accuracy counts them",
+  },
+  unparsed: {
+    label: "unparsed",
+    unit: "1",
+    better: "lower",
+    aggregation: "count",
+    digits: 0,
+    per: "question",
+    range: [0, Infinity],
+    beside: true,
+    meaning: "generated answers that name none of the options; accuracy counts them as wrong",
   },
   size: {
     label: "size",
@@ -544,8 +558,11 @@ export function isExact({ aggregation }: Metric): boolean {
   return aggregation === "single" || aggregation === "maximum" || aggregation === "count";
 }
 
-/** Counts the items that the other figures of its measurement leave out. */
+/** A number of items. */
 export const isTally = ({ aggregation }: Metric): boolean => aggregation === "count";
+
+/** Counts the items that the other figures of its measurement leave out. */
+export const countsLeftOut = ({ leftOut }: Metric): boolean => leftOut === true;
 
 /** The largest over all measurements of a variant. */
 export const isPeak = ({ aggregation }: Metric): boolean => aggregation === "maximum";

@@ -44,9 +44,9 @@ const rows = [
 /** Imports along a row, each with its reason. */
 const along: Record<string, string> = {};
 
-/** What measurements on a text share, and what backends do that have the tokens in their hands, or ask a server. */
-const aboutTexts = ["chunks.ts", "recording.ts"];
-const aboutTokens = ["chunks.ts", "options.ts", "concurrent.ts"];
+/** What measurements share, and what backends do that have the tokens in their hands, or ask a server. */
+const shared = ["chunks.ts", "recording.ts", "letters.ts"];
+const aboutTokens = ["chunks.ts", "options.ts", "generation.ts", "concurrent.ts"];
 
 /** What several commands share: options, being stopped, downloads, and how a run ends. */
 const aboutCommands = ["options.ts", "stop.ts", "downloads.ts", "outcome.ts", "columns.ts"];
@@ -60,7 +60,7 @@ const families: Record<string, { contract: string; members: (file: string) => bo
   backends: { contract: "backend.ts", members: (file) => !["backend.ts", "index.ts", ...aboutTokens].includes(file) },
   measurements: {
     contract: "measurement.ts",
-    members: (file) => !["measurement.ts", "index.ts", ...aboutTexts].includes(file),
+    members: (file) => !["measurement.ts", "index.ts", ...shared].includes(file),
   },
   data: {
     contract: "data.ts",
@@ -78,8 +78,8 @@ const families: Record<string, { contract: string; members: (file: string) => bo
   "stats/bases": { contract: "basis.ts", members: (file) => !["basis.ts", "index.ts"].includes(file) },
 };
 
-/** What a measurement knows of backends: their contract, and how windows are cut from a text. */
-const contracts = ["backends/backend.ts", "backends/chunks.ts"];
+/** What a measurement knows of backends: their contract, how windows are cut from a text, how many answers are written at once. */
+const contracts = ["backends/backend.ts", "backends/chunks.ts", "backends/generation.ts"];
 
 /** Stages that outgrew one file: from outside they are entered by their index.ts alone. */
 const stages = ["judge", "plan", "run", "store"];

@@ -5,6 +5,8 @@ import type { ModelFacts } from "../models/gguf.js";
 import type { Located, ModelSource, PreparationFolders } from "../models/preparation.js";
 import type { SourceFolders } from "../models/sources.js";
 
+export type { Message } from "../chat/template.js";
+
 /** Settings of a variant, as its backend's own schema has checked them. */
 export type Settings = Record<string, unknown>;
 
@@ -245,6 +247,8 @@ export interface Answer {
 
 /** Text that continues a prompt. */
 export interface Generation {
+  /** Whether the model has a template for conversations; without one they are `unanswerable`. */
+  readonly chats: boolean;
   /** Answers for every prompt that is not done, in any order. */
   answer(prompts: readonly Prompt[], request: GenerationRequest): AsyncIterable<Answer>;
 }

@@ -1,13 +1,16 @@
-import { createHash } from "node:crypto";
 import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
 import { WindowComparison } from "../kernels/comparison.js";
+import { uniforms } from "../kernels/sampling.js";
 import type {
   BackendWith,
   Engine,
   EngineFacts,
+  Generation,
   Likelihood,
+  Message,
   Options,
+  Part,
   ScoredRow,
   SpeedTest,
   Timing,
@@ -16,13 +19,14 @@ import type {
   Windows,
 } from "./backend.js";
 import { byWindows } from "./chunks.js";
+import { generationByTokens, type TokenGenerator } from "./generation.js";
 import { mockSettingsFacts, mockVariantSettings } from "./mock-settings.js";
 import { byTokens, type OptionRequest, type OptionScorer } from "./options.js";
 
 /**
  * A model without memory: every token is drawn from one law over the 256 bytes, whatever precedes it. So the true
  * perplexity of any text and the true divergence of two variants are known in closed form (`mockLaw`), and every stage
- * can be tested without a GGUF file.
+ * can be tested without a GGUF file. What it writes when it is asked a question is known too (`mockAnswer`).
  *
  * The model string sets it: `mock:seed=1,damage=0.3,rate=200,delay=0.01,crash=3`.
  */
@@ -74,18 +78,6 @@ export function mockLaw({ seed, damage }: Pick<MockSettings, "seed" | "damage">)
   return law.map((weight) => weight / sum);
 }
 
-/** Uniform numbers in (0, 1) that depend on the name alone. */
-function uniforms(name: string): () => number {
-  let state = createHash("sha256").update(name).digest().readUInt32LE(0);
-  // Mulberry32: 32 bits of state are plenty for a few hundred draws.
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 4294967296;
-  };
-}
-
 /** Standard normal numbers (Box and Muller). */
 function normals(name: string): () => number {
   const next = uniforms(name);
@@ -94,7 +86,7 @@ function normals(name: string): () => number {
 
 export const mock = {
   name: "mock",
-  parts: ["likelihood", "options", "timing", "windows"],
+  parts: ["likelihood", "options", "letters", "generation", "timing", "windows"],
   version: async () => ({ version: "mock 1", library: "mock", origin: "mock", gpu: false }),
   settingsFacts: mockSettingsFacts,
   async locate({ model, lora }) {
@@ -131,13 +123,15 @@ export const mock = {
   async open(variant) {
     return new MockEngine(variant);
   },
-} satisfies BackendWith<"likelihood" | "options" | "timing" | "windows">;
+} satisfies BackendWith<Part>;
 
 class MockEngine implements Engine {
   readonly facts: EngineFacts;
   readonly windows: Windows;
   readonly likelihood: Likelihood;
   readonly options: Options;
+  readonly letters: Options;
+  readonly generation: Generation;
   readonly timing: Timing;
   readonly #settings: MockSettings;
 
@@ -164,6 +158,8 @@ class MockEngine implements Engine {
     this.windows = new MockWindows(law, batch);
     this.likelihood = byWindows(this.windows);
     this.options = byTokens(new MockOptions(law));
+    this.letters = this.options;
+    this.generation = generationByTokens(new MockGeneration(law, this.#settings));
     this.timing = new MockTiming(law, this.#settings.rate, normals(`jitter ${variant.model}`));
   }
 
@@ -292,6 +288,89 @@ class MockOptions implements OptionScorer {
         Float64Array.from([...prefix.subarray(scoreFrom), ...option], (token) => this.law.cost(token)),
       ),
     );
+  }
+}
+
+/** How it says a letter; one of these does not. The thought of another is not what it says. */
+const sayings: ((letter: string) => string)[] = [
+  (letter) => letter,
+  (letter) => `The answer is ${letter}.`,
+  (letter) => `答案是${letter}。`,
+  (letter) => `<think>A or B?</think>\n\n**${letter}**`,
+  () => "A good question 🦙",
+];
+
+/**
+ * What a mock model answers to a prompt at temperature 0: a letter from A to D in one of a few sayings, by seed and prompt.
+ * A damaged one takes another letter now and then, as often as its damage says.
+ */
+export function mockAnswer({ seed, damage }: Pick<MockSettings, "seed" | "damage">, prompt: string): string {
+  const truth = uniforms(`answer ${seed} ${prompt}`);
+  const noise = uniforms(`damage ${seed} ${damage} ${prompt}`);
+  const [saying, letter] = [truth(), truth()];
+  const said = noise() < damage ? noise() : letter;
+  return sayings[Math.floor(saying * sayings.length)]!("ABCD"[Math.floor(said * 4)]!);
+}
+
+/** A conversation as mock models read it. */
+export const mockConversation = (messages: readonly Message[]): string =>
+  `${messages.map(({ role, content }) => `${role}: ${content}\n`).join("")}assistant:`;
+
+/** Logits of all bytes but the next one of the answer: at temperature 1 about one byte in ten is another. */
+const unlikely = -7;
+
+class MockGeneration implements TokenGenerator {
+  readonly trainedContext = trainedContext;
+  readonly vocabulary = vocabulary;
+  readonly chats = true;
+  /** By sequence. */
+  readonly #answers = new Map<number, { bytes: Uint8Array; from: number }>();
+
+  constructor(
+    private readonly law: Law,
+    private readonly settings: MockSettings,
+  ) {}
+
+  tokenize(text: string): Int32Array {
+    return this.law.tokenize(text, true);
+  }
+
+  async render(messages: readonly Message[]): Promise<Int32Array> {
+    return this.tokenize(mockConversation(messages));
+  }
+
+  bytes(token: number): Uint8Array {
+    return Uint8Array.from(token < 256 ? [token] : []);
+  }
+
+  /** As in many a vocabulary, one token begins a text and ends it. */
+  isEnd(token: number): boolean {
+    return token === bosToken;
+  }
+
+  open(): void {
+    this.#answers.clear();
+  }
+
+  async begin(sequence: number, tokens: Int32Array): Promise<Float32Array> {
+    await this.law.batch();
+    const prompt = Buffer.from(tokens.filter((token) => token < 256)).toString("utf8");
+    const bytes = Buffer.from(mockAnswer(this.settings, prompt), "utf8");
+    this.#answers.set(sequence, { bytes, from: tokens.length });
+    return this.#row(sequence, tokens.length);
+  }
+
+  async next(added: readonly { sequence: number; position: number }[]): Promise<Float32Array[]> {
+    await this.law.batch();
+    return added.map(({ sequence, position }) => this.#row(sequence, position + 1));
+  }
+
+  /** What comes at this position: the answer's byte, or its end. */
+  #row(sequence: number, position: number): Float32Array {
+    const { bytes, from } = this.#answers.get(sequence)!;
+    const row = new Float32Array(vocabulary).fill(unlikely);
+    row[bytes[position - from] ?? bosToken] = 0;
+    return row;
   }
 }
 

@@ -1,4 +1,4 @@
-import { acrossTokenizers, metric as describe, isTally } from "../metrics.js";
+import { acrossTokenizers, countsLeftOut, metric as describe } from "../metrics.js";
 import type { Series } from "../stats/series.js";
 
 /** Whether two figures may be compared. */
@@ -169,7 +169,7 @@ function unaskedNote(name: string, a: Series, b: Series): string[] {
 
 function tallied({ observations }: Series): number {
   let count = 0;
-  for (const name of observations.keys()) if (isTally(describe(name))) count += observations.get(name)!.length;
+  for (const name of observations.keys()) if (countsLeftOut(describe(name))) count += observations.get(name)!.length;
   return count;
 }
 

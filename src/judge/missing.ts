@@ -1,6 +1,6 @@
 import type { VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
-import { metric as describe, isQuality, isTally } from "../metrics.js";
+import { countsLeftOut, metric as describe, isQuality } from "../metrics.js";
 import type { JobState, Run } from "../replay.js";
 import type { Series } from "../stats/series.js";
 
@@ -62,7 +62,7 @@ function lackIn({ broken, observations }: Series, name: string): Lack | undefine
   const values = observations.get(name);
   if (values) return broken === undefined && values.every(({ value }) => Number.isFinite(value)) ? undefined : "broken";
   // None of its questions could be asked.
-  return [...observations.keys()].some((one) => isTally(describe(one))) ? "not possible" : "not measured";
+  return [...observations.keys()].some((one) => countsLeftOut(describe(one))) ? "not possible" : "not measured";
 }
 
 /**

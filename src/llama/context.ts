@@ -101,6 +101,11 @@ export class Context {
     this.library.clearMemory(this.#memory, data);
   }
 
+  /** Empties one sequence. */
+  clearSequence(sequence: number): void {
+    this.library.clearSequence(this.#memory, sequence, -1, -1);
+  }
+
   add(token: number, position: number, sequence: number | readonly number[], output: boolean): void {
     const i = this.#count++;
     this.#tokens[i] = token;

@@ -315,10 +315,14 @@ export interface Library {
   isDiffusion(model: Pointer): boolean;
   /** Whether its memory is a state rather than a cache of tokens: Mamba, RWKV. */
   isRecurrent(model: Pointer): boolean;
+  /** The Jinja template of the model's file, or null; `name`: another than the default one. */
+  chatTemplate(model: Pointer, name: string | null): string | null;
   vocab(model: Pointer): Pointer;
   vocabSize(vocab: Pointer): number;
   addsBos(vocab: Pointer): boolean;
   bos(vocab: Pointer): number;
+  /** −1: it has none. */
+  eos(vocab: Pointer): number;
   tokenize(
     vocab: Pointer,
     text: Buffer,
@@ -329,10 +333,14 @@ export interface Library {
     parse: boolean,
   ): number;
   tokenToPiece(vocab: Pointer, token: number, out: Buffer, length: number, lstrip: number, special: boolean): number;
+  /** Whether a generation ends with this token: of a text, of a turn … */
+  isEndOfGeneration(vocab: Pointer, token: number): boolean;
   newContext(model: Pointer, params: Fields): Pointer | null;
   freeContext(context: Pointer): void;
   memory(context: Pointer): Pointer;
   clearMemory(memory: Pointer, data: boolean): void;
+  /** Empties the positions from `from` to before `to` of a sequence; −1: from its start, to its end. */
+  clearSequence(memory: Pointer, sequence: number, from: number, to: number): boolean;
   decode(context: Pointer, batch: Fields): number;
   synchronize(context: Pointer): void;
   logits(context: Pointer): Pointer;
@@ -452,16 +460,20 @@ function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
     hasDecoder: bind("llama_model_has_decoder", "bool", [P]),
     isDiffusion: bind("llama_model_is_diffusion", "bool", [P]),
     isRecurrent: bind("llama_model_is_recurrent", "bool", [P]),
+    chatTemplate: bind("llama_model_chat_template", "str", [P, "str"]),
     vocab: bind("llama_model_get_vocab", P, [P]),
     vocabSize: bind("llama_vocab_n_tokens", "int32_t", [P]),
     addsBos: bind("llama_vocab_get_add_bos", "bool", [P]),
     bos: bind("llama_vocab_bos", "int32_t", [P]),
+    eos: bind("llama_vocab_eos", "int32_t", [P]),
     tokenize: bind("llama_tokenize", "int32_t", [P, P, "int32_t", P, "int32_t", "bool", "bool"]),
     tokenToPiece: bind("llama_token_to_piece", "int32_t", [P, "int32_t", P, "int32_t", "int32_t", "bool"]),
+    isEndOfGeneration: bind("llama_vocab_is_eog", "bool", [P, "int32_t"]),
     newContext: bind("llama_init_from_model", P, [P, ContextParams]),
     freeContext: bind("llama_free", "void", [P]),
     memory: bind("llama_get_memory", P, [P]),
     clearMemory: bind("llama_memory_clear", "void", [P, "bool"]),
+    clearSequence: bind("llama_memory_seq_rm", "bool", [P, "int32_t", "int32_t", "int32_t"]),
     decode: bind("llama_decode", "int32_t", [P, Batch]),
     synchronize: bind("llama_synchronize", "void", [P]),
     logits: bind("llama_get_logits", P, [P]),

@@ -1,7 +1,7 @@
 import { stringify } from "csv-stringify/sync";
 import { harmless } from "../harmless.js";
 import { isDetectable, markInFiles, type Verdicts } from "../judge/index.js";
-import { metric as describe, isExact, isTally } from "../metrics.js";
+import { countsLeftOut, metric as describe, isExact } from "../metrics.js";
 import { type Divergence, divergenceRows } from "./divergence.js";
 import { absence, type Cell, type Column, figureIn, joinMemory, type Row, type Table } from "./table.js";
 
@@ -62,7 +62,7 @@ function status({ cells }: Row, columns: Column[]): string {
 }
 
 function unasked(cell: Cell): string | undefined {
-  const count = cell.state === "measured" && isTally(describe(cell.summary.metric)) ? cell.summary.value : 0;
+  const count = cell.state === "measured" && countsLeftOut(describe(cell.summary.metric)) ? cell.summary.value : 0;
   return count > 0 ? `questions not asked: ${count}` : undefined;
 }
 

@@ -3,7 +3,15 @@ import type { Failure } from "../errors.js";
 import type { JobRecord, Started, VariantRecord } from "../events.js";
 import { harmless, several } from "../harmless.js";
 import { comparability } from "../judge/index.js";
-import { metric as describe, isPeak, isTally, type Metric, soundness, variantMetrics } from "../metrics.js";
+import {
+  countsLeftOut,
+  metric as describe,
+  isPeak,
+  isTally,
+  type Metric,
+  soundness,
+  variantMetrics,
+} from "../metrics.js";
 
 import { type JobResult, planOf, type Run, type Session } from "../replay.js";
 import { type Series, seriesFrom } from "../stats/series.js";
@@ -178,7 +186,7 @@ function jobCell(
   if (result.state !== "done") return { state: "unfinished", n };
   const unasked = unaskedNote(metric, result);
   if (n === 0 && unasked) return { state: "impossible", reason: unasked.text };
-  if (n === 0 && !countsUnasked(metric, record)) return { state: "absent" };
+  if (n === 0 && !countsItems(metric, record)) return { state: "absent" };
   const { clusters } = result;
   const measured = summarize(metric.name, result.samples(metric.name), clusters ? { clusters } : {});
   const fault = metric.beside ? undefined : broken.get(cellKey(variant.name, record.measurement));
@@ -204,9 +212,11 @@ function jobCell(
 }
 
 const isOfQuestions = (metric: Metric) => metric.per === "question" && !isTally(metric);
-/** Questions that could not be asked are counted; when all could, their number is 0. */
-const countsUnasked = (metric: Metric, { metrics }: JobRecord) =>
-  isTally(metric) && metrics.some((name) => isOfQuestions(describe(name)));
+/** Where nothing was left out, or came of what is counted, its number is 0. */
+const countsItems = (metric: Metric, { metrics }: JobRecord) =>
+  metrics.includes(metric.name)
+    ? isTally(metric)
+    : countsLeftOut(metric) && metrics.some((name) => isOfQuestions(describe(name)));
 /** From this share of the questions on, a figure is not one of the task. */
 const manyUnasked = 0.01;
 

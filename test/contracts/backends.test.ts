@@ -2,8 +2,13 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
+  type Answer,
   type Backend,
   type Engine,
+  type GenerationRequest,
+  type Message,
+  type Options,
+  type Prompt,
   partNames,
   type Timing,
   type VariantSpec,
@@ -14,7 +19,7 @@ import { backendNames, findBackend } from "../../dist/backends/index.js";
 import { LlamaModel } from "../../dist/backends/llama/model.js";
 import { LlamaOptions } from "../../dist/backends/llama/options.js";
 import { Tokenizer } from "../../dist/backends/llama/tokenizer.js";
-import { mockLaw, mockOptions } from "../../dist/backends/mock.js";
+import { mockAnswer, mockConversation, mockLaw, mockOptions } from "../../dist/backends/mock.js";
 import type { OptionRequest, OptionScorer } from "../../dist/backends/options.js";
 import { BenchError } from "../../dist/errors.js";
 import { here, smollm2, someText, temporaryFolder, writeRandomLlama } from "../support.js";
@@ -362,6 +367,114 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
       expect(lost).toMatchObject({ unanswerable: expect.stringMatching(/\S/), options: [] });
     });
 
+    it("letters are options like others", async () => {
+      const questions = ["Which? A or B:", "答案："].map((context, i) => ({
+        ...{ id: `${i}`, context, delimiter: "", options: ["A", "B", "C", "D"] },
+      }));
+      const asked = async (part: Options) => {
+        const found = [];
+        for await (const one of part.score(questions, { done: new Set(), progress() {} })) found.push(one);
+        return found;
+      };
+      const letters = await asked(opened.letters!);
+      expect(letters.map(({ options }) => options.length)).toEqual([4, 4]);
+      if (opened.options) expect(letters).toEqual(await asked(opened.options));
+    });
+
+    describe("writes answers", () => {
+      const prompts: Prompt[] = Array.from({ length: 13 }, (_, i) => ({
+        ...{ id: `p${i}`, text: someText(20 + 37 * ((i * 5) % 13), i + 1) },
+      }));
+      const ordered = (answers: Answer[]) => answers.sort((a, b) => Number(a.id.slice(1)) - Number(b.id.slice(1)));
+      const ask = async (given: readonly Prompt[], said: Partial<GenerationRequest> = {}) => {
+        const answers: Answer[] = [];
+        const request = { done: new Set<string>(), maxTokens: 24, stop: [], temperature: 0, seed: 1, progress() {} };
+        for await (const one of opened.generation!.answer(given, { ...request, ...said })) answers.push(one);
+        return ordered(answers);
+      };
+      let all: Answer[];
+
+      it("to every prompt once, and tells what they are made of", async () => {
+        const progress: number[] = [];
+        all = await ask(prompts, { progress: (count) => progress.push(count) });
+        expect(all.map(({ id }) => id)).toEqual(prompts.map(({ id }) => id));
+        for (const { finish, tokens, promptTokens, text, unanswerable } of all) {
+          expect(unanswerable).toBeUndefined();
+          expect(["end", "length"]).toContain(finish);
+          expect(tokens).toBeGreaterThan(0);
+          expect(tokens).toBeLessThanOrEqual(24);
+          if (finish === "length") expect(tokens).toBe(24);
+          expect(promptTokens).toBeGreaterThan(0);
+          expect(typeof text).toBe("string");
+        }
+        if (opened.windows)
+          expect(all.map(({ promptTokens }) => promptTokens)).toEqual(
+            prompts.map((prompt) => engine.tokenize("text" in prompt ? prompt.text : "", true).length),
+          );
+        expect(progress).toEqual([...progress].sort((a, b) => a - b));
+        expect(progress.at(-1)).toBe(prompts.length);
+      });
+
+      it("the same ones twice, in any order of prompts, and whatever is done already", async () => {
+        expect(await ask(prompts)).toEqual(all);
+        expect(await ask([...prompts].reverse())).toEqual(all);
+        const done = new Set(["p0", "p3", "p4", "p7", "p11", "p12"]);
+        expect(await ask(prompts, { done })).toEqual(all.filter(({ id }) => !done.has(id)));
+        expect(await ask(prompts, { done: new Set(prompts.map(({ id }) => id)) })).toEqual([]);
+        expect(await ask([])).toEqual([]);
+      });
+
+      it("drawn at a temperature: by seed and prompt, not by neighbours", async () => {
+        const drawn = await ask(prompts, { temperature: 1, seed: 7 });
+        const texts = drawn.map(({ text }) => text);
+        expect(texts).not.toEqual(all.map(({ text }) => text));
+        expect(await ask([...prompts].reverse(), { temperature: 1, seed: 7 })).toEqual(drawn);
+        const done = new Set(["p1", "p2", "p8"]);
+        expect(await ask(prompts, { temperature: 1, seed: 7, done })).toEqual(drawn.filter(({ id }) => !done.has(id)));
+        expect((await ask(prompts, { temperature: 1, seed: 8 })).map(({ text }) => text)).not.toEqual(texts);
+      });
+
+      it("that end before the first stop string", async () => {
+        for (const from of all.slice(0, 3)) {
+          const characters = [...from.text];
+          if (characters.length < 4 || from.text.includes("\ufffd")) continue;
+          const middle = Math.floor(characters.length / 2);
+          const stop = characters.slice(middle, middle + 2).join("");
+          const [answer] = await ask([prompts.find(({ id }) => id === from.id)!], { stop: ["never comes 🦙🦙", stop] });
+          expect(answer).toMatchObject({ text: from.text.slice(0, from.text.indexOf(stop)), finish: "stop" });
+          expect(answer!.tokens).toBeLessThanOrEqual(from.tokens);
+        }
+      });
+
+      it("that are cut off at the last whole character", async () => {
+        for (const maxTokens of [1, 6, 16])
+          for (const [i, { text, finish, tokens }] of (await ask(prompts, { maxTokens })).entries()) {
+            const whole = all[i]!;
+            if (finish === "length") expect(tokens).toBe(maxTokens);
+            if (!whole.text.includes("\ufffd"))
+              expect(whole.text.startsWith(text), `${text} in ${whole.text}`).toBe(true);
+          }
+      });
+
+      it("to what fits the model's context alone", async () => {
+        const context = spec.facts!.contextLength;
+        const long: Prompt = { id: "p1", text: "word ".repeat(context + 1) };
+        const [first, second] = await ask([prompts[0]!, long]);
+        expect(first!.unanswerable).toBeUndefined();
+        expect(second).toMatchObject({ text: "", tokens: 0, unanswerable: expect.stringMatching(/ tokens of \d+/) });
+        const [none] = await ask([prompts[0]!], { maxTokens: context });
+        expect(none!.unanswerable).toMatch(/ tokens of /);
+      });
+
+      it("to conversations by the model's own template, where it has one", async () => {
+        const messages: Message[] = [{ role: "user", content: "Is a cat an animal? Answer with yes or no." }];
+        const [plain] = await ask([{ id: "p0", text: messages[0]!.content }]);
+        const [said] = await ask([{ id: "p0", messages }]);
+        if (opened.generation!.chats) expect(said!.promptTokens).toBeGreaterThan(plain!.promptTokens);
+        else expect(said!.unanswerable).toBe("the model has no chat template");
+      });
+    });
+
     it("an unknown model is refused with a sentence", async () => {
       const attempt = here(backend, { model: unknown }, folder).then(async ({ model }) => {
         await backend.open({ ...spec, model });
@@ -375,6 +488,30 @@ for (const { backend: name, what, model, other, unknown, noise } of examples)
       expect(error.code).not.toBe("internal");
     });
   });
+
+describe("the mock's answers", () => {
+  it("are known", async () => {
+    const mock = await findBackend("mock");
+    const engine = await mock.open({ name: "m", model: "mock:seed=4", backend: "mock", settings: {} });
+    const prompts = Array.from({ length: 40 }, (_, i) => ({ id: `${i}`, text: `Question ${i}: 猫 or 狗?` }));
+    const request = { done: new Set<string>(), maxTokens: 64, stop: [], temperature: 0, seed: 0, progress() {} };
+    const said = new Set<string>();
+    for await (const { id, text, finish, tokens } of engine.generation!.answer(prompts, request)) {
+      expect(text).toBe(mockAnswer({ seed: 4, damage: 0 }, prompts[Number(id)]!.text));
+      expect(finish).toBe("end");
+      expect(tokens).toBe(Buffer.byteLength(text) + 1);
+      said.add(text);
+    }
+    expect(said.size).toBeGreaterThan(10);
+    const messages: Message[] = [{ role: "user", content: "A or B?" }];
+    for await (const { text } of engine.generation!.answer([{ id: "0", messages }], request))
+      expect(text).toBe(mockAnswer({ seed: 4, damage: 0 }, mockConversation(messages)));
+    const texts = (damage: number) => prompts.map(({ text }) => mockAnswer({ seed: 4, damage }, text));
+    const changed = texts(0).filter((text, i) => text !== texts(0.3)[i]).length;
+    expect(changed).toBeGreaterThan(2);
+    expect(changed).toBeLessThan(20);
+  });
+});
 
 describe("the mock's laws", () => {
   const open = async (model: string) => {

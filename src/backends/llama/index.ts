@@ -3,17 +3,15 @@ import { definite } from "../../definite.js";
 import { chooseLibrary, type LibraryLocation, missingCard } from "../../llama/library.js";
 import { buildOf, environmentOf } from "../../models/builds.js";
 import { locateVariant, prepareVariant } from "../../models/preparation.js";
-import type { BackendWith, EngineName } from "../backend.js";
+import type { BackendWith, EngineName, Part } from "../backend.js";
 import { LlamaEngine } from "./engine.js";
 import { LlamaModel } from "./model.js";
 import { llamaSettings, llamaSettingsFacts } from "./settings.js";
 
-type LlamaPart = "likelihood" | "options" | "timing" | "windows";
-
 /** llama.cpp in this process, through the library that node-llama-cpp supplies. */
 export const llama = {
   name: "llama",
-  parts: ["likelihood", "options", "timing", "windows"],
+  parts: ["likelihood", "options", "letters", "generation", "timing", "windows"],
   settingsFacts: llamaSettingsFacts,
   async version({ settings }) {
     // Nothing is computed where the card is not there: the plan says so.
@@ -34,9 +32,10 @@ export const llama = {
   async open(variant, listener) {
     return new LlamaEngine(
       new LlamaModel(variant, await traits(chooseLibrary(llamaSettings.parse(variant.settings).gpu)), listener),
+      variant.model,
     );
   },
-} satisfies BackendWith<LlamaPart>;
+} satisfies BackendWith<Part>;
 
 /** What distinguishes a build from the published one of its release, and its surroundings from none. */
 async function traits(location: LibraryLocation): Promise<Pick<EngineName, "build" | "environment">> {

@@ -34,6 +34,8 @@ export class LlamaModel {
   /** Digests that tell tokenizers apart, if known, and builds of the library. */
   readonly tokenizer: string | undefined;
   readonly build: string;
+  /** Whether the processor computes, and no graphics card. */
+  readonly onProcessor: boolean;
   readonly batch: number;
   readonly ubatch: number;
   readonly #settings: LlamaSettings;
@@ -60,6 +62,7 @@ export class LlamaModel {
     const location = chooseLibrary(settings.gpu);
     const library = loadLibrary(location);
     this.library = library;
+    this.onProcessor = location.gpu === "cpu";
     this.doing("loading the model");
     this.#weights = this.#borrowWeights(variant);
     const { pointer: model, lines, variant: first, seconds } = this.#weights;

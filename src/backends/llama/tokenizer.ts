@@ -8,6 +8,7 @@ const longText = 100_000;
 /** Text to tokens, and tokens to the text that they stand for. */
 export class Tokenizer {
   readonly #pieces = new Map<number, TokenCount>();
+  readonly #written = new Map<number, Uint8Array>();
   #ends: number | undefined;
 
   constructor(private readonly model: LlamaModel) {}
@@ -20,8 +21,18 @@ export class Tokenizer {
     return rememberTokens(key, bytes, () => this.#tokenizeNow(bytes, special));
   }
 
-  #tokenizeNow(bytes: Buffer, special: boolean): Int32Array {
-    const tokens = this.#withItsEnd(bytes, special);
+  /**
+   * A conversation as its template wrote it: special tokens are parsed, which they are in no other text. Many templates write
+   * BOS themselves, which the vocabulary puts before a text once more: it stands there once.
+   */
+  tokenizeConversation(text: string): Int32Array {
+    const tokens = this.#tokenizeNow(Buffer.from(text, "utf8"), true, true);
+    const { bos } = this.model;
+    return bos >= 0 && tokens[0] === bos && tokens[1] === bos ? tokens.slice(1) : tokens;
+  }
+
+  #tokenizeNow(bytes: Buffer, special: boolean, parse = false): Int32Array {
+    const tokens = this.#withItsEnd(bytes, special, parse);
     return special && this.#appended > 0 ? tokens.slice(0, -this.#appended) : tokens;
   }
 
@@ -40,16 +51,16 @@ export class Tokenizer {
     return this.#ends;
   }
 
-  #withItsEnd(bytes: Buffer, special: boolean): Int32Array {
+  #withItsEnd(bytes: Buffer, special: boolean, parse = false): Int32Array {
     this.model.doing("tokenizing");
     // koffi passes a Buffer by address; an empty one has none.
     if (bytes.length === 0 && !special) return new Int32Array(0);
     let out = new Int32Array(bytes.length + 16);
     const source = bytes.length > 0 ? bytes : Buffer.alloc(1);
-    let count = this.model.library.tokenize(this.model.vocab, source, bytes.length, out, out.length, special, false);
+    let count = this.model.library.tokenize(this.model.vocab, source, bytes.length, out, out.length, special, parse);
     if (count < 0) {
       out = new Int32Array(-count);
-      count = this.model.library.tokenize(this.model.vocab, source, bytes.length, out, out.length, special, false);
+      count = this.model.library.tokenize(this.model.vocab, source, bytes.length, out, out.length, special, parse);
     }
     return out.slice(0, count);
   }
@@ -69,15 +80,30 @@ export class Tokenizer {
   }
 
   #measureToken(token: number): TokenCount {
+    const bytes = this.#bytesOf(token, true);
+    // A character counts where its first byte stands, so characters that are split over tokens count once.
+    return { bytes: bytes.length, characters: bytes.filter((byte) => (byte & 0xc0) !== 0x80).length };
+  }
+
+  /** What a token adds to a text that is written for readers: nothing if it is a special one. */
+  written(token: number): Uint8Array {
+    const bytes = this.#written.get(token) ?? this.#bytesOf(token, false);
+    this.#written.set(token, bytes);
+    return bytes;
+  }
+
+  /** The text by which a special token goes in templates; empty where there is no such token. */
+  name(token: number): string {
+    return token < 0 ? "" : new TextDecoder().decode(this.#bytesOf(token, true));
+  }
+
+  #bytesOf(token: number, special: boolean): Uint8Array {
     let out = Buffer.alloc(64);
-    let length = this.model.library.tokenToPiece(this.model.vocab, token, out, out.length, 0, true);
+    let length = this.model.library.tokenToPiece(this.model.vocab, token, out, out.length, 0, special);
     if (length < 0) {
       out = Buffer.alloc(-length);
-      length = this.model.library.tokenToPiece(this.model.vocab, token, out, out.length, 0, true);
+      length = this.model.library.tokenToPiece(this.model.vocab, token, out, out.length, 0, special);
     }
-    let characters = 0;
-    // A character counts where its first byte stands, so characters that are split over tokens count once.
-    for (let i = 0; i < length; i++) if ((out[i]! & 0xc0) !== 0x80) characters++;
-    return { bytes: length, characters };
+    return out.subarray(0, length);
   }
 }

@@ -1,0 +1,81 @@
+import type { ChoiceItem } from "../data/index.js";
+
+/** A question as it is put to a model that answers with a letter. */
+export interface LetterQuestion {
+  context: string;
+  /** Stands between the context and a letter. */
+  delimiter: string;
+  letters: string[];
+}
+
+const letterOf = (option: number) => String.fromCharCode(65 + option);
+
+/**
+ * Where the options are letters, the prompt shows what they stand for, and is asked as it is. Else they are listed here:
+ *
+ *     {context}
+ *
+ *     A. {option 1}
+ *     B. {option 2}
+ *
+ *     Answer:
+ */
+export function lettered(
+  { context, options }: Pick<ChoiceItem, "context" | "options">,
+  delimiter: string,
+): LetterQuestion {
+  const letters = options.map((_, option) => letterOf(option));
+  if (options.every((option, i) => option === letters[i])) return { context, delimiter, letters };
+  const list = options.map((option, i) => `${letters[i]}. ${option.trim()}\n`).join("");
+  return { context: `${context.trimEnd()}\n\n${list}\nAnswer:`, delimiter: " ", letters };
+}
+
+/** What a model that thinks aloud says in the end; nothing while it still thinks. */
+export function withoutThoughts(text: string): string {
+  const end = text.lastIndexOf("</think>");
+  const said = end < 0 ? text : text.slice(end + "</think>".length);
+  const thinking = said.indexOf("<think>");
+  return thinking < 0 ? said : said.slice(0, thinking);
+}
+
+/** What may stand between `answer is` and the letter: blanks, marks of emphasis, quotes, brackets, a LaTeX box. */
+const between = String.raw`[\s*_"'“‘「『(\[【《{$:]*(?:\\(?:boxed|text|textbf|mathrm)\s*\{[\s*({]*)*`;
+/** Nor is a letter inside a word one of an option. */
+const [before, after] = [
+  String.raw`(?<![\p{Script=Latin}\p{Nd}'’])`,
+  String.raw`(?![\p{Script=Latin}\p{Nd}]|['’]\p{Ll})`,
+];
+
+const statements = [
+  // "The answer is (B)", "Answer: B", "the correct option is B"
+  String.raw`\b(?:[Aa]nswer|ANSWER|(?:[Cc]orrect|[Rr]ight|[Bb]est) (?:option|choice))\b(?:\s+(?:is|was|would be|should be))?(?:\s+(?:option|choice))?`,
+  // "答案是B", "正确答案：B", "故选B", "应选择B"
+  `(?:答案(?:应该|应当|应)?(?:是|为|选|选择)?(?:选项)?|(?:故|应|应该|因此|所以)选择?(?:选项)?)`,
+  String.raw`\\boxed`,
+];
+
+/**
+ * The option that an answer names, and undefined where it names none. The rule, on the text without its thoughts, full-width
+ * letters as half-width ones:
+ * 1. the letter after the first statement of the answer: `the answer is B`, `Answer: (B)`, `the correct option is B`,
+ *    `答案是B`, `答案：B`, `故选B`, `\boxed{B}`;
+ * 2. where there is none, the first capital letter of an option that stands by itself;
+ * 3. where the whole answer is one small letter, that.
+ * `A` and `I` before a word in small letters are words, but for `A is`, `A because` and the like.
+ */
+export function optionNamed(text: string, options: number): number | undefined {
+  const said = withoutThoughts(text).normalize("NFKC");
+  const last = letterOf(options - 1);
+  const letter = `${before}([A-${last}])${after}`;
+  for (const pattern of [`(?:${statements.join("|")})${between}${letter}`, letter])
+    for (const found of said.matchAll(new RegExp(pattern, "gu")))
+      if (!isWord(found[1]!, said.slice(found.index + found[0].length))) return optionOf(found[1]!);
+  const small = said.match(new RegExp(String.raw`^[\s\p{P}]*([a-${last.toLowerCase()}])[\s\p{P}]*$`, "u"));
+  return small ? optionOf(small[1]!.toUpperCase()) : undefined;
+}
+
+const optionOf = (letter: string) => letter.charCodeAt(0) - 65;
+
+/** An article or a pronoun, by what follows it. */
+const isWord = (letter: string, rest: string) =>
+  /^[AI]$/.test(letter) && /^\s+\p{Ll}/u.test(rest) && !/^\s+(?:is|was|because|since|as|and|or)\b/.test(rest);

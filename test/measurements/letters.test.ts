@@ -1,0 +1,84 @@
+import { describe, expect, it } from "vitest";
+import { lettered, optionNamed, withoutThoughts } from "../../dist/measurements/letters.js";
+
+describe("a question that is answered with a letter", () => {
+  it("stands as its card has it where the options are letters", () => {
+    const item = { context: "Q\nA. 猫\nB. 狗\n答案：", options: ["A", "B"] };
+    expect(lettered(item, "")).toEqual({ context: item.context, delimiter: "", letters: ["A", "B"] });
+  });
+
+  it("lists other options under letters", () => {
+    expect(lettered({ context: "She ran \n", options: [" home.", "away."] }, " ")).toEqual({
+      context: "She ran\n\nA. home.\nB. away.\n\nAnswer:",
+      delimiter: " ",
+      letters: ["A", "B"],
+    });
+    expect(lettered({ context: "q", options: ["B", "A"] }, "").context).toContain("A. B\nB. A\n");
+  });
+});
+
+describe("the option that an answer names", () => {
+  const named: [answer: string, option: string | undefined][] = [
+    ["B", "B"],
+    [" B", "B"],
+    ["B.", "B"],
+    ["B) because", "B"],
+    ["(B)", "B"],
+    ["**B**", "B"],
+    ["b", "B"],
+    [" (c).", "C"],
+    ["Ｂ", "B"],
+    ["（Ｂ）", "B"],
+    ["选B", "B"],
+    ["选项B是正确的", "B"],
+    ["A. Paris", "A"],
+    ["The answer is C.", "C"],
+    ["The correct answer is: (C) Paris", "C"],
+    ["the best option is **D**", "D"],
+    ["ANSWER: D", "D"],
+    ["Answer:\n\nB", "B"],
+    ["答案：D", "D"],
+    ["正确答案是（D）。", "D"],
+    ["答案应为 C", "C"],
+    ["A 和 B 都不对，所以答案是C。", "C"],
+    ["选项A错误，B错误，故选D。", "D"],
+    ["Option A is wrong. The correct answer is option B.", "B"],
+    ["We compute \\boxed{C}", "C"],
+    ["A is too small, so the answer is $\\boxed{\\text{D}}$", "D"],
+    ["<think>A? No, the answer is A… or B.</think>\n\nC", "C"],
+    ["…the answer is A.</think>D", "D"],
+    ["<think>The answer is A", undefined],
+    ["A cat sat on the mat.", undefined],
+    ["A cat sat, hence B.", "B"],
+    ["Answer: A man is running. Or C", "C"],
+    ["A because it is", "A"],
+    ["A is right", "A"],
+    ["I don't know.", undefined],
+    ["E", undefined],
+    ["ABC", undefined],
+    ["DNA", undefined],
+    ["A's", undefined],
+    ["Él", undefined],
+    ["", undefined],
+    ["答案不明", undefined],
+    ["It's D-Day", "D"],
+  ];
+  it.each(named)("%j: %s", (answer, option) => {
+    const found = optionNamed(answer, 4);
+    expect(found === undefined ? undefined : "ABCD"[found]).toBe(option);
+  });
+
+  it("is one of those that there are", () => {
+    expect(optionNamed("C", 2)).toBeUndefined();
+    expect(optionNamed("C, no, B", 2)).toBe(1);
+    expect(optionNamed("I", 9)).toBe(8);
+    expect(optionNamed("I think so", 9)).toBeUndefined();
+  });
+
+  it("is no thought", () => {
+    expect(withoutThoughts("<think>a</think>b")).toBe("b");
+    expect(withoutThoughts("a</think>b")).toBe("b");
+    expect(withoutThoughts("<think>a</think>b<think>c")).toBe("b");
+    expect(withoutThoughts("b")).toBe("b");
+  });
+});
