@@ -5,7 +5,7 @@ import type { ChoiceItem } from "../data/index.js";
 import { definite } from "../definite.js";
 import { sha256 } from "../digest.js";
 import type { Measured } from "../events.js";
-import { lettered, optionNamed } from "./letters.js";
+import { lettered, mostLetters, optionNamed } from "./letters.js";
 import type { MeasureContext, Measurement } from "./measurement.js";
 
 const ways = ["likelihood", "letter", "generation"] as const;
@@ -153,7 +153,8 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
   async *letter({ engine, settings: { limit, context }, data: { items, delimiter }, done, progress }) {
     const asked = items.slice(0, limit);
     const byId = new Map(asked.map((item) => [item.id, item]));
-    const questions = asked.map((item) => {
+    yield* withoutLetters(asked, done);
+    const questions = asked.filter(hasLetters).map((item) => {
       const { letters, ...question } = lettered(item, delimiter);
       return { id: item.id, ...question, options: letters };
     });
@@ -178,8 +179,9 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
     const { limit, maxTokens = defaultMaxTokens, temperature = 0, seed = 0, template = "model" } = settings;
     const asked = items.slice(0, limit);
     const byId = new Map(asked.map((item) => [item.id, item]));
+    yield* withoutLetters(asked, done);
     const { chats } = engine.generation;
-    const prompts = asked.map((item): Prompt => {
+    const prompts = asked.filter(hasLetters).map((item): Prompt => {
       const text = lettered(item, delimiter).context.trimEnd();
       return template === "model" && chats
         ? { id: item.id, messages: [{ role: "user", content: text }] }
@@ -210,6 +212,14 @@ const unasked = (item: ChoiceItem, unanswerable: string): Measured => ({
   unanswerable,
   detail: about(item),
 });
+
+const hasLetters = ({ options }: ChoiceItem) => options.length <= mostLetters;
+
+function* withoutLetters(asked: readonly ChoiceItem[], done: ReadonlySet<string>): Generator<Measured> {
+  for (const item of asked)
+    if (!hasLetters(item) && !done.has(item.id))
+      yield unasked(item, `it has ${item.options.length} options, and there are ${mostLetters} letters`);
+}
 
 const rightness = ({ gold }: ChoiceItem, prediction: number | undefined, metric = "acc") => ({
   ...{ metric, value: prediction === gold ? 1 : 0, weight: 1 },

@@ -8,6 +8,9 @@ export interface LetterQuestion {
   letters: string[];
 }
 
+/** Options beyond these have no letter. */
+export const mostLetters = 26;
+
 const letterOf = (option: number) => String.fromCharCode(65 + option);
 
 /**

@@ -6,11 +6,12 @@ import { z } from "zod";
 import type { Engine, WindowRequest, Windows } from "../../dist/backends/backend.js";
 import { byWindows } from "../../dist/backends/chunks.js";
 import { findBackend } from "../../dist/backends/index.js";
-import { mockOptions } from "../../dist/backends/mock.js";
+import { mockAnswer, mockConversation, mockLaw, mockOptions } from "../../dist/backends/mock.js";
 import { byTokens, type OptionRequest } from "../../dist/backends/options.js";
 import type { ChoiceDataset, Dataset, TextDataset } from "../../dist/data/index.js";
 import type { Measured } from "../../dist/events.js";
 import { measurements } from "../../dist/measurements/index.js";
+import { lettered } from "../../dist/measurements/letters.js";
 import { metric } from "../../dist/metrics.js";
 import { liveRows } from "../../dist/references/live.js";
 import { someQuestions, someText } from "../support.js";
@@ -474,6 +475,85 @@ describe("choice", () => {
     expect(cost({ limit: 7 }, dataset, { ...limits, trained: 4096 }).context).toBe(512);
     expect(cost({}, dataset, { ...limits, trained: 1024 }).context).toBe(1024);
     expect(cost({ context: 600 }, dataset, { ...limits, trained: 4096 }).context).toBe(600);
+  });
+
+  const many = {
+    ...{ id: "many", context: "Which?", gold: 3 },
+    options: Array.from({ length: 27 }, (_, i) => `o${i}`),
+  };
+
+  it("by letter: the options stand in the question, the letters are scored", async () => {
+    const { engine, asked } = await recorded();
+    const dataset = { ...questionData(5), items: [...questionData(5).items, many] } as Dataset;
+    const settings = { by: "letter" };
+    const letters = { ...engine, letters: engine.options } as Engine;
+    const { items } = await measure("choice", { engine: letters, settings, dataset });
+    expect(items.map(({ item }) => item).sort()).toEqual(["0", "1", "2", "3", "4", "many"]);
+    const law = mockLaw({ seed: 1, damage: 0 });
+    const likeliest = [65, 66, 67, 68].sort((a, b) => law[b]! - law[a]!)[0]! - 65;
+    for (const { item, samples, detail, unanswerable } of items)
+      if (item === "many") expect(unanswerable).toBe("it has 27 options, and there are 26 letters");
+      else {
+        expect(detail!.prediction).toBe(likeliest);
+        expect(samples).toEqual([{ metric: "acc", value: detail!.gold === likeliest ? 1 : 0, weight: 1 }]);
+      }
+    const [first] = asked[0]!;
+    expect(Buffer.from(first!.prefix.filter((token) => token < 256)).toString()).toContain("\n\nA. x\nB. ");
+  });
+
+  it("by generation: the text that is written is kept, and what it names is the answer", async () => {
+    const engine = await open();
+    const dataset = { ...questionData(40), items: [...questionData(40).items, many] } as ChoiceDataset;
+    for (const template of [undefined, "none"]) {
+      const settings = { by: "generation", ...(template ? { template } : {}) };
+      const { items, progress } = await measure("choice", { engine, settings, dataset });
+      expect(items).toHaveLength(41);
+      expect(progress.at(-1)).toEqual([40, 41]);
+      let unparsed = 0;
+      for (const { item, samples, detail } of items) {
+        if (item === "many") continue;
+        const { context, options } = dataset.items[Number(item)]!;
+        const asked = lettered({ context, options }, " ").context;
+        const prompt = template ? asked : mockConversation([{ role: "user", content: asked }]);
+        const text = mockAnswer({ seed: 1, damage: 0 }, prompt);
+        expect(detail).toMatchObject({ text, finish: "end" });
+        const named = text.replace(/<think>.*<\/think>/, "").match(/(?<![A-Za-z])[A-D](?![A-Za-z]| good)/)?.[0];
+        const right = named !== undefined && "ABCD".indexOf(named) === detail!.gold;
+        const expected = [{ metric: "acc", value: right ? 1 : 0, weight: 1 }];
+        if (named === undefined) unparsed++;
+        expect(samples).toEqual([...expected, ...(named ? [] : [{ metric: "unparsed", value: 1, weight: 1 }])]);
+      }
+      expect(unparsed).toBeGreaterThan(2);
+      const done = ["3", "4", "17", "many"];
+      const rest = await measure("choice", { engine, settings, dataset, done });
+      const all = new Map(items.map((one) => [one.item, one]));
+      expect(rest.items.map(({ item }) => item).sort()).toEqual(
+        [...all.keys()].filter((id) => !done.includes(id)).sort(),
+      );
+      for (const one of rest.items) expect(one).toEqual(all.get(one.item));
+    }
+  });
+
+  it("what an engine lacks is measured in another way, and each way says what it is", () => {
+    const { needs, instead, method, metrics, settings } = measurements.choice!;
+    const said = settings.parse({ limit: 5, context: 512 });
+    expect(needs(said)).toEqual(["options"]);
+    expect(method!(said)).toBeUndefined();
+    const other = instead!(said)!;
+    expect(other).toEqual({ limit: 5, by: "generation" });
+    expect(settings.parse(other)).toEqual(other);
+    expect([needs(other), method!(other), metrics(other), instead!(other)]).toEqual([
+      ...[["generation"], "by generation", ["acc", "unparsed"], undefined],
+    ]);
+    const letter = settings.parse({ by: "letter" });
+    expect([needs(letter), method!(letter), metrics(letter)]).toEqual([["letters"], "by letter", ["acc"]]);
+    for (const wrong of [
+      { maxTokens: 5 },
+      { by: "letter", seed: 1 },
+      { by: "generation", context: 512 },
+      { by: "chance" },
+    ])
+      expect(() => settings.parse(wrong)).toThrow();
   });
 
   it("limit", async () => {
