@@ -26,6 +26,8 @@ const piece = z.looseObject({
 /** Answers by the two ways that all OpenAI-compatible servers have: conversations, and texts that go on. */
 export function openaiGeneration(fleet: Fleet, model: string): Generation {
   return {
+    // A server without a template refuses a conversation, and says so.
+    chats: true,
     async *answer(prompts, request) {
       const asked = prompts.filter(({ id }) => !request.done.has(id));
       let through = prompts.length - asked.length;

@@ -166,6 +166,7 @@ export function serverGeneration(
     return tokenizer.tokenizeRendered(client, await text);
   };
   return {
+    chats: renderer !== undefined,
     async *answer(prompts, request) {
       const asked = prompts.filter(({ id }) => !request.done.has(id));
       let through = prompts.length - asked.length;
