@@ -55,6 +55,8 @@ describe("what is packed", () => {
       expect(files).toContain(needed);
     for (const needed of ["README.md", "CHANGELOG.md", "benchmarks/demo.yaml", "benchmarks/schema.json"])
       expect(files).toContain(needed);
+    for (const needed of ["quantization", "lora"].map((name) => `benchmarks/chinese-llama-3/${name}.yaml`))
+      expect(files).toContain(needed);
     for (const needed of [
       "datasets/wikitext-2/card.yaml",
       "datasets/demo/demo-v2-F16.gguf",

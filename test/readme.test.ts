@@ -28,6 +28,7 @@ const blocks = ["README.md", "CONTRIBUTING.md"].flatMap(blocksOf);
 const commands = blocks.filter(({ language }) => ["sh", "bash", "console", "shell"].includes(language));
 
 const ollama = commands.find(({ text }) => text.includes("ollama show"))!.text;
+const offered = commands.find(({ text }) => text.startsWith("gguf-bench models hf:"))!.text.split("\n");
 const family = commands.find(({ text }) => text.startsWith("MODEL="))!.text;
 
 /** Commands that are not run as they stand, each with its reason and with what is run in its place. */
@@ -51,6 +52,16 @@ const instead: Record<string, { because: string; run: string; says: RegExp }> = 
     because: "Ollama and its model are not part of the repository; a blob is a GGUF file without the ending",
     run: "cp model-Q8_0.gguf sha256-0123 && gguf-bench run sha256-0123 --text book.txt --chunks 16",
     says: /sha256-0123/,
+  },
+  [offered[0]!]: {
+    because: "a hub would be asked",
+    run: `HF_ENDPOINT=http://127.0.0.1:1 ${offered[0]} 2>&1 || true`,
+    says: /^gguf-bench: hf:hfl\/llama-3-chinese-8b-instruct-v2-gguf could not be fetched: its server cannot be reached/,
+  },
+  [offered[1]!]: {
+    because: "it downloads 5 GB",
+    run: `HF_ENDPOINT=http://127.0.0.1:1 ${offered[1]} 2>&1 || true`,
+    says: /q4_k-im\.gguf could not be fetched: its server cannot be reached/,
   },
   [family]: {
     because: "it downloads files of 5 GB; without its texts it says where they belong",

@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${…} is the placeholder of benchmark files
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join, resolve, sep } from "node:path";
 import { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Benchmark, benchmarkSchema, flagsOf, quickBenchmark, readBenchmark } from "../../dist/benchmark/index.js";
@@ -618,22 +618,17 @@ measurements:
 });
 
 describe("the files in benchmarks/", () => {
-  const files = readdirSync("benchmarks").filter((name) => name.endsWith(".yaml"));
+  const all = readdirSync("benchmarks", { recursive: true, encoding: "utf8" });
+  const files = all.filter((name) => name.endsWith(".yaml"));
 
   test.each(files)("%s is valid and names its schema", async (name) => {
     const path = join("benchmarks", name);
-    expect(readFileSync(path, "utf8")).toMatch(/^# yaml-language-server: \$schema=\.\/schema\.json\n/);
+    const schema = `${"../".repeat(name.split(sep).length - 1) || "./"}schema.json`;
+    expect(readFileSync(path, "utf8").split("\n")[0]).toBe(`# yaml-language-server: $schema=${schema}`);
     // What the files' own comments say to set.
-    const models = {
-      MODEL: "m.gguf",
-      IMATRIX: "i.gguf",
-      V1: "v1.gguf",
-      V2: "v2.gguf",
-      BASE: "b.gguf",
-      LORA: "l.gguf",
-      MERGED: "c.gguf",
-    };
-    const env = { ...models, TEXT: "demo-en", TASK: "demo-facts-en" };
+    const own = ["MODEL", "IMATRIX", "V1", "V2", "FULL", "MERGED", "BASE", "LORA"];
+    const tasks = ["TASK", "CEVAL", "CMMLU", "MMLU"].map((variable) => [variable, "demo-facts-en"]);
+    const env = { ...Object.fromEntries([...own.map((variable) => [variable, "m.gguf"]), ...tasks]), TEXT: "demo-en" };
     await readBenchmark(path, { measurements, modelsDir: "/models", dataDir: "/data", env });
   });
 
