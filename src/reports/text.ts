@@ -67,11 +67,10 @@ function drawn(grid: Grid, width: number, shown: (name: string) => string) {
   for (const index of first) wish({ index, error: false });
   const missed = first.length - chosen.size;
   if (missed === 0) {
-    const isRate = (index: number) => grid.columns[index]!.label === "tok/s";
     for (const index of ranked((rank) => rank === 2)) wish({ index, error: false });
-    for (const index of first) if (!isRate(index)) wish({ index, error: true });
+    for (const index of first) wish({ index, error: true });
+    for (const index of ranked((rank) => rank === 2)) wish({ index, error: true });
     for (const index of ranked((rank) => rank === 3)) wish({ index, error: false });
-    for (const index of ranked((rank) => rank <= 2)) wish({ index, error: true });
     for (const index of ranked((rank) => rank === 4)) wish({ index, error: true });
     for (const index of ranked((rank) => rank === 5)) wish({ index, error: true });
   }

@@ -231,6 +231,15 @@ describe("a ladder ends with its answer", () => {
   });
 });
 
+test("a speed has its ± before the bits per weight have a column", () => {
+  const { table } = made([f16, q8, q4], { kinds: ["perplexity", "speed"] });
+  const shown = Array.from({ length: 80 }, (_, i) => text(table, 50 + i).split("\n\n")[0]!);
+  expect(shown.some((block) => !block.includes("BPW"))).toBe(true);
+  const withBits = shown.filter((block) => block.includes("BPW"));
+  expect(withBits.length).toBeGreaterThan(0);
+  for (const block of withBits) expect(block).toMatch(/^Q8_0 .* ± .* ± /m);
+});
+
 describe("figures that must not be set beside each other", () => {
   const foreign = { ...q4, name: "other", tokenizer: "u", cost: -1 };
 
