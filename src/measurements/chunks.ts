@@ -33,6 +33,9 @@ export const chunkCost = (
   generated: 0,
 });
 
+/** What `likelihoodItem` tells. */
+export const likelihoodMetrics = ["perplexity", "bits_per_byte", "bits_per_character"];
+
 /** The perplexity of a chunk's scored tokens as an item, with bits per byte and per character if the engine tells of those. */
 export function likelihoodItem(
   { chunk, mean, weight, square, nll, text, before, ids }: ChunkLikelihood,

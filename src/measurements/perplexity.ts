@@ -1,4 +1,4 @@
-import { type ChunkSettings, chunkCost, chunkSettings, likelihoodItem } from "./chunks.js";
+import { type ChunkSettings, chunkCost, chunkSettings, likelihoodItem, likelihoodMetrics } from "./chunks.js";
 import type { Measurement } from "./measurement.js";
 
 /**
@@ -15,7 +15,7 @@ export const perplexity: Measurement<ChunkSettings, "text", "likelihood"> = {
   mode: { kind: "alone" },
   likelihoods: (settings) => settings,
   machineBound: false,
-  metrics: () => ["perplexity", "bits_per_byte", "bits_per_character"],
+  metrics: () => likelihoodMetrics,
   cost: chunkCost,
 
   async *measure({ engine, settings, data: { text, documents }, done, progress }) {
