@@ -255,6 +255,7 @@ const engineForm = z.looseObject({
   library: text,
   build: text.optional(),
   environment: z.record(z.string(), text).optional(),
+  rounding: z.number().min(0).optional(),
 });
 
 const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {

@@ -311,8 +311,8 @@ export class JobResult {
 export function engineOf({ jobs, engines }: Run, { id, variant }: JobRecord): EngineName | undefined {
   const engine = jobs.get(id)?.engine ?? engines.get(variant);
   if (!engine) return undefined;
-  const { version, library, build, environment } = engine;
-  return { version, library, ...definite({ build, environment }) };
+  const { version, library, build, environment, rounding } = engine;
+  return { version, library, ...definite({ build, environment, rounding }) };
 }
 
 /** What is there of a job that is to be gone on with. */

@@ -27,6 +27,8 @@ const rows = [
   ["chat"],
   // Quantized variants are made where models come from, by libllama.
   ["models"],
+  // Programs that are run end with their engine: what asks the kernel for that is bound there.
+  ["programs"],
   ["llama"],
   // Arithmetic over rows of logits, whoever computed them.
   ["kernels"],
@@ -47,9 +49,10 @@ const along: Record<string, string> = {};
 /** What measurements share, and what backends do that have the tokens in their hands, or ask a server. */
 const shared = ["chunks.ts", "recording.ts", "letters.ts"];
 const aboutTokens = ["chunks.ts", "options.ts", "generation.ts", "concurrent.ts"];
+const aboutLlamaCpp = ["llama-cpp.ts"];
 
 /** What several commands share: options, being stopped, downloads, and how a run ends. */
-const aboutCommands = ["options.ts", "stop.ts", "downloads.ts", "outcome.ts", "columns.ts"];
+const aboutCommands = ["options.ts", "versions.ts", "stop.ts", "downloads.ts", "outcome.ts", "columns.ts"];
 
 /** Families of interchangeable siblings: a member knows the contract and no other member. */
 const families: Record<string, { contract: string; members: (file: string) => boolean }> = {
@@ -57,7 +60,10 @@ const families: Record<string, { contract: string; members: (file: string) => bo
     contract: "command.ts",
     members: (file) => !["command.ts", "index.ts", ...aboutCommands].includes(file),
   },
-  backends: { contract: "backend.ts", members: (file) => !["backend.ts", "index.ts", ...aboutTokens].includes(file) },
+  backends: {
+    contract: "backend.ts",
+    members: (file) => !["backend.ts", "index.ts", ...aboutTokens, ...aboutLlamaCpp].includes(file),
+  },
   measurements: {
     contract: "measurement.ts",
     members: (file) => !["measurement.ts", "index.ts", ...shared].includes(file),
@@ -122,6 +128,7 @@ const outside: Record<string, string[]> = {
     // What servers and other programs say is checked before it is believed.
     "models/hubs/*.ts",
     "models/ollama-store.ts",
+    "backends/llama-tools/*.ts",
   ],
 };
 

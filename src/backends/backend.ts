@@ -62,6 +62,8 @@ export interface EngineName {
   build?: string;
   /** Environment variables that are set and that the engine obeys. */
   environment?: Record<string, string>;
+  /** Nats by which a mean log-likelihood may be off, where the engine tells it in few digits; absent where it tells all. */
+  rounding?: number;
 }
 
 /** Facts of an opened engine; part of the provenance. A server need not tell any of them. */

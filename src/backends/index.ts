@@ -1,13 +1,18 @@
+import { homedir } from "node:os";
+import { resolve } from "node:path";
 import type { z } from "zod";
 import { BenchError } from "../errors.js";
-import type { Backend } from "./backend.js";
+import type { Backend, Settings } from "./backend.js";
 import { llamaSettings } from "./llama/settings.js";
+import { toolSettings } from "./llama-tools/settings.js";
 import { mockVariantSettings } from "./mock-settings.js";
 import { modelScheme, openaiSettings } from "./openai/settings.js";
 
 interface Member {
   /** The settings of its variants; known without the backend's own code. */
   settings: z.ZodObject;
+  /** Those of them that are paths. */
+  paths?: readonly string[];
   /** How the addresses of this backend's models begin, if no other backend has such models. */
   scheme?: string;
   load(): Promise<Backend>;
@@ -15,7 +20,16 @@ interface Member {
 
 /** The family of backends. A new member: a file beside these, and a line here; each is loaded when first asked for. */
 const members: Record<string, Member> = {
-  llama: { settings: llamaSettings, load: async () => (await import("./llama/index.js")).llama },
+  llama: {
+    settings: llamaSettings,
+    paths: ["library"],
+    load: async () => (await import("./llama/index.js")).llama,
+  },
+  "llama-tools": {
+    settings: toolSettings,
+    paths: ["tools"],
+    load: async () => (await import("./llama-tools/index.js")).llamaTools,
+  },
   openai: {
     settings: openaiSettings,
     scheme: modelScheme,
@@ -34,6 +48,16 @@ export function backendOf(model: string): string {
 /** The settings of a backend's variants. Throws a BenchError with code `config` if there is no such backend. */
 export function settingsOf(name: string): z.ZodObject {
   return member(name).settings;
+}
+
+/** The settings with their paths absolute: a relative one starts where those of models do. */
+export function withPaths(name: string, settings: Settings, baseDir: string): Settings {
+  const { paths = [] } = member(name);
+  const absolute = (value: unknown) =>
+    typeof value === "string" ? resolve(baseDir, value.replace(/^~(?=\/|$)/, homedir())) : value;
+  return Object.fromEntries(
+    Object.entries(settings).map(([key, value]) => [key, paths.includes(key) ? absolute(value) : value]),
+  );
 }
 
 export async function findBackend(name: string): Promise<Backend> {

@@ -175,13 +175,11 @@ function backendNamed(file: Written, path: YamlPath, { backend, model }: Record<
 
 /** Hints for the settings that only other backends have. */
 function settingsElsewhere(backend: string): Record<string, string> {
-  const others = backendNames.filter((name) => name !== backend);
+  const owners = (key: string) => backendNames.filter((name) => Object.hasOwn(settingsOf(name).shape, key));
   return Object.fromEntries(
-    others.flatMap((other) =>
-      Object.keys(settingsOf(other).shape).map((key) => [
-        key,
-        `\`${key}\` is a setting of the backend ${other}; this variant runs on ${backend}.`,
-      ]),
-    ),
+    Object.keys(settingsShape).map((key) => [
+      key,
+      `\`${key}\` is a setting of ${owners(key).join(" and ")}; this variant runs on ${backend}.`,
+    ]),
   );
 }

@@ -13,19 +13,21 @@ import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
 export interface DoctorCommand extends Pick<FolderOptions, "dataDir"> {
   /** Build llama.cpp for this processor first. */
   build?: boolean;
+  /** A folder with a build of libllama to look at. */
+  library?: string;
 }
 
 /** Says what this machine has for measuring. */
 export async function doctorCommand(asked: DoctorCommand, where: Surroundings): Promise<number> {
   if (asked.build) await buildLibrary();
-  say(where.stdout, await diagnosis(definite({ dataDir: foldersOf(asked, where).dataDir })));
+  say(where.stdout, await diagnosis(definite({ dataDir: foldersOf(asked, where).dataDir }), asked.library));
   return exitCodes.allMeasured;
 }
 
 /** What this machine has for measuring, as text. It loads the library that engines would use, so both see the same. */
-async function diagnosis(folders: { dataDir?: string }): Promise<string> {
+async function diagnosis(folders: { dataDir?: string }, own?: string): Promise<string> {
   const machine = thisMachine();
-  const chosen = chooseLibrary();
+  const chosen = chooseLibrary("auto", own);
   const library = loadLibrary(chosen, { quiet: true });
   const lines = [
     `Machine      ${machine.cpu}, ${machine.cpus} logical processors, ${machine.os}, ${machine.arch}`,

@@ -5,6 +5,7 @@ import {
   chunks,
   dataDir,
   integer,
+  library,
   list,
   mirror,
   modelsDir,
@@ -65,6 +66,7 @@ export const commands = {
         .addOption(chunks())
         .option("--limit <n>", "questions of a task, from the first on (default: all)", integer(1))
         .addOption(threads())
+        .addOption(library())
         .option("--prompt <n>", "tokens of the prompt speed test; 0: none (default: 512)", integer(0))
         .option("--generate <n>", "tokens of the generation speed test; 0: none (default: 128)", integer(0))
         .option("--repetitions <n>", "how often each speed test is timed (default: 5)", integer(1))
@@ -172,6 +174,7 @@ A rule fails where the data show more harm than it allows, passes where they exc
         )
         .option("--top <n>", "tokens that the compact form keeps of each position (default: 256)", integer(1))
         .addOption(threads())
+        .addOption(library())
         .addOption(dataDir())
         .addOption(modelsDir())
         .addOption(timeout("the engine")),
@@ -217,6 +220,7 @@ A rule fails where the data show more harm than it allows, passes where they exc
       line
         .description("what this machine has: llama.cpp libraries, processor, GPU, memory, data")
         .option("--build", "build llama.cpp from node-llama-cpp's own source for this processor; engines then use it")
+        .addOption(library())
         .addOption(dataDir()),
     asked: (options) => options,
   }),

@@ -50,6 +50,8 @@ export const mirror = () =>
   ).argParser(list);
 export const threads = () =>
   new Option("-t, --threads <n>", "CPU threads (default: the physical cores)").argParser(integer(1));
+export const library = () =>
+  new Option("--library <dir>", "a folder with a build of libllama to compute with (default: the one that is shipped)");
 export const chunks = () => new Option("--chunks <n>", "chunks of the text (default: all)").argParser(integer(1));
 export const timeout = (given: string) =>
   new Option("--timeout <seconds>", `give ${given} up after so long without a sign of life (default: 600)`).argParser(

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { renameSync, rmSync, statSync } from "node:fs";
-import { backendOf, findBackend } from "../backends/index.js";
+import { backendOf, findBackend, withPaths } from "../backends/index.js";
 import { dataKinds } from "../data/index.js";
 import { definite } from "../definite.js";
 import { BenchError, exitCodes } from "../errors.js";
@@ -28,6 +28,8 @@ export interface ReferenceCommand extends FolderOptions {
   /** Number of most likely tokens that the compact form keeps of every position. */
   top?: number;
   threads?: number;
+  /** A folder with a build of libllama to compute with. */
+  library?: string;
   /** Seconds without a sign of life after which the engine is given up; by default 600. */
   timeout?: number;
 }
@@ -92,7 +94,7 @@ async function recordFile(
   downloads: Downloads,
   progress: (done: number, total: number) => void,
 ): Promise<{ head: ReferenceHead; bytes: number; peakMemory: number }> {
-  const { model, text: name, chunks, out, top, threads, modelsDir, dataDir } = asked;
+  const { model, text: name, chunks, out, top, threads, library, modelsDir, dataDir } = asked;
   const { context = 512, form = "llama", timeout = 600 } = asked;
   findForm(form);
   if (top !== undefined && form !== "compact")
@@ -101,7 +103,7 @@ async function recordFile(
   const baseDir = process.cwd();
   const text = await dataKinds.text.resolve({ text: name }, { baseDir, ...definite({ dataDir }) });
   const folders = { baseDir, ...definite({ modelsDir }), ...downloads };
-  const settings = definite({ threads });
+  const settings = withPaths(backend.name, definite({ threads, library }), baseDir);
   await backend.prepare({ model }, folders);
   const located = await backend.locate({ model }, folders, settings);
   if (located.state === "missing")

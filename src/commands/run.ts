@@ -1,4 +1,3 @@
-import { createRequire } from "node:module";
 import path from "node:path";
 import { flagsOf, type QuickOptions, quickBenchmark, readBenchmark, sortArguments } from "../benchmark/index.js";
 import { definite } from "../definite.js";
@@ -19,6 +18,7 @@ import { openView, type StopKind, type View } from "../tui/index.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
 import { conclusion, exitCode, writeTables } from "./outcome.js";
 import { stopper, unlessStopped } from "./stop.js";
+import { versions } from "./versions.js";
 
 export interface RunCommand
   extends Omit<QuickOptions, "measurements" | "models" | "flags" | keyof FolderOptions>,
@@ -193,18 +193,6 @@ async function benchmarkOf(options: RunCommand, places: FolderOptions & Pick<Sur
 function quickName({ jobs }: Plan): string {
   const ids = jobs.map(({ record }) => [record.id, record.variant, record.measurement].join(" "));
   return `quick-${sha256(ids.join("\n")).slice(0, 8)}`;
-}
-
-const require = createRequire(import.meta.url);
-
-export function versions(): Record<string, string> {
-  const own = require("../../package.json") as { version: string; dependencies: Record<string, string> };
-  return {
-    "gguf-bench": own.version,
-    node: process.versions.node,
-    "node-llama-cpp": own.dependencies["node-llama-cpp"]!,
-    koffi: own.dependencies.koffi!,
-  };
 }
 
 async function viewOf(

@@ -5,6 +5,7 @@ import { compare, level } from "../stats/estimate.js";
 import type { Series } from "../stats/series.js";
 import { comparability } from "./comparable.js";
 import { partner } from "./partner.js";
+import { asPrinted } from "./rounding.js";
 import type { RuleLimit } from "./rules.js";
 import { amount, changed, flipped, interval, isShare, itemsOf } from "./words.js";
 
@@ -117,11 +118,11 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
       const before = beforeOf(subject);
       if (typeof before === "string") return before;
       const { name, own, series } = subject;
-      const { old, sameJob, notes, paired } = before;
+      const { old, sameJob, notes, paired, before: earlier } = before;
       const common = commonOf(name);
       const signed = common.rises ? size : -size;
       const clusters = clustersOf(series);
-      const plain = compare(name, old, own, { paired, ...clusters });
+      const plain = asPrinted(compare(name, old, own, { paired, ...clusters }), earlier, series);
       const allowed = relative ? percent(size) : isShare(name) ? points(size) : inUnit(size, name);
       const told = {
         ...common,
@@ -164,7 +165,7 @@ function beforeOf({ name, series, run, baseline }: Subject) {
   if (refused !== undefined) return refused;
   const old = before.observations.get(name);
   if (!old) return "the baseline does not have it; make it again with this measurement.";
-  return { old, paired, notes, sameJob: before.job.id === series.job.id };
+  return { old, paired, notes, sameJob: before.job.id === series.job.id, before };
 }
 
 /** 1 where an answer is another than before. */

@@ -4,6 +4,7 @@ import type { Comparison } from "../stats/comparison.js";
 import { compare, level } from "../stats/estimate.js";
 import type { Series } from "../stats/series.js";
 import { comparability } from "./comparable.js";
+import { asPrinted } from "./rounding.js";
 import type { Verdict } from "./verdict.js";
 import { distance } from "./words.js";
 
@@ -60,7 +61,7 @@ function measuredPair(name: string, a: Series, b: Series, across: boolean): Resu
     const found = { ...level(name, y, options), a: level(name, x).b };
     return [{ ...result, comparison: found, verdict: sizeOf(name, found), notes: noted(found) }];
   }
-  const comparison = compare(name, x, y, { paired: paired && !floor, ...options });
+  const comparison = asPrinted(compare(name, x, y, { paired: paired && !floor, ...options }), a, b);
   if (comparison.n === 0)
     return [{ ...result, refused: `${result.label} is not compared: ${comparison.warnings.join(" ")}`, notes: [] }];
   return [{ ...result, comparison, notes: noted(comparison) }];

@@ -17,7 +17,7 @@ export interface LibraryLocation {
   llama: string;
   ggml: string;
   ggmlBase: string;
-  /** `prebuilt`: from an npm package; `source build`: made on this machine by `doctor --build`. */
+  /** `prebuilt`: from an npm package; `source build`: made by `doctor --build`, or in a folder that the user named. */
   origin: "prebuilt" | "source build";
   gpu: "cpu" | "cuda" | "vulkan" | "metal";
 }
@@ -26,18 +26,12 @@ const require = createRequire(import.meta.url);
 
 /**
  * The libraries on this machine, best first: a build from source before a prebuilt one (its kernels fit this CPU), a GPU
- * before the CPU. `GGUF_BENCH_LIBRARY` names a folder to use instead.
+ * before the CPU. A folder that is given is used instead, or else the one that `GGUF_BENCH_LIBRARY` names.
  */
-export function findLibraries(): LibraryLocation[] {
-  const own = process.env.GGUF_BENCH_LIBRARY;
-  if (own) {
-    const location = describeFolder(path.resolve(own), "source build");
-    if (!location)
-      throw new BenchError("library-missing", `there is no libllama in ${own} (GGUF_BENCH_LIBRARY)`, {
-        hint: "name the folder that holds libllama, libggml and libggml-base, or unset the variable",
-      });
-    return [location];
-  }
+export function findLibraries(folder?: string): LibraryLocation[] {
+  const variable = process.env.GGUF_BENCH_LIBRARY;
+  if (folder !== undefined) return [ownLibrary(folder, "")];
+  if (variable) return [ownLibrary(variable, "GGUF_BENCH_LIBRARY")];
   const found: LibraryLocation[] = [];
   for (const directory of sourceBuildFolders()) {
     const location = describeFolder(directory, "source build");
@@ -55,9 +49,54 @@ export function findLibraries(): LibraryLocation[] {
   return found;
 }
 
-/** The library for the asked device; `auto` takes a GPU build only if its driver is there. */
-export function chooseLibrary(gpu: "auto" | LibraryLocation["gpu"] = "auto"): LibraryLocation {
-  const all = findLibraries();
+/** The library in a folder that the user names; `variable`: the one that names it. */
+function ownLibrary(folder: string, variable: string): LibraryLocation {
+  const directory = path.resolve(folder);
+  const location = [directory, path.join(directory, "lib"), path.join(directory, "bin")]
+    .map((place) => describeFolder(place, "source build"))
+    .find((found) => found !== undefined);
+  if (!location)
+    throw new BenchError("library-missing", `there is no libllama in ${folder}${variable && ` (${variable})`}`, {
+      hint: `name the folder that holds libllama, libggml and libggml-base${variable ? ", or unset the variable" : ""}`,
+    });
+  const foreign = foreignProcessor(path.join(location.directory, location.llama));
+  if (foreign !== undefined)
+    throw new BenchError(
+      "library-unfit",
+      `${path.join(directory, location.llama)} was built for ${foreign}; this program runs on ${process.arch}`,
+      { hint: "name a build for this processor" },
+    );
+  return location;
+}
+
+/** e_machine of ELF files, by Node's names of processors. */
+const processors: Record<number, string> = {
+  3: "ia32",
+  40: "arm",
+  62: "x64",
+  183: "arm64",
+  243: "riscv64",
+  258: "loong64",
+};
+
+/** The processor that an ELF file was built for, where it is another than this one's. */
+export function foreignProcessor(file: string): string | undefined {
+  const head = Buffer.alloc(20);
+  const open = fs.openSync(file, "r");
+  try {
+    if (fs.readSync(open, head, 0, head.length, 0) < head.length) return undefined;
+  } finally {
+    fs.closeSync(open);
+  }
+  if (head.readUInt32BE(0) !== 0x7f454c46) return undefined;
+  const machine = head[5] === 2 ? head.readUInt16BE(18) : head.readUInt16LE(18);
+  const name = processors[machine] ?? `processors of the kind ${machine}`;
+  return name === process.arch ? undefined : name;
+}
+
+/** The library for the asked device; `auto` takes a GPU build only if its driver is there. `folder`: the one to use. */
+export function chooseLibrary(gpu: "auto" | LibraryLocation["gpu"] = "auto", folder?: string): LibraryLocation {
+  const all = findLibraries(folder);
   const usable =
     gpu === "auto" ? all.filter((l) => l.gpu === "cpu" || driverPresent(l.gpu)) : all.filter((l) => l.gpu === gpu);
   const order = (l: LibraryLocation) => (l.gpu === "cpu" ? 1 : 0) * 2 + (l.origin === "prebuilt" ? 1 : 0);
@@ -66,7 +105,12 @@ export function chooseLibrary(gpu: "auto" | LibraryLocation["gpu"] = "auto"): Li
     throw new BenchError(
       "library-missing",
       `no llama.cpp library for ${gpu === "auto" ? "this machine" : gpu} on ${process.platform}-${process.arch}; found: ${all.map((l) => `${l.gpu} (${l.origin})`).join(", ") || "none"}`,
-      { hint: "run `npm install` again with optional dependencies, or build one with `gguf-bench doctor --build`" },
+      {
+        hint:
+          folder === undefined
+            ? "run `npm install` again with optional dependencies, or build one with `gguf-bench doctor --build`"
+            : `${folder} holds a build for ${all[0]!.gpu}: name another, or take \`gpu\` away`,
+      },
     );
   return best;
 }
@@ -111,16 +155,19 @@ export function packageFolder(name: string): string | undefined {
   return undefined;
 }
 
-/** `libllama.v0.5.0.so`, `libllama.cuda.v0.5.0.so`, `libllama.v0.5.0.dylib`, `llama.v0.5.0.dll`; a source build has the plain names. */
+/**
+ * `libllama.v0.5.0.so`, `libllama.cuda.v0.5.0.so`, `libllama.v0.5.0.dylib`, `llama.v0.5.0.dll`; a source build has the plain
+ * names, an installed one may have `libllama.so.0` alone.
+ */
 function describeFolder(directory: string, origin: LibraryLocation["origin"]): LibraryLocation | undefined {
-  if (!fs.existsSync(directory)) return undefined;
+  if (!fs.statSync(directory, { throwIfNoEntry: false })?.isDirectory()) return undefined;
   const files = fs.readdirSync(directory);
   const find = (stem: string) =>
     files
       .filter((file) =>
-        new RegExp(`^(lib)?${stem}(\\.(cuda|vulkan|metal))?(\\.v[\\d.]+)?\\.(so|dylib|dll)$`).test(file),
+        new RegExp(`^(lib)?${stem}(\\.(cuda|vulkan|metal))?(\\.v[\\d.]+)?\\.(so|dylib|dll)(\\.[\\d.]+)?$`).test(file),
       )
-      .sort((a, b) => b.length - a.length)[0];
+      .sort((a, b) => Number(/\.so\./.test(a)) - Number(/\.so\./.test(b)) || b.length - a.length)[0];
   const [llama, ggml, ggmlBase] = [find("llama"), find("ggml"), find("ggml-base")];
   if (!llama || !ggml || !ggmlBase) return undefined;
   const has = (stem: string) => files.some((file) => file.includes(`ggml-${stem}`));
@@ -357,17 +404,30 @@ export interface Library {
   setAdapters(context: Pointer, adapters: BigUint64Array, count: number, scales: Float32Array): number;
 }
 
-/** Loads a library, checks its ABI and starts its backends. Once per process. `quiet`: without its log on stderr. */
-export function loadLibrary(location: LibraryLocation, { quiet = false } = {}): Library {
+/**
+ * Loads a library, checks its ABI and starts its backends. Once per process: `build`, where it is given, says of two folders that
+ * they hold the same bytes. `quiet`: without its log on stderr.
+ */
+export function loadLibrary(
+  location: LibraryLocation,
+  { quiet = false, build }: { quiet?: boolean; build?: string | undefined } = {},
+): Library {
   if (loaded) {
-    if (loaded.location.directory === location.directory) return loaded;
+    const same = build !== undefined && build === loaded.build;
+    if (same || loaded.library.location.directory === location.directory) return loaded.library;
     throw new BenchError("library-missing", "two builds of llama.cpp cannot be used in one process");
   }
-  loaded = bindLibrary(location, quiet);
-  return loaded;
+  loaded = { library: bindLibrary(location, quiet), build };
+  return loaded.library;
 }
 
-let loaded: Library | undefined;
+let loaded: { library: Library; build: string | undefined } | undefined;
+
+/** What helps where a library is not the one that is spoken here. */
+const otherBuild = ({ origin }: LibraryLocation) =>
+  origin === "prebuilt"
+    ? "install the node-llama-cpp version that package.json pins"
+    : `name a build of llama.cpp ${llamaRelease}; llama.cpp's own tools of any build are measured by \`backend: llama-tools\``;
 
 type CType = Parameters<typeof koffi.sizeof>[0];
 
@@ -385,23 +445,43 @@ function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
       return koffi.load(file(name));
     } catch (cause) {
       throw new BenchError("library-missing", `${file(name)} cannot be loaded: ${messageOf(cause)}`, {
-        hint: "run `npm install` again, or build one with `gguf-bench doctor --build`",
+        hint:
+          location.origin === "prebuilt"
+            ? "run `npm install` again, or build one with `gguf-bench doctor --build`"
+            : otherBuild(location),
         cause,
       });
     }
   };
   const base = load(location.ggmlBase);
+  // libggml of a build without loadable back ends needs this one, and would look for it where it was linked.
+  for (const name of fs.readdirSync(location.directory)) if (/^(lib)?ggml-cpu\.(so|dylib|dll)$/.test(name)) load(name);
   const ggml = load(location.ggml);
   const llama = load(location.llama);
+  try {
+    return bound(location, { base, ggml, llama }, quiet);
+  } catch (cause) {
+    if (cause instanceof BenchError) throw cause;
+    throw new BenchError("library-abi", `${file(location.llama)} lacks a function: ${messageOf(cause)}`, {
+      hint: otherBuild(location),
+      cause,
+    });
+  }
+}
+
+function bound(
+  location: LibraryLocation,
+  { base, ggml, llama }: Record<"base" | "ggml" | "llama", LibraryHandle>,
+  quiet: boolean,
+): Library {
+  const file = (name: string) => path.join(location.directory, name);
 
   const version = bindVersion(llama);
   if (version !== undefined && !sameRelease(version, llamaRelease))
     throw new BenchError(
       "library-version",
       `${file(location.llama)} is llama.cpp ${version}; this release of gguf-bench speaks ${llamaRelease}`,
-      {
-        hint: "install the node-llama-cpp version that package.json pins, or rebuild with `gguf-bench doctor --build`",
-      },
+      { hint: otherBuild(location) },
     );
   const bind = binder(llama);
   const bindGgml = binder(ggml);
@@ -413,9 +493,7 @@ function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
     throw new BenchError(
       "library-abi",
       `${file(location.llama)} does not have the C interface of llama.cpp ${llamaRelease}: ${problems.slice(0, 4).join("; ")}`,
-      {
-        hint: "install the node-llama-cpp version that package.json pins",
-      },
+      { hint: otherBuild(location) },
     );
 
   const setLog = bind<(callback: unknown, data: null) => void>("llama_log_set", "void", [P, P]);
@@ -424,6 +502,16 @@ function bindLibrary(location: LibraryLocation, quiet: boolean): Library {
   if (silence) setLog(silence, null);
   bindGgml<(folder: string) => void>("ggml_backend_load_all_from_path", "void", ["str"])(location.directory);
   bind<() => void>("llama_backend_init", "void", [])();
+  const own = new Set(
+    fs
+      .readdirSync(location.directory)
+      .flatMap((name) => (fs.existsSync(file(name)) ? fs.realpathSync(file(name)) : [])),
+  );
+  const stray = loadedFiles().find((one) => !own.has(one));
+  if (stray !== undefined)
+    throw new BenchError("library-unfit", `${file(location.llama)} computes with a library elsewhere, ${stray}`, {
+      hint: "put all libraries of a build into one folder, or name the folder that it was linked for",
+    });
 
   const deviceCount = bindGgml<() => number>("ggml_backend_dev_count", "size_t", []);
   const deviceAt = bindGgml<(index: number) => Pointer>("ggml_backend_dev_get", P, ["size_t"]);
@@ -586,16 +674,23 @@ function bindVersion(llama: LibraryHandle): string | undefined {
 /** Builds that are no tagged release say `0.5.0-dev`; the structs are those of the number. */
 const sameRelease = (a: string, b: string) => a.replace(/^v|-.*$/g, "") === b.replace(/^v|-.*$/g, "");
 
-/** ggml picks the CPU variant itself and does not say which; the process's memory map does. */
+/** ggml picks the CPU variant itself and does not say which. */
 function loadedCpuLibrary(location: LibraryLocation): string {
+  const cpu = loadedFiles().find((file) => /ggml-cpu/.test(path.basename(file)));
+  // Where no memory map tells, the folder's name has to do.
+  return cpu === undefined ? path.basename(location.directory) : path.basename(cpu).replace(/\.so\..*$/, ".so");
+}
+
+/** The files of llama.cpp in a process, this one by default: Linux shows its memory map. Nothing elsewhere. */
+export function loadedFiles(pid: number | "self" = "self"): string[] {
   try {
-    const maps = fs.readFileSync("/proc/self/maps", "utf8");
-    const match = maps.match(/\/([^/\n]*ggml-cpu[^/\n]*\.so)/);
-    if (match) return match[1]!;
+    const maps = fs.readFileSync(`/proc/${pid}/maps`, "utf8");
+    return [
+      ...new Set(Array.from(maps.matchAll(/ (\/.*\/lib(?:llama|ggml)[^/\n]*\.so[\d.]*)$/gm), ([, file]) => file!)),
+    ];
   } catch {
-    // Not Linux: the folder's name has to do.
+    return [];
   }
-  return path.basename(location.directory);
 }
 
 /**
@@ -608,6 +703,24 @@ export function dieWithParent(): void {
   const libc = binder(koffi.load("libc.so.6"));
   const prctl = libc<(option: number, signal: number) => number>("prctl", "int", ["int", "unsigned long"]);
   prctl(setDeathSignal, os.constants.signals.SIGKILL);
+}
+
+/** Linux: this process becomes another program, with its environment. Returns where that cannot be started. */
+export function become(file: string, args: readonly string[]): void {
+  const libc = koffi.load("libc.so.6");
+  const brokenPipe = 13;
+  // Node takes no notice of it, and a program that is started inherits that: it is to end when nobody reads what it prints.
+  (libc.func("signal", P, ["int", P]) as (signal: number, handler: null) => void)(brokenPipe, null);
+  // Node marks its own streams to be closed then.
+  const setFlags = 2;
+  const fcntl = libc.func("fcntl", "int", ["int", "int", "int"]) as (
+    file: number,
+    what: number,
+    flags: number,
+  ) => number;
+  for (const stream of [0, 1, 2]) fcntl(stream, setFlags, 0);
+  const execv = libc.func("execv", "int", ["str", koffi.pointer("str")]) as (f: string, a: (string | null)[]) => number;
+  execv(file, [file, ...args, null]);
 }
 
 /** A typed array's or buffer's address, for struct fields; the array must be kept referenced by the caller. */

@@ -2,6 +2,7 @@ import os from "node:os";
 import { z } from "zod";
 import type { SpeedTest } from "../backends/backend.js";
 import type { Measured } from "../events.js";
+import { ownCpuSeconds } from "../machine.js";
 import type { Measurement } from "./measurement.js";
 
 /** Tokens, or several numbers of them: a test for each. */
@@ -116,10 +117,9 @@ const settled = () => new Promise((resolve) => setTimeout(resolve, 50));
  */
 const blur = 0.02 * Math.sqrt(os.cpus().length);
 
-/** CPU seconds used so far by the whole machine and by this process, and the time. */
+/** CPU seconds used so far by the whole machine and by this engine, and the time. */
 function busy(): { all: number; own: number; at: number } {
   let all = 0;
   for (const { times } of os.cpus()) all += times.user + times.nice + times.sys + times.irq;
-  const { user, system } = process.cpuUsage();
-  return { all: all / 1000, own: (user + system) / 1e6, at: performance.now() / 1000 };
+  return { all: all / 1000, own: ownCpuSeconds(), at: performance.now() / 1000 };
 }

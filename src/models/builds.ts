@@ -13,11 +13,22 @@ export async function buildOf({ directory, origin }: LibraryLocation): Promise<s
 }
 
 /** Of the bytes of llama.cpp's libraries in a folder, which may hold none or not exist. */
-export async function librariesDigest(folder: string): Promise<string> {
-  const hash = createHash("sha256");
-  const names = fs.existsSync(folder) ? fs.readdirSync(folder).filter(isLibrary).sort() : [];
-  for (const name of names) hash.update(`${name} ${await keptSha256(path.join(folder, name))}\n`);
-  return hash.digest("hex");
+export const librariesDigest = (folder: string) => digestOfFiles(fs.existsSync(folder) ? librariesIn(folder) : []);
+
+/** The libraries of llama.cpp in a folder, as paths. */
+export function librariesIn(directory: string): string[] {
+  return fs
+    .readdirSync(directory)
+    .filter(isLibrary)
+    .map((name) => path.join(directory, name));
+}
+
+/** Over the names and the bytes of files, wherever they lie. */
+export async function digestOfFiles(files: readonly string[]): Promise<string> {
+  const lines = await Promise.all(files.map(async (file) => `${path.basename(file)} ${await keptSha256(file)}\n`));
+  return createHash("sha256")
+    .update([...new Set(lines)].sort().join(""))
+    .digest("hex");
 }
 
 /** `libggml-cpu.so`, `libllama.so.0.5.0`, `ggml-base.dll`; tools that lie beside them decide nothing. */
@@ -30,7 +41,10 @@ const unheard = /^(LLAMA_(ARG|API|CACHE|HF|LOG|OFFLINE|TRACE)|GGML_(NO_BACKTRACE
  * The environment variables that llama.cpp's library obeys, as they are set: kernels, fusion, devices. Which graphics card
  * counts for builds that have one alone.
  */
-export function environmentOf({ gpu }: LibraryLocation, env: NodeJS.ProcessEnv = process.env): Record<string, string> {
+export function environmentOf(
+  { gpu }: Pick<LibraryLocation, "gpu">,
+  env: NodeJS.ProcessEnv = process.env,
+): Record<string, string> {
   const heard = (name: string) =>
     (/^(GGML|LLAMA)_/.test(name) && !unheard.test(name)) || (gpu !== "cpu" && /_VISIBLE_DEVICES$/.test(name));
   return Object.fromEntries(

@@ -19,7 +19,7 @@ export function reasonAgainst(
 
 function reasonOf(
   config: MeasurementConfig,
-  { backend, parts, record, spec }: Routed,
+  { backend, parts, place, record, spec }: Routed,
   against: Routed | undefined,
   context: number,
 ): string | undefined {
@@ -37,6 +37,9 @@ function reasonOf(
   if (against.record.failure) return `the reference ${against.record.name} cannot be read`;
   if (against.backend !== backend)
     return `the reference runs on ${against.backend.name}, this variant on ${backend.name}`;
+  // They would be opened in one process, which cannot hold two builds.
+  if (JSON.stringify(against.place.engine) !== JSON.stringify(place.engine))
+    return `the reference ${against.record.name} runs on another build: store it (\`gguf-bench reference\`) and measure stored-divergence`;
   const [own, other] = [record.facts, against.record.facts];
   if (own && other && otherVocabulary(own, other))
     return `its tokenizer differs from that of the reference ${against.record.name}; compare bits per byte`;

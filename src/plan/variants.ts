@@ -1,5 +1,5 @@
 import type { Backend, EngineChoice, Part, VariantSpec } from "../backends/backend.js";
-import { findBackend } from "../backends/index.js";
+import { findBackend, withPaths } from "../backends/index.js";
 import type { Benchmark, MeasurementConfig, VariantConfig } from "../benchmark/index.js";
 import { definite } from "../definite.js";
 import { BenchError, type Failure, toFailure } from "../errors.js";
@@ -71,7 +71,8 @@ export async function inspect(
     tags: config.tags,
     settings: { ...config.settings, ...(asked.length > 0 ? { lora: asked } : {}) },
   };
-  const spec: VariantSpec = { name, backend: config.backend, settings: config.settings, model, lora: [] };
+  const opened = withPaths(config.backend, config.settings, baseDir);
+  const spec: VariantSpec = { name, backend: config.backend, settings: opened, model, lora: [] };
   const { parts } = backend;
   let route: Route = { backend, parts, spec, place: { engine: unreached, machine: thisMachine() } };
   const source: ModelSource = { model, lora, ...definite({ elsewhere, quantize }) };
@@ -81,7 +82,7 @@ export async function inspect(
     signal?.throwIfAborted();
     const failure = prepared?.get(name);
     if (failure) return { routes: [route], record: { ...record, failure } };
-    const found = await backend.locate(source, { ...folders, ...definite({ signal }) }, config.settings);
+    const found = await backend.locate(source, { ...folders, ...definite({ signal }) }, opened);
     if (found.state === "missing") {
       if (prepared) throw notPrepared(record.model);
       const { missing, weights, lora: read = [] } = found;

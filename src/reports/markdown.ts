@@ -1,4 +1,4 @@
-import { harmless } from "../harmless.js";
+import { harmless, several } from "../harmless.js";
 import { type Ladder, marginsOf, mark, type Pair, tabulated, type Verdicts } from "../judge/index.js";
 import { errorsExplained } from "../metrics.js";
 import { bytes as inUnits } from "../units.js";
@@ -140,7 +140,7 @@ function provenance({ started, engines, sessions }: Table): string[] {
   const unique = (values: (string | number)[]) => [...new Set(values)].join(", ");
   const names = new Set(started.jobs.map(({ measurement }) => measurement));
   return [
-    `Engine: ${inert(unique(opened.length > 0 ? opened.map(({ version, library }) => `${version} (${library})`) : [`${engine.version} (${engine.library})`]))}`,
+    `Engine: ${inert(engines.size > 0 ? enginesIn(engines) : `${engine.version} (${engine.library})`)}`,
     `Machine: ${inert([machine.cpu, ...machine.gpus].join(", "))}, ${machine.cpus} CPUs, ${inUnits(machine.memoryBytes)} memory, ${inert(`${machine.os} ${machine.arch}`)}${opened.length > 0 ? `; threads: ${unique(opened.flatMap(({ threads }) => threads ?? "unknown"))}` : ""}`,
     ...Array.from(names, (name) => {
       const job = started.jobs.find(({ measurement }) => measurement === name)!;
@@ -165,6 +165,17 @@ function provenance({ started, engines, sessions }: Table): string[] {
         ", ",
       )}; ${new Date(sessions[0]!.at).toISOString().slice(0, 10)}${sessions.length > 1 ? `, in ${sessions.length} sessions` : ""}`,
   ];
+}
+
+/** What computed; where that is not one for all, for whom. */
+function enginesIn(engines: Table["engines"]): string {
+  const users = new Map<string, string[]>();
+  for (const [variant, { version, library, build }] of engines) {
+    const name = `${version} (${build === undefined ? library : `${library}, build ${build}`})`;
+    users.set(name, [...(users.get(name) ?? []), variant]);
+  }
+  const told = ([name, variants]: [string, string[]]) => (users.size === 1 ? name : `${name} for ${several(variants)}`);
+  return [...users].map(told).join("; ");
 }
 
 /** As a shell reads it. */

@@ -1,4 +1,5 @@
 import type { EngineFacts } from "../backends/backend.js";
+import { definite } from "../definite.js";
 import type { Failure } from "../errors.js";
 import type { JobRecord, Started, VariantRecord } from "../events.js";
 import { harmless, several } from "../harmless.js";
@@ -187,8 +188,12 @@ function jobCell(
   const unasked = unaskedNote(metric, result);
   if (n === 0 && unasked) return { state: "impossible", reason: unasked.text };
   if (n === 0 && !countsItems(metric, record)) return { state: "absent" };
-  const { clusters } = result;
-  const measured = summarize(metric.name, result.samples(metric.name), clusters ? { clusters } : {});
+  const { clusters, engine } = result;
+  const measured = summarize(
+    metric.name,
+    result.samples(metric.name),
+    definite({ clusters, rounding: engine?.rounding }),
+  );
   const fault = metric.beside ? undefined : broken.get(cellKey(variant.name, record.measurement));
   const summary = believable(measured, fault);
   const other = metric.name === soundness ? foreign.get(cellKey(variant.name, record.measurement)) : undefined;

@@ -31,11 +31,11 @@ export class JobRun {
     this.#taken = { peakMemory: earlier?.peakMemory ?? 0, cacheBytes: earlier?.cacheBytes ?? 0 };
   }
 
-  measuredBy({ version, library, build, environment }: EngineName): void {
+  measuredBy({ version, library, build, environment, rounding }: EngineName): void {
     this.#engine = {
       version,
       library,
-      ...definite({ build, environment }),
+      ...definite({ build, environment, rounding }),
     };
   }
 

@@ -221,14 +221,28 @@ function usable(sums: Sums, metric: Metric): SummaryFigure | undefined {
 }
 
 /**
+ * A perplexity in the digits that are known where mean log-likelihoods come rounded: no fewer than its engine prints of it, which
+ * are those of tables.
+ */
+function asPrinted(metric: Metric, value: number, rounding: number): number {
+  if (metric.aggregation !== "perplexity") return value;
+  const digits = Math.floor(-Math.log10(2 * value * rounding));
+  return Number(value.toFixed(Math.min(100, Math.max(metric.digits, digits))));
+}
+
+/**
  * The figure of one (job, metric) from one sample per item, with the interval that the gate has. Summed in the items'
  * natural order, whatever order they come in: floating-point sums depend on it, and a run that was interrupted must give
- * the very same digits. `clusters`: which items hang together.
+ * the very same digits. `clusters`: which items hang together; `rounding`: of the engine, see `EngineName`.
  */
 export function summarize(
   name: string,
   samples: Iterable<WeightedValue & { item: string }>,
-  { clusters, vocabulary }: Pick<CompareOptions, "clusters"> & { vocabulary?: number | undefined } = {},
+  {
+    clusters,
+    vocabulary,
+    rounding,
+  }: Pick<CompareOptions, "clusters"> & { vocabulary?: number | undefined; rounding?: number | undefined } = {},
 ): Summary {
   const whole = running(name, vocabulary);
   const sorted = natural([...samples]);
@@ -240,6 +254,7 @@ export function summarize(
   const vague = needed !== undefined && n > 1;
   return {
     ...summary,
+    value: rounding === undefined ? summary.value : asPrinted(metric, summary.value, rounding),
     low: finite(low),
     high: finite(high),
     warnings: vague ? [`${n} ${itemsPer[metric.per]} are too few for an interval: take ${needed}`] : summary.warnings,

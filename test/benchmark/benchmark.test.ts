@@ -201,7 +201,7 @@ describe("settings", () => {
   test("belong to a backend: those of another are refused in a variant and passed over in `defaults`", async () => {
     const fault = await failure(variants("  a: {model: 'mock:seed=1', gpuLayers: 3}\n"));
     expect(fault.message).toBe("b.yaml:3:29: there is no key `gpuLayers` here.");
-    expect(fault.hint).toBe("`gpuLayers` is a setting of the backend llama; this variant runs on mock.");
+    expect(fault.hint).toBe("`gpuLayers` is a setting of llama and llama-tools; this variant runs on mock.");
     const unknown = await failure(variants("  a: {model: x, backend: lama}\n"));
     expect(unknown.message).toBe('b.yaml:3:26: there is no backend "lama".');
     expect(unknown.hint).toContain("Did you mean `llama`?");
@@ -518,6 +518,7 @@ measurements:
       "chunks",
       "context",
       "generate",
+      "library",
       "limit",
       "prompt",
       "repetitions",
@@ -628,7 +629,12 @@ describe("the files in benchmarks/", () => {
     // What the files' own comments say to set.
     const own = ["MODEL", "IMATRIX", "V1", "V2", "FULL", "MERGED", "BASE", "LORA"];
     const tasks = ["TASK", "CEVAL", "CMMLU", "MMLU"].map((variable) => [variable, "demo-facts-en"]);
-    const env = { ...Object.fromEntries([...own.map((variable) => [variable, "m.gguf"]), ...tasks]), TEXT: "demo-en" };
+    const env = {
+      ...Object.fromEntries([...own.map((variable) => [variable, "m.gguf"]), ...tasks]),
+      TEXT: "demo-en",
+      OLD: "b1",
+      NEW: "b2",
+    };
     await readBenchmark(path, { measurements, modelsDir: "/models", dataDir: "/data", env });
   });
 

@@ -59,7 +59,9 @@ describe("finding the library", () => {
     for (const name of ["libllama.so", "libggml.so", "libggml-base.so"]) writeFileSync(join(fake, name), "no library");
     const said = await bench(["doctor"], { env: { GGUF_BENCH_LIBRARY: fake } });
     expect(said).toMatchObject({ code: 1, stdout: "" });
-    expect(said.stderr).toMatch(/^gguf-bench: \S*libggml-base\.so cannot be loaded: .*\n {2}Run `npm install`/);
+    expect(said.stderr).toMatch(
+      /^gguf-bench: \S*libggml-base\.so cannot be loaded: .*\n {2}Name a build of llama\.cpp/,
+    );
   });
 
   it("a device that no library here is for is refused with what there is", () => {

@@ -15,8 +15,9 @@ export const llama = {
   settingsFacts: llamaSettingsFacts,
   async version({ settings }) {
     // Nothing is computed where the card is not there: the plan says so.
-    const { gpu: wanted } = llamaSettings.parse(settings);
-    const location = chooseLibrary(missingCard(wanted) === undefined ? wanted : "cpu");
+    const { gpu: wanted, library } = llamaSettings.parse(settings);
+    const gone = library === undefined && missingCard(wanted) !== undefined;
+    const location = chooseLibrary(gone ? "cpu" : wanted, library);
     const { directory, llama: file, origin, gpu } = location;
     const release = file.match(/\.v([\d.]+)\./)?.[1];
     return {
@@ -30,10 +31,9 @@ export const llama = {
   locate: locateVariant,
   prepare: prepareVariant,
   async open(variant, listener) {
-    return new LlamaEngine(
-      new LlamaModel(variant, await traits(chooseLibrary(llamaSettings.parse(variant.settings).gpu)), listener),
-      variant.model,
-    );
+    const { gpu, library } = llamaSettings.parse(variant.settings);
+    const model = new LlamaModel(variant, await traits(chooseLibrary(gpu, library)), listener);
+    return new LlamaEngine(model, variant.model);
   },
 } satisfies BackendWith<Part>;
 

@@ -59,8 +59,9 @@ export class LlamaModel {
     const { tokenizerSha256, tokenizerBehaviour = "" } = variant.facts ?? {};
     this.tokenizer = tokenizerSha256 && `${tokenizerSha256} ${tokenizerBehaviour}`;
     this.#threads = settings.threads ?? physicalCores();
-    const location = chooseLibrary(settings.gpu);
-    const library = loadLibrary(location);
+    const location = chooseLibrary(settings.gpu, settings.library);
+    this.doing(`loading the library in ${location.directory}`);
+    const library = loadLibrary(location, named);
     this.library = library;
     this.onProcessor = location.gpu === "cpu";
     this.doing("loading the model");

@@ -1,37 +1,11 @@
 import { z } from "zod";
 import { definite } from "../../definite.js";
-import { cacheTypeNames, cacheTypes } from "../../llama/cache-types.js";
 import { missingCard } from "../../llama/library.js";
 import type { Settings, SettingsFacts } from "../backend.js";
+import { llamaCppFacts, llamaCppSettings } from "../llama-cpp.js";
 
-/** Tokens of a batch, far above what any machine computes at once. */
-const MAX_BATCH = 1_048_576;
-
-/**
- * What a variant may set of llama.cpp, each with llama.cpp's own default: a benchmark file's form, its JSON Schema, the flags
- * and the type below follow from it.
- */
-export const llamaSettings = z.strictObject({
-  threads: z
-    .int()
-    .min(1)
-    .max(1024)
-    .optional()
-    .meta({ description: "CPU threads; by default the physical cores.", examples: [4] }),
-  gpuLayers: z
-    .int()
-    .min(-1)
-    .max(100_000)
-    .optional()
-    .meta({ description: "Layers on the GPU; -1: all that the build supports.", examples: [-1] }),
-  batch: z.int().min(1).max(MAX_BATCH).default(2048).describe("Tokens given to one decode call (llama.cpp's n_batch)."),
-  ubatch: z.int().min(1).max(MAX_BATCH).default(512).describe("Tokens computed at once (llama.cpp's n_ubatch)."),
-  flashAttention: z
-    .enum(["auto", "on", "off"])
-    .default("auto")
-    .describe('Flash attention; quote "on" and "off" for editors of YAML 1.1.'),
-  cacheTypeK: z.enum(cacheTypeNames).default("f16").describe("Type of the K cache."),
-  cacheTypeV: z.enum(cacheTypeNames).default("f16").describe("Type of the V cache."),
+/** What a variant may set of llama.cpp in this process: a benchmark file's form, its JSON Schema and the flags follow from it. */
+export const llamaSettings = llamaCppSettings.extend({
   mmap: z.boolean().default(true).describe("Map the model's file rather than read it."),
   swaFull: z
     .boolean()
@@ -41,32 +15,31 @@ export const llamaSettings = z.strictObject({
     .enum(["auto", "cpu", "cuda", "vulkan", "metal"])
     .default("auto")
     .describe("Which build of the library; auto: the fastest that this machine can load."),
+  library: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({
+      description:
+        "A folder with a build of libllama to compute with (from this file's folder); by default the one that is shipped.",
+      examples: ["builds/b1"],
+    }),
 });
 
 /** Settings with all defaults filled in. */
 export type LlamaSettings = z.output<typeof llamaSettings>;
 
 export function llamaSettingsFacts(said: Settings): SettingsFacts {
-  const { threads, ...digits } = llamaSettings.parse(said);
-  const { batch, ubatch, cacheTypeK, cacheTypeV, flashAttention, swaFull: _, ...load } = digits;
-  const impossible =
-    missingCard(digits.gpu) ??
-    (flashAttention === "off" && /q/.test(cacheTypeV)
-      ? `a quantized V cache (${cacheTypeV}) needs flash attention, which is off: set it to auto, or cacheTypeV to f16`
-      : undefined);
-  return definite({
-    threads,
-    batch,
-    ubatch,
-    cacheBitsK: cacheTypes[cacheTypeK].bits,
-    cacheBitsV: cacheTypes[cacheTypeV].bits,
-    // Threads share out the rows of a product and change none of its digits.
-    digits,
+  // A build is known by its bytes, wherever it lies: they are part of where a job is measured.
+  const { library, ...settings } = llamaSettings.parse(said);
+  // Whether a build of the user's own computes on what is asked for is its finder's to say.
+  const missing = library === undefined ? missingCard(settings.gpu) : undefined;
+  const facts = llamaCppFacts(said, settings);
+  const { gpuLayers, mmap, gpu } = settings;
+  return {
+    ...facts,
     // All others are of a context, which is made anew for each variant.
-    load,
-    // Attention then works on other tiles and adds the same numbers in another order. Half of the micro-batch would not do:
-    // kernels cut 128 and 64 tokens of a sequence into the same tiles.
-    otherShape: { ...said, ubatch: Math.max(1, Math.floor(ubatch / 16)) },
-    impossible,
-  });
+    load: { gpuLayers, mmap, gpu, library },
+    ...definite({ impossible: missing ?? facts.impossible }),
+  };
 }

@@ -1,0 +1,14 @@
+import { createRequire } from "node:module";
+
+const require = createRequire(import.meta.url);
+
+/** Of this program, and of what decides its figures besides the engine. */
+export function versions(): Record<string, string> {
+  const own = require("../../package.json") as { version: string; dependencies: Record<string, string> };
+  return {
+    "gguf-bench": own.version,
+    node: process.versions.node,
+    "node-llama-cpp": own.dependencies["node-llama-cpp"]!,
+    koffi: own.dependencies.koffi!,
+  };
+}
