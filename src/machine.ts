@@ -89,34 +89,33 @@ function takeMarkOf(id: string): number | undefined {
   }
 }
 
-/** What the processes of a group have used, where the system tells. */
-export interface GroupUsage {
-  /** Sum of their largest resident sets since the last call, in bytes. */
-  peak: number;
-  /** CPU seconds so far. */
-  seconds: number;
+/** Sum of the largest resident sets of a group's processes since the last call, in bytes, where the system tells. */
+export function takeGroupPeak(group: number): number | undefined {
+  const peaks = processesOf(group).flatMap(({ id }) => takeMarkOf(id) ?? []);
+  return peaks.length > 0 ? peaks.reduce((sum, peak) => sum + peak) : undefined;
 }
 
-export function takeGroupUsage(group: number): GroupUsage | undefined {
+/** CPU seconds that the processes of a group have used so far, where the system tells. */
+export function groupSeconds(group: number): number | undefined {
   const ticksPerSecond = 100;
-  let usage: GroupUsage | undefined;
+  const used = processesOf(group).map(({ fields }) => (Number(fields[11]) + Number(fields[12])) / ticksPerSecond);
+  return used.length > 0 ? used.reduce((sum, seconds) => sum + seconds) : undefined;
+}
+
+/** The processes of a group; `fields`: state, parent, group … and from the twelfth on the ticks as user and as system. */
+function processesOf(group: number): { id: string; fields: string[] }[] {
   try {
-    for (const id of fs.readdirSync("/proc").filter((entry) => /^\d+$/.test(entry))) {
-      // After the name in brackets: state, parent, group … and from the twelfth on the ticks as user and as system.
-      const fields = statOf(id)
-        ?.replace(/^.*\) /s, "")
-        .split(" ");
-      if (!fields || Number(fields[2]) !== group) continue;
-      const { peak = 0, seconds = 0 } = usage ?? {};
-      usage = {
-        peak: peak + (takeMarkOf(id) ?? 0),
-        seconds: seconds + (Number(fields[11]) + Number(fields[12])) / ticksPerSecond,
-      };
-    }
+    return fs
+      .readdirSync("/proc")
+      .filter((entry) => /^\d+$/.test(entry))
+      .flatMap((id) => {
+        // The name, in brackets, may hold anything.
+        const fields = (statOf(id) ?? "").replace(/^.*\) /s, "").split(" ");
+        return Number(fields[2]) === group ? [{ id, fields }] : [];
+      });
   } catch {
-    // Not Linux.
+    return []; // Not Linux.
   }
-  return usage;
 }
 
 /** Largest resident set of a process so far, in bytes; undefined where the system does not tell. */

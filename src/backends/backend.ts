@@ -20,6 +20,8 @@ export interface SettingsFacts {
   /** Bits per value of the K and of the V cache. */
   cacheBitsK: number;
   cacheBitsV: number;
+  /** Whether a program that runs already holds the model, so that measuring it needs no memory here. */
+  elsewhere?: true;
   /** The settings that decide digits, part of the identity of every job. The others decide speed alone. */
   digits: Settings;
   /**

@@ -80,10 +80,12 @@ export function makeJob(
   const cost: Cost = measurement.cost(config.settings, data, definite({ batch, ubatch, trained }));
   const { context, parallel, rows } = cost;
   const impossible = reasonAgainst(config, variant, against, context, data);
-  const memory = ({ record, spec, backend }: Routed) =>
-    record.facts
-      ? { memory: estimateMemory(record.facts, { context, parallel, rows, ...backend.settingsFacts(spec.settings) }) }
+  const memory = ({ record: { facts }, spec, backend }: Routed) => {
+    const settings = backend.settingsFacts(spec.settings);
+    return facts && !settings.elsewhere
+      ? { memory: estimateMemory(facts, { context, parallel, rows, ...settings }) }
       : {};
+  };
   const identity = identify(
     {
       variant: computed(variant, spec, measurement.machineBound),

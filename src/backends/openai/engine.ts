@@ -16,7 +16,7 @@ import { byQuestions } from "../options.js";
 import { Client, measuring } from "./client.js";
 import { openaiGeneration } from "./completions.js";
 import { Fleet } from "./fleet.js";
-import { ServerTiming, ServerTokenizer, scoreOptions, serverGeneration } from "./llama-server.js";
+import { LlamaServerTiming, ServerTokenizer, scoreOptions, serverGeneration } from "./llama-server.js";
 import { ServerProcess } from "./process.js";
 import { type Served, served } from "./server.js";
 import type { ServerKind, Target } from "./settings.js";
@@ -81,7 +81,7 @@ export class ServerEngine implements Engine {
         this.letters = this.options;
         if (said.template) this.#renderer = new ChatRenderer(said.template, said.model);
         this.generation = serverGeneration(answering, tokenizer, this.#renderer, context);
-        this.timing = new ServerTiming(clients[0], vocabulary, context);
+        this.timing = new LlamaServerTiming(clients[0], vocabulary, context, () => process?.cpuSeconds());
         break;
       }
       case "vllm": {
@@ -131,7 +131,7 @@ export class ServerEngine implements Engine {
   }
 
   peakMemory(): number | undefined {
-    return this.#process?.takeUsage()?.peak;
+    return this.#process?.takePeak();
   }
 
   async close(): Promise<void> {

@@ -233,13 +233,15 @@ function answerOf(
 }
 
 /** Times as llama-server itself takes them: of the decode of a prompt that it has not seen, and of tokens one by one after it. */
-export class ServerTiming implements Timing {
+export class LlamaServerTiming implements Timing {
   #counted = 0;
 
   constructor(
     private readonly client: Client,
     private readonly vocabulary: number,
     private readonly context: number,
+    /** CPU seconds that the server has used, where it can be seen. */
+    readonly cpuSeconds: () => number | undefined,
   ) {}
 
   async prepare(test: SpeedTest): Promise<void> {

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { sha256 } from "../../digest.js";
 import { BenchError } from "../../errors.js";
 import { makeFolder } from "../../folders.js";
-import { type GroupUsage, takeGroupUsage } from "../../machine.js";
+import { groupSeconds, takeGroupPeak } from "../../machine.js";
 import { cacheDirectory } from "../../models/cache.js";
 import type { FromKeeper, Kept } from "./keeper.js";
 import type { StartedServer } from "./settings.js";
@@ -115,9 +115,13 @@ export class ServerProcess {
     });
   }
 
-  /** Of the server and all that it has started. */
-  takeUsage(): GroupUsage | undefined {
-    return takeGroupUsage(this.#pid);
+  /** Of the server and all that it has started: largest resident set since the last call in bytes, and CPU seconds so far. */
+  takePeak(): number | undefined {
+    return takeGroupPeak(this.#pid);
+  }
+
+  cpuSeconds(): number | undefined {
+    return groupSeconds(this.#pid);
   }
 
   async stop(): Promise<void> {

@@ -153,6 +153,10 @@ function fault(message: string, hint: string): BenchError {
 /** What decides digits is the server's own business; of a server that is started, its command. */
 export function openaiSettingsFacts(said: Settings): SettingsFacts {
   const { server, contextLength } = openaiSettings.parse(said);
-  const digits = definite({ contextLength, command: typeof server === "object" ? server.command : undefined });
-  return { batch: 2048, ubatch: 512, cacheBitsK: 16, cacheBitsV: 16, digits, otherShape: said };
+  const command = typeof server === "object" ? server.command : undefined;
+  return {
+    ...{ batch: 2048, ubatch: 512, cacheBitsK: 16, cacheBitsV: 16, otherShape: said },
+    ...(command ? {} : { elsewhere: true }),
+    digits: definite({ contextLength, command }),
+  };
 }

@@ -1,0 +1,143 @@
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { bench, eventsOf, llamaServer, temporaryFolder, verdicts } from "../support.js";
+import { type FakeKind, fakeServer, type Twist } from "./fake-servers.js";
+
+const folder = temporaryFolder();
+const cache = join(folder, "cache");
+const demo = join(import.meta.dirname, "../../datasets/demo/demo-v2-F16.gguf");
+
+/** Runs a benchmark of the command line against servers of this process. */
+async function run(
+  name: string,
+  variants: Record<string, unknown>,
+  measurements: Record<string, unknown>,
+  env: Record<string, string> = {},
+) {
+  const file = join(folder, `${name}.yaml`);
+  writeFileSync(file, JSON.stringify({ variants, measurements }));
+  const report = join(folder, "reports", name);
+  const outcome = await bench(["run", file, "--out", report], {
+    cwd: folder,
+    env: { ...process.env, GGUF_BENCH_CACHE: cache, ...env },
+  });
+  const events = eventsOf(report);
+  const warnings = events.flatMap((event) => (event.type === "warning" ? event.message : []));
+  return { ...outcome, report, events, warnings, said: verdicts(events) };
+}
+
+/** Of whatever it is asked, log-probabilities that are drawn at random. */
+const guessing: Twist = (path, body, response) => {
+  const prompt = body.prompt;
+  if (path !== "/v1/completions" || !Array.isArray(prompt) || body.prompt_logprobs === undefined) return false;
+  const told = prompt.map((token, i) => (i === 0 ? null : { [token]: { logprob: -10 * Math.random() } }));
+  response.writeHead(200, { "content-type": "application/json" });
+  response.end(JSON.stringify({ choices: [{ index: 0, text: "", logprobs: null, prompt_logprobs: told }] }));
+  return true;
+};
+
+const ignoring: Twist = (path, body) => {
+  if (path === "/v1/completions") for (const key of ["echo", "logprobs", "prompt_logprobs"]) delete body[key];
+  return false;
+};
+
+describe("log-probabilities of a server are believed only after its self-test", { timeout: 60_000 }, () => {
+  it.each<[string, Twist, RegExp]>([
+    ["chance", guessing, /hardly likelier than its words in another order/],
+    ["ignored-echo", ignoring, /ignores `echo` and `prompt_logprobs`/],
+  ])("%s: no perplexity is told, and the reason is", async (name, twist, reason) => {
+    const fake = await fakeServer("vllm", twist);
+    const { code, events, warnings, said } = await run(
+      name,
+      { v: { model: `openai:${fake.url}` } },
+      { perplexity: { text: "demo-en", context: 128, chunks: 4 } },
+    );
+    expect(code).toBe(1);
+    expect(said).toEqual({ "v perplexity": "this engine gives no log-probabilities of a text." });
+    expect(warnings.join("\n")).toMatch(reason);
+    expect(events.filter(({ type }) => type === "samples")).toEqual([]);
+  });
+
+  it("chance: no accuracy by likelihood is told", async () => {
+    const fake = await fakeServer("vllm", guessing);
+    const { warnings, events } = await run(
+      "chance-options",
+      { v: { model: `openai:${fake.url}` } },
+      { "demo-facts-en": { limit: 10 } },
+    );
+    expect(warnings.join("\n")).toMatch(
+      /its log-probabilities of options are not believed: it has \d+ of 20 known questions right/,
+    );
+    for (const event of events)
+      if (event.type === "samples") expect(JSON.stringify(event)).not.toContain("scores_token");
+  });
+});
+
+describe("a key", { timeout: 60_000 }, () => {
+  const planted = "sk-planted-0123456789abcdef";
+
+  /** What stands in any file below a folder. */
+  const everything = (place: string): string =>
+    readdirSync(place, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => readFileSync(join(entry.parentPath, entry.name), "latin1"))
+      .join("\n");
+
+  it("goes to the server that is named alone, and stands in no file, message or report", async () => {
+    const elsewhere = await fakeServer("lm-studio");
+    const keeping = (twist?: Twist, kind: FakeKind = "vllm") => fakeServer(kind, twist);
+    const servers = {
+      plain: await keeping(),
+      // One that repeats it, as some do.
+      refusing: await keeping((path, _, response, { headers }) => {
+        if (!path.includes("completions")) return false;
+        response.writeHead(401, { "content-type": "application/json" });
+        response.end(JSON.stringify({ error: { message: `Incorrect key ${headers.authorization}` } }));
+        return true;
+      }),
+      broken: await keeping((path, _, response, { headers }) => {
+        if (!path.includes("completions")) return false;
+        response.writeHead(200, { "content-type": "application/json" }).end(`you sent ${headers.authorization}`);
+        return true;
+      }),
+      redirecting: await keeping((path, _, response, { headers }) => {
+        if (!path.includes("completions")) return false;
+        response
+          .writeHead(307, { location: `${elsewhere.url}/v1/completions?key=${headers.authorization?.slice(7)}` })
+          .end();
+        return true;
+      }),
+    };
+    const variants = Object.fromEntries(
+      Object.entries(servers).map(([name, { url }]) => [name, { model: `openai:${url}/v1`, keyEnv: "MY_SERVERS_KEY" }]),
+    );
+    const { stdout, stderr, events } = await run(
+      "keys",
+      variants,
+      { perplexity: { text: "demo-en", context: 128, chunks: 2 }, "demo-facts-en": { limit: 2 } },
+      { MY_SERVERS_KEY: planted },
+    );
+    for (const [name, { asked }] of Object.entries(servers)) {
+      expect(asked.length, name).toBeGreaterThan(1);
+      for (const { headers } of asked) expect(headers.authorization).toBe(`Bearer ${planted}`);
+    }
+    expect(elsewhere.asked).toEqual([]);
+    expect(events.length).toBeGreaterThan(5);
+    for (const text of [stdout, stderr, everything(folder)]) expect(text.includes(planted)).toBe(false);
+  });
+
+  it.skipIf(!llamaServer)("of a server that is started comes from the environment, too", async () => {
+    const command = [llamaServer, "-m", "{model}", "--port", "{port}", "-t", "1", "-c", "512"];
+    const variant = { backend: "openai", model: demo, keyEnv: "LLAMA_API_KEY", server: { command } };
+    const { code, stdout, stderr } = await run(
+      "started-key",
+      { v: variant },
+      { "demo-facts-en": { limit: 4 } },
+      { LLAMA_API_KEY: planted },
+    );
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    for (const text of [stdout, stderr, everything(folder)]) expect(text.includes(planted)).toBe(false);
+  });
+});
