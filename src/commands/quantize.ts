@@ -4,7 +4,8 @@ import { definite } from "../definite.js";
 import { exitCodes } from "../errors.js";
 import { harmless } from "../harmless.js";
 import { notMeasurable } from "../models/gguf.js";
-import { checkType, quantizedName, quantizeFile } from "../models/quantize.js";
+import { coverageNote } from "../models/importance.js";
+import { checkType, coverage, quantizedName, quantizeFile } from "../models/quantize.js";
 import { isRemote, resolveModel } from "../models/sources.js";
 import { say } from "../terminal.js";
 import { bytes } from "../units.js";
@@ -46,6 +47,9 @@ export async function quantizeCommand(asked: QuantizeCommand, where: Surrounding
     }
     const took = there ? "was there" : `${((performance.now() - began) / 1000).toFixed(1)} s`;
     say(stdout, `${output}  ${bytes(statSync(output).size)}  ${took}\n`);
+    const covers = await coverage(source, quantization);
+    const uncovered = covers && coverageNote(covers);
+    if (uncovered) say(stderr, `${path.basename(output)}: ${uncovered}.\n`);
   }
   const note = await notMeasurable(source);
   if (note) say(stderr, `${note}\n`);

@@ -1,7 +1,6 @@
 import path from "node:path";
 import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
-import { several } from "../harmless.js";
 
 /** A file of llama-imatrix: how much each input column of a weight matters. */
 export interface ImportanceMatrix {
@@ -91,16 +90,8 @@ export function readOldMatrix(file: string, bytes: Buffer): ImportanceMatrix {
   return { means, chunks, ...definite({ dataset }) };
 }
 
-/**
- * Throws if the matrix holds impossible weights or belongs to another model than the one with these tensors: llama.cpp would
- * quantize as if there were no matrix, without a word.
- */
-export function checkMatrix(
-  file: string,
-  { means }: ImportanceMatrix,
-  model: string,
-  tensors: ReadonlySet<string>,
-): void {
+/** Throws if the matrix holds impossible weights: llama.cpp would quantize by them without a word. */
+export function checkMatrix(file: string, { means }: ImportanceMatrix): void {
   if (means.size === 0)
     throw fault(file, "holds no sums of squares", "Name the file that llama-imatrix wrote: model.imatrix.gguf.");
   for (const [tensor, values] of means) {
@@ -108,11 +99,4 @@ export function checkMatrix(
     if (wrong !== undefined) throw fault(file, `has ${wrong < 0 ? "a negative sum of squares" : wrong} at ${tensor}`);
     if (values.every((value) => value === 0)) throw fault(file, `has nothing but zeros at ${tensor}`);
   }
-  const foreign = [...means.keys()].filter((tensor) => !tensors.has(tensor));
-  if (foreign.length > means.size / 2)
-    throw fault(
-      file,
-      `is of another model than ${path.basename(model)}, which has no ${several(foreign, 2)}`,
-      "Make one for this model with llama-imatrix.",
-    );
 }

@@ -99,7 +99,7 @@ export function quantize({ source, output, type, imatrix, requantize, threads }:
       "library-abi",
       `the library's quantize parameters are not those of this llama.cpp: ${wrong.map(([name]) => name).join(", ")}`,
     );
-  const matrix = imatrix ? importanceMatrix(location, imatrix, source) : undefined;
+  const matrix = imatrix ? importanceMatrix(location, imatrix) : undefined;
   const quantizeFile = bind<(source: string, output: string, parameters: Fields) => number>(
     "llama_model_quantize",
     "uint32_t",
@@ -116,9 +116,9 @@ export function quantize({ source, output, type, imatrix, requantize, threads }:
 }
 
 /** Everything returned must stay referenced until the call is over. */
-function importanceMatrix(location: ReturnType<typeof chooseLibrary>, file: string, model: string) {
+function importanceMatrix(location: ReturnType<typeof chooseLibrary>, file: string) {
   const matrix = readMatrix(location, file);
-  checkMatrix(file, matrix, model, new Set(openGguf(location, model)?.names));
+  checkMatrix(file, matrix);
   const kept: NodeJS.ArrayBufferView[] = [];
   const entries: bigint[] = [];
   for (const [tensor, means] of matrix.means) {

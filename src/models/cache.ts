@@ -2,7 +2,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { type BigIntStats, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { sha256, sha256OfFile } from "../digest.js";
 import { makeFolder } from "../folders.js";
 
@@ -90,6 +90,33 @@ export async function keptSha256(path: string): Promise<string> {
   if (after[0] === before[0]) await remember(key, before, digest);
   return digest;
 }
+
+/**
+ * Keeps the digest of a file that this program made or fetched beside it, in the form of `sha256sum`: whoever uses the file later
+ * can tell whether its bytes are still those.
+ */
+export async function keepDigest(path: string, digest: string): Promise<void> {
+  const draft = `${path}.${randomUUID()}.sha256`;
+  try {
+    await writeFile(draft, `${digest}  ${basename(path)}\n`);
+    await rename(draft, besidePath(path));
+  } finally {
+    await rm(draft, { force: true });
+  }
+}
+
+/** The digest that a file had when it was made or fetched; undefined when none was kept. */
+export async function keptDigest(path: string): Promise<string | undefined> {
+  const text = await readFile(besidePath(path), "utf8").catch(() => "");
+  return text.match(/^[0-9a-f]{64}(?= )/)?.[0];
+}
+
+/** To be called before other bytes come under the file's name. */
+export async function forgetDigest(path: string): Promise<void> {
+  await rm(besidePath(path), { force: true });
+}
+
+const besidePath = (path: string) => `${path}.sha256`;
 
 function entryPath(path: string): string {
   return join(cacheDirectory(), "facts", `${sha256(path).slice(0, 32)}.json`);

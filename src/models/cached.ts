@@ -3,7 +3,7 @@ import { readdir, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
 import { definite } from "../definite.js";
 import { sha256 } from "../digest.js";
-import { cacheDirectory, isKeeping } from "./cache.js";
+import { cacheDirectory, isKeeping, keptDigest } from "./cache.js";
 import { fetchedFrom, fetchedVersion } from "./download/index.js";
 import { isRunning, thisProcess } from "./owner.js";
 import { quantizedFolder } from "./quantize.js";
@@ -69,12 +69,14 @@ async function modelIn(folder: string, kind: "download" | "quantization"): Promi
     if (found?.isFile()) stats.set(name, found);
   }
   const marks = names.filter((name) => mark.test(name));
-  const files = [...stats.keys()].filter((name) => !mark.test(name) && !name.endsWith(".json"));
+  const files = [...stats.keys()].filter((name) => !mark.test(name) && !/\.(json|sha256)$/.test(name));
   const whole = files.filter((name) => !name.endsWith(".part"));
   if (files.length === 0) return [];
   const path = join(folder, whole[0] ?? files[0]!);
   const at = (name: string) => stats.get(name)?.mtimeMs ?? 0;
-  const digests = await Promise.all(whole.map(async (name) => (await fetchedVersion(join(folder, name)))?.sha256));
+  const digests = await Promise.all(
+    whole.map(async (name) => (await fetchedVersion(join(folder, name)))?.sha256 ?? keptDigest(join(folder, name))),
+  );
   const known = digests.filter((digest) => digest !== undefined);
   const digest = known.length < whole.length ? undefined : known.length === 1 ? known[0] : sha256(known.join(""));
   return [

@@ -42,8 +42,11 @@ export interface ModelFacts {
   /** sha256 of what these keys make llama.cpp do, and of the tokens' texts; absent in runs of earlier versions. */
   tokenizerBehaviour?: string;
   vocabularySha256?: string;
-  /** From `quantize.imatrix.*`, where the file was quantized with an importance matrix. */
-  imatrix?: { file: string; dataset: string; chunks: number };
+  /**
+   * From `quantize.imatrix.*`, where the file was quantized with an importance matrix. `covers`: how many weight matrices of the
+   * layers it has importance for, known where the quantization was made here.
+   */
+  imatrix?: { file: string; dataset: string; chunks: number; covers?: { matrices: number; of: number } };
   chatTemplateSha256?: string;
 }
 
@@ -82,7 +85,7 @@ export interface ModelPart {
   /** False where a tensor has a type whose size is not known: `end` then goes by the file's own. */
   sized: boolean;
   metadata: Record<string, unknown>;
-  tensors: { name: string; type: number; elements: number; bytes: number }[];
+  tensors: { name: string; type: number; shape: number[]; elements: number; bytes: number }[];
 }
 
 const SPLIT = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
@@ -232,13 +235,14 @@ function partOf(path: string, bytes: number, header: GGUFParseOutput): ModelPart
   const next = new Map(starts.map((start, index) => [start, starts[index + 1] ?? bytes - dataStart]));
   let end = 0;
   const tensors = header.tensorInfos.map((tensor) => {
-    const elements = tensor.shape.reduce((product, length) => product * Number(length), 1);
+    const shape = tensor.shape.map(Number);
+    const elements = shape.reduce((product, length) => product * length, 1);
     const start = Number(tensor.offset);
     const block = BLOCKS[tensor.dtype];
     // A type younger than the table takes what lies before the next tensor: its size is right but for padding.
     const size = block ? (elements / block[0]) * block[1] : Math.max(0, next.get(start)! - start);
     end = Math.max(end, dataStart + start + size);
-    return { name: tensor.name, type: tensor.dtype, elements, bytes: size };
+    return { name: tensor.name, type: tensor.dtype, shape, elements, bytes: size };
   });
   if (!Number.isSafeInteger(end)) throw damaged(path, new Error("tensors of impossible size"));
   const sized = header.tensorInfos.every(({ dtype }) => BLOCKS[dtype]);

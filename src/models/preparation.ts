@@ -2,7 +2,7 @@ import { definite } from "../definite.js";
 import { type Adapter, type AdapterSource, fetchAdapter, locateAdapter, readAdapter } from "./adapters.js";
 import { markUsed } from "./cached.js";
 import { type ModelFacts, readModelFacts } from "./gguf.js";
-import { locateQuantization, type Quantizing, quantizeFile } from "./quantize.js";
+import { locateQuantization, makeQuantization, type Quantizing } from "./quantize.js";
 import { locateModel, resolveModel, type SourceFolders, type Unfetched } from "./sources.js";
 
 /** Which model a variant is made of. */
@@ -17,7 +17,10 @@ export interface ModelSource {
 }
 
 /** The work to do before a variant can be opened. */
-export type Missing = ({ kind: "fetch" } & Unfetched) | { kind: "quantize"; type: string };
+export type Missing =
+  | ({ kind: "fetch" } & Unfetched)
+  /** `damaged`: the cache has one, whose bytes are no longer those that were written. */
+  | { kind: "quantize"; type: string; damaged: boolean; notes: string[] };
 
 /** A variant's model as far as it is here. */
 export type Located =
@@ -70,11 +73,13 @@ export async function locateVariant(source: ModelSource, folders: SourceFolders)
       ...(matrix && "path" in matrix ? { imatrix: matrix.path } : {}),
     }));
   if (!made) return { state: "ready", model: base.path, facts, lora: read, weights: facts.sha256, ...origin };
-  const weights = made.recipe;
-  if (!made.made)
-    return { state: "missing", missing: [{ kind: "quantize", type: quantize.type }], weights, lora: read };
+  const { recipe: weights, damaged, notes } = made;
+  if (!made.facts)
+    return { state: "missing", missing: [{ kind: "quantize", type: quantize.type, damaged, notes }], weights, lora: read };
   await markUsed(made.path);
-  return { state: "ready", model: made.path, facts: await readModelFacts(made.path), lora: read, weights, ...origin };
+  const all = [...(made.facts.notes ?? []), ...notes];
+  const noted = { ...made.facts, ...(all.length > 0 ? { notes: all } : {}) };
+  return { state: "ready", model: made.path, facts: noted, lora: read, weights, ...origin };
 }
 
 /** Fetches and makes what a variant's model lacks. Throws a BenchError, or the signal's reason when it is aborted. */
@@ -88,5 +93,7 @@ export async function prepareVariant(source: ModelSource, folders: PreparationFo
   const quantization = { type: quantize.type, ...definite({ imatrix }) };
   const cached = await locateQuantization(path, quantization);
   folders.signal?.throwIfAborted();
-  if (cached && !cached.made) await quantizeFile(path, cached.path, quantization, folders);
+  if (!cached || cached.facts) return;
+  if (cached.damaged) folders.warning?.(`its ${quantize.type} file in the cache is damaged and is made anew`);
+  await makeQuantization(path, cached, quantization, folders);
 }

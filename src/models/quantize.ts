@@ -4,6 +4,7 @@ import fs from "node:fs";
 import { rename, rm, rmdir } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { definite } from "../definite.js";
 import { BenchError, type Failure, fromFailure } from "../errors.js";
 import { makeFolder } from "../folders.js";
 import { chooseLibrary, llamaRelease } from "../llama/library.js";
@@ -11,8 +12,10 @@ import { fileTypes, type QuantizeRequest } from "../llama/quantize.js";
 import { usableProcessors } from "../machine.js";
 import { nearest } from "../yaml.js";
 import { buildOf } from "./builds.js";
-import { cacheDirectory, keptSha256 } from "./cache.js";
-import { checkQuantizable, readModelFacts } from "./gguf.js";
+import { cacheDirectory, forgetDigest, keepDigest, keptDigest, keptSha256 } from "./cache.js";
+import { checkQuantizable, type ModelFacts, readModelFacts } from "./gguf.js";
+import { type Coverage, coverageNote, readCoverage } from "./importance.js";
+import { UnchangedFiles } from "./unchanged.js";
 
 const program = fileURLToPath(new URL("./quantize-process.js", import.meta.url));
 
@@ -52,16 +55,21 @@ export function checkType(type: string): string {
   return known;
 }
 
+export interface QuantizeOptions {
+  quantizing?: (state: Quantizing) => void;
+  signal?: AbortSignal;
+}
+
 /** Writes `source` quantized to `output`, whole or not at all, in a process of its own. */
 export async function quantizeFile(
   source: string,
   output: string,
   quantization: Quantization,
-  { quantizing, signal }: { quantizing?: (state: Quantizing) => void; signal?: AbortSignal } = {},
+  { quantizing, signal }: QuantizeOptions = {},
 ): Promise<void> {
   const { type, imatrix, requantize = false } = quantization;
   await checkQuantizable(source, { requantize });
-  if (imatrix !== undefined) await matrixSha256(imatrix);
+  await coverage(source, quantization);
   const part = `${output}.${randomUUID()}.part`;
   const made = makeFolder(path.dirname(output), "name another one with --out");
   try {
@@ -92,7 +100,14 @@ export interface CachedQuantization {
   path: string;
   /** 64 hexadecimal digits: the digest of all that decides the file's bytes. */
   recipe: string;
-  made: boolean;
+  /** The model and the matrix whose digests are in the recipe. */
+  sources: UnchangedFiles;
+  /** Absent while the file is to be made. */
+  facts?: ModelFacts;
+  /** What the user should know of it: sentences without their ends. */
+  notes: string[];
+  /** It was made, but its bytes are no longer those that were written. */
+  damaged: boolean;
 }
 
 /**
@@ -110,17 +125,57 @@ export async function locateQuantization(
     throw new BenchError("quantize-failed", `${source} is a split model, which cannot be quantized here yet`, {
       hint: "merge its parts with llama-gguf-split first",
     });
-  const weighs = quantization.imatrix !== undefined && !unweighted.has(type);
-  const matrix = weighs ? await matrixSha256(quantization.imatrix!) : "";
+  const imatrix = unweighted.has(type) ? undefined : quantization.imatrix;
+  const matrix = imatrix === undefined ? "" : await matrixSha256(imatrix);
   const build = (await buildOf(chooseLibrary("cpu"))) ?? "";
   const recipe = createHash("sha256")
     .update([facts.sha256, type, matrix, llamaRelease, build].join(" ").trimEnd())
     .digest("hex");
   const name = quantizedName(source, { ...quantization, type });
   const output = path.join(quantizedFolder(), recipe.slice(0, 16), name);
-  const made = fs.existsSync(output);
-  if (!made) await checkQuantizable(source, { requantize: false });
-  return { path: output, recipe, made };
+  const sources = new UnchangedFiles().addModel({ facts });
+  if (imatrix !== undefined) sources.add(imatrix, matrix);
+  const covers = await coverage(source, { type, ...definite({ imatrix }) });
+  const note = covers && coverageNote(covers);
+  const cached = { path: output, recipe, sources, notes: note === undefined ? [] : [note] };
+  // A file without a digest is of a process that died before it had written one.
+  const digest = fs.existsSync(output) ? await keptDigest(output) : undefined;
+  const there = digest === undefined ? undefined : await readModelFacts(output).catch(() => undefined);
+  if (there && there.sha256 === digest) {
+    const weighed =
+      there.imatrix && covers && { ...there.imatrix, covers: { matrices: covers.covered, of: covers.of } };
+    return { ...cached, facts: { ...there, ...definite({ imatrix: weighed }) }, damaged: false };
+  }
+  await checkQuantizable(source, { requantize: false });
+  return { ...cached, damaged: digest !== undefined };
+}
+
+/**
+ * How much of a model the matrix of a quantization weighs; undefined without one. Throws a BenchError `imatrix` for a matrix that
+ * cannot be read, is of another model, or weighs nothing.
+ */
+export async function coverage(source: string, { type, imatrix }: Quantization): Promise<Coverage | undefined> {
+  if (imatrix === undefined) return undefined;
+  await matrixSha256(imatrix);
+  return unweighted.has(type) ? undefined : readCoverage(imatrix, source);
+}
+
+/** Makes a quantization in the cache, and keeps its digest beside it. Throws `file-changed` when its source changed meanwhile. */
+export async function makeQuantization(
+  source: string,
+  { path: output, sources }: CachedQuantization,
+  quantization: Quantization,
+  options: QuantizeOptions,
+): Promise<void> {
+  await forgetDigest(output);
+  await quantizeFile(source, output, quantization, options);
+  try {
+    await sources.check();
+    await keepDigest(output, (await readModelFacts(output)).sha256);
+  } catch (error) {
+    await rm(output, { force: true });
+    throw error;
+  }
 }
 
 /** Folders from `inner` up to `outer` that hold nothing. */

@@ -29,11 +29,17 @@ export function describePlan({ jobs, variants, preparations, memoryLimit, notes 
   });
   const total = jobs.reduce((sum, { record }) => sum + (record.estimate ?? 0), 0);
   const known = jobs.some(({ record }) => record.estimate !== undefined);
-  const said = notes.map((note) => `${harmless(note)}\n`).join("");
+  const ofVariants = variants.flatMap(({ name, facts }) => (facts?.notes ?? []).map((note) => `${name}: ${note}`));
+  const ofMissing = preparations.flatMap(({ variant, missing }) =>
+    missing.flatMap((one) => (one.kind === "quantize" ? one.notes.map((note) => `${variant}: ${note}`) : [])),
+  );
+  const said = [...notes, ...ofVariants, ...ofMissing].map((note) => `${harmless(note)}\n`).join("");
   return `${said}${lines.join("\n")}\n${turns.join("")}${counted(jobs.length, "job")}${known ? `, very roughly ${roughDuration(total)} in all` : ""}; engines may use ${inUnits(memoryLimit)}\n`;
 }
 
 function describeMissing(missing: Missing): string {
+  if (missing.kind === "quantize" && missing.damaged)
+    return `to be quantized anew (${missing.type}): its file in the cache is damaged`;
   if (missing.kind === "quantize") return `to be quantized first (${missing.type})`;
   const size = missing.bytes === undefined ? "" : `, ${inUnits(missing.bytes)}`;
   return `to be fetched first: ${harmless(missing.name)}${size}`;
