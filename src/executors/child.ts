@@ -4,7 +4,7 @@ import type { EngineFacts, VariantSpec } from "../backends/backend.js";
 import { findBackend } from "../backends/index.js";
 import { definite } from "../definite.js";
 import { BenchError, type Failure, fromFailure } from "../errors.js";
-import { thisMachine } from "../machine.js";
+import { physicalCores, thisMachine } from "../machine.js";
 import type {
   EngineWarning,
   Executor,
@@ -95,7 +95,8 @@ class EngineProcess implements OpenedEngine {
       stdio: ["ignore", "ignore", "pipe", "ipc"],
       serialization: "advanced",
       // A crash prints its own message; the debugger that ggml would call for a backtrace is slow and may hang.
-      env: { ...process.env, GGML_NO_BACKTRACE: "1" },
+      // Models that decode side by side each take a thread of Node's pool.
+      env: { UV_THREADPOOL_SIZE: String(Math.max(4, physicalCores())), ...process.env, GGML_NO_BACKTRACE: "1" },
       execArgv: ["--max-semi-space-size=2", "--no-warnings"],
     });
     this.#process.stderr!.setEncoding("utf8").on("data", (text: string) => {

@@ -36,6 +36,8 @@ export class Context {
   /** Bytes of the K and of the V cache; 0 for a model without one. */
   readonly cacheBytes: number;
   readonly #vocabulary: number;
+  /** Whether it has decoded before: the first decode makes pages of memory resident. */
+  used = false;
   #count = 0;
   #rows = 0;
 
@@ -124,7 +126,16 @@ export class Context {
   /** Computes the batch and empties it. `check`: throws if the logits of a row are all equal, for they say nothing of the next token. */
   decode(check = true): Rows {
     this.#fields.n_tokens = this.#count;
-    const code = this.library.decode(this.pointer, this.#fields);
+    return this.#decoded(this.library.decode(this.pointer, this.#fields), check);
+  }
+
+  /** The same while other contexts decode. Nothing may be asked of this one before it is through. */
+  async decodeAside(): Promise<Rows> {
+    this.#fields.n_tokens = this.#count;
+    return this.#decoded(await this.library.decodeAside(this.pointer, this.#fields), true);
+  }
+
+  #decoded(code: number, check: boolean): Rows {
     const rows = this.#rows;
     this.#count = 0;
     this.#rows = 0;
@@ -132,6 +143,7 @@ export class Context {
     this.library.synchronize(this.pointer);
     const decoded = { pointer: rows > 0 ? this.library.logits(this.pointer) : 0n, count: rows };
     if (check && rows > 0) this.#checkDiffer(decoded);
+    this.used = true;
     return decoded;
   }
 

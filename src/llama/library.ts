@@ -341,7 +341,7 @@ const LogCallback = koffi.proto("void gguf_bench_log(int level, const char *text
 export type Pointer = bigint;
 export type Fields = Record<string, unknown>;
 
-/** The C functions in use, bound. Calls are synchronous: an engine process has nothing else to do meanwhile. */
+/** The C functions in use, bound. Calls are synchronous, but for one: an engine process has nothing else to do meanwhile. */
 export interface Library {
   location: LibraryLocation;
   version: string;
@@ -389,6 +389,8 @@ export interface Library {
   /** Empties the positions from `from` to before `to` of a sequence; −1: from its start, to its end. */
   clearSequence(memory: Pointer, sequence: number, from: number, to: number): boolean;
   decode(context: Pointer, batch: Fields): number;
+  /** The same on another thread; contexts of one model, too, may decode at the same time. */
+  decodeAside(context: Pointer, batch: Fields): Promise<number>;
   synchronize(context: Pointer): void;
   logits(context: Pointer): Pointer;
   systemInfo(): string;
@@ -532,6 +534,8 @@ function bound(
   const newPool = koffi.proto("void *ggml_threadpool_new(ggml_threadpool_params *params)");
   const freePool = koffi.proto("void ggml_threadpool_free(void *pool)");
 
+  const decode = bind<Library["decode"] & { async(...all: unknown[]): void }>("llama_decode", "int32_t", [P, Batch]);
+
   return {
     location,
     version: version ?? llamaRelease,
@@ -562,7 +566,11 @@ function bound(
     memory: bind("llama_get_memory", P, [P]),
     clearMemory: bind("llama_memory_clear", "void", [P, "bool"]),
     clearSequence: bind("llama_memory_seq_rm", "bool", [P, "int32_t", "int32_t", "int32_t"]),
-    decode: bind("llama_decode", "int32_t", [P, Batch]),
+    decode,
+    decodeAside: (context, batch) =>
+      new Promise((resolve, reject) => {
+        decode.async(context, batch, (error: Error | null, code: number) => (error ? reject(error) : resolve(code)));
+      }),
     synchronize: bind("llama_synchronize", "void", [P]),
     logits: bind("llama_get_logits", P, [P]),
     systemInfo: bind("llama_print_system_info", "str", []),

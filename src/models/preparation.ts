@@ -75,7 +75,12 @@ export async function locateVariant(source: ModelSource, folders: SourceFolders)
   if (!made) return { state: "ready", model: base.path, facts, lora: read, weights: facts.sha256, ...origin };
   const { recipe: weights, damaged, notes } = made;
   if (!made.facts)
-    return { state: "missing", missing: [{ kind: "quantize", type: quantize.type, damaged, notes }], weights, lora: read };
+    return {
+      state: "missing",
+      missing: [{ kind: "quantize", type: quantize.type, damaged, notes }],
+      weights,
+      lora: read,
+    };
   await markUsed(made.path);
   const all = [...(made.facts.notes ?? []), ...notes];
   const noted = { ...made.facts, ...(all.length > 0 ? { notes: all } : {}) };

@@ -142,8 +142,8 @@ export async function locateQuantization(
   const digest = fs.existsSync(output) ? await keptDigest(output) : undefined;
   const there = digest === undefined ? undefined : await readModelFacts(output).catch(() => undefined);
   if (there && there.sha256 === digest) {
-    const weighed =
-      there.imatrix && covers && { ...there.imatrix, covers: { matrices: covers.covered, of: covers.of } };
+    const weighed = there.imatrix &&
+      covers && { ...there.imatrix, covers: { matrices: covers.covered, of: covers.of } };
     return { ...cached, facts: { ...there, ...definite({ imatrix: weighed }) }, damaged: false };
   }
   await checkQuantizable(source, { requantize: false });

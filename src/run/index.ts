@@ -17,7 +17,7 @@ export interface RunOptions {
   executor: Executor;
   /** By job id. */
   done: ReadonlyMap<string, JobProgress>;
-  /** Ends the run after the items at hand. */
+  /** Ends the run after the items at hand, or after some seconds without them. */
   signal: AbortSignal;
   /** How many steps may run side by side; by default as many as the cores have threads for. */
   parallel?: number;
@@ -81,7 +81,7 @@ export function fits(step: Step, running: readonly Step[], { memory, parallel, c
   return (
     all.length <= parallel &&
     all.every(({ kind }) => kind !== "turns") &&
-    all.reduce((sum, { threads = cores }) => sum + threads, 0) <= cores &&
+    all.reduce((sum, { threads = cores }) => sum + Math.min(threads, cores), 0) <= cores &&
     all.reduce((sum, one) => sum + one.memory, 0) <= memory
   );
 }

@@ -7,7 +7,7 @@ import { engineOf } from "./engines.js";
 const shared = {
   /** Ids, in order. */
   jobs: z.array(z.string()).min(1),
-  /** Threads that compute; absent: one for every core. */
+  /** Threads that compute, on as many cores as there are for them; absent: one for every core. */
   threads: z.int().min(1).optional(),
   /** Bytes that the engines need. */
   memory: z.number().min(0),
@@ -70,7 +70,9 @@ export function* schedule(plan: Plan, done: ReadonlyMap<string, JobProgress>): G
     // Models that do not fit side by side take turns in memory.
     const memory = all > plan.memoryLimit ? own.memory : all;
     const ids = riders.map(({ record }) => record.id);
-    yield { kind: "together", reference: jobs[0]!.record.against!, riders: ids, ...own, memory };
+    const models = all > plan.memoryLimit ? 1 : 1 + new Set(jobs.map(({ spec }) => spec)).size;
+    const threads = own.threads === undefined ? {} : { threads: own.threads * models };
+    yield { kind: "together", reference: jobs[0]!.record.against!, riders: ids, ...own, ...threads, memory };
   }
 }
 

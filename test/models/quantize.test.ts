@@ -96,7 +96,9 @@ describe("an importance matrix of before GGUF", () => {
         const own = await quantize(matrix);
         const part = /^demo-v2-Q2_K-im\.gguf: its importance matrix covers (\d+) of (\d+) weight matrices; [^\n]*\.\n$/;
         const [, covered, of] = own.stderr.match(part) ?? [];
-        const expected = form.startsWith("without some") ? [entries.length - 3, entries.length] : [undefined, undefined];
+        const expected = form.startsWith("without some")
+          ? [entries.length - 3, entries.length]
+          : [undefined, undefined];
         expect([covered, of]).toEqual(expected.map((count) => count?.toString()));
         if (covered === undefined) expect(own.stderr).toBe("");
         expect({ code: own.code, files: own.files }).toEqual({
@@ -247,7 +249,12 @@ describe("a matrix that covers some of the model", () => {
   });
 
   it("experts count as one matrix, and what is never quantized counts as none", async () => {
-    const tensor = (name: string, ...shape: number[]) => ({ name, shape, type: 1, bytes: 2 * shape.reduce((a, b) => a * b) });
+    const tensor = (name: string, ...shape: number[]) => ({
+      name,
+      shape,
+      type: 1,
+      bytes: 2 * shape.reduce((a, b) => a * b),
+    });
     const layer = [
       tensor("blk.0.attn_q.weight", 64, 64),
       tensor("blk.0.attn_norm.weight", 64),
@@ -256,7 +263,11 @@ describe("a matrix that covers some of the model", () => {
       tensor("blk.0.ffn_down_exps.weight", 32, 64, 4),
     ];
     const experts = written("experts.gguf", tinyGguf({ tensors: [tensor("token_embd.weight", 64, 32), ...layer] }));
-    const sums = (name: string, ...shape: number[]) => ({ ...tensor(`${name}.in_sum2`, ...shape), type: 0, bytes: 4 * 64 * 4 });
+    const sums = (name: string, ...shape: number[]) => ({
+      ...tensor(`${name}.in_sum2`, ...shape),
+      type: 0,
+      bytes: 4 * 64 * 4,
+    });
     const tensors = [sums("blk.0.attn_q.weight", 64, 1), sums("blk.0.ffn_up_exps.weight", 64, 4)];
     const matrix = written("experts.imatrix.gguf", tinyGguf({ tensors }));
     const missing = ["blk.0.ffn_down_exps.weight"];

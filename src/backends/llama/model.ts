@@ -20,6 +20,9 @@ import { adapters, threadpools, type Weights, weights } from "./shared.js";
 /** llama.cpp's LLAMA_MAX_SEQ. */
 export const mostSequences = 256;
 
+/** Models that were opened in this process. */
+let opened = 0;
+
 /**
  * A model that was loaded, its adapters, the context that it has now, and the threads that score: what the parts of an engine
  * share. Its weights and adapters may be those of other engines of this process.
@@ -38,6 +41,9 @@ export class LlamaModel {
   readonly onProcessor: boolean;
   readonly batch: number;
   readonly ubatch: number;
+  /** Decodes that the cores have room for at the same time, this model's and such of others. */
+  readonly sideBySide: number;
+  readonly #number = ++opened;
   readonly #settings: LlamaSettings;
   readonly #threads: number;
   readonly #adapters: { pointers: BigUint64Array; scales: Float32Array } | undefined;
@@ -64,6 +70,8 @@ export class LlamaModel {
     const library = loadLibrary(location, named);
     this.library = library;
     this.onProcessor = location.gpu === "cpu";
+    // A graphics card computes one graph after another.
+    this.sideBySide = this.onProcessor ? Math.max(1, Math.floor(physicalCores() / this.#threads)) : 1;
     this.doing("loading the model");
     this.#weights = this.#borrowWeights(variant);
     const { pointer: model, lines, variant: first, seconds } = this.#weights;
@@ -205,7 +213,9 @@ export class LlamaModel {
       type_k: cacheTypes[cacheTypeK].id,
       type_v: cacheTypes[cacheTypeV].id,
     };
-    const threadpool = threadpools.borrow(this, [this.#threads, eager], () =>
+    // Threads of a pool compute one graph at a time.
+    const own = this.sideBySide > 1 && !eager ? this.#number : 0;
+    const threadpool = threadpools.borrow(this, [this.#threads, eager, own], () =>
       this.library.newThreadpool(this.#threads, eager ? undefined : 0),
     );
     this.doing(`making a context of ${shape.context} tokens`);
@@ -223,8 +233,8 @@ export class LlamaModel {
     return context;
   }
 
-  /** Threads that score, with room for so many variants to compare with. */
-  scoring(variants = 0): ScoringPool {
+  /** Threads that score, with room for so many variants to compare with; as many as decode where `sideBySide` models do. */
+  scoring(variants = 0, sideBySide = 1): ScoringPool {
     if (this.#pool && this.#pool.variants < variants) {
       void this.#pool.close();
       this.#pool = undefined;
@@ -233,7 +243,7 @@ export class LlamaModel {
     this.#pool ??= new ScoringPool(
       this.vocabulary,
       Math.max(2 * this.ubatch, mostSequences),
-      Math.min(this.#threads, 8),
+      Math.min(this.#threads * sideBySide, 8),
       variants,
     );
     return this.#pool;

@@ -1,14 +1,14 @@
 import { WindowComparison } from "../../kernels/comparison.js";
 import { finite } from "../../kernels/rows.js";
-import type { Rows } from "../../llama/context.js";
+import type { Context, Rows } from "../../llama/context.js";
 import { floatsAt } from "../../llama/library.js";
 import type { ScoredRow, TokenCount, WindowRequest, Windows } from "../backend.js";
 import { type LlamaModel, mostSequences } from "./model.js";
 import type { Tokenizer } from "./tokenizer.js";
 
-/** One decode call of windows: its rows of logits, the tokens that they predict, and where those stand. */
+/** One decode call of windows, its batch filled: the tokens that its rows of logits predict, and where those stand. */
 interface Block {
-  rows: Rows;
+  context: Context;
   targets: number[];
   /** Undefined for a row that is not scored. */
   places: ([window: number, row: number] | undefined)[];
@@ -52,8 +52,9 @@ export class LlamaWindows implements Windows {
     const { context: length, windows, scoreFrom } = request;
     const results = windows.map(() => new Float64Array(length - 1 - scoreFrom));
     for (const block of this.#blocks(request)) {
+      const rows = this.model.decode(block.context);
       if (block.targets.length > 0) {
-        const scores = this.model.scoring().score(block.rows.pointer, block.targets);
+        const scores = this.model.scoring().score(rows.pointer, block.targets);
         for (const [i, place] of block.places.entries()) if (place) results[place[0]]![place[1]] = finite(scores[i]!);
       }
       progress?.(block.tokens);
@@ -63,7 +64,8 @@ export class LlamaWindows implements Windows {
 
   async visit(request: WindowRequest, visit: (row: ScoredRow) => void, progress?: (tokens: number) => void) {
     const width = this.vocabulary;
-    for (const { rows, places, targets, tokens } of this.#blocks(request)) {
+    for (const { context, places, targets, tokens } of this.#blocks(request)) {
+      const rows = this.model.decode(context);
       const logits = rows.count > 0 ? floatsAt(rows.pointer, rows.count * width) : undefined;
       for (const [i, place] of places.entries())
         if (place)
@@ -85,12 +87,18 @@ export class LlamaWindows implements Windows {
     const cut = this.#cut(request);
     const others = variants.map((variant) => {
       if (!(variant instanceof LlamaWindows)) throw new Error("windows of another backend have rows elsewhere");
-      return variant.#blocks(request, cut);
+      return variant;
     });
-    for (const { rows, targets, places, tokens } of this.#blocks(request, cut)) {
-      const decoded = others.map((other) => (other.next().value as Block).rows.pointer);
+    const models = [this, ...others].map(({ model }) => model);
+    const atOnce = Math.min(models.length, ...models.map(({ sideBySide }) => sideBySide));
+    const rest = others.map((other) => other.#blocks(request, cut));
+    for (const block of this.#blocks(request, cut)) {
+      const contexts = [block, ...rest.map((blocks) => blocks.next().value as Block)].map(({ context }) => context);
+      const [rows, ...decoded] = await decodeAll(models, contexts, atOnce);
+      const { targets, places, tokens } = block;
       if (targets.length > 0) {
-        const compared = this.model.scoring(variants.length).compare(rows.pointer, decoded, targets);
+        const pointers = decoded.map(({ pointer }) => pointer);
+        const compared = this.model.scoring(variants.length, atOnce).compare(rows!.pointer, pointers, targets);
         for (const [v, result] of results.entries())
           for (const [i, place] of places.entries()) {
             if (place) result[place[0]]!.keep(place[1], compared[v]![i]!);
@@ -141,8 +149,23 @@ export class LlamaWindows implements Windows {
             targets.push(position + 1 < length ? window[position + 1]! : 0);
             places.push(position + 1 < length ? [sequence, position - scoreFrom] : undefined);
           }
-        yield { rows: this.model.decode(context), targets, places, tokens: (to - from) * windows.length };
+        yield { context, targets, places, tokens: (to - from) * windows.length };
       }
     }
   }
+}
+
+/** Computes the batch of each model, so many at a time. */
+async function decodeAll(models: LlamaModel[], contexts: Context[], atOnce: number): Promise<Rows[]> {
+  // What becomes resident at first is counted for each model, and the process has one count.
+  if (atOnce === 1 || contexts.some(({ used }) => !used)) return models.map((model, i) => model.decode(contexts[i]!));
+  const waiting = contexts.map((context, i) => ({ context, i }));
+  const decoded: Rows[] = [];
+  const lane = async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) decoded[next.i] = await next.context.decodeAside();
+  };
+  // A context must not be freed while it decodes, whatever becomes of the others.
+  const ended = await Promise.allSettled(Array.from({ length: atOnce }, lane));
+  for (const one of ended) if (one.status === "rejected") throw one.reason;
+  return decoded;
 }
