@@ -1,6 +1,6 @@
 import type { StopKind } from "../tui/index.js";
 
-/** First request: end after the item at hand. Second: end at once. Signals are requests; `end` takes no more of them. */
+/** First request: end after the item at hand, or without it when it takes long. Second: end at once. Signals are requests; `end` takes no more of them. */
 export function stopper(
   graceful: () => void,
   now: () => void,

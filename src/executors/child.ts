@@ -70,6 +70,9 @@ export function childExecutor(): Executor {
 /** Milliseconds that Node's timers hold; a longer one would be over at once. */
 const longestTimer = 2 ** 31 - 1;
 
+/** Milliseconds that an engine may take for the item at hand when the user stops: a group of windows of a large model takes minutes. */
+const stopPatience = 3000;
+
 /** How much of an engine's log is kept for an error message. */
 const keptLog = 64 * 1024;
 
@@ -171,6 +174,8 @@ class EngineProcess implements OpenedEngine {
 
   stop(): void {
     this.#send({ type: "stop" });
+    const late = setTimeout(() => this.kill(), stopPatience);
+    void this.gone.then(() => clearTimeout(late));
   }
 
   kill(): void {

@@ -84,7 +84,7 @@ export interface OpenedEngine {
   readonly warnings: readonly EngineWarning[];
   /** Those that were opened beside it; where variants take turns, each is told when its turn comes. */
   readonly others: readonly OpenedVariant[];
-  /** Ends after `complete`; a stop ends it after the item at hand, without. Throws a BenchError when it cannot go on. */
+  /** Ends after `complete`; a stop ends it after the item at hand, without. Throws a BenchError when it cannot go on, or was killed. */
   measure(request: MeasureRequest): AsyncIterable<MeasureReply>;
   /**
    * Opens another variant of the same load in the same process, and closes those that are open: what they have in common stays
@@ -121,7 +121,7 @@ export interface Executor {
   /** Where an engine of this variant would be opened. Throws a BenchError when the server that computes cannot be asked. */
   place(variant: Pick<VariantSpec, "backend" | "model" | "settings">): Promise<Place>;
   open(variant: VariantSpec, options: OpenOptions): Promise<OpenedEngine>;
-  /** Graceful: every engine ends after the item at hand. */
+  /** Graceful: every engine ends after the item at hand, and is killed when that takes more than a few seconds. */
   stop(): void;
   /** At once: every engine is killed. */
   close(): Promise<void>;

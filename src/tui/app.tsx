@@ -287,7 +287,7 @@ function Footer(props: AppProps & { clipped: string; table: MatrixLayout }): Rea
           text={
             looking.stopping === "now" || describePreparation(state)
               ? "Stopping now. The same command continues."
-              : `Stopping: finishes the current ${unit} first. The same command continues.`
+              : `Stopping: up to 3 s for the current ${unit}. The same command continues.`
           }
         />
       )}

@@ -10,5 +10,5 @@ export interface View {
   close(): Promise<void>;
 }
 
-/** `graceful`: finish the item at hand and end; `now`: end at once. Either way the run can be continued. */
+/** `graceful`: end after the item at hand, or without it when it takes long; `now`: end at once. Either way the run can be continued. */
 export type StopKind = "graceful" | "now";

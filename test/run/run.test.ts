@@ -696,22 +696,59 @@ describe("stopping", () => {
     expect(qualityRows(out)).toEqual(qualityRows(elsewhere));
   });
 
-  it("a second SIGINT: at once, even where an engine hangs", async () => {
-    const { args, out } = matrix({ a: "mock:seed=1,hang=3" }, [perplexity]);
-    const { child, ended } = start(args);
-    // A stop that comes between two batches is heard there: the engine must be hanging already.
+  /** Until an engine that hangs says nothing more: a stop that comes between two batches is heard there. */
+  async function hanging(out: string): Promise<void> {
     let [samples, since] = [0, Date.now()];
     await until("an engine that says nothing more", () => {
       const { length } = eventsOf(out).filter((event) => event.type === "samples");
       if (length > samples) [samples, since] = [length, Date.now()];
       return samples > 0 && Date.now() - since > 1000;
     });
-    child.kill("SIGINT");
-    const early = await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 700))]);
-    expect(early).toBeUndefined();
+  }
+
+  it("SIGINT: without the item at hand when that takes more than a few seconds", async () => {
+    const { args, out } = matrix({ a: "mock:seed=1,hang=3" }, [perplexity]);
+    const { child, ended } = start(args);
+    await hanging(out);
+    const asked = performance.now();
     child.kill("SIGINT");
     const { code, stderr } = await ended;
     expect({ code, stderr }).toEqual({ code: 130, stderr: "" });
+    expect(performance.now() - asked).toBeGreaterThan(2500);
+    expect(performance.now() - asked).toBeLessThan(8000);
+    expect(eventsOf(out).at(-1)).toMatchObject({ type: "finished", outcome: "stopped" });
+  });
+
+  it("SIGINT: inside a group of windows that variants decode beside a reference, and the run goes on", async () => {
+    const slowly = (seconds: number) =>
+      matrix({ full: `mock:seed=1,delay=${seconds}`, small: `mock:seed=1,damage=0.1,delay=${seconds}` }, [
+        "divergence: {text: text.txt, context: 64, chunks: 6, floor: 0}",
+      ]);
+    const { args, out, file } = slowly(6);
+    const { child, ended } = start([...args, "--reference", "full"]);
+    await until("a job", () => eventsOf(out).some((event) => event.type === "job-started"));
+    const asked = performance.now();
+    child.kill("SIGINT");
+    const { code, stderr } = await ended;
+    expect({ code, stderr }).toEqual({ code: 130, stderr: "" });
+    expect(performance.now() - asked).toBeLessThan(5500);
+    expect(eventsOf(out).filter((event) => event.type === "samples" || event.type === "job-failed")).toEqual([]);
+    writeFileSync(file, readFileSync(file, "utf8").replaceAll("delay=6", "delay=0"));
+    expect((await bench([...args, "--reference", "full"])).code).toBe(0);
+  });
+
+  it("a second SIGINT: at once", async () => {
+    const { args, out } = matrix({ a: "mock:seed=1,hang=3" }, [perplexity]);
+    const { child, ended } = start(args);
+    await hanging(out);
+    child.kill("SIGINT");
+    const early = await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 700))]);
+    expect(early).toBeUndefined();
+    const asked = performance.now();
+    child.kill("SIGINT");
+    const { code, stderr } = await ended;
+    expect({ code, stderr }).toEqual({ code: 130, stderr: "" });
+    expect(performance.now() - asked).toBeLessThan(1500);
   });
 
   it("an engine does not outlive its killed parent", async () => {

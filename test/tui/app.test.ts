@@ -184,7 +184,7 @@ describe("frames", () => {
   it("say how to go on while they stop", () => {
     const looking = { row: 0, follow: true, page: 0, stopping: "graceful" } as const;
     const lines = frame(stateAfter(24), 80, 24, { looking });
-    expect(lines.at(-2)).toBe("Stopping: finishes the current chunk first. The same command continues.");
+    expect(lines.at(-2)).toBe("Stopping: up to 3 s for the current chunk. The same command continues.");
     expect(lines.at(-1)).toContain("q stop now");
   });
 });
