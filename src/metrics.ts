@@ -533,8 +533,9 @@ export function impossibleIn(
   weight: number,
   square?: number | null,
 ): string | undefined {
-  const { aggregation, per, range } = metric(name);
-  const isLogarithm = aggregation === "perplexity";
+  const described = metric(name);
+  const { aggregation, per, range } = described;
+  const isLogarithm = isLogarithmic(described);
   const [least, most] = isLogarithm ? range.map(Math.log) : range;
   if (value !== null && aggregation === "proportion" && value !== 0 && value !== 1)
     return `${name} is ${value}, but an answer is right (1) or wrong (0)`;
@@ -560,6 +561,9 @@ export function isExact({ aggregation }: Metric): boolean {
 
 /** A number of items. */
 export const isTally = ({ aggregation }: Metric): boolean => aggregation === "count";
+
+/** Whether its values are nats per token and the figure is the exponential of their mean. */
+export const isLogarithmic = ({ aggregation }: Metric): boolean => aggregation === "perplexity";
 
 /** Counts the items that the other figures of its measurement leave out. */
 export const countsLeftOut = ({ leftOut }: Metric): boolean => leftOut === true;

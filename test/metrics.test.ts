@@ -26,8 +26,9 @@ describe("metrics own their facts", () => {
             isMetric(line.split(": ")[1]!),
           ),
     );
-    // A kind of verdict, a heading, a field of a model's facts; and the likelihood that statistics sum up.
-    const others = /: (size|parameters|bpw)$|^stats\/(summary|estimate)\.ts: perplexity$/;
+    // A kind of verdict, a heading, a field of a model's facts; the likelihood that statistics sum up; a program of llama.cpp.
+    const others =
+      /: (size|parameters|bpw)$|^stats\/(summary|estimate)\.ts: perplexity$|^backends\/llama-tools\/\S+: perplexity$/;
     expect(named.filter((line) => !others.test(line))).toEqual([]);
   });
 

@@ -1,4 +1,4 @@
-import { metric as describe } from "../metrics.js";
+import { metric as describe, isLogarithmic } from "../metrics.js";
 import type { Comparison } from "../stats/comparison.js";
 import type { Series } from "../stats/series.js";
 import { amount } from "./words.js";
@@ -10,7 +10,7 @@ import { amount } from "./words.js";
 export function asPrinted(comparison: Comparison, a: Series, b: Series): Comparison {
   const { metric, scale } = comparison;
   const nats = (a.engine?.rounding ?? 0) + (b.engine?.rounding ?? 0);
-  if (nats === 0 || describe(metric).aggregation !== "perplexity" || scale !== "relative") return comparison;
+  if (nats === 0 || !isLogarithmic(describe(metric)) || scale !== "relative") return comparison;
   // To first order a relative difference of perplexities is a difference of means in nats.
   const step = 10 ** Math.ceil(Math.log10(nats));
   const round = (value: number) =>
