@@ -179,7 +179,7 @@ function sentence(message: string): string {
   return /[.!?]$/.test(line) ? line : `${line}.`;
 }
 
-export interface Explanation {
+interface Explanation {
   path: (string | number)[];
   at: "key" | "value";
   message: string;
@@ -216,7 +216,7 @@ export function jsonSchema(schema: z.ZodType): SchemaForm {
  * What zod found fault with, in words; what is expected is read from the schema itself. `name` is what the whole value
  * is called, `elsewhere` has hints for keys that are known, but not here.
  */
-export function explain(
+function explain(
   issue: z.core.$ZodIssue,
   schema: z.ZodType,
   value: unknown,

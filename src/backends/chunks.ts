@@ -9,10 +9,10 @@ export interface ChunkGroup {
   windows: Int32Array[];
 }
 
-export type ChunkFacts = Required<Pick<ChunkLikelihood, "chunk" | "text" | "before" | "ids">>;
+type ChunkFacts = Required<Pick<ChunkLikelihood, "chunk" | "text" | "before" | "ids">>;
 
 /** A text in chunks. */
-export interface Chunked {
+interface Chunked {
   context: number;
   count: number;
   /** The first position of a window whose logits predict a scored token. */

@@ -30,7 +30,7 @@ import { byTokens, type OptionRequest, type OptionScorer } from "./options.js";
  *
  * The model string sets it: `mock:seed=1,damage=0.3,rate=200,delay=0.01,crash=3`.
  */
-export interface MockSettings {
+interface MockSettings {
   /** Which law. */
   seed: number;
   /** Standard deviation of the noise on the logits that stands for quantization; 0: the undamaged law. */
@@ -55,7 +55,7 @@ const vocabulary = 257;
 const bosToken = 256;
 const trainedContext = 4096;
 
-export function mockSettings(model: string): MockSettings {
+function mockSettings(model: string): MockSettings {
   const settings = { ...defaults };
   const body = model.replace(/^mock:?/, "");
   for (const part of body.split(",").filter(Boolean)) {

@@ -34,7 +34,7 @@ export interface OptionScorer {
 }
 
 /** What scores the options of one question at a time, out of this process. */
-export interface QuestionScorer {
+interface QuestionScorer {
   /** Tokens that it holds of a question with an option; 0 if unknown. */
   readonly trainedContext: number;
   /** Questions at a time. */

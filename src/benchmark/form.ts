@@ -19,7 +19,7 @@ export const settingsShape: z.ZodRawShape = Object.fromEntries(
 );
 
 /** Any of them, in `defaults`: each variant takes those that its backend has. */
-export const anySettings = z.strictObject(settingsShape);
+const anySettings = z.strictObject(settingsShape);
 
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
 

@@ -104,6 +104,6 @@ export async function namesLike(wanted: string, kind: string, { dataDir }: DataF
   return nearest(wanted, namesOf(await findCards({ dataDir }), kind));
 }
 
-export function namesOf(cards: CardFile[], kind: string): string[] {
+function namesOf(cards: CardFile[], kind: string): string[] {
   return cards.flatMap(({ name, read }) => ("kind" in read && read.kind === kind ? [name] : []));
 }

@@ -36,7 +36,7 @@ export async function otherFile(file: string, { card, cardDir }: FoundDataset, {
 }
 
 /** A file of data as it was read: its text byte for byte, and the digest of those bytes. */
-export interface ReadFile {
+interface ReadFile {
   text: string;
   sha256: string;
   bytes: number;

@@ -12,7 +12,7 @@ export function lines(text: string): string[] {
 export const isBlank = (text: string) => text.trim() === "";
 
 /** A row of a table: the line that it begins in, and its cells by the names of their columns. */
-export interface DataRow {
+interface DataRow {
   line: number;
   cells: Record<string, unknown>;
 }

@@ -4,17 +4,6 @@ import { BenchError } from "../errors.js";
 /** Negative log-likelihood in nats of `token` under a row of logits. */
 export type RowScorer = (row: Float32Array, token: number) => number;
 
-/** The definition, in plain JS and doubles: what the tests hold the fast one against. */
-export function plainScorer(): RowScorer {
-  return (row, token) => {
-    let maximum = -Infinity;
-    for (const logit of row) if (logit > maximum) maximum = logit;
-    let sum = 0;
-    for (const logit of row) sum += Math.exp(logit - maximum);
-    return Math.log(sum) + maximum - row[token]!;
-  };
-}
-
 // Node's types leave the global WebAssembly to the DOM's; this much of it is used here.
 declare const WebAssembly: {
   Module: new (bytes: Uint8Array) => object;
@@ -45,7 +34,7 @@ function scoringInstance(vocabulary: number, rows: number) {
   return { scoring, padded, buffers };
 }
 
-/** The same in WASM SIMD, for rows of `vocabulary` logits; see rows.wat. */
+/** In WASM SIMD, for rows of `vocabulary` logits; see rows.wat. `test/kernels/definitions.ts` has the definition. */
 export function simdScorer(vocabulary: number): RowScorer {
   const { scoring, padded, buffers } = scoringInstance(vocabulary, 1);
   return (row, token) => {
@@ -91,42 +80,7 @@ export type RowComparer = (
   token: number,
 ) => RowComparison[];
 
-/** The definition, in plain JS and doubles. */
-export function plainComparer(): RowComparer {
-  const logSumExp = (row: Float32Array) => {
-    let maximum = -Infinity;
-    let top = 0;
-    for (const [i, logit] of row.entries())
-      if (logit > maximum) {
-        maximum = logit;
-        top = i;
-      }
-    let sum = 0;
-    for (const logit of row) sum += Math.exp(logit - maximum);
-    return { log: Math.log(sum) + maximum, top };
-  };
-  return (reference, variants, token) => {
-    const r = logSumExp(reference);
-    return variants.map((variant) => {
-      const v = logSumExp(variant);
-      let kld = 0;
-      for (let i = 0; i < reference.length; i++) {
-        const logP = reference[i]! - r.log;
-        // p ln p tends to 0 with p.
-        if (logP > -Infinity) kld += Math.exp(logP) * (logP - (variant[i]! - v.log));
-      }
-      return {
-        nll: v.log - variant[token]!,
-        nllReference: r.log - reference[token]!,
-        top: v.top,
-        topReference: r.top,
-        divergence: [kld],
-      };
-    });
-  };
-}
-
-/** The same in WASM SIMD. The reference's exponentials are computed once for all variants. */
+/** In WASM SIMD. The reference's exponentials are computed once for all variants. */
 export function simdComparer(vocabulary: number): RowComparer {
   const { scoring, padded, buffers } = scoringInstance(vocabulary, 3);
   const [reference, exponentials, variant] = [0, padded * 4, padded * 8];

@@ -31,7 +31,7 @@ export function expf(x: number): number {
   return Math.fround(((c0 * r + c1) * (r * r) + (c2 * r + 1)) * powers[-k]!);
 }
 
-export interface SoftMax {
+interface SoftMax {
   /** Largest logit, the first token that has it, and the smallest logit. */
   maximum: number;
   top: number;

@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { BenchError } from "../errors.js";
 
 /** One model of several that a user named, and sentences about files that were left out. */
-export interface NamedModels {
+interface NamedModels {
   /** As given, folders and patterns unfolded, a split model once, by its first part. */
   models: string[];
   notes: string[];

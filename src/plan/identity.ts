@@ -25,7 +25,7 @@ export interface JobQuestion {
 }
 
 /** Digests of 16 hexadecimal digits: of the question, of the place, and of both. */
-export interface Identity {
+interface Identity {
   id: string;
   question: string;
   place: string;

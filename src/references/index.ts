@@ -5,7 +5,7 @@ import { PlacedFile } from "./file.js";
 import type { ReferenceForm, StoredReference } from "./reference.js";
 
 /** The forms of a stored reference. A new member: a file beside these, and a line here. */
-export const referenceForms: readonly ReferenceForm[] = [baseFile, compact];
+const referenceForms: readonly ReferenceForm[] = [baseFile, compact];
 
 export function findForm(name: string): ReferenceForm {
   const form = referenceForms.find((one) => one.name === name);

@@ -26,7 +26,7 @@ export interface ComparisonRequest {
 }
 
 /** The result of one decode of a group. */
-export interface Compared {
+interface Compared {
   /** Absent: the reference. */
   variant?: string;
   group: ComparedGroup;

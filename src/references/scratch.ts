@@ -4,7 +4,7 @@ import { finite, simdComparer, simdScorer } from "../kernels/rows.js";
 import { LogitsFile } from "./logits-file.js";
 import { type ComparedGroup, type ReferenceRows, through } from "./rows.js";
 
-export interface ScratchOptions {
+interface ScratchOptions {
   /** The reference, which is open now. */
   reference: Windows;
   /** Opens a variant, or the reference; the engine that was open before is closed. */

@@ -5,7 +5,7 @@ import { harmless } from "../harmless.js";
 export const widthOf = (text: string) => stringWidth(text);
 
 /** What stands for each name where room is short. */
-export interface ShortNames {
+interface ShortNames {
   /** What all names begin with, left out of each; empty where nothing was left out. */
   prefix: string;
   shown: Map<string, string>;

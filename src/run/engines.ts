@@ -127,7 +127,7 @@ const loadsOf = ({ load, reference }: Job) => [load, ...(reference ? [reference.
 const ridersOf = (step: Step) => (step.kind === "together" ? step.riders : []);
 
 /** One event per variant that is this one but for its name. */
-export function* toldOpened({ jobs }: Plan, variant: string, engine: EngineFacts): Generator<Event> {
+function* toldOpened({ jobs }: Plan, variant: string, engine: EngineFacts): Generator<Event> {
   const own = new Set(jobs.flatMap((job) => (job.record.variant === variant ? [job.record.id] : [])));
   const alike = jobs.flatMap((job) => (own.has(job.record.id) ? [job.record.variant] : []));
   for (const name of new Set([variant, ...alike])) yield { type: "opened", at: Date.now(), variant: name, engine };

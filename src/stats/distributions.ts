@@ -28,7 +28,7 @@ export function tTail(t: number, freedom = Infinity): number {
 }
 
 /** `P(Z > z)` of the standard normal distribution. */
-export function normalTail(z: number): number {
+function normalTail(z: number): number {
   return cephes.ndtr(-z);
 }
 

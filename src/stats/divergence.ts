@@ -1,5 +1,5 @@
 /** Per-token values of a variant against its reference, over all chunks in order; nats. */
-export interface TokenDivergence {
+interface TokenDivergence {
   nll: ArrayLike<number>;
   nllReference: ArrayLike<number>;
   deltaP: Float32Array;

@@ -2,7 +2,7 @@ import type { StoredEvent, StoredSamples } from "../events.js";
 import { metric as describe } from "../metrics.js";
 
 /** What is wrong with a run's events together, though each by itself could be. */
-export interface Inconsistency {
+interface Inconsistency {
   line: number;
   reason: string;
 }

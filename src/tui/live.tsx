@@ -9,7 +9,7 @@ import { openScreen } from "./screen.js";
 import { initialState, reduce, resumed, tick } from "./state.js";
 import type { StopKind, View } from "./view.js";
 
-export interface LiveOptions {
+interface LiveOptions {
   onStop(kind: StopKind): void;
   stdout: Writer;
   stdin?: ReadStream;

@@ -243,7 +243,7 @@ function arrange(state: LiveState, columns: MatrixColumn[]): { columns: MatrixCo
 }
 
 /** With its gap and its mark. */
-export function columnWidth(column: MatrixColumn): number {
+function columnWidth(column: MatrixColumn): number {
   return column.gap + (column.marked ? markWidth : 0) + column.valueWidth + column.errorWidth;
 }
 
@@ -258,7 +258,7 @@ function errorWidth(name: string): number {
   return 2 + 6 + ((of.errorDigits ?? of.digits) - of.digits);
 }
 
-export interface Head {
+interface Head {
   text: string;
   /** The first metric below it. */
   over: string;

@@ -19,7 +19,7 @@ import type { View } from "./view.js";
 /** Progress is told no more often than this. */
 const interval = 10_000;
 
-export interface PlainOptions {
+interface PlainOptions {
   write(text: string): void;
   now?: () => number;
 }

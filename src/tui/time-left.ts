@@ -2,7 +2,7 @@ import { metric } from "../metrics.js";
 import { besides, type LiveJob, type LiveState, share } from "./state.js";
 
 /** Milliseconds left: `about` rests on measured jobs, `roughly` on the plan's estimates too, `over` is a lower bound. */
-export interface TimeLeft {
+interface TimeLeft {
   milliseconds: number;
   known: "about" | "roughly" | "over";
 }

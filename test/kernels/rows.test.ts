@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { plainComparer, plainScorer, simdComparer, simdScorer } from "../../dist/kernels/rows.js";
+import { simdComparer, simdScorer } from "../../dist/kernels/rows.js";
 import { normals } from "../draws.mjs";
+import { plainComparer, plainScorer } from "./definitions.js";
 
 const normal = normals(8);
 const row = (size: number, spread: number, shift = 0) =>

@@ -1,8 +1,9 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { plainScorer, simdComparer, simdScorer } from "../../dist/kernels/rows.js";
+import { simdComparer, simdScorer } from "../../dist/kernels/rows.js";
 import { address } from "../../dist/llama/library.js";
 import { ScoringPool } from "../../dist/llama/pool.js";
 import { normals, random } from "../draws.mjs";
+import { plainScorer } from "../kernels/definitions.js";
 
 const next = random(7);
 const normal = normals(8);

@@ -1,7 +1,7 @@
 import type { LogLine, Pointer } from "../../llama/library.js";
 
 /** What engines of one process have in common; freed when the last of them is closed. */
-export class SharedResources<Resource> {
+class SharedResources<Resource> {
   readonly #held = new Map<string, { resource: Resource; users: Set<object> }>();
 
   /** Returns null where `make` does. */

@@ -67,7 +67,7 @@ function powerAgainst(
  * changed by `delta`", the nuisance probability at its maximum likelihood under that. Unlike Wald's it holds its level
  * with few flips, and with none.
  */
-export function scoreZ({ n, toRight, toWrong }: Flips, delta: number): number {
+function scoreZ({ n, toRight, toWrong }: Flips, delta: number): number {
   const a = 2 * n;
   const b = -toRight - toWrong + (2 * n - toRight + toWrong) * delta;
   const c = -toWrong * delta * (1 - delta);
@@ -79,7 +79,7 @@ export function scoreZ({ n, toRight, toWrong }: Flips, delta: number): number {
 }
 
 /** One-sided p of "the accuracy rose by at most `delta`"; `freedom` as of `Design`. */
-export const scoreTail = (flips: Flips, delta: number, freedom?: number) => tTail(scoreZ(flips, delta), freedom);
+const scoreTail = (flips: Flips, delta: number, freedom?: number) => tTail(scoreZ(flips, delta), freedom);
 
 /** Two-sided p of "the accuracies are equal": below 5 % just where `scoreInterval` excludes 0. */
 export const scoreP = (flips: Flips, freedom?: number) => Math.min(1, 2 * tTail(Math.abs(scoreZ(flips, 0)), freedom));
