@@ -32,8 +32,7 @@ export async function fetchCommand(asked: FetchCommand, where: Surroundings): Pr
   const folders = {
     baseDir: process.cwd(),
     ...definite({ modelsDir: foldersOf(asked, where).modelsDir, mirrors }),
-    fetching: await downloadLines(where),
-    warning: (message: string) => say(stderr, `warning: ${harmless(message)}\n`),
+    ...(await downloadLines(where)),
     signal: stop.signal,
   };
   try {

@@ -28,7 +28,7 @@ export async function quantizeCommand(asked: QuantizeCommand, where: Surrounding
   const { model, types, imatrix, out, allowRequantize: requantize = false } = asked;
   const { stdout, stderr } = where;
   const { modelsDir } = foldersOf(asked, where);
-  const folders = { baseDir: process.cwd(), ...definite({ modelsDir }), fetching: await downloadLines(where) };
+  const folders = { baseDir: process.cwd(), ...definite({ modelsDir }), ...(await downloadLines(where)) };
   const { path: source } = await resolveModel(model, folders);
   const fetched = imatrix && isRemote(imatrix);
   const matrix = fetched ? (await resolveModel(imatrix, { ...folders, expect: "matrix" })).path : imatrix;

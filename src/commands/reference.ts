@@ -34,7 +34,7 @@ export interface ReferenceCommand extends FolderOptions {
   timeout?: number;
 }
 
-type Downloads = Pick<SourceFolders, "fetching" | "signal">;
+type Downloads = Pick<SourceFolders, "fetching" | "warning" | "signal">;
 
 /** Writes the distributions of a model over a text to a file, for `--measure stored-divergence`. */
 export async function referenceCommand(said: ReferenceCommand, where: Surroundings): Promise<number> {
@@ -46,7 +46,7 @@ export async function referenceCommand(said: ReferenceCommand, where: Surroundin
     () => void executor.close(),
   );
   try {
-    const downloads = { fetching: await downloadLines(where), signal: stop.signal };
+    const downloads = { ...(await downloadLines(where)), signal: stop.signal };
     const progress = progressLines(asked.out, stderr);
     const { head, bytes: size, peakMemory } = await recordFile(asked, executor, downloads, progress.tell);
     progress.end();

@@ -23,6 +23,7 @@ import {
   addressAt,
   fewer,
   fileOfQuantization,
+  lastFileOfQuantization,
   listFiles,
   passable,
   placeOf,
@@ -64,21 +65,25 @@ const SPLIT_NAME = /-(\d{5})-of-(\d{5})\.gguf$/;
 const SPLIT_NAME_WITHIN = /-(\d{5})-of-(\d{5})\.gguf(?=$|\?…$|#|@| at )/;
 const MOST_PARTS = 1000;
 
+/** An address that leads to a server. */
+export type RemoteAddress = Extract<ModelAddress, { kind: "web" | "hub" }>;
+
 /**
  * The files of a model that is fetched: one, or the parts of a split one in order. `known`: the repository's list of files,
  * where the caller has it.
  */
 export async function remoteFiles(
   model: string,
-  address: Extract<ModelAddress, { kind: "web" | "hub" }>,
+  address: RemoteAddress,
   options: FetchOptions,
   known?: RepositoryFile[],
 ): Promise<Remote[]> {
-  if (address.kind === "hub") {
-    const place = placeOf(address.hub, address.repository, model, options.mirrors);
-    return hubFiles(place, address.wanted, transferOf(options), known);
-  }
-  const { url, authorization, hub } = address;
+  if (address.kind === "web") return webFiles(model, address);
+  const place = placeOf(address.hub, address.repository, model, options.mirrors);
+  return hubFiles(place, address.wanted, transferOf(options), known);
+}
+
+function webFiles(model: string, { url, authorization, hub }: Extract<ModelAddress, { kind: "web" }>): Remote[] {
   const one = { url, shown: addressWithoutSecrets(model), ...definite({ authorization, hub: hub?.access }) };
   return partNames(lastPart(url), one).map((name) => {
     const part = new URL(url);
@@ -93,37 +98,56 @@ async function hubFiles(
   transfer: Transfer,
   known?: RepositoryFile[],
 ): Promise<Remote[]> {
+  const file = "file" in wanted ? wanted.file : await fileOfQuantization(place, wanted.quant, transfer);
+  const plain = placed(place, file);
+  if (!place.hub.listFirst) return plain;
+  const listed = known ?? (await listFiles(place, transfer).catch((error) => offline(error, plain, transfer)));
+  return listed ? placed(place, file, listed) : plain;
+}
+
+/** Where the list cannot be had, a file that is in the cache will do; throws for one that is not. */
+async function offline(error: unknown, files: readonly Remote[], { signal }: Transfer): Promise<undefined> {
+  signal?.throwIfAborted();
+  const fault = passable(error);
+  if (!(await areKept(files))) throw fault;
+}
+
+/** The files of a model whose file in a repository is known, with what its list states of them. */
+function placed(place: ServedRepository, file: string, listed?: RepositoryFile[]): Remote[] {
   const { hub, repository, endpoints } = place;
-  const named = "file" in wanted ? wanted.file : await fileOfQuantization(place, wanted.quant, transfer);
-  const listed = hub.listFirst && (known ?? (await stated(place, transfer)));
-  const folder = named.slice(0, named.lastIndexOf("/") + 1);
-  return partNames(named.slice(folder.length), addressAt(place, endpoints[0]!, 0)).map((name) => {
+  const folder = file.slice(0, file.lastIndexOf("/") + 1);
+  const first = addressAt(place, endpoints[0]!, 0);
+  return partNames(file.slice(folder.length), first).map((name) => {
     const path = `${folder}${name}`;
-    const file = listed?.find((one) => one.path === path);
-    if (listed && !file)
+    const entry = listed?.find((one) => one.path === path);
+    if (listed && !entry)
       throw downloadError(
-        addressAt(place, endpoints[0]!, 0),
+        first,
         `${hub.title} has no file ${path} there`,
         "Check the name, with capitals and folders.",
       );
-    const { bytes, sha256 } = file ?? {};
-    const version = file ? { stated: definite({ bytes, sha256 }) } : {};
+    const stated = entry ? { stated: definite({ bytes: entry.bytes, sha256: entry.sha256 }) } : {};
     return remote(
       endpoints.map((at, server) => {
         const address = addressAt(place, hub.file(at, repository, path), server);
-        return { ...address, shown: renamed(address.shown, name), ...version };
+        return { ...address, shown: renamed(address.shown, name), ...stated };
       }),
     );
   });
 }
 
-/** What the hub's list states; undefined where no server of it answers, for the file may be in the cache. */
-async function stated(place: ServedRepository, transfer: Transfer): Promise<RepositoryFile[] | undefined> {
-  return listFiles(place, transfer).catch((error) => {
-    transfer.signal?.throwIfAborted();
-    passable(error);
-    return undefined;
-  });
+async function areKept(files: readonly Remote[]): Promise<boolean> {
+  for (const { target } of files) if (!(await fetchedVersion(target))) return false;
+  return true;
+}
+
+/** Whether the cache has a model, whatever its servers have by now: none is asked. */
+export async function isKept(model: string, address: RemoteAddress, options: FetchOptions): Promise<boolean> {
+  if (address.kind === "web") return areKept(webFiles(model, address));
+  const place = placeOf(address.hub, address.repository, model, options.mirrors);
+  const { wanted } = address;
+  const file = "file" in wanted ? wanted.file : await lastFileOfQuantization(place, wanted.quant);
+  return file !== undefined && areKept(placed(place, file));
 }
 
 /** The names of a model's files by that of one of them. */

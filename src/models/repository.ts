@@ -98,24 +98,31 @@ export async function fileOfQuantization(
   quant: string | undefined,
   transfer: Transfer,
 ): Promise<string> {
-  const { hub, repository, endpoints } = place;
-  const told = hub.quantization && repository.revision === hub.revision;
-  const key = (told ? hub.quantization! : (at: URL) => hub.list(at, repository))(
-    endpoints[0]!,
-    repository,
-    quant ?? "latest",
-  );
-  const name = told ? key.href : `${quant ?? ""} in ${key.href}`;
   try {
-    const file = told ? await toldFile(place, quant, transfer) : await listedFile(place, quant, transfer);
-    await remember(name, [], file);
+    const file = isTold(place) ? await toldFile(place, quant, transfer) : await listedFile(place, quant, transfer);
+    await remember(lastAnswer(place, quant), [], file);
     return file;
   } catch (error) {
     transfer.signal?.throwIfAborted();
-    const before = await recall<string>(name, []);
+    const before = await lastFileOfQuantization(place, quant);
     if (before !== undefined) return before;
     throw error;
   }
+}
+
+/** What was answered last; undefined where nothing was. */
+export function lastFileOfQuantization(
+  place: ServedRepository,
+  quant: string | undefined,
+): Promise<string | undefined> {
+  return recall<string>(lastAnswer(place, quant), []);
+}
+
+const isTold = ({ hub, repository }: ServedRepository) =>
+  hub.quantization !== undefined && repository.revision === hub.revision;
+
+function lastAnswer({ hub, repository, endpoints }: ServedRepository, quant = "latest"): string {
+  return `file of ${quant} in ${hub.list(endpoints[0]!, repository).href}`;
 }
 
 async function toldFile(place: ServedRepository, quant = "latest", transfer: Transfer): Promise<string> {

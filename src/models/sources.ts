@@ -4,7 +4,16 @@ import { type ModelAddress, parseAddress } from "./addresses.js";
 import { fetchedFrom } from "./download/index.js";
 import { findFile, type ModelFolders } from "./local.js";
 import { ollamaModel } from "./ollama-store.js";
-import { type FetchOptions, fetchRemote, isHere, nameOf, type Remote, remoteFiles, versionNow } from "./remote.js";
+import {
+  type FetchOptions,
+  fetchRemote,
+  isHere,
+  isKept,
+  nameOf,
+  type Remote,
+  remoteFiles,
+  versionNow,
+} from "./remote.js";
 import { passable, together } from "./repository.js";
 
 export { isRemote } from "./addresses.js";
@@ -60,15 +69,19 @@ export async function locateModel(
   model: string | readonly string[],
   folders: SourceFolders,
 ): Promise<FoundModel | { unfetched: Unfetched }> {
+  const sources = await sourcesOf(model, folders);
+  const here = sources.length > 1 && (await firstHere(sources, folders));
+  if (here) return here;
   const faults: BenchError[] = [];
   let unfetched: Unfetched | undefined;
-  for (const source of await sourcesOf(model, folders))
+  for (const source of sources)
     try {
       const files = await source.files();
       if ("path" in files) return files;
       const missing = await missingBytes(files.remote, folders);
       if (missing === 0) return await withOrigin(files.remote[0]!.target);
-      unfetched ??= { name: nameOf(files.remote[0]!), ...(missing > 0 ? { bytes: missing } : {}) };
+      unfetched ??= { name: nameOf(files.remote[0]!) };
+      if (missing > 0) return { unfetched: { ...unfetched, bytes: missing } };
     } catch (error) {
       folders.signal?.throwIfAborted();
       faults.push(passable(error));
@@ -81,6 +94,8 @@ export async function locateModel(
 interface ModelSourceFiles {
   shown: string;
   files(): Promise<FoundModel | { remote: Remote[] }>;
+  /** Whether it may be here, as far as this machine knows: no server is asked. */
+  perhapsHere(): Promise<boolean>;
 }
 
 /** Slips in any of them are errors at once, not when the others have failed. */
@@ -94,6 +109,7 @@ async function sourcesOf(model: string | readonly string[], folders: SourceFolde
         found ??= filesOf(one, address, folders);
         return found;
       },
+      perhapsHere: async () => address.kind === "path" || address.kind === "ollama" || isKept(one, address, folders),
     };
   });
 }
@@ -120,8 +136,9 @@ async function filesOf(
 }
 
 async function firstHere(sources: ModelSourceFiles[], folders: SourceFolders): Promise<FoundModel | undefined> {
-  for (const { files } of sources)
+  for (const { files, perhapsHere } of sources)
     try {
+      if (!(await perhapsHere())) continue;
       const found = await files();
       if ("path" in found) return found;
       if ((await missingBytes(found.remote, folders)) === 0) return await withOrigin(found.remote[0]!.target);

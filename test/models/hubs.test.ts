@@ -1,12 +1,18 @@
+import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { BenchError } from "../../dist/errors.js";
 import { parseAddress } from "../../dist/models/addresses.js";
+import { readModelFacts } from "../../dist/models/gguf.js";
 import { hubs } from "../../dist/models/hubs/index.js";
 import { locateModel, resolveModel } from "../../dist/models/sources.js";
-import { temporaryFolder } from "../support.js";
+import { finish } from "../repository.js";
+import { temporaryFolder, until } from "../support.js";
 import { HubServer, sha256Of } from "./hub-server.js";
+import { randomLlama } from "./random-llama.js";
 import { tinyGguf } from "./tiny-gguf.js";
 
 const dir = temporaryFolder();
@@ -187,6 +193,7 @@ describe.each([
     ["404", /no such file \(404\)/],
     ["401", scheme === "hf" ? /asks for a token.*\(401\)/ : /gives no access \(401\)/],
     ["503", /fails \(503\)/],
+    ["slow", /was silent|sent next to nothing/],
   ] as const)(
     "%s is one sentence with a remedy",
     async (ailment, said) => {
@@ -195,6 +202,16 @@ describe.each([
     },
     60_000,
   );
+
+  test.each(["404", "401", "503", "slow"] as const)("its mirror is asked after %s, and it is said", async (ailment) => {
+    for (const variable of ["HF_ENDPOINT", "MODELSCOPE_ENDPOINT", "WISEMODEL_ENDPOINT"])
+      process.env[variable] = `${hub.at},${mirror.at}`;
+    hub.ails.set(scheme, ailment);
+    const found = await resolveModel(one, folders);
+    expect(readFileSync(found.path).equals(models[0]!)).toBe(true);
+    expect(found.from).toContain(mirror.at);
+    expect(warnings).toHaveLength(1);
+  });
 
   test(`other bytes are ${digests ? "refused" : "kept with their own digest, for nobody states another"}`, async () => {
     hub.ails.set(scheme, "wrong");
@@ -306,9 +323,12 @@ describe("several addresses of one model", () => {
     expect(found.from).toContain("/models/o/r/resolve/");
     expect(warnings[0]).toMatch(/404.*ms:o\/r:ggml-model-q4_k\.gguf is used instead/);
     hub.ails.clear();
+    hub.asked = [];
     expect(await resolveModel(both, folders)).toEqual(found);
+    // What was never fetched is not asked for.
+    expect(hub.asked.filter(({ url }) => url.startsWith("/o/r/"))).toEqual([]);
     expect(await locateModel(both, folders)).toEqual(found);
-    expect(hub.fetched).toHaveLength(1);
+    expect(hub.fetched).toHaveLength(0);
   });
 
   test("a path may be one of them; slips are said at once; none has it", async () => {
@@ -374,6 +394,44 @@ describe("ollama:NAME", () => {
     expect(error.hint).toMatch(hint);
   });
 });
+
+const ollama = join(process.env.BENCH_PEERS ?? join(homedir(), ".cache", "bench-peers"), "bin", "ollama");
+
+test.skipIf(!existsSync(ollama))(
+  "what a real Ollama keeps is found, and it is the model that it was made from",
+  async () => {
+    const store = join(dir, "real-ollama");
+    writeFileSync(join(dir, "own.gguf"), randomLlama());
+    writeFileSync(join(dir, "Modelfile"), `FROM ${join(dir, "own.gguf")}\n`);
+    const port = await freePort();
+    const env = { ...process.env, OLLAMA_HOST: `127.0.0.1:${port}`, OLLAMA_MODELS: store, HOME: dir };
+    const server = spawn(ollama, ["serve"], { env, stdio: "ignore" });
+    try {
+      let made = { code: 1 as number | null, output: "" };
+      for (let tries = 0; tries < 60 && made.code !== 0; tries++) {
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        made = await finish(ollama, ["create", "own", "-f", join(dir, "Modelfile")], { env });
+      }
+      expect(made.code, made.output).toBe(0);
+    } finally {
+      server.kill();
+      await until("it has ended", () => server.exitCode !== null || server.signalCode !== null);
+    }
+    process.env.OLLAMA_MODELS = store;
+    const { path } = await resolveModel("ollama:own", folders);
+    expect(sha256Of(readFileSync(path))).toBe(path.slice(-64));
+    expect((await readModelFacts(path)).tensorBytes).toBe((await readModelFacts(join(dir, "own.gguf"))).tensorBytes);
+  },
+  120_000,
+);
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
 
 test("every hub has a title, schemes and servers of its own", () => {
   for (const variable of ["HF_ENDPOINT", "MODELSCOPE_ENDPOINT", "WISEMODEL_ENDPOINT"]) delete process.env[variable];
