@@ -270,6 +270,11 @@ export interface Timing {
   prepare(test: SpeedTest): Promise<void>;
   /** Seconds of one repetition of the prepared test. */
   time(test: SpeedTest): Promise<number>;
+  /**
+   * CPU seconds used so far by the process that computes, where that is not this one: what is beyond them, other programs used.
+   * Undefined for a process that cannot be seen.
+   */
+  cpuSeconds?(): number | undefined;
 }
 
 /** The parts that an engine may have; a measurement says which of them it needs. */

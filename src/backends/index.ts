@@ -6,6 +6,7 @@ import type { Backend, Settings } from "./backend.js";
 import { llamaSettings } from "./llama/settings.js";
 import { toolSettings } from "./llama-tools/settings.js";
 import { mockVariantSettings } from "./mock-settings.js";
+import { ollamaSettings } from "./ollama/settings.js";
 import { modelScheme, openaiSettings } from "./openai/settings.js";
 
 interface Member {
@@ -34,6 +35,11 @@ const members: Record<string, Member> = {
     settings: openaiSettings,
     scheme: modelScheme,
     load: async () => (await import("./openai/index.js")).openai,
+  },
+  ollama: {
+    settings: ollamaSettings,
+    scheme: "ollama:",
+    load: async () => (await import("./ollama/index.js")).ollama,
   },
   mock: { settings: mockVariantSettings, scheme: "mock:", load: async () => (await import("./mock.js")).mock },
 };

@@ -1,6 +1,6 @@
 import os from "node:os";
 import { z } from "zod";
-import type { SpeedTest } from "../backends/backend.js";
+import type { SpeedTest, Timing } from "../backends/backend.js";
 import type { Measured } from "../events.js";
 import { ownCpuSeconds } from "../machine.js";
 import type { Measurement } from "./measurement.js";
@@ -70,7 +70,7 @@ export const speed: Measurement<SpeedSettings, "none", "timing"> = {
         await settled();
         if (prepared !== metric) await timing.prepare(test);
         prepared = metric;
-        yield await timed(item, metric, test, () => timing.time(test));
+        yield await timed(item, metric, test, timing);
       }
   },
 };
@@ -94,16 +94,17 @@ function tests({ prompt, generate, depth }: SpeedSettings): { metric: string; te
   });
 }
 
-async function timed(item: string, metric: string, test: SpeedTest, run: () => Promise<number>): Promise<Measured> {
-  const before = busy();
-  const seconds = await run();
-  const after = busy();
+async function timed(item: string, metric: string, test: SpeedTest, timing: Timing): Promise<Measured> {
+  const before = busy(timing);
+  const seconds = await timing.time(test);
+  const after = busy(timing);
   const others = after.all - before.all - (after.own - before.own) - blur;
-  const foreign = Math.max(0, others / (after.at - before.at));
+  const foreign = Math.round(Math.max(0, others / (after.at - before.at)) * 100) / 100;
   return {
     item,
     samples: [{ metric, value: (test.prompt + test.generate) / seconds, weight: 1 }],
-    foreign: Math.round(foreign * 100) / 100,
+    // A process that is not seen, or another than before, leaves open what the rest used.
+    ...(Number.isNaN(foreign) || after.own < before.own ? {} : { foreign }),
     detail: { seconds },
   };
 }
@@ -117,9 +118,10 @@ const settled = () => new Promise((resolve) => setTimeout(resolve, 50));
  */
 const blur = 0.02 * Math.sqrt(os.cpus().length);
 
-/** CPU seconds used so far by the whole machine and by this engine, and the time. */
-function busy(): { all: number; own: number; at: number } {
+/** CPU seconds used so far by the whole machine and by this engine, NaN where it is not seen, and the time. */
+function busy(timing: Timing): { all: number; own: number; at: number } {
   let all = 0;
   for (const { times } of os.cpus()) all += times.user + times.nice + times.sys + times.irq;
-  return { all: all / 1000, own: ownCpuSeconds(), at: performance.now() / 1000 };
+  const outside = timing.cpuSeconds ? (timing.cpuSeconds() ?? Number.NaN) : 0;
+  return { all: all / 1000, own: ownCpuSeconds() + outside, at: performance.now() / 1000 };
 }

@@ -26,7 +26,12 @@ function reasonOf(
   const measurement = measurements[config.kind]!;
   const needs: readonly Part[] = measurement.needs(config.settings);
   const lacking = needs.filter((need) => !parts.includes(need));
-  if (lacking.length > 0) return `${backend.name} gives no ${lacking.map((part) => partNames[part]).join(", no ")}`;
+  const inside = lacking.length > 0 && lacking.every((need) => backend.through?.parts.includes(need));
+  // Whether a model that could not be found has a file here is not known.
+  if (lacking.length > 0 && !(inside && record.failure)) {
+    const reason = `${backend.name} gives no ${lacking.map((part) => partNames[part]).join(", no ")}`;
+    return inside ? `${reason}, and the model's file cannot be read on this machine` : reason;
+  }
   const { impossible } = backend.settingsFacts(spec.settings);
   if (impossible) return impossible;
   const trained = record.facts?.contextLength ?? Number.POSITIVE_INFINITY;

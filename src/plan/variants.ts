@@ -1,4 +1,4 @@
-import type { Backend, EngineChoice, Part, VariantSpec } from "../backends/backend.js";
+import type { Backend, EngineChoice, Part, Settings, VariantSpec } from "../backends/backend.js";
 import { findBackend, withPaths } from "../backends/index.js";
 import type { Benchmark, MeasurementConfig, VariantConfig } from "../benchmark/index.js";
 import { definite } from "../definite.js";
@@ -69,7 +69,7 @@ export async function inspect(
     reference: config.reference,
     ...definite({ against: config.against }),
     tags: config.tags,
-    settings: { ...config.settings, ...(asked.length > 0 ? { lora: asked } : {}) },
+    settings: { ...withoutSecrets(config.settings), ...(asked.length > 0 ? { lora: asked } : {}) },
   };
   const opened = withPaths(config.backend, config.settings, baseDir);
   const spec: VariantSpec = { name, backend: config.backend, settings: opened, model, lora: [] };
@@ -105,6 +105,12 @@ export async function inspect(
     signal?.throwIfAborted();
     return { routes: [route], record: { ...record, failure: inspectionFailure(record.model, error) } };
   }
+}
+
+/** As they may be written down: addresses of servers may hold a password. */
+function withoutSecrets(settings: Settings): Settings {
+  const told = (value: unknown) => (typeof value === "string" ? addressWithoutSecrets(value) : value);
+  return Object.fromEntries(Object.entries(settings).map(([key, value]) => [key, told(value)]));
 }
 
 /** The engine of a server that could not be asked. */

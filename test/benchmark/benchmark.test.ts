@@ -201,7 +201,7 @@ describe("settings", () => {
   test("belong to a backend: those of another are refused in a variant and passed over in `defaults`", async () => {
     const fault = await failure(variants("  a: {model: 'mock:seed=1', gpuLayers: 3}\n"));
     expect(fault.message).toBe("b.yaml:3:29: there is no key `gpuLayers` here.");
-    expect(fault.hint).toBe("`gpuLayers` is a setting of llama and llama-tools; this variant runs on mock.");
+    expect(fault.hint).toBe("`gpuLayers` is a setting of llama and llama-tools and ollama; this variant runs on mock.");
     const unknown = await failure(variants("  a: {model: x, backend: lama}\n"));
     expect(unknown.message).toBe('b.yaml:3:26: there is no backend "lama".');
     expect(unknown.hint).toContain("Did you mean `llama`?");
@@ -567,7 +567,7 @@ measurements:
 
   test("a file's variants, too: axes that hold addresses", async () => {
     const { variants } = await read(
-      "variants: {m: {model: '${url}', matrix: {url: ['https://u:pw@h/m.gguf?token=1']}}}\nmeasurements: {speed: }\n",
+      "variants: {m: {model: '${from}', matrix: {from: ['https://u:pw@h/m.gguf?token=1']}}}\nmeasurements: {speed: }\n",
     );
     expect(JSON.stringify(variants.map(({ name, tags }) => [name, tags]))).not.toMatch(/pw|token/);
   });

@@ -64,6 +64,7 @@ const examples: Example[] = [
 /** Those that give no windows are held to it elsewhere. */
 const elsewhere: Record<string, string> = {
   "llama-tools": "test/backends/llama-tools.test.ts",
+  ollama: "test/contracts/servers.test.ts",
   openai: "test/backends/openai.test.ts",
 };
 

@@ -1,0 +1,107 @@
+import type { Message } from "../../chat/template.js";
+import type { Answer, Generation, GenerationRequest, Prompt } from "../backend.js";
+import { asked } from "./asked.js";
+import { plain } from "./sampling.js";
+import { type OllamaServer, repeated, type ServerRequest, tooLong } from "./server.js";
+
+/** Turns a conversation into the prompt of a model, where the file's own template is used. */
+export type Render = (messages: readonly Message[]) => string;
+
+/**
+ * Answers of the server. A text goes to it as it stands. A conversation is rendered by the file's chat template, or, when there is
+ * none or the Modelfile has another, by the server.
+ */
+export class OllamaGeneration implements Generation {
+  /** Where neither file nor Modelfile has a template, the server has one of its own. */
+  readonly chats = true;
+
+  constructor(
+    private readonly server: OllamaServer,
+    private readonly context: number,
+    private readonly render: Render | undefined,
+    private readonly warning: (message: string) => void,
+  ) {}
+
+  async *answer(prompts: readonly Prompt[], request: GenerationRequest): AsyncGenerator<Answer> {
+    const left = prompts.filter(({ id }) => !request.done.has(id));
+    let through = prompts.length - left.length;
+    const progress = () => request.progress(through);
+    progress();
+    for await (const answer of asked(this.server, left, (prompt) => this.#answer(prompt, { ...request, progress }))) {
+      through++;
+      progress();
+      yield answer;
+    }
+  }
+
+  #asRequest(prompt: Prompt): Record<string, unknown> & ({ prompt: string } | { messages: unknown[] }) {
+    if ("text" in prompt) return { prompt: prompt.text, raw: true };
+    return this.render ? { prompt: this.render(prompt.messages), raw: true } : { messages: [...prompt.messages] };
+  }
+
+  async #answer(
+    prompt: Prompt,
+    { maxTokens, stop, temperature, seed, progress }: Omit<GenerationRequest, "progress"> & { progress: () => void },
+  ): Promise<Answer> {
+    const { id } = prompt;
+    const unanswerable = (reason: string): Answer => ({
+      ...{ id, text: "", finish: "length", promptTokens: 0, tokens: 0, unanswerable: reason },
+    });
+    const { stop: none, ...sampling } = plain;
+    const form = this.#asRequest(prompt);
+    const request: ServerRequest & typeof form = {
+      ...form,
+      think: false,
+      // The end that a Modelfile gives belongs to the template that the server itself fills in.
+      options: {
+        ...sampling,
+        ...("messages" in form ? {} : { stop: none }),
+        temperature,
+        seed,
+        num_predict: maxTokens,
+      },
+    };
+    let text = "";
+    let pieces = 0;
+    let end = -1;
+    try {
+      const last = await this.server.stream(request, {
+        again() {
+          text = "";
+          pieces = 0;
+        },
+        // The server would cut the text as well, but not say whether it did or the model had come to its end.
+        piece({ response, message }) {
+          const more = message?.content ?? response;
+          const from = Math.max(0, text.length - Math.max(0, ...stop.map((one) => one.length - 1)));
+          text += more;
+          pieces++;
+          progress();
+          end = firstOf(text, stop, from);
+          return end < 0;
+        },
+      });
+      if (!last) return { id, text: text.slice(0, end), finish: "stop", promptTokens: 0, tokens: pieces };
+      text += last.message?.content ?? last.response;
+      const cut = firstOf(text, stop, 0);
+      const { prompt_eval_count: promptTokens, eval_count: tokens } = last;
+      const counts = { promptTokens, tokens };
+      if (cut >= 0) return { id, text: text.slice(0, cut), finish: "stop", ...counts };
+      if (last.done_reason !== "length") return { id, text, finish: "end", ...counts };
+      if (tokens < maxTokens)
+        return unanswerable(`its answer does not fit into the server's context of ${this.context} tokens`);
+      return { id, text, finish: "length", ...counts };
+    } catch (error) {
+      if (tooLong(error)) return unanswerable(`it does not fit into the server's context of ${this.context} tokens`);
+      if (!repeated(error)) throw error;
+      this.warning("Ollama cuts off answers that say one token a hundred times; they count as too long");
+      return { id, text, finish: "length", promptTokens: 0, tokens: pieces };
+    }
+  }
+}
+
+/** Where the first of the ends begins, at `from` or later; −1: nowhere. */
+function firstOf(text: string, ends: readonly string[], from: number): number {
+  const found = ends.map((one) => text.indexOf(one, from)).filter((at) => at >= 0);
+  return found.length > 0 ? Math.min(...found) : -1;
+}

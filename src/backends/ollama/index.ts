@@ -1,0 +1,44 @@
+import { thisMachine } from "../../machine.js";
+import type { BackendWith, EngineName, Opening } from "../backend.js";
+import { OllamaEngine } from "./engine.js";
+import { locateOnServer, nameOf, serverParts } from "./model.js";
+import { OllamaServer } from "./server.js";
+import { ollamaSettings, ollamaSettingsFacts } from "./settings.js";
+
+/** Models of an Ollama server: what it computes is asked of it, and log-probabilities are computed here on the model's own file. */
+export const ollama = {
+  name: "ollama",
+  parts: serverParts,
+  claims: ["letters"],
+  through: {
+    backend: "llama",
+    parts: ["likelihood", "options", "windows"],
+    settings: ({ threads, gpuLayers }) => ({
+      ...(threads === undefined ? {} : { threads }),
+      ...(gpuLayers === undefined ? {} : { gpuLayers }),
+    }),
+  },
+  settingsFacts: ollamaSettingsFacts,
+  async version(opening) {
+    const { gpuLayers } = ollamaSettings.parse(opening.settings);
+    return {
+      ...(await nameOfEngine(opening)),
+      origin: "server",
+      // Which device computes is known when the model is loaded.
+      gpu: gpuLayers !== 0 && thisMachine().gpus.length > 0,
+    };
+  },
+  locate: (source, _, settings) => locateOnServer(source, settings),
+  async prepare() {},
+  async open(variant, listener = { doing() {}, warning() {} }) {
+    return OllamaEngine.open(variant, await nameOfEngine(variant), listener);
+  },
+} satisfies BackendWith<(typeof serverParts)[number]>;
+
+async function nameOfEngine({ model, settings }: Opening): Promise<EngineName> {
+  const server = new OllamaServer(ollamaSettings.parse(settings), nameOf(model));
+  return {
+    version: `Ollama ${await server.version()}`,
+    library: server.local ? "its own runner" : `its own runner at ${server.address}`,
+  };
+}
