@@ -114,15 +114,11 @@ export function systemCode(thrown: unknown): string | undefined {
 
 /** Any thrown value as a plain record; the code of an unforeseen error is `internal`. */
 export function toFailure(error: unknown): Failure {
-  const stack = error instanceof Error && error.stack ? { stack: withoutSecrets(error.stack) } : {};
-  if (error instanceof BenchError)
-    return {
-      code: error.code,
-      message: error.message,
-      ...definite({ hint: error.hint }),
-      ...(error.code === "internal" ? stack : {}),
-    };
-  return { code: "internal", message: harmless(withoutSecrets(String(error))), ...stack };
+  const stack = error instanceof Error && error.stack ? withoutSecrets(error.stack) : undefined;
+  if (!(error instanceof BenchError))
+    return definite({ code: "internal", message: harmless(withoutSecrets(String(error))), stack });
+  const { code, message, hint } = error;
+  return definite({ code, message, hint, stack: code === "internal" ? stack : undefined });
 }
 
 /** The way back: a failure that crossed a process border becomes an error again. */

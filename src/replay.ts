@@ -286,11 +286,7 @@ export class JobResult {
     if (!this.#places) {
       // The list of a job that is done may be that of others, too.
       const { items, cluster, ids } = this.#list;
-      this.#list = {
-        items: [...items],
-        ...(cluster ? { cluster: [...cluster] } : {}),
-        ...(ids ? { ids: [...ids] } : {}),
-      };
+      this.#list = definite({ items: [...items], cluster: cluster?.slice(), ids: ids?.slice() });
       this.#places = new Map(this.#list.items.map((one, place) => [one, place]));
       for (const column of this.#columns.values()) column.open();
     }

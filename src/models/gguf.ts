@@ -345,7 +345,6 @@ export async function gather(parts: ModelPart[], digests: string[]): Promise<Mod
   const feedForward = largest(first, `${architecture}.feed_forward_length`);
   const tokens = metadata["tokenizer.ggml.tokens"];
   const template = string(metadata["tokenizer.chat_template"]);
-  const imatrix = string(metadata["quantize.imatrix.file"]);
   const { quant, contradicted } = await label(number(metadata["general.file_type"]), tensors);
   const notes = [contradicted, assumedBos(metadata)].filter((note) => note !== undefined);
   return {
@@ -367,16 +366,21 @@ export async function gather(parts: ModelPart[], digests: string[]): Promise<Mod
     tokenizerSha256: tokenizerSha256(metadata),
     tokenizerBehaviour: tokenizerBehaviour(metadata),
     vocabularySha256: vocabularyDigest(metadata),
-    ...(imatrix === undefined
-      ? {}
-      : {
-          imatrix: {
-            file: imatrix,
-            dataset: string(metadata["quantize.imatrix.dataset"]) ?? "",
-            chunks: number(metadata["quantize.imatrix.chunks_count"]) ?? 0,
-          },
-        }),
-    ...(template === undefined ? {} : { chatTemplateSha256: sha256(template) }),
+    ...definite({
+      imatrix: matrixOf(metadata),
+      chatTemplateSha256: template === undefined ? undefined : sha256(template),
+    }),
+  };
+}
+
+/** The importance matrix that a file was quantized with. */
+function matrixOf(metadata: Record<string, unknown>): ModelFacts["imatrix"] {
+  const file = string(metadata["quantize.imatrix.file"]);
+  if (file === undefined) return undefined;
+  return {
+    file,
+    dataset: string(metadata["quantize.imatrix.dataset"]) ?? "",
+    chunks: number(metadata["quantize.imatrix.chunks_count"]) ?? 0,
   };
 }
 

@@ -40,13 +40,13 @@ export function identify(question: JobQuestion, place: Place, { machineBound }: 
     engine,
     // The kernels differ between processors, so the last digits do.
     processor: machine.cpu,
-    ...(gpu ? { gpus: machine.gpus } : {}),
-    ...(machineBound ? { machine } : {}),
+    gpus: gpu ? machine.gpus : undefined,
+    machine: machineBound ? machine : undefined,
   });
   return { id: digest([asked, where]), question: asked, place: where };
 }
 
-/** Stable under the order of keys. */
+/** Stable under the order of keys; a key that is undefined is none. */
 function digest(parts: unknown): string {
   const canonical = JSON.stringify(parts, (_, value) =>
     value && typeof value === "object" && !Array.isArray(value)

@@ -80,61 +80,54 @@ export function makeJob(
   const cost: Cost = measurement.cost(config.settings, data, definite({ batch, ubatch, trained }));
   const { context, parallel, rows } = cost;
   const impossible = reasonAgainst(config, variant, against, context, data);
-  const memory = ({ record: { facts }, spec, backend }: Routed) => {
+  const memoryOf = ({ record: { facts }, spec, backend }: Routed) => {
     const settings = backend.settingsFacts(spec.settings);
-    return facts && !settings.elsewhere
-      ? { memory: estimateMemory(facts, { context, parallel, rows, ...settings }) }
-      : {};
+    return facts && !settings.elsewhere ? estimateMemory(facts, { context, parallel, rows, ...settings }) : undefined;
   };
   const identity = identify(
-    {
+    definite({
       variant: computed(variant, spec, measurement.machineBound),
-      ...(against ? { against: computed(against, against.spec, measurement.machineBound) } : {}),
+      against: against && computed(against, against.spec, measurement.machineBound),
       backend: backend.name,
       kind: config.kind,
       rule: measurement.rule,
       settings: config.settings,
-      ...(asked ? { dataset: asked.sha256 } : {}),
-    },
+      dataset: asked?.sha256,
+    }),
     place,
     measurement,
   );
   const { threads } = backend.settingsFacts(spec.settings);
   const estimate = impossible ? undefined : seconds(spec.facts, backend.settingsFacts(spec.settings), cost);
+  const opened = (one: Routed) =>
+    definite({ spec: one.spec, load: loadOf(one, one.spec), shape: shapeOf(one, one.spec), memory: memoryOf(one) });
   return {
-    record: {
+    record: definite({
       ...identity,
       variant: spec.name,
       backend: backend.name,
       measurement: config.name,
       kind: config.kind,
       dataset: data?.name ?? "",
-      ...(asked ? { datasetSha256: asked.dataset.sha256, askedSha256: asked.sha256 } : {}),
+      datasetSha256: asked?.dataset.sha256,
+      askedSha256: asked?.sha256,
       rule: measurement.rule,
       settings: config.settings,
       mode: measurement.mode.kind,
-      ...definite({ method: measurement.method?.(settings) ?? variant.method }),
+      method: measurement.method?.(settings) ?? variant.method,
       metrics: measurement.metrics(config.settings, data),
-      ...(against ? { against: against.record.name } : {}),
-      ...definite({ impossible, estimate }),
-    },
-    identified: [variant, ...(against ? [against] : [])].every(({ weights }) => weights !== undefined),
-    spec,
-    load: loadOf(variant, spec),
-    shape: shapeOf(variant, spec),
-    ...(against
-      ? {
-          reference: {
-            spec: against.spec,
-            load: loadOf(against, against.spec),
-            shape: shapeOf(against, against.spec),
-            ...memory(against),
-          },
-        }
-      : {}),
-    ...definite({ data }),
-    ...memory({ ...variant, spec }),
-    ...(threads === undefined || place.engine.gpu ? {} : { threads }),
+      against: against?.record.name,
+      impossible,
+      estimate,
+    }),
+    identified: variant.weights !== undefined && (!against || against.weights !== undefined),
+    ...opened({ ...variant, spec }),
+    ...definite({
+      reference: against && opened(against),
+      data,
+      // A graphics card computes for one engine at a time.
+      threads: place.engine.gpu ? undefined : threads,
+    }),
   };
 }
 
