@@ -59,8 +59,8 @@ export function bench(args: string[], options: SpawnOptions & { nodeArgs?: strin
 }
 
 /** A model that is here, as a backend finds it. */
-export async function here(backend: Backend, source: ModelSource, baseDir: string) {
-  const found = await backend.locate(source, { baseDir }, {});
+export async function here(backend: Backend, source: ModelSource, baseDir: string, settings = {}) {
+  const found = await backend.locate(source, { baseDir }, settings);
   if (found.state !== "ready") throw new Error(`${source.model} is to be made first`);
   return found;
 }

@@ -45,6 +45,9 @@ export function openaiGeneration(fleet: Fleet, model: string): Generation {
   };
 }
 
+/** Half a character at the end of an answer that was cut off is none. */
+export const wholeCharacters = (text: string) => text.replace(/\ufffd+$/, "");
+
 async function answerOf(
   prompt: Prompt,
   { maxTokens, stop, temperature, seed }: GenerationRequest,
@@ -99,7 +102,7 @@ function pieces(id: string, stop: readonly string[], read: (one: unknown) => z.o
       const at = Math.min(...stop.map((one) => text.indexOf(one)).filter((index) => index >= 0), Infinity);
       return {
         id,
-        text: text.slice(0, at),
+        text: finish === "length" && at === Infinity ? wholeCharacters(text) : text.slice(0, at),
         finish: at < Infinity ? "stop" : finish,
         promptTokens: usage?.prompt_tokens ?? 0,
         tokens: usage?.completion_tokens ?? counted,

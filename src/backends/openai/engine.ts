@@ -19,7 +19,7 @@ import { Fleet } from "./fleet.js";
 import { LlamaServerTiming, ServerTokenizer, scoreOptions, serverGeneration } from "./llama-server.js";
 import { ServerProcess } from "./process.js";
 import { type Served, served } from "./server.js";
-import type { ServerKind, Target } from "./settings.js";
+import type { OpenaiSettings, ServerKind, Target } from "./settings.js";
 import { PromptScorer, promptLikelihood } from "./vllm.js";
 
 /** Answers at a time of a server that does not tell how many it makes. */
@@ -30,6 +30,16 @@ export function partsOf({ kind }: { kind: ServerKind }): readonly Part[] {
   if (kind === "llama-server") return ["options", "letters", "generation", "timing"];
   if (kind === "vllm") return ["likelihood", "options", "letters", "generation"];
   return ["generation"];
+}
+
+/** What is known of an engine besides what its server says. */
+interface Opened {
+  /** Whether the model has a template for conversations, as far as its file is known. */
+  chats: boolean;
+  /** Of a server that was started. */
+  build: string | undefined;
+  loadSeconds: number | undefined;
+  process: ServerProcess | undefined;
 }
 
 /** One server, or several of one model. */
@@ -46,19 +56,16 @@ export class ServerEngine implements Engine {
   private constructor(
     clients: readonly [Client, ...Client[]],
     said: Served,
-    { settings }: Target,
-    loadSeconds: number,
-    process?: ServerProcess,
+    { concurrency, contextLength }: OpenaiSettings,
+    { chats, build, loadSeconds, process }: Opened,
   ) {
     this.#process = process;
-    const { concurrency, contextLength } = settings;
-    const context = Math.min(said.context ?? Infinity, contextLength ?? Infinity);
     const { vocabulary = 0, trainedContext, parameters, tensorBytes } = said;
+    const context = Math.min(said.context ?? Infinity, contextLength ?? Infinity, trainedContext ?? Infinity);
     this.facts = {
       version: [said.kind, said.version].filter(Boolean).join(" "),
       library: said.kind,
-      ...definite({ vocabulary: said.vocabulary, trainedContext, parameters, tensorBytes }),
-      ...(process ? { loadSeconds } : {}),
+      ...definite({ build, vocabulary: said.vocabulary, trainedContext, parameters, tensorBytes, loadSeconds }),
     };
     const slots = concurrency ?? said.slots ?? usualSlots;
     const answering = new Fleet(clients, slots);
@@ -79,7 +86,8 @@ export class ServerEngine implements Engine {
             }),
         });
         this.letters = this.options;
-        if (said.template) this.#renderer = new ChatRenderer(said.template, said.model);
+        // Where the file has no template, the server says another one, which the model was not trained for.
+        if (said.template && chats) this.#renderer = new ChatRenderer(said.template, said.model);
         this.generation = serverGeneration(answering, tokenizer, this.#renderer, context);
         this.timing = new LlamaServerTiming(clients[0], vocabulary, context, () => process?.cpuSeconds());
         break;
@@ -102,7 +110,13 @@ export class ServerEngine implements Engine {
     }
   }
 
-  static async open(variant: VariantSpec, target: Target, listener?: EngineListener): Promise<ServerEngine> {
+  /** `build`: of the program that is started, where one is. */
+  static async open(
+    variant: VariantSpec,
+    target: Target,
+    build: string | undefined,
+    listener?: EngineListener,
+  ): Promise<ServerEngine> {
     const { started, settings } = target;
     const begun = performance.now();
     const doing = (step: string) => listener?.doing(step);
@@ -122,7 +136,11 @@ export class ServerEngine implements Engine {
       const asked = process ? definite({ kind: target.kind }) : target;
       const [said] = (await Promise.all(clients.map((client) => served(client, asked)))) as [Served, ...Served[]];
       checkModel(variant, said, clients[0]);
-      return new ServerEngine(clients, said, target, (performance.now() - begun) / 1000, process);
+      const { facts } = variant;
+      return new ServerEngine(clients, said, settings, {
+        ...{ build, process, chats: facts === undefined || facts.chatTemplateSha256 !== undefined },
+        loadSeconds: process && (performance.now() - begun) / 1000,
+      });
     } catch (error) {
       const ended = await process?.ended();
       await process?.stop();

@@ -17,7 +17,7 @@ export class Fleet {
   /** `each`: requests at a time, for each server. */
   constructor(
     clients: readonly Client[],
-    private readonly each: number,
+    readonly each: number,
   ) {
     this.#waiting = pLimit(clients.length * each);
     this.#free = new Map(clients.map((client) => [client, Array.from({ length: each }, (_, place) => place)]));

@@ -46,7 +46,11 @@ export const openai = {
   async prepare(source, folders) {
     await prepareVariant(source, folders);
   },
-  open: (variant, listener) => ServerEngine.open(variant, targetOf(variant.model, variant.settings), listener),
+  async open(variant, listener) {
+    const target = targetOf(variant.model, variant.settings);
+    const build = target.started && (await startedVersion(target.started)).build;
+    return ServerEngine.open(variant, target, build, listener);
+  },
 } satisfies Backend;
 
 /** What one server, or several alike, say of themselves. */

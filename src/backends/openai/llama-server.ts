@@ -6,6 +6,7 @@ import type { Answer, Generation, GenerationRequest, Prompt, SpeedTest, Timing }
 import { concurrently } from "../concurrent.js";
 import type { OptionRequest } from "../options.js";
 import { type Client, Declined } from "./client.js";
+import { wholeCharacters } from "./completions.js";
 import type { Fleet, Lane } from "./fleet.js";
 
 const tokenized = z.looseObject({ tokens: z.array(z.int()) });
@@ -156,6 +157,8 @@ export function serverGeneration(
   renderer: ChatRenderer | undefined,
   context = Infinity,
 ): Generation {
+  // Where nothing is decoded beside it and nothing of it is cached, an answer is the same to the last digit each time.
+  const alone = fleet.each === 1;
   let rendering: Promise<unknown> = Promise.resolve();
   const inTokens = async (prompt: Prompt, client: Client): Promise<Int32Array | undefined> => {
     if ("text" in prompt) return tokenizer.tokenize(client, prompt.text);
@@ -179,7 +182,7 @@ export function serverGeneration(
           const unasked = { id: prompt.id, text: "", finish: "length" as const, promptTokens: 0, tokens: 0 };
           if (!tokens || reason) return { ...unasked, ...definite({ unanswerable: reason }) };
           try {
-            return await answerOf(prompt.id, tokens, request, client, told);
+            return await answerOf(prompt.id, tokens, request, client, { alone, alive: told });
           } catch (error) {
             if (error instanceof Declined && /context/i.test(error.said))
               return { ...unasked, unanswerable: error.said };
@@ -209,10 +212,18 @@ function answerOf(
   tokens: Int32Array,
   { maxTokens, stop, temperature, seed }: GenerationRequest,
   client: Client,
-  alive: () => void,
+  { alone, alive }: { alone: boolean; alive(): void },
 ): Promise<Answer> {
   const sampling = temperature === 0 ? { temperature } : { temperature, samplers: ["temperature"] };
-  const body = { prompt: [...tokens], n_predict: maxTokens, stop, seed, stream: true, cache_prompt: true, ...sampling };
+  const body = {
+    prompt: [...tokens],
+    n_predict: maxTokens,
+    stop,
+    seed,
+    stream: true,
+    cache_prompt: !alone,
+    ...sampling,
+  };
   return client.stream("/completion", body, () => {
     let text = "";
     let last: z.output<typeof completion> | undefined;
@@ -226,7 +237,13 @@ function answerOf(
         const { stop_type = "none", tokens_predicted = 0 } = last ?? {};
         if (stop_type === "none") return undefined;
         const finish = stop_type === "eos" ? "end" : stop_type === "word" ? "stop" : "length";
-        return { id, text, finish, promptTokens: tokens.length, tokens: tokens_predicted };
+        return {
+          id,
+          text: finish === "length" ? wholeCharacters(text) : text,
+          finish,
+          promptTokens: tokens.length,
+          tokens: tokens_predicted,
+        };
       },
     };
   });
