@@ -10,8 +10,9 @@ import type {
 import { partNames } from "../../dist/backends/backend.js";
 import { findBackend } from "../../dist/backends/index.js";
 import { BenchError } from "../../dist/errors.js";
+import { realServer } from "../backends/real-server.js";
 import { freePort, hasOllama, OllamaHere } from "../ollama-server.js";
-import { smollm2, temporaryFolder } from "../support.js";
+import { llamaServer, smollm2, temporaryFolder } from "../support.js";
 
 const folder = temporaryFolder();
 
@@ -34,6 +35,20 @@ const servers: { backend: string; start?: () => Promise<Served> }[] = [
             await server.create("smol", `FROM ${smollm2}\n`);
             const settings = { url: server.url, threads: 1, contextLength: 1024 };
             return { model: "ollama:smol", unknown: "ollama:nosuch", settings, stop: () => server.kill() };
+          },
+        }
+      : {}),
+  },
+  {
+    backend: "openai",
+    ...(llamaServer && smollm2
+      ? {
+          async start() {
+            const { url, kill } = await realServer(smollm2!);
+            return {
+              ...{ model: `openai:${url}/v1`, unknown: `openai:${url}/v1#nosuch`, stop: kill },
+              settings: { concurrency: 1 },
+            };
           },
         }
       : {}),

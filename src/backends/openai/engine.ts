@@ -33,7 +33,7 @@ export function partsOf({ kind }: { kind: ServerKind }): readonly Part[] {
 }
 
 /** What is known of an engine besides what its server says. */
-interface Opened {
+interface KnownBesides {
   /** Whether the model has a template for conversations, as far as its file is known. */
   chats: boolean;
   /** Of a server that was started. */
@@ -57,7 +57,7 @@ export class ServerEngine implements Engine {
     clients: readonly [Client, ...Client[]],
     said: Served,
     { concurrency, contextLength }: OpenaiSettings,
-    { chats, build, loadSeconds, process }: Opened,
+    { chats, build, loadSeconds, process }: KnownBesides,
   ) {
     this.#process = process;
     const { vocabulary = 0, trainedContext, parameters, tensorBytes } = said;
