@@ -456,13 +456,15 @@ for (const {
     });
 
     describe.skipIf(parrot)("writes answers", () => {
-      const prompts: Prompt[] = Array.from({ length: 13 }, (_, i) => ({
-        ...{ id: `p${i}`, text: someText(20 + 37 * ((i * 5) % 13), i + 1) },
+      // More prompts than are written at once; a model that says something says less of it.
+      const most = what.startsWith("SmolLM2") ? 10 : 24;
+      const prompts: Prompt[] = Array.from({ length: 11 }, (_, i) => ({
+        ...{ id: `p${i}`, text: someText(20 + 17 * ((i * 5) % 11), i + 1) },
       }));
       const ordered = (answers: Answer[]) => answers.sort((a, b) => Number(a.id.slice(1)) - Number(b.id.slice(1)));
       const ask = async (given: readonly Prompt[], said: Partial<GenerationRequest> = {}) => {
         const answers: Answer[] = [];
-        const request = { done: new Set<string>(), maxTokens: 24, stop: [], temperature: 0, seed: 1, progress() {} };
+        const request = { done: new Set<string>(), maxTokens: most, stop: [], temperature: 0, seed: 1, progress() {} };
         for await (const one of opened.generation!.answer(given, { ...request, ...said })) answers.push(one);
         return ordered(answers);
       };
@@ -476,8 +478,8 @@ for (const {
           expect(unanswerable).toBeUndefined();
           expect(["end", "length"]).toContain(finish);
           expect(tokens).toBeGreaterThan(0);
-          expect(tokens).toBeLessThanOrEqual(24);
-          if (finish === "length") expect(tokens).toBe(24);
+          expect(tokens).toBeLessThanOrEqual(most);
+          if (finish === "length") expect(tokens).toBe(most);
           expect(promptTokens).toBeGreaterThan(0);
           expect(typeof text).toBe("string");
         }
@@ -492,7 +494,7 @@ for (const {
       it("the same ones twice, in any order of prompts, and whatever is done already", async () => {
         expect(await ask(prompts)).toEqual(all);
         expect(await ask([...prompts].reverse())).toEqual(all);
-        const done = new Set(["p0", "p3", "p4", "p7", "p11", "p12"]);
+        const done = new Set(["p0", "p3", "p4", "p7", "p9", "p10"]);
         expect(await ask(prompts, { done })).toEqual(all.filter(({ id }) => !done.has(id)));
         expect(await ask(prompts, { done: new Set(prompts.map(({ id }) => id)) })).toEqual([]);
         expect(await ask([])).toEqual([]);
@@ -509,7 +511,7 @@ for (const {
       });
 
       it("that end before the first stop string", async () => {
-        for (const from of all.slice(0, 3)) {
+        for (const from of all.slice(0, 2)) {
           const characters = [...from.text];
           if (characters.length < 4 || from.text.includes("\ufffd")) continue;
           const middle = Math.floor(characters.length / 2);
@@ -521,7 +523,7 @@ for (const {
       });
 
       it("that are cut off at the last whole character", async () => {
-        for (const maxTokens of [1, 6, 16])
+        for (const maxTokens of [1, 6])
           for (const [i, { text, finish, tokens }] of (await ask(prompts, { maxTokens })).entries()) {
             const whole = all[i]!;
             if (finish === "length") expect(tokens).toBe(maxTokens);
