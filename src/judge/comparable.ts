@@ -58,9 +58,12 @@ function refusalOf(
   const data = dataRefusal(a, b);
   if (data) return { refused: `${label} is not compared: ${data}.` };
   const settings = differences(a.job.settings, b.job.settings).filter((key) => !extent.has(key));
-  if (settings.length > 0)
-    return { refused: `${label} is not compared: ${told(settings, a.job.settings, b.job.settings)}.` };
-  if (usesTemplate(a) && templateOf(a) !== templateOf(b))
+  if (settings.length > 0) {
+    const why = methodsTold(a, b) ?? told(settings, a.job.settings, b.job.settings);
+    return { refused: `${label} is not compared: ${why}.` };
+  }
+  const templates = [templateOf(a), templateOf(b)];
+  if (usesTemplate(a) && !templates.includes(undefined) && templates[0] !== templates[1])
     return { refused: `${label} is not compared: the chat templates differ, so the models saw different prompts.` };
   if (per === "repetition" && !sameMachine(a, b))
     return { refused: `${label} is not compared: ${a.machine.cpu} against ${b.machine.cpu} is another machine.` };
@@ -145,7 +148,15 @@ function engineOf({ engine, job }: Series): string {
 }
 const dataOf = ({ job }: Series) => `${job.dataset} ${job.datasetSha256?.slice(0, 12) ?? ""}`.trim();
 const templateOf = ({ variant }: Series) => variant.facts?.chatTemplateSha256;
-const usesTemplate = ({ job }: Series) => job.settings.template !== undefined;
+const usesTemplate = ({ job }: Series) => job.settings.by === "generation" && job.settings.template !== "none";
+
+/** An answer that is written and one that is the most likely of some are answers to two questions. */
+function methodsTold(a: Series, b: Series): string | undefined {
+  if (a.job.method === b.job.method) return undefined;
+  const [one, other] = a.job.method === undefined ? [b, a] : [a, b];
+  const there = other.job.method ? `${other.job.method} for ${other.variant.name}` : `not so for ${other.variant.name}`;
+  return `it was measured ${one.job.method} for ${one.variant.name}, and ${there}, which are two questions`;
+}
 
 function unpairedNote(name: string, paired: boolean): string[] {
   if (paired) return [];

@@ -333,9 +333,29 @@ describe("what may be compared", () => {
     );
     const other = { engine: { version: "llama.cpp b2", library: "cpu.so" } };
     expect(refused("perplexity", series({ facts: { sha256: "b" }, rest: other }))).toMatch(/another engine/);
-    const spoken = (template: string) =>
-      series({ job: { settings: { template: "own" } }, facts: { chatTemplateSha256: template } });
-    expect(comparability("acc", spoken("x"), spoken("y")).refused).toMatch(/chat templates differ/);
+    const written = (chatTemplateSha256: string, settings = {}) => {
+      const job = { settings: { by: "generation", ...settings }, method: "by generation" };
+      return series({ job, facts: { chatTemplateSha256 } });
+    };
+    const { refused: templates } = comparability("acc", written("x"), written("y"));
+    expect(templates).toMatch(/chat templates differ/);
+    const texts = [written("x", { template: "none" }), written("y", { template: "none" })] as const;
+    expect(comparability("acc", ...texts).refused).toBeUndefined();
+  });
+
+  test("an answer that is written and one that is the most likely are two questions", () => {
+    const [scored, written] = [
+      series({ job: { settings: {} }, variant: { name: "scored" } }),
+      series({ job: { settings: { by: "generation" }, method: "by generation" }, variant: { name: "written" } }),
+    ];
+    const said =
+      "acc is not compared: it was measured by generation for written, and not so for scored, which are two questions.";
+    expect(comparability("acc", scored, written).refused).toBe(said);
+    expect(comparability("acc", written, scored, { across: true }).refused).toBe(said);
+    const letter = series({ job: { settings: { by: "letter" }, method: "by letter" }, variant: { name: "letter" } });
+    expect(comparability("acc", letter, written).refused).toContain(
+      "measured by letter for letter, and by generation for written",
+    );
   });
 
   test("a question that could be asked of one alone is compared for neither, and said", () => {
