@@ -69,15 +69,15 @@ export type ErrorCode =
   | "text-too-short"
   | "timeout";
 
-/** What went wrong, in a form that survives a process border, a file and a report. */
+/** An error in a form that survives a process border, a file and a report. */
 export interface Failure {
   /** An `ErrorCode`, or one that another version knows. */
   code: string;
   /** One sentence: what happened, and where. */
   message: string;
-  /** What to do about it. */
+  /** The remedy. */
   hint?: string;
-  /** Of a fault of the program: where it happened. */
+  /** Where a fault of the program happened. */
   stack?: string;
 }
 
@@ -104,7 +104,7 @@ function stopped(sentence: string): string {
   return /[.!?…]\)?$/.test(sentence) ? sentence : `${sentence}.`;
 }
 
-/** What any thrown value says. */
+/** The message of any thrown value. */
 export const messageOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));
 
 /** The operating system's name of what went wrong, such as `ENOENT`. */

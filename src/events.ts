@@ -23,9 +23,9 @@ export interface Sample {
 /** Per-token values that go beside the events as binary files, `<job>.<name>.bin`, little-endian. */
 export type TokenValues = Float64Array | Float32Array | Int32Array;
 
-/** What statistics and notes read of an item beside its samples. */
+/** Facts of an item that statistics and notes read beside its samples. */
 export interface ItemFacts {
-  /** What the item hangs together with: items of one document or one subject have the same. */
+  /** The group that the item hangs together with: the same for items of one document or one subject. */
   cluster?: string;
   /** CPU cores that other processes used while it was timed. */
   foreign?: number;
@@ -39,7 +39,7 @@ export interface ItemFacts {
   ids?: string;
 }
 
-/** What a measurement yields for one item, all or nothing. */
+/** The result of a measurement for one item, all or nothing. */
 export interface Measured extends ItemFacts {
   item: string;
   samples: Sample[];
@@ -67,9 +67,9 @@ export interface JobRecord {
   /** The member of the family of measurements: perplexity, speed, choice … */
   kind: string;
   dataset: string;
-  /** Of the file. */
+  /** sha256 of the file. */
   datasetSha256?: string;
-  /** Of the data as models are asked, which a dataset's card decides too; absent in runs of version 0.1. */
+  /** sha256 of the data as models are asked, which a dataset's card decides too; absent in runs of version 0.1. */
   askedSha256?: string;
   /** The version of the scoring rule; absent in runs of version 0.1, which is 1. */
   rule?: number;
@@ -127,7 +127,7 @@ export interface Provenance {
 }
 
 /**
- * What a run says, in order; the store keeps every event but `progress`, `fetching` and `quantizing`, the view
+ * The events of a run, in order; the store keeps every event but `progress`, `fetching` and `quantizing`, the view
  * folds them, the statistics fold them.
  * `at` is milliseconds since the epoch.
  */
@@ -170,14 +170,14 @@ export type Event =
  */
 export type TokenPlace = [offset: number, count: number, sha256?: string];
 
-/** What is kept on disk of an item: `tokens` became places in the binary files. */
+/** The samples of an item as they are on disk: `tokens` are places in the binary files. */
 export interface StoredSamples extends Omit<Measured, "tokens"> {
   type: "samples";
   job: string;
   tokens?: Record<string, TokenPlace>;
 }
 
-/** What is kept on disk. */
+/** An event as it is on disk. */
 export type StoredEvent = Exclude<Event, { type: "samples" | "progress" | "fetching" | "quantizing" }> | StoredSamples;
 
 /** A session begins: the plan, and where the figures come from. */
@@ -305,7 +305,7 @@ export interface EventFault {
   foreign: boolean;
 }
 
-/** What a line of a file holds: an event, whose type can be trusted, or why it is none; `undefined` is a line that is no JSON. */
+/** A line of a file as an event, whose type can be trusted, or why it is none; `undefined` is a line that is no JSON. */
 export function checkedEvent(
   value: unknown,
 ): { event: StoredEvent; fault?: never } | { fault: EventFault; event?: never } {

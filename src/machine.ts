@@ -46,7 +46,7 @@ export function graphicsCards(): string[] {
   return [...nvidia, ...others];
 }
 
-/** What can be had without swapping: free and reclaimable memory, less where a control group says so. */
+/** Memory that can be had without swapping: free and reclaimable, less if a control group says so. */
 export function freeMemory(): number {
   const constrained = process.constrainedMemory();
   const group = constrained > 0 && constrained < os.totalmem() ? constrained - groupUsage() : Infinity;

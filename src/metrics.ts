@@ -45,7 +45,7 @@ export interface Metric {
   /** The same of its ±; `digits` unless the tool that people know prints another number. */
   errorDigits?: number;
   /**
-   * What one value is of. Values per token mean something within one tokenizer only; those per text hold for any. Questions
+   * The thing that one value belongs to. Values per token mean something within one tokenizer only; those per text hold for any. Questions
    * are the same under any tokenizer; repetitions depend on the machine and on the moment; what a variant has as a whole
    * is one exact number.
    */
@@ -59,7 +59,7 @@ export interface Metric {
   leads: boolean | { without: string };
   /** The difference that begins to matter: a smaller one counts as none. A convention; absent when there is none. */
   margin?: Margin;
-  /** Of a distance from a reference: its value when both predict alike. Such a figure is a size; chance explains none of it. */
+  /** The value of a distance from a reference when both predict alike; absent for other metrics. A distance is a size: chance explains none of it. */
   identical?: number;
   /** The larger, the earlier it is shown when there is little room; see `prominences`. */
   prominence: number;
@@ -153,7 +153,7 @@ const speed = {
   range: [0, Infinity],
   leads: true,
   width: 8,
-  // What a warm processor takes.
+  // As much as a warm processor loses.
   margin: { size: 0.02, relative: true },
 } as const;
 
@@ -581,7 +581,7 @@ export const isDistance = ({ identical }: Metric): boolean => identical !== unde
 export const isLikelihood = ({ per, identical }: Metric): boolean =>
   (per === "token" || per === "text") && identical === undefined;
 
-/** What a metric is measured on, by what one value is of. */
+/** The items of a metric, by the thing that one value belongs to. */
 export const itemsPer: Record<Per, string> = {
   token: "chunks",
   text: "chunks",
@@ -596,10 +596,10 @@ export const soundness = "perplexity";
 /** The metric that is compared in place of one per token when the tokenizers differ. */
 export const acrossTokenizers = "bits_per_byte";
 
-/** What belongs to a variant as a whole, in the order of reading. */
+/** The metrics of a variant as a whole, in the order of reading. */
 export const variantMetrics: readonly Metric[] = [...known.values()].filter(({ per }) => per === "variant");
 
-/** What ± and the 95 % interval mean, for each kind of figure that is among these metrics. */
+/** The meaning of ± and of the 95 % interval, for each kind of figure among these metrics. */
 export function errorsExplained(metrics: readonly Metric[]): string[] {
   const there = new Set<string>(metrics.map(({ aggregation }) => aggregation));
   return Object.entries(explanations).flatMap(([kind, text]) => (there.has(kind) ? [text] : []));
@@ -627,7 +627,7 @@ export function meant(asked: string): Metric | undefined {
   return find(asked) ?? (families.some(({ name }) => name === asked) ? find(`${asked}1`) : undefined);
 }
 
-/** What a rule may ask of: all that has a better side and is measured in every run of its kind. */
+/** The metrics that a rule may ask for: all that have a better side and are measured in every run of their kind. */
 export function judgeable(): string[] {
   const own = [...known.values()].filter(
     ({ family, better, per, aggregation, prominence }) =>
@@ -639,10 +639,10 @@ export function judgeable(): string[] {
   return [...own.map(({ name }) => name), ...families.flatMap(({ name }) => name ?? [])];
 }
 
-/** What people also call a metric or a measurement. */
+/** Other names of metrics and measurements that people use. */
 const otherNames: Record<string, string> = { ppl: "perplexity", accuracy: "acc" };
 
-/** What else people call it. */
+/** Other names of it that people use. */
 export function alsoCalled(name: string): string[] {
   return Object.keys(otherNames).filter((other) => otherNames[other] === name);
 }

@@ -128,15 +128,15 @@ export class Fold {
 export type JobState = "waiting" | "running" | "done" | "failed" | "impossible";
 
 /**
- * What a run holds of one job. The values lie in arrays by metric, and jobs that measured the same items share the list of
+ * The results of one job in a run. The values lie in arrays by metric, and jobs that measured the same items share the list of
  * them: of millions of samples only their values take memory.
  */
 export class JobResult {
   /** As in the last plan that has it; of several variants that share it, the first one's. */
   record: JobRecord | undefined;
-  /** What measured it; absent where a run of version 0.1 does not say, see `engineOf`. */
+  /** The engine that measured it; absent if a run of version 0.1 does not say, see `engineOf`. */
   engine: EngineName | undefined;
-  /** Of the session that ended it. */
+  /** Time in the session that ended it. */
   seconds: number | undefined;
   /** Items that were there when a session last took it up. */
   from: number | undefined;
@@ -303,7 +303,7 @@ export class JobResult {
   }
 }
 
-/** What measured a job; for runs of version 0.1, which do not say, what its variant was last opened in. */
+/** The engine that measured a job; in a run of version 0.1, which does not say, the one that last opened its variant. */
 export function engineOf({ jobs, engines }: Run, { id, variant }: JobRecord): EngineName | undefined {
   const engine = jobs.get(id)?.engine ?? engines.get(variant);
   if (!engine) return undefined;
@@ -311,7 +311,7 @@ export function engineOf({ jobs, engines }: Run, { id, variant }: JobRecord): En
   return { version, library, ...definite({ build, environment, rounding }) };
 }
 
-/** What is there of a job that is to be gone on with. */
+/** The part of a job that is there already when a run continues. */
 export interface JobProgress {
   items: ReadonlySet<string>;
   complete: boolean;
@@ -363,7 +363,7 @@ function byItem(list: ItemList, fact: "cluster" | "ids"): ReadonlyMap<string, st
   return map;
 }
 
-/** What the jobs of a run have in common. */
+/** Texts and lists that the jobs of a run share. */
 class SharedByJobs {
   readonly #texts = new Map<string, string>();
   readonly #lists = new Map<number, ItemList[]>();

@@ -213,7 +213,7 @@ export function jsonSchema(schema: z.ZodType): SchemaForm {
 }
 
 /**
- * What zod found fault with, in words; what is expected is read from the schema itself. `name` is what the whole value
+ * A fault that zod found, in words; the expectation is read from the schema itself. `name` is what the whole value
  * is called, `elsewhere` has hints for keys that are known, but not here.
  */
 function explain(

@@ -6,7 +6,7 @@ import { beginsAsGguf, isAddress } from "../models/folder.js";
 import { addressWithoutSecrets } from "../secrets.js";
 import type { ReadOptions } from "./benchmark.js";
 
-/** What the arguments of `run` name: one benchmark file, or models (files, folders, patterns, addresses). */
+/** The arguments of `run`, sorted: one benchmark file, or models (files, folders, patterns, addresses). */
 export interface Arguments {
   file?: string;
   models: string[];
@@ -56,7 +56,7 @@ function purposeOf(path: string): string {
   return takes;
 }
 
-/** What questions in a file need before they can be measured. */
+/** The remedy for a file of questions without a card. */
 export const questionsNeed =
   "put them into a folder DATA/NAME with a card.yaml, as datasets/demo-facts-en has one, and write --data-dir DATA --measure NAME.";
 

@@ -16,7 +16,7 @@ export interface VariantConfig {
   against?: string;
   lora: { path: string; scale: number }[];
   tags: Record<string, string>;
-  /** What the variant says or `defaults` for it, without the defaults of the backend. */
+  /** Settings said by the variant or by `defaults`, without the defaults of the backend. */
   settings: Settings;
 }
 
@@ -25,7 +25,7 @@ export interface MeasurementConfig {
   name: string;
   /** perplexity, speed, choice … */
   kind: string;
-  /** What names its data, in the keys of their kind; none for a measurement without data. */
+  /** The keys that name its data, those of their kind; none for a measurement without data. */
   data: Record<string, unknown>;
   /** Checked by the measurement's own schema, defaults filled in. */
   settings: Record<string, unknown>;
@@ -49,21 +49,21 @@ export interface Benchmark {
   mirrors?: string[];
   /** Where relative paths start: the file's folder, or the working directory. */
   baseDir: string;
-  /** What the user should know of how the flags were read, a sentence each. */
+  /** Notes on how the flags were read, a sentence each. */
   notes?: string[];
 }
 
-/** What the reader asks of the family of measurements, by name. */
+/** The family of measurements, by name, as far as the reader asks it. */
 export type Measurements = Readonly<
   Record<string, { readonly settings: z.ZodType<Record<string, unknown>>; readonly data: string }>
 >;
 
 export interface ReadOptions {
   measurements: Measurements;
-  /** What `${models}` stands for. */
+  /** The folder that `${models}` stands for. */
   modelsDir?: string;
-  /** What `${data}` stands for. */
+  /** The folder that `${data}` stands for. */
   dataDir?: string;
-  /** What other placeholders stand for; by default the process's own. */
+  /** Values of other placeholders; by default the process's own variables. */
   env?: NodeJS.ProcessEnv;
 }

@@ -28,7 +28,7 @@ export async function readWritten(
   { name: otherwise, baseDir }: Pick<Benchmark, "name" | "baseDir">,
   options: ReadOptions,
 ): Promise<Benchmark> {
-  // What placeholders may stand in is checked once they are filled in.
+  // Values with placeholders are checked once these are filled in.
   const { variants: each, measurements: named } = fileSchema.shape;
   const outline = z.strictObject({ ...unchecked(fileShape), variants: each, measurements: named });
   const { variants, measurements, ...rest } = file.check(outline.describe(fileSchema.description!), file.value, []);

@@ -75,7 +75,7 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
   return notes.length > 0 ? { ...benchmark, notes } : benchmark;
 }
 
-/** What an entry of the measurement may say, but which measurement it is. */
+/** Keys of an entry of the measurement, without the one that names the measurement. */
 function keysOf(measurement: Measurements[string]): string[] {
   return [...Object.keys(findKind(measurement.data)?.keys ?? {}), ...settingKeys(measurement)];
 }

@@ -8,7 +8,7 @@ import { readBytes, writtenBytes } from "../units.js";
 import { jsonSchema, type Written, type YamlPath } from "../yaml.js";
 import type { Measurements } from "./benchmark.js";
 
-// What a benchmark file may say. Errors, defaults and the JSON Schema come from these forms alone.
+// The forms of a benchmark file. Errors, defaults and the JSON Schema come from them alone.
 
 /** Seconds: what a timer of Node's holds, 2³¹ − 1 ms, rounded down. */
 const MAX_TIMEOUT = 2_000_000;
@@ -124,7 +124,7 @@ export const fileSchema = z
 
 const kindKey = z.string().optional().describe("Which measurement this is, where the entry's name does not say it.");
 
-/** What an entry of `measurements:` may say: its own keys and the measurement's settings, which are checked apart. */
+/** The form of an entry of `measurements:`: its own keys, and the measurement's settings, which are checked apart. */
 export function entrySchema(measurement: Measurements[string]) {
   const settings = unchecked(jsonSchema(measurement.settings).properties ?? {});
   return z.strictObject({ measurement: kindKey, ...findKind(measurement.data)?.keys, ...settings });

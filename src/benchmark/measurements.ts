@@ -54,7 +54,7 @@ const engineHints = Object.fromEntries(
   ]),
 );
 
-/** What names the data, in the keys of their kind. */
+/** The keys of an entry that name its data, those of their kind. */
 function dataSaid({ data }: Measurements[string], name: string, entry: Record<string, unknown>) {
   const { keys = {}, named } = findKind(data) ?? {};
   const said = Object.entries(entry).filter(([key, value]) => Object.hasOwn(keys, key) && value !== undefined);

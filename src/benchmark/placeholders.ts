@@ -17,7 +17,7 @@ export type Scalar = string | number | boolean;
 
 const PLACEHOLDER = /\$(\$?)\{([^{}]*)\}/g;
 
-/** What stands for a placeholder: an axis, one of the two folders, then the environment. */
+/** The value of a placeholder: from an axis, one of the two folders, then the environment. */
 export function placeholders(file: Written, options: ReadOptions, axes: Record<string, Scalar> = {}): Lookup {
   const { env = process.env } = options;
   const { modelsDir, dataDir } = folders(options);

@@ -24,7 +24,7 @@ export async function doctorCommand(asked: DoctorCommand, where: Surroundings): 
   return exitCodes.allMeasured;
 }
 
-/** What this machine has for measuring, as text. It loads the library that engines would use, so both see the same. */
+/** A description of what this machine has for measuring, as text. It loads the library that engines would use, so both see the same. */
 async function diagnosis(folders: { dataDir?: string }, own?: string): Promise<string> {
   const machine = thisMachine();
   const chosen = chooseLibrary("auto", own);

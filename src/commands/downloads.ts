@@ -3,7 +3,7 @@ import type { SourceFolders } from "../models/sources.js";
 import { openView } from "../tui/index.js";
 import type { Surroundings } from "./command.js";
 
-/** What downloads tell, as lines on stderr: for commands whose answer goes to stdout. */
+/** Progress of downloads, as lines on stderr: for commands whose answer goes to stdout. */
 export async function downloadLines({
   stderr,
   env,

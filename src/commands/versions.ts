@@ -2,7 +2,7 @@ import { createRequire } from "node:module";
 
 const require = createRequire(import.meta.url);
 
-/** Of this program, and of what decides its figures besides the engine. */
+/** Versions of this program, and of all that decides its figures besides the engine. */
 export function versions(): Record<string, string> {
   const own = require("../../package.json") as { version: string; dependencies: Record<string, string> };
   return {

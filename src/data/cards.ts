@@ -18,7 +18,7 @@ export interface CardFile {
   name: string;
   /** The card's own folder. */
   dir: string;
-  /** What it says it is, and the rest to check against the form of that kind; or why it cannot be read. */
+  /** Its kind, and the rest to check against the form of that kind; or why it cannot be read. */
   read: { kind: string; file: YamlFile } | { fault: BenchError };
 }
 

@@ -15,14 +15,14 @@ export interface ChoiceItem {
   options: string[];
   /** Index of the right option. */
   gold: number;
-  /** What the question hangs together with others by: its subject, say. */
+  /** The group of questions that hang together with it: its subject, say. */
   cluster?: string;
 }
 
 /** Questions with options that continue a context. */
 export interface ChoiceDataset extends Dataset {
   kind: "choice";
-  /** Of the questions' file; of both digests if a file of examples goes before every question. */
+  /** sha256 of the questions' file; of both digests if a file of examples goes before every question. */
   sha256: string;
   items: ChoiceItem[];
   /** Between context and option, one blank for most. */

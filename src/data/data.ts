@@ -7,7 +7,7 @@ export interface Dataset {
   readonly kind: string;
   name: string;
   path: string;
-  /** Of the bytes that were read, 64 hexadecimal digits. */
+  /** sha256 of the bytes that were read, 64 hexadecimal digits. */
   sha256: string;
   bytes: number;
   /** Whether its file is read again while a model is measured, and so must stay as it was. */
@@ -29,7 +29,7 @@ export interface DataKind<Data extends Dataset = Dataset, Said = Record<string, 
   readonly name: string;
   /** `a text`, as a sentence names data of this kind that are needed. */
   readonly noun: string;
-  /** What an entry may say to name its data, besides the settings of its measurement; flags of these names mean the same. */
+  /** Keys by which an entry names its data, besides the settings of its measurement; flags of these names mean the same. */
   readonly keys: z.ZodRawShape;
   /**
    * The key that is the entry's own name unless the entry says it. An entry may then be named like a dataset of this kind, and
@@ -48,7 +48,7 @@ export interface DataKind<Data extends Dataset = Dataset, Said = Record<string, 
 
 export const fileName = z.string().min(1).describe("A file in the dataset's folder.");
 
-/** What every card says: which data, whose, under which licence. */
+/** Keys of every card: which data, whose, under which licence. */
 export const cardKeys = {
   name: z
     .string()
@@ -67,5 +67,5 @@ export const cardKeys = {
 
 const card = z.object({ kind: z.string(), ...cardKeys });
 
-/** What `datasets/<name>/card.yaml` says, whatever its kind. */
+/** The part of `datasets/<name>/card.yaml` that is the same for every kind. */
 export type Card = z.output<typeof card>;

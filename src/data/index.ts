@@ -16,7 +16,7 @@ export type { TextDataset } from "./text.js";
 /** The family of data kinds, by name. A new member: a file beside these, and its name here. */
 export const dataKinds = { text, choice, reference };
 
-/** What the data of each kind are. */
+/** The type of the data of each kind. */
 export type DataOf = {
   [Kind in keyof typeof dataKinds]: Awaited<ReturnType<(typeof dataKinds)[Kind]["resolve"]>>;
 };

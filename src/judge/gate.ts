@@ -58,7 +58,7 @@ export function gate(run: Series[], baseline: Series[], rules: Rule[]): Gate {
   };
 }
 
-/** What there would have been for a rule that fits nothing. */
+/** The remedy for a rule that fits nothing: the metrics that there are. */
 function unfit({ measurement }: Rule, run: Series[]): string {
   const names = [...new Set(run.map(({ job }) => job.measurement))];
   if (measurement === undefined || names.includes(measurement))
@@ -161,7 +161,7 @@ function answered(question: OpenCheck, adjusted: number, family: number): Check 
   };
 }
 
-/** What should decide, and what would have. */
+/** The number of items that should decide, and the harm that would have been found. */
 function outlook({ comparison, limit, rises, items, floorOf }: LimitTest, more: number | undefined, family: number) {
   const remedy =
     more !== undefined

@@ -17,7 +17,7 @@ import {
 import type { Result } from "./results.js";
 import { isWithinMargin } from "./verdict.js";
 
-/** What each file of a ladder costs against the one that it was made from, and which of them to take. */
+/** The cost of each file against the one that it was made from, and which of them to take. */
 export interface Ladder {
   title: string;
   /** The variant that all others are held against. */
@@ -28,7 +28,7 @@ export interface Ladder {
   smallest?: LadderStep;
   /** The smallest file whose 95 % interval ends below `nearness`. */
   near?: LadderStep;
-  /** What `near` is about: `1 %`, `PPL`. */
+  /** The limit and the metrics of `near`: `1 %`, `PPL`. */
   nearness: { limit: string; labels: string };
   /** The distance from the base that does not matter: `0.001 nat`. */
   nearby?: string;
@@ -117,7 +117,7 @@ function recommended(
 /** Whether the share that a file saves rounds to none. */
 export const isSameSize = (saved: number) => Math.abs(saved) < 0.005;
 
-/** What one file costs, and what that rests on; `alone`: its base has nothing to hold it against. */
+/** The cost of one file, and the figures that it rests on; `alone`: its base has nothing to hold it against. */
 function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
   const told: Read[] = (alone ? [] : results).flatMap((result) =>
     result.comparison && result.verdict ? [{ ...result, ...reading(result) }] : [],
@@ -167,7 +167,7 @@ function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
   };
 }
 
-/** What is shown, in words; what is not, beside it by name alone, for it would bury the rest. */
+/** Differences that are shown, in words; all others by name alone, because they would bury the rest. */
 function phrasesOf(told: Read[]): string[] {
   const isUnsure = (one: (typeof told)[number]) => one.state === "open" || one.state === "unknown";
   const unsure = told.filter(isUnsure);

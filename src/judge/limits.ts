@@ -42,7 +42,7 @@ export interface Subject {
 interface LimitForm<L> {
   /** The metrics of a job that a rule on `asked` is about. */
   metrics(asked: string, job: JobRecord): string[];
-  /** What is to be decided; or why nothing can be, as the end of a sentence. */
+  /** The test to be decided; or why there is none, as the end of a sentence. */
   test(limit: L, subject: Subject): LimitTest | string;
 }
 
@@ -155,7 +155,7 @@ function meantIn(asked: string, { metrics }: JobRecord): string[] {
   return metrics.filter((name) => isMeantBy(asked, name));
 }
 
-/** What the baseline has of the same; or why it cannot be compared. */
+/** The baseline's values of the same; or why they cannot be compared. */
 function beforeOf({ name, series, run, baseline }: Subject) {
   const before = partner(series, baseline, run);
   if (typeof before === "string") return before;

@@ -15,7 +15,7 @@ interface QualityMetric {
   against: boolean;
 }
 
-/** What a run was to say of the quality of its variants, and what of it is there. */
+/** The figures of quality that a run was to have of its variants, and those that are there. */
 export interface Figures {
   variants: readonly VariantRecord[];
   metrics: QualityMetric[];
@@ -66,7 +66,7 @@ function lackIn({ broken, observations }: Series, name: string): Lack | undefine
 }
 
 /**
- * What a variant lacks though its base has it, in words: `perplexity failed; hellaswag not finished`. A file with a failed,
+ * The figures that a variant lacks though its base has them, in words: `perplexity failed; hellaswag not finished`. A file with a failed,
  * unfinished or broken figure is no recommendation.
  */
 export function missingIn({ variants, metrics, lack }: Figures, variant: string, base: string): string | undefined {
@@ -86,7 +86,7 @@ export const hasFigures = ({ variants, metrics, lack }: Figures, base: string): 
   variants.some((one) => one.name === base && metrics.some((metric) => lack(one, metric) === undefined));
 
 /**
- * What keeps a base from being one: something that it should have given is broken, failed or unfinished. `whole`: it has nothing
+ * The reason why a variant is no sound base: something that it should have given is broken, failed or unfinished. `whole`: it has nothing
  * to hold others against.
  */
 export function unsoundBase(

@@ -11,7 +11,7 @@ export const isOfDistance = ({ metric }: Result) => isDistance(describe(metric))
 export const isOfLikelihood = ({ metric }: Result) => isLikelihood(describe(metric));
 export const isShare = (metric: string) => describe(metric).scale === "percent";
 
-/** Of one comparison: see `Step`. */
+/** The state of one comparison, see `LadderStep`. */
 export type Reading = "better" | "equal" | "open" | "unknown" | "probably worse" | "worse" | "much worse";
 
 /** One comparison as a state and in words. */
@@ -69,7 +69,7 @@ function relative({ metric, scale, a }: Comparison, change: number): number {
   return scale === "relative" || isShare(metric) ? change : change / a;
 }
 
-/** What begins to matter, on the scale of `relative`. */
+/** The margin on the scale of `relative`. */
 function marginOf({ metric, a }: Comparison): number | undefined {
   const { margin } = describe(metric);
   return margin && (margin.relative || isShare(metric) ? margin.size : margin.size / a);

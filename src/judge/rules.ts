@@ -18,7 +18,7 @@ export interface Rule {
 export type RuleLimit =
   /** How far it may move to the worse from the baseline: a share of the baseline's value, or in the metric's unit. */
   | { kind: "change"; size: number; relative: boolean }
-  /** What it may be at the worst, whatever the baseline. */
+  /** The worst value that is allowed, whatever the baseline. */
   | { kind: "level"; size: number }
   /** How many times the noise floor, the reference's distance from itself. */
   | { kind: "floor"; times: number }

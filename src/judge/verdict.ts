@@ -49,7 +49,7 @@ export function verdict(comparison: Comparison, margin?: number): Verdict {
   return { kind: "undistinguished", detectable: comparison.detectable };
 }
 
-/** What the interval shows, whether or not it is certain. */
+/** The difference or equivalence that the interval shows, whether or not it is certain. */
 export function shownIn(said: Verdict): { sure: boolean; what: Different | Equivalent } | undefined {
   if (said.kind === "likely") return { sure: false, what: said.what };
   return said.kind === "different" || said.kind === "equivalent" ? { sure: true, what: said } : undefined;

@@ -13,7 +13,7 @@ import { verdict } from "./verdict.js";
 /** Which differences of a run are real, in words and as data. */
 export interface Verdicts {
   questions: Question[];
-  /** What each file costs against the one that it was made from: one for every variant that others are held against. */
+  /** The cost of each file against the one that it was made from; one ladder for every variant that others are held against. */
   ladders: Ladder[];
   /** Sentences about the whole run. */
   notes: string[];

@@ -63,7 +63,7 @@ export function probability(p: number): string {
   return p < 0.001 ? "< 0.001" : `= ${p.toFixed(p < 0.1 ? 3 : 2)}`;
 }
 
-/** What a comparison says, without the names: `better by 2.8 % (95 % CI 1.9 … 3.7 %, Holm p < 0.001)`. */
+/** A comparison in words, without the names: `better by 2.8 % (95 % CI 1.9 … 3.7 %, Holm p < 0.001)`. */
 export function clause(comparison: Comparison, said: Verdict = verdict(comparison)): string {
   return [flipsOf(comparison), judged(comparison, said)].filter(Boolean).join(", ");
 }

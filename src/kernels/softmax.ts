@@ -40,7 +40,7 @@ interface SoftMax {
   sum: number;
 }
 
-/** What llama-perplexity takes from a row of logits. */
+/** The figures that llama-perplexity takes from a row of logits. */
 export function softMax(logits: Float32Array): SoftMax {
   let maximum = logits[0]!;
   let minimum = maximum;

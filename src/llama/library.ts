@@ -425,7 +425,7 @@ export function loadLibrary(
 
 let loaded: { library: Library; build: string | undefined } | undefined;
 
-/** What helps where a library is not the one that is spoken here. */
+/** A remedy for a library of another release. */
 const otherBuild = ({ origin }: LibraryLocation) =>
   origin === "prebuilt"
     ? "install the node-llama-cpp version that package.json pins"

@@ -16,13 +16,13 @@ export type ChunkSettings = z.infer<typeof chunkSettings>;
 /** Sequences that llama.cpp decodes side by side at most, its LLAMA_MAX_SEQ. */
 const mostParallel = 256;
 
-/** What the engine holds for chunks of so many tokens: as many as fit into a batch, and the logits of a micro-batch. */
+/** Tokens, sequences and rows that an engine holds for chunks of so many tokens: as many as fit into a batch, and the logits of a micro-batch. */
 export function heldChunks(context: number, { batch, ubatch }: EngineLimits) {
   const parallel = Math.min(Math.max(1, Math.floor(batch / context)), mostParallel);
   return { context, parallel, rows: Math.min(ubatch, parallel * context) };
 }
 
-/** What measuring chunks of a text takes; four bytes of text make a token, roughly. */
+/** The cost of measuring chunks of a text; four bytes of text make a token, roughly. */
 export const chunkCost = (
   { context, chunks = Infinity }: ChunkSettings,
   data: TextDataset | undefined,
@@ -33,7 +33,7 @@ export const chunkCost = (
   generated: 0,
 });
 
-/** What `likelihoodItem` tells. */
+/** The metrics of `likelihoodItem`. */
 export const likelihoodMetrics = ["perplexity", "bits_per_byte", "bits_per_character"];
 
 /** The perplexity of a chunk's scored tokens as an item, with bits per byte and per character if the engine tells of those. */

@@ -4,7 +4,7 @@ import type { DataOf } from "../data/index.js";
 import type { Measured } from "../events.js";
 import type { ReferenceRows } from "../references/rows.js";
 
-/** What the data of each kind are; a measurement may need none. */
+/** The type of the data of each kind; a measurement may need none. */
 export type DataFor = DataOf & { none: undefined };
 
 interface Asking<Settings, Kind extends keyof DataFor> {
@@ -16,7 +16,7 @@ interface Asking<Settings, Kind extends keyof DataFor> {
   progress(done: number, total: number, unit: string): void;
 }
 
-/** What a job is measured with: an engine that has the parts which the measurement needs. */
+/** All that a job is measured with: an engine that has the parts which the measurement needs, settings, data. */
 export interface MeasureContext<Settings, Kind extends keyof DataFor, Needs extends Part>
   extends Asking<Settings, Kind> {
   engine: Engine & Pick<Parts, Needs>;
@@ -50,21 +50,21 @@ export interface TextChunks {
   chunks?: number | undefined;
 }
 
-/** What bounds an engine's work, as far as it is known before a model is opened; all in tokens. */
+/** Limits of an engine's work, as far as they are known before a model is opened; all in tokens. */
 export interface EngineLimits {
-  /** Of one decode call, and computed at once. */
+  /** Tokens of one decode call, and tokens computed at once. */
   batch: number;
   ubatch: number;
   /** The context that the model was trained for, if known. */
   trained?: number;
 }
 
-/** What a job takes, as far as it is known before a model is opened. */
+/** The work of a job, as far as it is known before a model is opened. */
 export interface Cost {
   /** Tokens that are decoded many at once, and one by one. */
   prompt: number;
   generated: number;
-  /** What the engine holds: tokens of context, sequences of so many tokens side by side, rows of logits. */
+  /** Held by the engine: tokens of context, sequences of so many tokens side by side, rows of logits. */
   context: number;
   parallel: number;
   rows: number;
@@ -119,7 +119,7 @@ interface OnManyEngines<Settings, Kind extends keyof DataFor> {
   compare(context: TogetherContext<Settings, Kind>): AsyncGenerator<Measured & { job: string }>;
 }
 
-/** What can be measured. Knows no concrete backend, no store and no screen. */
+/** Something that can be measured. It knows no concrete backend, no store and no screen. */
 export type Measurement<
   Settings = Record<string, unknown>,
   Kind extends keyof DataFor = keyof DataFor,

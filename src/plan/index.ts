@@ -22,7 +22,7 @@ export interface Plan {
   name: string;
   variants: VariantRecord[];
   jobs: Job[];
-  /** What is to be fetched or made before anything is measured. */
+  /** Models to be fetched or made before anything is measured. */
   preparations: Preparation[];
   measurements: { name: string; kind: string; settings: Record<string, unknown> }[];
   provenance: Provenance;
@@ -31,7 +31,7 @@ export interface Plan {
   /** Bytes of a temporary file, see `Benchmark`. */
   scratchLimit?: number;
   timeout: number;
-  /** What the user should know before anything is measured, a sentence each: which variant is the reference, say. */
+  /** Notes for the user before anything is measured, a sentence each: which variant is the reference, say. */
   notes: string[];
 }
 

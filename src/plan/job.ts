@@ -16,14 +16,14 @@ export type Shape = Pick<SettingsFacts, "batch" | "ubatch">;
 
 /** A variant × a measurement, with all that is needed to run it. */
 export interface Job {
-  /** What is kept of it. */
+  /** The part of it that is kept in events. */
   record: JobRecord;
   /** Whether the id is final: it is not before all that decides it is fetched. */
   identified: boolean;
   spec: VariantSpec;
   /** What an engine loads for it: one that has loaded the same can become this variant. */
   load: string;
-  /** Of a job that is measured together with others: what is opened beside the variant. */
+  /** The reference that is opened beside the variant, if the job is measured together with others. */
   reference?: { spec: VariantSpec; load: string; shape: Shape; memory?: MemoryEstimate };
   shape: Shape;
   data?: Dataset;
@@ -139,7 +139,7 @@ function shapeOf({ backend }: Routed, { settings }: VariantSpec): Shape {
   return { batch, ubatch };
 }
 
-/** What computes, for the identity: the files by their bytes, whatever they are called. Threads count for speed alone. */
+/** A variant as the identity has it: files by their bytes, whatever they are called. Threads count for speed alone. */
 function computed(
   { backend, weights }: Routed,
   { name, model, lora = [], settings }: VariantSpec,

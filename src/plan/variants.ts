@@ -140,7 +140,7 @@ function notPrepared(model: string): BenchError {
   });
 }
 
-/** What a file holds that no reader foresaw is that variant's fault alone, and told without a stack. */
+/** An error that no reader of the file foresaw fails that variant alone, and is told without a stack. */
 function inspectionFailure(model: string, error: unknown): Failure {
   if (error instanceof BenchError) return toFailure(error);
   const [reason = ""] = String(error instanceof Error ? error.message : error).split("\n");

@@ -39,7 +39,7 @@ export function conclusionsOf(
       smallest
         ? `Smallest file that predicts as ${shown(base)} does, within ${nearby}: ${told(smallest)}`
         : `No smaller file is shown to predict as ${shown(base)} does, within ${nearby}`,
-      "What is better or worse, perplexity or a task says.",
+      "Only perplexity or a task says what is better or worse.",
     ];
   if (!smallest && !near) {
     const unknown = steps.some(({ standing }) => standing === "unknown" || standing === "absent");

@@ -14,12 +14,12 @@ import {
   withoutAlike,
 } from "./table.js";
 
-/** What a person reads, as strings that are not escaped yet; Markdown and the terminal only draw it. */
+/** A table for people, as strings that are not escaped yet; Markdown and the terminal only draw it. */
 export interface Layout {
   columns: Heading[];
   /** One string per column; the first is the variant's name. */
   rows: string[][];
-  /** What the marks in the cells say, each with its mark: `[1] …`, `† …`. */
+  /** Notes to the cells, each with its mark: `[1] …`, `† …`. */
   footnotes: string[];
 }
 
@@ -37,7 +37,7 @@ interface ColumnView {
   /** The label without what it belongs to, and that: `acc %` below `facts-en`, `tok/s` below `tg128`. */
   label: string;
   over: string;
-  /** What all figures of the column rest on: `(n = 240)`; or empty. */
+  /** The number that all figures of the column rest on: `(n = 240)`; or empty. */
   basis: string;
   heading: string;
   minor: boolean;
@@ -61,9 +61,9 @@ export interface Grid {
 }
 
 export interface GridColumn extends Pick<ColumnView, "label" | "over" | "heading" | "minor" | "basis"> {
-  /** What a reader looks for first: 0 for the size, 1 for the first figure of each measurement, 2 for its second. */
+  /** The order in which a reader looks: 0 for the size, 1 for the first figure of each measurement, 2 for its second. */
   rank: number;
-  /** Of what concerns all its figures. */
+  /** Marks of notes that concern all its figures. */
   marks: string;
 }
 
@@ -101,7 +101,7 @@ export function gridOf(table: Table): Grid {
   const footnotes = new Footnotes();
   const drawn = rows.map(({ variant, cells }) => {
     const told = new Set<string>();
-    // What befell a variant as a whole is said where a reader looks first.
+    // A failure of a variant as a whole is told in the column that a reader looks at first.
     const order = views.map((_, i) => i).sort((a, b) => ranks[a]! - ranks[b]! || a - b);
     const found = new Map<number, GridCell>();
     for (const i of order) {
@@ -148,7 +148,7 @@ export function gridOf(table: Table): Grid {
 class Footnotes {
   readonly #kinds = new Map<string, { mark?: string | undefined; numbers: string[][]; of: Set<string> }>();
 
-  /** What stands in the cell until all notes are known. */
+  /** The text that stands in the cell until all notes are known. */
   add({ text, mark, of }: Note): string {
     const template = text.replace(loneNumber, "\u0000");
     const kind = this.#kinds.get(template) ?? { mark, numbers: [], of: new Set() };
@@ -189,7 +189,7 @@ function spanned(numbers: string[]): string {
 
 const marksIn = (text: string): string[] => text.match(held) ?? [];
 
-/** What is marked at every figure of a column is marked once, in its head. */
+/** A mark that every figure of a column has moves to its head. */
 function sharedMarks(cells: GridCell[]): string {
   const figures = cells.filter(({ isFigure }) => isFigure);
   const [first, ...others] = figures.map((cell) => marksIn(cell.marks));
@@ -267,7 +267,7 @@ function floorOf(cells: Cell[], columns: Column[], index: number, { name }: Vari
 
 const tiny = (value: number) => (value < 1e-4 ? value.toExponential(1) : value.toFixed(6));
 
-/** What is looked for first in each measurement; where tokenizers differ, what compares across them. */
+/** Ranks of columns by the order in which a reader looks; if tokenizers differ, the figure that compares across them is first. */
 function ranksOf(table: Table, columns: Column[], views: ColumnView[]): number[] {
   const foreign = new Set(
     table.rows.flatMap(({ cells }) =>

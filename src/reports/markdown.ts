@@ -61,7 +61,7 @@ function judged(table: Table, verdicts: Verdicts): string {
     .join("\n\n");
 }
 
-/** What each file costs, and which to take. */
+/** The table of a ladder, and which file to take. */
 function climbed(ladder: Ladder): string {
   const rows = ladder.steps.map((step) => [step.variant, savedIn(step), stepText(step)]);
   const columns = ["", "size", "quality"].map((text) => ({ text, align: "left" as const, minor: false }));
@@ -126,7 +126,7 @@ const bullets = (lines: string[]) => lines.map((line) => `- ${line}`).join("\n")
 /** Not a numbered list: the marks in the table are literal text. */
 const numbered = (notes: string[]) => notes.map(inert).join("  \n");
 
-/** What ± and the intervals mean, for the kinds of figures that are there. */
+/** The meaning of ± and intervals, for the kinds of figures that are there. */
 function explanations({ columns }: Table): string[] {
   return [
     ...errorsExplained(columns.map(({ metric }) => metric)),

@@ -4,9 +4,9 @@ import { harmless } from "../harmless.js";
 /** Terminal cells that a text takes: two for a Chinese character, none for a combining accent. */
 export const widthOf = (text: string) => stringWidth(text);
 
-/** What stands for each name where room is short. */
+/** Short forms of names. */
 interface ShortNames {
-  /** What all names begin with, left out of each; empty where nothing was left out. */
+  /** The beginning of all names, left out of each; empty if nothing was left out. */
   prefix: string;
   shown: Map<string, string>;
 }

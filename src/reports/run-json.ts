@@ -18,7 +18,7 @@ export function runJson(table: Table): string {
   return `${harmlessJson(record, 2)}\n`;
 }
 
-/** What a reader of a figure should know, of each by itself: tables for people say it once for all. */
+/** Notes of each figure by itself: tables for people say them once for all. */
 function notesOf({ rows, columns }: Table) {
   return rows.flatMap(({ variant, cells }) =>
     cells.flatMap((cell, i) => {

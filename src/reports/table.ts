@@ -20,7 +20,7 @@ import { type Series, seriesFrom } from "../stats/series.js";
 import { type Summary, summarize } from "../stats/summary.js";
 import { counted } from "../units.js";
 
-/** What is known of one variant × measurement × metric. */
+/** The state of one variant × measurement × metric. */
 export type Cell =
   | {
       state: "measured";
@@ -40,7 +40,7 @@ export type Cell =
   /** Nobody asked for it. */
   | { state: "absent" };
 
-/** What a reader of a figure should know, one sentence. Sentences that differ in their numbers alone are told as one. */
+/** A note for the reader of a figure, one sentence. Sentences that differ in their numbers alone are told as one. */
 export interface Note {
   text: string;
   /** Instead of a number, for what concerns many figures. */
@@ -225,7 +225,7 @@ const countsItems = (metric: Metric, { metrics }: JobRecord) =>
 /** From this share of the questions on, a figure is not one of the task. */
 const manyUnasked = 0.01;
 
-/** What an accuracy does not cover. One reason stands for all: the others differ in their numbers. */
+/** The questions that an accuracy leaves out. One reason stands for all: the others differ in their numbers. */
 function unaskedNote(metric: Metric, { unanswerable, items }: JobResult): Note | undefined {
   const [first] = unanswerable.values();
   if (!isOfQuestions(metric) || first === undefined) return undefined;
@@ -247,7 +247,7 @@ function methodNote(metric: Metric, { method }: JobRecord): Note[] {
   return method === undefined || isPeak(metric) ? [] : [{ text: `measured ${method}` }];
 }
 
-/** What is no number is no figure, whoever computed it. */
+/** A value that is no number is no figure, whoever computed it. */
 function believable(summary: Summary, broken?: string): Summary {
   if (broken !== undefined) return { ...summary, broken, warnings: [] };
   if (summary.broken !== undefined || Number.isFinite(summary.value)) return summary;
@@ -380,7 +380,7 @@ export function withoutAlike(table: Table): Table {
 /** Cells of failed jobs beside measured ones do not hide the memory that was measured. */
 function largest(cells: Cell[]): Cell {
   const measured = cells.filter((cell) => cell.state === "measured");
-  // What the variant took by itself says more than what it took beside others.
+  // The memory that the variant took by itself says more than that beside others.
   const [most] = measured.toSorted(
     (a, b) => Number(a.together ?? false) - Number(b.together ?? false) || b.summary.value - a.summary.value,
   );

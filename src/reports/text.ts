@@ -8,7 +8,7 @@ import type { Table } from "./table.js";
 
 const gap = "  ";
 
-/** What stands on the screen at the end of a run: the table, its notes, and what follows from it. */
+/** The screen at the end of a run: the table, its notes, and the conclusions. */
 export function text(table: Table, width = 80, verdicts: Verdicts = { questions: [], ladders: [], notes: [] }): string {
   const grid = gridOf(table);
   const { names, block, hidden } = fitted(grid, width);
@@ -43,7 +43,7 @@ interface Chosen {
 }
 
 /**
- * What a reader looks for first gets the room first: the size, a figure for each measurement, then their ±, then the rest.
+ * Columns get room in the order in which a reader looks for them: the size, a figure for each measurement, then their ±, then the rest.
  * Where the first figures do not fit beside each other, those of the last measurements are left to table.md.
  */
 function drawn(grid: Grid, width: number, shown: (name: string) => string) {

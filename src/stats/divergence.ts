@@ -7,7 +7,7 @@ interface TokenDivergence {
   topReference: Int32Array;
   /** Absent where the reference is known in part only. */
   kld?: Float32Array;
-  /** What is known then: an unbiased estimate, and bounds. */
+  /** Present instead of `kld`: an unbiased estimate, and bounds. */
   estimate?: Float32Array;
   low?: Float32Array;
   high?: Float32Array;

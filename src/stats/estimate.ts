@@ -184,7 +184,7 @@ interface Form {
 
 const always = (scale: Scale): Form => ({ alone: () => scale, compared: () => scale });
 const isAbove0 = ({ value }: Observation) => value > 0;
-/** What scatters by factors. A KLD near its floor may round to 0 or below in a chunk, and then has no logarithm. */
+/** The scale of values that scatter by factors. A KLD near its floor may round to 0 or below in a chunk: then there is no logarithm. */
 const factors = (items: Observation[]) => (items.every(isAbove0) ? logOfMean : plain);
 
 const forms: Record<Aggregation, Form> = {

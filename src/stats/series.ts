@@ -7,11 +7,11 @@ import { engineOf, type JobResult, planOf, type Run } from "../replay.js";
 import type { Observation } from "./comparison.js";
 import { running } from "./summary.js";
 
-/** What one variant gave under one measurement, with all that decides whether it may be compared. */
+/** The values of one variant under one measurement, with all that decides whether it may be compared. */
 export interface Series {
   variant: VariantRecord;
   job: JobRecord;
-  /** What measured it; absent where a run of version 0.1 does not say. */
+  /** The engine that measured it; absent if a run of version 0.1 does not say. */
   engine?: EngineName;
   machine: Pick<Machine, "cpu" | "cpus">;
   /** Name of the measured file, for it may tell more than the dataset's. */

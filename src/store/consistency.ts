@@ -1,7 +1,7 @@
 import type { StoredEvent, StoredSamples } from "../events.js";
 import { metric as describe } from "../metrics.js";
 
-/** What is wrong with a run's events together, though each by itself could be. */
+/** A contradiction between events of a run, each of which could be by itself. */
 interface Inconsistency {
   line: number;
   reason: string;

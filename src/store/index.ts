@@ -126,13 +126,9 @@ export class Store {
   /** An open file takes writes even after its folder was moved or removed: then they would be lost. */
   #checkPlace(): void {
     if (this.isInPlace()) return;
-    throw new BenchError(
-      "run-moved",
-      `the run's folder ${this.folder} was moved or deleted while it was measured into`,
-      {
-        hint: "put it back, or name the place where it is with --out: the same command then goes on",
-      },
-    );
+    throw new BenchError("run-moved", `the run's folder ${this.folder} was moved or deleted during the run`, {
+      hint: "put it back, or name the place where it is with --out: the same command then goes on",
+    });
   }
 
   /** Whether the open file is still the one in the run's folder. */

@@ -316,7 +316,7 @@ function failed(state: LiveState, cell: LiveJob, { message, hint }: Of<"job-fail
   note(state, "failed", message, { variant, measurement, hint });
 }
 
-/** What is fetched or quantized before the run starts, in words: how much of what, how fast, how long. Empty after that. */
+/** The fetch or quantization before the run starts, in words: how much of which file, how fast, how long. Empty after that. */
 export function describePreparation({ fetching, quantizing, now }: LiveState): string {
   if (quantizing) return `quantizing ${harmless(quantizing.name)}: tensor ${quantizing.done} of ${quantizing.total}`;
   if (!fetching) return "";

@@ -873,7 +873,7 @@ describe("a folder that goes away while it is measured into", () => {
     for (const event of [samples("j", "1", [2]), samples("k", "0", [3]), done("j")]) {
       const error = refusal(() => store.append(event));
       expect(error.code).toBe("run-moved");
-      expect(error.message).toBe(`the run's folder ${at} was moved or deleted while it was measured into.`);
+      expect(error.message).toBe(`the run's folder ${at} was moved or deleted during the run.`);
     }
     expect(store.isInPlace()).toBe(false);
     store.close();
@@ -904,9 +904,7 @@ describe("a folder that goes away while it is measured into", () => {
     const { code, stderr } = await ended;
     expect(child.exitCode).toBe(1);
     expect(code).toBe(1);
-    expect(stderr).toMatch(
-      /^gguf-bench: the run's folder \S+ was moved or deleted while it was measured into\.\n {2}[^\n]+\n$/,
-    );
+    expect(stderr).toMatch(/^gguf-bench: the run's folder \S+ was moved or deleted during the run\.\n {2}[^\n]+\n$/);
     expect(existsSync(at)).toBe(false);
     expect(read(`${at}-moved`).length).toBeGreaterThan(2);
   });

@@ -1,7 +1,7 @@
 import type { Limit } from "../power.js";
 
 /**
- * What the data of one comparison amount to, as plain data `B`, and all that can be asked of it. A limit, a difference and a
+ * All that can be asked of the data of one comparison, summed up as plain data `B`. A limit, a difference and a
  * harm are on the scale on which the comparison is reported; p are one-sided unless they say otherwise.
  */
 export interface Base<B> {

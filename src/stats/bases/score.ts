@@ -2,7 +2,7 @@ import { binomialAtLeast, binomialAtMost, tQuantile, tTail } from "../distributi
 import { harmFor, itemsFor, power } from "../power.js";
 import { type Base, oneSided } from "./basis.js";
 
-/** What became of the same questions under another variant; the questions that both got right or both got wrong say nothing. */
+/** Answers to the same questions that changed under another variant; questions that both got right, or both wrong, say nothing. */
 export interface Flips {
   /** All questions. */
   n: number;
