@@ -69,27 +69,31 @@ function reasonIn(scores: Map<string, OptionScores>): string {
 
 /** Tokens of a chunk: several windows of a short text, on every vocabulary. */
 const context = 64;
-const chunks = 4;
+/** Chunks that show whether two engines agree; and, more, whether one of them knows words, for chance varies from chunk to chunk. */
+const [fewChunks, manyChunks] = [4, 24];
 /** How much likelier, in nats per token, a text is than its words in another order, for every model that knows words. */
 const leastGain = 0.3;
+/** Standard errors by which the gain is above what drawing at random gives: once in 700 times. */
+const leastErrors = 3;
 
 async function ofLikelihood(claimed: Likelihood, inside: Likelihood | undefined): Promise<string | undefined> {
   const text = await knownText();
-  const own = await meansOf(claimed, text);
+  const own = await meansOf(claimed, text, inside ? fewChunks : manyChunks);
   if (own.some((mean) => !(mean >= 0))) return "it gives log-probabilities that are none: above 0, or no numbers";
   if (inside) {
-    const known = await meansOf(inside, text);
+    const known = await meansOf(inside, text, fewChunks);
     const typical = median(own.map((mean, i) => Math.abs(mean - (known[i] ?? Number.NaN))));
     if (typical <= mostApart / 2) return undefined;
     return `its mean log-probabilities of a known text are ${nats(typical)} per token from those of the same file in this process`;
   }
-  const shuffled = await meansOf(claimed, otherOrder(text));
-  const gain = median(shuffled) - median(own);
-  if (gain >= leastGain) return undefined;
+  const shuffled = await meansOf(claimed, otherOrder(text), manyChunks);
+  const gain = mean(shuffled) - mean(own);
+  const error = Math.sqrt(variance(shuffled) / shuffled.length + variance(own) / own.length);
+  if (gain >= Math.max(leastGain, leastErrors * error)) return undefined;
   return `it finds a known text hardly likelier than its words in another order (${nats(gain)} per token)`;
 }
 
-async function meansOf(part: Likelihood, text: string): Promise<number[]> {
+async function meansOf(part: Likelihood, text: string, chunks: number): Promise<number[]> {
   const found: ChunkLikelihood[] = [];
   const request = { context, chunks, done: new Set<string>(), progress: () => {} };
   for await (const one of part.measure(text, request)) found.push(one);
@@ -109,6 +113,13 @@ function otherOrder(text: string): string {
     .sort((a, b) => a.heap - b.heap)
     .map(({ word }) => word)
     .join(" ");
+}
+
+const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+function variance(values: number[]): number {
+  const middle = mean(values);
+  return values.reduce((sum, value) => sum + (value - middle) ** 2, 0) / (values.length - 1);
 }
 
 function median(values: number[]): number {

@@ -59,9 +59,9 @@ describe("log-probabilities of a server are believed only after its self-test", 
     expect(events.filter(({ type }) => type === "samples")).toEqual([]);
   });
 
-  it("chance: no accuracy by likelihood is told", async () => {
+  it("chance: accuracy is measured by generation in its place, and labelled so", async () => {
     const fake = await fakeServer("vllm", guessing);
-    const { warnings, events } = await run(
+    const { code, warnings, events, report } = await run(
       "chance-options",
       { v: { model: `openai:${fake.url}` } },
       { "demo-facts-en": { limit: 10 } },
@@ -71,6 +71,26 @@ describe("log-probabilities of a server are believed only after its self-test", 
     );
     for (const event of events)
       if (event.type === "samples") expect(JSON.stringify(event)).not.toContain("scores_token");
+    expect(code).toBe(0);
+    const [done] = events.flatMap((event) => (event.type === "job-done" ? event : []));
+    expect(done!.instead).toMatchObject({ settings: { by: "generation" }, method: "by generation" });
+    expect(readFileSync(join(report, "table.md"), "utf8")).toMatch(/by generation/);
+  });
+
+  it("a server that gives none is asked by generation from the start", async () => {
+    const fake = await fakeServer("lm-studio");
+    const { code, events, report } = await run(
+      "generation",
+      { v: { model: `openai:${fake.url}` } },
+      { "demo-facts-en": { limit: 10 }, perplexity: { text: "demo-en" } },
+    );
+    expect(code).toBe(0);
+    const [started] = events.flatMap((event) => (event.type === "started" ? event : []));
+    expect(started!.jobs.map(({ method, impossible }) => [method, impossible])).toEqual([
+      ["by generation", undefined],
+      [undefined, expect.stringMatching(/^openai gives no log-probabilities of a text/)],
+    ]);
+    expect(readFileSync(join(report, "table.md"), "utf8")).toMatch(/by generation/);
   });
 });
 

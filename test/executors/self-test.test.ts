@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { Engine, Options } from "../../dist/backends/backend.js";
+import type { Engine, Likelihood, Options } from "../../dist/backends/backend.js";
 import { mock } from "../../dist/backends/mock.js";
 import { dataKinds } from "../../dist/data/index.js";
 import { selfTest } from "../../dist/executors/self-test.js";
+import { random } from "../draws.mjs";
 
 const open = (model: string): Promise<Engine> =>
   mock.open({ name: "m", model, backend: "mock", settings: mock.settingsFacts({}).digits });
@@ -47,6 +48,25 @@ describe("the self-test", () => {
       /^it finds a known text hardly likelier than its words in another order \(-?\d\.\d\d nats per token\)$/,
     );
     expect(await selfTest({ ...engine, options: knowing() }, "options")).toBe(undefined);
+  });
+
+  it("refuses one that draws log-probabilities at random, each time; and believes one that knows words", async () => {
+    const engine = await open("mock:seed=1");
+    const next = random(3);
+    /** Mean costs of chunks of 31 tokens: drawn from 0 to 10 nats each, less a gain for the text in its own order. */
+    const drawing = (gain: number): Likelihood => ({
+      async *measure(text, { chunks = 24 }) {
+        const ordered = text.includes("\n");
+        for (let chunk = 0; chunk < chunks; chunk++) {
+          const draws = Array.from({ length: 31 }, () => 10 * next());
+          const mean = draws.reduce((a, b) => a + b) / 31 + (ordered ? 0 : gain);
+          yield { chunk, mean, weight: 31 };
+        }
+      },
+    });
+    for (let i = 0; i < 50; i++)
+      expect(await selfTest({ ...engine, likelihood: drawing(0) }, "likelihood")).toMatch(/hardly likelier/);
+    expect(await selfTest({ ...engine, likelihood: drawing(2) }, "likelihood")).toBe(undefined);
   });
 
   it("refuses what are no log-probabilities, few answers, and failures", async () => {
