@@ -23,16 +23,16 @@ export class Tokenizer {
 
   /**
    * A conversation as its template wrote it: special tokens are parsed, which they are in no other text. Many templates write
-   * BOS themselves, which the vocabulary puts before a text once more: it stands there once.
+   * the BOS that the vocabulary would add: it stands there once.
    */
   tokenizeConversation(text: string): Int32Array {
-    const tokens = this.#tokenizeNow(Buffer.from(text, "utf8"), true, true);
+    const tokens = this.#withItsEnd(Buffer.from(text, "utf8"), false, true);
     const { bos } = this.model;
-    return bos >= 0 && tokens[0] === bos && tokens[1] === bos ? tokens.slice(1) : tokens;
+    return bos >= 0 && tokens[0] !== bos ? Int32Array.from([bos, ...tokens]) : tokens;
   }
 
-  #tokenizeNow(bytes: Buffer, special: boolean, parse = false): Int32Array {
-    const tokens = this.#withItsEnd(bytes, special, parse);
+  #tokenizeNow(bytes: Buffer, special: boolean): Int32Array {
+    const tokens = this.#withItsEnd(bytes, special);
     return special && this.#appended > 0 ? tokens.slice(0, -this.#appended) : tokens;
   }
 
