@@ -943,14 +943,16 @@ describe("a file that is written whole or not at all", () => {
   });
 });
 
+const disk = join(root, "disk");
+mkdirSync(disk);
+const mount = (...options: string[]) => spawnSync("mount", [...options, disk]).status === 0;
+const mounted = process.getuid?.() === 0 && mount("-t", "tmpfs", "-o", "size=96k", "tmpfs");
+// Also when none of the tests below is run.
+afterAll(() => {
+  if (mounted) execFileSync("umount", ["-l", disk]);
+});
+
 describe("a disk that will not", () => {
-  const disk = join(root, "disk");
-  mkdirSync(disk);
-  const mount = (...options: string[]) => spawnSync("mount", [...options, disk]).status === 0;
-  const mounted = process.getuid?.() === 0 && mount("-t", "tmpfs", "-o", "size=96k", "tmpfs");
-  afterAll(() => {
-    if (mounted) execFileSync("umount", ["-l", disk]);
-  });
   const text = join(root, "text.txt");
   writeFileSync(text, someText(16_000));
   const command = (out: string) => [
