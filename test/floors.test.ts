@@ -111,7 +111,7 @@ const outside: Record<string, string[]> = {
   "p-limit": ["backends/ollama/server.ts", "backends/openai/fleet.ts"],
   "p-retry": ["backends/ollama/server.ts", "backends/openai/client.ts"],
   koffi: ["llama/library.ts", "llama/quantize.ts"],
-  "node-llama-cpp": ["llama/library.ts", "commands/doctor.ts"],
+  "node-llama-cpp": ["llama/location.ts", "commands/doctor.ts"],
   "string-width": ["reports/names.ts"],
   yaml: ["yaml.ts"],
   // The language in which settings, cards and benchmark files are described; each describes its own.

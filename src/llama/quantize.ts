@@ -3,7 +3,8 @@ import path from "node:path";
 import koffi from "koffi";
 import { BenchError } from "../errors.js";
 import { checkMatrix, type ImportanceMatrix, matrixOf, readOldMatrix } from "./imatrix.js";
-import { address, binder, chooseLibrary, type Fields, loadLibrary } from "./library.js";
+import { address, binder, type Fields, loadLibrary } from "./library.js";
+import { chooseLibrary } from "./location.js";
 
 /** File types that llama.cpp can write, by the name that llama-quantize gives them (enum llama_ftype). */
 export const fileTypes: Record<string, number> = {

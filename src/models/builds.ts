@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
-import type { LibraryLocation } from "../llama/library.js";
+import type { LibraryLocation } from "../llama/location.js";
 import { keptSha256 } from "./cache.js";
 
 /**

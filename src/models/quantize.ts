@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { definite } from "../definite.js";
 import { BenchError, type Failure, fromFailure } from "../errors.js";
 import { makeFolder } from "../folders.js";
-import { chooseLibrary, llamaRelease } from "../llama/library.js";
+import { chooseLibrary, llamaRelease } from "../llama/location.js";
 import { fileTypes, type QuantizeRequest } from "../llama/quantize.js";
 import { usableProcessors } from "../machine.js";
 import { nearest } from "../yaml.js";

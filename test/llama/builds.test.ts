@@ -3,7 +3,7 @@
 import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { chooseLibrary, packageFolder } from "../../dist/llama/library.js";
+import { chooseLibrary, packageFolder } from "../../dist/llama/location.js";
 import { bench, eventsOf, temporaryFolder, verdicts } from "../support.js";
 import { isDamageable, otherBuild } from "./damaged-build.js";
 

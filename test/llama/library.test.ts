@@ -2,7 +2,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { BenchError } from "../../dist/errors.js";
-import { abiProblems, chooseLibrary, findLibraries, llamaRelease, loadLibrary } from "../../dist/llama/library.js";
+import { abiProblems, loadLibrary } from "../../dist/llama/library.js";
+import { chooseLibrary, findLibraries, llamaRelease } from "../../dist/llama/location.js";
 import { bench, temporaryFolder } from "../support.js";
 
 const folder = temporaryFolder();

@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { llamaSettingsFacts } from "../../dist/backends/llama/settings.js";
-import { missingCard } from "../../dist/llama/library.js";
+import { missingCard } from "../../dist/llama/location.js";
 import { namedModels } from "../../dist/models/folder.js";
 import { temporaryFolder } from "../support.js";
 

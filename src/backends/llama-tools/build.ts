@@ -2,7 +2,7 @@ import { closeSync, existsSync, openSync, readdirSync, readSync, realpathSync, s
 import { basename, dirname, join, resolve } from "node:path";
 import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
-import { foreignProcessor } from "../../llama/library.js";
+import { foreignProcessor } from "../../llama/location.js";
 import { digestOfFiles, environmentOf, librariesIn } from "../../models/builds.js";
 import { runProgram } from "../../programs.js";
 import type { EngineChoice } from "../backend.js";

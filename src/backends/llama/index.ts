@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import { definite } from "../../definite.js";
-import { chooseLibrary, type LibraryLocation, missingCard } from "../../llama/library.js";
+import { chooseLibrary, type LibraryLocation, missingCard } from "../../llama/location.js";
 import { buildOf, environmentOf } from "../../models/builds.js";
 import { locateVariant, prepareVariant } from "../../models/preparation.js";
 import type { BackendWith, EngineName, Part } from "../backend.js";

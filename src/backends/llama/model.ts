@@ -1,14 +1,8 @@
 import { BenchError } from "../../errors.js";
 import { cacheTypes } from "../../llama/cache-types.js";
 import { Context, type ContextShape, type Rows } from "../../llama/context.js";
-import {
-  chooseLibrary,
-  type Fields,
-  type Library,
-  type LogLine,
-  loadLibrary,
-  type Pointer,
-} from "../../llama/library.js";
+import { type Fields, type Library, type LogLine, loadLibrary, type Pointer } from "../../llama/library.js";
+import { chooseLibrary } from "../../llama/location.js";
 import { reasonIn, warningsIn } from "../../llama/log.js";
 import { ScoringPool } from "../../llama/pool.js";
 import { physicalCores, usableProcessors } from "../../machine.js";

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { definite } from "../../definite.js";
-import { missingCard } from "../../llama/library.js";
+import { missingCard } from "../../llama/location.js";
 import type { Settings, SettingsFacts } from "../backend.js";
 import { llamaCppFacts, llamaCppSettings } from "../llama-cpp.js";
 
