@@ -127,6 +127,8 @@ function variantNames(models: string[]): string[] {
   const name = (model: string, depth: number) => {
     const path = addressWithoutSecrets(model)
       .replace(/\?…$/, "")
+      // Of a server's model, its name there; of the only one, the server's address.
+      .replace(/^openai:(?:.*#(?=.)|(.*?)(?:\/v1)?\/*#?$)/i, "$1")
       .replace(/^[a-z][a-z0-9+.-]+:\/*/i, "")
       .replace(/(-\d{5}-of-\d{5})?\.gguf$/i, "");
     return nameable(path.split(/[/\\]/).slice(-depth).join("/"));

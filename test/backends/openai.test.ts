@@ -12,6 +12,7 @@ import { findBackend } from "../../dist/backends/index.js";
 import { Client, Declined } from "../../dist/backends/openai/client.js";
 import { targetOf } from "../../dist/backends/openai/settings.js";
 import { BenchError, describeError } from "../../dist/errors.js";
+import { selfTest } from "../../dist/executors/self-test.js";
 import { here, llamaServer, temporaryFolder } from "../support.js";
 import { event, type FakeServer, fakeAnswer, fakeServer, logprobOf, type Twist } from "./fake-servers.js";
 import { realServer } from "./real-server.js";
@@ -462,5 +463,28 @@ describe.skipIf(!llamaServer)(`a real llama-server${llamaServer ? "" : " (not on
     await own.close();
     await engine.close();
     await server.kill();
+  });
+});
+
+const own = process.env.GGUF_BENCH_TEST_SERVER;
+const how = "GGUF_BENCH_TEST_SERVER=openai:http://HOST:PORT/v1#MODEL names one: vLLM, LM Studio, transformers serve";
+
+describe.skipIf(!own)(`a server of your own${own ? "" : ` (${how})`}`, { timeout: 600_000 }, () => {
+  it("writes answers of the length that is asked for, and what it claims is believed", async () => {
+    const engine = await opened(own!);
+    const prompts: Prompt[] = [
+      { id: "a", text: "Once upon a time, there was a" },
+      { id: "b", messages: [{ role: "user", content: "What is the capital of France?" }] },
+    ];
+    const [text, said] = await answers(engine, prompts, { maxTokens: 16 });
+    for (const { text: answer, tokens } of [text!, said!]) {
+      expect(answer).toMatch(/\S/);
+      expect(tokens).toBeGreaterThan(0);
+      expect(tokens).toBeLessThanOrEqual(16);
+    }
+    expect(await answers(engine, [prompts[0]!], { maxTokens: 3 })).toMatchObject([{ finish: "length" }]);
+    for (const part of openai.claims ?? [])
+      if (engine[part]) expect(await selfTest(engine, part), part).toBe(undefined);
+    await engine.close();
   });
 });

@@ -481,6 +481,19 @@ describe("flags instead of a file", () => {
     expect(benchmark.baseDir).toBe(process.cwd());
   });
 
+  test("name a server's model as the server does, or by the server's address", async () => {
+    const models = [
+      "openai:http://127.0.0.1:8080/v1",
+      "openai:http://127.0.0.1:8081",
+      "openai:https://host/v1#Qwen/Qwen3-8B",
+      "openai:http://one/v1#small",
+      "openai:http://two/v1/#",
+    ];
+    const { variants } = await quickBenchmark({ measurements, models, measures: ["speed"], flags: {} });
+    expect(variants.map(({ name }) => name)).toEqual(["127.0.0.1:8080", "127.0.0.1:8081", "Qwen3-8B", "small", "two"]);
+    expect(new Set(variants.map(({ backend }) => backend))).toEqual(new Set(["openai"]));
+  });
+
   test("are read as a file is: what they say in its form is the same benchmark", async () => {
     const {
       variants,

@@ -54,7 +54,8 @@ export class ServerEngine implements Engine {
   readonly #renderer: ChatRenderer | undefined;
 
   private constructor(
-    clients: readonly [Client, ...Client[]],
+    clients: readonly Client[],
+    first: Client,
     said: Served,
     { concurrency, contextLength }: OpenaiSettings,
     { chats, build, loadSeconds, process }: KnownBesides,
@@ -89,7 +90,7 @@ export class ServerEngine implements Engine {
         // Where the file has no template, the server says another one, which the model was not trained for.
         if (said.template && chats) this.#renderer = new ChatRenderer(said.template, said.model);
         this.generation = serverGeneration(answering, tokenizer, this.#renderer, context);
-        this.timing = new LlamaServerTiming(clients[0], vocabulary, context, () => process?.cpuSeconds());
+        this.timing = new LlamaServerTiming(first, vocabulary, context, () => process?.cpuSeconds());
         break;
       }
       case "vllm": {
@@ -130,14 +131,16 @@ export class ServerEngine implements Engine {
             waiting: (why) => doing(`asking ${url} again: ${why}`),
             ...(process ? { ended: () => process.ended() } : {}),
           }),
-      ) as [Client, ...Client[]];
-      doing(`asking ${clients[0].base} what it is`);
+      );
+      doing("asking the server what it is");
       // A server that was started has one model, whatever its file is called.
       const asked = process ? definite({ kind: target.kind }) : target;
-      const [said] = (await Promise.all(clients.map((client) => served(client, asked)))) as [Served, ...Served[]];
-      checkModel(variant, said, clients[0]);
+      const [said] = await Promise.all(clients.map((client) => served(client, asked)));
+      const [first] = clients;
+      if (!first || !said) throw new Error("a server is named, or started");
+      checkModel(variant, said, first);
       const { facts } = variant;
-      return new ServerEngine(clients, said, settings, {
+      return new ServerEngine(clients, first, said, settings, {
         ...{ build, process, chats: facts === undefined || facts.chatTemplateSha256 !== undefined },
         loadSeconds: process && (performance.now() - begun) / 1000,
       });

@@ -27,7 +27,7 @@ export const openai = {
   async version({ model, settings }) {
     const target = targetOf(model, settings);
     if (target.started) return startedVersion(target.started);
-    const [first] = await askAll(target);
+    const first = await askAll(target);
     return { ...nameOf(first), origin: target.urls.join(" "), gpu: false };
   },
   async locate(source, folders, settings) {
@@ -53,12 +53,12 @@ export const openai = {
   },
 } satisfies Backend;
 
-/** What one server, or several alike, say of themselves. */
-async function askAll(target: Target): Promise<[Served, ...Served[]]> {
+/** What a server says of itself, or several that are alike. */
+async function askAll(target: Target): Promise<Served> {
   const { keyEnv, requestTimeout } = target.settings;
   const options = { keyEnv, requestTimeout: Math.min(requestTimeout, 60), patience: planning, waiting: () => {} };
-  const all = await Promise.all(target.urls.map((url) => served(new Client(url, options), target)));
-  const [first, ...others] = all as [Served, ...Served[]];
+  const [first, ...others] = await Promise.all(target.urls.map((url) => served(new Client(url, options), target)));
+  if (!first) throw new Error("a server is named, or started");
   for (const [i, other] of others.entries())
     if (JSON.stringify(alike(first)) !== JSON.stringify(alike(other)))
       throw new BenchError(
@@ -68,7 +68,7 @@ async function askAll(target: Target): Promise<[Served, ...Served[]]> {
           hint: "several servers of one variant must be of one version, with one model",
         },
       );
-  return [first, ...others];
+  return first;
 }
 
 /** What several servers of one variant must have in common. */
@@ -94,7 +94,7 @@ export const nameOf = ({ kind, version }: Served) => ({
 });
 
 async function locateServed(model: string, target: Target): Promise<Located & { parts: readonly Part[] }> {
-  const [first] = await askAll(target);
+  const first = await askAll(target);
   const facts = await ownFile(target, first);
   const lora = facts ? await Promise.all(first.adapters.map((one) => readAdapter(one, one.path, facts))) : [];
   // Without the file's digest, all that the server says of the model, and where it is.

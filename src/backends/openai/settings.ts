@@ -99,8 +99,8 @@ export interface Target {
 }
 
 /** Reads `openai:http://HOST:PORT/v1#NAME`, or NAME beside `url:` or `server:`. Throws a BenchError `config` where no server is meant. */
-export function targetOf(model: string, said: Settings): Target {
-  const settings = openaiSettings.parse(said);
+export function targetOf(model: string, given: Settings): Target {
+  const settings = openaiSettings.parse(given);
   const { server, url = [] } = settings;
   const started = typeof server === "object" ? server : undefined;
   const named = model.startsWith(modelScheme) ? model.slice(modelScheme.length) : model;
@@ -118,7 +118,8 @@ export function targetOf(model: string, said: Settings): Target {
   if (!started && urls.length === 0)
     throw fault(`${model}: which server has it is not said`, "write openai:http://HOST:PORT/v1#MODEL, or add `url:`");
   if (started) checkCommand(started);
-  const kind = started ? (started.is ?? kindNamed(started.command[0]!)) : (server as ServerKind | undefined);
+  const said = typeof server === "string" ? server : undefined;
+  const kind = started ? (started.is ?? kindNamed(started.command[0]!)) : said;
   return {
     urls: urls.map((one) => one.replace(/\/+$/, "").replace(/\/v1$/, "")),
     settings,
