@@ -100,6 +100,8 @@ export interface WindowRequest {
   windows: Int32Array[];
   /** The first position whose logits predict a scored token: rows `scoreFrom … context − 2` are scored. */
   scoreFrom: number;
+  /** The windows' first tokens stay as they are; otherwise BOS stands in their place. */
+  asTheyAre?: boolean;
 }
 
 /** The logits of one scored position. */
@@ -124,8 +126,11 @@ export interface TokenCount {
  * number of tokens decoded since its last call.
  */
 export interface Windows {
-  /** UTF-8 text to ids; `special`: with BOS if the model wants it, never with an end. Special tokens in the text are not parsed. */
-  tokenize(text: string, special: boolean): Int32Array;
+  /**
+   * UTF-8 text to ids; `special`: with BOS if the model wants it, never with an end. Special tokens in the text are text, unless
+   * they are parsed.
+   */
+  tokenize(text: string, special: boolean, parse?: boolean): Int32Array;
   /** The text that a run of tokens stands for. */
   measureTokens(tokens: Int32Array): TokenCount;
   /** The token that the model wants first, or −1. */

@@ -1,6 +1,6 @@
 import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
-import type { ChunkLikelihood, Likelihood, Windows } from "./backend.js";
+import type { ChunkLikelihood, Likelihood, WindowRequest, Windows } from "./backend.js";
 
 /** Chunks that are decoded together. */
 export interface ChunkGroup {
@@ -11,12 +11,23 @@ export interface ChunkGroup {
 
 type ChunkFacts = Required<Pick<ChunkLikelihood, "chunk" | "text" | "before" | "ids">>;
 
+/** How a text becomes chunks: see `chunked`. */
+export interface TextChunks {
+  /** Tokens of a chunk. */
+  context: number;
+  /** How many of them at most. */
+  chunks?: number | undefined;
+  /** A chunk begins so many tokens after the one before it, and its last so many are scored; absent: its second half. */
+  stride?: number | undefined;
+  /** Special tokens that the text spells out are read as such; absent: as text. */
+  special?: "parse" | undefined;
+}
+
 /** A text in chunks. */
 interface Chunked {
-  context: number;
   count: number;
-  /** The first position of a window whose logits predict a scored token. */
-  scoreFrom: number;
+  /** Of all its windows: their length, and what is scored of them. */
+  cut: Pick<WindowRequest, "context" | "scoreFrom" | "asTheyAre">;
   groups: ChunkGroup[];
   /** The ids of all chunks. */
   used: Int32Array;
@@ -33,21 +44,26 @@ interface Chunked {
  *     logits                        ↓    ↓        ↓
  *     predict                       t257 t258 …   t511        context − 1 − ⌊context/2⌋ terms
  *
+ * With a `stride`, as with llama-perplexity's --ppl-stride, a chunk begins `stride` tokens after the one before it. Its last `stride`
+ * tokens are scored, so that every token of the text but the first ones is scored once, each with context − stride tokens
+ * before it or more. Its first token stays as it is, for that tool has no BOS there; each chunk is decoded by itself:
+ *
+ *     tokens   | t0 t1 …         … | t768 … t1023 |
+ *     next           | t256 …                  … | t1024 … t1279 |
+ *
  * The chunks that are decoded together shape each other's last digits, so the groups depend on the text and the settings
  * alone: a resumed job forms the same ones.
  */
-export function chunked(
-  engine: Windows,
-  text: string,
-  settings: { context: number; chunks?: number | undefined },
-): Chunked {
-  const { context } = settings;
-  const tokens = tokenized(engine, text);
+export function chunked(engine: Windows, text: string, settings: TextChunks): Chunked {
+  const { context, stride } = settings;
+  const tokens = tokenized(engine, text, settings);
   const count = chunkCount(tokens.length, settings);
-  const window = (chunk: number) => tokens.subarray(chunk * context, (chunk + 1) * context);
-  const groups = grouped(engine, context, count).map((chunks) => ({ chunks, windows: chunks.map(window) }));
-  const scoreFrom = Math.floor(context / 2);
-  const before = bytesBefore(engine, tokens, context);
+  const step = stride ?? context;
+  const scoreFrom = stride === undefined ? Math.floor(context / 2) : context - 1 - stride;
+  const window = (chunk: number) => tokens.subarray(chunk * step, chunk * step + context);
+  const together = grouped(stride === undefined ? engine.parallel(context) : 1, count);
+  const groups = together.map((chunks) => ({ chunks, windows: chunks.map(window) }));
+  const before = bytesBefore(engine, tokens, (chunk) => chunk * step + scoreFrom);
   const facts = (chunk: number) => ({
     chunk,
     // The tokens that a window's rows predict: row i the token after position scoreFrom + i.
@@ -55,7 +71,8 @@ export function chunked(
     before: before(chunk),
     ids: idsDigest(window(chunk)),
   });
-  return { context, count, scoreFrom, groups, used: tokens.subarray(0, count * context), facts };
+  const cut = { context, scoreFrom, ...(stride === undefined ? {} : { asTheyAre: true }) };
+  return { count, cut, groups, used: tokens.subarray(0, (count - 1) * step + context), facts };
 }
 
 /** A chunk whose tokens cost `nll` nats each. */
@@ -63,11 +80,11 @@ export function likelihoodOf(facts: ChunkFacts, nll: Float64Array): ChunkLikelih
   return { ...facts, ...meanOf(nll), nll };
 }
 
-const tokenized = (engine: Windows, text: string) => engine.tokenize(text.replace(/\n$/, ""), true);
+const tokenized = (engine: Windows, text: string, { special }: Pick<TextChunks, "special">) =>
+  engine.tokenize(text.replace(/\n$/, ""), true, special === "parse");
 
-/** Chunks from the first on, as many together as the engine decodes at once. */
-export function grouped(engine: Windows, context: number, count: number): number[][] {
-  const together = engine.parallel(context);
+/** Chunks from the first on, so many together. */
+export function grouped(together: number, count: number): number[][] {
   return Array.from({ length: Math.ceil(count / together) }, (_, group) =>
     Array.from({ length: Math.min(together, count - group * together) }, (_, i) => group * together + i),
   );
@@ -80,8 +97,13 @@ export function idsDigest(tokens: Int32Array): string {
 }
 
 /** Throws if an engine cuts the text of this name into other tokens than `used`, those of the reference. */
-export function checkTokens(engine: Windows, text: string, name: string, used: Int32Array): void {
-  const own = tokenized(engine, text);
+export function checkTokens(
+  engine: Windows,
+  { text, name }: { text: string; name: string },
+  settings: TextChunks,
+  used: Int32Array,
+): void {
+  const own = tokenized(engine, text, settings);
   const at = used.findIndex((token, i) => own[i] !== token);
   if (at >= 0)
     throw new BenchError(
@@ -91,31 +113,27 @@ export function checkTokens(engine: Windows, text: string, name: string, used: I
     );
 }
 
-/** Bytes and characters of the scored part of each chunk; the first token may be BOS, which has none. */
-function bytesBefore(engine: Windows, tokens: Int32Array, context: number) {
-  const scoreFrom = Math.floor(context / 2);
+/** Bytes before the scored part of each chunk, which starts at these tokens; the first token may be BOS, which has none. */
+function bytesBefore(engine: Windows, tokens: Int32Array, start: (chunk: number) => number) {
   const offsets: number[] = [];
   return (chunk: number) => {
     for (let i = offsets.length; i <= chunk; i++) {
-      const from = i === 0 ? 0 : (i - 1) * context + scoreFrom;
-      offsets.push((offsets[i - 1] ?? 0) + engine.measureTokens(tokens.subarray(from, i * context + scoreFrom)).bytes);
+      const from = i === 0 ? 0 : start(i - 1);
+      offsets.push((offsets[i - 1] ?? 0) + engine.measureTokens(tokens.subarray(from, start(i))).bytes);
     }
     return offsets[chunk]!;
   };
 }
 
 /** How many chunks a text of so many tokens has. Throws a BenchError `text-too-short`. */
-export function chunkCount(
-  tokens: number,
-  { context, chunks }: { context: number; chunks?: number | undefined },
-): number {
+export function chunkCount(tokens: number, { context, chunks, stride }: TextChunks): number {
   if (tokens < 2 * context)
     throw new BenchError(
       "text-too-short",
       `the text has ${tokens} tokens; a context of ${context} needs at least ${2 * context}`,
       { hint: `take a longer text, or a context of at most ${Math.floor(tokens / 2)}` },
     );
-  const all = Math.floor(tokens / context);
+  const all = stride === undefined ? Math.floor(tokens / context) : Math.ceil((tokens - context) / stride);
   return chunks === undefined ? all : Math.min(chunks, all);
 }
 
@@ -131,17 +149,18 @@ export function meanOf(values: ArrayLike<number>) {
 }
 
 /** The log-probability of a text from its windows of tokens. */
-export function byWindows(engine: Windows): Likelihood {
+export function byWindows(engine: Windows, how: Pick<TextChunks, "stride" | "special"> = {}): Likelihood {
   return {
-    async *measure(text, { context, chunks: most, done, progress }) {
-      const { count, scoreFrom, groups, facts } = chunked(engine, text, { context, chunks: most });
+    async *measure(text, { done, progress, ...asked }) {
+      const { stride, special } = how;
+      const { count, cut, groups, facts } = chunked(engine, text, { ...asked, stride, special });
       progress(0, count);
       for (const { chunks, windows } of groups) {
         if (chunks.every((chunk) => done.has(String(chunk)))) continue;
         let decoded = 0;
-        const nll = await engine.score({ context, windows, scoreFrom }, (tokens) => {
+        const nll = await engine.score({ ...cut, windows }, (tokens) => {
           decoded += tokens;
-          progress(chunks[0]! + decoded / context, count);
+          progress(chunks[0]! + decoded / cut.context, count);
         });
         for (const [i, chunk] of chunks.entries())
           if (!done.has(String(chunk))) yield likelihoodOf(facts(chunk), nll[i]!);

@@ -10,6 +10,10 @@ import type { Cost, EngineLimits } from "./measurement.js";
 export const chunkSettings = z.strictObject({
   context: z.int().min(8).max(1_048_576).default(512).describe("Tokens per chunk."),
   chunks: z.int().min(1).max(1_000_000_000).optional().describe("How many chunks from the start; by default all."),
+  special: z
+    .literal("parse")
+    .optional()
+    .describe("parse: special tokens that the text spells out, such as <|im_start|>, are read as such, not as text."),
 });
 export type ChunkSettings = z.infer<typeof chunkSettings>;
 
@@ -24,12 +28,14 @@ export function heldChunks(context: number, { batch, ubatch }: EngineLimits) {
 
 /** The cost of measuring chunks of a text; four bytes of text make a token, roughly. */
 export const chunkCost = (
-  { context, chunks = Infinity }: ChunkSettings,
+  { context, chunks = Infinity, stride }: ChunkSettings & { stride?: number | undefined },
   data: TextDataset | undefined,
   engine: EngineLimits,
 ): Cost => ({
-  ...heldChunks(context, engine),
-  prompt: Math.min(chunks * context, (data?.bytes ?? 0) / 4),
+  ...(stride === undefined
+    ? heldChunks(context, engine)
+    : { context, parallel: 1, rows: Math.min(engine.ubatch, context) }),
+  prompt: Math.min(chunks, (data?.bytes ?? 0) / 4 / (stride ?? context)) * context,
   generated: 0,
 });
 

@@ -39,31 +39,32 @@ export const divergence: Measurement<DivergenceSettings, "text", "windows"> = {
   mode: {
     kind: "together",
     // Perplexity, say: the likelihoods of reference and variants are part of every comparison.
-    feeds: ({ context, chunks }, other) => other.context === context && other.chunks === chunks,
+    feeds: ({ context, chunks, special }, other) =>
+      other.context === context && other.chunks === chunks && other.special === special && other.stride === undefined,
   },
   machineBound: false,
   metrics: () => ["kld", ...nextToken],
   cost: chunkCost,
 
   async *compare({ rows, jobs, riders, settings, data, progress, stopped }) {
-    const cut = chunked(rows.reference!, data.text, settings);
-    const { context, count, scoreFrom, used } = cut;
+    const chunks = chunked(rows.reference!, data.text, settings);
+    const { count, cut, used } = chunks;
     const missing = ({ done, floor }: TogetherJob, chunk: number) =>
       !done.has(String(chunk)) && !(floor && chunk >= settings.floor);
     progress(0, count, "chunks");
     const all = [...jobs, ...riders];
-    const groups = cut.groups.flatMap((group) => {
+    const groups = chunks.groups.flatMap((group) => {
       const wanting = all.filter((job) => group.chunks.some((chunk) => missing(job, chunk)));
       const variants = [...new Set(wanting.flatMap(({ variant }) => variant ?? []))];
       const reference = wanting.some(({ variant }) => variant === undefined);
       return wanting.length > 0 ? [{ ...group, variants, reference }] : [];
     });
     // Known before models take turns: the reference's engine tells.
-    const facts = new Map(groups.flatMap(({ chunks }) => chunks).map((chunk) => [chunk, cut.facts(chunk)]));
+    const facts = new Map(groups.flatMap(({ chunks }) => chunks).map((chunk) => [chunk, chunks.facts(chunk)]));
     const compared = rows.compare({
-      ...{ context, scoreFrom, groups, stopped },
+      ...{ ...cut, groups, stopped },
       progress: (chunks) => progress(chunks, count, "chunks"),
-      check: (variant) => checkTokens(variant, data.text, data.name, used),
+      check: (variant) => checkTokens(variant, data, settings, used),
     });
     for await (const { variant, group, nll, against } of compared)
       for (const [i, chunk] of group.chunks.entries()) {
@@ -121,7 +122,7 @@ export const storedDivergence: Measurement<z.infer<typeof storedSettings>, "refe
       );
     const count = Math.min(settings.chunks ?? there, there);
     progress(0, count, "chunks");
-    const groups = grouped(engine, context, count)
+    const groups = grouped(engine.parallel(context), count)
       .filter((chunks) => chunks.some((chunk) => !done.has(String(chunk))))
       .map((chunks) => ({
         ...{ chunks, windows: chunks.map((chunk) => reference.tokens(chunk)), variants: [""], reference: false },

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { Engine, Part, Parts } from "../backends/backend.js";
+import type { TextChunks } from "../backends/chunks.js";
 import type { DataOf } from "../data/index.js";
 import type { Measured } from "../events.js";
 import type { ReferenceRows } from "../references/rows.js";
@@ -42,12 +43,6 @@ export interface TogetherContext<Settings, Kind extends keyof DataFor> extends A
   jobs: TogetherJob[];
   /** Jobs of another measurement whose items come out of the same decode. */
   riders: TogetherJob[];
-}
-
-/** Chunks of a text: tokens of each, and how many from the start; all where that is absent. */
-export interface TextChunks {
-  context: number;
-  chunks?: number | undefined;
 }
 
 /** Limits of an engine's work, as far as they are known before a model is opened; all in tokens. */

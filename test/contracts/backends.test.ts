@@ -15,7 +15,7 @@ import {
   type VariantSpec,
   type Windows,
 } from "../../dist/backends/backend.js";
-import { chunked, likelihoodOf } from "../../dist/backends/chunks.js";
+import { byWindows, chunked, likelihoodOf } from "../../dist/backends/chunks.js";
 import { backendNames, findBackend } from "../../dist/backends/index.js";
 import { LlamaModel } from "../../dist/backends/llama/model.js";
 import { LlamaOptions } from "../../dist/backends/llama/options.js";
@@ -408,6 +408,35 @@ for (const {
       expect(await asked(["0", "2"])).toEqual(all.filter(({ chunk }) => chunk !== 0 && chunk !== 2));
       expect(await asked([], 3)).toHaveLength(3);
     });
+
+    itHas("windows")(
+      "with a stride every token but the first ones is scored once, whatever is done already",
+      async () => {
+        const text = someText(700, 4);
+        const stride = 24;
+        const tokens = engine.tokenize(text, true);
+        const asked = async (done: string[], chunks?: number) => {
+          const found = [];
+          const request = { context, chunks, done: new Set(done), progress: () => {} };
+          for await (const one of byWindows(engine, { stride }).measure(text, request)) found.push(one);
+          return found;
+        };
+        const all = await asked([]);
+        expect(all).toHaveLength(Math.ceil((tokens.length - context) / stride));
+        for (const [i, { chunk, weight, nll }] of all.entries()) {
+          expect([chunk, weight, nll!.length]).toEqual([i, stride, stride]);
+          // Each token has what stands before it in its own chunk, which BOS does not replace.
+          const window = tokens.slice(i * stride, i * stride + context);
+          const request = { context, windows: [window], scoreFrom: context - 1 - stride, asTheyAre: true };
+          if (i < 3) expect(nll).toEqual((await engine.score(request))[0]);
+        }
+        const scored = all.map((one) => one.text!.bytes).reduce((sum, bytes) => sum + bytes, 0);
+        const first = context - stride;
+        expect(scored).toBe(engine.measureTokens(tokens.slice(first, first + all.length * stride)).bytes);
+        expect(await asked(["0", "2"])).toEqual(all.filter(({ chunk }) => chunk !== 0 && chunk !== 2));
+        expect(await asked([], 3)).toEqual(all.slice(0, 3));
+      },
+    );
 
     itHas("options")(
       "questions are answered by what they say, each once, the same digits whatever is done already",

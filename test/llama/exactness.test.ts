@@ -39,23 +39,28 @@ interface Printed {
   error: string;
 }
 
-async function theirs(model: string, file: string, context: number, chunks: number): Promise<Printed> {
-  const flags = ["-m", model, "-f", file, "-c", String(context), "--chunks", String(chunks), "-t", "1"];
+async function theirs(
+  model: string,
+  file: string,
+  context: number,
+  chunks: number,
+  ...more: string[]
+): Promise<Printed> {
+  const flags = ["-m", model, "-f", file, "-c", String(context), "--chunks", String(chunks), "-t", "1", ...more];
   for (let tries = 1; ; tries++) {
     const { stdout, stderr } = await promisify(execFile)(llamaPerplexity!, flags, { maxBuffer: 1 << 26 });
     const said = stdout + stderr;
     const match = said.match(/Final estimate: PPL = (\S+) \+\/- (\S+)/);
     // It logs from a thread of its own, and on a busy machine may end before its last line is out.
-    if (!match && tries < 8) continue;
+    const whole = more.length > 0 ? said.includes(`[${chunks}]`) : match;
+    if (!whole && tries < 8) continue;
     const running = [...said.matchAll(/\[\d+\](\d+\.\d{4})/g)].map(([, value]) => value!);
-    return { running, final: match![1]!, error: match![2]! };
+    return { running, final: match?.[1] ?? "", error: match?.[2] ?? "" };
   }
 }
 
-async function ours(out: string, model: string, file: string, context: number, chunks: number): Promise<Printed> {
-  const asked = ["--text", file, "--context", String(context), "--chunks", String(chunks), "--threads", "1"];
-  const { code, stderr } = await bench(["run", "--model", model, ...asked, "--out", out, "--plain"]);
-  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+/** The perplexity after each chunk of a run, four decimals. */
+function runningOf(out: string): string[] {
   let [sum, weight] = [0, 0];
   const running: string[] = [];
   for (const event of eventsOf(out))
@@ -65,6 +70,14 @@ async function ours(out: string, model: string, file: string, context: number, c
         weight += sample.weight;
         running.push(Math.exp(sum / weight).toFixed(4));
       }
+  return running;
+}
+
+async function ours(out: string, model: string, file: string, context: number, chunks: number): Promise<Printed> {
+  const asked = ["--text", file, "--context", String(context), "--chunks", String(chunks), "--threads", "1"];
+  const { code, stderr } = await bench(["run", "--model", model, ...asked, "--out", out, "--plain"]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  const running = runningOf(out);
   const rows = readFileSync(join(out, "table-long.csv"), "utf8").split("\n");
   const [value, error] = rows
     .map((row) => row.split(",").slice(4))
@@ -99,6 +112,23 @@ describe.skipIf(!llamaPerplexity)(
           expect(Math.abs(Number(a) / Number(b) - 1), `${a} and ${b}`).toBeLessThan(2e-6);
       });
 
+    it("random weights, every token with a stride", async () => {
+      const yaml = join(folder, "stride.yaml");
+      const asked = "{text: text.txt, context: 512, stride: 256, chunks: 9}";
+      writeFileSync(
+        yaml,
+        `variants: {a: {model: random.gguf, threads: 1, batch: 384}}\nmeasurements: {perplexity: ${asked}}\n`,
+      );
+      const out = join(folder, "stride");
+      expect(await bench(["run", yaml, "--plain", "--out", out])).toMatchObject({ code: 0, stderr: "" });
+      // It adds half a stride to its context: 384 + 128.
+      const want = await theirs(random, text, 384, 9, "-b", "384", "--ppl-stride", "256");
+      const got = runningOf(out);
+      expect(got).toHaveLength(9);
+      for (const [i, value] of got.entries())
+        expect(Math.abs(Number(value) / Number(want.running[i]) - 1)).toBeLessThan(2e-6);
+    });
+
     for (const [context, chunks] of thorough ? shapes : shapes.slice(0, 1))
       it.skipIf(!smollm2 || !wikitext)(
         `SmolLM2 Q4_1 on WikiText-2, ${chunks} × ${context}`,
@@ -112,6 +142,29 @@ describe.skipIf(!llamaPerplexity)(
       );
   },
 );
+
+describe("special tokens that a text spells out", () => {
+  const measured = async (name: string, content: string, more: string) => {
+    writeFileSync(join(folder, `${name}.txt`), content);
+    writeFileSync(
+      join(folder, `${name}.yaml`),
+      `variants: {a: {model: random.gguf, threads: 1}}\nmeasurements: {perplexity: {text: ${name}.txt, context: 64${more}}}\n`,
+    );
+    const out = join(folder, name);
+    expect(await bench(["run", join(folder, `${name}.yaml`), "--plain", "--out", out])).toMatchObject({ code: 0 });
+    return runningOf(out);
+  };
+
+  it("are text, or read as such where that is asked for", async () => {
+    const spelt = Array.from({ length: 40 }, (_, i) => `<s>turn ${i} of them`).join("");
+    const [plain, parsed] = [await measured("spelt", spelt, ""), await measured("parsed", spelt, ", special: parse")];
+    expect(parsed.length).toBeLessThan(plain.length);
+    expect(parsed.length).toBeGreaterThan(2);
+    // Where none is spelt out, both are the same.
+    const bare = spelt.replaceAll("<s>", " ");
+    expect(await measured("bare", bare, ", special: parse")).toEqual(await measured("same", bare, ""));
+  });
+});
 
 describe("what is kept of every token", () => {
   it("gives the samples: their mean, their square, their number", async () => {

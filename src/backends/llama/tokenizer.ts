@@ -13,16 +13,17 @@ export class Tokenizer {
 
   constructor(private readonly model: LlamaModel) {}
 
-  tokenize(text: string, special: boolean): Int32Array {
+  tokenize(text: string, special: boolean, parse = false): Int32Array {
     const bytes = Buffer.from(text, "utf8");
     const tokenizer = this.model.tokenizer;
-    if (!tokenizer || bytes.length < longText) return this.#tokenizeNow(bytes, special);
-    const key = [this.model.library.version, this.model.build, tokenizer, special ? "from its beginning" : "a part"];
-    return rememberTokens(key, bytes, () => this.#tokenizeNow(bytes, special));
+    if (!tokenizer || bytes.length < longText) return this.#tokenizeNow(bytes, special, parse);
+    const how = [special ? "from its beginning" : "a part", ...(parse ? ["special tokens parsed"] : [])];
+    const key = [this.model.library.version, this.model.build, tokenizer, ...how];
+    return rememberTokens(key, bytes, () => this.#tokenizeNow(bytes, special, parse));
   }
 
   /**
-   * A conversation as its template wrote it: special tokens are parsed, which they are in no other text. Many templates write
+   * A conversation as its template wrote it: special tokens are parsed. Many templates write
    * the BOS that the vocabulary would add: it stands there once.
    */
   tokenizeConversation(text: string): Int32Array {
@@ -31,8 +32,8 @@ export class Tokenizer {
     return bos >= 0 && tokens[0] !== bos ? Int32Array.from([bos, ...tokens]) : tokens;
   }
 
-  #tokenizeNow(bytes: Buffer, special: boolean): Int32Array {
-    const tokens = this.#withItsEnd(bytes, special);
+  #tokenizeNow(bytes: Buffer, special: boolean, parse: boolean): Int32Array {
+    const tokens = this.#withItsEnd(bytes, special, parse);
     return special && this.#appended > 0 ? tokens.slice(0, -this.#appended) : tokens;
   }
 

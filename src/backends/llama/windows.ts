@@ -36,8 +36,8 @@ export class LlamaWindows implements Windows {
     this.vocabulary = model.vocabulary;
   }
 
-  tokenize(text: string, special: boolean): Int32Array {
-    return this.tokens.tokenize(text, special);
+  tokenize(text: string, special: boolean, parse?: boolean): Int32Array {
+    return this.tokens.tokenize(text, special, parse);
   }
 
   measureTokens(tokens: Int32Array): TokenCount {
@@ -109,8 +109,9 @@ export class LlamaWindows implements Windows {
     return results;
   }
 
-  #cut({ context, windows }: WindowRequest): Cut {
-    const sequences = Math.max(this.parallel(context), windows.length);
+  #cut({ context, windows, asTheyAre }: WindowRequest): Cut {
+    // Windows that are decoded by themselves always are: nothing is held for others.
+    const sequences = asTheyAre ? windows.length : Math.max(this.parallel(context), windows.length);
     const batch = Math.min(this.model.batch, sequences * context);
     return { sequences, batch, step: Math.max(1, Math.floor(this.model.ubatch / windows.length)) };
   }
@@ -122,7 +123,7 @@ export class LlamaWindows implements Windows {
    * of only one micro-batch are held at a time: 512 × vocabulary, whatever the context.
    */
   *#blocks(request: WindowRequest, { sequences, batch, step }: Cut = this.#cut(request)): Generator<Block> {
-    const { context: length, windows, scoreFrom } = request;
+    const { context: length, windows, scoreFrom, asTheyAre } = request;
     const shape = {
       context: sequences * length,
       batch,
@@ -140,7 +141,7 @@ export class LlamaWindows implements Windows {
         const places: Block["places"] = [];
         for (const [sequence, window] of windows.entries())
           for (let position = from; position < to; position++) {
-            const token = position === 0 && this.bos >= 0 ? this.bos : window[position]!;
+            const token = position === 0 && this.bos >= 0 && !asTheyAre ? this.bos : window[position]!;
             // The last position's logits predict nothing of this window. llama-perplexity computes them all the same, and
             // the rows of one product shape each other's last digits: they are computed here too, and left out of `places`.
             const wanted = position >= scoreFrom;
