@@ -26,7 +26,8 @@ export {
 export { measurements } from "./measurements/index.js";
 export type { Measurement } from "./measurements/measurement.js";
 export { type Metric, metric } from "./metrics.js";
-export { estimateMemory, type ModelFacts, readModelFacts } from "./models/gguf.js";
+export { type ModelFacts, readModelFacts } from "./models/gguf.js";
+export { estimateMemory } from "./models/memory.js";
 export { type Job, makePlan, type Plan } from "./plan/index.js";
 export { Fold, type JobResult, type Run, replay } from "./replay.js";
 export { type Facts, factsFrom, writeReports } from "./reports/index.js";

@@ -3,7 +3,7 @@ import { BenchError, exitCodes } from "../errors.js";
 import { harmless } from "../harmless.js";
 import { freeMemory } from "../machine.js";
 import { type CachedModel, cachedModels, removeModels, superfluous } from "../models/cached.js";
-import { estimateMemory } from "../models/gguf.js";
+import { estimateMemory } from "../models/memory.js";
 import { type OfferedModel, offeredModels } from "../models/offer.js";
 import { addressWithoutSecrets } from "../secrets.js";
 import { say } from "../terminal.js";

@@ -5,7 +5,7 @@ import { definite } from "../definite.js";
 import type { JobRecord } from "../events.js";
 import { measurements } from "../measurements/index.js";
 import type { Cost } from "../measurements/measurement.js";
-import { estimateMemory, type MemoryEstimate } from "../models/gguf.js";
+import { estimateMemory, type MemoryEstimate } from "../models/memory.js";
 import { seconds } from "./cost.js";
 import { type Computed, identify } from "./identity.js";
 import { reasonAgainst } from "./possible.js";

@@ -4,7 +4,8 @@ import { join, resolve } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { BenchError } from "../../dist/errors.js";
-import { estimateMemory, notMeasurable, readModelFacts } from "../../dist/models/gguf.js";
+import { notMeasurable, readModelFacts } from "../../dist/models/gguf.js";
+import { estimateMemory } from "../../dist/models/memory.js";
 import { f32, i32, i32s, i64, i64s, tinyGguf } from "./tiny-gguf.js";
 
 const smollm2 = resolve("../shared/models/smollm2-135m-instruct-Q4_1.gguf");
