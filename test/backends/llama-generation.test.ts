@@ -1,8 +1,8 @@
 import { afterAll, expect, it } from "vitest";
-import type { Answer, Engine, Prompt } from "../../dist/backends/backend.js";
+import type { Answer, Engine, GenerationRequest, Prompt } from "../../dist/backends/backend.js";
 import { findBackend } from "../../dist/backends/index.js";
 import { BenchError } from "../../dist/errors.js";
-import { temporaryFolder, writeRandomLlama } from "../support.js";
+import { someText, temporaryFolder, writeRandomLlama } from "../support.js";
 
 const folder = temporaryFolder();
 const engines: Engine[] = [];
@@ -29,10 +29,14 @@ async function withTemplate(name: string, template: string | undefined, more: Re
 }
 
 async function asked(engine: Engine, ...prompts: Prompt[]) {
+  return written(engine, prompts, {});
+}
+
+async function written(engine: Engine, prompts: Prompt[], said: Partial<GenerationRequest>) {
   const answers: Answer[] = [];
   const request = { done: new Set<string>(), maxTokens: 2, stop: [], temperature: 0, seed: 1, progress() {} };
-  for await (const one of engine.generation!.answer(prompts, request)) answers.push(one);
-  return answers;
+  for await (const one of engine.generation!.answer(prompts, { ...request, ...said })) answers.push(one);
+  return answers.sort((a, b) => Number(a.id) - Number(b.id));
 }
 
 const says = (content: string): Prompt => ({ id: "0", messages: [{ role: "user", content }] });
@@ -74,4 +78,31 @@ it("without a template there are no conversations; one that fails ends the job w
   expect(failing.generation!.chats).toBe(true);
   await expect(asked(failing, says("ab"))).rejects.toBeInstanceOf(BenchError);
   await expect(asked(failing, says("ab"))).rejects.toThrow(/the chat template of .*failing\.gguf fails: no users/);
+});
+
+const shapes: [what: string, options: Parameters<typeof writeRandomLlama>[2], settings: Record<string, unknown>][] = [
+  ["a sliding window", { window: 16 }, {}],
+  ["micro-batches of 3 tokens", {}, { ubatch: 3 }],
+  ["no flash attention", {}, { flashAttention: "off" }],
+  ["threads", {}, { threads: 2 }],
+  ["prompts so long that few are written at once", { context: 16_384 }, {}],
+];
+it.each(shapes)("answers depend on no neighbour: %s", async (what, options, settings) => {
+  const model = writeRandomLlama(folder, what, options);
+  const backend = await findBackend("llama");
+  const engine = await backend.open({ name: "v", model, backend: "llama", settings: { threads: 1, ...settings } });
+  engines.push(engine);
+  const long = what.startsWith("prompts") ? 4500 : 0;
+  const prompts = Array.from({ length: 12 }, (_, i) => ({
+    ...{ id: String(i), text: someText(10 + 13 * ((5 * i) % 12) + (i === 7 ? long : 0), i + 1) },
+  }));
+  for (const temperature of long > 0 ? [0] : [0, 1]) {
+    const all = await written(engine, prompts, { temperature, maxTokens: 12 });
+    expect(new Set(all.map(({ text }) => text)).size).toBeGreaterThan(6);
+    for (const left of [["0"], ["3", "8"], ["1", "2", "5", "6", "7", "9", "10", "11"]]) {
+      const done = new Set(prompts.flatMap(({ id }) => (left.includes(id) ? [] : id)));
+      const rest = await written(engine, prompts, { temperature, maxTokens: 12, done });
+      expect(rest).toEqual(all.filter(({ id }) => !done.has(id)));
+    }
+  }
 });
