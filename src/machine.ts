@@ -91,28 +91,69 @@ function takeMarkOf(id: string): number | undefined {
 
 /** Sum of the largest resident sets of a group's processes since the last call, in bytes, where the system tells. */
 export function takeGroupPeak(group: number): number | undefined {
-  const peaks = processesOf(group).flatMap(({ id }) => takeMarkOf(id) ?? []);
+  const peaks = processesOf(group).flatMap((id) => takeMarkOf(id) ?? []);
   return peaks.length > 0 ? peaks.reduce((sum, peak) => sum + peak) : undefined;
 }
 
 /** CPU seconds that the processes of a group have used so far, where the system tells. */
 export function groupSeconds(group: number): number | undefined {
-  const ticksPerSecond = 100;
-  const used = processesOf(group).map(({ fields }) => (Number(fields[11]) + Number(fields[12])) / ticksPerSecond);
+  const used = processesOf(group).flatMap((id) => secondsOf(id) ?? []);
   return used.length > 0 ? used.reduce((sum, seconds) => sum + seconds) : undefined;
 }
 
-/** The processes of a group; `fields`: state, parent, group … and from the twelfth on the ticks as user and as system. */
-function processesOf(group: number): { id: string; fields: string[] }[] {
+/** A process that listens on a port of this machine. */
+export interface Listener {
+  /** Its program and arguments, which may hold keys. */
+  command: string[];
+  /** As of a group. */
+  takePeak(): number | undefined;
+  seconds(): number | undefined;
+}
+
+/** Undefined where none listens, or the system or its owner does not tell. */
+export function listenerOn(port: number): Listener | undefined {
+  const sockets = new Set(["tcp", "tcp6"].flatMap((table) => listeningSockets(table, port)));
+  const id = sockets.size === 0 ? undefined : processIds().find((one) => holds(one, sockets));
+  if (id === undefined) return undefined;
+  const command = (readProc(`${id}/cmdline`) ?? "").split("\0").slice(0, -1);
+  return { command, takePeak: () => takeMarkOf(id), seconds: () => secondsOf(id) };
+}
+
+function listeningSockets(table: string, port: number): string[] {
+  const listening = "0A";
+  const rows = (readProc(`net/${table}`) ?? "").split("\n").slice(1);
+  return rows.flatMap((row) => {
+    const [, local = "", , state, , , , , , inode] = row.trim().split(/\s+/);
+    return state === listening && Number.parseInt(local.split(":")[1] ?? "", 16) === port ? [`socket:[${inode}]`] : [];
+  });
+}
+
+function holds(id: string, sockets: ReadonlySet<string>): boolean {
   try {
-    return fs
-      .readdirSync("/proc")
-      .filter((entry) => /^\d+$/.test(entry))
-      .flatMap((id) => {
-        // The name, in brackets, may hold anything.
-        const fields = (statOf(id) ?? "").replace(/^.*\) /s, "").split(" ");
-        return Number(fields[2]) === group ? [{ id, fields }] : [];
-      });
+    const folder = `/proc/${id}/fd`;
+    return fs.readdirSync(folder).some((file) => {
+      try {
+        return sockets.has(fs.readlinkSync(`${folder}/${file}`));
+      } catch {
+        return false; // Closed meanwhile.
+      }
+    });
+  } catch {
+    return false; // Another user's.
+  }
+}
+
+function secondsOf(id: string): number | undefined {
+  const ticksPerSecond = 100;
+  const [user, system] = [statOf(id)?.[11], statOf(id)?.[12]];
+  return user === undefined || system === undefined ? undefined : (Number(user) + Number(system)) / ticksPerSecond;
+}
+
+const processesOf = (group: number) => processIds().filter((id) => Number(statOf(id)?.[2]) === group);
+
+function processIds(): string[] {
+  try {
+    return fs.readdirSync("/proc").filter((entry) => /^\d+$/.test(entry));
   } catch {
     return []; // Not Linux.
   }
@@ -132,18 +173,24 @@ export function highWaterMark(pid: number): number | undefined {
 export function ownCpuSeconds(): number {
   const { user, system } = process.cpuUsage();
   // After the name in brackets the fourteenth and fifteenth, in ticks, of which Linux has 100 a second for everyone.
-  const fields = statOf("self")
-    ?.replace(/^.*\) /s, "")
-    .split(" ");
+  const fields = statOf("self");
   const ended = fields ? (Number(fields[13]) + Number(fields[14])) / 100 : 0;
   return (user + system) / 1e6 + ended;
 }
 
-function statOf(id: string): string | undefined {
+/** State, parent, group … and from the twelfth on the ticks as user and as system. */
+function statOf(id: string): string[] | undefined {
+  // The name before them, in brackets, may hold anything.
+  return readProc(`${id}/stat`)
+    ?.replace(/^.*\) /s, "")
+    .split(" ");
+}
+
+function readProc(path: string): string | undefined {
   try {
-    return fs.readFileSync(`/proc/${id}/stat`, "utf8");
+    return fs.readFileSync(`/proc/${path}`, "utf8");
   } catch {
-    return undefined; // It has ended meanwhile.
+    return undefined; // Not Linux, another user's, or gone.
   }
 }
 

@@ -322,6 +322,8 @@ export interface Engine extends Readonly<Partial<Parts>> {
 /** The build that would be used, known without opening a model. */
 export interface EngineChoice extends EngineName {
   origin: string;
+  /** Of a server that runs already: what tells its own settings, which decide digits, from those of others; else its address. */
+  started?: string;
   /** Whether a graphics card computes: it then decides digits, as the processor does otherwise. */
   gpu: boolean;
 }

@@ -460,10 +460,33 @@ describe.skipIf(!llamaServer)(`a real llama-server${llamaServer ? "" : " (not on
       await engine.timing!.prepare(test);
       expect(await engine.timing!.time(test)).toBeGreaterThan(0);
     }
+    expect(engine.timing!.cpuSeconds!()).toBeGreaterThan(0);
+    expect(engine.peakMemory()).toBeGreaterThan(4e6);
     await own.close();
     await engine.close();
     await server.kill();
   });
+
+  it.skipIf(process.platform !== "linux")(
+    "two servers of one file that were started otherwise are two, whatever their ports",
+    async () => {
+      const servers = [
+        await realServer(demo),
+        await realServer(demo, { args: ["--api-key", "planted"] }),
+        await realServer(demo, { args: ["-ctk", "q8_0"] }),
+      ];
+      process.env.GGUF_BENCH_TEST_KEY = "planted";
+      const settings = { keyEnv: "GGUF_BENCH_TEST_KEY" };
+      const [plain, keyed, quantized] = await Promise.all(
+        servers.map(({ url }) => openai.version({ model: `openai:${url}`, settings })),
+      );
+      delete process.env.GGUF_BENCH_TEST_KEY;
+      expect(plain!.started).toMatch(/^[0-9a-f]{12}$/);
+      expect(keyed!.started).toBe(plain!.started);
+      expect(quantized!.started).not.toBe(plain!.started);
+      for (const server of servers) await server.kill();
+    },
+  );
 });
 
 const own = process.env.GGUF_BENCH_TEST_SERVER;

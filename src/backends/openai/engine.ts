@@ -1,6 +1,7 @@
 import { ChatRenderer } from "../../chat/template.js";
 import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
+import type { Listener } from "../../machine.js";
 import type {
   Engine,
   EngineFacts,
@@ -18,6 +19,7 @@ import { openaiGeneration } from "./completions.js";
 import { Fleet } from "./fleet.js";
 import { LlamaServerTiming, ServerTokenizer, scoreOptions, serverGeneration } from "./llama-server.js";
 import { ServerProcess } from "./process.js";
+import { processOf } from "./seen.js";
 import { type Served, served } from "./server.js";
 import type { OpenaiSettings, ServerKind, Target } from "./settings.js";
 import { PromptScorer, promptLikelihood } from "./vllm.js";
@@ -51,6 +53,8 @@ export class ServerEngine implements Engine {
   readonly generation: Generation;
   readonly timing?: Timing;
   readonly #process: ServerProcess | undefined;
+  /** The process that computes, where it is seen. */
+  readonly #seen: Pick<Listener, "takePeak" | "seconds"> | undefined;
   readonly #renderer: ChatRenderer | undefined;
 
   private constructor(
@@ -61,6 +65,8 @@ export class ServerEngine implements Engine {
     { chats, build, loadSeconds, process }: KnownBesides,
   ) {
     this.#process = process;
+    const seen = process ?? (clients.length === 1 ? processOf(first.base) : undefined);
+    this.#seen = seen;
     const { vocabulary = 0, trainedContext, parameters, tensorBytes } = said;
     const context = Math.min(said.context ?? Infinity, contextLength ?? Infinity, trainedContext ?? Infinity);
     this.facts = {
@@ -90,7 +96,7 @@ export class ServerEngine implements Engine {
         // Where the file has no template, the server says another one, which the model was not trained for.
         if (said.template && chats) this.#renderer = new ChatRenderer(said.template, said.model);
         this.generation = serverGeneration(answering, tokenizer, this.#renderer, context);
-        this.timing = new LlamaServerTiming(first, vocabulary, context, () => process?.cpuSeconds());
+        this.timing = new LlamaServerTiming(first, vocabulary, context, () => seen?.seconds());
         break;
       }
       case "vllm": {
@@ -152,7 +158,7 @@ export class ServerEngine implements Engine {
   }
 
   peakMemory(): number | undefined {
-    return this.#process?.takePeak();
+    return this.#seen?.takePeak();
   }
 
   async close(): Promise<void> {

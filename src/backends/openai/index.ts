@@ -13,6 +13,7 @@ import type { SourceFolders } from "../../models/sources.js";
 import type { Backend, EngineChoice, Part } from "../backend.js";
 import { Client, planning } from "./client.js";
 import { partsOf, ServerEngine } from "./engine.js";
+import { isHere, startOf } from "./seen.js";
 import { type Served, served } from "./server.js";
 import { modelScheme, openaiSettingsFacts, type StartedServer, type Target, targetOf } from "./settings.js";
 
@@ -28,7 +29,8 @@ export const openai = {
     const target = targetOf(model, settings);
     if (target.started) return startedVersion(target.started);
     const first = await askAll(target);
-    return { ...nameOf(first), origin: target.urls.join(" "), gpu: false };
+    const started = target.urls.map(startOf).sort().join(" ");
+    return { ...nameOf(first), origin: target.urls.join(" "), started, gpu: false };
   },
   async locate(source, folders, settings) {
     const target = targetOf(source.model, settings);
@@ -107,8 +109,7 @@ async function ownFile(
   { urls }: Target,
   { file, adapters, parameters, tensorBytes }: Served,
 ): Promise<ModelFacts | undefined> {
-  const local = urls.every((url) => /^(127(\.\d+){3}|localhost|\[::1\])$/.test(new URL(url).hostname));
-  if (!local || !file || !isAbsolute(file) || !(await isFile(file))) return undefined;
+  if (!urls.every(isHere) || !file || !isAbsolute(file) || !(await isFile(file))) return undefined;
   if (!(await Promise.all(adapters.map(({ path }) => isAbsolute(path) && isFile(path)))).every(Boolean))
     return undefined;
   const facts = await readModelFacts(file).catch(() => undefined);

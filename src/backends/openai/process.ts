@@ -120,7 +120,7 @@ export class ServerProcess {
     return takeGroupPeak(this.#pid);
   }
 
-  cpuSeconds(): number | undefined {
+  seconds(): number | undefined {
     return groupSeconds(this.#pid);
   }
 
