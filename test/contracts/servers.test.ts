@@ -86,7 +86,7 @@ for (const { backend: name, start } of servers)
 
     it("says which version it is, before any model is opened, and the same when it is open", async () => {
       const { model, settings } = served;
-      const { origin, gpu, ...version } = await backend.version({ model, settings });
+      const { origin, gpu, started: _, ...version } = await backend.version({ model, settings });
       for (const text of [version.version, version.library, origin]) expect(text).toMatch(/\S/);
       expect(typeof gpu).toBe("boolean");
       expect(engine.facts).toMatchObject(version);
