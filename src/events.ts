@@ -142,13 +142,15 @@ export type Event =
       measurements: { name: string; kind: string; settings: Record<string, unknown> }[];
       provenance: Provenance;
     }
+  /** The plan as it is since a variant was fetched or quantized: it takes the place of what `started` said. `notes`: new ones. */
+  | { type: "planned"; at: number; variants: VariantRecord[]; jobs: JobRecord[]; notes: string[] }
   | { type: "opened"; at: number; variant: string; engine: EngineFacts }
   | { type: "job-started"; at: number; job: string; done: number }
   | ({ type: "samples"; job: string } & Measured)
   | { type: "progress"; job: string; done: number; total: number; unit: string }
-  /** A download on its way, before the run has started. */
+  /** A download on its way. */
   | ({ type: "fetching"; at: number } & Fetching)
-  /** A quantization that is being made, before the run has started. */
+  /** A quantization that is being made. */
   | ({ type: "quantizing"; at: number } & Quantizing)
   /** `engine`: what measured it, whichever job had opened it; absent in runs of version 0.1. */
   | {
@@ -258,13 +260,19 @@ const engineForm = z.looseObject({
   rounding: z.number().min(0).optional(),
 });
 
+const cells = { variants: z.array(variantForm), jobs: z.array(jobForm) };
+const ofItsVariants = ({ variants, jobs }: { variants: { name: string }[]; jobs: { variant: string }[] }) => {
+  const names = new Set(variants.map(({ name }) => name));
+  return jobs.every(({ variant }) => names.has(variant));
+};
+const unnamed = "has a job of a variant that it does not name";
+
 const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
   started: z
     .looseObject({
       at: time,
       name: text,
-      variants: z.array(variantForm),
-      jobs: z.array(jobForm),
+      ...cells,
       measurements: z.array(z.looseObject({ name: text, kind: text, settings: record })),
       provenance: z.looseObject({
         command: z.array(text),
@@ -276,10 +284,8 @@ const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
         ),
       }),
     })
-    .refine(({ variants, jobs }) => {
-      const names = new Set(variants.map(({ name }) => name));
-      return jobs.every(({ variant }) => names.has(variant));
-    }, "has a job of a variant that it does not name"),
+    .refine(ofItsVariants, unnamed),
+  planned: z.looseObject({ at: time, ...cells, notes: z.array(text) }).refine(ofItsVariants, unnamed),
   opened: z.looseObject({
     at: time,
     variant: text,

@@ -73,7 +73,14 @@ export class Fold {
     switch (event.type) {
       case "started":
         run.sessions.push({ at: event.at, command: event.provenance.command, outcome: "cut off" });
+        for (const job of run.jobs.values()) job.rest();
         this.#plan(event);
+        break;
+      case "planned":
+        if (!run.plan) break;
+        // Jobs of a model that was not here yet had other ids, under which nothing is measured.
+        for (const { id } of run.plan.jobs) if (run.jobs.get(id)?.untouched) run.jobs.delete(id);
+        this.#plan({ ...run.plan, variants: event.variants, jobs: event.jobs });
         break;
       case "opened":
         run.engines.set(event.variant, event.engine);
@@ -109,7 +116,6 @@ export class Fold {
   #plan(started: Started): void {
     this.run.plan = started;
     const failures = new Map(started.variants.map(({ name, failure }) => [name, failure]));
-    for (const job of this.run.jobs.values()) job.rest();
     const seen = new Set<string>();
     for (const record of started.jobs) {
       if (seen.has(record.id)) continue;
@@ -171,6 +177,11 @@ export class JobResult {
   /** Whether all of it is there. */
   get done(): boolean {
     return this.#done;
+  }
+
+  /** Whether nothing is known of it but that it was planned. */
+  get untouched(): boolean {
+    return this.state === "waiting" && this.items.length === 0;
   }
 
   get state(): JobState {

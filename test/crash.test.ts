@@ -1,10 +1,13 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { random } from "./draws.mjs";
 import {
   eventsOf,
   qualityRows,
+  sleep,
   smollm2,
   someQuestions,
   someText,
@@ -37,11 +40,19 @@ function quality(out: string) {
   };
 }
 
-async function survives(name: string, file: string, kills: number, seed: number): Promise<void> {
+/** `fresh`: each campaign has a cache of its own, in which nothing is fetched or quantized yet. */
+async function survives(
+  name: string,
+  file: string,
+  kills: number,
+  seed: number,
+  { fresh = false } = {},
+): Promise<void> {
+  const env = (out: string) => (fresh ? { env: { GGUF_BENCH_CACHE: `${out}-cache` } } : {});
   const command = (out: string) => ["run", file, "--plain", "--out", out];
   const reference = join(folder, `${name}-whole`);
   const began = Date.now();
-  const whole = await start(command(reference)).ended;
+  const whole = await start(command(reference), env(reference)).ended;
   expect({ code: whole.code, stderr: whole.stderr }).toEqual({ code: 0, stderr: "" });
   const wall = Date.now() - began;
   const expected = quality(reference);
@@ -54,7 +65,7 @@ async function survives(name: string, file: string, kills: number, seed: number)
     const out = join(folder, `${name}-${campaign}`);
     for (;;) {
       const before = eventsOf(out).filter((event) => event.type === "samples").length;
-      const { child, ended } = start(command(out));
+      const { child, ended } = start(command(out), env(out));
       // Later and later, so that a campaign ends; but the moment is the clock's, not the program's.
       const timer = setTimeout(() => child.kill("SIGKILL"), killed < kills ? next() * wall : 1e9);
       const outcome = await ended;
@@ -120,6 +131,47 @@ measurements:
 `,
     );
     await survives("llama", matrix, kills || 6, 2);
+  });
+
+  it("models that are fetched and quantized on the way", { timeout: 900_000 }, async () => {
+    const bytes = readFileSync(writeRandomLlama(folder, "far", { seed: 3 }));
+    // A slow server: kills fall into the download, too.
+    const server = createServer(async (request, response) => {
+      const from = Number(request.headers.range?.match(/^bytes=(\d+)-$/)?.[1] ?? 0);
+      response.writeHead(from > 0 ? 206 : 200, {
+        etag: '"far"',
+        "content-length": bytes.length - from,
+        ...(from > 0 ? { "content-range": `bytes ${from}-${bytes.length - 1}/${bytes.length}` } : {}),
+      });
+      const piece = Math.ceil(bytes.length / 40);
+      if (request.method !== "HEAD")
+        for (let at = from; at < bytes.length && !response.destroyed; at += piece) {
+          response.write(bytes.subarray(at, at + piece));
+          await sleep(50);
+        }
+      response.end();
+    });
+    await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+    writeRandomLlama(folder, "near", { seed: 1 });
+    const matrix = file(
+      "prepared",
+      `
+defaults: {threads: 1}
+variants:
+  near: {model: near.gguf, reference: true}
+  small: {model: near.gguf, quantize: Q8_0}
+  far: {model: "http://127.0.0.1:${(server.address() as AddressInfo).port}/far.gguf"}
+measurements:
+  perplexity: {text: text.txt, context: 128, chunks: 8}
+  divergence: {text: text.txt, context: 128, chunks: 8, floor: 0}
+  hellaswag: {file: questions.txt, limit: 20}
+`,
+    );
+    try {
+      await survives("prepared", matrix, kills || 6, 4, { fresh: true });
+    } finally {
+      server.close().closeAllConnections();
+    }
   });
 
   it.skipIf(!smollm2 || !kills)("llama.cpp with SmolLM2 (where KILLS is set)", { timeout: 3_600_000 }, async () => {

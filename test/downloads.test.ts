@@ -76,8 +76,8 @@ function everything(root: string): string {
 
 const figure = (out: string, variant: string) => {
   const events = eventsOf(out);
-  const started = events.findLast((event) => event.type === "started")!;
-  const job = started.jobs.find((one) => one.variant === variant)!.id;
+  const plan = events.findLast((event) => event.type === "started" || event.type === "planned")!;
+  const job = plan.jobs.find((one) => one.variant === variant)!.id;
   return events
     .flatMap((event) => (event.type === "samples" && event.job === job ? event.samples : []))
     .find(({ metric }) => metric === "perplexity")?.value;
@@ -213,6 +213,64 @@ measurements: {perplexity: {text: ${join(folder, "t.txt")}, context: 32, chunks:
   expect(everything(out) + run.stdout + run.stderr).not.toContain("PLANTED");
 }, 60_000);
 
+describe("a download on its way", () => {
+  it("goes on beside what is measured already, and nothing is timed meanwhile", async () => {
+    let release = () => {};
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const { at } = await serve(async (request, response) => {
+      if (request.method === "HEAD") return send(request, response, first);
+      response.writeHead(200, { "content-length": first.length });
+      response.write(first.subarray(0, 1000));
+      await released;
+      response.end(first.subarray(1000));
+    });
+    const { options, out } = place();
+    const file = join(folder, "beside.yaml");
+    writeFileSync(
+      file,
+      `defaults: {threads: 1}
+variants:
+  far: {model: ${at}/far.gguf}
+  made: {model: ${at}/far.gguf, quantize: Q8_0}
+  here: {model: local.gguf}
+measurements:
+  perplexity: {text: t.txt, context: 32, chunks: 2}
+  other: {measurement: perplexity, text: t.txt, context: 64, chunks: 2}
+  divergence: {text: t.txt, context: 32, chunks: 2}
+  speed: {prompt: 4, generate: 0, repetitions: 2}
+`,
+    );
+    const { ended } = start(["run", file, "--plain", "--reference", "here", "--out", out], options);
+    const planned = () => eventsOf(out).findLast((event) => event.type === "started" || event.type === "planned");
+    const done = () => {
+      const { jobs = [] } = planned() ?? {};
+      const ids = new Set(eventsOf(out).flatMap((event) => (event.type === "job-done" ? [event.job] : [])));
+      return jobs.flatMap(({ id, variant, measurement }) => (ids.has(id) ? [`${variant} ${measurement}`] : []));
+    };
+    await until("what needs no download is measured", () => existsSync(out) && done().length > 0);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    // Divergence is of all, and its decode feeds perplexity; speed is timed when nothing else runs.
+    expect(done()).toEqual(["here other"]);
+    release();
+    const { code, stderr, stdout } = await ended;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(/^fetching far\.gguf/m);
+    expect(stdout).toMatch(/^quantizing far-Q8_0\.gguf/m);
+    const { variants, jobs } = planned()!;
+    expect(variants.map(({ facts }) => facts?.quant)).toEqual(["F32", "Q8_0", "F32"]);
+    expect(done().toSorted()).toEqual(jobs.map(({ variant, measurement }) => `${variant} ${measurement}`).toSorted());
+    // Both that are fetched, and the one that is made of it.
+    expect(eventsOf(out).filter(({ type }) => type === "planned")).toHaveLength(3);
+    const table = readFileSync(join(out, "table.md"), "utf8");
+    const again = await bench(["run", file, "--plain", "--reference", "here", "--out", out], options);
+    expect(again.stdout).not.toMatch(/started|fetching|quantizing/);
+    const cells = (text: string) => text.split("\n").filter((line) => line.startsWith("|"));
+    expect(cells(readFileSync(join(out, "table.md"), "utf8"))).toEqual(cells(table));
+  }, 120_000);
+});
+
 describe.each([
   ["SIGINT", 130],
   ["SIGTERM", 130],
@@ -239,7 +297,7 @@ describe.each([
     const outcome = await ended;
     expect(outcome.code).toBe(code);
     expect(Date.now() - asking).toBeLessThan(3000);
-    if (code === 130) expect(outcome.stderr).toContain("the same command goes on");
+    if (code === 130) expect(outcome.stdout).toContain("stopped; the same command continues");
     expect(output.stdout).toMatch(/fetching m\.gguf/);
     stuck = false;
     asked.length = 0;

@@ -2,16 +2,17 @@ import path from "node:path";
 import { flagsOf, type QuickOptions, quickBenchmark, readBenchmark, sortArguments } from "../benchmark/index.js";
 import { definite } from "../definite.js";
 import { sha256 } from "../digest.js";
-import { BenchError, exitCodes, type Failure } from "../errors.js";
+import { BenchError, exitCodes } from "../errors.js";
 import type { Event, JobRecord } from "../events.js";
 import { type Executor, localPlace } from "../executors/index.js";
 import { harmless, harmlessJson } from "../harmless.js";
 import { measurements } from "../measurements/index.js";
 import { withoutKeeping } from "../models/cache.js";
+import { isAddress } from "../models/folder.js";
 import { describePlan, makePlan, type Plan } from "../plan/index.js";
 import { Fold, progressOf, type Run } from "../replay.js";
 import { factsFrom, writeReports } from "../reports/index.js";
-import { prepare, run } from "../run/index.js";
+import { run } from "../run/index.js";
 import { Store } from "../store/index.js";
 import { onLost, say, type Writer } from "../terminal.js";
 import { openView, type StopKind, type View } from "../tui/index.js";
@@ -68,29 +69,27 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
   try {
     const asked = await askedOf(options, folders);
     const benchmark = await benchmarkOf(asked, { ...folders, env: where.env });
-    const planned = (prepared?: ReadonlyMap<string, Failure>) =>
+    const planned = () =>
       unlessStopped(
         makePlan(benchmark, {
           command: options.command ?? [],
           versions: versions(),
           place: executor?.place ?? localPlace,
           signal: stop.signal,
-          ...definite({ only: options.only, exclude: options.exclude, reference: options.reference, prepared }),
+          ...definite({ only: options.only, exclude: options.exclude, reference: options.reference }),
         }),
         stop.signal,
       );
-    let plan = await (executor ? planned() : withoutKeeping(planned));
+    const plan = await (executor ? planned() : withoutKeeping(planned));
     if (plan && !executor) {
       say(stdout, describePlan(plan));
       return foreseenCode(plan);
     }
-    if (plan && plan.preparations.length > 0)
-      plan = await planned(await prepareIn(await viewOf(options, where, stop.ask), plan, stop.signal));
     if (!plan || !executor) {
       stderr.write("Stopped; the same command goes on where it ended.\n");
       return exitCodes.stopped;
     }
-    const folder = options.out ?? path.join("reports", asked.file ? plan.name : quickName(plan));
+    const folder = options.out ?? path.join("reports", asked.file ? plan.name : quickName(plan, options.reference));
     const fold = new Fold();
     const store = Store.open(folder, (event) => fold.add(event));
     if (!options.json) say(stdout, supersededNote(folder, fold.run, plan));
@@ -128,24 +127,12 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
   }
 }
 
-/** Fetches and quantizes what a plan's models lack, shown in a view of its own. Returns what could not be made. */
-async function prepareIn(view: View, plan: Plan, signal: AbortSignal): Promise<Map<string, Failure>> {
-  const work = prepare(plan, signal);
-  try {
-    for (;;) {
-      const { value, done } = await work.next();
-      if (done) return value;
-      view.handle(value);
-    }
-  } finally {
-    await view.close();
-  }
-}
-
 /** One line where results of an earlier session no longer count, because their identity is another one now. */
 function supersededNote(folder: string, { plan: before, jobs: stored }: Run, { jobs, provenance }: Plan): string {
   if (!before) return "";
-  const now = new Map(jobs.map(({ record }) => [`${record.variant}/${record.measurement}`, record.id]));
+  // A job whose model is not here yet has no final id.
+  const final = jobs.filter(({ identified }) => identified);
+  const now = new Map(final.map(({ record }) => [`${record.variant}/${record.measurement}`, record.id]));
   const kept = before.jobs.filter(({ id }) => stored.get(id)?.done);
   const anew = kept.filter(({ variant, measurement }) => {
     const id = now.get(`${variant}/${measurement}`);
@@ -189,10 +176,21 @@ async function benchmarkOf(options: RunCommand, places: FolderOptions & Pick<Sur
   return { ...benchmark, ...definite({ memoryLimit: options.memoryLimit, timeout: options.timeout }) };
 }
 
-/** The same question has the same folder, so that the same command goes on. */
-function quickName({ jobs }: Plan): string {
-  const ids = jobs.map(({ record }) => [record.id, record.variant, record.measurement].join(" "));
-  return `quick-${sha256(ids.join("\n")).slice(0, 8)}`;
+/**
+ * The same question has the same folder, so that the same command goes on. Models count by their names, for one may be still to
+ * be fetched.
+ */
+function quickName({ jobs, variants }: Plan, reference: string | undefined): string {
+  const models = variants.map(({ name, model, backend, settings }) => {
+    return [name, isAddress(model) ? model : path.resolve(model), backend, settings];
+  });
+  const asked = jobs.map(({ record }) => {
+    const { variant, measurement, kind, settings, askedSha256 } = record;
+    return [variant, measurement, kind, settings, askedSha256];
+  });
+  // An adapter is named by its path as well as by its bytes.
+  const named = (key: string, value: unknown) => (key === "sha256" ? undefined : value);
+  return `quick-${sha256(JSON.stringify([models, asked, reference], named)).slice(0, 8)}`;
 }
 
 async function viewOf(

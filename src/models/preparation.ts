@@ -45,6 +45,8 @@ export type Located =
 
 export interface PreparationFolders extends SourceFolders {
   quantizing?: (state: Quantizing) => void;
+  /** Only fetches: what is to be quantized of it is another step. */
+  fetchOnly?: boolean;
 }
 
 const matrixOf = (folders: SourceFolders) => ({ ...folders, expect: "matrix" as const });
@@ -94,7 +96,7 @@ export async function prepareVariant(source: ModelSource, folders: PreparationFo
   const imatrix =
     quantize?.imatrix === undefined ? undefined : (await resolveModel(quantize.imatrix, matrixOf(folders))).path;
   for (const one of lora) await fetchAdapter(one, folders);
-  if (!quantize) return;
+  if (!quantize || folders.fetchOnly) return;
   const quantization = { type: quantize.type, ...definite({ imatrix }) };
   const cached = await locateQuantization(path, quantization);
   folders.signal?.throwIfAborted();

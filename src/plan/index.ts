@@ -22,8 +22,10 @@ export interface Plan {
   name: string;
   variants: VariantRecord[];
   jobs: Job[];
-  /** Models to be fetched or made before anything is measured. */
+  /** Models to be fetched or made before a variant is measured. */
   preparations: Preparation[];
+  /** The plan with a variant read anew, once its preparation was made, or why it could not be. */
+  completed(variant: string, failure?: Failure): Promise<Plan>;
   measurements: { name: string; kind: string; settings: Record<string, unknown> }[];
   provenance: Provenance;
   /** Bytes that engines may use. */
@@ -44,14 +46,12 @@ export interface PlanOptions extends Selected {
   reference?: string;
   /** Aborted when the user stops. */
   signal?: AbortSignal;
-  /** Given once the preparations were made: why some of them failed, by variant. */
-  prepared?: ReadonlyMap<string, Failure>;
 }
 
 /**
  * Reads the models' headers and the data, and makes the jobs. Fetches, makes and loads nothing: what is to be fetched or
- * quantized first are the plan's preparations, and a plan that is made again after them has none. Throws for data that are
- * not there, and the signal's reason when the user stops it.
+ * quantized first are the plan's preparations, which complete it. Throws for data that are not there, and the signal's reason
+ * when the user stops it.
  */
 export async function makePlan(benchmark: Benchmark, options: PlanOptions): Promise<Plan> {
   const data = new Map<MeasurementConfig, AskedData>();
@@ -72,23 +72,35 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
     options.signal?.throwIfAborted();
     inspected.set(config.name, { ...(await inspect(config, benchmark, options)), cells });
   }
-  const all = [...inspected.values()];
+  if (inspected.size === 0)
+    throw new BenchError("config", "nothing is left to measure after --only and --exclude", {
+      hint: `there are the variants ${several(benchmark.variants.map(({ name }) => name))} and the measurements ${several(benchmark.measurements.map(({ name }) => name))}`,
+    });
+  return assemble({ ...benchmark, variants: configs }, options, data, inspected);
+}
+
+/** The plan of variants as they are now. */
+function assemble(
+  benchmark: Benchmark,
+  options: PlanOptions,
+  data: ReadonlyMap<MeasurementConfig, AskedData>,
+  inspected: ReadonlyMap<string, Inspected>,
+): Plan {
+  // The choice of the reference marks a record, and may fall on another one when more are known.
+  const all = [...inspected.values()].map((one) => ({ ...one, record: { ...one.record } }));
+  const byName = new Map(all.map((one) => [one.record.name, one]));
   const variants = all.map(({ record }) => record);
   const waiting = all.flatMap(({ preparation }) => preparation?.variant ?? []);
-  const chosen = chooseReference({ ...benchmark, variants: configs }, variants, waiting);
+  const chosen = chooseReference(benchmark, variants, waiting);
   const jobs = all.flatMap((variant) =>
     variant.cells.map((cell) => {
       const against = variant.record.against ?? chosen.reference;
-      const reference = against === undefined ? undefined : inspected.get(against);
+      const reference = against === undefined ? undefined : byName.get(against);
       const job = makeJob(cell, variant, reference, data.get(cell));
       const settled = !job.reference || variant.record.against !== undefined || chosen.final;
       return { ...job, identified: job.identified && settled };
     }),
   );
-  if (jobs.length === 0)
-    throw new BenchError("config", "nothing is left to measure after --only and --exclude", {
-      hint: `there are the variants ${several(benchmark.variants.map(({ name }) => name))} and the measurements ${several(benchmark.measurements.map(({ name }) => name))}`,
-    });
   const { engine, machine } = all[0]!.routes[0].place;
   const { version, library, origin } = engine;
   return {
@@ -96,6 +108,13 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
     variants,
     jobs,
     preparations: all.flatMap(({ preparation }) => preparation ?? []),
+    async completed(name, failure) {
+      const { preparation, cells } = inspected.get(name)!;
+      const config = benchmark.variants.find((one) => one.name === name)!;
+      const prepared = { work: preparation!.work, ...definite({ failure }) };
+      const found = await inspect(config, benchmark, { ...options, prepared });
+      return assemble(benchmark, options, data, new Map(inspected).set(name, { ...found, cells }));
+    },
     measurements: benchmark.measurements.map(({ name, kind, settings }) => ({ name, kind, settings })),
     provenance: {
       command: options.command.map(addressWithoutSecrets),

@@ -41,18 +41,26 @@ export interface Preparation {
   source: ModelSource;
   folders: Pick<SourceFolders, "baseDir" | "modelsDir" | "mirrors">;
   missing: Missing[];
+  /** What is done first: a quantization is made of what was fetched. */
+  work: "fetch" | "quantize";
+}
+
+/** A preparation that was made, or why it could not be. */
+export interface Prepared {
+  work: Preparation["work"];
+  failure?: Failure;
 }
 
 export interface InspectOptions {
   /** Where an engine would be opened: asked of the executor that opens them. */
   place(variant: Pick<VariantSpec, "backend" | "model" | "settings">): Promise<Place>;
   signal?: AbortSignal;
-  prepared?: ReadonlyMap<string, Failure>;
+  prepared?: Prepared;
 }
 
 /**
  * Finds and reads a variant's model, and asks where it would be opened. One that cannot be read has its failure in the record,
- * as has one that could not be prepared: `prepared` holds why, by variant, and after it nothing may be missing.
+ * as has one that could not be prepared; after a preparation, nothing may be missing that it was to bring.
  */
 export async function inspect(
   config: VariantConfig,
@@ -80,13 +88,14 @@ export async function inspect(
   try {
     route = { ...route, place: await placeOf(spec) };
     signal?.throwIfAborted();
-    const failure = prepared?.get(name);
+    const failure = prepared?.failure;
     if (failure) return { routes: [route], record: { ...record, failure } };
     const found = await backend.locate(source, { ...folders, ...definite({ signal }) }, opened);
     if (found.state === "missing") {
-      if (prepared) throw notPrepared(record.model);
       const { missing, weights, lora: read = [] } = found;
-      const preparation = { variant: name, backend: config.backend, source, folders, missing };
+      const work = missing.some(({ kind }) => kind === "fetch") ? "fetch" : "quantize";
+      if (prepared && (work === "fetch" || prepared.work === "quantize")) throw notPrepared(record.model);
+      const preparation: Preparation = { variant: name, backend: config.backend, source, folders, missing, work };
       const waiting: Route = { ...route, spec: { ...spec, lora: read } };
       return { routes: [waiting], record, preparation, ...definite({ weights }) };
     }

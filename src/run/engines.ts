@@ -6,7 +6,7 @@ import type { Executor, OpenedEngine, OpenedVariant } from "../executors/index.j
 import type { Job, Plan } from "../plan/index.js";
 import { bytes as told } from "../units.js";
 import { said } from "./job-run.js";
-import type { Step } from "./schedule.js";
+import { jobsOf, type Step } from "./schedule.js";
 
 /** The name of an engine: a variant that two backends open has two. */
 export const engineOf = ({ record: { variant, backend } }: Job): string => JSON.stringify([variant, backend]);
@@ -44,16 +44,19 @@ export class Engines {
   /** In the order of use. */
   #entries: Entry[] = [];
   /** By load: the steps that are left. */
-  readonly #left = new Map<string, Set<Step>>();
+  #left = new Map<string, Set<Step>>();
 
   constructor(
     private readonly plan: Plan,
     private readonly executor: Executor,
-    steps: readonly Step[],
-  ) {
-    const loads = new Map(plan.jobs.map((job) => [job.record.id, loadsOf(job)]));
+  ) {}
+
+  /** The steps that are left, those that run included: what they want stays open. */
+  expect(steps: readonly Step[]): void {
+    const loads = new Map(this.plan.jobs.map((job) => [job.record.id, loadsOf(job)]));
+    this.#left = new Map();
     for (const step of steps)
-      for (const load of new Set([...step.jobs, ...ridersOf(step)].flatMap((id) => loads.get(id)!)))
+      for (const load of new Set(jobsOf(step).flatMap((id) => loads.get(id) ?? [])))
         this.#left.set(load, (this.#left.get(load) ?? new Set()).add(step));
   }
 
@@ -124,7 +127,6 @@ export class Engines {
 }
 
 const loadsOf = ({ load, reference }: Job) => [load, ...(reference ? [reference.load] : [])];
-const ridersOf = (step: Step) => (step.kind === "together" ? step.riders : []);
 
 /** One event per variant that is this one but for its name. */
 function* toldOpened({ jobs }: Plan, variant: string, engine: EngineFacts): Generator<Event> {

@@ -1,4 +1,5 @@
-import type { Event } from "../events.js";
+import type { Failure } from "../errors.js";
+import type { Event, VariantRecord } from "../events.js";
 import type { Executor } from "../executors/index.js";
 import { physicalCores } from "../machine.js";
 import type { Plan } from "../plan/index.js";
@@ -7,10 +8,10 @@ import type { RunContext } from "./context.js";
 import { Engines } from "./engines.js";
 import { JobRun } from "./job-run.js";
 import { perform } from "./perform.js";
-import { type Step, schedule } from "./schedule.js";
+import { prepare } from "./prepare.js";
+import { jobsOf, type Step, schedule } from "./schedule.js";
 import { sideBySide } from "./side-by-side.js";
 
-export { prepare } from "./prepare.js";
 export { type Step, schedule, stepForm } from "./schedule.js";
 
 export interface RunOptions {
@@ -25,7 +26,8 @@ export interface RunOptions {
 
 /**
  * Runs a plan and yields what happens. It knows neither store nor screen: the caller keeps the events. Steps run side by side as
- * far as cores and memory allow, so the events of several jobs mix; those of one job come in order.
+ * far as cores and memory allow, so the events of several jobs mix; those of one job come in order. Models are fetched and quantized
+ * on the way; each time the plan is completed, and told again.
  */
 export async function* run(plan: Plan, options: RunOptions): AsyncGenerator<Event> {
   // A model may be opened several times; its warnings are told once.
@@ -40,29 +42,85 @@ export async function* run(plan: Plan, options: RunOptions): AsyncGenerator<Even
   }
 }
 
-async function* events(plan: Plan, { executor, done, signal, parallel = Infinity }: RunOptions): AsyncGenerator<Event> {
-  const { name, variants, measurements: asked, provenance } = plan;
-  if (plan.preparations.length > 0) throw new Error("a plan is run after its preparations, when it was made again");
+async function* events(
+  first: Plan,
+  { executor, done, signal, parallel = Infinity }: RunOptions,
+): AsyncGenerator<Event> {
+  // Completed in place: all that belongs to the run looks at this one.
+  const plan = { ...first };
+  const { name, variants, measurements: asked, provenance, memoryLimit: memory } = plan;
   const jobs = plan.jobs.map(({ record }) => record);
   yield { type: "started", at: Date.now(), name, variants, jobs, measurements: asked, provenance };
+  yield* notesOf(variants);
+
+  const engines = new Engines(plan, executor);
+  const runs = new Map<string, JobRun>();
+  const failed = new Map<string, Failure>();
+  /** Job ids, and preparations. */
+  const begun = new Set<string>();
+  const running = new Set<Step>();
+  let waiting: Step[] = [];
+  const scheduleAnew = () => {
+    for (const { name, failure } of plan.variants) if (failure) failed.set(name, failure);
+    for (const job of plan.jobs.toReversed())
+      if (!begun.has(job.record.id)) runs.set(job.record.id, new JobRun(job, done.get(job.record.id)));
+    waiting = [...schedule(plan, done, begun)].filter((step) => step.kind !== "prepare" || !begun.has(nameOf(step)));
+    engines.expect([...running, ...waiting]);
+  };
+  async function* completed(variant: string): AsyncGenerator<Event> {
+    const preparation = plan.preparations.find((one) => one.variant === variant)!;
+    const failure = yield* prepare(preparation, signal);
+    if (signal.aborted) return;
+    const now = await plan.completed(variant, failure).catch((error) => {
+      if (!signal.aborted) throw error;
+    });
+    if (!now) return;
+    const notes = now.notes.filter((note) => !plan.notes.includes(note));
+    // Less memory is free while engines are open.
+    Object.assign(plan, now, { memoryLimit: memory });
+    const records = plan.jobs.map(({ record }) => record);
+    yield { type: "planned", at: Date.now(), variants: plan.variants, jobs: records, notes };
+    yield* notesOf(plan.variants.filter((one) => one.name === variant));
+    scheduleAnew();
+  }
+  scheduleAnew();
+  const context: RunContext = { plan, executor, engines, runs, failed, prepare: completed, signal };
+  const limits = { memory, parallel, cores: physicalCores() };
+  const next = (beside: readonly Step[]) => {
+    const step = chosen(waiting, beside, limits);
+    if (!step) return undefined;
+    for (const name of step.kind === "prepare" ? [nameOf(step)] : jobsOf(step)) begun.add(name);
+    waiting = waiting.filter((one) => one !== step);
+    running.add(step);
+    return step;
+  };
+  async function* performed(step: Step): AsyncGenerator<Event> {
+    yield* perform(step, context);
+    running.delete(step);
+  }
+  yield* sideBySide(next, performed, signal);
+  await engines.releaseIdle();
+  yield { type: "finished", at: Date.now(), outcome: signal.aborted ? "stopped" : "complete" };
+}
+
+/** Tells a preparation from others, and from all jobs. */
+const nameOf = ({ variant, work }: Extract<Step, { kind: "prepare" }>) => `${work} ${variant}`;
+
+function* notesOf(variants: readonly VariantRecord[]): Generator<Event> {
   for (const { name: variant, facts } of variants)
     for (const message of facts?.notes ?? []) yield { type: "warning", at: Date.now(), variant, message };
-  const steps = [...schedule(plan, done)];
-  const context: RunContext = {
-    plan,
-    executor,
-    engines: new Engines(plan, executor, steps),
-    runs: new Map(plan.jobs.toReversed().map((job) => [job.record.id, new JobRun(job, done.get(job.record.id))])),
-    failed: new Map(variants.flatMap((variant) => (variant.failure ? [[variant.name, variant.failure]] : []))),
-    signal,
-  };
-  const limits = { memory: plan.memoryLimit, parallel, cores: physicalCores() };
-  yield* sideBySide(steps, (step) => perform(step, context), {
-    fits: (step, running) => fits(step, running, limits),
-    signal,
-  });
-  await context.engines.releaseIdle();
-  yield { type: "finished", at: Date.now(), outcome: signal.aborted ? "stopped" : "complete" };
+}
+
+/**
+ * The step to begin: what is to be prepared goes before what can be measured, and either overtakes the other where it has to wait.
+ * Turns, which take the whole machine, wait until nothing is to be prepared.
+ */
+function chosen(waiting: readonly Step[], running: readonly Step[], limits: Limits): Step | undefined {
+  const isPreparation = ({ kind }: Step) => kind === "prepare";
+  const preparation = waiting.find(isPreparation);
+  const preparing = preparation !== undefined || running.some(isPreparation);
+  const measuring = waiting.find(({ kind }) => kind !== "prepare" && !(kind === "turns" && preparing));
+  return [preparation, measuring].find((step) => step && fits(step, running, limits));
 }
 
 interface Limits {
@@ -78,8 +136,10 @@ interface Limits {
 export function fits(step: Step, running: readonly Step[], { memory, parallel, cores }: Limits): boolean {
   if (running.length === 0) return true;
   const all = [...running, step];
+  const preparing = all.filter(({ kind }) => kind === "prepare").length;
   return (
-    all.length <= parallel &&
+    preparing <= 1 &&
+    all.length - preparing <= parallel &&
     all.every(({ kind }) => kind !== "turns") &&
     all.reduce((sum, { threads = cores }) => sum + Math.min(threads, cores), 0) <= cores &&
     all.reduce((sum, one) => sum + one.memory, 0) <= memory

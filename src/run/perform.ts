@@ -10,6 +10,7 @@ import { measureTogether } from "./together.js";
 /** Performs a step; a job that fails is one failed cell. */
 export async function* perform(step: Step, context: RunContext): AsyncGenerator<Event> {
   const { engines, runs, signal } = context;
+  if (step.kind === "prepare") return yield* context.prepare(step.variant);
   const jobRuns = step.jobs.map((id) => runs.get(id)!);
   switch (step.kind) {
     case "alone":

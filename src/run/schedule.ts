@@ -4,17 +4,19 @@ import { type Job, memoryTogether, type Plan, togetherGroups } from "../plan/ind
 import type { JobProgress } from "../replay.js";
 import { engineOf } from "./engines.js";
 
-const shared = {
-  /** Ids, in order. */
-  jobs: z.array(z.string()).min(1),
+const needed = {
   /** Threads that compute, on as many cores as there are for them; absent: one for every core. */
-  threads: z.int().min(1).optional(),
+  threads: z.int().min(0).optional(),
   /** Bytes that the engines need. */
   memory: z.number().min(0),
 };
+/** `jobs`: ids, in order. */
+const shared = { jobs: z.array(z.string()).min(1), ...needed };
 
 /** A piece of work as plain data: any process that has the plan can perform it. */
 export const stepForm = z.discriminatedUnion("kind", [
+  /** What a variant lacks before it can be measured: files that are fetched, or its quantization. */
+  z.strictObject({ kind: z.literal("prepare"), variant: z.string(), work: z.enum(["fetch", "quantize"]), ...needed }),
   /** Jobs of one variant, one after another in one engine. Other steps may run beside it. */
   z.strictObject({ kind: z.literal("alone"), variant: z.string(), ...shared }),
   /** Items of several jobs in this order, while nothing else is measured. */
@@ -28,19 +30,33 @@ export const stepForm = z.discriminatedUnion("kind", [
 ]);
 export type Step = z.infer<typeof stepForm>;
 
+/** The jobs that a step measures, in order. */
+export function jobsOf(step: Step): string[] {
+  if (step.kind === "prepare") return [];
+  return step.kind === "together" ? [...step.jobs, ...step.riders] : step.jobs;
+}
+
 /**
- * The steps of a plan that are left to do, in order: the jobs of each variant; then the jobs that take turns, item by item over all
- * variants, every second round in reverse; then the jobs that are measured with a reference.
+ * The steps of a plan that are left to do, in order: the preparations; then the jobs of each variant; then the jobs that take turns,
+ * item by item over all variants, every second round in reverse; then the jobs that are measured with a reference. A job waits for
+ * the preparation of its own variant; those that are measured in turns or together, for all of theirs. When a preparation has
+ * completed the plan, it is scheduled again, without the jobs that have `begun`.
  */
-export function* schedule(plan: Plan, done: ReadonlyMap<string, JobProgress>): Generator<Step> {
+export function* schedule(
+  plan: Plan,
+  done: ReadonlyMap<string, JobProgress>,
+  begun: ReadonlySet<string> = new Set(),
+): Generator<Step> {
+  for (const { variant, work } of plan.preparations)
+    yield { kind: "prepare", variant, work, memory: 0, ...(work === "fetch" ? { threads: 0 } : {}) };
+
   // Variants that differ in nothing but their names have their jobs in common.
   const first = new Map(plan.jobs.toReversed().map((job) => [job.record.id, job]));
-  const left = besideEachOther(
-    plan.jobs.filter(
-      (job) => first.get(job.record.id) === job && !job.record.impossible && !done.get(job.record.id)?.complete,
-    ),
-  );
-  const modeOf = ({ record }: Job) => measurements[record.kind]!.mode;
+  const open = plan.jobs.filter((job) => {
+    const { id, impossible } = job.record;
+    return first.get(id) === job && !impossible && !done.get(id)?.complete && !begun.has(id);
+  });
+  const left = besideEachOther(withoutWaiting(plan, open));
   const together = togetherGroups(left);
   const fed = new Set(together.flatMap(({ riders }) => riders));
   const grouped = (kind: string, by: (job: Job) => string) =>
@@ -81,6 +97,33 @@ function besideEachOther(jobs: Job[]): Job[] {
   return [...groupsOf(jobs, ({ load }) => load).values()].flat();
 }
 
+const modeOf = ({ record }: Job) => measurements[record.kind]!.mode;
+
+/** The jobs that need wait for no preparation. */
+function withoutWaiting({ preparations }: Plan, jobs: Job[]): Job[] {
+  const missing = new Set(preparations.map(({ variant }) => variant));
+  if (missing.size === 0) return jobs;
+  const waits = ({ identified, record: { variant, against } }: Job) =>
+    !identified || missing.has(variant) || (against !== undefined && missing.has(against));
+  // Turns and comparisons are of all variants, and the reference may still be another one.
+  const common = new Set(
+    jobs.filter((job) => modeOf(job).kind !== "alone" && waits(job)).map(({ record }) => record.measurement),
+  );
+  const held = jobs.filter((job) => waits(job) || common.has(job.record.measurement));
+  /** Whether the decode of a comparison that waits will feed a job. */
+  const fed = ({ record }: Job) => {
+    const own = measurements[record.kind]!;
+    const chunks = "likelihoods" in own ? own.likelihoods?.(record.settings) : undefined;
+    return held.some((job) => {
+      const mode = modeOf(job);
+      const same = record.askedSha256 !== undefined && record.askedSha256 === job.record.askedSha256;
+      return chunks && same && mode.kind === "together" && mode.feeds(job.record.settings, chunks);
+    });
+  };
+  const heldJobs = new Set(held);
+  return jobs.filter((job) => !heldJobs.has(job) && !fed(job));
+}
+
 function groupsOf(jobs: Job[], key: (job: Job) => string): Map<string, Job[]> {
   const groups = new Map<string, Job[]>();
   for (const job of jobs) groups.set(key(job), [...(groups.get(key(job)) ?? []), job]);
@@ -91,7 +134,7 @@ function groupsOf(jobs: Job[], key: (job: Job) => string): Map<string, Job[]> {
 const repetitionOf = (item: string) => Number(item.match(/\d+$/)?.[0] ?? 0);
 
 /** Threads and memory of jobs that run one at a time: the most that any of them needs. */
-function needs(jobs: Job[]): Pick<Step, "jobs" | "threads" | "memory"> {
+function needs(jobs: Job[]): { jobs: string[]; threads?: number; memory: number } {
   const threads = jobs.flatMap((job) => job.threads ?? []);
   return {
     jobs: jobs.map(({ record }) => record.id),

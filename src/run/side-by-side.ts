@@ -5,16 +5,15 @@ interface Said<Value> {
 }
 
 /**
- * Performs tasks in order, each as soon as it fits beside those that run, and yields what they say as it comes. A task goes on
- * when the caller asks for more, so that the caller has dealt with each event before its task does anything else. After a stop
- * no further task begins. If one throws, all end.
+ * Performs tasks side by side, and yields what they yield as it comes. `next` gives the task to begin beside those that run, if there is
+ * one; it is asked whenever a task yielded or has ended. A task goes on when the caller asks for more, so that the caller has dealt
+ * with each event before its task does anything else. After a stop no further task begins. If one throws, all end.
  */
 export async function* sideBySide<Task, Value>(
-  tasks: readonly Task[],
+  next: (running: readonly Task[]) => Task | undefined,
   perform: (task: Task) => AsyncGenerator<Value>,
-  { fits, signal }: { fits: (task: Task, running: Task[]) => boolean; signal: AbortSignal },
+  signal: AbortSignal,
 ): AsyncGenerator<Value> {
-  const waiting = [...tasks];
   const running = new Map<Task, AsyncGenerator<Value>>();
   const said: Said<Value>[] = [];
   let thrown: { error: unknown } | undefined;
@@ -39,12 +38,12 @@ export async function* sideBySide<Task, Value>(
   try {
     for (;;) {
       if (thrown) throw thrown.error;
-      while (waiting.length > 0 && !signal.aborted && fits(waiting[0]!, [...running.keys()]))
-        void begin(waiting.shift()!);
-      const next = said.shift();
-      if (next) {
-        yield next.value;
-        next.heard();
+      for (let task = signal.aborted ? undefined : next([...running.keys()]); task; task = next([...running.keys()]))
+        void begin(task);
+      const first = said.shift();
+      if (first) {
+        yield first.value;
+        first.heard();
       } else if (running.size === 0) return;
       else
         await new Promise<void>((resolve) => {

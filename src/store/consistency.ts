@@ -33,7 +33,7 @@ export class Consistency {
   readonly #doubles = new Map<string, { line: number; event: StoredSamples }>();
 
   see(event: StoredEvent, line: number): void {
-    if (event.type === "started") {
+    if (event.type === "started" || event.type === "planned") {
       this.#hasPlan = true;
       for (const { id, settings } of event.jobs) this.#planned.set(id, sizeIn(settings) ?? this.#planned.get(id));
     } else if (event.type === "job-done") {

@@ -167,8 +167,7 @@ function Running(props: AppProps & { count: number; left: Map<LiveJob, number> }
   const shown =
     groups.length <= count ? groups : groups.toSorted((a, b) => Number(isCurrent(b)) - Number(isCurrent(a)));
   const preparation = describePreparation(state);
-  if (count > 0 && preparation) return <Tinted {...props} tone="running" text={preparation} />;
-  if (count > 0 && groups.length === 0)
+  if (count > 0 && groups.length === 0 && !preparation)
     return <Tinted {...props} tone="quiet" text={state.counts.waiting > 0 ? "loading the model" : "finishing"} />;
   const widest = (names: string[]) => names.reduce((most, name) => Math.max(most, roughWidth(name)), 0);
   const natural =
@@ -176,7 +175,8 @@ function Running(props: AppProps & { count: number; left: Map<LiveJob, number> }
   const nameWidth = Math.min(Math.max(natural, 30), Math.floor(columns * 0.47));
   return (
     <>
-      {shown.slice(0, count).map((group) => (
+      {preparation && count > 0 && <Tinted {...props} tone="running" text={preparation} />}
+      {shown.slice(0, Math.max(0, count - (preparation ? 1 : 0))).map((group) => (
         <RunningLine key={group[0]!.job.id} {...props} group={group} nameWidth={nameWidth} />
       ))}
     </>
@@ -285,7 +285,7 @@ function Footer(props: AppProps & { clipped: string; table: MatrixLayout }): Rea
           {...props}
           tone="warning"
           text={
-            looking.stopping === "now" || describePreparation(state)
+            looking.stopping === "now" || state.active.size === 0
               ? "Stopping now. The same command continues."
               : `Stopping: up to 3 s for the current ${unit}. The same command continues.`
           }

@@ -17,7 +17,8 @@ export function divide(state: LiveState, looking: Looking, lines: number) {
   const bar = lines >= 6;
   const heads = lines >= 8 && state.rows.length > 0;
   const blanks = lines >= 14;
-  const running = lines >= 5 && !state.outcome && (state.cells.size > 0 || state.fetching || state.quantizing) ? 1 : 0;
+  const preparing = state.fetching || state.quantizing ? 1 : 0;
+  const running = lines >= 5 && !state.outcome && (state.cells.size > 0 || preparing > 0) ? 1 : 0;
   const footer = footerLines(looking, lines);
   const fixed = 1 + (bar ? 1 : 0) + (heads ? 2 : 0) + (blanks ? 3 : 0) + footer;
   const free = Math.max(0, lines - fixed - running);
@@ -27,7 +28,7 @@ export function divide(state: LiveState, looking: Looking, lines: number) {
   const notes = Math.max(0, Math.min(wanted, free - rows - (blanks ? 1 : 0)));
   // The lines that are left show jobs that run at the same time, one below the other.
   const more = Math.max(0, free - rows - notes - (blanks ? 1 : 0));
-  const others = Math.max(0, runningTogether(state).length - 1);
+  const others = Math.max(0, preparing + runningTogether(state).length - 1);
   return { bar, heads, blanks, rows, notes, running: running === 0 ? 0 : running + Math.min(others, more, 7) };
 }
 

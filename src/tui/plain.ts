@@ -44,12 +44,20 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
     const parts = [counted(state.rows.length, "variant"), counted(measurable(), "job")];
     if (counts.before > 0) parts.push(`${counts.before} done before`);
     line(`${state.name}: ${parts.join(", ")}`);
+    impossible();
+  };
+
+  /** Cells that turned out to be impossible, each once. */
+  const told = new Set<string>();
+  const impossible = () => {
     for (const note of state.notes.values()) {
       // A job that failed in the plan is reported when its turn comes.
       if (note.kind !== "impossible") continue;
       const where = [note.variant, note.measurements.join(", ")].filter(Boolean).join(" ");
       const times = note.count > 1 ? ` (${counted(note.count, "job")})` : "";
-      line(`not possible: ${where}: ${note.message}${times}`);
+      const text = `not possible: ${where}: ${note.message}${times}`;
+      if (!told.has(text)) line(text);
+      told.add(text);
     }
   };
 
@@ -79,6 +87,10 @@ export function startPlain({ write, now = Date.now }: PlainOptions): View {
 
   const tell = (event: Event) => {
     if (event.type === "started") return begin();
+    if (event.type === "planned") {
+      for (const note of event.notes) line(note);
+      return impossible();
+    }
     if (event.type === "warning") {
       const job = event.job === undefined ? undefined : state.cells.get(event.job);
       const where = job ? `${name(job)}: ` : event.variant === undefined ? "" : `${event.variant}: `;

@@ -105,9 +105,9 @@ export interface LiveState {
   cells: Map<string, LiveJob>;
   /** Results of earlier sessions, by job id. */
   kept: Map<string, JobResult>;
-  /** The download on its way, before the run has started. */
+  /** The download on its way. */
   fetching: Download | undefined;
-  /** The quantization on its way, before the run has started. */
+  /** The quantization on its way. */
   quantizing: Quantizing | undefined;
   /** The job that gave the last sign of life. */
   current: LiveJob | undefined;
@@ -163,6 +163,9 @@ export function reduce(state: LiveState, event: Event | StoredEvent): LiveState 
     case "started":
       start(state, event);
       break;
+    case "planned":
+      replan(state, event);
+      break;
     case "fetching":
       fetching(state, event);
       break;
@@ -176,6 +179,8 @@ export function reduce(state: LiveState, event: Event | StoredEvent): LiveState 
       warned(state, event);
       break;
     case "finished":
+      state.fetching = undefined;
+      state.quantizing = undefined;
       state.outcome = event.outcome;
       state.current = undefined;
       for (const cell of [...state.active]) turn(state, cell, "waiting");
@@ -316,7 +321,7 @@ function failed(state: LiveState, cell: LiveJob, { message, hint }: Of<"job-fail
   note(state, "failed", message, { variant, measurement, hint });
 }
 
-/** The fetch or quantization before the run starts, in words: how much of which file, how fast, how long. Empty after that. */
+/** The fetch or quantization on its way, in words: how much of which file, how fast, how long. Empty where there is none. */
 export function describePreparation({ fetching, quantizing, now }: LiveState): string {
   if (quantizing) return `quantizing ${harmless(quantizing.name)}: tensor ${quantizing.done} of ${quantizing.total}`;
   if (!fetching) return "";
@@ -344,9 +349,30 @@ function start(state: LiveState, event: Extract<Event, { type: "started" }>): vo
   state.reportedAt = event.at;
   state.outcome = undefined;
   state.current = undefined;
-  state.cells = new Map();
   state.active = new Set();
   state.notes = new Map();
+  lay(state, event, new Map());
+}
+
+/** A model is here now: its jobs have their ids, and some may have turned out to be impossible. */
+function replan(state: LiveState, event: Of<"planned">): void {
+  state.fetching = undefined;
+  state.quantizing = undefined;
+  for (const [key, { kind }] of state.notes) if (kind === "impossible") state.notes.delete(key);
+  const loaded = new Map(state.rows.map(({ variant, loadSeconds }) => [variant.name, loadSeconds]));
+  const totals = new Map(state.measurements.map(({ name, total }) => [name, total]));
+  lay(state, event, state.cells);
+  for (const row of state.rows) row.loadSeconds = loaded.get(row.variant.name);
+  for (const measurement of state.measurements) measurement.total ??= totals.get(measurement.name);
+}
+
+/** Lays out the cells of a plan; jobs that were taken up already keep theirs. */
+function lay(
+  state: LiveState,
+  event: { variants: VariantRecord[]; jobs: JobRecord[] },
+  before: ReadonlyMap<string, LiveJob>,
+): void {
+  state.cells = new Map();
   state.counts = { waiting: 0, running: 0, done: 0, failed: 0, impossible: 0, before: 0 };
   state.measurements = [];
   const columns = new Map<string, number>();
@@ -372,6 +398,13 @@ function start(state: LiveState, event: Extract<Event, { type: "started" }>): vo
     const shared = state.cells.get(job.id);
     if (shared) {
       row.cells[column] = shared;
+      continue;
+    }
+    const known = before.get(job.id);
+    if (known && known.status !== "waiting") {
+      Object.assign(known, { job, variant: row.variant, column });
+      row.cells[column] = known;
+      enter(state, known);
       continue;
     }
     const kept = state.kept.get(job.id);
@@ -408,16 +441,19 @@ function start(state: LiveState, event: Extract<Event, { type: "started" }>): vo
         measurement: job.measurement,
         hint: row.variant.failure.hint,
       });
-    } else if (cell.pace.before) {
-      cell.status = "done";
-      state.counts.before++;
-    }
-    state.counts[cell.status]++;
-    state.cells.set(job.id, cell);
+    } else if (cell.pace.before) cell.status = "done";
     row.cells[column] = cell;
-    for (const name of cell.accumulators.keys()) announce(state.measurements[column]!, name);
-    if (cell.total !== undefined) state.measurements[column]!.total = cell.total;
+    enter(state, cell);
   }
+}
+
+function enter(state: LiveState, cell: LiveJob): void {
+  state.counts[cell.status]++;
+  if (cell.status === "done" && cell.pace.before) state.counts.before++;
+  state.cells.set(cell.job.id, cell);
+  const measurement = state.measurements[cell.column]!;
+  for (const name of cell.accumulators.keys()) announce(measurement, name);
+  if (cell.total !== undefined) measurement.total = cell.total;
 }
 
 function accumulated(name: string, variant: VariantRecord, kept: JobResult): Accumulator {

@@ -505,7 +505,7 @@ describe("the schedule", () => {
     const steps = [...schedule(plan, new Map())];
     expect(JSON.parse(JSON.stringify(steps)).map((step: unknown) => stepForm.parse(step))).toEqual(steps);
     expect(steps.map(({ kind }) => kind)).toEqual(["alone", "alone", "turns", "together"]);
-    const named = steps.flatMap(({ jobs }) => jobs);
+    const named = steps.flatMap((step) => (step.kind === "prepare" ? [] : step.jobs));
     expect(named.toSorted()).toEqual(plan.jobs.map(({ record }) => record.id).sort());
     expect(stepForm.safeParse({ ...steps[0], path: "/etc/passwd" }).success).toBe(false);
   });
@@ -535,6 +535,17 @@ describe("the schedule", () => {
     expect(fits(all as Step, [step()], limits)).toBe(false);
     expect(fits(step(), [turns], limits)).toBe(false);
     expect(fits(turns, [step()], limits)).toBe(false);
+    // A download takes no core and no step of the user's number, but bandwidth of what is timed; a quantization takes all cores.
+    const fetched = { kind: "prepare", variant: "v", work: "fetch", threads: 0, memory: 0 } as Step;
+    const quantized = { kind: "prepare", variant: "v", work: "quantize", memory: 0 } as Step;
+    expect(fits(fetched, [step({ threads: 4, memory: 4 })], { ...limits, parallel: 1 })).toBe(true);
+    expect(fits(step(), [fetched], { ...limits, parallel: 1 })).toBe(true);
+    expect(fits(fetched, [fetched], limits)).toBe(false);
+    for (const preparation of [fetched, quantized]) {
+      expect(fits(turns, [preparation], limits)).toBe(false);
+      expect(fits(preparation, [turns], limits)).toBe(false);
+    }
+    expect(fits(quantized, [step()], limits)).toBe(false);
     // Whatever fits nowhere is tried alone: the reason is said there.
     expect(fits(step({ memory: 9, threads: 9 }), [], limits)).toBe(true);
   });
