@@ -182,10 +182,9 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
     yield* withoutLetters(asked, done);
     const { chats } = engine.generation;
     const prompts = asked.filter(hasLetters).map((item): Prompt => {
-      const text = lettered(item, delimiter).context.trimEnd();
-      return template === "model" && chats
-        ? { id: item.id, messages: [{ role: "user", content: text }] }
-        : { id: item.id, text };
+      const spoken = template === "model" && chats;
+      const text = lettered(item, delimiter, { spoken }).context.trimEnd();
+      return spoken ? { id: item.id, messages: [{ role: "user", content: text }] } : { id: item.id, text };
     });
     const answers = engine.generation.answer(prompts, {
       ...{ done, maxTokens, stop: [], temperature, seed },

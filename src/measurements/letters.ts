@@ -22,15 +22,19 @@ const letterOf = (option: number) => String.fromCharCode(65 + option);
  *     B. {option 2}
  *
  *     Answer:
+ *
+ * or, in a conversation, with `Answer with the letter of the right option alone.` in its last line.
  */
 export function lettered(
   { context, options }: Pick<ChoiceItem, "context" | "options">,
   delimiter: string,
+  { spoken = false } = {},
 ): LetterQuestion {
   const letters = options.map((_, option) => letterOf(option));
   if (options.every((option, i) => option === letters[i])) return { context, delimiter, letters };
   const list = options.map((option, i) => `${letters[i]}. ${option.trim()}\n`).join("");
-  return { context: `${context.trimEnd()}\n\n${list}\nAnswer:`, delimiter: " ", letters };
+  const last = spoken ? "Answer with the letter of the right option alone." : "Answer:";
+  return { context: `${context.trimEnd()}\n\n${list}\n${last}`, delimiter: " ", letters };
 }
 
 /** What a model that thinks aloud says in the end; nothing while it still thinks. */
@@ -55,13 +59,15 @@ const statements = [
   // "答案是B", "正确答案：B", "故选B", "应选择B"
   `(?:答案(?:应该|应当|应)?(?:是|为|选|选择)?(?:选项)?|(?:故|应|应该|因此|所以)选择?(?:选项)?)`,
   String.raw`\\boxed`,
+  // "A: B", where questions and answers begin with Q and A
+  String.raw`^\s*(?:A:\s*)+`,
 ];
 
 /**
  * The option that an answer names, and undefined where it names none. The rule, on the text without its thoughts, full-width
  * letters as half-width ones:
  * 1. the letter after the first statement of the answer: `the answer is B`, `Answer: (B)`, `the correct option is B`,
- *    `答案是B`, `答案：B`, `故选B`, `\boxed{B}`;
+ *    `答案是B`, `答案：B`, `故选B`, `\boxed{B}`; an answer that begins `A: B` says B;
  * 2. where there is none, the first capital letter of an option that stands by itself;
  * 3. where the whole answer is one small letter, that.
  * `A` and `I` before a word in small letters are words, but for `A is`, `A because` and the like.

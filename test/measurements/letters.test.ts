@@ -13,6 +13,8 @@ describe("a question that is answered with a letter", () => {
       delimiter: " ",
       letters: ["A", "B"],
     });
+    const spoken = lettered({ context: "q", options: ["x", "y"] }, " ", { spoken: true });
+    expect(spoken.context).toBe("q\n\nA. x\nB. y\n\nAnswer with the letter of the right option alone.");
     expect(lettered({ context: "q", options: ["B", "A"] }, "").context).toContain("A. B\nB. A\n");
   });
 });
@@ -51,6 +53,10 @@ describe("the option that an answer names", () => {
     ["A cat sat on the mat.", undefined],
     ["A cat sat, hence B.", "B"],
     ["Answer: A man is running. Or C", "C"],
+    ["A: B", "B"],
+    ["A: (C) Paris", "C"],
+    ["A: A: D", "D"],
+    ["A: Ben Brook", "A"],
     ["A because it is", "A"],
     ["A is right", "A"],
     ["I don't know.", undefined],

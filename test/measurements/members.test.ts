@@ -513,7 +513,7 @@ describe("choice", () => {
       for (const { item, samples, detail } of items) {
         if (item === "many") continue;
         const { context, options } = dataset.items[Number(item)]!;
-        const asked = lettered({ context, options }, " ").context;
+        const asked = lettered({ context, options }, " ", { spoken: !template }).context;
         const prompt = template ? asked : mockConversation([{ role: "user", content: asked }]);
         const text = mockAnswer({ seed: 1, damage: 0 }, prompt);
         expect(detail).toMatchObject({ text, finish: "end" });
