@@ -60,7 +60,10 @@ export class ServerTokenizer {
 
   /** How many tokens the vocabulary puts after a text, which belong to no part of it; and some token that is a character. */
   known(client: Client): Promise<{ ends: number; whole: number }> {
-    this.#known ??= this.#knownBy(client);
+    this.#known ??= this.#knownBy(client).catch((error) => {
+      this.#known = undefined;
+      throw error;
+    });
     return this.#known;
   }
 
@@ -84,10 +87,9 @@ interface Fork {
 }
 
 /**
- * Options of a question, by a bias on one token at a time: llama-server tells the probability without the bias. `whole`: any
- * token that is a character. The prompt
- * is decoded first; each point of the options then costs the decode of one token, by itself, for the same server has the
- * rest in its cache. So the digits are the same whatever was asked before.
+ * Options of a question, by a bias on one token at a time: llama-server tells the probability without the bias. The prompt is
+ * decoded first; each point of the options then costs the decode of one token, by itself, for the server has the rest in its
+ * cache. So the digits are the same whatever was asked before. `whole`: any token that is a character.
  */
 export async function scoreOptions(
   { prefix, scoreFrom, options }: OptionRequest,
