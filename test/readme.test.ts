@@ -1,6 +1,6 @@
 // Every command block of README.md and CONTRIBUTING.md is run in a copy of the repository, as a newcomer would.
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -140,10 +140,7 @@ describe("the documents", () => {
   it("link to files that are there", () => {
     for (const file of ["README.md", "CONTRIBUTING.md"])
       for (const [, target] of readFileSync(join(root, file), "utf8").matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g))
-        expect(
-          () => readFileSync(join(root, target!, target!.includes(".") ? "" : "schema.json")),
-          target,
-        ).not.toThrow();
+        expect(existsSync(join(root, target!)), target).toBe(true);
   });
 });
 

@@ -24,7 +24,7 @@ export interface CachedModel {
   usedAt: number;
   /** The address that it came from, without secrets. */
   from?: string;
-  /** Of the bytes that came; of a split model, of its parts' digests joined. */
+  /** Of the file's bytes, where they were read before; of a split model, of its parts' digests joined. */
   sha256?: string;
   /** Why it must stay: a phrase. */
   inUse?: string;
@@ -90,7 +90,7 @@ async function modelIn(folder: string, kind: "download" | "quantization"): Promi
       usedAt: Math.max(...files.map(at), ...marks.map(at)),
       from: await fetchedFrom(path),
       sha256: whole.length > 0 ? digest : undefined,
-      inUse: usedBy(marks, at) ?? writtenBy(files),
+      inUse: usedBy(marks, at) ?? writtenBy(files, at),
     }),
   ];
 }
@@ -104,10 +104,14 @@ function usedBy(marks: string[], at: (name: string) => number): string | undefin
   return undefined;
 }
 
-function writtenBy(files: string[]): string | undefined {
-  for (const name of files) {
+/** After so long without a change, in milliseconds, a file that no process is named in is not being made any more. */
+const stillMade = 300_000;
+
+function writtenBy(files: string[], at: (name: string) => number): string | undefined {
+  for (const name of files.filter((one) => one.endsWith(".part"))) {
     const [, owner] = name.match(/\.(\w+-\d+)-[0-9a-f]+\.part$/) ?? [];
     if (owner !== undefined && isRunning(owner)) return `being fetched by process ${owner.split("-")[1]}`;
+    if (owner === undefined && Date.now() - at(name) < stillMade) return "being made";
   }
   return undefined;
 }

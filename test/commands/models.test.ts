@@ -221,6 +221,20 @@ describe("models of the cache", () => {
     expect(existsSync(dirname(a!.path))).toBe(false);
   });
 
+  it("quantizations are among them, with the digest that measuring found; one being made stays", async () => {
+    const folder = join(process.env.GGUF_BENCH_CACHE!, "quantized", "0123");
+    mkdirSync(folder, { recursive: true });
+    const path = join(folder, "m-Q8_0.gguf");
+    writeFileSync(path, small);
+    const old = new Date(Date.now() - days);
+    utimesSync(path, old, old);
+    expect((await models({})).stdout).toMatch(/^ {2}m-Q8_0\.gguf +\d+\.\d MB +made here +1 d 0 h|24 h 00 min ago +- /m);
+    writeFileSync(`${path}.6b6f.part`, "");
+    expect((await models({ prune: true, unusedFor: 0, yes: true })).stdout).toMatch(
+      /^stays: m-Q8_0\.gguf, being made$/m,
+    );
+  });
+
   it("what an interrupted download left is listed as partial, and may go", async () => {
     const { folder, name } = (await cachedModels())[0]!;
     mkdirSync(`${folder}-x`);
