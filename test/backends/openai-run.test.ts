@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
+import { findBackend } from "../../dist/backends/index.js";
 import { bench, eventsOf, llamaServer, temporaryFolder, verdicts } from "../support.js";
 import { type FakeKind, fakeServer, type Twist } from "./fake-servers.js";
 
@@ -91,6 +92,53 @@ describe("log-probabilities of a server are believed only after its self-test", 
       [undefined, expect.stringMatching(/^openai gives no log-probabilities of a text/)],
     ]);
     expect(readFileSync(join(report, "table.md"), "utf8")).toMatch(/by generation/);
+  });
+});
+
+/** A vLLM that has a real model: its tokens and log-probabilities are those of an engine in this process. */
+async function knowing(model: string): Promise<Twist> {
+  const llama = await findBackend("llama");
+  const engine = await llama.open({ name: "v", backend: "llama", model, settings: { threads: 1 } });
+  const { windows } = engine;
+  afterAll(() => engine.close());
+  let last: Promise<unknown> = Promise.resolve();
+  return (path, { prompt, add_special_tokens, prompt_logprobs }, response) => {
+    const answer = (body: unknown) => {
+      response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body));
+      return true;
+    };
+    if (path === "/tokenize")
+      return answer({
+        tokens: [...windows!.tokenize(String(prompt), add_special_tokens !== false)],
+        max_model_len: 512,
+      });
+    if (path !== "/v1/completions" || !Array.isArray(prompt) || prompt_logprobs === undefined) return false;
+    const request = { context: prompt.length, windows: [Int32Array.from(prompt)], scoreFrom: 0 };
+    last = last.then(async () => {
+      const [nll] = await windows!.score(request);
+      const told = prompt.map((token, i) => (i === 0 ? null : { [token]: { logprob: -nll![i - 1]! } }));
+      answer({ choices: [{ index: 0, text: "", logprobs: null, prompt_logprobs: told }] });
+    });
+    return true;
+  };
+}
+
+describe("log-probabilities that are believed", { timeout: 60_000 }, () => {
+  it("vLLM: the perplexity of a text is that of the same file in this process", async () => {
+    const fake = await fakeServer("vllm", await knowing(demo));
+    const { stderr, said, report } = await run(
+      "believed",
+      { inside: { model: demo }, v: { model: `openai:${fake.url}` } },
+      { perplexity: { text: "demo-en", context: 128, chunks: 8 } },
+    );
+    expect(stderr).toBe("");
+    expect(said).toEqual({ "inside perplexity": "done", "v perplexity": "done" });
+    const rows = readFileSync(join(report, "table-long.csv"), "utf8").split("\n");
+    const [inside, there] = ["inside", "v"].map((name) => {
+      const row = rows.find((line) => line.startsWith(`${name},`) && line.split(",")[4] === "perplexity")!;
+      return Number(row.split(",")[5]);
+    });
+    expect(Math.abs(there! / inside! - 1)).toBeLessThan(0.005);
   });
 });
 
