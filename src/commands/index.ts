@@ -1,4 +1,5 @@
 import { definite } from "../definite.js";
+import type { BisectCommand } from "./bisect.js";
 import type { Command, Surroundings } from "./command.js";
 import {
   bytes,
@@ -17,6 +18,7 @@ import {
 import type { RunCommand } from "./run.js";
 
 export type { BaselineCommand } from "./baseline.js";
+export type { BisectCommand } from "./bisect.js";
 export type { Surroundings } from "./command.js";
 export type { CompareCommand } from "./compare.js";
 export type { DoctorCommand } from "./doctor.js";
@@ -145,6 +147,53 @@ A rule fails where the data show more harm than it allows, passes where they exc
         ),
     asked: (run: string, { rule, ...options }) => ({ ...options, run, rules: rule }),
   }),
+  bisect: command(async () => bisectCommand, {
+    line: (line) =>
+      line
+        .description(
+          "find the first of ordered builds of llama.cpp that breaks a rule, with as few measurements as can be",
+        )
+        .requiredOption(
+          "--builds <folders...>",
+          "in order, the oldest first: folders of llama.cpp's programs, or of libllama",
+        )
+        .requiredOption("--rule <rule>", "as of `gguf-bench gate`, from the good build; repeatable", list)
+        .requiredOption("-m, --model <path or uri>", "what is measured with each build")
+        .option("--measure <names>", "default: what the rule asks of, perplexity or speed; a,b or repeatable", names)
+        .option("--text <file or dataset>", "text for perplexity, such as book.txt or wikitext-2")
+        .option("--base <file>", "stored reference for --measure stored-divergence")
+        .option("-c, --context <n>", "tokens per chunk of a text (default: 512), or per question", integer(1))
+        .addOption(chunks())
+        .option("--limit <n>", "questions of a task, from the first on (default: all)", integer(1))
+        .addOption(threads())
+        .option("--prompt <n>", "tokens of the prompt speed test; 0: none (default: 512)", integer(0))
+        .option("--generate <n>", "tokens of the generation speed test; 0: none (default: 128)", integer(0))
+        .option("--repetitions <n>", "how often each speed test is timed (default: 5)", integer(1))
+        .option("--good <folder>", "a build that keeps the rule, as is known (default: the first, which is measured)")
+        .option("--bad <folder>", "a build that breaks it, as is known (default: the last, which is measured)")
+        .option(
+          "--backend <name>",
+          "llama-tools (programs) or llama (libllama in process); default: what all builds have",
+        )
+        .addOption(dataDir())
+        .addOption(modelsDir())
+        .option("-o, --out <folder>", "where every measurement is kept (default: reports/bisect-…)")
+        .addOption(timeout("a measurement"))
+        .addHelpText(
+          "after",
+          `
+A build that cannot be measured, or of which the rule is undecided, is passed over. The same command goes on after a stop
+and measures no build twice.
+
+Exit codes:
+  0 no build breaks the rule · 3 the first that does was found · 4 it cannot be told which
+  1 bad input · 130 stopped by the user`,
+        ),
+    asked: ({ rule, measure, ...options }) => {
+      const command = ["gguf-bench", ...process.argv.slice(2)];
+      return { ...options, rules: rule, command, ...definite({ measures: measure }) };
+    },
+  }),
   quantize: command(async () => (await import("./quantize.js")).quantizeCommand, {
     line: (line) =>
       line
@@ -232,4 +281,9 @@ async function runCommand(asked: RunCommand, where: Surroundings): Promise<numbe
     ? undefined
     : (asked.executor ?? (await import("../executors/child.js")).childExecutor());
   return (await import("./run.js")).runCommand(definite({ ...asked, executor }), where);
+}
+
+async function bisectCommand(asked: BisectCommand, where: Surroundings): Promise<number> {
+  const executor = asked.executor ?? (await import("../executors/child.js")).childExecutor();
+  return (await import("./bisect.js")).bisectCommand({ ...asked, executor }, where);
 }
