@@ -3,7 +3,7 @@ import { createServer, type RequestListener } from "node:http";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Engine, OptionScores } from "../../dist/backends/backend.js";
+import type { Answer, Engine, OptionScores } from "../../dist/backends/backend.js";
 import { findBackend } from "../../dist/backends/index.js";
 import { filesOf, nameOf } from "../../dist/backends/ollama/model.js";
 import { serverUrl } from "../../dist/backends/ollama/server.js";
@@ -240,12 +240,63 @@ describe.skipIf(!hasOllama)(`a real Ollama${hasOllama ? "" : " (not on this mach
         expect(await answer({}, "word ".repeat(3000))).toMatchObject({
           unanswerable: expect.stringMatching(/does not fit/),
         });
-        expect(await answer({ maxTokens: 2000 })).toMatchObject({ id: "a" });
-        const prompts = [{ id: "c", messages: [{ role: "user" as const, content: "Say hi." }] }];
-        for await (const one of engine.generation!.answer(prompts, { ...request, maxTokens: 40 }))
-          expect(one.text.length).toBeGreaterThan(0);
       },
       120_000,
+    );
+  });
+
+  describe.skipIf(!smollm2)("conversations", () => {
+    const own = `{{ if ne (index .Messages 0).Role "system" }}<|im_start|>system
+You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>
+{{ end }}{{ range .Messages }}<|im_start|>{{ .Role }}
+{{ .Content }}<|im_end|>
+{{ end }}<|im_start|>assistant
+`;
+    it.each<[string, string, RegExp[]]>([
+      ["written by the file's template where the Modelfile has the same", own, []],
+      [
+        "written by the server where the Modelfile has another, and said",
+        "{{ range .Messages }}[{{ .Role }}] {{ .Content }} {{ end }}",
+        [/Modelfile, which is not the file's/],
+      ],
+    ])(
+      "%s",
+      async (what, template, said) => {
+        await ollama.create("chat", `FROM ${smollm2}\nTEMPLATE """${template}"""\nPARAMETER stop "<|im_end|>"\n`);
+        const found = await located("ollama:chat");
+        if (found.state !== "ready") throw new Error("not there");
+        const warnings: string[] = [];
+        const settings = { url: ollama.url, threads: 1 };
+        const backend = await findBackend("ollama");
+        const engine = await backend.open(
+          { name: "v", backend: "ollama", model: found.model, settings, facts: found.facts! },
+          { doing() {}, warning: (message) => warnings.push(message) },
+        );
+        try {
+          expect(engine.generation!.chats).toBe(true);
+          const messages = [{ role: "user" as const, content: "What is the capital of France?" }];
+          const request = { done: new Set<string>(), stop: [], temperature: 0, seed: 1, maxTokens: 24, progress() {} };
+          const answers: Answer[] = [];
+          for await (const one of engine.generation!.answer([{ id: "c", messages }], request)) answers.push(one);
+          expect(answers).toHaveLength(1);
+          expect(answers[0]!.text.length, what).toBeGreaterThan(0);
+          if (said.length === 0) {
+            // The same prompt in another build: the first words are the same, and the counts of its tokens.
+            const spec = { name: "here", backend: "llama", model: smollm2!, settings: { threads: 1 } };
+            const here = await (await findBackend("llama")).open(spec);
+            for await (const one of here.generation!.answer([{ id: "c", messages }], request)) {
+              expect(answers[0]!.promptTokens).toBe(one.promptTokens);
+              expect(answers[0]!.text.slice(0, 8)).toBe(one.text.slice(0, 8));
+            }
+            await here.close();
+          }
+          expect(warnings).toHaveLength(said.length);
+          for (const [i, one] of said.entries()) expect(warnings[i]).toMatch(one);
+        } finally {
+          await engine.close();
+        }
+      },
+      60_000,
     );
   });
 

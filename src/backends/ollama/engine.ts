@@ -1,6 +1,7 @@
 import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
 import type { Engine, EngineFacts, EngineListener, VariantSpec } from "../backend.js";
+import { Conversations } from "./conversations.js";
 import { OllamaGeneration } from "./generation.js";
 import { OllamaLetters } from "./letters.js";
 import { nameOf } from "./model.js";
@@ -21,10 +22,11 @@ export class OllamaEngine implements Engine {
     private readonly server: OllamaServer,
     private readonly runner: Runner | undefined,
     private readonly own: boolean,
+    private readonly conversations: Conversations,
     { context, listener }: { context: number; listener: EngineListener },
   ) {
     this.timing = new OllamaTiming(server, context, runner, listener.doing);
-    this.generation = new OllamaGeneration(server, context, undefined, listener.warning);
+    this.generation = new OllamaGeneration(server, context, conversations, listener.warning);
     this.letters = new OllamaLetters(server, context);
   }
 
@@ -56,6 +58,7 @@ export class OllamaEngine implements Engine {
       options: { ...greedy, num_predict: 1 },
     });
     const runner = server.local && file?.files[0] ? new Runner(file.files[0]) : undefined;
+    const templated = file?.chatTemplateSha256 === undefined ? undefined : file.files[0];
     const flags = runner?.flags();
     if (flags === undefined)
       listener.warning(
@@ -76,6 +79,7 @@ export class OllamaEngine implements Engine {
       server,
       runner,
       !before,
+      new Conversations(server, templated, (await server.show()).template, listener.warning),
       { context, listener },
     );
   }
@@ -88,6 +92,7 @@ export class OllamaEngine implements Engine {
     // What was there before stays.
     if (this.own) await this.server.unload().catch(() => {});
     this.server.close();
+    await this.conversations.close();
   }
 }
 

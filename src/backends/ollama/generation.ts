@@ -1,26 +1,21 @@
-import type { Message } from "../../chat/template.js";
 import type { Answer, Generation, GenerationRequest, Prompt } from "../backend.js";
 import { asked } from "./asked.js";
+import type { Conversations, PromptForm } from "./conversations.js";
 import { plain } from "./sampling.js";
 import { type OllamaServer, repeated, type ServerRequest, tooLong } from "./server.js";
 
-/** Turns a conversation into the prompt of a model, where the file's own template is used. */
-export type Render = (messages: readonly Message[]) => string;
-
-/**
- * Answers of the server. A text goes to it as it stands. A conversation is rendered by the file's chat template, or, when there is
- * none or the Modelfile has another, by the server.
- */
+/** Answers of the server. A text goes to it as it stands. */
 export class OllamaGeneration implements Generation {
-  /** Where neither file nor Modelfile has a template, the server has one of its own. */
-  readonly chats = true;
-
   constructor(
     private readonly server: OllamaServer,
     private readonly context: number,
-    private readonly render: Render | undefined,
+    private readonly conversations: Conversations,
     private readonly warning: (message: string) => void,
   ) {}
+
+  get chats(): boolean {
+    return this.conversations.some;
+  }
 
   async *answer(prompts: readonly Prompt[], request: GenerationRequest): AsyncGenerator<Answer> {
     const left = prompts.filter(({ id }) => !request.done.has(id));
@@ -34,11 +29,6 @@ export class OllamaGeneration implements Generation {
     }
   }
 
-  #asRequest(prompt: Prompt): Record<string, unknown> & ({ prompt: string } | { messages: unknown[] }) {
-    if ("text" in prompt) return { prompt: prompt.text, raw: true };
-    return this.render ? { prompt: this.render(prompt.messages), raw: true } : { messages: [...prompt.messages] };
-  }
-
   async #answer(
     prompt: Prompt,
     { maxTokens, stop, temperature, seed, progress }: Omit<GenerationRequest, "progress"> & { progress: () => void },
@@ -48,8 +38,10 @@ export class OllamaGeneration implements Generation {
       ...{ id, text: "", finish: "length", promptTokens: 0, tokens: 0, unanswerable: reason },
     });
     const { stop: none, ...sampling } = plain;
-    const form = this.#asRequest(prompt);
-    const request: ServerRequest & typeof form = {
+    if (!("text" in prompt) && !this.chats) return unanswerable("the model has no template for conversations");
+    const form: PromptForm =
+      "text" in prompt ? { prompt: prompt.text, raw: true } : await this.conversations.ask(prompt.messages);
+    const request: ServerRequest & PromptForm = {
       ...form,
       think: false,
       // The end that a Modelfile gives belongs to the template that the server itself fills in.

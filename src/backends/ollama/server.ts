@@ -129,7 +129,7 @@ export class OllamaServer {
    * answer then. Asked again from the start where the server or its runner goes away, after `again`.
    */
   stream(
-    { options, ...request }: ServerRequest & ({ prompt: string } | { messages: unknown[] }),
+    { options, ...request }: ServerRequest & ({ prompt: string } | { messages: readonly object[] }),
     { again, piece }: { again(): void; piece(answer: ServerAnswer): boolean },
   ): Promise<ServerAnswer | undefined> {
     return this.#retried(async () => {
@@ -153,6 +153,19 @@ export class OllamaServer {
           : error;
       }
     });
+  }
+
+  /** A conversation as the server would give it to the model; undefined where it does not show that. */
+  async rendered(messages: readonly object[]): Promise<string | undefined> {
+    const asked = {
+      ...this.#common({ num_predict: 1 }),
+      messages,
+      think: false,
+      stream: false,
+      _debug_render_only: true,
+    };
+    const answer = await this.#retried(async () => answerForm.parse(await this.#client.chat(asked as never)));
+    return answer._debug_info?.rendered_template;
   }
 
   /** Lets the model go from the server's memory. */
