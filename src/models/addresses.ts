@@ -50,7 +50,14 @@ function webAddress(model: string): ModelAddress {
       hint: "Fetch all pieces, join them with `cat`, and give the path of the whole.",
     });
   const basic = Buffer.from(`${decoded(username)}:${decoded(password)}`).toString("base64");
-  const authorization = username || password ? { authorization: `Basic ${basic}` } : {};
+  const authorization: { authorization?: string } = username || password ? { authorization: `Basic ${basic}` } : {};
+  for (const hub of authorization.authorization === undefined ? hubs : []) {
+    const listed = hub.listed?.(url);
+    if (!listed) continue;
+    const { path, ...repository } = listed;
+    const wrong = () => new BenchError("model-source", `"${shown}" is no file of a hub.`, { hint: forms });
+    return { kind: "hub", hub, repository, wanted: { file: tidy(path, wrong) } };
+  }
   for (const hub of hubs) {
     const page = hub.page(url);
     if (page) return { kind: "web", url: page, hub, ...authorization };

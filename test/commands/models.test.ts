@@ -10,7 +10,7 @@ import { estimateMemory } from "../../dist/models/memory.js";
 import { HubServer, sha256Of } from "../models/hub-server.js";
 import { tinyGguf } from "../models/tiny-gguf.js";
 import { root } from "../repository.js";
-import { bench, smollm2, temporaryFolder, until, writeRandomLlama } from "../support.js";
+import { bench, sleep, smollm2, start, temporaryFolder, until, writeRandomLlama } from "../support.js";
 
 const dir = temporaryFolder();
 const hub = new HubServer();
@@ -76,6 +76,24 @@ describe("fetch", () => {
     const none = await bench(["fetch", "hf:o/r:none.gguf"], {});
     expect(none.code).toBe(1);
     expect(none.stderr).toMatch(/^gguf-bench: hf:o\/r:none\.gguf could not be fetched: .*404.*\n {2}\S.*\n$/m);
+  });
+});
+
+describe("a stop of fetch", () => {
+  it("keeps what has come, and the same command goes on", async () => {
+    hub.put("o/r", "m.gguf", demo);
+    hub.ails.set("hf", "slow");
+    const { child, ended } = start(["fetch", "hf:o/r:m.gguf"], { env: process.env });
+    await until("some of it came", () => hub.fetched.length > 0);
+    await sleep(300);
+    child.kill("SIGINT");
+    const outcome = await ended;
+    expect(outcome.code).toBe(130);
+    expect(outcome.stderr).toContain("the same command goes on");
+    hub.ails.clear();
+    hub.asked = [];
+    expect((await bench(["fetch", "hf:o/r:m.gguf"], {})).code).toBe(0);
+    expect(hub.fetched[0]!.range).toBe("bytes=2000-");
   });
 });
 

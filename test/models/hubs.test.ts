@@ -95,6 +95,15 @@ describe("an address of a hub", () => {
     expect(parsed(model)).toEqual(expected);
   });
 
+  test("of ModelScope's pages is the file in the repository, so that its digest is known", () => {
+    process.env.MODELSCOPE_ENDPOINT = "";
+    const file = ["ModelScope", "o/r@v1", "sub/m.gguf"];
+    expect(parsed("https://www.modelscope.cn/models/o/r/file/view/v1/sub%2Fm.gguf?status=2")).toEqual(file);
+    expect(parsed("https://modelscope.cn/models/o/r/resolve/v1/sub/m.gguf")).toEqual(file);
+    expect(parseAddress("https://modelscope.cn/models/o/r/summary").kind).toBe("web");
+    expect(() => parseAddress("https://modelscope.cn/models/o/r/resolve/v1/..%2Fx.gguf")).toThrow(/no file of a hub/);
+  });
+
   test.each([
     "hf:o",
     "hf:",
@@ -236,6 +245,15 @@ describe.each([
     hub.ails.set(scheme, "503");
     expect(await resolveModel(`${scheme}:o/r:q4_k`, folders)).toEqual(first);
   });
+});
+
+test("an address of ModelScope in the web is held to the digest of its list", async () => {
+  hub.ails.set("ms", "wrong");
+  const error = await failure(`${hub.at}/models/o/r/resolve/master/ggml-model-q4_k.gguf`);
+  expect(error.message).toContain("sha256");
+  hub.ails.clear();
+  const found = await resolveModel(`${hub.at}/models/o/r/resolve/master/ggml-model-q4_k.gguf`, folders);
+  expect(await resolveModel("ms:o/r:ggml-model-q4_k.gguf", folders)).toEqual(found);
 });
 
 describe("a private model of ModelScope", () => {

@@ -40,6 +40,8 @@ export interface Hub {
   quantization?(endpoint: URL, repository: Repository, quant: string): URL;
   /** The address of the file that a web page of this hub shows; undefined for an address of another site. */
   page(url: URL): URL | undefined;
+  /** The file of a repository that a web address stands for, where the hub's list knows more of it than its server says. */
+  listed?(url: URL): { owner: string; name: string; revision: string; path: string } | undefined;
 }
 
 /** An address below an endpoint, its parts encoded. */

@@ -31,6 +31,8 @@ function endpoints(): URL[] {
   return [endpoint(/^https?:/i.test(domain) ? domain : `https://${domain}`, "MODELSCOPE_DOMAIN")];
 }
 
+const isOwn = (url: URL) => hosts.includes(url.hostname) || endpoints().some(({ origin }) => origin === url.origin);
+
 const takesToken = (url: URL) => url.origin === endpoints()[0]!.origin;
 
 /** `MODELSCOPE_API_TOKEN`, or the file that `modelscope login` writes; it travels as the client's cookie. */
@@ -80,16 +82,12 @@ export const modelScope: Hub = {
     );
   },
   listFirst: true,
-  page(given) {
-    const url = new URL(given);
-    const own = hosts.includes(url.hostname) || endpoints().some(({ origin }) => origin === url.origin);
-    if (!own) return undefined;
-    // The page of a file: /models/OWNER/REPO/file/view/REVISION/PATH.
-    const [, repository, revision, path] =
-      url.pathname.match(/^(\/models\/[^/]+\/[^/]+)\/file\/view\/([^/]+)\/(.+)$/) ?? [];
-    if (!path) return url;
-    url.pathname = `${repository}/resolve/${revision}/${path.replace(/%2F/gi, "/")}`;
-    url.search = "";
-    return url;
+  page: (url) => (isOwn(url) ? url : undefined),
+  /** The page of a file, `/models/OWNER/REPO/file/view/REVISION/PATH`, and where it is fetched from. */
+  listed(url) {
+    const [, owner, name, revision, path] =
+      url.pathname.match(/^\/models\/([^/]+)\/([^/]+)\/(?:file\/view|resolve)\/([^/]+)\/(.+)$/) ?? [];
+    if (!isOwn(url) || !owner || !name || !revision || !path) return undefined;
+    return { owner, name, revision: decodeURIComponent(revision), path: decodeURIComponent(path) };
   },
 };
