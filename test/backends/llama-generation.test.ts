@@ -84,7 +84,6 @@ const shapes: [what: string, options: Parameters<typeof writeRandomLlama>[2], se
   ["a sliding window", { window: 16 }, {}],
   ["micro-batches of 3 tokens", {}, { ubatch: 3 }],
   ["no flash attention", {}, { flashAttention: "off" }],
-  ["threads", {}, { threads: 2 }],
   ["prompts so long that few are written at once", { context: 16_384 }, {}],
 ];
 it.each(shapes)("answers depend on no neighbour: %s", async (what, options, settings) => {

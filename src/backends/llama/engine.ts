@@ -50,8 +50,8 @@ export class LlamaEngine implements Engine {
     return this.model.takeCacheBytes();
   }
 
-  async close(): Promise<void> {
-    await this.#generation.close();
-    await this.model.close();
+  close(): Promise<void> {
+    this.#generation.close();
+    return this.model.close();
   }
 }

@@ -54,6 +54,8 @@ export class LlamaGeneration implements TokenGenerator {
 
   /** Each sequence has its own part of the cache: where a token's cells lie depends on no neighbour. */
   open(sequences: number, length: number): void {
+    // All conversations are written by now: its process has done its part.
+    this.#renderer?.close();
     const held = sequences * Math.ceil(length / cellStep) * cellStep;
     const batch = Math.max(this.model.ubatch, sequences);
     const shape = { context: held, batch, ubatch: this.model.ubatch, sequences, unified: false };
@@ -100,7 +102,7 @@ export class LlamaGeneration implements TokenGenerator {
     return Array.from({ length: count }, (_, row) => logits.subarray(row * width, (row + 1) * width));
   }
 
-  async close(): Promise<void> {
-    await this.#renderer?.close();
+  close(): void {
+    this.#renderer?.close();
   }
 }
