@@ -46,6 +46,8 @@ export interface LadderStep {
   bytes: number | undefined;
   /** Share of the base's bytes that is saved; below 0 where the file is larger. */
   saved: number | undefined;
+  /** Whether its weights take less than the base's, by more than rounds to none. */
+  smaller: boolean;
   /**
    * `equal` and `worse` are shown; `probably worse` would be by itself, not among so many; `open`: no loss is shown, one that
    * matters would have been detected; `unknown`: too little was measured; `absent`: there is no figure.
@@ -99,7 +101,7 @@ function recommended(
   const steps = found.map(({ step }) => step).sort((a, b) => (b.bytes ?? 0) - (a.bytes ?? 0));
   const smallest = (fits: (one: (typeof found)[number]) => boolean) =>
     found
-      .filter((one) => one.complete && one.smaller && fits(one))
+      .filter((one) => one.complete && one.step.smaller && fits(one))
       .map(({ step }) => step)
       .sort((a, b) => a.bytes! - b.bytes!)[0];
   const best = unsound ? undefined : smallest(({ step }) => ["better", "equal", "open"].includes(step.standing));
@@ -138,6 +140,8 @@ function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
     variant: b,
     bytes,
     saved,
+    // Weights of the same size in a file with less beside them are no smaller model.
+    smaller: saved !== undefined && saved > 0 && !isSameSize(saved) && own!.tensorBytes < base!.tensorBytes,
     standing,
     ...definite({ missing }),
     figures: phrasesOf(told),
@@ -153,8 +157,6 @@ function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
     step,
     quality: quality.length,
     complete: missing === undefined,
-    // Weights of the same size in a file with less beside them are no smaller model.
-    smaller: saved !== undefined && saved > 0 && !isSameSize(saved) && own!.tensorBytes < base!.tensorBytes,
     distances: distances.length,
     nearby: distances[0] && marginText(distances[0]),
     near:

@@ -32,6 +32,9 @@ export function conclusionsOf(
     return ["No quality was compared: perplexity, divergence or a task says what a smaller file costs."];
   if (judged === "none")
     return [`No file can be recommended: none has a figure that could be compared with ${shown(base)}'s.`];
+  if (steps.every(({ saved }) => saved === undefined))
+    return ["No smaller file can be recommended, because the sizes of these models are not known."];
+  if (!steps.some(({ smaller }) => smaller)) return [`None of these files holds smaller weights than ${shown(base)}.`];
   const told = ({ variant, saved }: LadderStep) => `${shown(variant)} (${percent(saved!)} smaller)`;
   const nearest = `within ${nearness.limit} of ${shown(base)} in ${nearness.labels}`;
   if (judged === "distance")

@@ -117,10 +117,25 @@ describe("a ladder ends with its answer", () => {
     for (const kinds of [["perplexity"], ["divergence"], ["perplexity", "hellaswag"]] as const) {
       const { ladders, screen } = made([f16, ...copies.map((one) => ({ ...one, kld: 0 }))], { kinds });
       expect([ladders[0]!.smallest, ladders[0]!.near]).toEqual([undefined, undefined]);
+      expect(screen).toContain("None of these files holds smaller weights than F16.");
       expect(screen).not.toMatch(/\(\d+ % smaller\)/);
       const { smallest } = made([f16, ...copies, q8], { kinds }).ladders[0]!;
       expect(smallest?.variant).toBe("Q8_0");
     }
+  });
+
+  test("where sizes are not known, that is why no smaller file is recommended", () => {
+    const events = eventsOf([{ ...f16, reference: true }, q8], { kinds: ["perplexity"] });
+    const served = events.map((event) =>
+      event.type === "started"
+        ? { ...event, variants: event.variants.map(({ facts: _, ...variant }) => variant) }
+        : event,
+    );
+    const run = replay(served);
+    const screen = text(tableFrom(run), 120, verdictsFrom(run));
+    expect(screen).toMatch(/^ {2}Q8_0 +PPL /m);
+    expect(screen).toContain("No smaller file can be recommended, because the sizes of these models are not known.");
+    expect(screen).not.toMatch(/shown to be worse/);
   });
 
   test("answers against a broken reference are no verdicts; of a failed one in part, no recommendation", () => {
