@@ -138,8 +138,11 @@ export type Event =
       name: string;
       variants: VariantRecord[];
       jobs: JobRecord[];
-      /** Which measurements the user asked for, in order, with the settings as given. */
-      measurements: { name: string; kind: string; settings: Record<string, unknown> }[];
+      /**
+       * Which measurements the user asked for, in order, with the settings as given; `group`: the entry of which it is a part, one
+       * of several texts.
+       */
+      measurements: { name: string; group?: string; kind: string; settings: Record<string, unknown> }[];
       provenance: Provenance;
     }
   /** The plan as it is since a variant was fetched or quantized: it takes the place of what `started` said. `notes`: new ones. */
@@ -273,7 +276,7 @@ const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
       at: time,
       name: text,
       ...cells,
-      measurements: z.array(z.looseObject({ name: text, kind: text, settings: record })),
+      measurements: z.array(z.looseObject({ name: text, group: text.optional(), kind: text, settings: record })),
       provenance: z.looseObject({
         command: z.array(text),
         versions: z.record(z.string(), text),

@@ -23,6 +23,8 @@ export interface VariantConfig {
 export interface MeasurementConfig {
   /** The name in the file, unique. */
   name: string;
+  /** The entry of the file that it is a part of, where that names several data: the mean over its parts is told under this name. */
+  group?: string;
   /** perplexity, speed, choice … */
   kind: string;
   /** The keys that name its data, those of their kind; none for a measurement without data. */

@@ -1,8 +1,10 @@
+import { basename } from "node:path";
 import { z } from "zod";
 import { findCards, findKind } from "../data/index.js";
+import { definite } from "../definite.js";
 import { several } from "../harmless.js";
 import { usualName } from "../metrics.js";
-import { nearest, type Written } from "../yaml.js";
+import { nearest, type Written, type YamlPath } from "../yaml.js";
 import { questionsNeed } from "./arguments.js";
 import type { MeasurementConfig, Measurements, ReadOptions } from "./benchmark.js";
 import { checkName, entrySchema, settingKeys, settingsShape } from "./form.js";
@@ -34,15 +36,20 @@ export async function readMeasurements(
     const meant = await measurementOf(name, entry, options);
     if (typeof meant === "object") throw file.fault(path, meant.message, { hint: meant.hint, at: "key" });
     const measurement = family[meant]!;
-    file.check(entrySchema(measurement), entry, path, engineHints);
-    const given = settingKeys(measurement).filter((key) => entry[key] !== undefined);
-    const settings = Object.fromEntries(given.map((key) => [key, entry[key]]));
-    read.push({
-      name,
-      kind: meant,
-      data: dataSaid(measurement, name, entry),
-      settings: file.check(measurement.settings, settings, path),
-    });
+    for (const { part, said, group } of partsOf(file, path, name, entry, findKind(measurement.data))) {
+      if (read.some((one) => one.name === part) || (group !== undefined && Object.hasOwn(entries, part)))
+        throw file.fault(path, `two measurements are named "${part}".`, { hint: "Rename an entry.", at: "key" });
+      file.check(entrySchema(measurement), said, path, engineHints);
+      const given = settingKeys(measurement).filter((key) => said[key] !== undefined);
+      const settings = Object.fromEntries(given.map((key) => [key, said[key]]));
+      read.push({
+        name: part,
+        ...definite({ group }),
+        kind: meant,
+        data: dataSaid(measurement, part, said),
+        settings: file.check(measurement.settings, settings, path),
+      });
+    }
   }
   return read;
 }
@@ -53,6 +60,37 @@ const engineHints = Object.fromEntries(
     `\`${key}\` is an engine setting: it goes into a variant or \`defaults\`.`,
   ]),
 );
+
+interface EntryPart {
+  /** The name of the measurement, and what an entry of it alone would say. */
+  part: string;
+  said: Record<string, unknown>;
+  group?: string;
+}
+
+const severalData = z.array(z.string().min(1)).min(2);
+
+/** An entry that names several data is one measurement of each, named after both. */
+function partsOf(
+  file: Written,
+  path: YamlPath,
+  name: string,
+  entry: Record<string, unknown>,
+  kind: ReturnType<typeof findKind>,
+): EntryPart[] {
+  const { key, one } = kind?.several ?? {};
+  if (key === undefined || one === undefined || entry[key] === undefined) return [{ part: name, said: entry }];
+  const { [key]: listed, ...said } = entry;
+  if (said[one] !== undefined)
+    throw file.fault([...path, one], `\`${one}\` and \`${key}\` are both given.`, {
+      hint: "Keep one of them.",
+      at: "key",
+    });
+  return file.check(severalData, listed, [...path, key]).map((data) => {
+    const label = basename(data).replace(/\.[a-z]+$/i, "");
+    return { part: `${name}-${label}`, said: { ...said, [one]: data }, group: name };
+  });
+}
 
 /** The keys of an entry that name its data, those of their kind. */
 function dataSaid({ data }: Measurements[string], name: string, entry: Record<string, unknown>) {

@@ -13,10 +13,14 @@ export function benchmarkSchema(measurements: Measurements): object {
     const own = jsonSchema(entrySchema(measurement));
     const settings = jsonSchema(measurement.settings);
     const kind = named ? { measurement: { ...own.properties?.measurement, const: name } } : {};
-    const required = [...(own.required ?? []), ...(settings.required ?? []), ...(named ? ["measurement"] : [])];
+    const { key, one } = findKind(measurement.data)?.several ?? {};
+    const alone = (own.required ?? []).filter((name) => name !== one);
+    const required = [...alone, ...(settings.required ?? []), ...(named ? ["measurement"] : [])];
+    const list = key !== undefined && one !== undefined ? severalOf(key, one, own.properties?.[one]) : undefined;
     return {
-      type: required.length > 0 ? "object" : ["object", "null"],
-      properties: { ...own.properties, ...settings.properties, ...kind },
+      type: required.length > 0 || list ? "object" : ["object", "null"],
+      properties: { ...own.properties, ...list?.properties, ...settings.properties, ...kind },
+      ...(list ? { oneOf: list.oneOf } : {}),
       ...(required.length > 0 ? { required } : {}),
       additionalProperties: false,
     };
@@ -44,6 +48,15 @@ export function benchmarkSchema(measurements: Measurements): object {
     },
   });
   return { $schema: "https://json-schema.org/draft/2020-12/schema", ...(schema as object) };
+}
+
+/** A list of data in place of one. */
+function severalOf(key: string, one: string, items: unknown) {
+  const description = `Several of them: a measurement of each, named after it, and the mean over them.`;
+  return {
+    properties: { [key]: { description, type: "array", items, minItems: 2 } },
+    oneOf: [{ required: [one] }, { required: [key] }],
+  };
 }
 
 /** Wherever a number, a choice or true/false is expected, a placeholder may stand. */

@@ -36,6 +36,8 @@ export interface DataKind<Data extends Dataset = Dataset, Said = Record<string, 
    * say no measurement: it is the one that needs this kind of data.
    */
   readonly named?: string;
+  /** The key that names a list of data in place of one: a measurement is made on each, and the mean over them is told. */
+  readonly several?: { key: string; one: string };
   /** The form of a card of this kind, by what the card says of its `format`; absent if such data have no cards. */
   card?(format: unknown): z.ZodType<Card>;
   /** Finds and reads the data that an entry names. Throws a BenchError with the place or the path, and the remedy. */

@@ -40,6 +40,7 @@ const carded = { name: "text", noun: "a text", card: () => textCard };
 export const text: DataKind<TextDataset, { text: string }> = {
   ...carded,
   keys,
+  several: { key: "texts", one: "text" },
 
   async resolve({ text: named }, folders) {
     const found = await findDataset(named, carded, folders);

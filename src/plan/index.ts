@@ -26,7 +26,7 @@ export interface Plan {
   preparations: Preparation[];
   /** The plan with a variant read anew, once its preparation was made, or why it could not be. */
   completed(variant: string, failure?: Failure): Promise<Plan>;
-  measurements: { name: string; kind: string; settings: Record<string, unknown> }[];
+  measurements: { name: string; group?: string; kind: string; settings: Record<string, unknown> }[];
   provenance: Provenance;
   /** Bytes that engines may use. */
   memoryLimit: number;
@@ -67,7 +67,7 @@ export async function makePlan(benchmark: Benchmark, options: PlanOptions): Prom
   const inspected = new Map<string, Inspected>();
   const configs = namedReference(benchmark.variants, options.reference);
   for (const config of configs) {
-    const cells = benchmark.measurements.filter((measurement) => wanted(config.name, measurement.name));
+    const cells = benchmark.measurements.filter((measurement) => wanted(config.name, measurement));
     if (cells.length === 0) continue;
     options.signal?.throwIfAborted();
     inspected.set(config.name, { ...(await inspect(config, benchmark, options)), cells });
@@ -115,7 +115,12 @@ function assemble(
       const found = await inspect(config, benchmark, { ...options, prepared });
       return assemble(benchmark, options, data, new Map(inspected).set(name, { ...found, cells }));
     },
-    measurements: benchmark.measurements.map(({ name, kind, settings }) => ({ name, kind, settings })),
+    measurements: benchmark.measurements.map(({ name, group, kind, settings }) => ({
+      name,
+      ...definite({ group }),
+      kind,
+      settings,
+    })),
     provenance: {
       command: options.command.map(addressWithoutSecrets),
       versions: options.versions,

@@ -8,6 +8,7 @@ import {
   countsLeftOut,
   metric as describe,
   isPeak,
+  isQuality,
   isTally,
   type Metric,
   soundness,
@@ -15,8 +16,8 @@ import {
 } from "../metrics.js";
 
 import { type JobResult, planOf, type Run, type Session } from "../replay.js";
+import { macroMean } from "../stats/macro.js";
 import { type Series, seriesFrom } from "../stats/series.js";
-
 import { type Summary, summarize } from "../stats/summary.js";
 import { counted } from "../units.js";
 
@@ -109,21 +110,40 @@ export function tableFrom(run: Run): Table {
     ),
   );
   const columns = columnsOf(plan, jobs);
+  const parts = partsOf(plan);
+  const cellOf = (variant: VariantRecord, { measurement, metric }: Pick<Column, "measurement" | "metric">): Cell => {
+    if (measurement === modelFacts) return factCell(variant, metric, engines);
+    const several = parts.get(measurement);
+    if (several) return meanCell(several.map((part) => cellOf(variant, { measurement: part, metric })));
+    return jobCell(jobs.get(cellKey(variant.name, measurement)), metric, variant, { foreign, broken });
+  };
   return {
     started: plan,
     sessions,
     engines,
     columns,
-    rows: plan.variants.map((variant) => ({
-      variant,
-      cells: columns.map((column) =>
-        column.measurement === modelFacts
-          ? factCell(variant, column.metric, engines)
-          : jobCell(jobs.get(cellKey(variant.name, column.measurement)), column.metric, variant, { foreign, broken }),
-      ),
-    })),
+    rows: plan.variants.map((variant) => ({ variant, cells: columns.map((column) => cellOf(variant, column)) })),
     notes: notesOf(plan, run, jobs),
   };
+}
+
+/** By the entry of the benchmark file that names several data: its measurements, one of each. */
+function partsOf({ measurements }: Started): Map<string, string[]> {
+  const parts = new Map<string, string[]>();
+  for (const { name, group } of measurements)
+    if (group !== undefined) parts.set(group, [...(parts.get(group) ?? []), name]);
+  return parts;
+}
+
+/** The mean over several data; where one of them has no figure, there is none. */
+function meanCell(cells: Cell[]): Cell {
+  const summaries = cells.flatMap((cell) => (cell.state === "measured" && !cell.floor ? [cell.summary] : []));
+  const [first, ...others] = summaries;
+  const missing = cells.find(({ state }) => state !== "measured");
+  if (missing) return missing;
+  if (!first || summaries.length < cells.length) return { state: "absent" };
+  const text = `the mean over ${cells.length} texts, each of which counts alike; its interval is over other pieces of these texts`;
+  return { state: "measured", summary: macroMean([first, ...others]), notes: [{ text }] };
 }
 
 const cellKey = (variant: string, measurement: string) => JSON.stringify([variant, measurement]);
@@ -134,7 +154,9 @@ function columnsOf(started: Started, jobs: Map<string, Planned>): Column[] {
     ...started.measurements.map(({ name }) => name),
     ...started.jobs.map(({ measurement }) => measurement),
   ]);
-  const measured = [...names].flatMap((measurement) => {
+  const parts = partsOf(started);
+  const groups = new Map([...parts].flatMap(([group, of]) => of.map((part) => [part, { group, last: of.at(-1) }])));
+  const single = (measurement: string) => {
     const of = [...jobs.values()].filter(({ record }) => record.measurement === measurement);
     const announced = of.flatMap(({ record }) => record.metrics);
     const found = of.flatMap(({ result }) => result.metrics);
@@ -144,6 +166,16 @@ function columnsOf(started: Started, jobs: Map<string, Planned>): Column[] {
       dataset,
       metric: describe(name),
     }));
+  };
+  const measured = [...names].flatMap((measurement) => {
+    const own = single(measurement);
+    const { group, last } = groups.get(measurement) ?? {};
+    if (group === undefined || last !== measurement) return own;
+    const dataset = `mean of ${parts.get(group)!.length} texts`;
+    return [
+      ...own,
+      ...own.flatMap(({ metric }) => (isQuality(metric) ? [{ measurement: group, dataset, metric }] : [])),
+    ];
   });
   const fact = (metric: Metric) => ({ measurement: modelFacts, dataset: "", metric });
   const all = [
