@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer, type RequestListener } from "node:http";
+import { createServer, request as forward, type RequestListener } from "node:http";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -7,8 +7,20 @@ import type { Answer, Engine, OptionScores } from "../../dist/backends/backend.j
 import { findBackend } from "../../dist/backends/index.js";
 import { filesOf, nameOf } from "../../dist/backends/ollama/model.js";
 import { serverUrl } from "../../dist/backends/ollama/server.js";
+import { randomAdapter } from "../models/random-llama.js";
 import { freePort, hasOllama, OllamaHere } from "../ollama-server.js";
-import { bench, eventsOf, qualityRows, sleep, smollm2, start, temporaryFolder, until, verdicts } from "../support.js";
+import {
+  bench,
+  eventsOf,
+  qualityRows,
+  sleep,
+  smollm2,
+  start,
+  temporaryFolder,
+  until,
+  verdicts,
+  writeRandomLlama,
+} from "../support.js";
 
 const folder = temporaryFolder();
 const demo = fileURLToPath(new URL("../../datasets/demo/demo-v1-F16.gguf", import.meta.url));
@@ -236,7 +248,11 @@ describe.skipIf(!hasOllama)(`a real Ollama${hasOllama ? "" : " (not on this mach
         expect(whole.text).toMatch(/5, 6/);
         expect(await answer({})).toEqual(whole);
         const cut = await answer({ stop: [" 6", "never"] });
-        expect(cut).toMatchObject({ finish: "stop", text: whole.text.slice(0, whole.text.indexOf(" 6")) });
+        expect(cut).toMatchObject({
+          finish: "stop",
+          promptTokens: whole.promptTokens,
+          text: whole.text.slice(0, whole.text.indexOf(" 6")),
+        });
         expect(await answer({}, "word ".repeat(3000))).toMatchObject({
           unanswerable: expect.stringMatching(/does not fit/),
         });
@@ -340,6 +356,89 @@ measurements:
       "speed",
       "ollama",
     ]);
+  }, 120_000);
+
+  it("a Modelfile's adapter is part of the model, in process too", async () => {
+    const base = writeRandomLlama(folder, "base");
+    const adapter = join(folder, "adapter.gguf");
+    writeFileSync(adapter, randomAdapter());
+    await ollama.create("adapted", `FROM ${base}\nADAPTER ${adapter}\n`);
+    const path = file(
+      "adapted",
+      `variants:
+  served: {model: "ollama:adapted", threads: 1}
+  here: {model: "${base}", lora: "${adapter}", threads: 1}
+  bare: {model: "${base}", threads: 1}
+measurements:
+  perplexity: {text: demo-en, context: 64, chunks: 4}
+  speed: {prompt: 16, generate: 4, repetitions: 1}
+`,
+    );
+    const out = join(folder, "adapted");
+    expect(await run(path, out)).toMatchObject({ code: 0 });
+    const rows = readFileSync(join(out, "table-long.csv"), "utf8").split("\n");
+    const [served, here, bare] = ["served", "here", "bare"].map(
+      (variant) => rows.find((row) => row.startsWith(`${variant},`) && row.includes(",perplexity,"))!.split(",")[5],
+    );
+    expect(served).toBe(here);
+    expect(served).not.toBe(bare);
+    expect(eventsOf(out).filter((event) => event.type === "started")[0]!.variants[0]!.settings).toMatchObject({
+      lora: [{ sha256: expect.stringMatching(/^[0-9a-f]{12}$/) }],
+    });
+  }, 120_000);
+
+  it("a file that cannot be read here: what needs it is not possible, and the reason says so", async () => {
+    const moved = new OllamaHere(join(folder, "moved"), await freePort());
+    mkdirSync(join(folder, "moved"));
+    await moved.start();
+    // Another machine's server, seen by way of a port that leads there.
+    const relay = createServer((request, response) => {
+      const asked = forward(
+        `${moved.url}${request.url}`,
+        { method: request.method, headers: { "content-type": "application/json" } },
+        (answer) => {
+          const parts: Buffer[] = [];
+          answer.on("data", (part) => parts.push(part));
+          answer.on("end", () => {
+            const body = Buffer.concat(parts)
+              .toString()
+              .replaceAll(join(folder, "moved", "models"), "/elsewhere");
+            response.writeHead(answer.statusCode ?? 500, { "content-type": "application/json" }).end(body);
+          });
+        },
+      );
+      request.pipe(asked);
+    });
+    await new Promise<void>((resolve) => relay.listen(0, "127.0.0.1", resolve));
+    try {
+      await moved.create("far", `FROM ${demo}\n`);
+      const address = relay.address();
+      const url = `http://127.0.0.1:${typeof address === "object" && address ? address.port : 0}`;
+      const path = file(
+        "far",
+        `variants:
+  far: {model: "ollama:far", url: "${url}", threads: 1, contextLength: 256}
+measurements:
+  perplexity: {text: demo-en, context: 64, chunks: 4}
+  speed: {prompt: 16, generate: 4, repetitions: 2}
+`,
+      );
+      const out = join(folder, "far");
+      const ended = await run(path, out);
+      expect(ended).toMatchObject({ code: 0 });
+      const said = verdicts(eventsOf(out));
+      expect(said["far perplexity"]).toMatch(
+        /gives no log-probabilities of a text, and the model's file cannot be read/,
+      );
+      expect(said["far speed"]).toBe("done");
+      expect(ended.stdout + ended.stderr).toMatch(/OLLAMA_KV_CACHE_TYPE/);
+      // Nobody sees what its processor does.
+      for (const event of eventsOf(out)) if (event.type === "samples") expect(event.foreign).toBeUndefined();
+    } finally {
+      relay.closeAllConnections();
+      relay.close();
+      await moved.kill();
+    }
   }, 120_000);
 
   it("a variant whose server is down or has no such model fails alone, and is measured when it is there", async () => {

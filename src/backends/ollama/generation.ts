@@ -56,6 +56,7 @@ export class OllamaGeneration implements Generation {
     let text = "";
     let pieces = 0;
     let end = -1;
+    let shown = performance.now();
     try {
       const last = await this.server.stream(request, {
         again() {
@@ -68,12 +69,19 @@ export class OllamaGeneration implements Generation {
           const from = Math.max(0, text.length - Math.max(0, ...stop.map((one) => one.length - 1)));
           text += more;
           pieces++;
-          progress();
+          if (performance.now() - shown > 1000) {
+            shown = performance.now();
+            progress();
+          }
           end = firstOf(text, stop, from);
           return end < 0;
         },
       });
-      if (!last) return { id, text: text.slice(0, end), finish: "stop", promptTokens: 0, tokens: pieces };
+      // Of an answer that is left, the server tells no counts: a piece is a token, or those of one character.
+      if (!last) {
+        const promptTokens = await this.#promptTokens(request);
+        return { id, text: text.slice(0, end), finish: "stop", promptTokens, tokens: pieces };
+      }
       text += last.message?.content ?? last.response;
       const cut = firstOf(text, stop, 0);
       const { prompt_eval_count: promptTokens, eval_count: tokens } = last;
@@ -87,8 +95,15 @@ export class OllamaGeneration implements Generation {
       if (tooLong(error)) return unanswerable(`it does not fit into the server's context of ${this.context} tokens`);
       if (!repeated(error)) throw error;
       this.warning("Ollama cuts off answers that say one token a hundred times; they count as too long");
-      return { id, text, finish: "length", promptTokens: 0, tokens: pieces };
+      return { id, text, finish: "length", promptTokens: await this.#promptTokens(request), tokens: pieces };
     }
+  }
+
+  /** Of a prompt that the server still has in its cache: a single token is computed. */
+  async #promptTokens({ options, ...request }: ServerRequest & PromptForm): Promise<number> {
+    const one = { ...request, options: { ...options, num_predict: 1 } };
+    const last = await this.server.stream(one, { again() {}, piece: () => true });
+    return last?.prompt_eval_count ?? 0;
   }
 }
 
