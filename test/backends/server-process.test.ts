@@ -156,7 +156,7 @@ describe.skipIf(!llamaServer || process.platform !== "linux")(
       expect((await run()).code).toBe(1);
       const [failed] = eventsOf(report).flatMap((event) => (event.type === "job-failed" ? event.failure : []));
       expect(failed!.message).toMatch(said);
-      expect(failed!.message.length).toBeLessThan(260);
+      expect(failed!.message.length).toBeLessThan(200);
       expect(failed!.hint).toMatch(/\S/);
       expect(processesWith(marker)).toEqual([]);
     });

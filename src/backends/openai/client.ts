@@ -383,7 +383,7 @@ function wordsIn(text: string): string {
     // Plain text, or a page.
   }
   const read = errorForm.safeParse(said);
-  return harmless((read.success ? read.data : text).trim(), { length: 160 });
+  return harmless((read.success ? read.data : text).trim(), { length: 110 });
 }
 
 /** Seconds until the server wants to be asked again: a number, or a date. */

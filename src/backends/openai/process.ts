@@ -164,5 +164,5 @@ async function lastWords(log: string): Promise<string> {
     lines.findLast((line) => /error|failed|unable|cannot|could not|out of memory/i.test(line)) ??
     lines.at(-1) ??
     ""
-  ).slice(0, 160);
+  ).slice(0, 110);
 }
