@@ -1,6 +1,7 @@
 import type { Event } from "../events.js";
 import { harmless } from "../harmless.js";
 import { isTally, metric } from "../metrics.js";
+import type { Run } from "../replay.js";
 import { counted, duration } from "../units.js";
 import { formatFigure, isPrincipal, oneOf } from "./figures.js";
 import {
@@ -25,114 +26,155 @@ interface PlainOptions {
 }
 
 /** The run as lines, for logs and pipes: one for each thing that happened, none that takes anything back. */
-export function startPlain({ write, now = Date.now }: PlainOptions): View {
-  let state = initialState();
-  let toldAt = now();
+export const startPlain = (options: PlainOptions): View => new PlainView(options);
 
-  const line = (text: string) => {
-    toldAt = now();
-    write(`${harmless(text)}\n`);
-  };
-  const measurable = () => state.cells.size - state.counts.impossible;
+class PlainView implements View {
+  readonly #write: (text: string) => void;
+  readonly #now: () => number;
+  #state = initialState();
+  #toldAt: number;
   /** Jobs whose end was told. */
-  const ended = new Set<string>();
-  const name = (cell: LiveJob) =>
-    `[${state.counts.before + ended.size}/${measurable()}] ${cell.job.variant} ${cell.job.measurement}`;
+  readonly #ended = new Set<string>();
+  /** Sentences on impossible cells, each told once. */
+  readonly #impossible = new Set<string>();
 
-  const begin = () => {
-    const { counts } = state;
-    const parts = [counted(state.rows.length, "variant"), counted(measurable(), "job")];
+  constructor({ write, now = Date.now }: PlainOptions) {
+    this.#write = write;
+    this.#now = now;
+    this.#toldAt = now();
+  }
+
+  resume(run: Run): void {
+    this.#state = resumed(run);
+  }
+
+  handle(event: Event): void {
+    tick(this.#state, this.#now());
+    const { fetching, quantizing } = this.#state;
+    this.#state = reduce(this.#state, event);
+    switch (event.type) {
+      case "fetching":
+        this.#fetching(fetching);
+        break;
+      case "quantizing":
+        this.#quantizing(quantizing);
+        break;
+      case "started":
+        this.#begin();
+        break;
+      case "planned":
+        for (const note of event.notes) this.#line(note);
+        this.#tellImpossible();
+        break;
+      case "warning":
+        this.#warn(event);
+        break;
+      case "finished":
+        this.#finish(event.outcome);
+        break;
+      case "job-started":
+      case "job-done":
+      case "job-failed":
+      case "samples":
+      case "progress": {
+        const cell = this.#state.cells.get(event.job);
+        if (cell) this.#ofJob(cell, event);
+      }
+    }
+  }
+
+  async close(): Promise<void> {}
+
+  #line(text: string): void {
+    this.#toldAt = this.#now();
+    this.#write(`${harmless(text)}\n`);
+  }
+
+  get #isDue(): boolean {
+    return this.#now() - this.#toldAt >= interval;
+  }
+
+  get #measurable(): number {
+    return this.#state.cells.size - this.#state.counts.impossible;
+  }
+
+  #name({ job }: LiveJob): string {
+    const count = this.#state.counts.before + this.#ended.size;
+    return `[${count}/${this.#measurable}] ${job.variant} ${job.measurement}`;
+  }
+
+  #begin(): void {
+    const { name, rows, counts } = this.#state;
+    const parts = [counted(rows.length, "variant"), counted(this.#measurable, "job")];
     if (counts.before > 0) parts.push(`${counts.before} done before`);
-    line(`${state.name}: ${parts.join(", ")}`);
-    impossible();
-  };
+    this.#line(`${name}: ${parts.join(", ")}`);
+    this.#tellImpossible();
+  }
 
-  /** Cells that turned out to be impossible, each once. */
-  const told = new Set<string>();
-  const impossible = () => {
-    for (const note of state.notes.values()) {
+  #tellImpossible(): void {
+    for (const note of this.#state.notes.values()) {
       // A job that failed in the plan is reported when its turn comes.
       if (note.kind !== "impossible") continue;
       const where = [note.variant, note.measurements.join(", ")].filter(Boolean).join(" ");
       const times = note.count > 1 ? ` (${counted(note.count, "job")})` : "";
       const text = `not possible: ${where}: ${note.message}${times}`;
-      if (!told.has(text)) line(text);
-      told.add(text);
+      if (!this.#impossible.has(text)) this.#line(text);
+      this.#impossible.add(text);
     }
-  };
+  }
 
-  const progress = () => {
-    const cell = state.current;
-    if (!cell || now() - toldAt < interval || cell.done === cell.total) return;
-    const { total, jobs } = timeLeft(state);
+  #fetching(before: LiveState["fetching"]): void {
+    const { since, bytes, total } = this.#state.fetching!;
+    if (before?.since !== since || bytes === total || this.#isDue) this.#line(describePreparation(this.#state));
+  }
+
+  #quantizing(before: LiveState["quantizing"]): void {
+    if (before?.name !== this.#state.quantizing!.name || this.#isDue) this.#line(describePreparation(this.#state));
+  }
+
+  #warn({ job, variant, message }: Extract<Event, { type: "warning" }>): void {
+    const cell = job === undefined ? undefined : this.#state.cells.get(job);
+    const where = cell ? `${this.#name(cell)}: ` : variant === undefined ? "" : `${variant}: `;
+    this.#line(`warning: ${where}${message}`);
+  }
+
+  #finish(outcome: Extract<Event, { type: "finished" }>["outcome"]): void {
+    const { counts, now, startedAt } = this.#state;
+    const { done, failed, before } = counts;
+    const parts = [`${done} measured${before > 0 ? ` (${before} before)` : ""}`];
+    if (failed > 0) parts.push(`${failed} failed`);
+    const took = duration((now - startedAt) / 1000);
+    const how = outcome === "stopped" ? "stopped; the same command continues" : "finished";
+    this.#line(`${how}: ${parts.join(", ")} of ${counted(this.#measurable, "job")} in ${took}`);
+  }
+
+  #ofJob(cell: LiveJob, event: Extract<Event, { job: string }>): void {
+    if (event.type === "job-done" || event.type === "job-failed") this.#ended.add(event.job);
+    if (event.type === "job-started")
+      this.#line(
+        `${this.#name(cell)}: started${event.done > 0 ? `, ${counted(event.done, oneOf(cell))} done before` : ""}`,
+      );
+    else if (event.type === "job-done") {
+      const found = figures(cell).join(", ") || noFigure(cell);
+      this.#line(`${this.#name(cell)}: ${found} (${extent(cell, event.items)}, ${event.seconds.toFixed(1)} s)`);
+    } else if (event.type === "job-failed") {
+      const hint = event.failure.hint ? ` (${event.failure.hint})` : "";
+      this.#line(`${this.#name(cell)}: failed: ${event.failure.message}${hint}`);
+    } else this.#progress();
+  }
+
+  #progress(): void {
+    const cell = this.#state.current;
+    if (!cell || !this.#isDue || cell.done === cell.total) return;
+    const { total, jobs } = timeLeft(this.#state);
     const done = Math.floor(cell.done);
     const count = cell.total === undefined ? `${done}` : `${done}/${cell.total}`;
     const left = jobs.get(cell);
     const parts = [`${count} ${cell.total === 1 ? oneOf(cell) : cell.unit}`, ...figures(cell)];
     if (left !== undefined) parts.push(`${duration(left / 1000)} left`);
     const whole = total.milliseconds > 0 ? `; in total ${total.known} ${duration(total.milliseconds / 1000)} left` : "";
-    line(`${name(cell)}: ${parts.join(", ")}${whole}`);
-  };
-
-  const fetching = (before: LiveState["fetching"]) => {
-    const { since, bytes, total } = state.fetching!;
-    const begins = before?.since !== since;
-    if (begins || bytes === total || now() - toldAt >= interval) line(describePreparation(state));
-  };
-
-  const quantizing = (before: LiveState["quantizing"]) => {
-    const begins = before?.name !== state.quantizing!.name;
-    if (begins || now() - toldAt >= interval) line(describePreparation(state));
-  };
-
-  const tell = (event: Event) => {
-    if (event.type === "started") return begin();
-    if (event.type === "planned") {
-      for (const note of event.notes) line(note);
-      return impossible();
-    }
-    if (event.type === "warning") {
-      const job = event.job === undefined ? undefined : state.cells.get(event.job);
-      const where = job ? `${name(job)}: ` : event.variant === undefined ? "" : `${event.variant}: `;
-      return line(`warning: ${where}${event.message}`);
-    }
-    if (event.type === "finished") {
-      const { done, failed, before } = state.counts;
-      const parts = [`${done} measured${before > 0 ? ` (${before} before)` : ""}`];
-      if (failed > 0) parts.push(`${failed} failed`);
-      const took = duration((state.now - state.startedAt) / 1000);
-      const how = event.outcome === "stopped" ? "stopped; the same command continues" : "finished";
-      return line(`${how}: ${parts.join(", ")} of ${counted(measurable(), "job")} in ${took}`);
-    }
-    if (!("job" in event)) return;
-    const cell = state.cells.get(event.job);
-    if (!cell) return;
-    if (event.type === "job-done" || event.type === "job-failed") ended.add(event.job);
-    if (event.type === "job-started")
-      line(`${name(cell)}: started${event.done > 0 ? `, ${counted(event.done, oneOf(cell))} done before` : ""}`);
-    else if (event.type === "job-done") {
-      const found = figures(cell).join(", ") || noFigure(cell);
-      line(`${name(cell)}: ${found} (${extent(cell, event.items)}, ${event.seconds.toFixed(1)} s)`);
-    } else if (event.type === "job-failed") {
-      const hint = event.failure.hint ? ` (${event.failure.hint})` : "";
-      line(`${name(cell)}: failed: ${event.failure.message}${hint}`);
-    } else progress();
-  };
-
-  return {
-    resume(run) {
-      state = resumed(run);
-    },
-    handle(event) {
-      tick(state, now());
-      const before = { fetching: state.fetching, quantizing: state.quantizing };
-      state = reduce(state, event);
-      if (event.type === "fetching") return fetching(before.fetching);
-      if (event.type === "quantizing") return quantizing(before.quantizing);
-      tell(event);
-    },
-    close: async () => {},
-  };
+    this.#line(`${this.#name(cell)}: ${parts.join(", ")}${whole}`);
+  }
 }
 
 /** The principal figures of a job; all of them if none is principal. */

@@ -377,14 +377,10 @@ function lay(
   state.measurements = [];
   const columns = new Map<string, number>();
   for (const job of event.jobs) {
-    const column = columns.get(job.measurement);
-    if (column === undefined) {
-      columns.set(job.measurement, state.measurements.length);
-      state.measurements.push({ name: job.measurement, metrics: [...job.metrics], total: undefined });
-    } else {
-      const { metrics } = state.measurements[column]!;
-      for (const name of job.metrics) if (!metrics.includes(name)) metrics.push(name);
-    }
+    const column = columns.get(job.measurement) ?? state.measurements.length;
+    columns.set(job.measurement, column);
+    state.measurements[column] ??= { name: job.measurement, metrics: [], total: undefined };
+    for (const name of job.metrics) announce(state.measurements[column], name);
   }
   const rows = new Map<string, LiveVariant>();
   for (const variant of event.variants)
@@ -395,65 +391,72 @@ function lay(
     const row = rows.get(job.variant);
     if (!row) continue;
     const column = columns.get(job.measurement)!;
-    const shared = state.cells.get(job.id);
-    if (shared) {
-      row.cells[column] = shared;
-      continue;
-    }
-    const known = before.get(job.id);
-    if (known && known.status !== "waiting") {
-      Object.assign(known, { job, variant: row.variant, column });
-      row.cells[column] = known;
-      enter(state, known);
-      continue;
-    }
-    const kept = state.kept.get(job.id);
-    const items = kept?.items.length ?? 0;
-    const total = kept?.done ? items : undefined;
-    const cell: LiveJob = {
-      job,
-      variant: row.variant,
-      column,
-      status: "waiting",
-      accumulators: new Map(kept?.metrics.map((name) => [name, accumulated(name, row.variant, kept)])),
-      items,
-      done: items,
-      total,
-      unit: "items",
-      pace: {
-        from: kept?.done ? kept.from : undefined,
-        busy: 0,
-        seconds: kept?.seconds,
-        before: kept?.done ?? false,
-      },
-      inTurns: false,
-    };
-    if (job.impossible !== undefined) {
-      cell.status = "impossible";
-      cell.reason = job.impossible;
-      note(state, "impossible", job.impossible, { variant: job.variant, measurement: job.measurement });
-    } else if (row.variant.failure) {
-      cell.status = "failed";
-      cell.reason = row.variant.failure.message;
-      if (row.variant.failure.hint) cell.hint = row.variant.failure.hint;
-      note(state, "failed", row.variant.failure.message, {
-        variant: job.variant,
-        measurement: job.measurement,
-        hint: row.variant.failure.hint,
-      });
-    } else if (cell.pace.before) cell.status = "done";
-    row.cells[column] = cell;
-    enter(state, cell);
+    // Variants that differ in their names alone share a cell.
+    row.cells[column] =
+      state.cells.get(job.id) ??
+      enter(
+        state,
+        takenUp(before.get(job.id), job, column, row.variant) ??
+          judged(state, newCell(job, column, row.variant, state.kept)),
+      );
   }
 }
 
-function enter(state: LiveState, cell: LiveJob): void {
+/** The cell of a job that was begun already, in its place of the new plan. */
+function takenUp(cell: LiveJob | undefined, job: JobRecord, column: number, variant: VariantRecord) {
+  return cell && cell.status !== "waiting" ? Object.assign(cell, { job, variant, column }) : undefined;
+}
+
+/** A job's cell before it begins, with all that an earlier session kept. */
+function newCell(job: JobRecord, column: number, variant: VariantRecord, earlier: LiveState["kept"]): LiveJob {
+  const kept = earlier.get(job.id);
+  const items = kept?.items.length ?? 0;
+  return {
+    job,
+    variant,
+    column,
+    status: "waiting",
+    accumulators: new Map(kept?.metrics.map((name) => [name, accumulated(name, variant, kept)])),
+    items,
+    done: items,
+    total: kept?.done ? items : undefined,
+    unit: "items",
+    pace: {
+      from: kept?.done ? kept.from : undefined,
+      busy: 0,
+      seconds: kept?.seconds,
+      before: kept?.done ?? false,
+    },
+    inTurns: false,
+  };
+}
+
+/** The cell with the status that the plan or an earlier session gives it. */
+function judged(state: LiveState, cell: LiveJob): LiveJob {
+  const { job, variant } = cell;
+  const { failure } = variant;
+  const about = { variant: job.variant, measurement: job.measurement };
+  if (job.impossible !== undefined) {
+    cell.status = "impossible";
+    cell.reason = job.impossible;
+    note(state, "impossible", job.impossible, about);
+  } else if (failure) {
+    cell.status = "failed";
+    cell.reason = failure.message;
+    if (failure.hint) cell.hint = failure.hint;
+    note(state, "failed", failure.message, { ...about, hint: failure.hint });
+  } else if (cell.pace.before) cell.status = "done";
+  return cell;
+}
+
+function enter(state: LiveState, cell: LiveJob): LiveJob {
   state.counts[cell.status]++;
   if (cell.status === "done" && cell.pace.before) state.counts.before++;
   state.cells.set(cell.job.id, cell);
   const measurement = state.measurements[cell.column]!;
   for (const name of cell.accumulators.keys()) announce(measurement, name);
   if (cell.total !== undefined) measurement.total = cell.total;
+  return cell;
 }
 
 function accumulated(name: string, variant: VariantRecord, kept: JobResult): Accumulator {
