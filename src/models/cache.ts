@@ -75,12 +75,6 @@ export async function remember<Facts>(path: string, identities: string[], facts:
 /** Milliseconds since the epoch, from a file's identity. */
 const changedAt = (identity: string) => Number(BigInt(identity.split(":").at(-1)!) / 1_000_000n);
 
-/** The digest of a file's bytes where it was found out before and the file is still the same. */
-export async function knownSha256(path: string): Promise<string | undefined> {
-  const stats = await stat(path, { bigint: true }).catch(() => undefined);
-  return stats && recall<string>(`sha256 of ${path}`, [fileIdentity(stats)]);
-}
-
 /** Digest of a file's bytes, 64 hexadecimal digits. It is kept in the cache, because a large file takes seconds. */
 export async function keptSha256(path: string): Promise<string> {
   const key = `sha256 of ${path}`;

@@ -7,7 +7,7 @@ import { type Address, fetchRange, type Transfer, type Version } from "./downloa
 import { gather, type ModelFacts, type ModelPart, readPartOf } from "./gguf.js";
 import type { RepositoryFile } from "./hubs/index.js";
 import { type FetchOptions, nameOf, type Remote, remoteFiles, transferOf } from "./remote.js";
-import { atFirst, fewer, listFiles, modelFiles, placeOf } from "./repository.js";
+import { atFirst, fewer, listFiles, modelFiles, servedRepository } from "./repository.js";
 
 /** A model that can be fetched, as its header tells. */
 export interface OfferedModel {
@@ -49,7 +49,7 @@ export async function offeredModels(
   const transfer = transferOf(options);
   const listed: RepositoryFile[] =
     address.kind === "hub"
-      ? await listFiles(placeOf(address.hub, address.repository, model, options.mirrors), transfer)
+      ? await listFiles(servedRepository(address.hub, address.repository, model, options.mirrors), transfer)
       : [];
   const files: { file: string; one: string; at: typeof address }[] = [];
   if (address.kind === "hub" && "quant" in address.wanted && address.wanted.quant === undefined) {

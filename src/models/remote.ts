@@ -26,8 +26,8 @@ import {
   lastFileOfQuantization,
   listFiles,
   passable,
-  placeOf,
   type ServedRepository,
+  servedRepository,
   together,
 } from "./repository.js";
 
@@ -79,7 +79,7 @@ export async function remoteFiles(
   known?: RepositoryFile[],
 ): Promise<Remote[]> {
   if (address.kind === "web") return webFiles(model, address);
-  const place = placeOf(address.hub, address.repository, model, options.mirrors);
+  const place = servedRepository(address.hub, address.repository, model, options.mirrors);
   return hubFiles(place, address.wanted, transferOf(options), known);
 }
 
@@ -144,7 +144,7 @@ async function areKept(files: readonly Remote[]): Promise<boolean> {
 /** Whether the cache has a model, whatever its servers have by now: none is asked. */
 export async function isKept(model: string, address: RemoteAddress, options: FetchOptions): Promise<boolean> {
   if (address.kind === "web") return areKept(webFiles(model, address));
-  const place = placeOf(address.hub, address.repository, model, options.mirrors);
+  const place = servedRepository(address.hub, address.repository, model, options.mirrors);
   const { wanted } = address;
   const file = "file" in wanted ? wanted.file : await lastFileOfQuantization(place, wanted.quant);
   return file !== undefined && areKept(placed(place, file));

@@ -4,7 +4,7 @@ import { several } from "../harmless.js";
 import { addressWithoutSecrets } from "../secrets.js";
 import { recall, remember } from "./cache.js";
 import { type Address, downloadError, fetchJson, fetchPages, type Transfer } from "./download/index.js";
-import { endpoint, type Hub, huggingFace, type Repository, type RepositoryFile } from "./hubs/index.js";
+import { endpoint, type Hub, type Repository, type RepositoryFile } from "./hubs/index.js";
 
 /** A repository, and the servers that are asked for it in turn. */
 export interface ServedRepository {
@@ -15,15 +15,15 @@ export interface ServedRepository {
   shown: string;
 }
 
-/** `mirrors`: servers that hold what Hugging Face holds, asked after it. */
-export function placeOf(
+/** `mirrors`: servers that hold what Hugging Face holds, asked after its own. */
+export function servedRepository(
   hub: Hub,
   repository: Repository,
   model: string,
   mirrors: readonly string[] = [],
 ): ServedRepository {
   const own = hub.endpoints();
-  const more = hub === huggingFace ? mirrors.map((one) => endpoint(one, `the mirror ${one}`)) : [];
+  const more = hub.mirrored ? mirrors.map((one) => endpoint(one, `the mirror ${one}`)) : [];
   const others = more.filter(({ href }) => !own.some((one) => one.href === href));
   return { hub, repository, endpoints: [...own, ...others], shown: addressWithoutSecrets(model) };
 }

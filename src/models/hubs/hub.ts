@@ -34,6 +34,8 @@ export interface Hub {
   list(endpoint: URL, repository: Repository): URL;
   /** The files of a page; undefined if it is no list. */
   readList(page: unknown): RepositoryFile[] | undefined;
+  /** The mirrors that users name hold what this hub holds. */
+  readonly mirrored?: true;
   /** The list states every file's sha256, and downloads do not: it is asked before a file is fetched. */
   readonly listFirst?: true;
   /** Where the hub itself says which file a quantization is, for the branch `revision`. */

@@ -56,6 +56,7 @@ export const huggingFace: Hub = {
   title: "Hugging Face",
   schemes: ["hf", "huggingface"],
   revision: "main",
+  mirrored: true,
   endpoints,
   access: {
     takesToken,

@@ -4,7 +4,6 @@ import { modelScope } from "./modelscope.js";
 import { wisemodel } from "./wisemodel.js";
 
 export { endpoint, type Hub, type Repository, type RepositoryFile } from "./hub.js";
-export { huggingFace };
 
 /** The family of hubs. A new member: a file beside these, and its name here. */
 export const hubs: readonly Hub[] = [huggingFace, modelScope, wisemodel];
