@@ -5,9 +5,7 @@ import { commands } from "./commands/index.js";
 import { harmlessLines } from "./harmless.js";
 import { outliveReaders } from "./terminal.js";
 
-const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
-  version: string;
-};
+const { version }: { version: string } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
 
 /** Ends with a command's exit code. A stopped command may leave work that cannot be interrupted, such as the digest of a large file. */
 const exit = (code: number) => {

@@ -42,7 +42,7 @@ async function checkModelArgument(one: string, modelsDir: string | undefined): P
     if (stats?.isDirectory() || (stats?.isFile() && (await beginsAsGguf(place)))) return;
     if (stats) throw fault(`${one} is neither a model nor a benchmark file.`, purposeOf(one));
     // A model may be named without its ending, a split one without its parts.
-    const names = await readdir(dirname(place)).catch(() => [] as string[]);
+    const names = await readdir(dirname(place)).catch((): string[] => []);
     if (names.some((name) => /^(-\d{5}-of-\d{5})?\.gguf$/i.test(name.replace(basename(place), "")))) return;
   }
   throw fault(`There is no file ${one}.`, takes);

@@ -4,7 +4,7 @@ const require = createRequire(import.meta.url);
 
 /** Versions of this program, and of all that decides its figures besides the engine. */
 export function versions(): Record<string, string> {
-  const own = require("../../package.json") as { version: string; dependencies: Record<string, string> };
+  const own: { version: string; dependencies: Record<string, string> } = require("../../package.json");
   return {
     "gguf-bench": own.version,
     node: process.versions.node,

@@ -146,7 +146,8 @@ export const limitForm = ({ kind }: RuleLimit) => forms[kind] as LimitForm<RuleL
 function commonOf(name: string) {
   const { label, better, per } = describe(name);
   const items = per === "question" ? "answers" : itemsOf({ metric: name });
-  return { label, items, rises: better === "lower", notes: [] as string[] };
+  const notes: string[] = [];
+  return { label, items, rises: better === "lower", notes };
 }
 
 const clustersOf = ({ clusters }: Series) => (clusters ? { clusters } : {});

@@ -51,7 +51,7 @@ export function askedOf(variants: VariantRecord[]): Asked[] {
 
   const pairs = (fits: (a: (typeof named)[number], b: (typeof named)[number]) => boolean) =>
     named.flatMap((a) =>
-      named.flatMap((b) => (fits(a, b) ? [[a.variant.name, b.variant.name] as [string, string]] : [])),
+      named.flatMap((b): [string, string][] => (fits(a, b) ? [[a.variant.name, b.variant.name]] : [])),
     );
   const matrix = pairs(
     (a, b) =>

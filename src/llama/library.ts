@@ -533,19 +533,18 @@ export function dieWithParent(): void {
 
 /** Linux: this process becomes another program, with its environment. Returns where that cannot be started. */
 export function become(file: string, args: readonly string[]): void {
-  const libc = koffi.load("libc.so.6");
+  const libc = binder(koffi.load("libc.so.6"));
   const brokenPipe = 13;
   // Node takes no notice of it, and a program that is started inherits that: it is to end when nobody reads what it prints.
-  (libc.func("signal", P, ["int", P]) as (signal: number, handler: null) => void)(brokenPipe, null);
+  libc<(signal: number, handler: null) => void>("signal", P, ["int", P])(brokenPipe, null);
   // Node marks its own streams to be closed then.
   const setFlags = 2;
-  const fcntl = libc.func("fcntl", "int", ["int", "int", "int"]) as (
-    file: number,
-    what: number,
-    flags: number,
-  ) => number;
+  const fcntl = libc<(file: number, what: number, flags: number) => number>("fcntl", "int", ["int", "int", "int"]);
   for (const stream of [0, 1, 2]) fcntl(stream, setFlags, 0);
-  const execv = libc.func("execv", "int", ["str", koffi.pointer("str")]) as (f: string, a: (string | null)[]) => number;
+  const execv = libc<(file: string, values: (string | null)[]) => number>("execv", "int", [
+    "str",
+    koffi.pointer("str"),
+  ]);
   execv(file, [file, ...args, null]);
 }
 
