@@ -34,7 +34,7 @@ Examples:
   gguf-bench run model-Q4_K_M.gguf --measure speed --prompt 512 --generate 128
   gguf-bench quantize model-F16.gguf --types Q8_0,Q4_K_M,Q2_K --imatrix model.imatrix.gguf
   gguf-bench reference model-F16.gguf --text wikitext-2 --form compact --out model-F16.kld
-  gguf-bench run model-Q4_K_M.gguf --measure stored-divergence --base model-F16.kld
+  gguf-bench run model-Q4_K_M.gguf --measure divergence --base model-F16.kld
   gguf-bench models hf:owner/repo --memory 8GB --context 8192
   gguf-bench fetch hf:owner/repo:Q4_K_M
   gguf-bench report reports/smollm2

@@ -640,7 +640,11 @@ export function judgeable(): string[] {
 }
 
 /** Other names of metrics and measurements that people use. */
-const otherNames: Record<string, string> = { ppl: "perplexity", accuracy: "acc" };
+const otherNames: Record<string, string> = {
+  ...{ ppl: "perplexity", accuracy: "acc" },
+  // The entry of before, when divergence from a stored reference was a measurement of its own.
+  "stored-divergence": "divergence",
+};
 
 /** Other names of it that people use. */
 export function alsoCalled(name: string): string[] {

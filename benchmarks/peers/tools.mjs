@@ -122,7 +122,7 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
     /** The same figures from llama-perplexity's own file. */
     ourImported: (quants, file, { library }) => {
       const models = quants.flatMap((quant) => ["--model", model(quant)]);
-      const args = [...models, ...withThreads, "--measure", "stored-divergence", "--base", file];
+      const args = [...models, ...withThreads, "--measure", "divergence", "--base", file];
       return () => ours(args, { library, read: ourKld(quants) });
     },
     /** The file that llama-perplexity's divergence is measured from. */
@@ -153,7 +153,7 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
       });
     },
     ourBracket: (quant, file, { library }) => {
-      const args = ["--model", model(quant), ...withThreads, "--measure", "stored-divergence", "--base", file];
+      const args = ["--model", model(quant), ...withThreads, "--measure", "divergence", "--base", file];
       const read = ({ figures }) => ({
         low: figures("kld_low").value,
         estimate: figures("kld_estimate").value,

@@ -52,7 +52,7 @@ function purposeOf(path: string): string {
   if (/\.(csv|jsonl|tsv)$/i.test(path)) return `Questions need a card: ${questionsNeed}`;
   if (/\.(txt|raw|md)$/i.test(path))
     return `A text is given with --text: \`gguf-bench run MODEL.gguf --text ${path}\`.`;
-  if (/\.kld$/i.test(path)) return `A stored reference is given with --measure stored-divergence --base ${path}.`;
+  if (/\.kld$/i.test(path)) return `A stored reference is given with --measure divergence --base ${path}.`;
   return takes;
 }
 

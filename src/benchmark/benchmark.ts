@@ -27,6 +27,8 @@ export interface MeasurementConfig {
   group?: string;
   /** perplexity, speed, choice … */
   kind: string;
+  /** The kind of data that it is measured on. */
+  on: string;
   /** The keys that name its data, those of their kind; none for a measurement without data. */
   data: Record<string, unknown>;
   /** Checked by the measurement's own schema, defaults filled in. */
@@ -55,10 +57,14 @@ export interface Benchmark {
   notes?: string[];
 }
 
-/** The family of measurements, by name, as far as the reader asks it. */
-export type Measurements = Readonly<
-  Record<string, { readonly settings: z.ZodType<Record<string, unknown>>; readonly data: string }>
->;
+/** A measurement on one kind of data, as far as the reader asks it. */
+export interface MeasurementForm {
+  readonly settings: z.ZodType<Record<string, unknown>>;
+  readonly data: string;
+}
+
+/** The family of measurements, by name, as far as the reader asks it; `also`: the same on data of other kinds. */
+export type Measurements = Readonly<Record<string, MeasurementForm & { readonly also?: readonly MeasurementForm[] }>>;
 
 export interface ReadOptions {
   measurements: Measurements;

@@ -7,9 +7,9 @@ import { usualName } from "../metrics.js";
 import { isAddress, namedModels } from "../models/folder.js";
 import { addressWithoutSecrets } from "../secrets.js";
 import { type FaultOptions, nearest, Written, type YamlPath } from "../yaml.js";
-import type { Benchmark, Measurements, ReadOptions } from "./benchmark.js";
+import type { Benchmark, MeasurementForm, Measurements, ReadOptions } from "./benchmark.js";
 import { readWritten } from "./file.js";
-import { nameable, settingKeys, settingsShape } from "./form.js";
+import { formFor, formsOf, nameable, settingKeys, settingsShape } from "./form.js";
 import { measurementOf } from "./measurements.js";
 import { literal } from "./placeholders.js";
 
@@ -30,7 +30,7 @@ export function flagsOf(options: object, measurements: Measurements): Flags {
   const known = new Set([
     ...Object.keys(settingsShape),
     ...Object.values(dataKinds).flatMap(({ keys }) => Object.keys(keys)),
-    ...Object.values(measurements).flatMap(settingKeys),
+    ...Object.values(measurements).flatMap(formsOf).flatMap(settingKeys),
   ]);
   return Object.fromEntries(Object.entries(options).filter(([name, value]) => known.has(name) && value !== undefined));
 }
@@ -55,7 +55,7 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
   for (const name of measures.map(usualName)) {
     const kind = await measurementOf(name, {}, options);
     // A name that means nothing is the reader's to refuse.
-    entries[name] = typeof kind === "object" ? {} : taken(flags, keysOf(family[kind]!));
+    entries[name] = typeof kind === "object" ? {} : taken(flags, keysOf(formFor(family[kind]!, flags)));
   }
   const { models, notes } = await namedModels(options.models, options);
   const names = variantNames(models);
@@ -76,7 +76,7 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
 }
 
 /** Keys of an entry of the measurement, without the one that names the measurement. */
-function keysOf(measurement: Measurements[string]): string[] {
+function keysOf(measurement: MeasurementForm): string[] {
   return [...Object.keys(findKind(measurement.data)?.keys ?? {}), ...settingKeys(measurement)];
 }
 

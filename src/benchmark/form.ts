@@ -6,7 +6,7 @@ import { findKind } from "../data/index.js";
 import { harmless } from "../harmless.js";
 import { readBytes, writtenBytes } from "../units.js";
 import { jsonSchema, type Written, type YamlPath } from "../yaml.js";
-import type { Measurements } from "./benchmark.js";
+import type { MeasurementForm, Measurements } from "./benchmark.js";
 
 // The forms of a benchmark file. Errors, defaults and the JSON Schema come from them alone.
 
@@ -125,13 +125,25 @@ export const fileSchema = z
 const kindKey = z.string().optional().describe("Which measurement this is, where the entry's name does not say it.");
 
 /** The form of an entry of `measurements:`: its own keys, and the measurement's settings, which are checked apart. */
-export function entrySchema(measurement: Measurements[string]) {
+export function entrySchema(measurement: MeasurementForm) {
   const settings = unchecked(jsonSchema(measurement.settings).properties ?? {});
   return z.strictObject({ measurement: kindKey, ...findKind(measurement.data)?.keys, ...settings });
 }
 
+/** A measurement on each kind of data that it takes. */
+export function formsOf(measurement: Measurements[string]): MeasurementForm[] {
+  return [measurement, ...(measurement.also ?? [])];
+}
+
+/** The measurement on the kind of data that an entry, or flags, name; on its usual kind where they name none. */
+export function formFor(measurement: Measurements[string], entry: Record<string, unknown>): MeasurementForm {
+  const isNamed = (one: MeasurementForm) =>
+    Object.keys(findKind(one.data)?.keys ?? {}).some((key) => entry[key] !== undefined);
+  return formsOf(measurement).toReversed().find(isNamed) ?? measurement;
+}
+
 /** The keys of a measurement's own settings. */
-export function settingKeys(measurement: Measurements[string]): string[] {
+export function settingKeys(measurement: MeasurementForm): string[] {
   return Object.keys(jsonSchema(measurement.settings).properties ?? {});
 }
 

@@ -6,8 +6,8 @@ import { several } from "../harmless.js";
 import { usualName } from "../metrics.js";
 import { nearest, type Written, type YamlPath } from "../yaml.js";
 import { questionsNeed } from "./arguments.js";
-import type { MeasurementConfig, Measurements, ReadOptions } from "./benchmark.js";
-import { checkName, entrySchema, settingKeys, settingsShape } from "./form.js";
+import type { MeasurementConfig, MeasurementForm, ReadOptions } from "./benchmark.js";
+import { checkName, entrySchema, formFor, settingKeys, settingsShape } from "./form.js";
 import { fill, placeholders } from "./placeholders.js";
 
 const entryOutline = z.looseObject({}).describe("A measurement has settings, `perplexity: {text: wikitext-2}`.");
@@ -35,7 +35,7 @@ export async function readMeasurements(
       });
     const meant = await measurementOf(name, entry, options);
     if (typeof meant === "object") throw file.fault(path, meant.message, { hint: meant.hint, at: "key" });
-    const measurement = family[meant]!;
+    const measurement = formFor(family[meant]!, entry);
     for (const { part, said, group } of partsOf(file, path, name, entry, findKind(measurement.data))) {
       if (read.some((one) => one.name === part) || (group !== undefined && Object.hasOwn(entries, part)))
         throw file.fault(path, `two measurements are named "${part}".`, { hint: "Rename an entry.", at: "key" });
@@ -46,6 +46,7 @@ export async function readMeasurements(
         name: part,
         ...definite({ group }),
         kind: meant,
+        on: measurement.data,
         data: dataSaid(measurement, part, said),
         settings: file.check(measurement.settings, settings, path),
       });
@@ -93,7 +94,7 @@ function partsOf(
 }
 
 /** The keys of an entry that name its data, those of their kind. */
-function dataSaid({ data }: Measurements[string], name: string, entry: Record<string, unknown>) {
+function dataSaid({ data }: MeasurementForm, name: string, entry: Record<string, unknown>) {
   const { keys = {}, named } = findKind(data) ?? {};
   const said = Object.entries(entry).filter(([key, value]) => Object.hasOwn(keys, key) && value !== undefined);
   return Object.fromEntries(named === undefined ? said : [[named, name], ...said]);

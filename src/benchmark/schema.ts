@@ -2,14 +2,14 @@ import { z } from "zod";
 import { findKind } from "../data/index.js";
 import { alsoCalled } from "../metrics.js";
 import { jsonSchema } from "../yaml.js";
-import type { Measurements } from "./benchmark.js";
-import { entrySchema, fileSchema, matrixSchema, settingsShape, variantShape } from "./form.js";
+import type { MeasurementForm, Measurements } from "./benchmark.js";
+import { entrySchema, fileSchema, formsOf, matrixSchema, settingsShape, variantShape } from "./form.js";
 
 /** The JSON Schema of benchmark files, for editors. */
 export function benchmarkSchema(measurements: Measurements): object {
   const file = jsonSchema(fileSchema);
   const variant = jsonSchema(z.strictObject({ ...variantShape, ...settingsShape, matrix: matrixSchema.optional() }));
-  const entry = (name: string, measurement: Measurements[string], named: boolean) => {
+  const entry = (name: string, measurement: MeasurementForm, named: boolean) => {
     const own = jsonSchema(entrySchema(measurement));
     const settings = jsonSchema(measurement.settings);
     const kind = named ? { measurement: { ...own.properties?.measurement, const: name } } : {};
@@ -36,13 +36,17 @@ export function benchmarkSchema(measurements: Measurements): object {
         ...file.properties?.measurements,
         minProperties: 1,
         properties: Object.fromEntries(
-          members.flatMap(([name, one]) =>
-            [name, ...alsoCalled(name)].map((called) => [called, entry(name, one, false)]),
-          ),
+          members.flatMap(([name, one]) => {
+            const forms = formsOf(one).map((form) => entry(name, form, false));
+            const own = forms.length > 1 ? { anyOf: forms } : forms[0];
+            return [name, ...alsoCalled(name)].map((called) => [called, own]);
+          }),
         ),
         // An entry of any other name says its kind, or is named like a dataset of questions.
         additionalProperties: {
-          anyOf: members.map(([name, one]) => entry(name, one, findKind(one.data)?.named === undefined)),
+          anyOf: members.flatMap(([name, one]) =>
+            formsOf(one).map((form) => entry(name, form, findKind(form.data)?.named === undefined)),
+          ),
         },
       },
     },

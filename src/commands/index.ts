@@ -54,12 +54,12 @@ export const commands = {
         )
         .option(
           "--measure <names>",
-          "perplexity (default; ppl for short), divergence, speed, stored-divergence, or a task such as hellaswag; a,b or repeatable",
+          "perplexity (default; ppl for short), divergence, speed, or a task such as hellaswag; a,b or repeatable",
           names,
         )
         .option("--reference <name>", "the variant that others are compared with (default: the most bits per weight)")
         .option("--text <file or dataset>", "text for perplexity and divergence, such as book.txt or wikitext-2")
-        .option("--base <file>", "stored reference for --measure stored-divergence, see `gguf-bench reference`")
+        .option("--base <file>", "stored reference for --measure divergence, see `gguf-bench reference`")
         .option(
           "-c, --context <n>",
           "tokens per chunk of a text (default: 512), or per question (default: what the task needs)",

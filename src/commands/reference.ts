@@ -36,7 +36,7 @@ export interface ReferenceCommand extends FolderOptions {
 
 type Downloads = Pick<SourceFolders, "fetching" | "warning" | "signal">;
 
-/** Writes the distributions of a model over a text to a file, for `--measure stored-divergence`. */
+/** Writes the distributions of a model over a text to a file, for `--measure divergence --base FILE`. */
 export async function referenceCommand(said: ReferenceCommand, where: Surroundings): Promise<number> {
   const { stdout, stderr } = where;
   const asked = { ...said, ...foldersOf(said, where) };

@@ -16,7 +16,7 @@ import { BenchError, toFailure } from "../errors.js";
 import type { Measured } from "../events.js";
 import { dieWithParent } from "../llama/library.js";
 import { freeMemory } from "../machine.js";
-import { measurements } from "../measurements/index.js";
+import { measurementOn } from "../measurements/index.js";
 import { recordReference } from "../measurements/recording.js";
 import { cacheDirectory } from "../models/cache.js";
 import { UnchangedFiles } from "../models/unchanged.js";
@@ -238,7 +238,7 @@ async function* measured(
   { kind, settings, dataset, done, only, together }: MeasureRequest,
   opened: Opened,
 ): AsyncGenerator<Measured & { job?: string }> {
-  const measurement = measurements[kind]!;
+  const measurement = measurementOn(kind, dataset?.kind);
   const asked = {
     settings,
     data: dataset,

@@ -18,6 +18,68 @@ const settings = chunkSettings.extend({
 });
 type DivergenceSettings = z.infer<typeof settings>;
 
+const storedSettings = z.strictObject({
+  chunks: z
+    .int()
+    .min(1)
+    .max(1_000_000_000)
+    .optional()
+    .describe("How many chunks of the file from the start; by default all."),
+});
+
+/**
+ * Divergence from a reference that was written to a file: llama-perplexity's own (`--kl-divergence-base`), whose figures are
+ * then reproduced to every printed digit, or our compact one. Tokens and context come from the file; no text is needed.
+ * The metrics are those of a live reference, and the variant's perplexity.
+ */
+const stored: Measurement<z.infer<typeof storedSettings>, "reference", "windows"> = {
+  name: "divergence",
+  rule: 1,
+  settings: storedSettings,
+  needs: () => ["windows"],
+  data: "reference",
+  mode: { kind: "alone" },
+  machineBound: false,
+  metrics: (_, data) => [...(data?.head.metrics ?? []), ...nextToken, "perplexity"],
+  cost({ chunks = Infinity }, data, engine) {
+    const { context, chunks: there } = data?.head ?? { context: 512, chunks: 1 };
+    return { ...heldChunks(context, engine), prompt: Math.min(chunks, there) * context, generated: 0 };
+  },
+
+  async *measure({ engine: { windows: engine }, settings, data, done, progress, stopped }) {
+    const reference = openReference(data.path);
+    const { context, vocabulary, chunks: there, metrics } = reference.head;
+    if (vocabulary !== engine.vocabulary)
+      throw new BenchError(
+        "reference-vocabulary",
+        `the stored reference has a vocabulary of ${vocabulary} tokens, this model one of ${engine.vocabulary}`,
+        { hint: "compare with a reference of the same tokenizer, or compare bits per byte" },
+      );
+    const count = Math.min(settings.chunks ?? there, there);
+    progress(0, count, "chunks");
+    const groups = grouped(engine.parallel(context), count)
+      .filter((chunks) => chunks.some((chunk) => !done.has(String(chunk))))
+      .map((chunks) => ({
+        ...{ chunks, windows: chunks.map((chunk) => reference.tokens(chunk)), variants: [""], reference: false },
+      }));
+    try {
+      const compared = storedRows(reference, engine).compare({
+        ...{ context, scoreFrom: scoredFrom(context), groups, stopped },
+        progress: (chunks) => progress(chunks, count, "chunks"),
+      });
+      for await (const { group, nll, against } of compared)
+        for (const [i, chunk] of group.chunks.entries()) {
+          if (done.has(String(chunk))) continue;
+          const { samples, ...rest } = divergenceItem(chunk, against![i]!, "single", metrics);
+          const ids = idsDigest(group.windows[i]!);
+          yield { ...rest, samples: [...samples, tokenSample("perplexity", nll[i]!)], ids };
+        }
+    } finally {
+      reference.close();
+    }
+  },
+};
+
 /**
  * Divergence from the reference variant: the figures of llama-perplexity's --kl-divergence, without its file of logits.
  * Each chunk is evaluated once by the reference for all variants. Log-probabilities are compared in float32 over the whole
@@ -36,6 +98,7 @@ export const divergence: Measurement<DivergenceSettings, "text", "windows"> = {
   settings,
   needs: () => ["windows"],
   data: "text",
+  also: [stored],
   mode: {
     kind: "together",
     // Perplexity, say: the likelihoods of reference and variants are part of every comparison.
@@ -80,68 +143,6 @@ export const divergence: Measurement<DivergenceSettings, "text", "windows"> = {
             ...documentAt(before, data.documents),
           };
       }
-  },
-};
-
-const storedSettings = z.strictObject({
-  chunks: z
-    .int()
-    .min(1)
-    .max(1_000_000_000)
-    .optional()
-    .describe("How many chunks of the file from the start; by default all."),
-});
-
-/**
- * Divergence from a reference that was written to a file: llama-perplexity's own (`--kl-divergence-base`), whose figures are
- * then reproduced to every printed digit, or our compact one. Tokens and context come from the file; no text is needed.
- * The metrics are those of `divergence`, and the variant's perplexity.
- */
-export const storedDivergence: Measurement<z.infer<typeof storedSettings>, "reference", "windows"> = {
-  name: "stored-divergence",
-  rule: 1,
-  settings: storedSettings,
-  needs: () => ["windows"],
-  data: "reference",
-  mode: { kind: "alone" },
-  machineBound: false,
-  metrics: (_, data) => [...(data?.head.metrics ?? []), ...nextToken, "perplexity"],
-  cost({ chunks = Infinity }, data, engine) {
-    const { context, chunks: there } = data?.head ?? { context: 512, chunks: 1 };
-    return { ...heldChunks(context, engine), prompt: Math.min(chunks, there) * context, generated: 0 };
-  },
-
-  async *measure({ engine: { windows: engine }, settings, data, done, progress, stopped }) {
-    const reference = openReference(data.path);
-    const { context, vocabulary, chunks: there, metrics } = reference.head;
-    if (vocabulary !== engine.vocabulary)
-      throw new BenchError(
-        "reference-vocabulary",
-        `the stored reference has a vocabulary of ${vocabulary} tokens, this model one of ${engine.vocabulary}`,
-        { hint: "compare with a reference of the same tokenizer, or compare bits per byte" },
-      );
-    const count = Math.min(settings.chunks ?? there, there);
-    progress(0, count, "chunks");
-    const groups = grouped(engine.parallel(context), count)
-      .filter((chunks) => chunks.some((chunk) => !done.has(String(chunk))))
-      .map((chunks) => ({
-        ...{ chunks, windows: chunks.map((chunk) => reference.tokens(chunk)), variants: [""], reference: false },
-      }));
-    try {
-      const compared = storedRows(reference, engine).compare({
-        ...{ context, scoreFrom: scoredFrom(context), groups, stopped },
-        progress: (chunks) => progress(chunks, count, "chunks"),
-      });
-      for await (const { group, nll, against } of compared)
-        for (const [i, chunk] of group.chunks.entries()) {
-          if (done.has(String(chunk))) continue;
-          const { samples, ...rest } = divergenceItem(chunk, against![i]!, "single", metrics);
-          const ids = idsDigest(group.windows[i]!);
-          yield { ...rest, samples: [...samples, tokenSample("perplexity", nll[i]!)], ids };
-        }
-    } finally {
-      reference.close();
-    }
   },
 };
 

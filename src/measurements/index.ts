@@ -1,5 +1,5 @@
 import { choice } from "./choice.js";
-import { divergence, storedDivergence } from "./divergence.js";
+import { divergence } from "./divergence.js";
 import type { Measurement } from "./measurement.js";
 import { perplexity } from "./perplexity.js";
 import { speed } from "./speed.js";
@@ -9,7 +9,12 @@ import { speed } from "./speed.js";
 export const measurements: Record<string, Measurement<any, any, any>> = {
   perplexity,
   divergence,
-  "stored-divergence": storedDivergence,
   speed,
   choice,
 };
+
+/** A measurement on data of a kind; most take one kind alone. */
+export function measurementOn(name: string, data: string | undefined) {
+  const measurement = measurements[name]!;
+  return measurement.also?.find((one) => one.data === data) ?? measurement;
+}

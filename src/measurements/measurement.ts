@@ -81,6 +81,9 @@ interface DescribedSettings<Settings, Kind extends keyof DataFor, Needs extends 
   /** How these settings measure, when that is not the plain way: `by generation`. Stands beside every figure. */
   method?(settings: Settings): string | undefined;
   readonly data: Kind;
+  /** The same measurement on data of other kinds: an entry that names such data is measured so. */
+  // biome-ignore lint/suspicious/noExplicitAny: each has settings, data and needs of its own
+  readonly also?: readonly Measurement<any, any, any>[];
   /** Whether the result depends on the machine, so that another machine makes another job. */
   readonly machineBound: boolean;
   metrics(settings: Settings, data?: DataFor[Kind]): string[];

@@ -1,6 +1,6 @@
 import type { SettingsFacts } from "../backends/backend.js";
 import { usableProcessors } from "../machine.js";
-import { measurements } from "../measurements/index.js";
+import { measurementOn } from "../measurements/index.js";
 import type { Cost } from "../measurements/measurement.js";
 import type { ModelFacts } from "../models/gguf.js";
 import type { Job } from "./job.js";
@@ -44,10 +44,10 @@ export function togetherGroups(all: Job[]): TogetherGroup[] {
  * Whether the comparison of these jobs with their reference decodes all that another job asks for, with the same digits: the
  * reference or one of the variants, in batches of the same shape.
  */
-function feeds(jobs: Job[], { record, shape, spec }: Job): boolean {
+function feeds(jobs: Job[], { record, shape, spec, data }: Job): boolean {
   const first = jobs[0]!;
-  const { mode } = measurements[first.record.kind]!;
-  const own = measurements[record.kind]!;
+  const { mode } = measurementOn(first.record.kind, first.data?.kind);
+  const own = measurementOn(record.kind, data?.kind);
   const chunks = "likelihoods" in own ? own.likelihoods?.(record.settings) : undefined;
   if (mode.kind !== "together" || !chunks || !mode.feeds(first.record.settings, chunks)) return false;
   if (record.askedSha256 === undefined || record.askedSha256 !== first.record.askedSha256) return false;

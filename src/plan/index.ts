@@ -5,7 +5,6 @@ import { BenchError, type Failure } from "../errors.js";
 import type { Provenance, VariantRecord } from "../events.js";
 import { several } from "../harmless.js";
 import { freeMemory } from "../machine.js";
-import { measurements } from "../measurements/index.js";
 import { addressWithoutSecrets } from "../secrets.js";
 import { type AskedData, type Job, makeJob } from "./job.js";
 import { chooseReference, namedReference } from "./reference.js";
@@ -56,7 +55,7 @@ export interface PlanOptions extends Selected {
 export async function makePlan(benchmark: Benchmark, options: PlanOptions): Promise<Plan> {
   const data = new Map<MeasurementConfig, AskedData>();
   for (const config of benchmark.measurements) {
-    const kind = findKind(measurements[config.kind]!.data);
+    const kind = findKind(config.on);
     if (kind) {
       const dataset = await kind.resolve(config.data, benchmark);
       data.set(config, { dataset, sha256: digestOf(dataset) });

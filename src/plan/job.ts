@@ -3,7 +3,7 @@ import type { MeasurementConfig } from "../benchmark/index.js";
 import type { Dataset } from "../data/index.js";
 import { definite } from "../definite.js";
 import type { JobRecord } from "../events.js";
-import { measurements } from "../measurements/index.js";
+import { measurementOn } from "../measurements/index.js";
 import type { Cost } from "../measurements/measurement.js";
 import { estimateMemory, type MemoryEstimate } from "../models/memory.js";
 import { seconds } from "./cost.js";
@@ -49,9 +49,9 @@ export type Routed = Omit<Inspected, "routes" | "cells"> & Route;
  */
 function routed(
   { routes, ...inspected }: Inspected,
-  { kind, settings }: MeasurementConfig,
+  { kind, on, settings }: MeasurementConfig,
 ): { variant: Routed; settings: MeasurementConfig["settings"] } {
-  const { needs, instead } = measurements[kind]!;
+  const { needs, instead } = measurementOn(kind, on);
   for (let way: typeof settings | undefined = settings; way !== undefined; way = instead?.(way)) {
     const parts: readonly Part[] = needs(way);
     const route = routes.find((one) => parts.every((part) => one.parts.includes(part)));
@@ -67,7 +67,7 @@ export function makeJob(
   asked: AskedData | undefined,
 ): Job {
   const data = asked?.dataset;
-  const measurement = measurements[said.kind]!;
+  const measurement = measurementOn(said.kind, said.on);
   const { variant, settings } = routed(inspected, said);
   const config = { ...said, settings };
   const { backend, record, place } = variant;

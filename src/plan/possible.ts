@@ -1,7 +1,7 @@
 import { type Part, partNames } from "../backends/backend.js";
 import type { MeasurementConfig } from "../benchmark/index.js";
 import { type Dataset, findKind } from "../data/index.js";
-import { measurements } from "../measurements/index.js";
+import { measurementOn } from "../measurements/index.js";
 import type { ModelFacts } from "../models/gguf.js";
 import type { Routed } from "./job.js";
 
@@ -23,7 +23,7 @@ function reasonOf(
   against: Routed | undefined,
   context: number,
 ): string | undefined {
-  const measurement = measurements[config.kind]!;
+  const measurement = measurementOn(config.kind, config.on);
   const needs: readonly Part[] = measurement.needs(config.settings);
   const lacking = needs.filter((need) => !parts.includes(need));
   const inside = lacking.length > 0 && lacking.every((need) => backend.through?.parts.includes(need));
@@ -44,7 +44,7 @@ function reasonOf(
     return `the reference runs on ${against.backend.name}, this variant on ${backend.name}`;
   // They would be opened in one process, which cannot hold two builds.
   if (JSON.stringify(against.place.engine) !== JSON.stringify(place.engine))
-    return `the reference ${against.record.name} runs on another build: store it (\`gguf-bench reference\`) and measure stored-divergence`;
+    return `the reference ${against.record.name} runs on another build: store it (\`gguf-bench reference\`) and measure the divergence from it`;
   const [own, other] = [record.facts, against.record.facts];
   if (own && other && otherVocabulary(own, other))
     return `its tokenizer differs from that of the reference ${against.record.name}; compare bits per byte`;

@@ -3,7 +3,7 @@ import type { Benchmark, VariantConfig } from "../benchmark/index.js";
 import { BenchError } from "../errors.js";
 import type { VariantRecord } from "../events.js";
 import { several } from "../harmless.js";
-import { measurements } from "../measurements/index.js";
+import { measurementOn } from "../measurements/index.js";
 import { nearest } from "../yaml.js";
 
 /** The variants with the one named as the reference of all others, whatever each said; unchanged when none is named. */
@@ -38,7 +38,7 @@ export function chooseReference(
     const out = variants.some(({ name }) => name === said.name) ? "" : ", which --only or --exclude leaves out";
     return { reference: said.name, notes: all.length > 1 ? [`reference: ${said.name}${out}`] : [], final: true };
   }
-  const compares = asked.some(({ kind }) => measurements[kind]!.mode.kind === "together");
+  const compares = asked.some(({ kind, on }) => measurementOn(kind, on).mode.kind === "together");
   const final = waiting.length === 0;
   if (variants.some(({ against }) => against !== undefined) || (variants.length < 2 && !compares))
     return { notes: [], final };

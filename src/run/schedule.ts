@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { measurements } from "../measurements/index.js";
+import { measurementOn } from "../measurements/index.js";
 import { type Job, memoryTogether, type Plan, togetherGroups } from "../plan/index.js";
 import type { JobProgress } from "../replay.js";
 import { engineOf } from "./engines.js";
@@ -97,7 +97,8 @@ function besideEachOther(jobs: Job[]): Job[] {
   return [...groupsOf(jobs, ({ load }) => load).values()].flat();
 }
 
-const modeOf = ({ record }: Job) => measurements[record.kind]!.mode;
+const measurementOf = ({ record, data }: Job) => measurementOn(record.kind, data?.kind);
+const modeOf = (job: Job) => measurementOf(job).mode;
 
 /** The jobs that need wait for no preparation. */
 function withoutWaiting({ preparations }: Plan, jobs: Job[]): Job[] {
@@ -111,8 +112,9 @@ function withoutWaiting({ preparations }: Plan, jobs: Job[]): Job[] {
   );
   const held = jobs.filter((job) => waits(job) || common.has(job.record.measurement));
   /** Whether the decode of a comparison that waits will feed a job. */
-  const fed = ({ record }: Job) => {
-    const own = measurements[record.kind]!;
+  const fed = (one: Job) => {
+    const { record } = one;
+    const own = measurementOf(one);
     const chunks = "likelihoods" in own ? own.likelihoods?.(record.settings) : undefined;
     return held.some((job) => {
       const mode = modeOf(job);

@@ -8,7 +8,7 @@ import { type Benchmark, benchmarkSchema, flagsOf, quickBenchmark, readBenchmark
 import { commands } from "../../dist/commands/index.js";
 import { dataKinds } from "../../dist/data/index.js";
 import { BenchError } from "../../dist/errors.js";
-import { measurements } from "../../dist/measurements/index.js";
+import { measurementOn, measurements } from "../../dist/measurements/index.js";
 
 let dir: string;
 
@@ -89,12 +89,25 @@ measurements:
         },
       ],
       measurements: [
-        { name: "perplexity", kind: "perplexity", data: { text: "some.txt" }, settings: { context: 512, chunks: 16 } },
-        { name: "chinese", kind: "perplexity", data: { text: "zh-wiki" }, settings: { context: 1024 } },
-        { name: "speed", kind: "speed", data: {}, settings: { prompt: 512, generate: 128, repetitions: 5, depth: 0 } },
+        {
+          name: "perplexity",
+          kind: "perplexity",
+          on: "text",
+          data: { text: "some.txt" },
+          settings: { context: 512, chunks: 16 },
+        },
+        { name: "chinese", kind: "perplexity", on: "text", data: { text: "zh-wiki" }, settings: { context: 1024 } },
+        {
+          name: "speed",
+          kind: "speed",
+          on: "none",
+          data: {},
+          settings: { prompt: 512, generate: 128, repetitions: 5, depth: 0 },
+        },
         {
           name: "hellaswag",
           kind: "choice",
+          on: "choice",
           data: { dataset: "hellaswag", file: "few.txt" },
           settings: { limit: 200 },
         },
@@ -318,7 +331,7 @@ test.each([
   [
     `${variant}measurements: {x: {measurement: foo}}`,
     'b.yaml:2:33: there is no measurement "foo".',
-    "Known: perplexity, divergence, stored-divergence, speed, choice",
+    "Known: perplexity, divergence, speed, choice",
   ],
   [
     `${variant}${some}memoryLimit: lots`,
@@ -474,9 +487,27 @@ describe("flags instead of a file", () => {
       ["repo:Q4_K_M", { threads: 2 }],
     ]);
     expect(benchmark.measurements).toEqual([
-      { name: "perplexity", kind: "perplexity", data: { text: "some.txt" }, settings: { context: 256, chunks: 4 } },
-      { name: "speed", kind: "speed", data: {}, settings: { prompt: 64, generate: 128, repetitions: 5, depth: 0 } },
-      { name: "hellaswag", kind: "choice", data: { dataset: "hellaswag" }, settings: { limit: 10, context: 256 } },
+      {
+        name: "perplexity",
+        kind: "perplexity",
+        on: "text",
+        data: { text: "some.txt" },
+        settings: { context: 256, chunks: 4 },
+      },
+      {
+        name: "speed",
+        kind: "speed",
+        on: "none",
+        data: {},
+        settings: { prompt: 64, generate: 128, repetitions: 5, depth: 0 },
+      },
+      {
+        name: "hellaswag",
+        kind: "choice",
+        on: "choice",
+        data: { dataset: "hellaswag" },
+        settings: { limit: 10, context: 256 },
+      },
     ]);
     expect(benchmark.baseDir).toBe(process.cwd());
   });
@@ -552,9 +583,23 @@ measurements:
     expect(await hint(["perplexity"])).toBe(
       "For example `--text demo-en`. A dataset's name, or the path of any UTF-8 text.",
     );
-    expect(await hint(["stored-divergence"])).toMatch(/^For example `--base model-F16.kld`\./);
     expect(await hint(["demo-en"])).toBe("For example `--measure perplexity --text demo-en`.");
   });
+
+  test.each(["divergence", "stored-divergence"])(
+    "%s from a file is the same measurement as from a model",
+    async (name) => {
+      const flags = { base: "f.kld", chunks: 3 };
+      const { measurements: read } = await quickBenchmark({ measurements, models: ["a"], measures: [name], flags });
+      const settings = { chunks: 3 };
+      expect(read).toEqual([
+        { name: "divergence", kind: "divergence", on: "reference", data: { base: "f.kld" }, settings },
+      ]);
+      expect(measurementOn("divergence", "reference").mode.kind).toBe("alone");
+      expect(measurementOn("divergence", "text").mode.kind).toBe("together");
+      expect(measurementOn("perplexity", "reference")).toBe(measurements.perplexity);
+    },
+  );
 
   test("make names that tables can hold of files that are called otherwise", async () => {
     const models = ["x/ a .gguf", "x/b\u001b[2J.gguf", "x/ .gguf"];
@@ -604,7 +649,11 @@ measurements:
   test.each([
     [{ models: [] }, "Nothing to measure: no model is given."],
     [{ models: ["a"] }, "--measure perplexity needs --text."],
-    [{ models: ["a"], measures: ["stored-divergence"] }, "--measure stored-divergence needs --base."],
+    [{ models: ["a"], measures: ["divergence"] }, "--measure divergence needs --text."],
+    [
+      { models: ["a"], measures: ["divergence"], flags: { text: "t", base: "f.kld" } },
+      "--text has no meaning for divergence.",
+    ],
     [
       { models: ["a"], measures: ["choice"] },
       "--measure choice: `dataset` is missing: it names a set of questions with options.",

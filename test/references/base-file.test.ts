@@ -45,7 +45,7 @@ function ownFigures(out: string): Record<string, string[]> {
   const found = new Map(
     rows
       .map((row) => row.split(","))
-      .filter(([, , measurement]) => measurement === "stored-divergence")
+      .filter(([, , measurement]) => measurement === "divergence")
       .map(([, , , , metric, value, error]) => [metric!, [Number(value), error === "" ? undefined : Number(error)]]),
   );
   const line = (metric: string, digits: number, factor = 1, errorDigits = digits) =>
@@ -78,7 +78,7 @@ function ownFigures(out: string): Record<string, string[]> {
 }
 
 async function ours(model: string, base: string, out: string, more: NodeJS.ProcessEnv = {}) {
-  const args = ["--measure", "stored-divergence", "--base", base, "--threads", "1", "--plain"];
+  const args = ["--measure", "divergence", "--base", base, "--threads", "1", "--plain"];
   const { code, stderr } = await bench(["run", "--model", model, ...args, "--out", out], { env: { ...env, ...more } });
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   return ownFigures(out);
@@ -230,7 +230,7 @@ describe("lock-step against the file", () => {
 describe("a file that cannot be used", () => {
   const base = join(folder, "mock.base");
   const model = ["--model", "mock:seed=1,damage=0.5"];
-  const using = (file: string) => ["run", ...model, "--measure", "stored-divergence", "--base", file, "--plain"];
+  const using = (file: string) => ["run", ...model, "--measure", "divergence", "--base", file, "--plain"];
 
   it("is made, and then is whole", async () => {
     const { code, stdout, stderr } = await bench([
@@ -296,7 +296,7 @@ describe("a file that cannot be used", () => {
   it("of another vocabulary: not possible, with both sizes", async () => {
     const random = writeRandomLlama(folder, "random");
     const out = join(folder, "r-vocabulary");
-    const args = ["--measure", "stored-divergence", "--base", base, "--out", out, "--plain"];
+    const args = ["--measure", "divergence", "--base", base, "--out", out, "--plain"];
     const { code } = await bench(["run", "--model", random, ...args], { env });
     expect(code).toBe(1);
     expect(readFileSync(join(out, "table.md"), "utf8")).toMatch(/a vocabulary of 257 tokens, this model one of \d+/);
