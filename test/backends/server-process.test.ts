@@ -84,10 +84,10 @@ describe.skipIf(!llamaServer || process.platform !== "linux")(
       expect(processesWith(marker)).toEqual([]);
     });
 
-    it("kill -9 of the command line, or of its engine, ends the server; the same command goes on", async () => {
+    it("kill -9 of the command line, of its engine, or of all at once ends the server; the same command goes on", async () => {
       const { marker, variant } = startedServer("killed");
       const { args, options, run, report } = benchmark("killed", variant, questions);
-      for (const victim of ["command line", "engine"]) {
+      for (const victim of ["command line", "engine", "rest at once"]) {
         const { child, ended } = start(args, options);
         await until("the server is there", () => processesWith(marker).length > 0);
         const before = eventsOf(report).filter(({ type }) => type === "samples").length;
@@ -96,7 +96,8 @@ describe.skipIf(!llamaServer || process.platform !== "linux")(
           () => eventsOf(report).filter(({ type }) => type === "samples").length > before,
         );
         if (victim === "command line") child.kill("SIGKILL");
-        else for (const pid of childrenOf(child.pid!)) process.kill(pid, "SIGKILL");
+        else if (victim === "engine") for (const pid of childrenOf(child.pid!)) process.kill(pid, "SIGKILL");
+        else for (const pid of descendantsOf(child.pid!).filter(isNode)) process.kill(pid, "SIGKILL");
         await ended;
         await until(`the server is gone after a kill of the ${victim}`, () => processesWith(marker).length === 0);
       }
@@ -162,6 +163,11 @@ describe.skipIf(!llamaServer || process.platform !== "linux")(
     });
   },
 );
+
+/** A process and all below it, the lowest first. */
+const descendantsOf = (pid: number): number[] => [...childrenOf(pid).flatMap(descendantsOf), pid];
+
+const isNode = (pid: number) => readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith(process.execPath);
 
 /** Processes that this one has started, not those that they have. */
 function childrenOf(pid: number): number[] {

@@ -50,8 +50,11 @@ export const openai = {
   },
   async open(variant, listener) {
     const target = targetOf(variant.model, variant.settings);
-    const build = target.started && (await startedVersion(target.started)).build;
-    return ServerEngine.open(variant, target, build, listener);
+    const { started } = target;
+    if (!started) return ServerEngine.open(variant, target, undefined, listener);
+    const { build } = await startedVersion(started);
+    const command = [await programOf(started.command[0]!), ...started.command.slice(1)];
+    return ServerEngine.open(variant, { ...target, started: { ...started, command } }, build, listener);
   },
 } satisfies Backend;
 

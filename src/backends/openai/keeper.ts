@@ -1,7 +1,7 @@
 // The program that keeps a server: starts it, and ends it and all that it started when asked to, or when whoever asked is gone.
 
 import { spawn } from "node:child_process";
-import { ftruncateSync, openSync, rmSync, writeSync } from "node:fs";
+import { accessSync, constants, ftruncateSync, openSync, rmSync, writeSync } from "node:fs";
 
 /** What to start, and where its output goes. */
 export interface Kept {
@@ -20,6 +20,22 @@ const longestLog = 16e6;
 /** Seconds that a server has to end by itself. */
 const grace = 5;
 
+/** The command so that the system ends it with this process, should that be killed together with whoever asked: on Linux. */
+function dyingWith(command: string[]): string[] {
+  const setpriv = "/usr/bin/setpriv";
+  const isThere = (file: string) => {
+    try {
+      accessSync(file, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const [program = ""] = command;
+  // One that cannot be started says so better by itself.
+  return isThere(setpriv) && isThere(program) ? [setpriv, "--pdeathsig", "KILL", ...command] : command;
+}
+
 process.once("message", ({ command: [program, ...parameters], log }: Kept) => {
   rmSync(log, { force: true });
   const file = openSync(log, "a");
@@ -31,8 +47,9 @@ process.once("message", ({ command: [program, ...parameters], log }: Kept) => {
     }
     written += writeSync(file, said);
   };
+  const [first, ...others] = dyingWith([program!, ...parameters]);
   // A group of its own, so that what the server starts ends with it.
-  const server = spawn(program!, parameters, { detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  const server = spawn(first!, others, { detached: true, stdio: ["ignore", "pipe", "pipe"] });
   for (const stream of [server.stdout, server.stderr]) stream.on("data", keep);
   const send = (message: FromKeeper) => {
     if (process.connected) process.send!(message, () => {});
