@@ -338,13 +338,16 @@ export interface Backend {
   /** Parts that are believed only after a self-test: a server's log-probabilities may be those of something else. */
   readonly claims?: readonly Part[];
   /**
-   * For a server of models: the parts that another backend gives on the model's own file (`facts.files[0]`) and adapters, in
-   * this process. Jobs that need them are measured there, and say so.
+   * The parts that another backend gives on the model's own file (`facts.files[0]`) and adapters. Jobs that need them are
+   * measured there, and say so.
    */
   readonly through?: {
     backend: string;
     parts: readonly Part[];
-    settings(own: Settings): Settings;
+    /** What it is opened with there; undefined where it cannot be. */
+    settings(own: Settings): Settings | undefined;
+    /** How that is told beside figures: a phrase. */
+    method: string;
   };
   /**
    * Finds and reads the model and its adapters, and changes nothing; a server is asked. Throws a BenchError that says why it

@@ -214,7 +214,9 @@ const sparedMemory = 0.5;
 async function openedBeside(spec: VariantSpec, { backend, settings }: Through): Promise<Engine | undefined> {
   const [model] = spec.facts?.files ?? [];
   if (model === undefined || spec.facts!.bytes > sparedMemory * freeMemory()) return undefined;
-  const inside = { ...spec, backend, model, settings: settings(spec.settings) };
+  const own = settings(spec.settings);
+  if (own === undefined) return undefined;
+  const inside = { ...spec, backend, model, settings: own };
   return (await findBackend(backend)).open(inside).catch(() => undefined);
 }
 

@@ -1,6 +1,6 @@
 import type { VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
-import { countsLeftOut, metric as describe, isQuality } from "../metrics.js";
+import { countsLeftOut, metric as describe, isQuality, leadsAmong } from "../metrics.js";
 import type { JobState, Run } from "../replay.js";
 import type { Series } from "../stats/series.js";
 
@@ -58,9 +58,11 @@ const lacks: Record<Exclude<JobState, "done">, Lack> = {
   waiting: "not finished",
 };
 
-function lackIn({ broken, observations }: Series, name: string): Lack | undefined {
+function lackIn({ broken, job, observations }: Series, name: string): Lack | undefined {
   const values = observations.get(name);
   if (values) return broken === undefined && values.every(({ value }) => Number.isFinite(value)) ? undefined : "broken";
+  // An engine that tells no tokens gives a perplexity, and no bits per byte: that is not the file's fault.
+  if (broken === undefined && [...observations.keys()].some((one) => leadsAmong(one, job.metrics))) return undefined;
   // None of its questions could be asked.
   return [...observations.keys()].some((one) => countsLeftOut(describe(one))) ? "not possible" : "not measured";
 }

@@ -30,7 +30,8 @@ function reasonOf(
   // Whether a model that could not be found has a file here is not known.
   if (lacking.length > 0 && !(inside && record.failure)) {
     const reason = `${backend.name} gives no ${lacking.map((part) => partNames[part]).join(", no ")}`;
-    return inside ? `${reason}, and the model's file cannot be read on this machine` : reason;
+    const isHere = (record.facts?.files.length ?? 0) > 0;
+    return inside && !isHere ? `${reason}, and the model's file cannot be read on this machine` : reason;
   }
   const { impossible } = backend.settingsFacts(spec.settings);
   if (impossible) return impossible;

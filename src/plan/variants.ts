@@ -129,15 +129,16 @@ const unreached: EngineChoice = { version: "", library: "", origin: "not reached
 async function routeThrough({ backend, spec }: Route, placeOf: InspectOptions["place"]): Promise<Route[]> {
   const { through } = backend;
   const [file] = spec.facts?.files ?? [];
-  if (!through || file === undefined) return [];
-  const inside = { ...spec, backend: through.backend, model: file, settings: through.settings(spec.settings) };
+  const settings = through?.settings(spec.settings);
+  if (!through || file === undefined || settings === undefined) return [];
+  const inside = { ...spec, backend: through.backend, model: file, settings };
   return [
     {
       backend: await findBackend(through.backend),
       parts: through.parts,
       spec: inside,
       place: await placeOf(inside),
-      method: "in process, on the model's own file",
+      method: through.method,
     },
   ];
 }

@@ -14,7 +14,7 @@ import { findBackend } from "../../dist/backends/index.js";
 import { PerplexityReader } from "../../dist/backends/llama-tools/perplexity.js";
 import { summarize } from "../../dist/stats/summary.js";
 import { finish, root } from "../repository.js";
-import { llamaPerplexity, native, someText, temporaryFolder, until, writeRandomLlama } from "../support.js";
+import { bench, llamaPerplexity, native, someText, temporaryFolder, until, writeRandomLlama } from "../support.js";
 
 const folder = temporaryFolder();
 const weight = 127;
@@ -182,7 +182,7 @@ const builds = [
 
 for (const { what, tools } of builds)
   describe.skipIf(!tools)(`llama.cpp's programs, ${what}${tools ? "" : " (not on this machine)"}`, () => {
-    const settings = { tools: tools ?? "", threads: 1 };
+    const settings = { tools: tools ?? "", threads: 1, batch: 256 };
     const model = join(root, "datasets/demo/demo-v2-F16.gguf");
     const text = readFileSync(join(root, "datasets/demo-en/heldout-en.txt"), "utf8");
     let backend: Backend;
@@ -218,7 +218,7 @@ for (const { what, tools } of builds)
 
     it("perplexity and ± are the program's own line, the same whatever is done already", async () => {
       writeFileSync(join(folder, "text"), text);
-      const args = ["-m", model, "-f", join(folder, "text"), "-c", "256", "--chunks", "5", "-t", "1"];
+      const args = ["-m", model, "-f", join(folder, "text"), "-c", "256", "--chunks", "5", "-t", "1", "-b", "256"];
       let said: string | undefined;
       // It loses its last line now and then.
       for (let attempt = 0; said === undefined && attempt < 10; attempt++)
@@ -281,7 +281,7 @@ it.skipIf(!llamaPerplexity)(
         settings: { threads: 1, ...settings },
       });
       const found: ChunkLikelihood[] = [];
-      const request = { context: 128, done: new Set<string>(), progress: () => {} };
+      const request = { context: 128, chunks: 24, done: new Set<string>(), progress: () => {} };
       for await (const one of engine.likelihood!.measure(text, request)) found.push(one);
       await engine.close();
       return found;
@@ -295,6 +295,36 @@ it.skipIf(!llamaPerplexity)(
     // Two means over so many chunks, each within half a unit of the sixth digit; sums of floats differ in theirs.
     for (const [i, { mean }] of printed.entries())
       expect(Math.abs(mean - inside[i]!.mean)).toBeLessThanOrEqual((2 * i + 1) * 5e-7 + 1e-6);
+  },
+);
+
+it.skipIf(!native)(
+  "questions are answered by llama-server of the same build, and the table says so",
+  { timeout: 120_000 },
+  async () => {
+    const model = join(root, "datasets/demo/demo-v2-F16.gguf");
+    const tools = join(native!.llamaPerplexity, "..");
+    writeFileSync(
+      join(folder, "b.yaml"),
+      `defaults: { threads: 1 }
+variants:
+  inside: { model: "${model}", reference: true }
+  tools: { model: "${model}", backend: llama-tools, tools: "${tools}" }
+measurements:
+  perplexity: { text: demo-en, context: 256, chunks: 16 }
+  demo-facts-en: { limit: 20 }
+`,
+    );
+    const out = join(folder, "run");
+    const env = { GGUF_BENCH_CACHE: join(folder, "cache") };
+    const said = await bench(["run", join(folder, "b.yaml"), "--out", out, "--plain"], { env });
+    expect(said.code, said.stdout + said.stderr).toBe(0);
+    const table = readFileSync(join(out, "table.md"), "utf8");
+    expect(table).toMatch(/measured by llama-server of the same build/);
+    expect(table).toMatch(/tools against inside, PPL: equivalent within 0\.50 %/);
+    expect(table).toMatch(/a difference below 0\.00010 % is not seen/);
+    // It tells no bits per byte, which is not the file's fault.
+    expect(table).not.toMatch(/perplexity not measured/);
   },
 );
 

@@ -50,7 +50,7 @@ describe("the search", () => {
 
 const model = join(root, "datasets/demo/demo-v2-F16.gguf");
 const env = { GGUF_BENCH_CACHE: join(folder, "cache") };
-const what = ["--model", model, "--text", "demo-en", "--context", "256", "--chunks", "12", "--threads", "1"];
+const what = ["--model", model, "--text", "demo-en", "--context", "256", "--chunks", "16", "--threads", "1"];
 const bisect = (builds: string[], ...more: string[]) =>
   bench(["bisect", "--builds", ...builds, "--rule", "perplexity: +1%", ...what, ...more], { env, cwd: folder });
 const measured = ({ stderr }: Outcome) => stderr.match(/ perplexity: started/g)?.length ?? 0;

@@ -98,7 +98,7 @@ for (const { backend: name, start } of servers)
       if (!through) return;
       const other = await findBackend(through.backend);
       for (const part of through.parts) expect(other.parts).toContain(part);
-      expect(() => other.settingsFacts(through.settings(served.settings))).not.toThrow();
+      expect(() => other.settingsFacts(through.settings(served.settings)!)).not.toThrow();
     });
 
     it("a model that it does not have is one sentence and a remedy", async () => {

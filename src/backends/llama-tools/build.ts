@@ -20,6 +20,15 @@ export interface ToolBuild {
   choice: EngineChoice;
 }
 
+/** The server of a build, where there is one in the folder or its `bin`. */
+export function serverIn(folder: string): string | undefined {
+  return [resolve(folder), join(resolve(folder), "bin")]
+    .map((directory) => join(directory, `llama-server${ending}`))
+    .find((program) => existsSync(program));
+}
+
+const ending = process.platform === "win32" ? ".exe" : "";
+
 /** Kept for as long as the process lives: a plan asks for the same folder once per variant and once more. */
 const known = new Map<string, Promise<ToolBuild>>();
 
@@ -38,7 +47,6 @@ export function findBuild(folder: string | undefined): Promise<ToolBuild> {
 }
 
 async function readBuild(folder: string): Promise<ToolBuild> {
-  const ending = process.platform === "win32" ? ".exe" : "";
   const at = (directory: string, name: string) => join(directory, `${name}${ending}`);
   const directory = [resolve(folder), join(resolve(folder), "bin")].find((place) =>
     Object.values(names).some((name) => existsSync(at(place, name))),

@@ -1,14 +1,14 @@
 import { BenchError } from "../../errors.js";
 import { loadedFiles } from "../../llama/library.js";
-import { physicalCores } from "../../machine.js";
 import { type ProgramLine, runProgram } from "../../programs.js";
 import type { EngineListener, VariantSpec } from "../backend.js";
 import { type ToolBuild, type ToolName, toolEnvironment } from "./build.js";
-import { type ToolSettings, toolSettings } from "./settings.js";
+import { argumentsFor, type ToolSettings, threadsOf, toolSettings } from "./settings.js";
 
 /** A model that the programs of a build are given, with the settings that all of them take. */
 export class ToolModel {
   readonly threads: number;
+  readonly batch: number;
   readonly #path: string;
   readonly #settings: ToolSettings;
   #peakMemory: number | undefined;
@@ -20,7 +20,8 @@ export class ToolModel {
   ) {
     this.#path = model;
     this.#settings = toolSettings.parse(settings);
-    this.threads = this.#settings.threads ?? physicalCores();
+    this.threads = threadsOf(this.#settings);
+    this.batch = this.#settings.batch;
   }
 
   /** Runs a program on the model. Throws a BenchError that says why it failed. */
@@ -42,35 +43,29 @@ export class ToolModel {
       },
     };
     let own = 0;
-    for (let attempt = 1; ; attempt++) {
-      let silent = true;
-      try {
-        for await (const line of runProgram(program, [...this.#common(tool), ...args], options)) {
-          silent = false;
-          yield line;
+    try {
+      for (let attempt = 1; ; attempt++) {
+        let silent = true;
+        try {
+          for await (const line of runProgram(
+            program,
+            ["-m", this.#path, ...argumentsFor(tool, this.#settings), ...args],
+            options,
+          )) {
+            silent = false;
+            yield line;
+          }
+          return;
+        } catch (error) {
+          // A program may lose its last lines, and with them why it failed.
+          const again = attempt === 1 && silent && error instanceof BenchError && error.code === "program-failed";
+          if (!again) throw error;
         }
-        break;
-      } catch (error) {
-        // A program may lose its last lines, and with them why it failed.
-        const again = attempt === 1 && silent && error instanceof BenchError && error.code === "program-failed";
-        if (!again) throw error;
       }
+    } finally {
+      // What it was before it became the program does not count: the last figure is the program's own.
+      if (own > 0) this.#peakMemory = Math.max(this.#peakMemory ?? 0, own);
     }
-    // What it was before it became the program does not count: the last figure is the program's own.
-    if (own > 0) this.#peakMemory = Math.max(this.#peakMemory ?? 0, own);
-  }
-
-  /** Only what was said, beyond what every build knows: an old one then is asked for nothing that it does not have. */
-  #common(tool: ToolName): string[] {
-    const { batch, ubatch, gpuLayers, flashAttention, cacheTypeK, cacheTypeV } = this.#settings;
-    const flash = tool === "bench" ? { on: "1", off: "0" } : { on: "on", off: "off" };
-    return [
-      ...["-m", this.#path, "-t", `${this.threads}`, "-b", `${batch}`, "-ub", `${Math.min(ubatch, batch)}`],
-      ...(gpuLayers === undefined ? [] : ["-ngl", `${gpuLayers}`]),
-      ...(flashAttention === "auto" ? [] : ["-fa", flash[flashAttention]]),
-      ...(cacheTypeK === "f16" ? [] : ["-ctk", cacheTypeK]),
-      ...(cacheTypeV === "f16" ? [] : ["-ctv", cacheTypeV]),
-    ];
   }
 
   /** Of the programs that ran since the last call. */

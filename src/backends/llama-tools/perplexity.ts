@@ -29,15 +29,19 @@ export class ToolPerplexity implements Likelihood {
       writeFileSync(file, text);
       const weight = context - 1 - Math.floor(context / 2);
       const args = ["-f", file, "-c", `${context}`, "--ppl-output-type", "1"];
-      if (most !== undefined) args.push("--chunks", `${most}`);
+      // A further batch is asked for and not waited for, where the ones before stay as they are: their rows then come for sure.
+      const together = Math.max(1, Math.floor(this.model.batch / context));
+      const further = most !== undefined && most % together === 0 ? together : 0;
+      if (most !== undefined) args.push("--chunks", `${most + further}`);
       const given = new Set(done);
       const fresh = (known: ChunkLikelihood[]) =>
         known.filter(({ chunk }) => !given.has(String(chunk)) && given.add(String(chunk)));
       for (let attempt = 1; attempt <= attempts; attempt++) {
-        const reader = new PerplexityReader(weight);
+        const reader = new PerplexityReader(weight, most);
         for await (const line of this.model.run("perplexity", args)) {
           yield* fresh(reader.read(line.text));
           if (reader.total !== undefined) progress(reader.chunks, reader.total);
+          if (further > 0 && reader.chunks === reader.total) break;
         }
         if (reader.isCut && attempt < attempts) continue;
         yield* fresh(reader.end());
@@ -49,8 +53,11 @@ export class ToolPerplexity implements Likelihood {
   }
 }
 
-/** Builds of 2026 print from a thread that they do not wait for at their end: now and then the last lines are lost. */
-const attempts = 2;
+/**
+ * Builds of 2026 print from a thread that they do not wait for at their end: the last lines may be lost, most often of tiny models
+ * on a busy machine.
+ */
+const attempts = 8;
 
 /** Sums over the chunks so far, in nats: of −ln p and of its square. */
 interface PrintedSums {
@@ -78,14 +85,18 @@ export class PerplexityReader {
   #row: PrintedRow | undefined;
   #final: Pick<PrintedRow, "perplexity" | "error"> | undefined;
 
-  constructor(private readonly weight: number) {}
+  /** `most`: chunks that are wanted, where the program may have been asked for more. */
+  constructor(
+    private readonly weight: number,
+    private readonly most = Infinity,
+  ) {}
 
   /** The chunks that a line makes known. */
   read(line: string): ChunkLikelihood[] {
     const [, perplexity, mean, error] = line.match(row) ?? [];
     if (mean === undefined) {
       const [, count] = line.match(/over (\d+) chunks/) ?? [];
-      if (count !== undefined) this.total = Number(count);
+      if (count !== undefined) this.total = Math.min(Number(count), this.most);
       const [, ppl, plusMinus] = line.match(last) ?? [];
       if (ppl !== undefined) this.#final = { perplexity: parsed(ppl), error: parsed(plusMinus!) };
       else this.#log.push(line);
@@ -97,9 +108,10 @@ export class PerplexityReader {
     return known;
   }
 
-  /** It ended well, as far as it says, and yet chunks are missing. */
+  /** It complains of nothing, and yet chunks are missing. */
   get isCut(): boolean {
-    return this.#row !== undefined && this.total !== undefined && this.chunks < this.total;
+    const complains = this.#log.some((line) => /\b(error|failed|unable|need at least)\b/i.test(line));
+    return (this.#row === undefined || this.chunks !== this.total) && !complains;
   }
 
   /**

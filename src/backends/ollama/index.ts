@@ -13,6 +13,7 @@ export const ollama = {
   through: {
     backend: "llama",
     parts: ["likelihood", "options", "windows"],
+    method: "in process, on the model's own file",
     settings: ({ threads, gpuLayers }) => ({
       ...(threads === undefined ? {} : { threads }),
       ...(gpuLayers === undefined ? {} : { gpuLayers }),

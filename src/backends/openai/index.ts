@@ -23,7 +23,12 @@ export const openai = {
   // Some server has each of them; which ones the server at hand has is asked of it.
   parts: ["likelihood", "options", "letters", "generation", "timing"],
   claims: ["likelihood", "options", "letters"],
-  through: { backend: "llama", parts: ["likelihood", "windows"], settings: () => ({}) },
+  through: {
+    backend: "llama",
+    parts: ["likelihood", "windows"],
+    settings: () => ({}),
+    method: "in process, on the model's own file",
+  },
   settingsFacts: openaiSettingsFacts,
   async version({ model, settings }) {
     const target = targetOf(model, settings);
