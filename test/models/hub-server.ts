@@ -185,7 +185,7 @@ export class HubServer {
     // Cut after a third of what is left, until little is.
     if (ailment === "cut" && piece.length > 4000)
       return void response.write(piece.subarray(0, Math.ceil(piece.length / 3)), () =>
-        setTimeout(() => response.destroy(), 20),
+        setTimeout(() => response.destroy(), 100),
       );
     response.end(piece);
   }
