@@ -8,9 +8,9 @@ const files = readdirSync(src, { recursive: true, encoding: "utf8" })
   .filter((name) => /\.tsx?$/.test(name) && name !== "metrics.ts")
   .map((name) => ({ name, code: readFileSync(`${src}/${name}`, "utf8").replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "") }));
 
-/** They make the values, or name them in a file's format. */
+/** They make the values, name them in a file's format, or name measurements. */
 const makers =
-  /^(measurements|references)\/|^(stats|reports)\/divergence\.ts$|^store\/|^(events|replay)\.ts$|^run\/|^benchmark\/|^commands\/run\.ts$/;
+  /^(measurements|references)\/|^(stats|reports)\/divergence\.ts$|^store\/|^(events|replay)\.ts$|^run\/|^benchmark\/|^commands\/(run|bisect)\.ts$/;
 
 describe("metrics own their facts", () => {
   test("only metrics.ts and the statistics read how a metric is aggregated", () => {
