@@ -92,8 +92,8 @@ it.each(shapes)("answers depend on no neighbour: %s", async (what, options, sett
   const engine = await backend.open({ name: "v", model, backend: "llama", settings: { threads: 1, ...settings } });
   engines.push(engine);
   const long = what.startsWith("prompts") ? 4500 : 0;
-  const prompts = Array.from({ length: 12 }, (_, i) => ({
-    ...{ id: String(i), text: someText(10 + 13 * ((5 * i) % 12) + (i === 7 ? long : 0), i + 1) },
+  const prompts = Array.from({ length: 21 }, (_, i) => ({
+    ...{ id: String(i), text: someText(10 + 7 * ((5 * i) % 21) + (i === 7 ? long : 0), i + 1) },
   }));
   for (const temperature of long > 0 ? [0] : [0, 1]) {
     const all = await written(engine, prompts, { temperature, maxTokens: 12 });
