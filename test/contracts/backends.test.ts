@@ -488,7 +488,7 @@ for (const {
       // More prompts than are written at once; a model that says something says less of it.
       const most = what.startsWith("SmolLM2") ? 10 : 24;
       const prompts: Prompt[] = Array.from({ length: 19 }, (_, i) => ({
-        ...{ id: `p${i}`, text: someText(20 + 8 * ((i * 5) % 19), i + 1) },
+        ...{ id: `p${i}`, text: someText(20 + 4 * ((i * 5) % 19), i + 1) },
       }));
       const ordered = (answers: Answer[]) => answers.sort((a, b) => Number(a.id.slice(1)) - Number(b.id.slice(1)));
       const ask = async (given: readonly Prompt[], said: Partial<GenerationRequest> = {}) => {
