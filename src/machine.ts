@@ -105,6 +105,8 @@ export function groupSeconds(group: number): number | undefined {
 export interface Listener {
   /** Its program and arguments, which may hold keys. */
   command: string[];
+  /** The variables that it was started with, which may hold keys; undefined where its owner does not tell. */
+  environment(): Record<string, string> | undefined;
   /** As of a group. */
   takePeak(): number | undefined;
   seconds(): number | undefined;
@@ -116,7 +118,17 @@ export function listenerOn(port: number): Listener | undefined {
   const id = sockets.size === 0 ? undefined : processIds().find((one) => holds(one, sockets));
   if (id === undefined) return undefined;
   const command = (readProc(`${id}/cmdline`) ?? "").split("\0").slice(0, -1);
-  return { command, takePeak: () => takeMarkOf(id), seconds: () => secondsOf(id) };
+  return {
+    command,
+    environment: () => environmentOf(id),
+    takePeak: () => takeMarkOf(id),
+    seconds: () => secondsOf(id),
+  };
+}
+
+function environmentOf(id: string): Record<string, string> | undefined {
+  const lines = readProc(`${id}/environ`)?.split("\0");
+  return lines && Object.fromEntries(lines.map((line) => [line.replace(/=.*/s, ""), line.replace(/^[^=]*=?/s, "")]));
 }
 
 function listeningSockets(table: string, port: number): string[] {

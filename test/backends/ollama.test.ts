@@ -358,6 +358,27 @@ measurements:
     ]);
   }, 120_000);
 
+  it.skipIf(process.platform !== "linux")(
+    "how the server was started is part of what measures",
+    async () => {
+      const backend = await findBackend("ollama");
+      const opening = { model: "ollama:demo", settings: { url: ollama.url } };
+      const plain = await backend.version(opening);
+      expect(plain.environment).toBeUndefined();
+      expect(plain.started).toBeUndefined();
+      const added = { OLLAMA_KV_CACHE_TYPE: "q8_0", OLLAMA_API_KEY: "planted-secret" };
+      const other = new OllamaHere(folder, await freePort(), added);
+      await other.start();
+      try {
+        const version = await backend.version({ ...opening, settings: { url: other.url } });
+        expect(version).toEqual({ ...plain, environment: { OLLAMA_KV_CACHE_TYPE: "q8_0" } });
+      } finally {
+        await other.kill();
+      }
+    },
+    60_000,
+  );
+
   it("a Modelfile's adapter is part of the model, in process too", async () => {
     const base = writeRandomLlama(folder, "base");
     const adapter = join(folder, "adapter.gguf");

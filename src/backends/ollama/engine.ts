@@ -1,6 +1,6 @@
 import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
-import type { Engine, EngineFacts, EngineListener, VariantSpec } from "../backend.js";
+import type { Engine, EngineFacts, EngineListener, EngineName, VariantSpec } from "../backend.js";
 import { Conversations } from "./conversations.js";
 import { OllamaGeneration } from "./generation.js";
 import { OllamaLetters } from "./letters.js";
@@ -33,13 +33,13 @@ export class OllamaEngine implements Engine {
   /** Lets the server load the model. Throws a BenchError that says why it cannot. */
   static async open(
     { model, settings, facts: file }: VariantSpec,
-    version: Pick<EngineFacts, "version" | "library">,
+    name: EngineName,
     listener: EngineListener,
   ): Promise<OllamaEngine> {
     const said = ollamaSettings.parse(settings);
-    const name = nameOf(model);
+    const called = nameOf(model);
     const context = Math.min(said.contextLength, file?.contextLength ?? Infinity);
-    const server = new OllamaServer(said, name, {
+    const server = new OllamaServer(said, called, {
       num_ctx: context,
       num_batch: said.batch,
       ...definite({ num_thread: said.threads, num_gpu: said.gpuLayers }),
@@ -47,8 +47,8 @@ export class OllamaEngine implements Engine {
     listener.doing("loading the model");
     const [listed] = await digestOf(server);
     if (!listed)
-      throw new BenchError("model-missing", `Ollama at ${server.address} has no model ${name} any more`, {
-        hint: `\`ollama pull ${name}\` fetches it`,
+      throw new BenchError("model-missing", `Ollama at ${server.address} has no model ${called} any more`, {
+        hint: `\`ollama pull ${called}\` fetches it`,
       });
     const before = (await server.running()).some(({ digest }) => digest === listed);
     const { load_duration } = await server.generate({
@@ -60,14 +60,14 @@ export class OllamaEngine implements Engine {
     const runner = server.local && file?.files[0] ? new Runner(file.files[0]) : undefined;
     const templated = file?.chatTemplateSha256 === undefined ? undefined : file.files[0];
     const flags = runner?.flags();
-    if (flags === undefined)
+    if (flags === undefined && name.environment === undefined)
       listener.warning(
         "its runner cannot be seen from here: what OLLAMA_NUM_PARALLEL, OLLAMA_KV_CACHE_TYPE and OLLAMA_FLASH_ATTENTION are set to on the server is unknown",
       );
     const threads = said.threads ?? (Number(runner?.flag("-t", "--threads")) || undefined);
     return new OllamaEngine(
       definite({
-        ...version,
+        ...name,
         system: [`model ${listed.slice(0, 12)}`, ...(flags === undefined ? [] : [flags])].join(", "),
         threads,
         tensorBytes: file?.tensorBytes,

@@ -22,9 +22,12 @@ export const ollama = {
   settingsFacts: ollamaSettingsFacts,
   async version(opening) {
     const { gpuLayers } = ollamaSettings.parse(opening.settings);
+    const server = serverOf(opening);
     return {
-      ...(await nameOfEngine(opening)),
+      ...(await nameOfEngine(server)),
       origin: "server",
+      // Another server may have been started in another way.
+      ...(server.environment() ? {} : { started: server.address }),
       // Which device computes is known when the model is loaded.
       gpu: gpuLayers !== 0 && thisMachine().gpus.length > 0,
     };
@@ -32,14 +35,17 @@ export const ollama = {
   locate: (source, _, settings) => locateOnServer(source, settings),
   async prepare() {},
   async open(variant, listener = { doing() {}, warning() {} }) {
-    return OllamaEngine.open(variant, await nameOfEngine(variant), listener);
+    return OllamaEngine.open(variant, await nameOfEngine(serverOf(variant)), listener);
   },
 } satisfies BackendWith<(typeof serverParts)[number]>;
 
-async function nameOfEngine({ model, settings }: Opening): Promise<EngineName> {
-  const server = new OllamaServer(ollamaSettings.parse(settings), nameOf(model));
+const serverOf = ({ model, settings }: Opening) => new OllamaServer(ollamaSettings.parse(settings), nameOf(model));
+
+async function nameOfEngine(server: OllamaServer): Promise<EngineName> {
+  const environment = server.environment() ?? {};
   return {
     version: `Ollama ${await server.version()}`,
     library: server.local ? "its own runner" : `its own runner at ${server.address}`,
+    ...(Object.keys(environment).length > 0 ? { environment } : {}),
   };
 }

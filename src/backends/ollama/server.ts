@@ -3,6 +3,7 @@ import pLimit, { type LimitFunction } from "p-limit";
 import pRetry from "p-retry";
 import { z } from "zod";
 import { BenchError } from "../../errors.js";
+import { listenerOn } from "../../machine.js";
 import { patientFetch } from "./http.js";
 import type { OllamaSettings } from "./settings.js";
 
@@ -57,6 +58,10 @@ export interface ServerRequest {
   [key: string]: unknown;
 }
 
+/** Not those of its log, its keys, and where models are. */
+const heard =
+  /^(OLLAMA_(NUM_PARALLEL|KV_CACHE_TYPE|FLASH_ATTENTION|LLM_LIBRARY|CONTEXT_LENGTH|SCHED_SPREAD|GPU_OVERHEAD|NEW_ENGINE|VULKAN)|GGML_\w+|LLAMA_ARG_\w+|\w+_VISIBLE_DEVICES)$/;
+
 /** What the server itself said is wrong. */
 class ServerRefusal extends Error {
   constructor(
@@ -98,6 +103,16 @@ export class OllamaServer {
       fetch: this.#fetch,
       ...(username || password ? { headers: { authorization: `Basic ${basic}` } } : {}),
     });
+  }
+
+  /**
+   * The variables that it was started with and that decide what its runner does; undefined for a server that cannot be seen from
+   * here.
+   */
+  environment(): Record<string, string> | undefined {
+    const { port, protocol } = new URL(this.address);
+    const all = this.local ? listenerOn(Number(port || (protocol === "https:" ? 443 : 80)))?.environment() : undefined;
+    return all && Object.fromEntries(Object.entries(all).filter(([name, value]) => heard.test(name) && value !== ""));
   }
 
   async version(): Promise<string> {
