@@ -278,7 +278,7 @@ it.skipIf(!llamaPerplexity)(
         name: "v",
         model,
         backend,
-        settings: { threads: 1, ...settings },
+        settings: { threads: 1, batch: 128, ...settings },
       });
       const found: ChunkLikelihood[] = [];
       const request = { context: 128, chunks: 24, done: new Set<string>(), progress: () => {} };
