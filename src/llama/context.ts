@@ -36,7 +36,7 @@ export class Context {
   /** Bytes of the K and of the V cache; 0 for a model without one. */
   readonly cacheBytes: number;
   readonly #vocabulary: number;
-  /** Whether it has decoded before: the first decode makes pages of memory resident. */
+  /** Whether it has decoded rows before: the first ones make pages of memory resident. */
   used = false;
   #count = 0;
   #rows = 0;
@@ -143,7 +143,8 @@ export class Context {
     this.library.synchronize(this.pointer);
     const decoded = { pointer: rows > 0 ? this.library.logits(this.pointer) : 0n, count: rows };
     if (check && rows > 0) this.#checkDiffer(decoded);
-    this.used = true;
+    // Rows of logits become resident with the first of them.
+    this.used ||= rows > 0;
     return decoded;
   }
 
