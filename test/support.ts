@@ -82,7 +82,7 @@ export function eventsOf(folder: string): StoredEvent[] {
 
 /** The last word on every variant and measurement: its failure's message, or "done". */
 export function verdicts(events: StoredEvent[]): Record<string, string> {
-  const started = events.findLast((event) => event.type === "started")!;
+  const started = events.findLast((event) => event.type === "started" || event.type === "planned")!;
   return Object.fromEntries(
     started.jobs.map((job) => {
       const last = events.findLast(
