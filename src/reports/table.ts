@@ -238,7 +238,7 @@ function jobCell(
       ...summary.warnings.map((text) => ({ text })),
       ...(unasked ? [unasked] : []),
       ...aloneNote(metric, result),
-      ...methodNote(metric, record),
+      ...methodNote(metric, record, variant),
       ...loadNote(metric, result),
       ...together,
     ],
@@ -275,8 +275,10 @@ function aloneNote(metric: Metric, { alone }: JobResult): Note[] {
 }
 
 /** How a figure came about that was not measured in the plain way. */
-function methodNote(metric: Metric, { method }: JobRecord): Note[] {
-  return method === undefined || isPeak(metric) ? [] : [{ text: `measured ${method}` }];
+function methodNote(metric: Metric, { method, backend }: JobRecord, variant: VariantRecord): Note[] {
+  // Memory is the same whatever is asked of an engine; it is another one's when another backend measured.
+  const plain = method === undefined || (isPeak(metric) && backend === variant.backend);
+  return plain ? [] : [{ text: `measured ${method}` }];
 }
 
 /** A value that is no number is no figure, whoever computed it. */

@@ -16,6 +16,8 @@ interface Entry {
   /** What it loaded, see `Job.load`. */
   load: string;
   bytes: number;
+  /** The backend that opened it. */
+  backend: string;
   engine?: OpenedEngine;
   /** What it is now: variants and how they were opened. */
   is?: string;
@@ -67,12 +69,12 @@ export class Engines {
     const is = JSON.stringify([spec, others, scratch]);
     const free = this.#entries.filter(({ engine, holder }) => engine && (holder === undefined || holder === step));
     const found = free.find((entry) => entry.is === is) ?? free.find((entry) => entry.load === load);
-    const entry: Entry = found ?? { load, bytes, holder: step, told: new Set() };
+    const entry: Entry = found ?? { load, bytes, backend: spec.backend, holder: step, told: new Set() };
     // Put last, for the list is in the order of use.
     this.#entries = [...this.#entries.filter((one) => one !== entry), entry];
     const options = { timeout: this.plan.timeout, others, ...definite({ scratch }) };
     const held = entry.holder;
-    Object.assign(entry, { holder: step, bytes });
+    Object.assign(entry, { holder: step, bytes, backend: spec.backend });
     try {
       if (entry.is === is) return entry.engine!;
       await this.#makeRoom(entry);
@@ -92,10 +94,10 @@ export class Engines {
 
   /** Says, the first time in a process, that a variant was opened there. */
   *opened({ variant, facts }: Pick<OpenedVariant, "variant" | "facts">, engine: OpenedEngine): Generator<Event> {
-    const told = this.#entries.find((entry) => entry.engine === engine)?.told;
-    if (!told || told.has(variant)) return;
+    const { told, backend } = this.#entries.find((entry) => entry.engine === engine) ?? {};
+    if (!told || backend === undefined || told.has(variant)) return;
     told.add(variant);
-    yield* toldOpened(this.plan, variant, facts);
+    yield* toldOpened(this.plan, { variant, backend }, facts);
   }
 
   /** Closes what only this step wanted. */
@@ -128,11 +130,22 @@ export class Engines {
 
 const loadsOf = ({ load, reference }: Job) => [load, ...(reference ? [reference.load] : [])];
 
-/** One event per variant that is this one but for its name. */
-function* toldOpened({ jobs }: Plan, variant: string, engine: EngineFacts): Generator<Event> {
-  const own = new Set(jobs.flatMap((job) => (job.record.variant === variant ? [job.record.id] : [])));
-  const alike = jobs.flatMap((job) => (own.has(job.record.id) ? [job.record.variant] : []));
-  for (const name of new Set([variant, ...alike])) yield { type: "opened", at: Date.now(), variant: name, engine };
+/**
+ * One event per variant that is this one but for its name. A variant of a server is opened by its own backend: the engine that
+ * measures its file in this process has another load time, and is named by its jobs.
+ */
+function* toldOpened(
+  { jobs, variants }: Plan,
+  { variant, backend }: { variant: string; backend: string },
+  engine: EngineFacts,
+): Generator<Event> {
+  const here = jobs.flatMap(({ record }) => (record.backend === backend ? [record] : []));
+  const own = new Set(here.flatMap((record) => (record.variant === variant ? [record.id] : [])));
+  const alike = here.flatMap((record) => (own.has(record.id) ? [record.variant] : []));
+  const names = new Set([variant, ...alike]);
+  for (const one of variants)
+    if (one.backend === backend && names.has(one.name))
+      yield { type: "opened", at: Date.now(), variant: one.name, engine };
 }
 
 /** Why a job cannot run within `limit` bytes of memory. A reference and its variants may take turns, so each must fit by itself. */

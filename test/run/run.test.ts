@@ -98,6 +98,19 @@ describe("the events of a run", () => {
     expect(new Set(items(all)).size).toBe(items(all).length);
   });
 
+  it("say of a server's model, whose file is measured here as another variant is, no engine that is not its own", async () => {
+    const { file } = matrix({ file: "mock:seed=1", served: "mock:seed=1" }, [perplexity]);
+    const read = await readBenchmark(file, { measurements });
+    const plan = await makePlan(read, { command: [], versions: {}, place: localPlace });
+    plan.variants[1]!.backend = "server";
+    const executor = childExecutor();
+    const opened: string[] = [];
+    for await (const event of run(plan, { executor, done: new Map(), signal: new AbortController().signal }))
+      if (event.type === "opened") opened.push(event.variant);
+    await executor.close();
+    expect(opened).toEqual(["file"]);
+  });
+
   it("interleave the repetitions of speed: each variant's first, then each one's second in reverse", async () => {
     const { file } = matrix({ a: "mock:seed=1", b: "mock:seed=2", c: "mock:seed=3" }, [speed, perplexity]);
     const all = await events(file);
