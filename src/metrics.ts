@@ -69,6 +69,8 @@ export interface Metric {
   beside: boolean;
   /** It counts the items that the other figures of its measurement leave out. */
   leftOut?: true;
+  /** It counts the items of which nothing could be read, and which the other figures of its measurement count as wrong. */
+  unread?: true;
   /** The field of a model's facts that holds it before anything is measured. */
   fact?: "bytes" | "bpw" | "parameters";
   /** The field of an opened engine's facts that holds it. */
@@ -371,6 +373,7 @@ const described: Record<string, Described> = {
     per: "question",
     range: [0, Infinity],
     beside: true,
+    unread: true,
     meaning: "generated answers that name none of the options; accuracy counts them as wrong",
   },
   size: {
@@ -567,6 +570,9 @@ export const isLogarithmic = ({ aggregation }: Metric): boolean => aggregation =
 
 /** Counts the items that the other figures of its measurement leave out. */
 export const countsLeftOut = ({ leftOut }: Metric): boolean => leftOut === true;
+
+/** Counts the items of which nothing could be read, and which the other figures of its measurement count as wrong. */
+export const countsUnread = ({ unread }: Metric): boolean => unread === true;
 
 /** The largest over all measurements of a variant. */
 export const isPeak = ({ aggregation }: Metric): boolean => aggregation === "maximum";

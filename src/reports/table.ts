@@ -6,6 +6,7 @@ import { harmless, several } from "../harmless.js";
 import { comparability } from "../judge/index.js";
 import {
   countsLeftOut,
+  countsUnread,
   metric as describe,
   isPeak,
   isQuality,
@@ -237,6 +238,7 @@ function jobCell(
       ...(other ? [other] : []),
       ...summary.warnings.map((text) => ({ text })),
       ...(unasked ? [unasked] : []),
+      ...unreadNote(metric, record, result),
       ...aloneNote(metric, result),
       ...methodNote(metric, record, variant),
       ...loadNote(metric, result),
@@ -267,6 +269,18 @@ function unaskedNote(metric: Metric, { unanswerable, items }: JobResult): Note |
   return share > manyUnasked
     ? { mark: "‡", text: `NOT THE WHOLE TASK: ${count}; the figure is over the others alone` }
     : { text: `${count}; the figure is over the others` };
+}
+
+/** From this share of the answers on, an accuracy tells of their form rather than of what the model knows. */
+const manyUnread = 0.1;
+
+/** The answers that an accuracy counts as wrong because they name no option. */
+function unreadNote(metric: Metric, { metrics }: JobRecord, result: JobResult): Note[] {
+  const counter = metrics.find((name) => countsUnread(describe(name)));
+  if (counter === undefined || !isOfQuestions(metric)) return [];
+  const [unread, all] = [result.count(counter), result.count(metric.name)];
+  if (unread <= manyUnread * all) return [];
+  return [{ mark: "§", text: `${unread} of ${all} answers named no option; they count as wrong` }];
 }
 
 function aloneNote(metric: Metric, { alone }: JobResult): Note[] {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Event, StoredEvent } from "../../dist/events.js";
 import { replay } from "../../dist/replay.js";
+import { markdown } from "../../dist/reports/markdown.js";
 import { tableFrom } from "../../dist/reports/table.js";
 import { text } from "../../dist/reports/text.js";
 import { startPlain } from "../../dist/tui/plain.js";
@@ -49,7 +50,8 @@ function run(
   const lines: string[] = [];
   const view = startPlain({ write: (more) => lines.push(more), now: () => 0 });
   for (const event of events) view.handle(event);
-  return { lines: lines.join(""), screen: text(tableFrom(replay(stored)), 200) };
+  const table = tableFrom(replay(stored));
+  return { lines: lines.join(""), screen: text(table, 200), table: markdown(table) };
 }
 
 const questions = (all: number, tooLong: number) =>
@@ -72,6 +74,26 @@ describe("what stands beside the items is none of them", () => {
     expect(screen).toContain(`${tooLong} of ${all} questions could not be asked`);
     expect(screen.includes("‡")).toBe(mark !== "");
     expect(lines).toContain(`(${all - tooLong} of ${all} questions, `);
+  });
+
+  test.each([
+    [10, 1, false],
+    [10, 2, true],
+    [4, 4, true],
+    [100, 11, true],
+    [100, 0, false],
+  ])("of %d answers %d name no option: a mark on the accuracy is %s", (all, unparsed, marked) => {
+    const answers = Array.from({ length: all }, (_, answer) => {
+      const none = answer < unparsed;
+      const acc = { metric: "acc", value: none ? 0 : 1, weight: 1 };
+      return {
+        item: String(answer),
+        samples: none ? [acc, { metric: "unparsed", value: 1, weight: 1 }] : [acc],
+      };
+    });
+    const { screen, table } = run("choice", ["acc", "unparsed"], answers);
+    const note = `§ ${unparsed} of ${all} answers named no option; they count as wrong`;
+    for (const shown of [screen, table]) expect(shown.includes(note)).toBe(marked);
   });
 
   test.each([1, 2, 7])("none of %d can: no figure, and the reason", (all) => {
