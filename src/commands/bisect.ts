@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync, statSync } from "node:fs";
 import path from "node:path";
 import type { Settings } from "../backends/backend.js";
 import { settingsOf } from "../backends/index.js";
@@ -11,6 +11,7 @@ import { harmless, several } from "../harmless.js";
 import { type Check, gate, parseRule, type Rule } from "../judge/index.js";
 import { measurements } from "../measurements/index.js";
 import { isMeantBy, meant } from "../metrics.js";
+import { librariesIn } from "../models/builds.js";
 import { makePlan, type Plan } from "../plan/index.js";
 import { Fold, type JobProgress, progressOf } from "../replay.js";
 import { factsFrom } from "../reports/index.js";
@@ -33,7 +34,7 @@ export interface BisectCommand extends FolderOptions {
   model: string;
   /** By default what the rules ask of. */
   measures?: string[];
-  /** `llama-tools` or `llama`; by default the programs where every build has them. */
+  /** `llama-tools` or `llama`; by default the programs unless a build has libllama alone. */
   backend?: string;
   /** A build that is known to keep the rules, in place of the first; and one that is known to break one, in place of the last. */
   good?: string;
@@ -262,7 +263,20 @@ class Builds {
   /** Why a build has no figures; undefined where it has. */
   missing(place: number): string | undefined {
     const failure = this.#fold.run.plan?.variants.find(({ name }) => name === this.names[place])?.failure;
-    return failure?.message ?? this.#series(place).find(({ missing }) => missing !== undefined)?.missing;
+    const said = failure?.message ?? this.#series(place).find(({ missing }) => missing !== undefined)?.missing;
+    return said === undefined ? undefined : this.#ofOwnFolder(place, said);
+  }
+
+  /** Builds of the same bytes share their jobs, and a failure names the folder of the one that was measured. */
+  #ofOwnFolder(place: number, sentence: string): string {
+    const own = this.names[place]!;
+    const jobs = this.plan.jobs.map(({ record }) => record);
+    const shared = new Set(jobs.flatMap(({ id, variant }) => (variant === own ? [id] : [])));
+    const alike = new Set(jobs.flatMap(({ id, variant }) => (variant !== own && shared.has(id) ? [variant] : [])));
+    const inside = (folder: string) => `${folder}${path.sep}`;
+    return [...alike]
+      .flatMap((name) => [path.resolve(name), realpathSync(name)])
+      .reduce((said, folder) => said.replaceAll(inside(folder), inside(path.resolve(own))), sentence);
   }
 
   /** That the builds differ is what is asked about, and need not be noted beside each answer. */
@@ -342,7 +356,7 @@ async function benchmarkOf(asked: BisectCommand, rules: Rule[], where: Surroundi
     throw new BenchError("config", `${model} stands for ${others.length + 1} models; builds are compared on one`, {
       hint: "name one model file",
     });
-  const backend = wanted ?? (builds.every(hasPrograms) ? "llama-tools" : "llama");
+  const backend = wanted ?? (builds.some(hasPrograms) && !builds.some(hasLibraryAlone) ? "llama-tools" : "llama");
   const key = ({ "llama-tools": "tools", llama: "library" } as Record<string, string>)[backend];
   if (key === undefined)
     throw new BenchError("config", `builds cannot be measured by the backend ${backend}`, {
@@ -370,6 +384,13 @@ const hasPrograms = (folder: string) =>
   ["", "bin"].some((inner) =>
     ["llama-perplexity", "llama-perplexity.exe"].some((name) => existsSync(path.join(folder, inner, name))),
   );
+
+/** A folder that holds neither, an empty one say, decides nothing: it is passed over by either backend. */
+const hasLibraryAlone = (folder: string) =>
+  !hasPrograms(folder) &&
+  ["", "lib", "bin"]
+    .map((inner) => path.join(folder, inner))
+    .some((place) => statSync(place, { throwIfNoEntry: false })?.isDirectory() && librariesIn(place).length > 0);
 
 /** What gives the metrics that rules ask of, where no measurement is named. */
 function measuresFor(rules: Rule[]): string[] {

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { firstBad } from "../../dist/commands/bisect.js";
@@ -121,9 +121,8 @@ for (const [k, { kind, here, make }] of kinds.entries())
         timeout: 60_000,
       }, async () => {
         mkdirSync(join(folder, `empty${k}`), { recursive: true });
-        const backend = k === 0 ? "llama" : "llama-tools";
         const four = [builds[0]!, `empty${k}`, builds[2]!, builds[3]!];
-        const said = await bisect(four, "--backend", backend, ...out("doubt"));
+        const said = await bisect(four, ...out("doubt"));
         expect(said.code, said.stdout + said.stderr).toBe(4);
         expect(said.stderr.match(/empty\d perplexity: failed/g)).toHaveLength(1);
         expect(said.stdout).toMatch(/^empty\d: skipped: there is (no libllama|neither llama-perplexity)/m);
@@ -137,6 +136,24 @@ for (const [k, { kind, here, make }] of kinds.entries())
       });
     },
   );
+
+describe.skipIf(!native)(`builds of the same bytes${native ? "" : " (no programs on this machine)"}`, () => {
+  it("share a failure, which names each one's own folder", { timeout: 60_000 }, async () => {
+    const builds = ["alike/b1", "alike/b2", "alike/b3"];
+    for (const build of builds) {
+      mkdirSync(join(folder, build), { recursive: true });
+      const elsewhere = join(native!.libraries, "../bin/llama-perplexity");
+      const program = `#!/bin/sh\nexec '${elsewhere}' "$@"\n`;
+      writeFileSync(join(folder, build, "llama-perplexity"), program, { mode: 0o755 });
+    }
+    const { code, stdout, stderr } = await bisect(builds, "--out", join(folder, "alike-out"));
+    expect(code, stdout + stderr).toBe(4);
+    for (const build of builds.slice(0, 2)) {
+      const said = stdout.split("\n").find((line) => line.startsWith(`${build}: skipped: `));
+      expect(said).toContain(`${join(folder, build)}/llama-perplexity computes with a library elsewhere`);
+    }
+  });
+});
 
 describe("what makes no sense is refused with a sentence", () => {
   it.each([
