@@ -31,7 +31,7 @@ export async function readMeasurements(
     const said = entry.measurement;
     if (said !== undefined && !Object.hasOwn(family, usualName(String(said))))
       throw file.fault([...path, "measurement"], `there is no measurement "${said}".`, {
-        hint: nearest(String(said), Object.keys(family)),
+        hint: (await asDataset(name, String(said), options)) ?? nearest(String(said), Object.keys(family)),
       });
     const meant = await measurementOf(name, entry, options);
     if (typeof meant === "object") throw file.fault(path, meant.message, { hint: meant.hint, at: "key" });
@@ -100,6 +100,14 @@ function dataSaid({ data }: MeasurementForm, name: string, entry: Record<string,
   return Object.fromEntries(named === undefined ? said : [[named, name], ...said]);
 }
 
+/** What an entry says whose own name says nothing: `measurement: perplexity` or `dataset: hellaswag`. */
+function sayings(family: ReadOptions["measurements"], tasks: readonly string[]): string {
+  const keys = Object.values(family).flatMap(({ data }) => findKind(data)?.named ?? []);
+  const [plain] = Object.keys(family).filter((one) => findKind(family[one]!.data)?.named === undefined);
+  const of = (key: string, value: string | undefined) => (value === undefined ? [] : [`\`${key}: ${value}\``]);
+  return [...of("measurement", plain), ...[...new Set(keys)].flatMap((key) => of(key, tasks[0]))].join(" or ");
+}
+
 interface Misnamed {
   message: string;
   hint: string;
@@ -120,6 +128,17 @@ export async function measurementOf(name: string, entry: Record<string, unknown>
   if (said === undefined) return byDataset(name, options);
   const meant = await byDataset(String(entry[keyOf(said)!]), options);
   return typeof meant === "object" ? said : meant;
+}
+
+/** How an entry names the dataset that it says as its measurement; undefined where it is none. */
+async function asDataset(name: string, said: string, { measurements, dataDir }: ReadOptions) {
+  const card = (await findCards({ dataDir })).find((one) => one.name === said)?.read;
+  const kind = card && "kind" in card ? findKind(card.kind) : undefined;
+  const needing = Object.keys(measurements).find((one) => kind && measurements[one]!.data === kind.name);
+  if (!kind || needing === undefined) return undefined;
+  const key = kind.named ?? Object.keys(kind.keys)[0];
+  const settings = kind.named === undefined ? `measurement: ${needing}, ` : "";
+  return `"${said}" is ${kind.noun}: \`${name}: {${settings}${key}: ${said}}\`.`;
 }
 
 /** The measurement that needs data of the kind which the dataset of this name is; or why there is none. */
@@ -148,6 +167,6 @@ async function byDataset(name: string, { measurements, dataDir }: ReadOptions): 
   const known = [...Object.keys(measurements).filter((one) => !named(measurements[one]!.data)), ...tasks];
   return {
     message: `there is no measurement and no dataset of questions named "${name}".`,
-    hint: `${nearest(name, known)} An entry of another name says \`measurement:\`.`,
+    hint: `${nearest(name, known)} An entry of another name says ${sayings(measurements, tasks)}.`,
   };
 }

@@ -334,6 +334,21 @@ test.each([
     "Known: perplexity, divergence, speed, choice",
   ],
   [
+    `${variant}measurements: {letters: {limit: 8}}`,
+    'no dataset of questions named "letters".',
+    "An entry of another name says `measurement: perplexity` or `dataset: ",
+  ],
+  [
+    `${variant}measurements: {letters: {measurement: demo-facts-en, limit: 8}}`,
+    'there is no measurement "demo-facts-en".',
+    "`letters: {dataset: demo-facts-en}`",
+  ],
+  [
+    `${variant}measurements: {x: {measurement: wikitext-2}}`,
+    'there is no measurement "wikitext-2".',
+    "`x: {measurement: perplexity, text: wikitext-2}`",
+  ],
+  [
     `${variant}${some}memoryLimit: lots`,
     'b.yaml:3:14: `memoryLimit` must be a whole number above 0 or text of the form shown, not "lots".',
     "4 GB",
