@@ -26,3 +26,37 @@ export function withoutSecrets(text: string): string {
 export function addressWithoutSecrets(text: string): string {
   return withoutSecrets(/^(--[\w-]+=)?https?:/i.test(text) ? text.replace(/\s/g, "%20") : text);
 }
+
+/** What flags and variables are called whose values are secret: --api-key, -hft, HF_TOKEN, PGPASSWORD; not --api-key-file or --max-tokens. */
+const secretName =
+  /(?:^|[-_]|api|access|auth|private)keys?(?:[-_]?\d+)?$|(?:token|secrets?|pass(?:wor)?ds?|passwd|passphrase|credentials?)(?:[-_]?\d+)?$|^-+hft$/i;
+/** Variables may say last whose key it is: API_KEY_OPENAI. */
+const secretVariable = /(?:^|_)(?:KEY|TOKEN|SECRET|PASSWORD)_(?!\w*(?:FILE|PATH|DIR|ENV)$)/i;
+/** A flag or a variable with its value: a whole word of a command, or within the text that a shell is given. */
+const given =
+  /(?<=^|[\s"'`;&|(])(--?[A-Za-z][\w-]*(?:=|\s+)|(?:(?<=^)[A-Za-z_]\w*|[A-Z_][A-Z\d_]*)=)("[^"]+"|'[^']+'|[^\s"']+)/g;
+
+const isSecret = (name: string) => secretName.test(name) || (!name.startsWith("-") && secretVariable.test(name));
+
+/** A command without the secrets that flags and variables in it are given (`--api-key X`, `--hf-token=X`, `env HF_TOKEN=X`), and where those are. */
+export function commandWithoutSecrets(command: readonly string[]): {
+  command: string[];
+  secrets: { index: number; name: string }[];
+} {
+  const secrets: { index: number; name: string }[] = [];
+  const shown = command.map((word, index) => {
+    const flag = command[index - 1] ?? "";
+    if (/^-+[\w-]+$/.test(flag) && isSecret(flag) && !/^--|^$/.test(word)) {
+      secrets.push({ index: index - 1, name: flag });
+      return "…";
+    }
+    return withoutSecrets(word).replace(given, (all: string, before: string, value: string) => {
+      const name = before.replace(/[=\s]+$/, "");
+      const shells = /\s/.test(word) && /^["']?\$/.test(value);
+      if (!isSecret(name) || shells) return all;
+      secrets.push({ index, name });
+      return `${before}…`;
+    });
+  });
+  return { command: shown, secrets };
+}

@@ -240,7 +240,8 @@ function explain(
   const key = path.at(-1) ?? name;
   const given = path.reduce<unknown>((at, step) => (at as Record<string | number, unknown> | undefined)?.[step], value);
   const remedy = [form && example(key, form), form?.description].filter(Boolean).join(" ");
-  const hint = remedy === "" ? {} : { hint: remedy };
+  const own = issue.code === "custom" && typeof issue.params?.hint === "string" ? issue.params.hint : remedy;
+  const hint = own === "" ? {} : { hint: own };
   if (given === undefined) return { path, at: "key", message: `\`${key}\` is missing.`, ...hint };
   const what = typeof key === "number" ? `item ${key + 1}` : key.includes(" ") ? key : `\`${key}\``;
   const expected = form && issue.code !== "custom" ? expectation(form, given) : undefined;

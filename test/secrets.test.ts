@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { BenchError, toFailure } from "../dist/errors.js";
-import { addressWithoutSecrets, withoutSecrets } from "../dist/secrets.js";
+import { addressWithoutSecrets, commandWithoutSecrets, withoutSecrets } from "../dist/secrets.js";
 
 describe("a text with addresses", () => {
   test.each([
@@ -34,4 +34,29 @@ test("no error's sentence holds a secret", () => {
   expect(error.message).toBe("https://h/m?… is no model.");
   expect(error.hint).toBe("See https://h/?…");
   expect(toFailure(new Error("at https://u:pw@h/")).message).not.toContain("pw");
+});
+
+describe("a command", () => {
+  test.each([
+    [["s", "--api-key", "planted"], ["s", "--api-key", "…"], "--api-key", 1],
+    [["s", "--hf-token=planted"], ["s", "--hf-token=…"], "--hf-token", 1],
+    [["s", "-hft", "planted"], ["s", "-hft", "…"], "-hft", 1],
+    [["env", "LLAMA_API_KEY=planted", "s"], ["env", "LLAMA_API_KEY=…", "s"], "LLAMA_API_KEY", 1],
+    [["env", "PGPASSWORD=planted"], ["env", "PGPASSWORD=…"], "PGPASSWORD", 1],
+    [["env", "API_KEY_OPENAI=planted"], ["env", "API_KEY_OPENAI=…"], "API_KEY_OPENAI", 1],
+    [["env", "my_secret=$planted"], ["env", "my_secret=…"], "my_secret", 1],
+    [["sh", "-c", "A_TOKEN='plan ted' s --x"], ["sh", "-c", "A_TOKEN=… s --x"], "A_TOKEN", 2],
+    [["sh", "-c", "exec s --api-key planted"], ["sh", "-c", "exec s --api-key …"], "--api-key", 2],
+  ])("%j holds no secret afterwards", (command, shown, name, index) =>
+    expect(commandWithoutSecrets(command)).toEqual({ command: shown, secrets: [{ index, name }] }),
+  );
+
+  test.each([
+    [["s", "--api-key-file", "f", "--port", "{port}", "--cache-type-k", "q8_0"]],
+    [["vllm", "serve", "--max-num-batched-tokens", "512", "--tokenizer=x", "--ssl-keyfile=f"]],
+    [["s", "--override-kv", "tokenizer.ggml.add_bos_token=bool:false"]],
+    [["env", "TOKENIZERS_PARALLELISM=false", "CUDA_VISIBLE_DEVICES=0", "HF_TOKEN_PATH=/t", "LLAMA_API_KEY="]],
+    [["s", "--chat-template", "{% set eos_token='x' %} bos_token=y"]],
+    [["sh", "-c", 's --api-key "$LLAMA_API_KEY"']],
+  ])("%j stays as it is", (command) => expect(commandWithoutSecrets(command)).toEqual({ command, secrets: [] }));
 });

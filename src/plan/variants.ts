@@ -8,7 +8,7 @@ import type { Place } from "../executors/index.js";
 import { thisMachine } from "../machine.js";
 import type { Missing, ModelSource } from "../models/preparation.js";
 import type { SourceFolders } from "../models/sources.js";
-import { addressWithoutSecrets } from "../secrets.js";
+import { addressWithoutSecrets, commandWithoutSecrets } from "../secrets.js";
 
 /** A way to open a variant: by its own backend, or by one that opens the model's own file in this process. */
 export interface Route {
@@ -116,10 +116,16 @@ export async function inspect(
   }
 }
 
-/** As they may be written down: addresses of servers may hold a password. */
+/** As they may be written down: addresses of servers may hold a password, and commands that start them a key. */
 function withoutSecrets(settings: Settings): Settings {
-  const told = (value: unknown) => (typeof value === "string" ? addressWithoutSecrets(value) : value);
-  return Object.fromEntries(Object.entries(settings).map(([key, value]) => [key, told(value)]));
+  const entries = (of: object) => Object.fromEntries(Object.entries(of).map(([key, value]) => [key, told(value)]));
+  const isText = (value: unknown) => typeof value === "string";
+  const told = (value: unknown): unknown => {
+    if (typeof value === "string") return addressWithoutSecrets(value);
+    if (Array.isArray(value)) return value.every(isText) ? commandWithoutSecrets(value).command : value.map(told);
+    return typeof value === "object" && value !== null ? entries(value) : value;
+  };
+  return entries(settings);
 }
 
 /** The engine of a server that could not be asked. */

@@ -1,7 +1,10 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { findBackend } from "../../dist/backends/index.js";
+import type { Benchmark } from "../../dist/benchmark/index.js";
+import { localPlace } from "../../dist/executors/index.js";
+import { inspect } from "../../dist/plan/variants.js";
 import { bench, eventsOf, llamaServer, temporaryFolder, verdicts } from "../support.js";
 import { type FakeKind, fakeServer, type Twist } from "./fake-servers.js";
 
@@ -207,5 +210,43 @@ describe("a key", { timeout: 60_000 }, () => {
     expect(stderr).toBe("");
     expect(code).toBe(0);
     for (const text of [stdout, stderr, everything(folder)]) expect(text.includes(planted)).toBe(false);
+  });
+});
+
+describe("a key in the command of a server is kept nowhere", () => {
+  it.each([
+    ["flag", ["llama-server", "--port", "{port}", "--api-key", "planted-key"], "--api-key"],
+    ["joined", ["llama-server", "--port", "{port}", "--hf-token=planted-key"], "--hf-token"],
+    ["variable", ["env", "LLAMA_API_KEY=planted-key", "llama-server", "--port", "{port}"], "LLAMA_API_KEY"],
+  ])("%s: the file is refused before anything is written", async (name, command, key) => {
+    const file = join(folder, `key-${name}.yaml`);
+    const lines = command.map((word) => `      - ${JSON.stringify(word)}\n`).join("");
+    const measurements = "measurements: {perplexity: {text: demo-en}}\n";
+    writeFileSync(
+      file,
+      `variants:\n  v:\n    model: ${demo}\n    backend: openai\n    server:\n     command:\n${lines}${measurements}`,
+    );
+    const [report, cache] = [join(folder, "reports", name), join(folder, `cache-${name}`)];
+    const env = { ...process.env, GGUF_BENCH_CACHE: cache };
+    const { code, stdout, stderr } = await bench(["run", file, "--out", report], { cwd: folder, env });
+    expect(code).toBe(1);
+    expect(stderr).toContain(`key-${name}.yaml:${7 + command.findIndex((word) => word.startsWith(key))}:`);
+    expect(stderr).toContain(`\`${key}\` in a command would stand in every report`);
+    expect(stderr).toContain("keyEnv");
+    expect(stdout + stderr).not.toContain("planted");
+    expect([existsSync(report), existsSync(cache)]).toEqual([false, false]);
+  });
+
+  it("of a variant that fails, too, whoever wrote its settings", async () => {
+    const { record } = await inspect(
+      {
+        ...{ name: "v", model: "missing.gguf", backend: "openai", reference: false, lora: [], tags: {} },
+        settings: { server: { command: ["missing", "--port", "{port}", "--api-key", "planted-key"] } },
+      },
+      { baseDir: folder } as Benchmark,
+      { place: localPlace },
+    );
+    expect(record.failure).toBeDefined();
+    expect(JSON.stringify(record)).not.toContain("planted");
   });
 });

@@ -89,11 +89,6 @@ describe("which server is meant", () => {
     ["openai:small", {}, /which server has it/],
     ["openai:http://h:1", { url: "http://i:2" }, /names a server, and so does a setting/],
     ["m.gguf", { server: { command: ["llama-server", "-m", "{model}"] } }, /on which port/],
-    [
-      "m.gguf",
-      { server: { command: ["s", "--port", "{port}", "--api-key", "planted"] } },
-      /would stand in every report/,
-    ],
   ])("%s with %j is refused", (model, settings, said) => {
     try {
       target(model, settings);

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
+import { commandWithoutSecrets } from "../../secrets.js";
 import type { Settings, SettingsFacts } from "../backend.js";
 
 /** Servers whose own ways are known; `other` is asked for generated text alone. */
@@ -27,6 +28,18 @@ const startedServer = z
     command: z
       .array(z.string())
       .min(1)
+      .superRefine((command, { addIssue }) => {
+        // A command stands in reports; a key in it would, too.
+        for (const { index, name } of commandWithoutSecrets(command).secrets)
+          addIssue({
+            code: "custom",
+            path: [index],
+            message: `\`${name}\` in a command would stand in every report.`,
+            params: {
+              hint: "Set it in the environment, as LLAMA_API_KEY or HF_TOKEN, which the server inherits; `keyEnv` names the variable of its key.",
+            },
+          });
+      })
       .meta({
         description:
           "Program and arguments, run without a shell. {model} stands for the model's file, {port} for a free port on 127.0.0.1.",
@@ -127,14 +140,7 @@ export function targetOf(model: string, given: Settings): Target {
   };
 }
 
-/** A command stands in reports; a key in it would, too. */
 function checkCommand({ command }: StartedServer): void {
-  const secret = command.find((argument) => /^--?(api-?key|hf-token|hft|token)(=|$)/i.test(argument));
-  if (secret)
-    throw fault(
-      `\`${secret.replace(/=.*/s, "")}\` in a command would stand in every report`,
-      "set it in the environment, as LLAMA_API_KEY, and name that in `keyEnv`",
-    );
   if (!command.some((argument) => argument.includes("{port}")))
     throw fault("the command of `server` does not say on which port it listens", 'add "--port", "{port}"');
 }
