@@ -91,6 +91,8 @@ interface DescribedSettings<Settings, Kind extends keyof DataFor, Needs extends 
    * For the plan's guess of time and memory, and the refusal of a context that the model cannot hold.
    */
   cost(settings: Settings, data: DataFor[Kind] | undefined, engine: EngineLimits): Cost;
+  /** What of the settings asks for more tokens of context than these, by name, where the rest would do with them. */
+  beyond?(settings: Settings, context: number): string[];
 }
 
 /** Measured on one engine, of which there is one per variant. */

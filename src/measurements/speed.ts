@@ -59,6 +59,8 @@ export const speed: Measurement<SpeedSettings, "none", "timing"> = {
     };
   },
 
+  beyond: (settings, context) => beyond(settings, context),
+
   async *measure({ engine: { timing }, settings, done, only, progress }) {
     const items = itemsOf(settings);
     let prepared: string | undefined;
@@ -92,6 +94,23 @@ function tests({ prompt, generate, depth }: SpeedSettings): { metric: string; te
       ...[generate].flat().flatMap((count) => one("tg", { prompt: 0, generate: count })),
     ];
   });
+}
+
+/** `depth 99999`, `prompt 8192`, where no test with that number fits; else the tests that do not fit, where others do. */
+function beyond(settings: SpeedSettings, context: number): string[] {
+  const all = tests(settings);
+  const fits = ({ prompt, generate, depth }: SpeedTest) => prompt + generate + depth <= context;
+  const tooLong = all.filter(({ test }) => !fits(test));
+  if (tooLong.length === all.length) return [];
+  const numbers = (["depth", "prompt", "generate"] as const).flatMap((key) =>
+    [settings[key]].flat().flatMap((count) => {
+      const of = tooLong.filter(({ test }) => test[key] === count);
+      return count > 0 && of.length > 0 && !all.some(({ test }) => test[key] === count && fits(test))
+        ? [`${key} ${count}`]
+        : [];
+    }),
+  );
+  return numbers.length > 0 ? numbers : tooLong.map(({ metric }) => metric);
 }
 
 async function timed(item: string, metric: string, test: SpeedTest, timing: Timing): Promise<Measured> {

@@ -1,6 +1,7 @@
 import { type Part, partNames } from "../backends/backend.js";
 import type { MeasurementConfig } from "../benchmark/index.js";
 import { type Dataset, findKind } from "../data/index.js";
+import { several } from "../harmless.js";
 import { measurementOn } from "../measurements/index.js";
 import type { ModelFacts } from "../models/gguf.js";
 import type { Routed } from "./job.js";
@@ -36,7 +37,12 @@ function reasonOf(
   const { impossible } = backend.settingsFacts(spec.settings);
   if (impossible) return impossible;
   const trained = record.facts?.contextLength ?? Number.POSITIVE_INFINITY;
-  if (context > trained) return `a context of ${context} tokens is asked for; the model was trained for ${trained}`;
+  if (context > trained) {
+    const by = measurement.beyond?.(config.settings, trained) ?? [];
+    const which = by.length > 0 ? `, by ${several(by, 4)}` : "";
+    const rest = by.length > 0 ? `: without ${by.length > 1 ? "them" : "it"} the others can be measured` : "";
+    return `a context of ${context} tokens is asked for${which}; the model was trained for ${trained}${rest}`;
+  }
   if (measurement.mode.kind !== "together") return undefined;
   if (!against) return "nothing to compare with: no variant is the reference, or --only or --exclude leaves it out";
   if (against.record === record && config.settings.floor === 0) return "no noise floor is asked for";

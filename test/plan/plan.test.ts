@@ -317,6 +317,23 @@ describe("what cannot be measured", () => {
     ]);
   });
 
+  it.each([
+    ["depth: [0, 999999]", 1_000_511, "depth 999999; the model was trained for 4096: without it the others"],
+    ["prompt: [512, 8192, 9000]", 9000, "prompt 8192, prompt 9000; the model was trained for 4096: without them the"],
+    ["depth: [0, 3900]", 4412, "pp512@d3900; the model was trained for 4096: without it the others"],
+  ])("speed with %s: which number is too large is said", async (settings, context, said) => {
+    const { jobs } = await plan(two.replace("repetitions: 2", settings));
+    const { impossible } = jobs.find(({ record }) => record.kind === "speed")!.record;
+    expect(impossible).toContain(`a context of ${context} tokens is asked for, by ${said}`);
+    expect(impossible!.length).toBeLessThan(200);
+  });
+
+  it("speed of which nothing fits blames no single number", async () => {
+    const { jobs } = await plan(two.replace("repetitions: 2", "depth: 999999"));
+    const { impossible } = jobs.find(({ record }) => record.kind === "speed")!.record;
+    expect(impossible).toBe("a context of 1000511 tokens is asked for; the model was trained for 4096");
+  });
+
   it("a model that cannot be read is told in the plan, and the others are planned", async () => {
     const broken = two
       .replace('"mock:seed=1,damage=0.1"', "absent.gguf")
