@@ -84,7 +84,11 @@ export function reasonIn(lines: readonly LogLine[]): string {
       .find(Boolean) ??
     errors.find((text) => !/^failed to load model/.test(text)) ??
     "";
-  return cut(bare(found).replace(/\.+$/, ""));
+  return cut(
+    bare(found)
+      .replace(/ *\(hint: [^)]*\)/, "")
+      .replace(/\.+$/, ""),
+  );
 }
 
 /** Without the C function that said it. */

@@ -1,3 +1,4 @@
+import type { Failure } from "../errors.js";
 import type { Event } from "../events.js";
 import { harmless } from "../harmless.js";
 import { isTally, metric } from "../metrics.js";
@@ -35,6 +36,8 @@ class PlainView implements View {
   #toldAt: number;
   /** Jobs whose end was told. */
   readonly #ended = new Set<string>();
+  /** Reasons of failures, and the first measurement that each befell. */
+  readonly #failed = new Map<string, string>();
   /** Sentences on impossible cells, each told once. */
   readonly #impossible = new Set<string>();
 
@@ -158,9 +161,16 @@ class PlainView implements View {
       const found = figures(cell).join(", ") || noFigure(cell);
       this.#line(`${this.#name(cell)}: ${found} (${extent(cell, event.items)}, ${event.seconds.toFixed(1)} s)`);
     } else if (event.type === "job-failed") {
-      const hint = event.failure.hint ? ` (${event.failure.hint})` : "";
-      this.#line(`${this.#name(cell)}: failed: ${event.failure.message}${hint}`);
+      this.#line(`${this.#name(cell)}: ${this.#failure(cell, event.failure)}`);
     } else this.#progress();
+  }
+
+  /** The same reason is told once per variant: a model that cannot be loaded fails in each of its measurements. */
+  #failure({ job: { variant, measurement } }: LiveJob, { message, hint }: Failure): string {
+    const reason = JSON.stringify([variant, message]);
+    const first = this.#failed.get(reason) ?? measurement;
+    this.#failed.set(reason, first);
+    return first === measurement ? `failed: ${message}${hint ? ` (${hint})` : ""}` : `failed, as ${first} did`;
   }
 
   #progress(): void {

@@ -138,11 +138,18 @@ describe("an adapter is looked for", () => {
     }
   });
 
-  it("one of a base of another width fails alone, with llama.cpp's reason", async () => {
+  it("one of a base of another width fails alone, with llama.cpp's reason, told once", async () => {
     adapter("wide.gguf", { width: 128 });
     const out = join(folder, "wide");
-    const { code } = await bench(["run", benchmark("wide.gguf"), "--out", out, "--plain"]);
+    const measured =
+      "perplexity: {text: text.txt, context: 64, chunks: 4}\n  speed: {prompt: 8, generate: 2, repetitions: 1}";
+    const { code, stdout, stderr } = await bench(["run", benchmark("wide.gguf", measured), "--out", out, "--plain"]);
     expect(code).toBe(2);
+    const lines = (stdout + stderr).split("\n").filter((line) => / tuned \w+: failed/.test(line));
+    expect(lines).toHaveLength(2);
+    expect(lines[0]).toContain("could not load the LoRA adapter wide.gguf: tensor ");
+    expect(lines[0]!.length).toBeLessThan(200);
+    expect(lines[1]).toMatch(/ tuned speed: failed, as perplexity did$/);
     expect(verdicts(eventsOf(out))["base perplexity"]).toBe("done");
     // The cause, with one full stop: not the first line of the log that has some word in it.
     expect(verdicts(eventsOf(out))["tuned perplexity"]).toMatch(

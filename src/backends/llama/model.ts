@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { BenchError } from "../../errors.js";
 import { cacheTypes } from "../../llama/cache-types.js";
 import { Context, type ContextShape, type Rows } from "../../llama/context.js";
@@ -180,8 +181,8 @@ export class LlamaModel {
         return result;
       });
       if (!adapter)
-        throw failedToLoad(`the LoRA adapter ${path}`, heard, {
-          hint: "it must be a GGUF file of convert_lora_to_gguf.py, made for this model",
+        throw failedToLoad(`the LoRA adapter ${basename(path)}`, heard, {
+          hint: "take one that was made for this base model",
         });
       this.#warn(heard);
       return adapter;
