@@ -171,17 +171,24 @@ function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
 
 /** Differences that are shown, in words; all others by name alone, because they would bury the rest. */
 function phrasesOf(told: Read[]): string[] {
-  const isUnsure = (one: (typeof told)[number]) => one.state === "open" || one.state === "unknown";
-  const unsure = told.filter(isUnsure);
+  const isUnsure = (one: Read) => one.state === "open" || one.state === "unknown";
   const isDecided = told.some((one) => !isUnsure(one) && !isOfSpeed(one) && !isOfDistance(one));
   const phrases = (isDecided ? told.filter((one) => !isUnsure(one)) : told).flatMap(({ phrase }) => phrase ?? []);
-  return isDecided && unsure.length > 0
-    ? [
-        ...phrases,
-        `not sure: ${unsure.map(({ label, phrase, state, comparison }) => (state === "unknown" && comparison?.flips && comparison.difference !== 0 && phrase ? phrase : label)).join(" and ")}`,
-      ]
-    : phrases;
+  if (!isDecided) return phrases;
+  const open = told.filter(isUnsure);
+  const [unchanged, unsure] = [open.filter(changedNoAnswer), open.filter((one) => !changedNoAnswer(one))];
+  const name = ({ label, phrase, state, comparison }: Read) =>
+    state === "unknown" && comparison?.flips && phrase ? phrase : label;
+  return [
+    ...phrases,
+    ...unchanged.map(({ label }) => `${label}: no answer changed`),
+    ...(unsure.length > 0 ? [`not sure: ${unsure.map(name).join(" and ")}`] : []),
+  ];
 }
+
+/** Whether every question that one has right the other has right, too. */
+const changedNoAnswer = ({ comparison }: Read) =>
+  comparison?.flips !== undefined && comparison.flips.toRight + comparison.flips.toWrong === 0;
 
 function standingOf(quality: Read[], distances: Result[], far: boolean): LadderStep["standing"] {
   const states = new Set(quality.map(({ state }) => state));

@@ -48,6 +48,15 @@ describe("a ladder ends with its answer", () => {
     expect(screen).toContain("Smallest shown to be within 1 % of F16 in PPL: Q4_K_M (61 % smaller)");
   });
 
+  test("answers of which none changed are no open question", () => {
+    const { screen } = made([f16, { ...q8, flips: [0, 0] }, { ...q2, flips: [1, 3] }], {
+      kinds: ["perplexity", "hellaswag"],
+      questions: 20,
+    });
+    expect(screen).toMatch(/^ {2}Q8_0 .*acc: no answer changed/m);
+    expect(screen).not.toMatch(/^ {2}Q8_0 .*not sure/m);
+  });
+
   test("two variants, sixteen variants", () => {
     expect(made([f16, q8]).screen).toContain("not shown to be worse, and shown to be within 1 % of F16 in PPL: Q8_0");
     const many = Array.from({ length: 15 }, (_, i) => ({
