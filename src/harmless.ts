@@ -27,7 +27,13 @@ export function harmless(text: string, { length = longest }: { length?: number }
   return `${characters.slice(0, length - end - 1).join("")}…${characters.slice(-end).join("")}`;
 }
 
-/** The same for text of several lines that this program wrote; its line ends stay. */
+/** `harmless` for what a server answered: nothing of what is no text, such as the bytes of a file. */
+export function readable(text: string, { length }: { length: number }): string {
+  const line = harmless(text.trim(), { length });
+  return line.includes("\ufffd") ? "" : line;
+}
+
+/** `harmless` for text of several lines that this program wrote; its line ends stay. */
 export function harmlessLines(text: string): string {
   return text
     .split("\n")

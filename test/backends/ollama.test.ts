@@ -53,14 +53,19 @@ describe("addresses and Modelfiles", () => {
 });
 
 describe("servers that are none, or fail", () => {
-  const answering = async (listener: RequestListener, model = "ollama:m") => {
+  const answering = async (listener: RequestListener, ask: "locate" | "version" = "locate") => {
     const server = createServer(listener);
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const address = server.address();
     const url = `http://user:planted-secret@127.0.0.1:${typeof address === "object" && address ? address.port : 0}`;
     const backend = await findBackend("ollama");
     try {
-      return await backend.locate({ model }, { baseDir: folder }, { url }).catch((error) => error);
+      const model = "ollama:m";
+      const asked =
+        ask === "version"
+          ? backend.version({ model, settings: { url } })
+          : backend.locate({ model }, { baseDir: folder }, { url });
+      return await asked.catch((error) => error);
     } finally {
       server.closeAllConnections();
       server.close();
@@ -91,6 +96,13 @@ describe("servers that are none, or fail", () => {
     expect(error.message).toMatch(said);
     expect(`${error.message} ${error.hint}`).not.toContain("planted-secret");
     expect(error.message.length).toBeLessThan(200);
+  });
+
+  it("a server that has no version is another one: which model it has is not the question", async () => {
+    const other = json(404, { error: { code: 404, message: "File Not Found", type: "not_found_error" } });
+    const error = await answering(other, "version");
+    expect(error).toMatchObject({ code: "server-failed", message: expect.stringMatching(/is no Ollama server/) });
+    expect(error.hint).toMatch(/openai:http:\/\/127\.0\.0\.1:\d+\/v1/);
   });
 
   it("user and password are sent as the address says", async () => {
@@ -480,7 +492,7 @@ measurements:
     const first = await run(path, out);
     expect(first.code).toBe(2);
     const said = verdicts(eventsOf(out));
-    expect(said["gone speed"]).toMatch(/no Ollama answers at http:\/\/127\.0\.0\.1:\d+ \(ECONNREFUSED\)/);
+    expect(said["gone speed"]).toMatch(/no Ollama answers at http:\/\/127\.0\.0\.1:\d+: nothing listens there/);
     expect(said["unknown perplexity"]).toMatch(/has no model nosuch/);
     expect(said["served speed"]).toBe("done");
     expect(first.stdout + first.stderr).toMatch(/ollama serve/);

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { z } from "zod";
 import type {
   Answer,
   ChunkLikelihood,
@@ -242,6 +243,26 @@ describe("a server that misbehaves is refused with a sentence, or asked again", 
       return true;
     });
     expect(await failure(opened(`openai:${page.url}`))).toMatchObject({ message: expect.stringMatching(/no JSON/) });
+  });
+
+  it.each([
+    ["http://127.0.0.1:1", /cannot be reached: its port 1 belongs to another service/, /check the port/i],
+    ["http://nowhere.invalid:8080", /cannot be reached: its name is not known/, /check the address/i],
+  ])("%s: never reached, so nothing crashed there", async (url, said, remedy) => {
+    const error = await failure(clientOf({ url }).get("/v1/models", z.unknown()));
+    expect(error).toMatchObject({ code: "server-unreachable", message: expect.stringMatching(said) });
+    expect(error.hint).toMatch(remedy);
+  });
+
+  it.each([200, 404])("a server of files that answers %i: their bytes stand in no message", async (status) => {
+    const fake = await fakeServer("vllm", (_, __, response) => {
+      response.writeHead(status).end(Buffer.concat([Buffer.from("GGUF"), Buffer.from([3, 0, 0, 0, 255, 27, 91, 7])]));
+      return true;
+    });
+    const { message } = await failure(clientOf(fake).get("/v1/models", z.unknown()));
+    expect(message).toMatch(
+      status === 200 ? /answered \/v1\/models with no JSON\.$/ : /answered \/v1\/models with 404\.$/,
+    );
   });
 
   it("a server's own words never show the key that it repeats", async () => {

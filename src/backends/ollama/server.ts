@@ -3,6 +3,7 @@ import pLimit, { type LimitFunction } from "p-limit";
 import pRetry from "p-retry";
 import { z } from "zod";
 import { BenchError } from "../../errors.js";
+import { readable } from "../../harmless.js";
 import { listenerOn } from "../../machine.js";
 import { patientFetch } from "./http.js";
 import type { OllamaSettings } from "./settings.js";
@@ -212,7 +213,7 @@ export class OllamaServer {
     });
     if (answer.ok) return answer;
     const text = await answer.text();
-    throw new ServerRefusal(answer.status, errorIn(text) ?? text.slice(0, 200));
+    throw new ServerRefusal(answer.status, errorIn(text) ?? readable(text, { length: 200 }));
   };
 
   async #asked<Form extends keyof typeof forms>(
@@ -222,8 +223,17 @@ export class OllamaServer {
     try {
       return read(forms[form], await ask()) as z.output<(typeof forms)[Form]>;
     } catch (error) {
-      throw this.#told(error);
+      // Any Ollama has these, whichever models it has.
+      const lacks = error instanceof ServerRefusal && [404, 405, 501].includes(error.status) && form !== "show";
+      throw lacks ? this.#other(error) : this.#told(error);
     }
+  }
+
+  #other(cause: unknown): BenchError {
+    return new BenchError("server-failed", `what answers at ${this.address} is no Ollama server`, {
+      hint: `set \`url\`, or OLLAMA_HOST, to where \`ollama serve\` listens, or name this server as openai:${this.address}/v1`,
+      cause,
+    });
   }
 
   async #retried<Answer>(ask: () => Promise<Answer>): Promise<Answer> {
@@ -251,18 +261,14 @@ export class OllamaServer {
     const cause = error;
     if (!(error instanceof ServerRefusal)) {
       const said = reason(error);
-      if (error instanceof z.ZodError || error instanceof SyntaxError)
-        return new BenchError("server-failed", `what answers at ${address} is no Ollama server`, {
-          hint: "set `url`, or OLLAMA_HOST, to where `ollama serve` listens",
-          cause,
-        });
+      if (error instanceof z.ZodError || error instanceof SyntaxError) return this.#other(error);
       if (/timeout/i.test(said))
         return new BenchError(
           "server-failed",
           `Ollama at ${address} gave no answer within ${this.settings.requestTimeout} s`,
           { hint: "raise `requestTimeout` where the server is just slow", cause },
         );
-      return new BenchError("server-unreachable", `no Ollama answers at ${address} (${said})`, {
+      return new BenchError("server-unreachable", `no Ollama answers at ${address}: ${unreached[said] ?? said}`, {
         hint: "start it with `ollama serve`, or set `url` or OLLAMA_HOST to where it runs, and run the same command again",
         cause,
       });
@@ -301,6 +307,12 @@ export function repeated(error: unknown): boolean {
 }
 
 const memory = /memory|requires more/i;
+
+const unreached: Record<string, string> = {
+  ECONNREFUSED: "nothing listens there",
+  ENOTFOUND: "its name is not known",
+  EAI_AGAIN: "its name is not known",
+};
 
 /** Whether the same request may succeed a little later. */
 function passing(error: unknown): boolean {

@@ -2,7 +2,7 @@ import pRetry from "p-retry";
 import { z } from "zod";
 import { definite } from "../../definite.js";
 import { BenchError, type ErrorCode } from "../../errors.js";
-import { harmless } from "../../harmless.js";
+import { readable } from "../../harmless.js";
 
 /** Bytes of one answer, far above what is ever asked for. */
 const mostBytes = 32 * 2 ** 20;
@@ -212,13 +212,13 @@ export class Client {
   /** What `fetch` and the reading of a body throw, told for the user. */
   #understood(error: unknown): unknown {
     if (error instanceof BenchError || error instanceof Passing) return error;
-    const { code, name } = causeOf(error);
+    const { code, name, message } = causeOf(error);
     if (
       code === "ECONNREFUSED" ||
       code === "ECONNRESET" ||
       code === "EPIPE" ||
       code === "UND_ERR_SOCKET" ||
-      code === "UND_ERR_CONNECT_TIMEOUT" ||
+      nowhere.test(code) ||
       name === "TypeError"
     ) {
       this.losses++;
@@ -229,8 +229,23 @@ export class Client {
       if (code === "ECONNREFUSED")
         return new Passing(
           "gone",
-          unreachable("nothing listens there", "start the server, and run the same command again"),
+          unreachable("nothing listens there", "start the server, or check the port; then run the same command again"),
         );
+      if (nowhere.test(code))
+        return new Passing(
+          "gone",
+          unreachable(`no machine answers there (${code})`, "check the address, and the network on the way to it"),
+        );
+      // `fetch` itself refuses the ports of other services.
+      if (message === "bad port")
+        return unreachable(
+          `its port ${new URL(this.base).port} belongs to another service, and is asked nothing`,
+          "check the port, or start the server on another, such as 8080",
+        );
+      if (/^HPE_/.test(code))
+        return unreachable("what listens there does not speak HTTP", "check the port, and whether it wants https://");
+      if (code === "ERR_SSL_WRONG_VERSION_NUMBER" || code === "ERR_SSL_PACKET_LENGTH_TOO_LONG")
+        return unreachable("what listens there does not speak https", "write http:// in its address");
       if (/CERT|TLS|SSL/.test(code))
         return unreachable(`its certificate is not trusted (${code})`, "name a certificate in NODE_EXTRA_CA_CERTS");
       if (code === "UND_ERR_HEADERS_TIMEOUT" || code === "UND_ERR_BODY_TIMEOUT")
@@ -273,9 +288,9 @@ export class Client {
     try {
       return JSON.parse(text);
     } catch {
-      const begin = this.#clean(harmless(text.trim(), { length: 60 }));
+      const begin = this.#clean(readable(text, { length: 60 }));
       throw failed(
-        `${this.base} answered ${path} with no JSON: ${begin}`,
+        `${this.base} answered ${path} with no JSON${begin ? `: ${begin}` : ""}`,
         "is this the address of an OpenAI-compatible server?",
       );
     }
@@ -353,17 +368,21 @@ export class Client {
 const failed = (message: string, hint: string, code: ErrorCode = "server-failed") =>
   new BenchError(code, message, { hint });
 
-/** The cause that Node names beneath `fetch failed`. */
-function causeOf(error: unknown): { code: string; name: string } {
+/** Codes of connections that never came about. */
+const nowhere = /^(EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|EADDRNOTAVAIL|ETIMEDOUT|UND_ERR_CONNECT_TIMEOUT)$/;
+
+/** The cause that Node names beneath `fetch failed`: its code where it has one, and the innermost message. */
+function causeOf(error: unknown): { code: string; name: string; message: string } {
   const name = error instanceof Error ? error.name : "";
-  const seen: unknown[] = [];
+  const seen: Error[] = [];
   for (let one: unknown = error; one instanceof Error && !seen.includes(one); one = one.cause) {
     seen.push(one);
     // Of a name with several addresses, each has its own error.
     const [first = one]: unknown[] = one instanceof AggregateError ? one.errors : [];
-    if (first instanceof Error && "code" in first && typeof first.code === "string") return { code: first.code, name };
+    if (first instanceof Error && "code" in first && typeof first.code === "string")
+      return { code: first.code, name, message: first.message };
   }
-  return { code: "", name };
+  return { code: "", name, message: seen.at(-1)?.message ?? "" };
 }
 
 const words = z.union([z.string(), z.looseObject({ message: z.string() }).transform(({ message }) => message)]);
@@ -383,7 +402,7 @@ function wordsIn(text: string): string {
     // Plain text, or a page.
   }
   const read = errorForm.safeParse(said);
-  return harmless((read.success ? read.data : text).trim(), { length: 110 });
+  return readable(read.success ? read.data : text, { length: 110 });
 }
 
 /** Seconds until the server wants to be asked again: a number, or a date. */
