@@ -234,7 +234,13 @@ function explain(
   const form = formAt(jsonSchema(schema), path);
   if (issue.code === "unrecognized_keys") {
     const unknown = issue.keys[0]!;
-    const hint = (Object.hasOwn(elsewhere, unknown) && elsewhere[unknown]) || nearest(unknown, keysOf(form));
+    const outside = path.findLastIndex((_, depth) =>
+      keysOf(formAt(jsonSchema(schema), path.slice(0, depth))).includes(unknown),
+    );
+    const hint =
+      outside >= 0
+        ? `\`${unknown}\` stands beside \`${path[outside]}\`, not in it.`
+        : (Object.hasOwn(elsewhere, unknown) && elsewhere[unknown]) || nearest(unknown, keysOf(form));
     return { path: [...path, unknown], at: "key", message: `there is no key \`${unknown}\` here.`, hint };
   }
   const key = path.at(-1) ?? name;

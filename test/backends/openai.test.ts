@@ -85,8 +85,16 @@ describe("which server is meant", () => {
   ])("%s", (model, settings, meant) => expect(target(model, settings)).toEqual(meant));
 
   it.each([
-    ["openai:http://user:pw@h:1", {}, /is no address/],
-    ["openai:http://h:1/v1?key=abc", {}, /is no address/],
+    ["openai:http://user:pw@h:1", {}, /takes no user, password or query/],
+    ["openai:http://h:1/v1?key=abc", {}, /takes no user, password or query/],
+    ["openai:http://h:99999", {}, /is no address/],
+    [
+      "openai:127.0.0.1:18732",
+      {},
+      /begins with http:\/\/ or https:\/\/\.\n.*rite openai:http:\/\/127\.0\.0\.1:18732\.$/,
+    ],
+    ["openai:ftp://h/v1", { url: "http://i:2" }, /begins with http:.*\n.*openai:http:\/\/h\/v1\.$/],
+    ["openai:user:pw@h:1", {}, /begins with http:.*\n.*openai:http:\/\/HOST:PORT\/v1\.$/],
     ["openai:small", {}, /which server has it/],
     ["openai:http://h:1", { url: "http://i:2" }, /names a server, and so does a setting/],
     ["m.gguf", { server: { command: ["llama-server", "-m", "{model}"] } }, /on which port/],
@@ -95,7 +103,8 @@ describe("which server is meant", () => {
       target(model, settings);
       expect.unreachable();
     } catch (error) {
-      expect(error).toMatchObject({ code: "config", message: expect.stringMatching(said) });
+      expect(error).toMatchObject({ code: "config" });
+      expect(`${(error as BenchError).message}\n${(error as BenchError).hint}`).toMatch(said);
       expect(describeError(error)).not.toMatch(/pw|abc|planted/);
     }
   });

@@ -224,6 +224,30 @@ describe("settings", () => {
       { gpuLayers: 3, threads: 2 },
     ]);
   });
+
+  test.each([
+    ["url: http://user:planted@host/v1", "`url`: an address takes no user, password or query.", /`keyEnv` names/],
+    [
+      "url: [http://a:1, http://host/v1?api_key=planted]",
+      "item 2: an address takes no user, password or query.",
+      /`keyEnv`/,
+    ],
+    [
+      "url: 127.0.0.1:8080",
+      "`url`: the address of a server begins with http:// or https://.",
+      /rite http:\/\/127\.0\.0\.1:8080\.$/,
+    ],
+    [
+      "server: {command: [s, --port, '{port}'], keyEnv: X}",
+      "there is no key `keyEnv` here.",
+      /^`keyEnv` stands beside `server`, not in it\.$/,
+    ],
+  ])("of a server: %s", async (setting, message, hint) => {
+    const fault = await failure(variants(`  a: {model: m, backend: openai, ${setting}}\n`));
+    expect(fault.message.replace(/^\S+ /, "")).toBe(message);
+    expect(fault.hint).toMatch(hint);
+    expect(`${fault.message} ${fault.hint}`).not.toContain("planted");
+  });
 });
 
 describe("a reference of its own", () => {

@@ -15,13 +15,35 @@ export const serverKinds = [
 ] as const;
 export type ServerKind = (typeof serverKinds)[number];
 
-/** Whoever logs in does so by a key, which is in the environment. */
+/** What is wrong with the address of a server, and the remedy; neither repeats it, for it may hold a secret. */
+function faultOfAddress(said: string): { message: string; hint: string } | undefined {
+  const [, rest] = said.match(/^https?:\/\/(.*)$/is) ?? [];
+  if (rest === undefined) {
+    const bare = said.replace(/^[a-z][a-z0-9+.-]*:[/\\]+/i, "");
+    const isPlain = /^[\w.:[\]/-]+$/.test(bare);
+    return {
+      message: "the address of a server begins with http:// or https://",
+      hint: `write http://${isPlain ? bare : "HOST:PORT/v1"}`,
+    };
+  }
+  // Whoever logs in does so by a key, which is in the environment.
+  if (/[@?]/.test(rest))
+    return {
+      message: "an address takes no user, password or query",
+      hint: "set the server's key in the environment, as OPENAI_API_KEY or as the variable that `keyEnv` names",
+    };
+  if (rest.includes("#")) return { message: "an address ends before #", hint: "name the server's model in `model`" };
+  if (!/\s/.test(rest) && URL.canParse(said)) return undefined;
+  return { message: "this is no address of a server", hint: "write http://HOST:PORT/v1" };
+}
+
 const address = z
   .string()
-  .regex(
-    /^https?:\/\/[^\s?#@]+$/i,
-    "an address is http://HOST:PORT or https://…, without a user, a password or a query.",
-  );
+  .superRefine((said, { addIssue }) => {
+    const { message, hint } = faultOfAddress(said) ?? {};
+    if (message !== undefined) addIssue({ code: "custom", message, params: { hint: `${hint}.` } });
+  })
+  .meta({ pattern: "^https?:\\/\\/[^\\s?#@]+$" });
 
 const startedServer = z
   .strictObject({
@@ -119,11 +141,12 @@ export function targetOf(model: string, given: Settings): Target {
   const named = model.startsWith(modelScheme) ? model.slice(modelScheme.length) : model;
   const [, own, name = own ? "" : named] = named.match(/^(https?:\/\/[^#]*)(?:#(.*))?$/is) ?? [];
   const urls = own ? [own] : [url].flat();
-  if (own !== undefined && !address.safeParse(own).success)
-    throw fault(
-      `${own} is no address of a server`,
-      "write openai:http://HOST:PORT/v1#MODEL; a key belongs into the environment",
-    );
+  // Of a name with a port, or with another scheme, an address is meant.
+  const isMeant =
+    /^[a-z][a-z0-9+.-]*:\/\//i.test(named) || (urls.length === 0 && /^(\S*@)?[\w.-]+:\d+(\/|$)/.test(named));
+  const wrong =
+    own !== undefined || (model.startsWith(modelScheme) && isMeant) ? faultOfAddress(own ?? named) : undefined;
+  if (wrong) throw fault(`\`model\`: ${wrong.message}`, wrong.hint.replace("write http", "write openai:http"));
   if (own !== undefined && (settings.url !== undefined || started))
     throw fault("the model's address names a server, and so does a setting", "take `url` or `server` away");
   if (started && url.length > 0)
