@@ -1,6 +1,9 @@
 /** Addresses in a text. A file's own address may hold ? and # as part of its name, and no secret. */
-const ADDRESS =
-  /\b(?!file:)(?:openai:)?(?:[a-z][a-z0-9+.-]+:[/\\]{2}|https?:|(?:hf|huggingface|ms|modelscope|wisemodel):)\S+/gi;
+const scheme = String.raw`(?!file:)(?:openai:)?(?:[a-z][a-z0-9+.-]+:[/\\]{2}|https?:|(?:hf|huggingface|ms|modelscope|wisemodel):)`;
+/** openai:HOST:PORT is no address, but may hold what an address would. */
+const bare = String.raw`openai:(?=[^\s/]*:\d)(?=\S*[@?])`;
+const ADDRESS = new RegExp(String.raw`\b(?:${scheme}|${bare})\S+`, "gi");
+const opening = new RegExp(String.raw`^((?:${scheme}|openai:)[/\\]*)(.*)$`, "is");
 /** What follows # in such an address is no secret: hf:owner/repo/file.gguf#branch, openai:http://host:8080/v1#model. */
 const namesByFragment = /^(?:hf|huggingface|ms|modelscope|wisemodel|openai):/i;
 
@@ -12,13 +15,13 @@ export function withoutSecrets(text: string): string {
   return text.replace(ADDRESS, (found) => {
     // Marks after an address belong to the sentence around it.
     const [, address, after] = found.match(/^(.*?)(["'`)\].,:;]*)$/s)!;
-    const [, scheme, rest] = address!.match(/^((?:openai:)?[^:]+:[/\\]*)(.*)$/s) ?? [];
-    if (scheme === undefined) return found;
+    const [, start, rest] = address!.match(opening) ?? [];
+    if (start === undefined) return found;
     const [, place, query = ""] = rest!.match(/^([^?#]*)(.*)$/s)!;
     const host = place!.match(/^[^/\\]*/)![0];
     const path = place!.slice(host.length);
-    const end = query.includes("?") ? "?…" : namesByFragment.test(scheme!) ? query : "";
-    return `${scheme}${host.slice(host.lastIndexOf("@") + 1)}${path}${end}${after}`;
+    const end = query.includes("?") ? "?…" : namesByFragment.test(start) ? query : "";
+    return `${start}${host.slice(host.lastIndexOf("@") + 1)}${path}${end}${after}`;
   });
 }
 

@@ -3,6 +3,7 @@ import { type Document, isMap, isScalar, isSeq, LineCounter, type Node, parseDoc
 import { z } from "zod";
 import { BenchError, type ErrorCode } from "./errors.js";
 import { several } from "./harmless.js";
+import { commandWithoutSecrets } from "./secrets.js";
 
 /** Keys and indexes that lead from the root of a file to a value. */
 export type YamlPath = readonly (string | number)[];
@@ -227,7 +228,10 @@ function explain(
     // The alternative that fits in kind says more than "none of these".
     const fits = (kinds: string[]) =>
       issue.errors.find((one) => !one.some(({ code, path }) => kinds.includes(code!) && path.length === 0));
-    const meant = fits(["invalid_type", "invalid_union"]) ?? fits(["invalid_type"]);
+    const meant =
+      fits(["invalid_type", "invalid_union", "invalid_value"]) ??
+      fits(["invalid_type", "invalid_union"]) ??
+      fits(["invalid_type"]);
     const inner = meant?.find(({ code }) => code === "unrecognized_keys") ?? meant?.[0];
     if (inner) return explain({ ...inner, path: [...path, ...inner.path] }, schema, value, { elsewhere, name });
   }
@@ -320,7 +324,9 @@ function example(key: string | number | undefined, form: SchemaForm): string | u
 function shown(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
   if (typeof value === "object" && value !== null) return "a map";
-  const text = value === null ? "empty" : typeof value === "number" ? String(value) : JSON.stringify(value);
+  // It is cut below, and half an address no longer looks like one.
+  const plain = typeof value === "string" ? commandWithoutSecrets([value]).command[0] : value;
+  const text = value === null ? "empty" : typeof value === "number" ? String(value) : JSON.stringify(plain);
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
 }
 

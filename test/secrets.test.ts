@@ -11,12 +11,17 @@ describe("a text with addresses", () => {
     ["https:u:pw@h/m", "https:h/m"],
     ["s3://key:secret@bucket/m", "s3://bucket/m"],
     ["hf:o/r/f.gguf?token=3", "hf:o/r/f.gguf?…"],
+    ["openai:http://u:pw@h:1/v1?k=1#m", "openai:http://h:1/v1?…"],
+    ["openai:u:pw@h:1/v1", "openai:h:1/v1"],
+    ["openai:h:1/v1?api_key=1", "openai:h:1/v1?…"],
     ["first https://h?x=1, then https://u:p@i/.", "first https://h?…, then https://i/."],
   ])("%s holds no secret afterwards", (given, shown) => expect(withoutSecrets(given)).toBe(shown));
 
   test.each([
     "hf:o/r/f.gguf#branch",
     "hf:o/r:Q4_K_M",
+    "openai:qwen@q4_k_m",
+    "openai:http://h:1/v1#qwen:8b",
     "file:///a?b#c",
     "mock:seed=1,damage=0.3",
     "C:\\x?y",

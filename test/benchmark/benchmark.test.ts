@@ -238,6 +238,11 @@ describe("settings", () => {
       /rite http:\/\/127\.0\.0\.1:8080\.$/,
     ],
     [
+      "server: {command: s --api-key planted}",
+      '`command` must be a list, not "s --api-key …".',
+      /Program and arguments/,
+    ],
+    [
       "server: {command: [s, --port, '{port}'], keyEnv: X}",
       "there is no key `keyEnv` here.",
       /^`keyEnv` stands beside `server`, not in it\.$/,
