@@ -274,6 +274,17 @@ describe("a server that misbehaves is refused with a sentence, or asked again", 
     );
   });
 
+  it("a page that says 404 is not quoted", async () => {
+    const fake = await fakeServer("vllm", (_, __, response) => {
+      response.writeHead(404, { "content-type": "text/html" }).end("<!DOCTYPE HTML>\n<title>Error response</title>");
+      return true;
+    });
+    expect(await failure(clientOf(fake).get("/v1/models", z.unknown()))).toMatchObject({
+      message: `${fake.url} answered /v1/models with 404.`,
+      hint: "Is this the address of an OpenAI-compatible server?",
+    });
+  });
+
   it("a server's own words never show the key that it repeats", async () => {
     process.env.GGUF_BENCH_TEST_KEY = "sk-planted-in-a-test";
     const fake = await fakeServer("lm-studio", (_, __, response, { headers }) => {

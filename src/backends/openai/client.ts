@@ -206,7 +206,8 @@ export class Client {
         failed(message, "its own log says more; the same command goes on from here"),
         afterOf(response),
       );
-    return new Declined(status, said, message, "its own log may say more");
+    const hint = status === 404 ? "is this the address of an OpenAI-compatible server?" : "its own log may say more";
+    return new Declined(status, said, message, hint);
   }
 
   /** What `fetch` and the reading of a body throw, told for the user. */
@@ -393,7 +394,7 @@ const errorForm = z.union([
   words,
 ]);
 
-/** The message within an error's JSON; else the beginning of the text. */
+/** The message within an error's JSON; else the text, where that is no page. */
 function wordsIn(text: string): string {
   let said: unknown;
   try {
@@ -402,6 +403,7 @@ function wordsIn(text: string): string {
     // Plain text, or a page.
   }
   const read = errorForm.safeParse(said);
+  if (!read.success && /^\s*</.test(text)) return "";
   return readable(read.success ? read.data : text, { length: 110 });
 }
 
