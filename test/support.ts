@@ -110,7 +110,8 @@ export function someText(count: number, seed = 1): string {
   const words = "the of and model weight café naïve 模型 量化 困惑度 🦙 🧮 to in = 3.14 (x) \n".split(" ");
   let out = "";
   while (out.length < count) out += `${words[Math.floor(next() * words.length)]} `;
-  return out.slice(0, count);
+  // No half of a character at the end: no text in UTF-8 has one, and a server refuses it.
+  return out.slice(0, count).replace(/[\ud800-\udbff]$/, "");
 }
 
 /** Questions in the six lines of llama.cpp's --hellaswag. */

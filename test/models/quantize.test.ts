@@ -218,8 +218,9 @@ describe("a matrix that covers some of the model", () => {
     expect(stdout).toContain(`warning: small: ${note}\n`);
     expect(stdout.replaceAll(/\s+/g, " ").split(note).length).toBeGreaterThan(2);
     expect(readFileSync(join(out, "table.md"), "utf8")).toContain(entries[1]!.name);
-    const [started] = eventsOf(out);
-    const facts = started?.type === "started" ? started.variants[0]!.facts : undefined;
+    // The plan names the model's facts once the quantization is made.
+    const plans = eventsOf(out).flatMap((event) => ("variants" in event ? event.variants : []));
+    const facts = plans.at(-1)?.facts;
     expect(facts?.notes).toEqual([note]);
     expect(facts?.imatrix?.covers).toEqual({ matrices: entries.length - 2, of: entries.length });
     const after = await bench(["run", file, "--dry-run"], { env });
