@@ -113,10 +113,10 @@ export class LlamaModel {
     return { shared: { key: pointer, bytes: Math.max(0, bytes) }, own: Math.max(0, this.#held) };
   }
 
-  /** Bytes of the largest KV cache since the last call. */
+  /** Bytes of the largest KV cache that was asked for since the last call: one that an earlier job left behind is not this one's. */
   takeCacheBytes(): number {
     const bytes = this.#cache;
-    this.#cache = this.#context?.context.cacheBytes ?? 0;
+    this.#cache = 0;
     return bytes;
   }
 
@@ -195,6 +195,7 @@ export class LlamaModel {
     const key = JSON.stringify([shape, sequencesPerToken, eager]);
     if (this.#context?.key === key) {
       this.doing("decoding");
+      this.#cache = Math.max(this.#cache, this.#context.context.cacheBytes);
       return this.#context.context;
     }
     this.#counted(() => this.#context?.context.free());
