@@ -1,4 +1,5 @@
-import { Worker } from "node:worker_threads";
+import { once } from "node:events";
+import { parentPort, Worker } from "node:worker_threads";
 import { type RowComparer, type RowComparison, type RowScorer, simdComparer, simdScorer } from "../kernels/rows.js";
 import { floatsAt, type Pointer } from "./library.js";
 
@@ -27,7 +28,7 @@ const columns = 5;
  */
 export class ScoringPool {
   readonly #worker: BlockWorker;
-  readonly #threads: Worker[] = [];
+  readonly #threads: { worker: Worker; loaded: Promise<unknown> }[] = [];
   readonly #shared: SharedMemory;
 
   /** `variants`: how many are compared with a reference at once. */
@@ -51,8 +52,9 @@ export class ScoringPool {
         // A worker holds no more than three rows; the engine's memory is the model's.
         resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 },
       });
+      const loaded = Promise.race([once(worker, "message"), once(worker, "exit")]).catch(() => {});
       worker.unref();
-      this.#threads.push(worker);
+      this.#threads.push({ worker, loaded });
     }
   }
 
@@ -96,8 +98,9 @@ export class ScoringPool {
     return this.#worker.scoreOne(pointer, row, tokens);
   }
 
+  /** A thread that ends while it loads a native module takes the process down, so each is waited for first. */
   async close(): Promise<void> {
-    await Promise.all(this.#threads.map((worker) => worker.terminate()));
+    await Promise.all(this.#threads.map(({ worker, loaded }) => loaded.then(() => worker.terminate())));
   }
 }
 
@@ -146,6 +149,7 @@ class BlockWorker {
 
 /** The life of a worker: wait for a block, help with it, wait again. */
 export function serveScoring(vocabulary: number, shared: SharedMemory): never {
+  parentPort?.postMessage("loaded");
   const worker = new BlockWorker(vocabulary, shared);
   const { control } = shared;
   let seen = 0;
