@@ -33,10 +33,6 @@ describe("the scoring pool", () => {
       }
     });
 
-  it("one that is closed while its threads still load takes nothing down", async () => {
-    for (let i = 0; i < 10; i++) await new ScoringPool(32, 8, 3).close();
-  });
-
   it("a reference and three variants, on three threads as on one", () => {
     const compare = simdComparer(vocabulary);
     const pool = new ScoringPool(vocabulary, most, 3, 3);
