@@ -159,6 +159,17 @@ const speed = {
   margin: { size: 0.02, relative: true },
 } as const;
 
+/** A count of questions beside the figures that it belongs to. */
+const tally = {
+  unit: "1",
+  better: "lower",
+  aggregation: "count",
+  digits: 0,
+  per: "question",
+  range: [0, Infinity],
+  beside: true,
+} as const;
+
 const described: Record<string, Described> = {
   perplexity: {
     label: "PPL",
@@ -354,25 +365,13 @@ const described: Record<string, Described> = {
   },
   unanswerable: {
     label: "unanswerable",
-    unit: "1",
-    better: "lower",
-    aggregation: "count",
-    digits: 0,
-    per: "question",
-    range: [0, Infinity],
-    beside: true,
+    ...tally,
     leftOut: true,
     meaning: "questions that could not be asked as they stand; no accuracy counts them",
   },
   unparsed: {
     label: "unparsed",
-    unit: "1",
-    better: "lower",
-    aggregation: "count",
-    digits: 0,
-    per: "question",
-    range: [0, Infinity],
-    beside: true,
+    ...tally,
     unread: true,
     meaning: "generated answers that name none of the options; accuracy counts them as wrong",
   },

@@ -1,3 +1,5 @@
+import type { Answer, GenerationRequest, Prompt } from "./backend.js";
+
 /** Results of work on all items, `most` of them at a time, as they come. The first failure ends it. */
 export async function* concurrently<Item, Result>(
   items: Iterable<Item>,
@@ -21,5 +23,26 @@ export async function* concurrently<Item, Result>(
     const { key, result } = await Promise.race(running.values());
     running.delete(key);
     yield result;
+  }
+}
+
+/**
+ * Answers to all prompts that are not done, `most` asked at a time, with progress told as each comes. `alive` says that a long
+ * answer is still being written.
+ */
+export async function* answersTo(
+  prompts: readonly Prompt[],
+  { done, progress }: GenerationRequest,
+  most: number,
+  ask: (prompt: Prompt, alive: () => void) => Promise<Answer>,
+): AsyncGenerator<Answer> {
+  const asked = prompts.filter(({ id }) => !done.has(id));
+  let through = prompts.length - asked.length;
+  const told = () => progress(through);
+  told();
+  for await (const answer of concurrently(asked, most, (prompt) => ask(prompt, told))) {
+    through++;
+    told();
+    yield answer;
   }
 }

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Answer, Generation, GenerationRequest, Prompt } from "../backend.js";
-import { concurrently } from "../concurrent.js";
+import { answersTo } from "../concurrent.js";
 import { type Client, Declined, type Pieces } from "./client.js";
 import type { Fleet } from "./fleet.js";
 
@@ -28,20 +28,10 @@ export function openaiGeneration(fleet: Fleet, model: string): Generation {
   return {
     // A server without a template refuses a conversation, and says so.
     chats: true,
-    async *answer(prompts, request) {
-      const asked = prompts.filter(({ id }) => !request.done.has(id));
-      let through = prompts.length - asked.length;
-      const told = () => request.progress(through);
-      told();
-      const answers = concurrently(asked, fleet.lanes, (prompt) =>
-        fleet.run(({ client }) => answerOf(prompt, request, client, model, told)),
-      );
-      for await (const answer of answers) {
-        through++;
-        told();
-        yield answer;
-      }
-    },
+    answer: (prompts, request) =>
+      answersTo(prompts, request, fleet.lanes, (prompt, alive) =>
+        fleet.run(({ client }) => answerOf(prompt, request, client, model, alive)),
+      ),
   };
 }
 

@@ -3,7 +3,7 @@ import type { ChatRenderer } from "../../chat/template.js";
 import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
 import type { Answer, Generation, GenerationRequest, Prompt, SpeedTest, Timing } from "../backend.js";
-import { concurrently } from "../concurrent.js";
+import { answersTo } from "../concurrent.js";
 import type { OptionRequest } from "../options.js";
 import { type Client, Declined } from "./client.js";
 import { wholeCharacters } from "./completions.js";
@@ -172,32 +172,22 @@ export function serverGeneration(
   };
   return {
     chats: renderer !== undefined,
-    async *answer(prompts, request) {
-      const asked = prompts.filter(({ id }) => !request.done.has(id));
-      let through = prompts.length - asked.length;
-      const told = () => request.progress(through);
-      told();
-      const answers = concurrently(asked, fleet.lanes, (prompt) =>
+    answer: (prompts, request) =>
+      answersTo(prompts, request, fleet.lanes, (prompt, alive) =>
         fleet.run(async ({ client }): Promise<Answer> => {
           const tokens = await inTokens(prompt, client);
           const reason = tokens ? reasonAgainst(tokens, request, context) : "the model has no chat template";
           const unasked = { id: prompt.id, text: "", finish: "length" as const, promptTokens: 0, tokens: 0 };
           if (!tokens || reason) return { ...unasked, ...definite({ unanswerable: reason }) };
           try {
-            return await answerOf(prompt.id, tokens, request, client, { alone, alive: told });
+            return await answerOf(prompt.id, tokens, request, client, { alone, alive });
           } catch (error) {
             if (error instanceof Declined && /context/i.test(error.said))
               return { ...unasked, unanswerable: error.said };
             throw error;
           }
         }),
-      );
-      for await (const answer of answers) {
-        through++;
-        told();
-        yield answer;
-      }
-    },
+      ),
   };
 }
 
