@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { EngineFacts, EngineName } from "./backends/backend.js";
+import type { TaskFacts } from "./data/data.js";
 import type { Failure } from "./errors.js";
 import type { Machine } from "./machine.js";
 import { impossibleIn, isMetric } from "./metrics.js";
@@ -82,6 +83,8 @@ export interface JobRecord {
   mode?: "alone" | "turns" | "together";
   /** How it is measured, when that is not the plain way on the variant's own backend: a phrase that stands beside its figures. */
   method?: string;
+  /** Of questions: what their task is. Absent in runs of version 0.1. */
+  task?: TaskFacts;
   /** The metrics that this job will give. */
   metrics: string[];
   /** The variant that a lock-step job compares with; the job's own variant where it measures the noise floor. */

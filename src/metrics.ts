@@ -8,6 +8,7 @@ import { definite } from "./definite.js";
  * - `positive-mean`: the same of what cannot be below 0, and scatters by factors: its interval is made on the log scale.
  * - `root-mean-square`: square root of the weighted mean.
  * - `proportion`: share of samples that are 1.
+ * - `mean`: mean of the questions' scores between 0 and 1.
  * - `rate`: mean of independent repetitions.
  * - `count`: how many; none where there is no sample.
  * - `maximum`: the largest sample.
@@ -21,6 +22,7 @@ export type Aggregation =
   | "positive-mean"
   | "root-mean-square"
   | "proportion"
+  | "mean"
   | "rate"
   | "count"
   | "maximum"
@@ -144,6 +146,9 @@ const accuracy = {
   range: [0, 1],
   margin: onePoint,
 } as const;
+
+/** Scores of questions, each between 0 and 1. */
+const score = { ...accuracy, aggregation: "mean" } as const;
 
 /** Repetitions of one test of speed. */
 const speed = {
@@ -363,6 +368,61 @@ const described: Record<string, Described> = {
     meaning:
       "share of questions whose option with the highest mean log-probability per token is right, as llama-perplexity --hellaswag",
   },
+  mc2: {
+    ...score,
+    label: "mc2",
+    leads: true,
+    prominence: prominences.accuracy,
+    meaning: "share of the options' probability that falls on right ones, mean over the questions, as lm-eval's mc2",
+  },
+  exact_match: {
+    ...accuracy,
+    label: "exact match",
+    leads: true,
+    prominence: prominences.accuracy,
+    meaning: "share of questions whose answer, read from the text by the task's rule, is the key",
+  },
+  exact_match_flexible: {
+    ...accuracy,
+    label: "exact match, flexible",
+    meaning:
+      "the same with the last number of the text as the answer, wherever it stands, as lm-eval's flexible-extract",
+  },
+  f1: {
+    ...score,
+    label: "F1",
+    leads: true,
+    prominence: prominences.accuracy,
+    meaning: "harmonic mean of precision and recall of the key's words, the best over the keys, as LongBench",
+  },
+  rouge_l: {
+    ...score,
+    label: "ROUGE-L",
+    leads: true,
+    prominence: prominences.accuracy,
+    meaning: "F score of the longest common subsequence of words, the best over the keys, as LongBench",
+  },
+  retrieval: {
+    ...score,
+    label: "retrieval",
+    leads: true,
+    prominence: prominences.accuracy,
+    meaning: "share of the numbers in the text that are the right paragraph's, as LongBench",
+  },
+  classification: {
+    ...score,
+    label: "classification",
+    leads: true,
+    prominence: prominences.accuracy,
+    meaning: "one over the number of classes that the text names, if the right one is among them, as LongBench",
+  },
+  code_similarity: {
+    ...score,
+    label: "code similarity",
+    leads: true,
+    prominence: prominences.accuracy,
+    meaning: "likeness of the first line of code and the key, by matching blocks, as LongBench",
+  },
   unanswerable: {
     label: "unanswerable",
     ...tally,
@@ -374,6 +434,13 @@ const described: Record<string, Described> = {
     ...tally,
     unread: true,
     meaning: "generated answers that name none of the options; accuracy counts them as wrong",
+  },
+  thoughts: {
+    label: "thoughts",
+    ...tally,
+    better: "neither",
+    meaning:
+      "generated answers that begin with thoughts between <think> and </think>, which are not part of the answer",
   },
   size: {
     label: "size",

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll } from "vitest";
 import type { Backend } from "../dist/backends/backend.js";
+import type { ChoiceItem } from "../dist/data/index.js";
 import type { StoredEvent } from "../dist/events.js";
 import type { ModelSource } from "../dist/models/preparation.js";
 import { random } from "./draws.mjs";
@@ -167,3 +168,9 @@ export const llamaServer = found(join(peers, "bin", "llama-server"));
 /** What llama.cpp printed elsewhere, and where the models that it was asked of may be: smollm2-F16.gguf … */
 export const golden = found(join(root, "../shared/golden/smollm2"));
 export const ladder = process.env.GGUF_BENCH_MODELS ?? join(homedir(), ".cache", "gguf-bench-ladder");
+
+/** The text that all options of a question continue. */
+export function contextOf(item: ChoiceItem): string {
+  if ("context" in item) return item.context;
+  throw new Error(`question ${item.id} has no single context`);
+}

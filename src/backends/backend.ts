@@ -186,13 +186,24 @@ export interface Likelihood {
 }
 
 /** Options that continue a question. */
-export interface OptionQuestion {
+export type OptionQuestion = {
   id: string;
-  context: string;
   /** Stands between the context and each option. */
   delimiter: string;
-  options: string[];
-}
+  options: readonly string[];
+  /**
+   * Questions of one group stand in a row and begin alike, with the heading and the examples of their subject: an engine that
+   * can decodes once what they all begin with.
+   */
+  group?: string;
+} & QuestionContext;
+
+/**
+ * What options continue: a text; a text of each option's own (`contexts[i]` of `options[i]`), where what follows is scored and not
+ * what was filled in; or a conversation, which the engine renders by the model's chat template up to where the assistant's
+ * answer begins.
+ */
+export type QuestionContext = { context: string } | { contexts: readonly string[] } | { messages: readonly Message[] };
 
 export interface OptionsRequest {
   /** Ids of questions that need no answer; they are asked all the same if they share a batch with others. */
@@ -221,6 +232,8 @@ export interface OptionScores {
 
 /** The log-probabilities of continuations of one prefix. */
 export interface Options {
+  /** Whether the model has a template for conversations; without one they are `unanswerable`. */
+  readonly chats: boolean;
   /** Answers for every question that is not done, in any order; the same digits whatever is done. */
   score(questions: readonly OptionQuestion[], request: OptionsRequest): AsyncIterable<OptionScores>;
 }
@@ -235,8 +248,13 @@ export interface GenerationRequest {
   maxTokens: number;
   /** An answer ends before the first of these. */
   stop: readonly string[];
+  /** Of a text, or of a conversation's last message, that has more tokens than this the middle goes: both halves are as long. */
+  truncate?: number;
   /** 0: the most likely token each time. */
   temperature: number;
+  /** Tokens are drawn from so many of the most likely ones, and from the fewest that have this probability together; by default from all. */
+  topK?: number;
+  topP?: number;
   seed: number;
   /** Called often, with the answers that are through. */
   progress(answers: number): void;
@@ -258,6 +276,8 @@ export interface Answer {
 export interface Generation {
   /** Whether the model has a template for conversations; without one they are `unanswerable`. */
   readonly chats: boolean;
+  /** Whether it knows the tokens of a prompt and can shorten it; a prompt that would have to be is `unanswerable` without. */
+  readonly truncates: boolean;
   /** Answers for every prompt that is not done, in any order. */
   answer(prompts: readonly Prompt[], request: GenerationRequest): AsyncIterable<Answer>;
 }

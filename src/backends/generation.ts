@@ -68,6 +68,7 @@ const patience = 100;
 export function generationByTokens(generator: TokenGenerator): Generation {
   return {
     chats: generator.chats,
+    truncates: false,
     async *answer(prompts, request) {
       const cut: CutPrompt[] = [];
       for (const prompt of prompts) {

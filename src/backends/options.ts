@@ -49,6 +49,7 @@ interface QuestionScorer {
 export function byQuestions(scorer: QuestionScorer): Options {
   const answered = async (question: OptionQuestion, room: Room): Promise<OptionScores> => {
     const texts = textsOf(question);
+    if (!texts) return unasked(question.id);
     const [context, ...whole] = await Promise.all(texts.map((text) => scorer.tokenize(text)));
     const asked = cut(question.id, context!, whole, room);
     const scores = new Map<OptionRequest, Float64Array[]>();
@@ -64,6 +65,7 @@ export function byQuestions(scorer: QuestionScorer): Options {
         };
   };
   return {
+    chats: false,
     async *score(questions, { done, context = Infinity, progress }) {
       const { trainedContext, parallel } = scorer;
       const most = Math.min(context, trainedContext > 0 ? trainedContext : Infinity);
@@ -93,12 +95,15 @@ export function byQuestions(scorer: QuestionScorer): Options {
  */
 export function byTokens(scorer: OptionScorer): Options {
   return {
+    chats: false,
     async *score(questions, { done, context = Infinity, progress }) {
       const { trainedContext } = scorer;
       const room = { ...scorer.batch, most: Math.min(context, trainedContext > 0 ? trainedContext : Infinity) };
       const asked = questions.map((one) => {
         progress(0);
-        const [context, ...whole] = textsOf(one).map((text) => scorer.tokenize(text));
+        const texts = textsOf(one);
+        if (!texts) return { id: one.id, reason: notText, sums: none, means: none };
+        const [context, ...whole] = texts.map((text) => scorer.tokenize(text));
         return cut(one.id, context!, whole, room);
       });
       const groups = [...packed(asked, room)];
@@ -143,10 +148,15 @@ interface TokenForm {
 }
 
 /** What is tokenized of a question: its context by itself, and the whole with each option. */
-const textsOf = ({ context, delimiter, options }: OptionQuestion) => [
-  withoutBlanks(context),
-  ...options.map((option) => context + delimiter + option),
-];
+const textsOf = (question: OptionQuestion): string[] | undefined => {
+  if (!("context" in question)) return undefined;
+  const { context, delimiter, options } = question;
+  return [withoutBlanks(context), ...options.map((option) => context + delimiter + option)];
+};
+
+const notText = "its options do not continue one text";
+const none: TokenForm = { shared: 0, requests: [] };
+const unasked = (id: string): OptionScores => ({ id, unanswerable: notText, options: [] });
 
 function cut(id: string, context: Int32Array, whole: Int32Array[], room: Room): CutQuestion {
   const merged = whole.some((tokens) => !startsWith(tokens, context));

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { QuestionContext } from "../backends/backend.js";
 import { definite } from "../definite.js";
 import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
@@ -8,16 +9,20 @@ import { cardKeys, type DataKind, type Dataset, fileName } from "./data.js";
 import { difference, excerpt, locateFile, missingData, noted, otherFile, readUtf8 } from "./files.js";
 import { csvRows, isBlank, jsonRows, lines } from "./rows.js";
 
-export interface ChoiceItem {
+/** A question, and what its options continue. */
+export type ChoiceItem = {
   id: string;
-  /** The text that all options continue. */
-  context: string;
   options: string[];
-  /** Index of the right option. */
-  gold: number;
+  /** Index of the right option; absent where the data hold no keys. */
+  gold?: number;
+  /** Of all right options, where several are. */
+  right?: number[];
   /** The group of questions that hang together with it: its subject, say. */
   cluster?: string;
-}
+} & QuestionContext;
+
+/** A question of which all options continue one text, with its key. */
+type PlainItem = ChoiceItem & { context: string; gold: number };
 
 /** Questions with options that continue a context. */
 export interface ChoiceDataset extends Dataset {
@@ -29,6 +34,8 @@ export interface ChoiceDataset extends Dataset {
   delimiter: string;
   /** Accuracy of guessing. */
   chance: number;
+  /** The probability of all right options together is scored, rather than whether the best option is one. */
+  score?: "mass";
 }
 
 const choiceCommon = {
@@ -140,7 +147,7 @@ async function readSixLines(card: SixLinesCard, path: string): Promise<ChoiceDat
     throw new BenchError("dataset-invalid", `${path} has ${all.length} lines, which is not a multiple of 6.`, {
       hint: "Each task has six lines: context, index of the right ending (0 to 3), four endings.",
     });
-  const items = Array.from({ length: all.length / 6 }, (_, index): ChoiceItem => {
+  const items = Array.from({ length: all.length / 6 }, (_, index): PlainItem => {
     const [context = "", gold = "", ...options] = all.slice(6 * index, 6 * index + 6);
     if (!/^[0-3]$/.test(gold.trim()))
       throw new BenchError("dataset-invalid", `${path}:${6 * index + 2}: "${excerpt(gold)}" is no index from 0 to 3.`);
@@ -197,7 +204,7 @@ async function readRows(
 }
 
 /** The rows as questions, and what a reader should know of them. */
-function questions(card: RowsCard, path: string, text: string): { items: ChoiceItem[]; notes: string[] } {
+function questions(card: RowsCard, path: string, text: string): { items: PlainItem[]; notes: string[] } {
   const all = card.format === "csv" ? csvRows(path, text, card.columns) : jsonRows(path, text);
   // Spreadsheets write the lines below a table as `,,,`.
   const table = all.filter(({ cells }) => Object.values(cells).some((value) => !hasNoText(value)));

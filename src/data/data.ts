@@ -12,8 +12,26 @@ export interface Dataset {
   bytes: number;
   /** Whether its file is read again while a model is measured, and so must stay as it was. */
   reread?: true;
+  /** What reports tell of a task when its questions are no longer here. */
+  task?: TaskFacts;
   /** Set if the data differ from their card (other bytes than published), or a reader should know more of them. */
   note?: string;
+}
+
+/** What a task is, besides its questions. */
+export interface TaskFacts {
+  /** Accuracy of guessing. */
+  chance?: number;
+  /** Part of the data that is measured: `val`. */
+  split?: string;
+  /** Form of the prompts. */
+  style?: string;
+  /** Solved examples before every question. */
+  shots?: number;
+  /** The subjects of each group, by the names that items have in `cluster`; a subject may be in several groups. */
+  groups?: Record<string, string[]>;
+  /** Names of subjects as people write them. */
+  titles?: Record<string, string>;
 }
 
 /** Where data are looked for. */

@@ -33,7 +33,7 @@ const fewestRight = 12;
 
 async function ofOptions(claimed: Options, inside: Options | undefined): Promise<string | undefined> {
   const { items, delimiter } = await dataKinds.choice.resolve({ dataset: "self-test" }, { baseDir: process.cwd() });
-  const questions = items.map(({ id, context, options }) => ({ id, context, options, delimiter }));
+  const questions = items.map((item) => ({ ...item, delimiter }));
   const [own, known] = [await scoresOf(claimed, questions), inside && (await scoresOf(inside, questions))];
   const scored = items.flatMap(({ id, gold }) => {
     const score = own.get(id);

@@ -113,8 +113,8 @@ export const choice: Measurement<ChoiceSettings, "choice", ChoicePart> = {
     { ubatch, trained = Infinity },
   ) {
     const { items = [], delimiter = "", bytes = 0 } = data ?? {};
-    const bytesOf = ({ context, options }: ChoiceItem) =>
-      options.reduce((sum, option) => sum + Buffer.byteLength(delimiter + option), Buffer.byteLength(context) + aside);
+    const bytesOf = (item: ChoiceItem) =>
+      item.options.reduce((sum, option) => sum + Buffer.byteLength(delimiter + option), contextBytes(item) + aside);
     const asked = items.slice(0, limit);
     const largest = asked.reduce((most, item) => Math.max(most, bytesOf(item)), 0);
     const share = Math.min(1, limit / Math.max(1, items.length));
@@ -144,7 +144,7 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
     const asked = items.slice(0, limit);
     const byId = new Map(asked.map((item) => [item.id, item]));
     const answers = engine.options.score(
-      asked.map(({ id, context, options }) => ({ id, context, delimiter, options })),
+      asked.map((item) => ({ ...item, delimiter, ...definite({ group: item.cluster }) })),
       { done, context, progress: (questions) => progress(questions, asked.length, "questions") },
     );
     for await (const scores of answers) yield answered(byId.get(scores.id)!, scores);
@@ -154,7 +154,7 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
     const asked = items.slice(0, limit);
     const byId = new Map(asked.map((item) => [item.id, item]));
     yield* withoutLetters(asked, done);
-    const questions = asked.filter(hasLetters).map((item) => {
+    const questions = asked.filter(isLettered).map((item) => {
       const { letters, ...question } = lettered(item, delimiter);
       return { id: item.id, ...question, options: letters };
     });
@@ -181,7 +181,7 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
     const byId = new Map(asked.map((item) => [item.id, item]));
     yield* withoutLetters(asked, done);
     const { chats } = engine.generation;
-    const prompts = asked.filter(hasLetters).map((item): Prompt => {
+    const prompts = asked.filter(isLettered).map((item): Prompt => {
       const spoken = template === "model" && chats;
       const text = lettered(item, delimiter, { spoken }).context.trimEnd();
       return spoken ? { id: item.id, messages: [{ role: "user", content: text }] } : { id: item.id, text };
@@ -200,10 +200,17 @@ const aside = 8;
 const ofItem = ({ id, cluster }: ChoiceItem) => ({ item: id, ...definite({ cluster }) });
 
 /** For the eye. */
-const about = ({ context, options, gold }: ChoiceItem) => ({
-  prompt: sha256([context, ...options].join("\0")).slice(0, 16),
-  gold,
+const about = (item: ChoiceItem) => ({
+  prompt: sha256([...textsOf(item), ...item.options].join("\0")).slice(0, 16),
+  ...definite({ gold: item.gold }),
 });
+
+function textsOf(item: ChoiceItem): readonly string[] {
+  if ("context" in item) return [item.context];
+  return "contexts" in item ? item.contexts : item.messages.map(({ role, content }) => `${role}\0${content}`);
+}
+
+const contextBytes = (item: ChoiceItem) => textsOf(item).reduce((sum, text) => sum + Buffer.byteLength(text), 0);
 
 const unasked = (item: ChoiceItem, unanswerable: string): Measured => ({
   ...ofItem(item),
@@ -212,12 +219,18 @@ const unasked = (item: ChoiceItem, unanswerable: string): Measured => ({
   detail: about(item),
 });
 
-const hasLetters = ({ options }: ChoiceItem) => options.length <= mostLetters;
+const isLettered = (item: ChoiceItem): item is ChoiceItem & { context: string } =>
+  "context" in item && item.options.length <= mostLetters;
 
 function* withoutLetters(asked: readonly ChoiceItem[], done: ReadonlySet<string>): Generator<Measured> {
   for (const item of asked)
-    if (!hasLetters(item) && !done.has(item.id))
-      yield unasked(item, `it has ${item.options.length} options, and there are ${mostLetters} letters`);
+    if (!isLettered(item) && !done.has(item.id))
+      yield unasked(
+        item,
+        "context" in item
+          ? `it has ${item.options.length} options, and there are ${mostLetters} letters`
+          : "it is no text with letters after it",
+      );
 }
 
 const rightness = ({ gold }: ChoiceItem, prediction: number | undefined, metric = "acc") => ({

@@ -26,7 +26,7 @@ const letterOf = (option: number) => String.fromCharCode(65 + option);
  * or, in a conversation, with `Answer with the letter of the right option alone.` in its last line.
  */
 export function lettered(
-  { context, options }: Pick<ChoiceItem, "context" | "options">,
+  { context, options }: Pick<ChoiceItem, "options"> & { context: string },
   delimiter: string,
   { spoken = false } = {},
 ): LetterQuestion {

@@ -115,6 +115,7 @@ export function makeJob(
       settings: config.settings,
       mode: measurement.mode.kind,
       method: measurement.method?.(settings) ?? variant.method,
+      task: data?.task,
       metrics: measurement.metrics(config.settings, data),
       against: against?.record.name,
       impossible,

@@ -195,6 +195,7 @@ const forms: Record<Aggregation, Form> = {
   "positive-mean": { alone: factors, compared: factors },
   "root-mean-square": always(root),
   proportion: { ...always(plain), counts: "items" },
+  mean: always(plain),
   // Repetitions that are compared take turns.
   rate: { alone: (items) => (items.some(isAbove0) ? logOfMean : meanOfLogs), compared: () => meanOfLogs },
   count: always(plain),

@@ -151,6 +151,11 @@ const figures: Record<Aggregation, (sums: Sums, vocabulary?: number) => SummaryF
     return { value: p, error: Math.sqrt((p * (1 - p)) / (n - 1)) };
   },
 
+  /** Mean of scores. `error`: sample standard deviation over √n, as lm-eval's `stderr`. */
+  mean({ n, mean: value, squaredResiduals }) {
+    return { value, error: Math.sqrt(squaredResiduals / (n - 1) / n) };
+  },
+
   /**
    * Mean of repetitions. `error`: their sample standard deviation, as llama-bench prints; it says how much one
    * repetition scatters and does not shrink with n.

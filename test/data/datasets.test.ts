@@ -5,6 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { dataKinds, findDatasets, findKind, readDatasets } from "../../dist/data/index.js";
 import { BenchError } from "../../dist/errors.js";
+import { contextOf } from "../support.js";
 
 const shared = resolve("../shared/datasets");
 const there = existsSync(shared);
@@ -137,7 +138,7 @@ describe("six lines a task", () => {
   test("another file of the same form; CR LF and empty lines at the end do not matter", async () => {
     file("few.txt", `\ufeff${`${task}\n${task}`.replaceAll("\n", "\r\n")}\r\n\r\n`);
     const data = await choice("hellaswag", { file: "few.txt" });
-    expect(data.items.map(({ id, context, gold, options }) => [id, context, gold, options[3]])).toEqual([
+    expect(data.items.map((item) => [item.id, contextOf(item), item.gold, item.options[3]])).toEqual([
       ["0", "A man sits. he", 1, "flies."],
       ["1", "A man sits. he", 1, "flies."],
     ]);
@@ -363,7 +364,7 @@ ${more}`;
     ],
   ])("rows without any text are left out, and said (%#)", async (format, content) => {
     const data = await read(format, content);
-    expect(data.items.map(({ context, gold }) => [context, gold])).toEqual([
+    expect(data.items.map((item) => [contextOf(item), item.gold])).toEqual([
       ["one?", 0],
       ["two?", 1],
     ]);

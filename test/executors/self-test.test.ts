@@ -10,6 +10,7 @@ const open = (model: string): Promise<Engine> =>
 
 /** Knows every answer, and is a nat surer of it than of the others. */
 const knowing = (gap = 1): Options => ({
+  chats: false,
   async *score(questions) {
     const { items } = await dataKinds.choice.resolve({ dataset: "self-test" }, { baseDir: "." });
     for (const { id, options } of questions) {
@@ -79,6 +80,7 @@ describe("the self-test", () => {
       "it gives log-probabilities that are none: above 0, or no numbers",
     );
     const silent: Options = {
+      chats: false,
       async *score(questions) {
         for (const { id } of questions) yield { id, options: [], unanswerable: "no option is among the top 20" };
       },
@@ -87,6 +89,7 @@ describe("the self-test", () => {
       "0 of 20 known questions could be asked: no option is among the top 20",
     );
     const broken: Options = {
+      chats: false,
       // biome-ignore lint/correctness/useYield: it fails before the first answer
       async *score() {
         throw new Error("HTTP 500");

@@ -8,7 +8,7 @@ import { type ChoiceDataset, type ChoiceItem, dataKinds } from "../../dist/data/
 import type { Measured } from "../../dist/events.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { root } from "../repository.js";
-import { here, smollm2, temporaryFolder, writeRandomLlama } from "../support.js";
+import { contextOf, here, smollm2, temporaryFolder, writeRandomLlama } from "../support.js";
 
 const shared = join(root, "../shared/datasets");
 const python = process.env.GGUF_BENCH_TEST_PYTHON ?? "python3";
@@ -82,15 +82,15 @@ examples: { file: ${subject}_dev.csv, count: 5 }
         ])
           writeFileSync(join(folder, subject, to!), readFileSync(join(shared, "ceval", from!, to!)));
         const data = await dataKinds.choice.resolve({ dataset: `./${subject}` }, { baseDir: folder });
-        expect(data.items[0]!.context).toMatch(/^以下是中国关于[^\n]*。\n\n[^\n]/);
-        expect(data.items[0]!.context.match(/答案：[A-D]\n\n/g)).toHaveLength(5);
+        expect(contextOf(data.items[0]!)).toMatch(/^以下是中国关于[^\n]*。\n\n[^\n]/);
+        expect(contextOf(data.items[0]!).match(/答案：[A-D]\n\n/g)).toHaveLength(5);
         let started = performance.now();
         const answers = await ask(engine, data, { limit });
         seconds.packed += (performance.now() - started) / 1000;
         started = performance.now();
         for (const [i, { samples, detail }] of answers.entries()) {
           expect(samples.map(({ metric }) => metric)).toEqual(["acc", "acc_norm", "acc_token"]);
-          const { context } = data.items[i]!;
+          const context = contextOf(data.items[i]!);
           const tokens = engine.windows!.tokenize(`${context}A`, true);
           const letters = ["A", "B", "C", "D"].map(
             (letter) => engine.windows!.tokenize(context + letter, true).at(-1)!,
@@ -156,9 +156,9 @@ describe.skipIf(!lmEval || !smollm2 || !existsSync(shared))(
         expect(items).toHaveLength(count);
         const delimiter = " ";
         const answers = await ask(engine, { items, delimiter });
-        const texts = items.flatMap(({ context, options }) => [
-          context.trimEnd(),
-          ...options.map((o) => context + delimiter + o),
+        const texts = items.flatMap((item) => [
+          contextOf(item).trimEnd(),
+          ...item.options.map((o) => contextOf(item) + delimiter + o),
         ]);
         const input = {
           tokens: Object.fromEntries(texts.map((text) => [text, [...engine.windows!.tokenize(text, true)]])),
@@ -177,7 +177,7 @@ describe.skipIf(!lmEval || !smollm2 || !existsSync(shared))(
         let worst = 0;
         for (let i = 0; i < items.length; i += Math.ceil(items.length / 5))
           for (const [o, [before, after]] of theirs[i]![2].entries()) {
-            expect(before).toEqual([...tokensOf(engine, items[i]!.context)]);
+            expect(before).toEqual([...tokensOf(engine, contextOf(items[i]!))]);
             const window = Int32Array.from([...before, ...after]);
             const [nll] = await engine.windows!.score({
               context: window.length,

@@ -14,7 +14,7 @@ import { measurements } from "../../dist/measurements/index.js";
 import { lettered } from "../../dist/measurements/letters.js";
 import { metric } from "../../dist/metrics.js";
 import { liveRows } from "../../dist/references/live.js";
-import { someQuestions, someText } from "../support.js";
+import { contextOf, someQuestions, someText } from "../support.js";
 
 const open = async (model = "mock:seed=1") =>
   (await findBackend("mock")).open({ name: "v", model, backend: "mock", settings: {} });
@@ -512,7 +512,8 @@ describe("choice", () => {
       let unparsed = 0;
       for (const { item, samples, detail } of items) {
         if (item === "many") continue;
-        const { context, options } = dataset.items[Number(item)]!;
+        const { options } = dataset.items[Number(item)]!;
+        const context = contextOf(dataset.items[Number(item)]!);
         const asked = lettered({ context, options }, " ", { spoken: !template }).context;
         const prompt = template ? asked : mockConversation([{ role: "user", content: asked }]);
         const text = mockAnswer({ seed: 1, damage: 0 }, prompt);

@@ -21,12 +21,14 @@ export interface RandomLlama {
   fill?: Record<string, number>;
   /** Heads of attention, half of them with keys and values of their own; types of KV cache need heads of 32 values or more: 2. */
   heads?: number;
+  /** Width of the feed-forward layers, which makes a file of about 1.5 kB times this. */
+  hidden?: number;
   /** `randomAdapter` of this seed, added to the weights by hand. */
   merged?: { seed: number; scale: number };
 }
 
 const width = 64;
-const hidden = 96;
+const usualHidden = 96;
 const layers = 2;
 const bos = 256;
 
@@ -41,6 +43,7 @@ export function randomLlama(options: RandomLlama = {}): Buffer {
     fill = {},
     merged,
     heads = 4,
+    hidden = usualHidden,
   } = options;
   const kvHeads = heads / 2;
   const architecture = window === undefined ? "llama" : "gemma3";

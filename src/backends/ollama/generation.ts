@@ -6,6 +6,7 @@ import { type OllamaServer, repeated, type ServerRequest, tooLong } from "./serv
 
 /** Answers of the server. A text goes to it as it stands. */
 export class OllamaGeneration implements Generation {
+  readonly truncates = false;
   constructor(
     private readonly server: OllamaServer,
     private readonly context: number,

@@ -12,6 +12,8 @@ const mostTold = 20;
  * ends its text here would else tell nothing.
  */
 export class OllamaLetters implements Options {
+  readonly chats = false;
+
   constructor(
     private readonly server: OllamaServer,
     private readonly context: number,
@@ -27,8 +29,11 @@ export class OllamaLetters implements Options {
     }
   }
 
-  async #score({ id, context, delimiter, options }: OptionQuestion): Promise<OptionScores> {
+  async #score(question: OptionQuestion): Promise<OptionScores> {
+    const { id, delimiter, options } = question;
     const unanswerable = (reason: string): OptionScores => ({ id, unanswerable: reason, options: [] });
+    if (!("context" in question)) return unanswerable("it is no text with letters after it");
+    const { context } = question;
     if (options.some((option) => [...option].length !== 1))
       return unanswerable("its options are more than a letter each");
     let answer: ServerAnswer;

@@ -28,6 +28,7 @@ export function openaiGeneration(fleet: Fleet, model: string): Generation {
   return {
     // A server without a template refuses a conversation, and says so.
     chats: true,
+    truncates: false,
     answer: (prompts, request) =>
       answersTo(prompts, request, fleet.lanes, (prompt, alive) =>
         fleet.run(({ client }) => answerOf(prompt, request, client, model, alive)),

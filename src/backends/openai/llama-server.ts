@@ -172,6 +172,7 @@ export function serverGeneration(
   };
   return {
     chats: renderer !== undefined,
+    truncates: false,
     answer: (prompts, request) =>
       answersTo(prompts, request, fleet.lanes, (prompt, alive) =>
         fleet.run(async ({ client }): Promise<Answer> => {
