@@ -631,6 +631,13 @@ export function isExact({ aggregation }: Metric): boolean {
 /** A number of items. */
 export const isTally = ({ aggregation }: Metric): boolean => aggregation === "count";
 
+/** Whether its samples are the scores of answers, each between 0 and 1. */
+export const isScore = (one: Metric): boolean =>
+  one.per === "question" && !isTally(one) && one.range[0] === 0 && one.range[1] === 1;
+
+/** Whether each of its samples is right (1) or wrong (0). */
+export const isShareOfRight = ({ aggregation }: Metric): boolean => aggregation === "proportion";
+
 /** Whether its values are nats per token and the figure is the exponential of their mean. */
 export const isLogarithmic = ({ aggregation }: Metric): boolean => aggregation === "perplexity";
 

@@ -32,8 +32,10 @@ const rows = [
   ["llama"],
   // Arithmetic over rows of logits, whoever computed them.
   ["kernels"],
+  // How a text that answers a question is scored: cards say by what.
+  ["scores"],
   ["metrics", "yaml"],
-  ["units", "machine"],
+  ["units", "machine", "expressions"],
   ["folders"],
   ["errors"],
   ["terminal"],
@@ -81,6 +83,10 @@ const families: Record<string, { contract: string; members: (file: string) => bo
     members: (file) => !["executor.ts", "index.ts", "self-test.ts"].includes(file),
   },
   "models/hubs": { contract: "hub.ts", members: (file) => !["hub.ts", "index.ts"].includes(file) },
+  scores: {
+    contract: "score.ts",
+    members: (file) => !["score.ts", "index.ts", "words.ts", "python.ts"].includes(file),
+  },
   "stats/bases": { contract: "basis.ts", members: (file) => !["basis.ts", "index.ts"].includes(file) },
 };
 
@@ -110,6 +116,7 @@ const outside: Record<string, string[]> = {
   // Backends that ask a server: as many requests at a time as it takes, and again after a while.
   "p-limit": ["backends/ollama/server.ts", "backends/openai/fleet.ts"],
   "p-retry": ["backends/ollama/server.ts", "backends/openai/client.ts"],
+  "jieba-wasm": ["scores/words.ts"],
   koffi: ["llama/library.ts", "llama/quantize.ts"],
   "node-llama-cpp": ["llama/location.ts", "commands/doctor.ts"],
   "string-width": ["reports/names.ts"],
@@ -120,7 +127,9 @@ const outside: Record<string, string[]> = {
     "benchmark/*.ts",
     "data/*.ts",
     "events.ts",
+    "expressions.ts",
     "yaml.ts",
+    "scores/*.ts",
     "measurements/*.ts",
     "backends/*.ts",
     "backends/llama/settings.ts",

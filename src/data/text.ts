@@ -1,12 +1,12 @@
 import { stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
-import { runInNewContext } from "node:vm";
 import { z } from "zod";
 import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
+import { expressionForm, matchesOf } from "../expressions.js";
 import { findDataset, namesLike } from "./cards.js";
 import { cardKeys, type DataKind, type Dataset } from "./data.js";
-import { difference, excerpt, missingData, noted, readUtf8 } from "./files.js";
+import { difference, missingData, noted, readUtf8 } from "./files.js";
 
 /** A text to measure likelihood on. */
 export interface TextDataset extends Dataset {
@@ -19,9 +19,7 @@ export interface TextDataset extends Dataset {
 const textCard = z.strictObject({
   kind: z.literal("text"),
   ...cardKeys,
-  documents: z
-    .string()
-    .refine((pattern) => isPattern(pattern), "this is no regular expression")
+  documents: expressionForm
     .optional()
     .describe("A regular expression; a line that it matches begins a document. Chunks of one document hang together."),
 });
@@ -84,43 +82,13 @@ async function readText(name: string, path: string, card?: TextCard): Promise<Te
   return definite({ kind: "text" as const, name, path, ...read, documents, ...noted(notes) });
 }
 
-/** Milliseconds that a card's expression may take; an honest one reads hundreds of megabytes in that time. */
-const patience = 5_000;
-
-/**
- * Cards come from others, and some expressions take longer than the sun will shine. The engine's own, with a clock beside
- * it: one that cannot backtrack would read the same expression in another way.
- */
 function documentStarts(text: string, { documents: pattern }: TextCard, path: string): number[] {
-  let indexes: number[];
-  try {
-    indexes = runInNewContext(
-      "Array.from(text.matchAll(new RegExp(pattern, 'gmu')), ({ index }) => index)",
-      { text, pattern },
-      { timeout: patience },
-    );
-  } catch (cause) {
-    throw new BenchError(
-      "dataset-card",
-      `The card's expression \`documents: ${excerpt(pattern!)}\` finds no end in ${path}.`,
-      { hint: "Write it without a repetition inside a repetition, such as (a+)+.", cause },
-    );
-  }
   const starts: number[] = [];
   let [bytes, from] = [0, 0];
-  for (const index of indexes) {
+  for (const { index } of matchesOf(pattern!, text, { key: "documents", text: path }, "gmu")) {
     bytes += Buffer.byteLength(text.slice(from, index));
     from = index;
     starts.push(bytes);
   }
   return starts;
-}
-
-function isPattern(pattern: string): boolean {
-  try {
-    new RegExp(pattern, "gmu");
-    return true;
-  } catch {
-    return false;
-  }
 }
