@@ -19,7 +19,9 @@ const rows = [
   ["measurements", "stats", "store"],
   // What a run holds: statistics make series of it.
   ["replay"],
-  ["events", "data"],
+  ["events"],
+  // What a task is stands in a job's record.
+  ["data"],
   // A stored reference is data; the rows of a live one come from its engine.
   ["references"],
   ["backends"],
