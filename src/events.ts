@@ -1,12 +1,12 @@
 import { z } from "zod";
 import type { EngineFacts, EngineName } from "./backends/backend.js";
-import type { TaskFacts } from "./data/data.js";
 import type { Failure } from "./errors.js";
 import type { Machine } from "./machine.js";
 import { impossibleIn, isMetric } from "./metrics.js";
 import type { ModelFacts } from "./models/gguf.js";
 import type { Quantizing } from "./models/quantize.js";
 import type { Fetching } from "./models/sources.js";
+import type { TaskFacts } from "./task.js";
 
 /**
  * One raw value: never an aggregate. `item` (chunk index, question id, repetition) is what pairs two variants.

@@ -37,6 +37,8 @@ const rows = [
   // How a text that answers a question is scored: cards say by what.
   ["scores"],
   ["metrics", "yaml"],
+  // What reports tell of a task without its data.
+  ["task"],
   ["units", "machine", "expressions"],
   ["folders"],
   ["errors"],

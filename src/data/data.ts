@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { ModelFacts } from "../models/gguf.js";
+import type { TaskFacts } from "../task.js";
 
 /** Data of whatever kind, found and read. */
 export interface Dataset {
@@ -16,22 +17,6 @@ export interface Dataset {
   task?: TaskFacts;
   /** Set if the data differ from their card (other bytes than published), or a reader should know more of them. */
   note?: string;
-}
-
-/** What a task is, besides its questions. */
-export interface TaskFacts {
-  /** Accuracy of guessing. */
-  chance?: number;
-  /** Part of the data that is measured: `val`. */
-  split?: string;
-  /** Form of the prompts. */
-  style?: string;
-  /** Solved examples before every question. */
-  shots?: number;
-  /** The subjects of each group, by the names that items have in `cluster`; a subject may be in several groups. */
-  groups?: Record<string, string[]>;
-  /** Names of subjects as people write them. */
-  titles?: Record<string, string>;
 }
 
 /** Where data are looked for. */

@@ -1,0 +1,15 @@
+/** What a task is, besides its questions. */
+export interface TaskFacts {
+  /** Accuracy of guessing. */
+  chance?: number;
+  /** Part of the data that is measured: `val`. */
+  split?: string;
+  /** Form of the prompts. */
+  style?: string;
+  /** Solved examples before every question. */
+  shots?: number;
+  /** The subjects of each group, by the names that items have in `cluster`; a subject may be in several groups. */
+  groups?: Record<string, string[]>;
+  /** Names of subjects as people write them. */
+  titles?: Record<string, string>;
+}
