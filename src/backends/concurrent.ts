@@ -1,5 +1,22 @@
 import type { Answer, GenerationRequest, Prompt } from "./backend.js";
 
+/** A prompt without an answer. */
+export const unasked = (id: string, unanswerable: string): Answer => ({
+  ...{ id, text: "", finish: "length", promptTokens: 0, tokens: 0 },
+  unanswerable,
+});
+
+/**
+ * Why a server that tells no tokens cannot be asked a prompt whose middle might have to go, a phrase. No text has more tokens than
+ * bytes, and BOS.
+ */
+export function middleKept(prompt: Prompt, truncate: number | undefined): string | undefined {
+  const text = "text" in prompt ? prompt.text : (prompt.messages.at(-1)?.content ?? "");
+  return truncate === undefined || Buffer.byteLength(text) < truncate
+    ? undefined
+    : `its middle would have to go beyond ${truncate} tokens, and the server does not tell them`;
+}
+
 /** Results of work on all items, `most` of them at a time, as they come. The first failure ends it. */
 export async function* concurrently<Item, Result>(
   items: Iterable<Item>,

@@ -1,5 +1,6 @@
 import { type TokenChooser, tokenChooser, uniforms } from "../kernels/sampling.js";
 import type { Answer, Generation, GenerationRequest, Message, Prompt } from "./backend.js";
+import { unasked } from "./concurrent.js";
 
 /**
  * Tokens of cache for the sequences side by side, and how many of these there are at most: a processor takes a third less for
@@ -68,7 +69,7 @@ const patience = 100;
 export function generationByTokens(generator: TokenGenerator): Generation {
   return {
     chats: generator.chats,
-    truncates: false,
+    truncates: true,
     async *answer(prompts, request) {
       const cut: CutPrompt[] = [];
       for (const prompt of prompts) {
@@ -100,11 +101,13 @@ export function generationByTokens(generator: TokenGenerator): Generation {
 async function inTokens(
   prompt: Prompt,
   generator: TokenGenerator,
-  { maxTokens }: GenerationRequest,
+  { maxTokens, truncate }: GenerationRequest,
 ): Promise<CutPrompt> {
   const { id } = prompt;
   if ("messages" in prompt && !generator.chats) return { id, reason: "the model has no chat template" };
-  const tokens = "text" in prompt ? generator.tokenize(prompt.text) : await generator.render(prompt.messages);
+  const asked =
+    truncate === undefined ? prompt : await shortened(prompt, async (text) => middleOut(text, truncate, generator));
+  const tokens = "text" in asked ? generator.tokenize(asked.text) : await generator.render(asked.messages);
   if (tokens.length === 0) return { id, reason: "nothing stands before the answer" };
   // The last token of an answer is not decoded.
   const needed = tokens.length + maxTokens - 1;
@@ -114,10 +117,30 @@ async function inTokens(
   return { id, tokens };
 }
 
-const unasked = (id: string, unanswerable: string): Answer => ({
-  ...{ id, text: "", finish: "length", promptTokens: 0, tokens: 0 },
-  unanswerable,
-});
+/** A prompt with `cut` applied to its text, or to the last message of a conversation. */
+export async function shortened(prompt: Prompt, cut: (text: string) => Promise<string>): Promise<Prompt> {
+  if ("text" in prompt) return { ...prompt, text: await cut(prompt.text) };
+  const last = prompt.messages.at(-1);
+  if (!last) return prompt;
+  return { ...prompt, messages: [...prompt.messages.slice(0, -1), { ...last, content: await cut(last.content) }] };
+}
+
+/**
+ * A text without its middle, if it has more than `limit` tokens, BOS among them: the first half of the tokens and the last half,
+ * each as the text that it stands for, as LongBench cuts its prompts. A character of which a half begins or ends in the middle
+ * is U+FFFD, as there.
+ */
+function middleOut(text: string, limit: number, generator: TokenGenerator): string {
+  const tokens = generator.tokenize(text);
+  if (tokens.length <= limit) return text;
+  const half = Math.floor(limit / 2);
+  const written = (part: Int32Array) =>
+    Buffer.concat(Array.from(part, (token) => generator.bytes(token))).toString("utf8");
+  const first = written(tokens.subarray(0, half));
+  // Some tokenizers put a blank before a text, and would put another one before this.
+  const start = first.startsWith(" ") && !text.startsWith(" ") ? first.slice(1) : first;
+  return start + written(tokens.subarray(tokens.length - half));
+}
 
 /** The sequences of one request. */
 class Writers {
@@ -133,7 +156,7 @@ class Writers {
     private readonly alive: () => void,
   ) {
     this.#sequences = Array.from({ length: sequencesFor(length) }, () => undefined);
-    this.#choose = tokenChooser(generator.vocabulary, request.temperature);
+    this.#choose = tokenChooser(generator.vocabulary, request.temperature, request);
     this.#stops = request.stop.filter(Boolean).map((stop) => Buffer.from(stop, "utf8"));
   }
 

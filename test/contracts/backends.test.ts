@@ -571,6 +571,32 @@ for (const {
         expect(none!.unanswerable).toMatch(/ tokens of /);
       });
 
+      it("to the beginning and the end of a prompt that is too long", async () => {
+        const around = (middle: number) => {
+          const text = someText(300, 1) + someText(900, middle) + someText(300, 2);
+          return [
+            { id: "p0", text },
+            { id: "p1", messages: [{ role: "user" as const, content: text }] },
+          ];
+        };
+        const truncate = 40;
+        const [text, conversation] = await ask(around(3), { truncate });
+        const { chats, truncates } = opened.generation!;
+        if (!truncates) {
+          expect(text!.unanswerable).toMatch(/^its middle would have to go beyond 40 tokens/);
+          const [short] = await ask([{ id: "p0", text: "A cat is" }], { truncate });
+          expect(short!.unanswerable).toBeUndefined();
+          return;
+        }
+        // Where the halves meet, a few tokens may become others.
+        expect(Math.abs(text!.promptTokens - truncate)).toBeLessThanOrEqual(4);
+        expect(text!.unanswerable).toBeUndefined();
+        expect(await ask(around(4), { truncate })).toEqual([text, conversation]);
+        if (chats) expect(conversation!.promptTokens).toBeGreaterThan(text!.promptTokens);
+        const [whole] = await ask([prompts[0]!]);
+        expect(await ask([prompts[0]!], { truncate: whole!.promptTokens })).toEqual([whole]);
+      });
+
       it("to conversations by the model's own template, where it has one", async () => {
         const messages: Message[] = [{ role: "user", content: "Is a cat an animal? Answer with yes or no." }];
         const [plain] = await ask([{ id: "p0", text: messages[0]!.content }]);

@@ -34,6 +34,42 @@ describe("the next token", () => {
     }
   });
 
+  it.each([
+    { topK: 3 },
+    { topK: 1 },
+    { topP: 0.6 },
+    { topP: 1e-9 },
+    { topK: 5, topP: 0.7 },
+    { topK: 400, topP: 0.999 },
+    { topP: 0.9999999 },
+    { topK: width },
+  ])("is one of the most likely: %o", (nucleus) => {
+    const { topK = width, topP = 1 } = nucleus;
+    for (const spread of [0.5, 3]) {
+      const logits = Float32Array.from(row(), (one) => one * spread);
+      const temperature = 0.7;
+      const weights = [...logits].map((logit) => Math.exp(logit / temperature));
+      const kept = [...weights.keys()].sort((a, b) => weights[b]! - weights[a]! || a - b).slice(0, topK);
+      const sum = (tokens: number[]) => tokens.reduce((all, token) => all + weights[token]!, 0);
+      const total = sum(kept);
+      while (kept.length > 1 && sum(kept.slice(0, -1)) >= topP * total) kept.pop();
+      const choose = tokenChooser(width, temperature, nucleus);
+      const draws = 3000;
+      const counts = new Map<number, number>();
+      const next = uniforms(JSON.stringify(nucleus));
+      for (let i = 0; i < draws; i++) {
+        const token = choose(logits, next);
+        counts.set(token, (counts.get(token) ?? 0) + 1);
+      }
+      expect([...counts.keys()].filter((token) => !kept.includes(token))).toEqual([]);
+      for (const token of kept.slice(0, 5)) {
+        const p = weights[token]! / sum(kept);
+        const error = 5 * Math.sqrt((p * (1 - p)) / draws) + 1e-9;
+        expect(Math.abs((counts.get(token) ?? 0) / draws - p)).toBeLessThanOrEqual(error);
+      }
+    }
+  });
+
   it("is there at both ends of the draw", () => {
     const choose = tokenChooser(4, 1);
     const logits = Float32Array.of(-Infinity, 0, 0, -Infinity);

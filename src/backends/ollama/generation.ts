@@ -1,4 +1,6 @@
+import { definite } from "../../definite.js";
 import type { Answer, Generation, GenerationRequest, Prompt } from "../backend.js";
+import { middleKept, unasked } from "../concurrent.js";
 import { asked } from "./asked.js";
 import type { Conversations, PromptForm } from "./conversations.js";
 import { plain } from "./sampling.js";
@@ -32,12 +34,21 @@ export class OllamaGeneration implements Generation {
 
   async #answer(
     prompt: Prompt,
-    { maxTokens, stop, temperature, seed, progress }: Omit<GenerationRequest, "progress"> & { progress: () => void },
+    {
+      maxTokens,
+      stop,
+      truncate,
+      temperature,
+      topK,
+      topP,
+      seed,
+      progress,
+    }: Omit<GenerationRequest, "progress"> & { progress: () => void },
   ): Promise<Answer> {
     const { id } = prompt;
-    const unanswerable = (reason: string): Answer => ({
-      ...{ id, text: "", finish: "length", promptTokens: 0, tokens: 0, unanswerable: reason },
-    });
+    const unanswerable = (reason: string) => unasked(id, reason);
+    const kept = middleKept(prompt, truncate);
+    if (kept !== undefined) return unanswerable(kept);
     const { stop: none, ...sampling } = plain;
     if (!("text" in prompt) && !this.chats) return unanswerable("the model has no template for conversations");
     const form: PromptForm =
@@ -49,6 +60,7 @@ export class OllamaGeneration implements Generation {
       options: {
         ...sampling,
         ...("messages" in form ? {} : { stop: none }),
+        ...definite({ top_k: topK, top_p: topP }),
         temperature,
         seed,
         num_predict: maxTokens,

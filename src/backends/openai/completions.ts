@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Answer, Generation, GenerationRequest, Prompt } from "../backend.js";
-import { answersTo } from "../concurrent.js";
+import { answersTo, middleKept, unasked } from "../concurrent.js";
 import { type Client, Declined, type Pieces } from "./client.js";
 import type { Fleet } from "./fleet.js";
 
@@ -41,17 +41,21 @@ export const wholeCharacters = (text: string) => text.replace(/\ufffd+$/, "");
 
 async function answerOf(
   prompt: Prompt,
-  { maxTokens, stop, temperature, seed }: GenerationRequest,
+  { maxTokens, stop, truncate, temperature, topK, topP = 1, seed }: GenerationRequest,
   client: Client,
   model: string,
   alive: () => void,
 ): Promise<Answer> {
+  const reason = middleKept(prompt, truncate);
+  if (reason !== undefined) return unasked(prompt.id, reason);
   const [path, asked] =
     "text" in prompt
       ? ["/v1/completions", { prompt: prompt.text }]
       : ["/v1/chat/completions", { messages: prompt.messages }];
   const body = {
-    ...{ model, ...asked, max_tokens: maxTokens, temperature, top_p: 1, seed },
+    ...{ model, ...asked, max_tokens: maxTokens, temperature, top_p: topP, seed },
+    // Not OpenAI's own, though most servers take it.
+    ...(topK === undefined ? {} : { top_k: topK }),
     ...(stop.length > 0 ? { stop } : {}),
     ...{ stream: true, stream_options: { include_usage: true } },
   };
@@ -64,7 +68,7 @@ async function answerOf(
     );
   } catch (error) {
     if (error instanceof Declined && error.status === 400 && /context|too long|maximum.*length/i.test(error.said))
-      return { id: prompt.id, text: "", finish: "length", promptTokens: 0, tokens: 0, unanswerable: error.said };
+      return unasked(prompt.id, error.said);
     throw error;
   }
 }

@@ -1,15 +1,17 @@
 import { z } from "zod";
 import type { ChatRenderer } from "../../chat/template.js";
-import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
 import type { Answer, Generation, GenerationRequest, Prompt, SpeedTest, Timing } from "../backend.js";
-import { answersTo } from "../concurrent.js";
+import { answersTo, unasked } from "../concurrent.js";
+import { shortened } from "../generation.js";
 import type { OptionRequest } from "../options.js";
 import { type Client, Declined } from "./client.js";
 import { wholeCharacters } from "./completions.js";
 import type { Fleet, Lane } from "./fleet.js";
 
 const tokenized = z.looseObject({ tokens: z.array(z.int()) });
+
+const detokenized = z.looseObject({ content: z.string() });
 
 const token = z.looseObject({ id: z.int(), logprob: z.number() });
 
@@ -56,6 +58,22 @@ export class ServerTokenizer {
     const begun = this.bos !== "" && text.startsWith(this.bos);
     const tokens = await this.#ask(client, text, !begun, true);
     return Int32Array.from(begun ? tokens : tokens.slice(0, tokens.length - (await this.known(client)).ends));
+  }
+
+  /**
+   * A text without its middle, if it has more than `limit` tokens, BOS among them: the first half of the tokens and the last half,
+   * as in process.
+   */
+  async middleOut(client: Client, text: string, limit: number): Promise<string> {
+    const tokens = await this.tokenize(client, text);
+    if (tokens.length <= limit) return text;
+    // The server writes BOS as a text.
+    const bare = await this.#ask(client, text, false, false);
+    const half = Math.floor(limit / 2);
+    const written = async (part: number[]) => (await client.post("/detokenize", { tokens: part }, detokenized)).content;
+    const first = await written(bare.slice(0, half - (tokens.length - bare.length)));
+    const start = first.startsWith(" ") && !text.startsWith(" ") ? first.slice(1) : first;
+    return start + (await written(bare.slice(bare.length - half)));
   }
 
   /** How many tokens the vocabulary puts after a text, which belong to no part of it; and some token that is a character. */
@@ -162,29 +180,29 @@ export function serverGeneration(
   // Where nothing is decoded beside it and nothing of it is cached, an answer is the same to the last digit each time.
   const alone = fleet.each === 1;
   let rendering: Promise<unknown> = Promise.resolve();
-  const inTokens = async (prompt: Prompt, client: Client): Promise<Int32Array | undefined> => {
-    if ("text" in prompt) return tokenizer.tokenize(client, prompt.text);
-    if (!renderer) return undefined;
+  const inTokens = async (prompt: Prompt, client: Client, limit: number | undefined) => {
+    if ("messages" in prompt && !renderer) return undefined;
+    const asked =
+      limit === undefined ? prompt : await shortened(prompt, (text) => tokenizer.middleOut(client, text, limit));
+    if ("text" in asked) return tokenizer.tokenize(client, asked.text);
     // One conversation at a time.
-    const text = rendering.then(() => renderer.render(prompt.messages));
+    const text = rendering.then(() => renderer!.render(asked.messages));
     rendering = text.catch(() => {});
     return tokenizer.tokenizeRendered(client, await text);
   };
   return {
     chats: renderer !== undefined,
-    truncates: false,
+    truncates: true,
     answer: (prompts, request) =>
       answersTo(prompts, request, fleet.lanes, (prompt, alive) =>
         fleet.run(async ({ client }): Promise<Answer> => {
-          const tokens = await inTokens(prompt, client);
+          const tokens = await inTokens(prompt, client, request.truncate);
           const reason = tokens ? reasonAgainst(tokens, request, context) : "the model has no chat template";
-          const unasked = { id: prompt.id, text: "", finish: "length" as const, promptTokens: 0, tokens: 0 };
-          if (!tokens || reason) return { ...unasked, ...definite({ unanswerable: reason }) };
+          if (!tokens || reason !== undefined) return unasked(prompt.id, reason ?? "");
           try {
             return await answerOf(prompt.id, tokens, request, client, { alone, alive });
           } catch (error) {
-            if (error instanceof Declined && /context/i.test(error.said))
-              return { ...unasked, unanswerable: error.said };
+            if (error instanceof Declined && /context/i.test(error.said)) return unasked(prompt.id, error.said);
             throw error;
           }
         }),
@@ -203,11 +221,14 @@ function reasonAgainst(tokens: Int32Array, { maxTokens }: GenerationRequest, con
 function answerOf(
   id: string,
   tokens: Int32Array,
-  { maxTokens, stop, temperature, seed }: GenerationRequest,
+  { maxTokens, stop, temperature, topK = 0, topP = 1, seed }: GenerationRequest,
   client: Client,
   { alone, alive }: { alone: boolean; alive(): void },
 ): Promise<Answer> {
-  const sampling = temperature === 0 ? { temperature } : { temperature, samplers: ["temperature"] };
+  const sampling =
+    temperature === 0
+      ? { temperature }
+      : { temperature, top_k: topK, top_p: topP, samplers: ["temperature", "top_k", "top_p"] };
   const body = {
     prompt: [...tokens],
     n_predict: maxTokens,
