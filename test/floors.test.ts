@@ -76,7 +76,7 @@ const families: Record<string, { contract: string; members: (file: string) => bo
   },
   data: {
     contract: "data.ts",
-    members: (file) => !["data.ts", "index.ts", "cards.ts", "files.ts", "rows.ts"].includes(file),
+    members: (file) => !["data.ts", "index.ts", "cards.ts", "files.ts", "task"].includes(file),
   },
   references: {
     contract: "reference.ts",
@@ -112,8 +112,9 @@ const outside: Record<string, string[]> = {
   "@huggingface/jinja": ["chat/render-process.ts"],
   cephes: ["stats/distributions.ts"],
   commander: ["cli.ts", "commands/options.ts"],
-  "csv-parse": ["data/rows.ts"],
+  "csv-parse": ["data/task/csv.ts"],
   "csv-stringify": ["reports/csv.ts"],
+  hyparquet: ["data/task/parquet.ts"],
   ink: ["tui/app.tsx", "tui/live.tsx"],
   react: ["tui/app.tsx"],
   ollama: ["backends/ollama/server.ts"],
@@ -130,6 +131,7 @@ const outside: Record<string, string[]> = {
     "run/schedule.ts",
     "benchmark/*.ts",
     "data/*.ts",
+    "data/task/*.ts",
     "events.ts",
     "expressions.ts",
     "yaml.ts",

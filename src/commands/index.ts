@@ -67,6 +67,15 @@ export const commands = {
         )
         .addOption(chunks())
         .option("--limit <n>", "questions of a task, from the first on (default: all)", integer(1))
+        .option("--split <name>", "the split of a task that is measured (default: what its card says)")
+        .option(
+          "--shots <n>",
+          "solved examples before every question of a task (default: what its card says)",
+          integer(0),
+        )
+        .option("--style <name>", "how the questions of a task are put, one of its card's styles")
+        .option("--subjects <names>", "these subjects or groups of a task alone; a,b or repeatable", names)
+        .option("--system <text>", "the system prompt of a task that is put as a conversation")
         .addOption(threads())
         .addOption(library())
         .option("--prompt <n>", "tokens of the prompt speed test; 0: none (default: 512)", integer(0))

@@ -6,7 +6,7 @@ import { definite } from "../definite.js";
 import { BenchError, messageOf } from "../errors.js";
 import { isFile } from "../folders.js";
 import { nearest, YamlFile } from "../yaml.js";
-import { type Card, cardKeys, type DataFolders, type DataKind } from "./data.js";
+import { type Card, cardKeys, type DataFolders, type DataKind, measuredFile } from "./data.js";
 import { locateFile } from "./files.js";
 
 // The package's own folder beside dist/, wherever that is installed.
@@ -27,7 +27,7 @@ export interface FoundDataset<Checked extends Card = Card> {
   card: Checked;
   /** The card's own folder. */
   cardDir: string;
-  /** The measured file; absent if the data are not on this machine. */
+  /** The measured file, with {subject} where there are several; absent if the data are not on this machine. */
   path?: string;
 }
 
@@ -77,7 +77,7 @@ export async function checkCard<Checked extends Card>(
   if ("fault" in read) throw read.fault;
   const { file } = read;
   const card = file.check(form((file.value as { format?: unknown }).format), file.value, []);
-  const path = await locateFile(card, card.file, dir, dataDir);
+  const path = await locateFile(card, measuredFile(card), dir, dataDir);
   return { card, cardDir: dir, ...definite({ path }) };
 }
 

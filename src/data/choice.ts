@@ -1,54 +1,55 @@
 import { z } from "zod";
 import type { QuestionContext } from "../backends/backend.js";
 import { definite } from "../definite.js";
-import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
-import { several } from "../harmless.js";
 import { type FoundDataset, findDataset, namesLike } from "./cards.js";
-import { cardKeys, type DataKind, type Dataset, fileName } from "./data.js";
-import { difference, excerpt, locateFile, missingData, noted, otherFile, readUtf8 } from "./files.js";
-import { csvRows, isBlank, jsonRows, lines } from "./rows.js";
+import type { DataFolders, DataKind, Dataset } from "./data.js";
+import { excerpt } from "./files.js";
+import {
+  checkTask,
+  filledAt,
+  type HowToSolve,
+  listAt,
+  type Refusal,
+  readTask,
+  type Style,
+  sixLineColumns,
+  styleOf,
+  type TaskItem,
+  type TaskQuestion,
+  type TaskReader,
+  type TaskSaid,
+  taskKeys,
+  taskShape,
+  twinOf,
+  valuesAt,
+} from "./task/index.js";
 
-/** A question, and what its options continue. */
+/** A question with options. */
 export type ChoiceItem = {
   id: string;
   options: string[];
-  /** Index of the right option; absent where the data hold no keys. */
+  /** Index of the right option; absent where the data do not say it. */
   gold?: number;
-  /** Of all right options, where several are. */
+  /** All right ones, where several may be. */
   right?: number[];
   /** The group of questions that hang together with it: its subject, say. */
   cluster?: string;
 } & QuestionContext;
 
-/** A question of which all options continue one text, with its key. */
-type PlainItem = ChoiceItem & { context: string; gold: number };
-
 /** Questions with options that continue a context. */
 export interface ChoiceDataset extends Dataset {
   kind: "choice";
-  /** sha256 of the questions' file; of both digests if a file of examples goes before every question. */
+  /** sha256 of the questions' file; of all digests in order, where there are several files or files of examples. */
   sha256: string;
   items: ChoiceItem[];
   /** Between context and option, one blank for most. */
   delimiter: string;
   /** Accuracy of guessing. */
   chance: number;
-  /** The probability of all right options together is scored, rather than whether the best option is one. */
+  /** `mass`: a question's score is the share that its right options have in the probability of all. Absent: the best option's. */
   score?: "mass";
 }
-
-const choiceCommon = {
-  kind: z.literal("choice"),
-  ...cardKeys,
-  delimiter: z.string().default(" ").describe("Between the context and each option."),
-  chance: z.number().gt(0).lt(1).optional().describe("Accuracy of guessing; by default one in the number of options."),
-};
-
-const sixLines = z.strictObject({
-  ...choiceCommon,
-  format: z.literal("hellaswag-text").describe("Six lines a task: context, index of the right ending, four endings."),
-});
 
 const answerForms = ["letter", "index", "number", "column", "text"] as const;
 type AnswerForm = (typeof answerForms)[number];
@@ -57,276 +58,276 @@ const distinctNames = z
   .array(z.string())
   .refine((names) => new Set(names).size === names.length, "it names a column twice");
 
-const rows = z
+const ownShape = {
+  kind: z.literal("choice"),
+  chance: z.number().gt(0).lt(1).optional().describe("Accuracy of guessing; by default one in the number of options."),
+  score: z
+    .enum(["best", "mass"])
+    .optional()
+    .describe(
+      "`mass`: the probability of all right options over that of all; by default whether the best one is right.",
+    ),
+};
+
+const rowsForm = z
   .strictObject({
-    ...choiceCommon,
-    format: z.enum(["csv", "jsonl"]).describe("One question a row, columns by name."),
-    prompt: z.string().describe("The context, with {column} where a column's text goes."),
-    columns: distinctNames
-      .min(3)
-      .optional()
-      .describe("The columns' names in order, for a CSV file without a head line."),
+    ...taskShape,
+    ...ownShape,
     options: z
       .union([distinctNames.min(2), z.string()])
-      .describe("The columns that hold the options, in order; or, in JSONL, the one column that holds a list of them."),
-    answer: z.string().describe("The column that says which option is right."),
-    answerIs: z
-      .enum(answerForms)
       .optional()
       .describe(
-        "What stands there: `letter` (A, B …), `index` (from 0), `number` (from 1), `column` (the option's column) or `text` (the option itself). Needed where an answer could be two of them.",
+        "The columns that hold the options, in order; or the one path to a list of them, or to a map of texts to 0 and 1.",
       ),
-    cluster: z
+    optionTexts: distinctNames.min(2).optional().describe("In place of `options`: the same for every question."),
+    labels: z.string().optional().describe("The path to a list of the options' labels, for `answerIs: label`."),
+    answer: z.string().optional().describe("The column that says which option is right."),
+    answerIs: z
+      .enum([...answerForms, "label", "truth", "flags"])
+      .optional()
+      .describe(
+        "What stands there: `letter` (A, B …), `index` (from 0), `number` (from 1), `column` (the option's column), `text` (the option itself), `label` (one of `labels`), `truth` (false: the first option, true: the second) or `flags` (0 or 1 for each option). Needed where an answer could be two of them.",
+      ),
+    gap: z
       .string()
+      .min(1)
       .optional()
-      .describe("The column that says which questions hang together, such as their subject; by default none do."),
-    continueWith: z
-      .enum(["text", "letter"])
-      .default("text")
-      .describe("What follows the context: each option's text, or A, B, C …, where the prompt shows the options."),
-    heading: z.string().default("").describe("What stands once before the examples and the question."),
-    examples: z
-      .strictObject({ file: fileName, count: z.int().positive().optional(), separator: z.string().default("\n\n") })
-      .optional()
-      .describe("Solved questions of the same form that go before every question."),
+      .describe("Where each option goes into the prompt; what follows the gap is scored, and no option by itself."),
   })
-  .refine(({ prompt }) => /\{[^{}]+\}/.test(prompt), {
-    path: ["prompt"],
-    message: "it shows no {column}: every question would be the same",
-  })
-  .refine(({ prompt, answer }) => !prompt.includes(`{${answer}}`), {
-    path: ["prompt"],
-    message: "it shows the column of the answer",
+  .superRefine((card, context) => {
+    const fault = (path: string[], message: string) => context.addIssue({ code: "custom", path, message });
+    const { options, optionTexts, answer, answerIs, labels } = card;
+    checkTask(card, answer, fault);
+    if ((options === undefined) === (optionTexts === undefined))
+      fault(["options"], options === undefined ? "it is missing" : "`optionTexts` stands in its place");
+    if (answer === undefined && typeof options !== "string") fault(["answer"], "it is missing");
+    if ((answerIs === "label") !== (labels !== undefined))
+      fault(labels === undefined ? ["labels"] : ["answerIs"], "`labels` and `answerIs: label` go together");
   });
 
-type SixLinesCard = z.output<typeof sixLines>;
-type RowsCard = z.output<typeof rows>;
+/** The form of llama.cpp's `--hellaswag`: what the columns are is no question. */
+const sixLines = z
+  .strictObject({ ...taskShape, ...ownShape, format: z.literal("hellaswag-text") })
+  .omit({ prompt: true, columns: true, clean: true, styles: true, style: true })
+  .transform((card): ChoiceCard => ({ ...sixLineColumns, ...card }));
 
-const keys = {
-  dataset: z.string().min(1).optional().describe("A dataset's name or folder; by default the entry's name."),
-  file: z.string().min(1).optional().describe("Another file of the same form, measured instead of the dataset's."),
-};
+export type ChoiceCard = z.output<typeof rowsForm>;
 
 const carded = {
   name: "choice",
   noun: "a set of questions with options",
-  card: (format: unknown): z.ZodType<SixLinesCard | RowsCard> => (format === "hellaswag-text" ? sixLines : rows),
+  card: (format: unknown): z.ZodType<ChoiceCard> => (format === "hellaswag-text" ? sixLines : rowsForm),
 };
 
-export const choice: DataKind<ChoiceDataset, { dataset: string; file?: string }> = {
+export const choice: DataKind<ChoiceDataset, TaskSaid> = {
   ...carded,
-  keys,
+  keys: taskKeys,
   named: "dataset",
 
-  async resolve({ dataset: named, file }, folders) {
-    const found = await findDataset(named, carded, folders);
-    if (!found)
-      throw new BenchError("dataset-unknown", `There are no questions "${named}": no dataset of that name.`, {
-        hint: await namesLike(named, "choice", folders),
-      });
-    const { card } = found;
-    const path = file ? await otherFile(file, found, folders) : found.path;
-    if (!path) throw missingData(found, card.file, folders.dataDir);
-    return card.format === "hellaswag-text"
-      ? readSixLines(card, path)
-      : readRows({ ...found, card }, path, folders.dataDir);
+  async resolve(said, folders) {
+    const found = await findDataset(said.dataset, carded, folders);
+    if (found) return readChoice(found, said, folders);
+    throw new BenchError("dataset-unknown", `There are no questions "${said.dataset}": no dataset of that name.`, {
+      hint: await namesLike(said.dataset, "choice", folders),
+    });
   },
 
   /** The questions stand for the file: the same ones in another form of file are the same. */
-  *asked({ name: _, path: __, note: ___, bytes: ____, sha256: _____, items, ...asked }) {
+  *asked({ name: _, path: __, note: ___, bytes: ____, sha256: _____, task: ______, items, ...asked }) {
     yield asked;
     yield* items;
   },
 };
 
-/** The form of llama.cpp's `--hellaswag`: context, index of the right ending, four endings; ids count from 0. */
-async function readSixLines(card: SixLinesCard, path: string): Promise<ChoiceDataset> {
-  const read = await readUtf8(path);
-  const all = lines(read.text);
-  if (all.length % 6 !== 0)
-    throw new BenchError("dataset-invalid", `${path} has ${all.length} lines, which is not a multiple of 6.`, {
-      hint: "Each task has six lines: context, index of the right ending (0 to 3), four endings.",
-    });
-  const items = Array.from({ length: all.length / 6 }, (_, index): PlainItem => {
-    const [context = "", gold = "", ...options] = all.slice(6 * index, 6 * index + 6);
-    if (!/^[0-3]$/.test(gold.trim()))
-      throw new BenchError("dataset-invalid", `${path}:${6 * index + 2}: "${excerpt(gold)}" is no index from 0 to 3.`);
-    const empty = options.findIndex(isBlank);
-    if (empty >= 0) throw new BenchError("dataset-invalid", `${path}:${6 * index + 3 + empty}: the ending is empty.`);
-    const twin = twinOf(options);
-    if (twin) throw new BenchError("dataset-invalid", `${path}:${6 * index + 3 + twin}: the ending is there twice.`);
-    return { id: String(index), context, options, gold: Number(gold) };
-  });
-  const { sha256, bytes } = read;
-  const { name, delimiter, chance = 1 / 4 } = card;
-  return {
-    kind: "choice",
-    name,
-    path,
-    sha256,
-    bytes,
-    items,
-    delimiter,
-    chance,
-    ...noted([difference(card, path, read)]),
-  };
-}
-
-/** Questions of a table; a card of this form needs no source code. */
-async function readRows(
-  { card, cardDir }: FoundDataset<RowsCard>,
-  path: string,
-  dataDir: string | undefined,
+/** The questions of a card, as an entry says them. */
+export async function readChoice(
+  found: FoundDataset<ChoiceCard>,
+  said: TaskSaid,
+  folders: DataFolders,
 ): Promise<ChoiceDataset> {
-  const { name, delimiter } = card;
-  const read = await readUtf8(path);
-  const notes = [difference(card, path, read)];
-  let before = card.heading;
-  let digest = read.sha256;
-  if (card.examples) {
-    const { file, count, separator } = card.examples;
-    const examplesPath = await locateFile(card, file, cardDir, dataDir);
-    if (!examplesPath) throw missingData({ card, cardDir }, file, dataDir);
-    const examples = await readUtf8(examplesPath);
-    const solved = questions(card, examplesPath, examples.text).items.slice(0, count);
-    if (count && solved.length < count)
-      throw new BenchError("dataset-invalid", `${examplesPath} has ${solved.length} examples, fewer than ${count}.`);
-    before += solved.map((item) => item.context + delimiter + item.options[item.gold]! + separator).join("");
-    digest = sha256(digest + examples.sha256);
-    notes.push(difference({ ...card, file }, examplesPath, examples));
-  }
-  const asked = questions(card, path, read.text);
-  const items = asked.items.map((item) => ({ ...item, context: before + item.context }));
-  const chance = card.chance ?? items.reduce((sum, { options }) => sum + 1 / options.length, 0) / items.length;
-  notes.push(...asked.notes);
-  const { bytes } = read;
-  return { kind: "choice", name, path, sha256: digest, bytes, items, delimiter, chance, ...noted(notes) };
+  const { card } = found;
+  if (card.gap !== undefined && styleOf(card, said).chat)
+    throw new BenchError(
+      "dataset-unknown",
+      `${card.name} has options in a gap of its questions: it cannot be a conversation.`,
+      {
+        hint: "Take a style that is a text.",
+      },
+    );
+  const { style, items: asked, task, ...read } = await readTask(found, said, folders, readerOf(card));
+  const items = asked.map((one) => itemOf(one, card, style));
+  const ofItem = ({ right, options }: ChoiceItem) => (right?.length ?? 1) / options.length;
+  const chance = card.chance ?? items.reduce((sum, item) => sum + ofItem(item), 0) / items.length;
+  const { delimiter } = style;
+  const score = card.score === "mass" ? ({ score: "mass" } as const) : {};
+  return { kind: "choice", ...read, items, delimiter, chance, ...score, task: { chance, ...task } };
 }
 
-/** The rows as questions, and what a reader should know of them. */
-function questions(card: RowsCard, path: string, text: string): { items: PlainItem[]; notes: string[] } {
-  const all = card.format === "csv" ? csvRows(path, text, card.columns) : jsonRows(path, text);
-  // Spreadsheets write the lines below a table as `,,,`.
-  const table = all.filter(({ cells }) => Object.values(cells).some((value) => !hasNoText(value)));
-  if (table.length === 0) throw new BenchError("dataset-invalid", `${path} holds no questions.`);
-  let forms: AnswerForm[] = card.answerIs ? [card.answerIs] : [...answerForms];
-  let twins = 0;
-  const keys = new Map<string, string>();
-  let contradicted = 0;
-  const items = table.map(({ line, cells }, index) => {
-    const refused = (what: string, hint?: string) =>
-      new BenchError("dataset-invalid", `${path}:${line}: ${what}`, definite({ hint }));
-    const cell = (column: string) => asText(cells, column, refused);
-    const filled = (column: string) => {
-      const value = cell(column);
-      if (isBlank(value)) throw refused(`column "${excerpt(column)}" is empty.`);
-      return value;
+/** What is known of a question besides its text. */
+interface ChoiceSolution {
+  /** As they are read, and as they continue the prompt. */
+  texts: string[];
+  gold?: number;
+  right?: number[];
+  cluster?: string;
+}
+
+const readerOf = (card: ChoiceCard): TaskReader<ChoiceSolution> => ({
+  key: card.answer,
+  solve: (questions, how) => solve(card, questions, how),
+
+  example(text, { texts, gold }, style) {
+    const answer = continuations(texts, style)[gold!]!;
+    const [before, after] = atGap(card, text);
+    return after === undefined ? { asked: text, answer } : { asked: before + texts[gold!]!, answer: after };
+  },
+
+  remarks(questions) {
+    const keys = new Map<string, string>();
+    let [twins, contradicted] = [0, 0];
+    for (const { text, solution } of questions) {
+      const { texts, gold } = solution;
+      if (twinOf(texts)) twins++;
+      if (gold === undefined) continue;
+      const question = JSON.stringify([text, [...texts].sort()]);
+      const known = keys.get(question);
+      if (known !== undefined && known !== texts[gold]) contradicted++;
+      keys.set(question, texts[gold]!);
+    }
+    return {
+      "questions with two options alike": twins,
+      "questions that are asked again with another answer": contradicted,
     };
-    const texts = typeof card.options === "string" ? listOf(cells, card.options, refused) : card.options.map(filled);
+  },
+});
+
+function itemOf(
+  { id, cluster, text, framed, solution }: TaskItem<ChoiceSolution>,
+  card: ChoiceCard,
+  style: Style,
+): ChoiceItem {
+  const { texts, gold, right } = solution;
+  const options = continuations(texts, style);
+  const rest = definite({ gold, right, cluster: cluster ?? solution.cluster });
+  const [before, after] = atGap(card, text);
+  if (after !== undefined) {
+    const prompts = texts.map((option) => framed(before + option));
+    const contexts = prompts.flatMap((prompt) => ("text" in prompt ? [prompt.text] : []));
+    return { id, contexts, options: texts.map(() => after), ...rest };
+  }
+  const prompt = framed(text);
+  return "text" in prompt
+    ? { id, context: prompt.text, options, ...rest }
+    : { id, messages: prompt.messages, options, ...rest };
+}
+
+/** Around the gap, if the card has one: what the options go after, and what follows without the blanks around it. */
+function atGap({ gap }: ChoiceCard, text: string): [before: string, after?: string] {
+  if (gap === undefined) return [text];
+  const at = text.indexOf(gap);
+  return [text.slice(0, at), text.slice(at + gap.length).trim()];
+}
+
+/** What continues the question, for each option. */
+const continuations = (texts: string[], { continueWith }: Style) =>
+  continueWith === "letter" ? texts.map((_, option) => letter(option)) : texts;
+
+/** The options and the key of each row. */
+function solve(card: ChoiceCard, questions: TaskQuestion[], { style, keyless, cleaned }: HowToSolve): ChoiceSolution[] {
+  let forms: AnswerForm[] = [...answerForms];
+  return questions.map(({ row, refused }) => {
+    const texts = cleaned(optionsOf(card, row, refused));
+    const right = keyless ? {} : rightOptions(card, row, texts, forms, refused);
+    if (right.forms) forms = right.forms;
     const twin = twinOf(texts);
-    const right = rightOption(card, filled(card.answer).trim(), texts, forms, refused);
-    forms = right.forms;
     // Published benchmarks have a few; where letters are asked for, they stay different answers.
-    if (twin && (card.continueWith === "text" || forms.every((form) => form === "text")))
+    const byText = card.answerIs === "text" || (card.answerIs === undefined && forms.every((form) => form === "text"));
+    if (twin && (style.continueWith === "text" || byText))
       throw refused(`the option "${excerpt(texts[twin]!)}" is there twice.`);
-    if (twin) twins++;
-    let asked = false;
-    const context = card.prompt.replace(/\{([^{}]+)\}/g, (_, column) => {
-      const value = cell(column);
-      asked ||= !isBlank(value);
-      return value;
-    });
-    if (!asked && /\{[^{}]+\}/.test(card.prompt)) throw refused("the question is empty.");
-    const question = JSON.stringify([context, [...texts].sort()]);
-    const known = keys.get(question);
-    if (known !== undefined && known !== texts[right.gold]) contradicted++;
-    keys.set(question, texts[right.gold]!);
-    return definite({
-      id: String(index),
-      context,
-      options: card.continueWith === "letter" ? texts.map((_, option) => letter(option)) : texts,
-      gold: right.gold,
-      cluster: card.cluster ? filled(card.cluster) : undefined,
-    });
-  });
-  const skipped = all.length - table.length;
-  const notes = [
-    skipped > 0 && `rows without any text, left out: ${skipped}`,
-    twins > 0 && `questions with two options alike: ${twins}`,
-    contradicted > 0 && `questions that are asked again with another answer: ${contradicted}`,
-  ].filter((note) => note !== false);
-  return { items, notes };
-}
-
-type Refusal = (what: string, hint?: string) => BenchError;
-
-const hasNoText = (value: unknown): boolean =>
-  value === null || value === undefined || (typeof value === "string" && isBlank(value));
-
-/** A cell as text: numbers, true and false as they are written. */
-function asText(cells: Record<string, unknown>, column: string, refused: Refusal): string {
-  if (!Object.hasOwn(cells, column)) {
-    const names = Object.keys(cells).map((name) => excerpt(name));
-    throw refused(
-      `there is no column "${excerpt(column)}".`,
-      names.length === 1
-        ? "Its line has a single cell: cells are separated by commas, not by tabs or semicolons."
-        : `Its columns: ${several(names)}. A CSV file without a head line needs \`columns:\` in its card.`,
-    );
-  }
-  const value = cells[column];
-  if (typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value))
-    throw refused(
-      `column "${excerpt(column)}" holds a number of more digits than JSON readers keep.`,
-      "Write it in quotes, as a text.",
-    );
-  if (["string", "number", "boolean"].includes(typeof value)) return String(value);
-  const what = value === null ? "nothing" : Array.isArray(value) ? "a list" : "a map";
-  throw refused(
-    `column "${excerpt(column)}" holds ${what}, not text.`,
-    Array.isArray(value) ? `A list of options is named alone: \`options: ${excerpt(column)}\`.` : undefined,
-  );
-}
-
-/** The options where one column holds them all. */
-function listOf(cells: Record<string, unknown>, column: string, refused: Refusal): string[] {
-  const value = cells[column];
-  if (!Array.isArray(value)) {
-    asText(cells, column, refused);
-    throw refused(`column "${excerpt(column)}" holds text, not a list.`, "Name the columns of the options in order.");
-  }
-  if (value.length < 2) throw refused(`column "${excerpt(column)}" holds ${value.length} options; 2 are needed.`);
-  return value.map((one, i) => {
-    const text = asText({ [column]: one }, column, refused);
-    if (isBlank(text)) throw refused(`option ${i + 1} is empty.`);
-    return text;
+    const cluster = card.cluster === undefined ? undefined : filledAt(row, card.cluster, refused);
+    return definite({ texts, gold: right.gold, right: right.right, cluster });
   });
 }
 
-/** The second of two options alike but for blanks at their ends. */
-function twinOf(options: string[]): number | undefined {
-  const bare = options.map((option) => option.trim());
-  const twin = bare.findIndex((option, i) => bare.indexOf(option) < i);
-  return twin < 0 ? undefined : twin;
+function optionsOf({ options, optionTexts }: ChoiceCard, row: TaskQuestion["row"], refused: Refusal): string[] {
+  if (optionTexts) return optionTexts;
+  if (Array.isArray(options)) return options.map((column) => filledAt(row, column, refused));
+  const texts = listAt(row, options!, refused);
+  if (texts.length < 2) throw refused(`column "${excerpt(options!)}" holds ${texts.length} options; 2 are needed.`);
+  return texts;
+}
+
+/** The right option; all right ones, where several may be; and the readings of answers that are left, where the card says none. */
+interface RightOptions {
+  gold?: number;
+  right?: number[];
+  forms?: AnswerForm[];
+}
+
+function rightOptions(
+  card: ChoiceCard,
+  row: TaskQuestion["row"],
+  texts: string[],
+  forms: AnswerForm[],
+  refused: Refusal,
+): RightOptions {
+  const { answer = card.options as string, answerIs, labels } = card;
+  if (answerIs === "flags" || (answerIs === undefined && card.answer === undefined)) {
+    const flags = valuesAt(row, answer, refused).map(truthOf);
+    const right = flags.flatMap((flag, i) => (flag ? [i] : []));
+    if (flags.length !== texts.length || flags.includes(undefined))
+      throw refused(`column "${excerpt(answer)}" must hold 0 or 1 for each of the ${texts.length} options.`);
+    if (right.length === 0) throw refused(`column "${excerpt(answer)}" calls no option right.`);
+    return { gold: right[0]!, right };
+  }
+  const said = filledAt(row, answer, refused).trim();
+  const shown = `the answer "${excerpt(said)}"`;
+  if (answerIs === "truth") {
+    const truth = truthOf(said);
+    if (truth === undefined || texts.length !== 2)
+      throw refused(`${shown} is neither true nor false.`, "The card says answerIs: truth, which takes two options.");
+    return { gold: truth ? 1 : 0 };
+  }
+  if (answerIs === "label") {
+    const all = listAt(row, labels!, refused, "label").map((label) => label.trim());
+    if (all.length !== texts.length) throw refused(`it has ${all.length} labels for ${texts.length} options.`);
+    const gold = all.indexOf(said);
+    if (gold < 0) throw refused(`${shown} is none of the labels ${all.map((label) => excerpt(label)).join(", ")}.`);
+    if (all.indexOf(said, gold + 1) > 0) throw refused(`the label "${excerpt(said)}" is there twice.`);
+    return { gold };
+  }
+  return rightOption(card, said, texts, answerIs ? [answerIs] : forms, refused);
+}
+
+/** 1 and 0, true and false, yes and no. */
+function truthOf(value: unknown): boolean | undefined {
+  const said = String(value).trim().toLowerCase();
+  return ["1", "true", "yes"].includes(said) ? true : ["0", "false", "no"].includes(said) ? false : undefined;
 }
 
 /**
  * The option that an answer means, and the readings under which all answers so far mean one. An answer that two of them take
  * to different options is refused: a guess for each row anew turned keys from 1 into keys from 0 without a word.
  */
-function rightOption(card: RowsCard, answer: string, texts: string[], forms: AnswerForm[], refused: Refusal) {
+function rightOption(
+  { answerIs, options }: ChoiceCard,
+  answer: string,
+  texts: string[],
+  forms: AnswerForm[],
+  refused: Refusal,
+): RightOptions {
   const readings = new Map<AnswerForm, number>();
-  for (const form of card.answerIs ? [card.answerIs] : answerForms) {
-    const option = readAnswer(form, card, answer, texts);
+  for (const form of answerIs ? forms : answerForms) {
+    const option = readAnswer(form, Array.isArray(options) ? options : [], answer, texts);
     if (option !== undefined) readings.set(form, option);
   }
   const [first] = readings;
   const shown = `the answer "${excerpt(answer)}"`;
   if (!first)
-    throw card.answerIs
+    throw answerIs
       ? refused(
-          `${shown} is no ${meanings[card.answerIs]}${counted.has(card.answerIs) ? ` of one of the ${texts.length} options` : ""}.`,
-          `The card says answerIs: ${card.answerIs}.`,
+          `${shown} is no ${meanings[forms[0]!]}${counted.has(forms[0]!) ? ` of one of the ${texts.length} options` : ""}.`,
+          `The card says answerIs: ${answerIs}.`,
         )
       : refused(
           `${shown} is none of the options.`,
@@ -359,7 +360,7 @@ const meanings: Record<AnswerForm, string> = {
   text: "text of an option",
 };
 
-function readAnswer(form: AnswerForm, { options }: RowsCard, answer: string, texts: string[]): number | undefined {
+function readAnswer(form: AnswerForm, columns: string[], answer: string, texts: string[]): number | undefined {
   const counted = (from: number) => (/^\d{1,4}$/.test(plain) ? Number(plain) - from : -1);
   // Full-width letters and digits are the same ones.
   const plain = answer.normalize("NFKC");
@@ -367,7 +368,7 @@ function readAnswer(form: AnswerForm, { options }: RowsCard, answer: string, tex
     letter: () => texts.findIndex((_, option) => letter(option) === plain.toUpperCase()),
     index: () => counted(0),
     number: () => counted(1),
-    column: () => (typeof options === "string" ? -1 : options.findIndex((column) => column.trim() === answer)),
+    column: () => columns.findIndex((column) => column.trim() === answer),
     text: () => texts.findIndex((text) => text.trim() === answer),
   }[form]();
   return found >= 0 && found < texts.length ? found : undefined;

@@ -70,7 +70,21 @@ export const cardKeys = {
     .describe("The published files; other bytes are measured all the same, and said."),
 };
 
-const card = z.object({ kind: z.string(), ...cardKeys });
+const card = z.object({
+  kind: z.string(),
+  ...cardKeys,
+  file: fileName.optional(),
+  splits: z.record(z.string(), fileName).optional(),
+  split: z.string().optional(),
+});
 
-/** The part of `datasets/<name>/card.yaml` that is the same for every kind. */
+/**
+ * The part of `datasets/<name>/card.yaml` that is the same for every kind. Where it has no `file`, it has `splits`, whose paths
+ * may hold {subject}.
+ */
 export type Card = z.output<typeof card>;
+
+/** The file, or the pattern of files, that is measured unless something else is said. */
+export function measuredFile({ file, splits = {}, split }: Card): string {
+  return file ?? splits[split ?? ""] ?? Object.values(splits)[0] ?? "";
+}

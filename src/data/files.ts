@@ -1,20 +1,70 @@
 import { isUtf8 } from "node:buffer";
-import { readFile, stat } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, isAbsolute, join, resolve } from "node:path";
 import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
 import { isFile } from "../folders.js";
 import type { FoundDataset } from "./cards.js";
-import type { Card, DataFolders } from "./data.js";
+import { type Card, type DataFolders, measuredFile } from "./data.js";
 
-/** Where a file of a dataset may be, best first. */
+/** The folders of a dataset, best first. */
+function foldersFor(card: Card, cardDir: string, dataDir: string | undefined): string[] {
+  return [...(dataDir ? [join(dataDir, card.folder ?? card.name)] : []), cardDir];
+}
+
+/** Where a file of a dataset belongs, best first. */
 function places(card: Card, file: string, cardDir: string, dataDir: string | undefined): string[] {
-  return [...(dataDir ? [join(dataDir, card.folder ?? card.name, file)] : []), join(cardDir, file)];
+  return foldersFor(card, cardDir, dataDir).map((folder) => join(folder, file));
+}
+
+/** Archives unpack into folders of their own: so deep, and in so many, a dataset's files are looked for. */
+const [deepest, most] = [3, 500];
+
+/**
+ * The folder that a file of a dataset is in, or any file of a pattern with {subject}: one of the dataset's folders, or inside
+ * the one in the data directory. Undefined if there is none.
+ */
+export async function folderOf(card: Card, file: string, cardDir: string, dataDir: string | undefined) {
+  const isThere = async (folder: string) =>
+    file.includes("{subject}") ? (await subjectFiles(folder, file)).size > 0 : isFile(join(folder, file));
+  const own = foldersFor(card, cardDir, dataDir);
+  for (const folder of own) if (await isThere(folder)) return folder;
+  if (!dataDir) return undefined;
+  let level = [own[0]!];
+  for (let [depth, seen] = [0, 0]; depth < deepest && level.length > 0; depth++) {
+    const inside = await Promise.all(level.map(foldersIn));
+    level = inside.flat().slice(0, most - seen);
+    seen += level.length;
+    for (const folder of level) if (await isThere(folder)) return folder;
+  }
+  return undefined;
+}
+
+async function foldersIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const names = entries.filter((entry) => entry.isDirectory() && !/^[._]/.test(entry.name)).map(({ name }) => name);
+  return names.sort().map((name) => join(folder, name));
 }
 
 export async function locateFile(card: Card, file: string, cardDir: string, dataDir: string | undefined) {
-  for (const path of places(card, file, cardDir, dataDir)) if (await isFile(path)) return path;
-  return undefined;
+  const folder = await folderOf(card, file, cardDir, dataDir);
+  return folder === undefined ? undefined : join(folder, file);
+}
+
+/** Paths by the name that stands for {subject}. A name with a dot in front is a file that some system put there. */
+export async function subjectFiles(folder: string, pattern: string): Promise<Map<string, string>> {
+  const segments = pattern.split("/");
+  const at = segments.findIndex((segment) => segment.includes("{subject}"));
+  const parts = segments[at]!.split("{subject}").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  const named = new RegExp(`^${parts.join("([^.].*)")}$`);
+  const found = new Map<string, string>();
+  for (const entry of await readdir(join(folder, ...segments.slice(0, at))).catch(() => [])) {
+    const name = named.exec(entry)?.[1];
+    if (name === undefined) continue;
+    const path = join(folder, pattern.replaceAll("{subject}", name));
+    if (await isFile(path)) found.set(name, path);
+  }
+  return found;
 }
 
 /** The error for a file of a dataset that is not on this machine: where it comes from, and where it belongs. */
@@ -30,9 +80,12 @@ export function missingData({ card, cardDir }: FoundDataset, file: string, dataD
 
 /** A file given instead of the card's: a path, or the name of a file beside the card's own. */
 export async function otherFile(file: string, { card, cardDir }: FoundDataset, { baseDir, dataDir }: DataFolders) {
-  const candidates = [resolve(baseDir, file), ...(isAbsolute(file) ? [] : places(card, file, cardDir, dataDir))];
-  for (const path of candidates) if (await isFile(path)) return path;
-  throw new BenchError("dataset-missing", `There is no file ${candidates.join(" nor ")} of ${card.name}.`);
+  const path = resolve(baseDir, file);
+  if (await isFile(path)) return path;
+  const beside = isAbsolute(file) ? undefined : await locateFile(card, file, cardDir, dataDir);
+  if (beside !== undefined) return beside;
+  const tried = [path, ...(isAbsolute(file) ? [] : places(card, file, cardDir, dataDir))].join(" nor ");
+  throw new BenchError("dataset-missing", `There is no file ${tried} of ${card.name}.`);
 }
 
 /** A file of data as it was read: its text byte for byte, and the digest of those bytes. */
@@ -95,14 +148,20 @@ function lineOf(data: Buffer, offset: number): number {
   return line;
 }
 
-/** In which way a file is not the one that the card describes. */
-export function difference(card: Card, path: string, { sha256, bytes }: { sha256: string; bytes: number }) {
-  const published = card.files[basename(path)];
-  if (published?.sha256 === sha256) return undefined;
+/** In which way a file is not the one that the card describes. `file`: the card's name for the one that it should be. */
+export function difference(
+  card: Card,
+  path: string,
+  { sha256, bytes }: { sha256: string; bytes: number },
+  file = measuredFile(card),
+) {
   const name = basename(path);
+  const isOther = name !== basename(file);
+  const published = (isOther ? undefined : card.files[file]) ?? card.files[name];
+  if (published?.sha256 === sha256) return undefined;
   if (published) return `${name} differs from the published data: sha256 ${sha256.slice(0, 12)}…, ${bytes} bytes`;
-  if (name === card.file) return undefined; // the card states no digest
-  return `${name} was measured instead of ${card.file}: sha256 ${sha256.slice(0, 12)}…, ${bytes} bytes`;
+  if (!isOther) return undefined; // the card states no digest
+  return `${name} was measured instead of ${file}: sha256 ${sha256.slice(0, 12)}…, ${bytes} bytes`;
 }
 
 export function noted(notes: (string | false | undefined)[]): { note?: string } {

@@ -388,7 +388,8 @@ ${more}`;
     ["jsonl", '{"q":"1","A":"x","B":{"t":"y"},"key":"A"}\n', /test\.jsonl:1: column "B" holds a map, not text/],
     ["jsonl", '{"q":"1","A":"x","key":"A"}\n', /test\.jsonl:1: there is no column "B"/],
     ["jsonl", '{"q":"1","A":1,"B":"1","key":"A"}\n', /test\.jsonl:1: the option "1" is there twice/],
-    ["jsonl", '\n[{"q":"1"}]\n', /test\.jsonl:2: the line is not a JSON object/],
+    ["jsonl", '\n[{"q":"1"}]\n', /test\.jsonl is one JSON list, not an object a line/],
+    ["jsonl", '{"q":"1","A":"x","B":"y","key":"A"}\n[{"q":"1"}]\n', /test\.jsonl:2: the line is not a JSON object/],
     ["jsonl", '{"q":"1","A":"x","B":"y","A":"z","key":"A"}\n', /test\.jsonl:1: column "A" is there twice/],
   ])("a fault is refused with its line (%#)", async (format, content, message) => {
     const error = await failure(read(format, content));

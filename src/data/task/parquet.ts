@@ -1,0 +1,54 @@
+import { readFile } from "node:fs/promises";
+import { brotliDecompressSync, gunzipSync } from "node:zlib";
+import { sha256 } from "../../digest.js";
+import { BenchError, messageOf } from "../../errors.js";
+import type { TaskTable } from "./rows.js";
+
+// Above it reading would take more memory than a benchmark of small models has.
+const LARGEST = 512 * 1024 * 1024;
+
+/** The rows of a Parquet file, as the Hub converts datasets to. */
+export async function parquetRows(path: string): Promise<TaskTable> {
+  const data = await readFile(path);
+  if (data.length === 0) throw new BenchError("dataset-invalid", `${path} is empty.`);
+  if (data.length > LARGEST)
+    throw new BenchError("dataset-invalid", `${path} has ${data.length} bytes; at most ${LARGEST} can be read.`);
+  if (
+    data.length < 12 ||
+    data.toString("latin1", 0, 4) !== "PAR1" ||
+    data.toString("latin1", data.length - 4) !== "PAR1"
+  )
+    throw new BenchError("dataset-invalid", `${path} is no whole Parquet file.`, {
+      hint: "Get it anew, or say in its card of what `format:` it is.",
+    });
+  const { parquetReadObjects } = await import("hyparquet");
+  const file = data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength);
+  let rows: Record<string, unknown>[];
+  try {
+    rows = await parquetReadObjects({ file, compressors });
+  } catch (cause) {
+    throw new BenchError("dataset-invalid", `${path} cannot be read as Parquet: ${messageOf(cause)}`, { cause });
+  }
+  return {
+    rows: rows.map((cells, index) => ({ at: `, row ${index + 1}`, cells: plain(cells) as Record<string, unknown> })),
+    sha256: sha256(data),
+    bytes: data.length,
+  };
+}
+
+/** Snappy, which most files have, is hyparquet's own. */
+const compressors = {
+  GZIP: (packed: Uint8Array) => gunzipSync(packed),
+  BROTLI: (packed: Uint8Array) => brotliDecompressSync(packed),
+};
+
+/** Values as JSON has them: whole numbers of 64 bits as numbers where they are exact, typed arrays as lists. */
+function plain(value: unknown): unknown {
+  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
+  if (value instanceof Date) return value.toISOString();
+  if (ArrayBuffer.isView(value)) return Array.from(value as Uint8Array, plain);
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value === "object" && value !== null)
+    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, plain(one)]));
+  return value ?? null;
+}

@@ -1,0 +1,89 @@
+import type { Message } from "../../chat/template.js";
+import { BenchError } from "../../errors.js";
+import { nearest } from "../../yaml.js";
+import type { Style, TaskCard, TaskSaid } from "./card.js";
+import { textAt } from "./cells.js";
+import type { Refusal, TaskRow } from "./rows.js";
+import type { TaskSubject } from "./subjects.js";
+
+/** A question with all that goes before it: a text to go on with, or a conversation that the model answers. */
+export type TaskPrompt = { text: string } | { messages: Message[] };
+
+/** A solved question, as prompts show it. */
+export interface Example {
+  asked: string;
+  answer: string;
+}
+
+/** The style that is asked for, or the card's own. Throws a BenchError for one that there is not. */
+export function styleOf(card: TaskCard, said: Pick<TaskSaid, "style" | "system">): Style {
+  const { styles = {}, style: usual, examples } = card;
+  const name = said.style ?? usual;
+  if (name !== undefined && !Object.hasOwn(styles, name))
+    throw new BenchError("dataset-unknown", `${card.name} has no style "${name}".`, {
+      hint: card.styles ? nearest(name, Object.keys(styles)) : "Its card has one style, without a name.",
+    });
+  const own = name === undefined ? {} : styles[name]!;
+  const { heading, prompt, delimiter, exampleDelimiter, separator, continueWith, chat, system, reply, clean } = {
+    ...card,
+    ...own,
+  };
+  const speaks = chat ?? (system !== undefined || reply !== undefined);
+  if (said.system !== undefined && !speaks)
+    throw new BenchError("dataset-unknown", `${card.name} is put as a text, which has no system prompt.`, {
+      hint: "Take a style that is a conversation, or leave `system` out.",
+    });
+  return {
+    ...(name === undefined ? {} : { name }),
+    heading: heading ?? "",
+    prompt: prompt!,
+    delimiter: delimiter ?? (speaks ? "" : " "),
+    exampleDelimiter: exampleDelimiter ?? delimiter ?? " ",
+    separator: separator ?? examples?.separator ?? "\n\n",
+    continueWith: continueWith ?? "text",
+    chat: speaks,
+    system: said.system ?? system ?? "",
+    ...(reply === undefined ? {} : { reply }),
+    clean: clean ?? {},
+  };
+}
+
+/** The prompt with the row's texts in it. Throws for a row that leaves it empty. */
+export function filled(prompt: string, row: TaskRow, subject: TaskSubject | undefined, refused: Refusal): string {
+  let asked = false;
+  const text = prompt.replace(/\{([^{}]+)\}/g, (_, column) => {
+    if (subject && column === "subject") return subject.title;
+    const value = textAt(row, column, refused);
+    asked ||= value.trim() !== "";
+    return value;
+  });
+  if (!asked) throw refused("the question is empty.");
+  return text;
+}
+
+/**
+ * What goes before and around the questions of one subject. A text: heading, examples, question. A conversation: the system
+ * prompt; then, where there are examples and a reply, the heading with that reply; each example as a turn; the question. Else
+ * the heading begins the first turn.
+ */
+export function framed(
+  { heading, exampleDelimiter, separator, chat, system, reply }: Style,
+  subject: TaskSubject | undefined,
+  examples: readonly Example[],
+): (question: string) => TaskPrompt {
+  const titled = (text: string) => (subject ? text.replaceAll("{subject}", () => subject.title) : text);
+  const head = titled(heading);
+  if (!chat) {
+    const before = head + examples.map(({ asked, answer }) => asked + exampleDelimiter + answer + separator).join("");
+    return (question) => ({ text: before + question });
+  }
+  const turns = examples.flatMap(({ asked, answer }) => turn(asked, answer));
+  const opening = turns.length > 0 && reply !== undefined ? turn(head, titled(reply)) : [];
+  const [first, ...others] = turns;
+  const begun = opening.length > 0 || !first ? turns : [{ ...first, content: head + first.content }, ...others];
+  const before = [...(system === "" ? [] : [message("system", titled(system))]), ...opening, ...begun];
+  return (question) => ({ messages: [...before, message("user", turns.length > 0 ? question : head + question)] });
+}
+
+const message = (role: Message["role"], content: string): Message => ({ role, content });
+const turn = (asked: string, answer: string) => [message("user", asked), message("assistant", answer)];
