@@ -55,7 +55,8 @@ describe("the data of the cards", () => {
       const data = await resolveNamed(card, shared);
       expect(data.note).toBeUndefined();
       expect(data.path).toBe(path);
-      expect(card.files[card.file]).toEqual({ sha256: data.sha256, bytes: data.bytes });
+      // Those of a task with a file for each subject are many.
+      if (card.file) expect(card.files[card.file]).toEqual({ sha256: data.sha256, bytes: data.bytes });
     }
   });
 
