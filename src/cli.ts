@@ -37,6 +37,7 @@ Examples:
   gguf-bench run model-Q4_K_M.gguf --measure divergence --base model-F16.kld
   gguf-bench models hf:owner/repo --memory 8GB --context 8192
   gguf-bench fetch hf:owner/repo:Q4_K_M
+  gguf-bench fetch ceval --accept-licence
   gguf-bench report reports/smollm2
   gguf-bench compare reports/smollm2:Q4_K_M reports/smollm2:Q4_K_M-im
   gguf-bench gate reports/new --baseline baseline.jsonl --rule "perplexity: +0.5%" --rule "flips: 2%"

@@ -15,6 +15,7 @@ export type ErrorCode =
   | "context-full"
   | "dataset-card"
   | "dataset-invalid"
+  | "dataset-licence"
   | "dataset-missing"
   | "dataset-unknown"
   | "decode-failed"

@@ -7,6 +7,8 @@ export interface Surroundings {
   stdout: Writer;
   /** Takes progress and everything else that is no part of the answer. */
   stderr: Writer;
+  /** Where a question is answered, if it is a terminal; without one none is asked. */
+  stdin?: NodeJS.ReadableStream & { isTTY?: boolean };
   env: NodeJS.ProcessEnv;
 }
 

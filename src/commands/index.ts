@@ -241,14 +241,24 @@ Exit codes:
   fetch: command(async () => (await import("./fetch.js")).fetchCommand, {
     line: (line) =>
       line
-        .description("fetch models into the cache, checked and gone on with after a stop, and say where they lie")
-        .argument(
-          "<model...>",
-          "hf:owner/repo:quant, ms:owner/repo:file.gguf, wisemodel:owner/repo:file.gguf or https://…",
+        .description(
+          "fetch models and the data of tasks, checked and gone on with after a stop, and say where they lie",
         )
+        .argument(
+          "<what...>",
+          "a dataset such as ceval; or hf:owner/repo:quant, ms:owner/repo:file.gguf, wisemodel:owner/repo:file.gguf, https://…",
+        )
+        .option("--accept-licence", "accept the licence of data that are not free for every use")
         .addOption(mirror())
-        .addOption(modelsDir()),
-    asked: (models: string[], { mirror, ...options }) => ({ ...options, models, mirrors: mirror }),
+        .addOption(dataDir())
+        .addOption(modelsDir())
+        .addHelpText(
+          "after",
+          `
+Models go into the cache, data into the data directory where one is named, else into the cache, where every run looks.
+Data for non-commercial use only are fetched after a yes in the terminal or with --accept-licence, else the exit code is 1.`,
+        ),
+    asked: (wanted: string[], { mirror, ...options }) => ({ ...options, wanted, mirrors: mirror }),
   }),
   models: command(async () => (await import("./models.js")).modelsCommand, {
     line: (line) =>

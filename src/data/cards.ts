@@ -54,7 +54,7 @@ export async function findCards({ dataDir, extra = [] }: FindOptions = {}): Prom
 const outline = z.looseObject({ kind: z.string(), name: cardKeys.name });
 
 /** The card of a folder, or undefined if it has none. */
-async function openCard(dir: string): Promise<CardFile | undefined> {
+export async function openCard(dir: string): Promise<CardFile | undefined> {
   const path = join(dir, "card.yaml");
   if (!(await isFile(path))) return undefined;
   try {

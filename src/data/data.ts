@@ -53,6 +53,51 @@ export interface DataKind<Data extends Dataset = Dataset, Said = Record<string, 
 
 export const fileName = z.string().min(1).describe("A file in the dataset's folder.");
 
+const address = z
+  .string()
+  .regex(
+    /^(https?:\/\/[^/]|[a-z]+:datasets\/[^/]+\/[^/]+\/.)/,
+    "this is neither https://… nor hf:datasets/owner/repo/path",
+  );
+const below = z
+  .string()
+  .refine((path) => isWithin(path), "this leads out of the dataset's folder")
+  .describe("A path in the dataset's folder.");
+
+/** Whether a path stays below the folder that it starts from, on every system. */
+export function isWithin(path: string): boolean {
+  return path
+    .split("/")
+    .every((part) => /^[^\\:*?"<>|\p{Cc}]+$/u.test(part) && !/^\.+$/.test(part) && !/[. ]$/.test(part));
+}
+
+/** A file that can be fetched, and what becomes of it in the dataset's folder. */
+const fetchable = z.strictObject({
+  url: z
+    .union([address, z.array(address).min(1)])
+    .describe(
+      "https://…, or hf:datasets/owner/repo/path@revision (ms: likewise); of several addresses, the first that has it.",
+    ),
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional()
+    .describe("Of the file that is fetched, as published."),
+  unpack: z.enum(["zip"]).optional().describe("What the file is an archive of; else it is kept as it is."),
+  to: below.optional().describe("Where it goes: the file, or the folder that an archive is unpacked into."),
+  strip: z
+    .int()
+    .min(1)
+    .max(20)
+    .optional()
+    .describe("How many folders at the beginning of paths in the archive are left out."),
+  only: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe("Paths in the archive, * for anything; by default all are unpacked."),
+});
+
 /** Keys of every card: which data, whose, under which licence. */
 export const cardKeys = {
   name: z
@@ -64,6 +109,7 @@ export const cardKeys = {
   licence: z.string().describe("Licence of the data."),
   folder: z.string().optional().describe("Folder inside the data directory; by default the name."),
   file: fileName.describe("The file that is measured."),
+  fetch: z.array(fetchable).min(1).optional().describe("What `gguf-bench fetch` brings into the dataset's folder."),
   files: z
     .record(fileName, z.strictObject({ sha256: z.string().regex(/^[0-9a-f]{64}$/), bytes: z.int().positive() }))
     .default({})

@@ -4,16 +4,23 @@ import { basename, isAbsolute, join, resolve } from "node:path";
 import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
 import { isFile } from "../folders.js";
+import { cacheDirectory } from "../models/cache.js";
 import type { FoundDataset } from "./cards.js";
 import { type Card, type DataFolders, measuredFile } from "./data.js";
 
 /** The folders of a dataset, best first. */
-function foldersFor(card: Card, cardDir: string, dataDir: string | undefined): string[] {
-  return [...(dataDir ? [join(dataDir, card.folder ?? card.name)] : []), cardDir];
+function foldersFor(card: NamedCard, cardDir: string, dataDir: string | undefined): string[] {
+  const own = card.folder ?? card.name;
+  return [...(dataDir ? [join(dataDir, own)] : []), cardDir, join(fetchedData(), own)];
 }
 
+type NamedCard = Pick<Card, "name" | "folder">;
+
+/** Where data are fetched to, unless a data directory is named: every run looks there, too. */
+export const fetchedData = () => join(cacheDirectory(), "datasets");
+
 /** Where a file of a dataset belongs, best first. */
-function places(card: Card, file: string, cardDir: string, dataDir: string | undefined): string[] {
+function places(card: NamedCard, file: string, cardDir: string, dataDir: string | undefined): string[] {
   return foldersFor(card, cardDir, dataDir).map((folder) => join(folder, file));
 }
 
@@ -24,7 +31,7 @@ const [deepest, most] = [3, 500];
  * The folder that a file of a dataset is in, or any file of a pattern with {subject}: one of the dataset's folders, or inside
  * the one in the data directory. Undefined if there is none.
  */
-export async function folderOf(card: Card, file: string, cardDir: string, dataDir: string | undefined) {
+export async function folderOf(card: NamedCard, file: string, cardDir: string, dataDir: string | undefined) {
   const isThere = async (folder: string) =>
     file.includes("{subject}") ? (await subjectFiles(folder, file)).size > 0 : isFile(join(folder, file));
   const own = foldersFor(card, cardDir, dataDir);
@@ -46,7 +53,7 @@ async function foldersIn(folder: string): Promise<string[]> {
   return names.sort().map((name) => join(folder, name));
 }
 
-export async function locateFile(card: Card, file: string, cardDir: string, dataDir: string | undefined) {
+export async function locateFile(card: NamedCard, file: string, cardDir: string, dataDir: string | undefined) {
   const folder = await folderOf(card, file, cardDir, dataDir);
   return folder === undefined ? undefined : join(folder, file);
 }
@@ -70,12 +77,18 @@ export async function subjectFiles(folder: string, pattern: string): Promise<Map
 /** The error for a file of a dataset that is not on this machine: where it comes from, and where it belongs. */
 export function missingData({ card, cardDir }: FoundDataset, file: string, dataDir: string | undefined): BenchError {
   const folder = card.folder ?? card.name;
-  const tried = places(card, file, cardDir, dataDir).join(" nor ");
-  return new BenchError("dataset-missing", `The data of ${card.name} are not here: there is no ${tried}.`, {
-    hint:
-      `Get ${file} from ${card.source} (${card.licence}) and put it at ${join(dataDir ?? "DATA_DIR", folder, file)}` +
-      (dataDir ? "." : ", then give --data-dir DATA_DIR."),
-  });
+  const tried = places(card, file, cardDir, dataDir)
+    .filter((path) => !path.startsWith(fetchedData()))
+    .join(" nor ");
+  const byHand =
+    `get ${file} from ${card.source} (${card.licence}) and put it at ${join(dataDir ?? "DATA_DIR", folder, file)}` +
+    (dataDir ? "." : ", then give --data-dir DATA_DIR.");
+  const absent = `The data of ${card.name} are not here:`;
+  if (card.fetch)
+    return new BenchError("dataset-missing", `${absent} \`gguf-bench fetch ${card.name}\` gets them`, {
+      hint: `Or ${byHand}`,
+    });
+  return new BenchError("dataset-missing", `${absent} there is no ${tried}.`, { hint: byHand });
 }
 
 /** A file given instead of the card's: a path, or the name of a file beside the card's own. */

@@ -101,3 +101,6 @@ export function decoded(part: string): string {
     return part;
   }
 }
+
+/** Whether a text is meant as a model: an address, or the path of a file. */
+export const isModelAddress = (text: string) => scheme(text) !== undefined || /\.gguf$/i.test(text);

@@ -1,4 +1,4 @@
-import { rm, stat } from "node:fs/promises";
+import { open, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { definite } from "../definite.js";
 import { sha256 } from "../digest.js";
@@ -49,8 +49,8 @@ export interface FetchOptions extends Pick<Transfer, "signal" | "patience" | "pa
   fetching?: (state: Fetching) => void;
   /** Told what the user should know of a download: a server that was passed over, a damaged file. A sentence. */
   warning?: (message: string) => void;
-  /** `matrix`: the file may be an importance matrix of before GGUF. */
-  expect?: "gguf" | "matrix";
+  /** `matrix`: the file may be an importance matrix of before GGUF; `data`: whatever is no web page. */
+  expect?: "gguf" | "matrix" | "data";
   /** Servers that hold what Hugging Face holds, asked in turn when it fails. */
   mirrors?: readonly string[];
 }
@@ -172,17 +172,17 @@ function renamed(shown: string, name: string): string {
  * address, so that two addresses never share a file. The parts of a split model lie in one folder. Mirrors hold what the first
  * server does, and its address stands for theirs.
  */
-function remote(addresses: Address[]): Remote {
+export function remote(addresses: Address[], root = modelsFolder()): Remote {
   const { url, authorization } = addresses[0]!;
   const user = authorization ? Buffer.from(authorization.slice(6), "base64").toString().split(":")[0] : "";
   const whole = `${url.protocol}//${user}@${url.host}${url.pathname.replace(SPLIT_NAME, "-of-$2.gguf")}${url.search}`;
   const digest = sha256(whole).slice(0, 16);
   const folder = url.pathname.split("/").slice(1, -1).map(decoded).join("_");
   const place = `${tame(folder)}${folder ? "-" : ""}${digest}`;
-  return { addresses, target: join(modelsFolder(), tame(url.host), place, tame(lastPart(url)) || "model") };
+  return { addresses, target: join(root, tame(url.host), place, tame(lastPart(url)) || "model") };
 }
 
-/** Where downloads are kept. */
+/** Where models are kept. */
 export const modelsFolder = () => join(cacheDirectory(), "models");
 
 function lastPart(url: URL): string {
@@ -202,7 +202,8 @@ function tame(name: string): string {
 
 export const transferOf = ({ signal, patience, pause }: FetchOptions): Transfer =>
   definite({ signal, patience, pause });
-const checkOf = ({ expect = "gguf" }: FetchOptions) => (expect === "gguf" ? checkGguf : checkMatrix);
+const checkOf = ({ expect = "gguf" }: FetchOptions): FileCheck =>
+  ({ gguf: checkGguf, matrix: checkMatrix, data: checkData })[expect];
 
 /** What the first server that answers says of a file. */
 export async function versionNow({ addresses }: Remote, options: FetchOptions): Promise<Version | undefined> {
@@ -304,4 +305,17 @@ async function checkMatrix(path: string): Promise<number | undefined> {
       throw error;
     return undefined;
   });
+}
+
+/** Data have no mark of their own, but the page that a server sends in place of a file has one. */
+async function checkData(path: string): Promise<undefined> {
+  const file = await open(path);
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(256), 0, 256, 0);
+    if (bytesRead === 0) throw new BenchError("dataset-invalid", `${path} is empty`);
+    if (/^\s*<(!doctype\s+html|html)/i.test(buffer.toString("latin1", 0, bytesRead)))
+      throw new BenchError("dataset-invalid", `${path} is a web page, not the file`);
+  } finally {
+    await file.close();
+  }
 }

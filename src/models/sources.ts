@@ -16,7 +16,7 @@ import {
 } from "./remote.js";
 import { passable, together } from "./repository.js";
 
-export { isRemote } from "./addresses.js";
+export { isModelAddress, isRemote } from "./addresses.js";
 export type { Fetching } from "./remote.js";
 
 /** Where models are looked for, and what their downloads tell. */

@@ -45,7 +45,7 @@ async function said(
   return { ...out, code };
 }
 const models = (asked: Parameters<typeof commands.models>[0]) => said((where) => commands.models(asked, where));
-const fetch = (...names: string[]) => said((where) => commands.fetch({ models: names }, where));
+const fetch = (...names: string[]) => said((where) => commands.fetch({ wanted: names }, where));
 
 describe("fetch", () => {
   it("brings models into the cache and says where they lie; again, nothing is fetched", async () => {

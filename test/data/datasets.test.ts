@@ -82,7 +82,8 @@ describe("the data of the cards", () => {
     expect(found.find(({ card }) => card.name === "wikitext-2")).not.toHaveProperty("path");
     const error = await failure(text("wikitext-2"));
     expect(error.code).toBe("dataset-missing");
-    expect(error.hint).toMatch(/^Get wiki\.test\.raw from https:.*\(CC BY-SA 3\.0 and GFDL\) and put it at /);
+    expect(error.message).toBe("The data of wikitext-2 are not here: `gguf-bench fetch wikitext-2` gets them.");
+    expect(error.hint).toMatch(/^Or get wiki\.test\.raw from https:.*\(CC BY-SA 3\.0 and GFDL\) and put it at /);
     expect(error.hint).toContain(join(dir, "wikitext-2", "wiki.test.raw"));
   });
 

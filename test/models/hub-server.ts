@@ -90,6 +90,8 @@ export class HubServer {
       const body = files(`${parts[2]}/${parts[3]}`).get(parts.slice(4).join("/"));
       return body ? this.#send(request, response, body, parts[1]!) : no(404);
     }
+    // Repositories of data have routes of their own, with those of files below.
+    if (parts[0] === "datasets") parts.shift();
     const [a, b, c, d, e, f] = parts;
     const list =
       a === "api" && b === "models" && e === "tree"

@@ -30,6 +30,8 @@ export interface Hub {
   endpoints(): URL[];
   /** Where a file is fetched from. */
   file(endpoint: URL, repository: Repository, path: string): URL;
+  /** Where a file of a repository of data is fetched from, on a hub that has such. */
+  data?(endpoint: URL, repository: Repository, path: string): URL;
   /** Where the list of files is, in pages. */
   list(endpoint: URL, repository: Repository): URL;
   /** The files of a page; undefined if it is no list. */

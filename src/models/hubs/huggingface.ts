@@ -67,7 +67,7 @@ export const huggingFace: Hub = {
       if (status === 403)
         return {
           reason: "the hub gives no access",
-          hint: `Accept the model's terms on its page${withToken ? ", with the account that HF_TOKEN belongs to." : ` and ${getOne}`}`,
+          hint: `Accept the terms on its page${withToken ? ", with the account that HF_TOKEN belongs to." : ` and ${getOne}`}`,
         };
       if (withToken)
         return {
@@ -83,6 +83,8 @@ export const huggingFace: Hub = {
     },
   },
   file: (at, { owner, name, revision }, path) => below(at, owner, name, "resolve", revision, ...path.split("/")),
+  data: (at, { owner, name, revision }, path) =>
+    below(at, "datasets", owner, name, "resolve", revision, ...path.split("/")),
   list(at, { owner, name, revision }) {
     const url = below(at, "api", "models", owner, name, "tree", revision);
     url.searchParams.set("recursive", "true");

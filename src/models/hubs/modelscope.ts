@@ -68,6 +68,8 @@ export const modelScope: Hub = {
   },
   file: (at, { owner, name, revision }, path) =>
     below(at, "models", owner, name, "resolve", revision, ...path.split("/")),
+  data: (at, { owner, name, revision }, path) =>
+    below(at, "datasets", owner, name, "resolve", revision, ...path.split("/")),
   list(at, { owner, name, revision }) {
     const url = below(at, "api", "v1", "models", owner, name, "repo", "files");
     url.searchParams.set("Recursive", "true");
