@@ -35,16 +35,13 @@ export async function folderOf(card: NamedCard, file: string, cardDir: string, d
   const isThere = async (folder: string) =>
     file.includes("{subject}") ? (await subjectFiles(folder, file)).size > 0 : isFile(join(folder, file));
   const own = foldersFor(card, cardDir, dataDir);
-  for (const folder of own) if (await isThere(folder)) return folder;
-  if (!dataDir) return undefined;
-  let level = [own[0]!];
-  for (let [depth, seen] = [0, 0]; depth < deepest && level.length > 0; depth++) {
-    const inside = await Promise.all(level.map(foldersIn));
-    level = inside.flat().slice(0, most - seen);
-    seen += level.length;
-    for (const folder of level) if (await isThere(folder)) return folder;
-  }
-  return undefined;
+  if (dataDir)
+    for (let [level, depth, left] = [[own[0]!], 0, most]; depth <= deepest && level.length > 0; depth++) {
+      for (const folder of level) if (await isThere(folder)) return folder;
+      level = (await Promise.all(level.map(foldersIn))).flat().slice(0, left);
+      left -= level.length;
+    }
+  return (await isThere(cardDir)) ? cardDir : undefined;
 }
 
 async function foldersIn(folder: string): Promise<string[]> {
@@ -108,6 +105,15 @@ interface ReadFile {
   bytes: number;
 }
 
+/** What a file is whose bytes begin so. */
+const otherKinds = [
+  { begins: "GGUF", is: "GGUF file", hint: "Models go before the options." },
+  { begins: "PAR1", is: "Parquet file", hint: "Say `format: parquet` in its card, or give it the ending .parquet." },
+  { begins: "PK\x03\x04", is: "zip archive", hint: "Unpack it first." },
+  { begins: "\x1f\x8b", is: "gzip archive", hint: "Unpack it first." },
+  { begins: "BZh", is: "bzip2 archive", hint: "Unpack it first." },
+];
+
 // Above it a text no longer fits into one JavaScript string.
 const LARGEST = 512 * 1024 * 1024 - 1024;
 
@@ -120,10 +126,8 @@ export async function readUtf8(path: string): Promise<ReadFile> {
     });
   const data = await readFile(path);
   if (data.length === 0) throw new BenchError("dataset-invalid", `${path} is empty.`);
-  if (data.toString("latin1", 0, 4) === "GGUF")
-    throw new BenchError("dataset-invalid", `${path} is a GGUF file, not a text.`, {
-      hint: "Models go before the options.",
-    });
+  const other = otherKinds.find(({ begins }) => data.toString("latin1", 0, begins.length) === begins);
+  if (other) throw new BenchError("dataset-invalid", `${path} is a ${other.is}, not a text.`, { hint: other.hint });
   if (!isUtf8(data)) throw notUtf8(path, data);
   const zero = data.indexOf(0);
   if (zero >= 0)

@@ -220,7 +220,7 @@ examples: { file: dev.csv, count: 1 }
     ["a,b\n1,2\n", /test\.csv:2: there is no column "A"/],
     ["question,A,B,answer\nx,y,z\n", /test\.csv:2: the row has 3 cells, its head 4/],
     ["question,A,B,answer\n\nx,y,z,C\n", /test\.csv:3: the answer "C" is none of the options/],
-    ['question,A,B,answer\nx,y"y,z,A\n', /test\.csv:2: a quotation mark stands where none may/],
+    ['question,A,B,answer\nx,"y"y,z,A\n', /test\.csv:2: text follows the quotation mark that closes a cell/],
     ["question,A,B,answer\n", /holds no questions/],
   ])("a fault in the data names the line (%#)", async (content, message) => {
     file("mine/card.yaml", letters);
@@ -382,7 +382,11 @@ ${more}`;
     ["csv", "q,A,B,A,key\none?,x,y,z,A\n", /test\.csv:1: column "A" is there twice/],
     ["csv", "q,key ,A,B,key\none?,A,x,y,B\n", /test\.csv:1: column "key" is there twice/],
     ["csv", 'q,A,B,key\none?,x,"y,A\ntwo?,x,y,B\n', /test\.csv:2: a quotation mark opens a cell and none closes it/],
-    ["csv", 'q,A,B,key\n"a\nb",x,y,A\none?,x 5" pipe,y,A\n', /test\.csv:4: a quotation mark stands where none may/],
+    [
+      "csv",
+      'q,A,B,key\n"a\nb",x,y,A\none?,"x 5" pipe,y,A\n',
+      /test\.csv:4: text follows the quotation mark that closes a cell/,
+    ],
     ["csv", "q,A,B,key\none?,x,y,A,more\n", /test\.csv:2: the row has 5 cells, its head 4/],
     ["csv", "q,A,B,key\n,,,\n", /test\.csv holds no questions/],
     ["jsonl", '{"q":"1","A":"x","B":null,"key":"A"}\n', /test\.jsonl:1: column "B" holds nothing, not text/],

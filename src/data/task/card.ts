@@ -27,6 +27,10 @@ const styleKeys = {
     .string()
     .optional()
     .describe("What the model is taken to have answered to the heading, before the examples of a conversation."),
+  titles: z
+    .record(subjectName, z.string())
+    .optional()
+    .describe("Titles of subjects that are called otherwise than by `subjects`."),
   clean: cleaning
     .optional()
     .describe(
@@ -154,5 +158,6 @@ export interface Style {
   chat: boolean;
   system: string;
   reply?: string;
+  titles: Record<string, string>;
   clean: Cleaning;
 }

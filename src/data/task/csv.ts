@@ -4,7 +4,10 @@ import { excerpt } from "../files.js";
 import { isBlank } from "./cells.js";
 import type { TaskRow } from "./rows.js";
 
-/** Comma-separated values as RFC 4180 has them; the head line names the columns unless `columns` does. */
+/**
+ * Comma-separated values; the head line names the columns unless `columns` does. As in Python's csv, a quotation mark inside a
+ * cell that none opens is text (`5" pipe`). Text after the one that closes a cell is refused, though Python reads on there.
+ */
 export function csvRows(path: string, text: string, columns: string[] | undefined): TaskRow[] {
   const data = Buffer.from(text.replace(/^\ufeff/, ""));
   // The parser counts the lines at a row's end, and CR LF inside quotes as two.
@@ -17,25 +20,28 @@ export function csvRows(path: string, text: string, columns: string[] | undefine
     return line;
   };
   const found: { line: number; cells: string[] }[] = [];
+  let reopened = false;
   try {
     parse(data, {
       relax_column_count: true,
+      relax_quotes: true,
+      cast: (cell, { quoting }) => {
+        reopened ||= !quoting && cell.startsWith('"');
+        return cell;
+      },
       record_delimiter: ["\r\n", "\n", "\r"],
       skip_empty_lines: true,
       on_record: (cells: string[], { bytes }) => {
         found.push({ line: toRow(), cells });
+        if (reopened) throw quotesFault(`${path}:${line}: text follows the quotation mark that closes a cell`);
         advance(bytes);
         return null;
       },
     });
   } catch (cause) {
-    if (!(cause instanceof CsvError)) throw cause;
-    const open = cause.code === "CSV_QUOTE_NOT_CLOSED";
-    throw new BenchError(
-      "dataset-invalid",
-      `${path}:${toRow()}: ${open ? "a quotation mark opens a cell and none closes it" : "a quotation mark stands where none may"}.`,
-      { hint: 'A cell that holds one stands in quotation marks, and each inside it is doubled: "5"" pipe".', cause },
-    );
+    if (cause instanceof CsvError && cause.code === "CSV_QUOTE_NOT_CLOSED")
+      throw quotesFault(`${path}:${toRow()}: a quotation mark opens a cell and none closes it`, cause);
+    throw cause;
   }
   const at = columns ? -1 : found.findIndex(({ cells }) => !cells.every(isBlank));
   const head = columns ?? found[at]?.cells.map((name) => name.trim()) ?? [];
@@ -51,3 +57,9 @@ export function csvRows(path: string, text: string, columns: string[] | undefine
     return { at: `:${line}`, cells: Object.fromEntries(head.map((name, index) => [name, cells[index] ?? ""])) };
   });
 }
+
+const quotesFault = (message: string, cause?: CsvError) =>
+  new BenchError("dataset-invalid", `${message}.`, {
+    hint: 'A cell that begins with one stands in quotation marks, and each inside it is doubled: """Yes"", she said".',
+    cause,
+  });

@@ -74,6 +74,7 @@ interface ReadFileOf<Solution> {
   digests: string[];
   bytes: number;
   keyless: boolean;
+  shots: number;
   items: TaskItem<Solution>[];
   remarks: Record<string, number>;
   differences: string[];
@@ -99,7 +100,8 @@ export async function readTask<Solution>(
   const absent: string[] = [];
   // Only splits that nobody measures by default may come without answers.
   const mayBeKeyless = split !== undefined && split !== (card.split ?? split);
-  for (const { subject, path } of files) {
+  for (const { subject: own, path } of files) {
+    const subject = own && { ...own, title: style.titles[own.name] ?? own.title };
     if (path === undefined) absent.push(subject!.name);
     else
       try {
@@ -126,7 +128,7 @@ export async function readTask<Solution>(
     task: definite({
       split,
       style: style.name,
-      shots: said.shots ?? card.shots ?? (card.examples ? examples?.shots : undefined),
+      shots: kept[0]!.shots,
       groups: Object.keys(groups).length > 0 ? groups : undefined,
       titles: titled.length > 0 ? Object.fromEntries(titled.map(({ name, title }) => [name, title])) : undefined,
     }),
@@ -285,6 +287,7 @@ async function readFileOf<Solution>(
     digests: [read.sha256, ...(solved ? [solved.sha256] : [])],
     bytes: read.bytes,
     keyless,
+    shots: solved?.examples.length ?? 0,
     items,
     remarks: { "rows without any text, left out": empty, ...reader.remarks?.(items) },
     differences: [difference(card, path, read, named), solved?.difference].flatMap((one) => one ?? []),

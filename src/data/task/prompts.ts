@@ -24,10 +24,11 @@ export function styleOf(card: TaskCard, said: Pick<TaskSaid, "style" | "system">
       hint: card.styles ? nearest(name, Object.keys(styles)) : "Its card has one style, without a name.",
     });
   const own = name === undefined ? {} : styles[name]!;
-  const { heading, prompt, delimiter, exampleDelimiter, separator, continueWith, chat, system, reply, clean } = {
-    ...card,
-    ...own,
-  };
+  const { heading, prompt, delimiter, exampleDelimiter, separator, continueWith, chat, system, reply, titles, clean } =
+    {
+      ...card,
+      ...own,
+    };
   const speaks = chat ?? (system !== undefined || reply !== undefined);
   if (said.system !== undefined && !speaks)
     throw new BenchError("dataset-unknown", `${card.name} is put as a text, which has no system prompt.`, {
@@ -44,6 +45,7 @@ export function styleOf(card: TaskCard, said: Pick<TaskSaid, "style" | "system">
     chat: speaks,
     system: said.system ?? system ?? "",
     ...(reply === undefined ? {} : { reply }),
+    titles: titles ?? {},
     clean: clean ?? {},
   };
 }
