@@ -111,7 +111,7 @@ const otherKinds = [
   { begins: "PAR1", is: "Parquet file", hint: "Say `format: parquet` in its card, or give it the ending .parquet." },
   { begins: "PK\x03\x04", is: "zip archive", hint: "Unpack it first." },
   { begins: "\x1f\x8b", is: "gzip archive", hint: "Unpack it first." },
-  { begins: "BZh", is: "bzip2 archive", hint: "Unpack it first." },
+  { begins: "BZh91AY&SY", is: "bzip2 archive", hint: "Unpack it first." },
 ];
 
 // Above it a text no longer fits into one JavaScript string.

@@ -1,12 +1,9 @@
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { type ChoiceDataset, dataKinds, digestOf } from "../../dist/data/index.js";
 import { BenchError } from "../../dist/errors.js";
-
-const shared = resolve("../shared/datasets");
 
 const made: string[] = [];
 let dir: string;
