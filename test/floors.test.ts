@@ -134,6 +134,7 @@ const outside: Record<string, string[]> = {
     "data/*.ts",
     "data/fetch/index.ts",
     "data/task/*.ts",
+    "chat/settings.ts",
     "events.ts",
     "expressions.ts",
     "yaml.ts",

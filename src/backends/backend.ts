@@ -81,6 +81,8 @@ export interface EngineFacts extends EngineName {
   /** The context that the model was trained for, in tokens. */
   trainedContext?: number;
   addsBos?: boolean;
+  /** The day that the model's chat template is told, if it asks for the date. */
+  conversationDay?: string;
   loadSeconds?: number;
   /** The variant that the weights were loaded for, where this one shares them. */
   loadedFor?: string;
@@ -185,6 +187,12 @@ export interface Likelihood {
   measure(text: string, request: ChunkRequest): AsyncIterable<ChunkLikelihood>;
 }
 
+/** What a model was given before its answer, for the eye. */
+export interface ShownPrompt {
+  text: string;
+  ids: number[];
+}
+
 /** Options that continue a question. */
 export type OptionQuestion = {
   id: string;
@@ -210,6 +218,8 @@ export interface OptionsRequest {
   done: ReadonlySet<string>;
   /** Most tokens of a question with one of its options; never more than the model was trained for, which is also the default. */
   context?: number | undefined;
+  /** The id of the question whose prompt is told. */
+  show?: string | undefined;
   /** Called often, with the number of questions that are done. */
   progress(questions: number): void;
 }
@@ -228,6 +238,7 @@ export interface OptionScores {
   }[];
   /** Each option was scored by itself, because the model cannot share a question between them. */
   alone?: true;
+  prompt?: ShownPrompt;
 }
 
 /** The log-probabilities of continuations of one prefix. */
@@ -256,6 +267,8 @@ export interface GenerationRequest {
   topK?: number;
   topP?: number;
   seed: number;
+  /** The id of the prompt that is told. */
+  show?: string | undefined;
   /** Called often, with the answers that are through. */
   progress(answers: number): void;
 }
@@ -270,6 +283,9 @@ export interface Answer {
   tokens: number;
   /** Why the prompt was not asked, a phrase; there is no text then. */
   unanswerable?: string;
+  /** The prompt ends inside a thought, which the text then begins with. */
+  thinks?: boolean;
+  prompt?: ShownPrompt;
 }
 
 /** Text that continues a prompt. */

@@ -1,3 +1,4 @@
+import type { AskedText, Conversation } from "../chat/conversation.js";
 import { type TokenChooser, tokenChooser, uniforms } from "../kernels/sampling.js";
 import type { Answer, Generation, GenerationRequest, Message, Prompt } from "./backend.js";
 import { unasked } from "./concurrent.js";
@@ -28,8 +29,7 @@ export interface TokenGenerator {
   tokenize(text: string): Int32Array;
   /** Whether the model has a template for conversations. */
   readonly chats: boolean;
-  /** A conversation by it, in which special tokens are parsed. */
-  render(messages: readonly Message[]): Promise<Int32Array>;
+  converse(messages: readonly Message[]): Promise<Conversation>;
   /** The bytes that a token adds to an answer: none for a special one. */
   bytes(token: number): Uint8Array;
   /** Whether an answer is over with it. */
@@ -53,7 +53,10 @@ interface Writing {
 }
 
 /** A prompt in tokens, or why it is not asked. */
-type CutPrompt = { id: string } & ({ tokens: Int32Array } | { reason: string });
+type CutPrompt = { id: string } & ({ tokens: Int32Array; about: AboutPrompt } | { reason: string });
+
+/** What an answer tells of its prompt. */
+type AboutPrompt = Pick<Answer, "prompt" | "thinks">;
 
 /** Milliseconds after which messages to the process are let in. */
 const patience = 100;
@@ -90,8 +93,9 @@ export function generationByTokens(generator: TokenGenerator): Generation {
         .values();
       const length = asked.reduce((most, { tokens }) => Math.max(most, tokens.length), 0) + request.maxTokens - 1;
       const writers = new Writers(generator, request, length, () => request.progress(answers));
+      const about = new Map(asked.map((one) => [one.id, one.about]));
       for await (const finished of writers.write(queue)) {
-        yield finished;
+        yield { ...finished, ...about.get(finished.id) };
         request.progress(++answers);
       }
     },
@@ -101,20 +105,31 @@ export function generationByTokens(generator: TokenGenerator): Generation {
 async function inTokens(
   prompt: Prompt,
   generator: TokenGenerator,
-  { maxTokens, truncate }: GenerationRequest,
+  { maxTokens, truncate, show }: GenerationRequest,
 ): Promise<CutPrompt> {
   const { id } = prompt;
   if ("messages" in prompt && !generator.chats) return { id, reason: "the model has no chat template" };
   const asked =
     truncate === undefined ? prompt : await shortened(prompt, async (text) => middleOut(text, truncate, generator));
-  const tokens = "text" in asked ? generator.tokenize(asked.text) : await generator.render(asked.messages);
+  const {
+    text,
+    ids: tokens,
+    ...of
+  }: AskedText = "text" in asked
+    ? { text: asked.text, ids: generator.tokenize(asked.text) }
+    : await generator.converse(asked.messages);
+  if (of.fault !== undefined) return { id, reason: of.fault };
   if (tokens.length === 0) return { id, reason: "nothing stands before the answer" };
   // The last token of an answer is not decoded.
   const needed = tokens.length + maxTokens - 1;
   const { trainedContext } = generator;
   if (trainedContext > 0 && needed > trainedContext)
     return { id, reason: `with its answer it needs ${needed} tokens of ${trainedContext}` };
-  return { id, tokens };
+  const about = {
+    ...(of.thinks ? { thinks: true } : {}),
+    ...(id === show ? { prompt: { text, ids: [...tokens] } } : {}),
+  };
+  return { id, tokens, about };
 }
 
 /** A prompt with `cut` applied to its text, or to the last message of a conversation. */

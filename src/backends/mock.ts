@@ -1,3 +1,4 @@
+import type { Conversation } from "../chat/conversation.js";
 import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
 import { WindowComparison } from "../kernels/comparison.js";
@@ -335,8 +336,9 @@ class MockGeneration implements TokenGenerator {
     return this.law.tokenize(text, true);
   }
 
-  async render(messages: readonly Message[]): Promise<Int32Array> {
-    return this.tokenize(mockConversation(messages));
+  async converse(messages: readonly Message[]): Promise<Conversation> {
+    const text = mockConversation(messages);
+    return { text, ids: this.tokenize(text), whole: [], thinks: false };
   }
 
   bytes(token: number): Uint8Array {

@@ -2,7 +2,7 @@
 
 import { Worker } from "node:worker_threads";
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
-import { now } from "./date.js";
+import { strftime } from "./date.js";
 import type { ChatTemplate, FromRenderer, Message, ToRenderer } from "./template.js";
 
 // A template that never ends would outlive a parent that was killed: nothing else of this thread runs meanwhile.
@@ -10,6 +10,7 @@ const watch = `setInterval(() => process.ppid === ${process.ppid} || process.kil
 new Worker(watch, { eval: true }).unref();
 
 let given: ChatTemplate;
+let said: { kwargs: Record<string, unknown>; day: string };
 let template: Template | undefined;
 
 /** As many numbers as Jinja's own sandbox allows. */
@@ -28,12 +29,13 @@ function range(first: number, second?: number, step = 1): number[] {
 function environment(messages: readonly Message[], more: Record<string, unknown>): Environment {
   const known = new Environment();
   const names: Record<string, unknown> = {
+    ...said.kwargs,
     ...{ true: true, false: false, none: null, True: true, False: false, None: null },
     raise_exception: (message: string) => {
       throw new Error(message);
     },
     range,
-    strftime_now: now,
+    strftime_now: (format: string) => strftime(format, said.day),
     bos_token: given.bos,
     eos_token: given.eos,
     messages,
@@ -60,6 +62,8 @@ function render(messages: readonly Message[]): FromRenderer {
 }
 
 process.on("message", (asked: ToRenderer) => {
-  if ("template" in asked) given = asked.template;
-  else process.send!(render(asked.messages));
+  if ("template" in asked) {
+    given = asked.template;
+    said = asked;
+  } else process.send!(render(asked.messages));
 });

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { conversationDay, now } from "../../dist/chat/date.js";
+import { conversationDay, isDay, strftime } from "../../dist/chat/date.js";
 import { ChatRenderer, type ChatTemplate, type Message } from "../../dist/chat/template.js";
 import { BenchError } from "../../dist/errors.js";
 import { root } from "../repository.js";
@@ -19,7 +19,7 @@ function renderer(
   allowed = { seconds: 30, megabytes: 64 },
   about: Partial<ChatTemplate> = {},
 ): ChatRenderer {
-  const made = new ChatRenderer({ text, bos: "<s>", eos: "</s>", ...about }, "model.gguf", allowed);
+  const made = new ChatRenderer({ text, bos: "<s>", eos: "</s>", ...about }, "model.gguf", {}, undefined, allowed);
   renderers.push(made);
   return made;
 }
@@ -37,18 +37,72 @@ describe("a conversation by its template", () => {
 
   it("has no tools, no documents, and always the same day", async () => {
     const asked = renderer(
-      "{{ tools is defined }} {{ documents is defined }} {{ strftime_now('%d %b %Y, %A %H:%M %Q %%') }}",
+      "{{ messages[0].content }} {{ tools is defined }} {{ documents is defined }} {{ strftime_now('%d %b %Y, %A %H:%M %Q %%') }}",
     );
-    expect(await asked.render(question)).toBe("false false 26 Jul 2024, Friday 00:00 %Q %");
+    expect(await asked.render(question)).toBe(`${question[0]!.content} false false 26 Jul 2024, Friday 00:00 %Q %`);
+    const now = (format: string) => strftime(format, conversationDay);
     expect(now("%F")).toBe(conversationDay);
-    const day = new Date(`${conversationDay}T00:00:00Z`);
-    const parts = ["%A", "%B", "%b", "%j"].map(now);
-    expect(parts).toEqual([
-      day.toLocaleDateString("en", { weekday: "long", timeZone: "UTC" }),
-      day.toLocaleDateString("en", { month: "long", timeZone: "UTC" }),
-      day.toLocaleDateString("en", { month: "short", timeZone: "UTC" }),
-      String((day.getTime() - Date.UTC(2024, 0, 0)) / 86_400_000),
+    expect(["%A", "%B", "%b", "%j", "%-d"].map(now)).toEqual(["Friday", "July", "Jul", "208", "26"]);
+    expect(asked.day).toBe(conversationDay);
+    expect(renderer("{{ messages[0].content }}").day).toBeUndefined();
+  });
+
+  it("is told the day and the variables that a variant says", async () => {
+    const text =
+      "{{ messages[0].content }} {{ strftime_now('%A %d %B %Y, %j') }} {{ enable_thinking }} {{ effort }} {{ bos_token }}";
+    const warnings: string[] = [];
+    const said = {
+      templateKwargs: { enable_thinking: false, effort: "low", thinking: true },
+      conversationDay: "2025-01-05",
+    };
+    const one = new ChatRenderer({ text, bos: "<s>", eos: "" }, "model.gguf", said, (message) =>
+      warnings.push(message),
+    );
+    renderers.push(one);
+    expect(await one.render([{ role: "user", content: "a" }])).toBe("a Sunday 05 January 2025, 005 false low <s>");
+    expect(one.day).toBe("2025-01-05");
+    expect(warnings).toEqual([
+      "its chat template has no variable `thinking`: setting it in `templateKwargs` changes nothing",
     ]);
+    expect(isDay("2025-02-29")).toBe(false);
+    expect(isDay("2024-02-29")).toBe(true);
+  });
+
+  it("is refused when the template leaves a message out", async () => {
+    const system: Message = { role: "system", content: " Be brief.\n" };
+    const dropping = renderer(
+      "{% for m in messages %}{% if m.role != 'system' %}<{{ m.content }}>{% endif %}{% endfor %}",
+    );
+    const refusing = renderer(
+      "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}{{ messages[0].content }}",
+    );
+    const [lost, refused] = await Promise.all(
+      [dropping, refusing].map((one) => one.render([system, ...question]).catch((error) => error)),
+    );
+    expect(lost).toMatchObject({
+      code: "template-failed",
+      message: "the chat template of model.gguf leaves out the system message without a word.",
+      hint: expect.stringMatching(/take `system` away/),
+    });
+    expect(refused).toMatchObject({
+      message: "the chat template of model.gguf fails: System role not supported.",
+      hint: lost.hint,
+    });
+    expect(await dropping.render(question)).toBe(`<${question[0]!.content}>`);
+    const last = renderer("{{ messages[-1].content }}");
+    const turns: Message[] = [question[0]!, { role: "assistant", content: "B" }, { role: "user", content: "And?" }];
+    await expect(last.render(turns)).rejects.toThrow("leaves out or rewrites a message of the user");
+    // What an assistant thought is not said again.
+    const thought = renderer("{% for m in messages %}[{{ m.content.split('</think>')[-1] | trim }}]{% endfor %}");
+    expect(await thought.render([question[0]!, { role: "assistant", content: "<think>Hm.</think>\n B" }])).toContain(
+      "[B]",
+    );
+  });
+
+  it("may be asked for by several at a time", async () => {
+    const one = renderer("{{ messages[0].content }}");
+    const all = await Promise.all(["a", "b", "c"].map((content) => one.render([{ role: "user", content }])));
+    expect(all).toEqual(["a", "b", "c"]);
   });
 
   const failing: [what: string, template: string, said: RegExp][] = [

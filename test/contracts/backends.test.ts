@@ -17,6 +17,7 @@ import {
 } from "../../dist/backends/backend.js";
 import { byWindows, chunked, likelihoodOf } from "../../dist/backends/chunks.js";
 import { backendNames, findBackend } from "../../dist/backends/index.js";
+import { LlamaChat } from "../../dist/backends/llama/chat.js";
 import { LlamaModel } from "../../dist/backends/llama/model.js";
 import { LlamaOptions } from "../../dist/backends/llama/options.js";
 import { Tokenizer } from "../../dist/backends/llama/tokenizer.js";
@@ -137,7 +138,9 @@ const scorers: Record<string, (spec: VariantSpec) => { scorer: OptionScorer; clo
   mock: ({ model }) => ({ scorer: mockOptions(model), close: async () => {} }),
   llama: (spec) => {
     const model = new LlamaModel(spec, {});
-    return { scorer: new LlamaOptions(model, new Tokenizer(model)), close: () => model.close() };
+    const tokens = new Tokenizer(model);
+    const chat = new LlamaChat(model, tokens, spec.model, {});
+    return { scorer: new LlamaOptions(model, tokens, chat), close: () => model.close() };
   },
 };
 const english = "The quick brown fox jumps over the lazy dog.\n\nIt's 3.14, isn't it?";

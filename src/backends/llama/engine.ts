@@ -1,8 +1,11 @@
+import type { ChatSettings } from "../../chat/settings.js";
+import { definite } from "../../definite.js";
 import { takeHighWaterMark } from "../../machine.js";
 import type { Engine, EngineFacts, Generation, HeldMemory, Likelihood, Options, Timing, Windows } from "../backend.js";
 import { byWindows } from "../chunks.js";
 import { generationByTokens } from "../generation.js";
 import { byTokens } from "../options.js";
+import { LlamaChat } from "./chat.js";
 import { LlamaGeneration } from "./generation.js";
 import type { LlamaModel } from "./model.js";
 import { LlamaOptions } from "./options.js";
@@ -19,22 +22,23 @@ export class LlamaEngine implements Engine {
   readonly letters: Options;
   readonly generation: Generation;
   readonly timing: Timing;
-  readonly #generation: LlamaGeneration;
+  readonly #chat: LlamaChat;
 
   /** `path`: of the model's file. */
   constructor(
     private readonly model: LlamaModel,
     path: string,
+    said: ChatSettings = {},
   ) {
-    this.facts = model.facts;
     const tokens = new Tokenizer(model);
+    this.#chat = new LlamaChat(model, tokens, path, said);
+    this.facts = { ...model.facts, ...definite({ conversationDay: this.#chat.day }) };
     this.windows = new LlamaWindows(model, tokens);
     this.likelihood = byWindows(this.windows);
-    this.options = byTokens(new LlamaOptions(model, tokens));
+    this.options = byTokens(new LlamaOptions(model, tokens, this.#chat));
     // Every token's probability is there: a letter is an option like any other.
     this.letters = this.options;
-    this.#generation = new LlamaGeneration(model, tokens, path);
-    this.generation = generationByTokens(this.#generation);
+    this.generation = generationByTokens(new LlamaGeneration(model, tokens, this.#chat));
     this.timing = new LlamaTiming(model);
   }
 
@@ -51,7 +55,7 @@ export class LlamaEngine implements Engine {
   }
 
   close(): Promise<void> {
-    this.#generation.close();
+    this.#chat.close();
     return this.model.close();
   }
 }

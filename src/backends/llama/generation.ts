@@ -1,7 +1,9 @@
-import { ChatRenderer, type Message } from "../../chat/template.js";
+import type { Conversation } from "../../chat/conversation.js";
+import type { Message } from "../../chat/template.js";
 import type { Context, Rows } from "../../llama/context.js";
 import { floatsAt } from "../../llama/library.js";
 import type { TokenGenerator } from "../generation.js";
+import type { LlamaChat } from "./chat.js";
 import type { LlamaModel } from "./model.js";
 import type { Tokenizer } from "./tokenizer.js";
 
@@ -13,23 +15,17 @@ export class LlamaGeneration implements TokenGenerator {
   readonly vocabulary: number;
   #context: Context | undefined;
   #sequences = 0;
-  readonly #renderer: ChatRenderer | undefined;
 
-  /** `path`: of the model's file. */
   constructor(
     private readonly model: LlamaModel,
     private readonly tokens: Tokenizer,
-    path: string,
+    private readonly chat: LlamaChat,
   ) {
     this.vocabulary = model.vocabulary;
-    const { library, pointer, vocab } = model;
-    const text = library.chatTemplate(pointer, null);
-    const [bos, eos] = [library.bos(vocab), library.eos(vocab)].map((token) => tokens.name(token)) as [string, string];
-    if (text) this.#renderer = new ChatRenderer({ text, bos, eos }, path);
   }
 
   get chats(): boolean {
-    return this.#renderer !== undefined;
+    return this.chat.some;
   }
 
   get trainedContext(): number {
@@ -40,8 +36,8 @@ export class LlamaGeneration implements TokenGenerator {
     return this.tokens.tokenize(text, true);
   }
 
-  async render(messages: readonly Message[]): Promise<Int32Array> {
-    return this.tokens.tokenizeConversation(await this.#renderer!.render(messages));
+  converse(messages: readonly Message[]): Promise<Conversation> {
+    return this.chat.read(messages);
   }
 
   bytes(token: number): Uint8Array {
@@ -55,7 +51,7 @@ export class LlamaGeneration implements TokenGenerator {
   /** Each sequence has its own part of the cache: where a token's cells lie depends on no neighbour. */
   open(sequences: number, length: number): void {
     // All conversations are written by now: its process has done its part.
-    this.#renderer?.close();
+    this.chat.close();
     const held = sequences * Math.ceil(length / cellStep) * cellStep;
     const batch = Math.max(this.model.ubatch, sequences);
     const shape = { context: held, batch, ubatch: this.model.ubatch, sequences, unified: false };
@@ -100,9 +96,5 @@ export class LlamaGeneration implements TokenGenerator {
     const width = this.vocabulary;
     const logits = floatsAt(pointer, count * width);
     return Array.from({ length: count }, (_, row) => logits.subarray(row * width, (row + 1) * width));
-  }
-
-  close(): void {
-    this.#renderer?.close();
   }
 }

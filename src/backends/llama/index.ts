@@ -31,9 +31,9 @@ export const llama = {
   locate: locateVariant,
   prepare: prepareVariant,
   async open(variant, listener) {
-    const { gpu, library } = llamaSettings.parse(variant.settings);
+    const { gpu, library, ...settings } = llamaSettings.parse(variant.settings);
     const model = new LlamaModel(variant, await traits(chooseLibrary(gpu, library)), listener);
-    return new LlamaEngine(model, variant.model);
+    return new LlamaEngine(model, variant.model, settings);
   },
 } satisfies BackendWith<Part>;
 

@@ -71,7 +71,7 @@ export class LlamaModel {
     this.#weights = this.#borrowWeights(variant);
     const { pointer: model, lines, variant: first, seconds } = this.#weights;
     const loaded = performance.now();
-    this.#warn(lines);
+    this.#warnOf(lines);
     const processors = usableProcessors();
     if (this.#threads > processors)
       listener?.warning(`${this.#threads} threads share ${processors} processors: its speed is not this machine's`);
@@ -154,8 +154,13 @@ export class LlamaModel {
     return this.#counted(() => context.decode());
   }
 
-  #warn(lines: readonly LogLine[]): void {
-    for (const message of warningsIn(lines)) this.#listener?.warning(message);
+  #warnOf(lines: readonly LogLine[]): void {
+    for (const message of warningsIn(lines)) this.warn(message);
+  }
+
+  /** Tells the listener a fact that a reader of the figures should know. */
+  warn(message: string): void {
+    this.#listener?.warning(message);
   }
 
   /** Tells the listener of a step, unless it is the one before. */
@@ -184,7 +189,7 @@ export class LlamaModel {
         throw failedToLoad(`the LoRA adapter ${basename(path)}`, heard, {
           hint: "take one that was made for this base model",
         });
-      this.#warn(heard);
+      this.#warnOf(heard);
       return adapter;
     });
     return { pointers: BigUint64Array.from(pointers), scales: Float32Array.from(lora, ({ scale }) => scale) };
@@ -218,7 +223,7 @@ export class LlamaModel {
     const context = this.#counted(
       () => new Context(this.library, this.pointer, shape, sequencesPerToken, fields, threadpool),
     );
-    this.#warn(context.lines);
+    this.#warnOf(context.lines);
     this.doing("decoding");
     if (this.#adapters) {
       const { pointers, scales } = this.#adapters;

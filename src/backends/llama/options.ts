@@ -1,6 +1,9 @@
+import type { Conversation } from "../../chat/conversation.js";
+import type { Message } from "../../chat/template.js";
 import { finite } from "../../kernels/rows.js";
 import type { ContextShape } from "../../llama/context.js";
 import type { OptionBatch, OptionRequest, OptionScorer } from "../options.js";
+import type { LlamaChat } from "./chat.js";
 import type { LlamaModel } from "./model.js";
 import type { Tokenizer } from "./tokenizer.js";
 
@@ -14,6 +17,7 @@ export class LlamaOptions implements OptionScorer {
   constructor(
     private readonly model: LlamaModel,
     private readonly tokens: Tokenizer,
+    private readonly chat: LlamaChat,
   ) {
     // The tokens of a recurrent model's batch cannot belong to several sequences: it has no cache of them to share.
     const options = model.library.isRecurrent(model.pointer) ? 1 : optionSequences;
@@ -26,6 +30,14 @@ export class LlamaOptions implements OptionScorer {
 
   tokenize(text: string): Int32Array {
     return this.tokens.tokenize(text, true);
+  }
+
+  get chats(): boolean {
+    return this.chat.some;
+  }
+
+  converse(messages: readonly Message[], endings: readonly string[]): Promise<Conversation> {
+    return this.chat.read(messages, endings);
   }
 
   /** A prefix token belongs to the sequences of all its options, an option's to its own. One decode call a micro-batch. */

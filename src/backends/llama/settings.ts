@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { chatSettings } from "../../chat/settings.js";
 import { definite } from "../../definite.js";
 import { missingCard } from "../../llama/location.js";
 import type { Settings, SettingsFacts } from "../backend.js";
@@ -6,6 +7,7 @@ import { llamaCppFacts, llamaCppSettings } from "../llama-cpp.js";
 
 /** What a variant may set of llama.cpp in this process: a benchmark file's form, its JSON Schema and the flags follow from it. */
 export const llamaSettings = llamaCppSettings.extend({
+  ...chatSettings,
   mmap: z.boolean().default(true).describe("Map the model's file rather than read it."),
   swaFull: z
     .boolean()

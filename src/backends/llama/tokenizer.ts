@@ -22,14 +22,9 @@ export class Tokenizer {
     return rememberTokens(key, bytes, () => this.#tokenizeNow(bytes, special, parse));
   }
 
-  /**
-   * A conversation as its template wrote it: special tokens are parsed. Many templates write
-   * the BOS that the vocabulary would add: it stands there once.
-   */
-  tokenizeConversation(text: string): Int32Array {
-    const tokens = this.#withItsEnd(Buffer.from(text, "utf8"), false, true);
-    const { bos } = this.model;
-    return bos >= 0 && tokens[0] !== bos ? Int32Array.from([bos, ...tokens]) : tokens;
+  /** A piece of a prompt, with nothing put before or after it. */
+  piece(text: string, parse: boolean): Int32Array {
+    return this.#withItsEnd(Buffer.from(text, "utf8"), false, parse);
   }
 
   #tokenizeNow(bytes: Buffer, special: boolean, parse: boolean): Int32Array {

@@ -1,7 +1,7 @@
 import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
 import type { Engine, EngineFacts, EngineListener, EngineName, VariantSpec } from "../backend.js";
-import { Conversations } from "./conversations.js";
+import { OllamaChat } from "./chat.js";
 import { OllamaGeneration } from "./generation.js";
 import { OllamaLetters } from "./letters.js";
 import { nameOf } from "./model.js";
@@ -22,7 +22,7 @@ export class OllamaEngine implements Engine {
     private readonly server: OllamaServer,
     private readonly runner: Runner | undefined,
     private readonly own: boolean,
-    private readonly conversations: Conversations,
+    private readonly conversations: OllamaChat,
     { context, listener }: { context: number; listener: EngineListener },
   ) {
     this.timing = new OllamaTiming(server, context, runner, listener.doing);
@@ -79,7 +79,7 @@ export class OllamaEngine implements Engine {
       server,
       runner,
       !before,
-      new Conversations(server, templated, (await server.show()).template, listener.warning),
+      new OllamaChat(server, templated, (await server.show()).template, listener.warning),
       { context, listener },
     );
   }

@@ -2,7 +2,7 @@ import { definite } from "../../definite.js";
 import type { Answer, Generation, GenerationRequest, Prompt } from "../backend.js";
 import { middleKept, unasked } from "../concurrent.js";
 import { asked } from "./asked.js";
-import type { Conversations, PromptForm } from "./conversations.js";
+import type { OllamaChat, PromptForm } from "./chat.js";
 import { plain } from "./sampling.js";
 import { type OllamaServer, repeated, type ServerRequest, tooLong } from "./server.js";
 
@@ -12,7 +12,7 @@ export class OllamaGeneration implements Generation {
   constructor(
     private readonly server: OllamaServer,
     private readonly context: number,
-    private readonly conversations: Conversations,
+    private readonly conversations: OllamaChat,
     private readonly warning: (message: string) => void,
   ) {}
 

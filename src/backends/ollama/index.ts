@@ -1,3 +1,4 @@
+import { definite } from "../../definite.js";
 import { thisMachine } from "../../machine.js";
 import type { BackendWith, EngineName, Opening } from "../backend.js";
 import { OllamaEngine } from "./engine.js";
@@ -14,10 +15,8 @@ export const ollama = {
     backend: "llama",
     parts: ["likelihood", "options", "windows"],
     method: "in process, on the model's own file",
-    settings: ({ threads, gpuLayers }) => ({
-      ...(threads === undefined ? {} : { threads }),
-      ...(gpuLayers === undefined ? {} : { gpuLayers }),
-    }),
+    settings: ({ threads, gpuLayers, templateKwargs, conversationDay }) =>
+      definite({ threads, gpuLayers, templateKwargs, conversationDay }),
   },
   settingsFacts: ollamaSettingsFacts,
   async version(opening) {

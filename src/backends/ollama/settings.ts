@@ -1,9 +1,11 @@
 import { z } from "zod";
+import { chatSettings } from "../../chat/settings.js";
 import { definite } from "../../definite.js";
 import type { Settings, SettingsFacts } from "../backend.js";
 
 /** What a variant may set of Ollama; what it leaves out is Ollama's to choose, but for what is named here. */
 export const ollamaSettings = z.strictObject({
+  ...chatSettings,
   url: z
     .string()
     .regex(/^https?:\/\/./i, "no address: it begins with http:// or https://")
@@ -59,7 +61,8 @@ export const ollamaSettings = z.strictObject({
 export type OllamaSettings = z.output<typeof ollamaSettings>;
 
 export function ollamaSettingsFacts(said: Settings): SettingsFacts {
-  const { threads, contextLength, gpuLayers, batch, concurrency } = ollamaSettings.parse(said);
+  const { threads, contextLength, gpuLayers, batch, concurrency, ...settings } = ollamaSettings.parse(said);
+  const { templateKwargs, conversationDay } = settings;
   return definite({
     threads,
     batch,
@@ -68,7 +71,7 @@ export function ollamaSettingsFacts(said: Settings): SettingsFacts {
     cacheBitsK: 16,
     cacheBitsV: 16,
     // Where the server listens, how long it keeps the model and how long it is waited for change no digit.
-    digits: definite({ contextLength, gpuLayers, batch, concurrency }),
+    digits: definite({ contextLength, gpuLayers, batch, concurrency, templateKwargs, conversationDay }),
     otherShape: { ...said, batch: Math.max(1, Math.floor(batch / 16)) },
   });
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { definite } from "../../definite.js";
 import type { Answer, Generation, GenerationRequest, Prompt } from "../backend.js";
 import { answersTo, middleKept, unasked } from "../concurrent.js";
 import { type Client, Declined, type Pieces } from "./client.js";
@@ -24,14 +25,14 @@ const piece = z.looseObject({
 });
 
 /** Answers by the two ways that all OpenAI-compatible servers have: conversations, and texts that go on. */
-export function openaiGeneration(fleet: Fleet, model: string): Generation {
+export function openaiGeneration(fleet: Fleet, model: string, kwargs?: Record<string, unknown>): Generation {
   return {
     // A server without a template refuses a conversation, and says so.
     chats: true,
     truncates: false,
     answer: (prompts, request) =>
       answersTo(prompts, request, fleet.lanes, (prompt, alive) =>
-        fleet.run(({ client }) => answerOf(prompt, request, client, model, alive)),
+        fleet.run(({ client }) => answerOf(prompt, request, client, { model, kwargs }, alive)),
       ),
   };
 }
@@ -43,7 +44,7 @@ async function answerOf(
   prompt: Prompt,
   { maxTokens, stop, truncate, temperature, topK, topP = 1, seed }: GenerationRequest,
   client: Client,
-  model: string,
+  { model, kwargs }: { model: string; kwargs: Record<string, unknown> | undefined },
   alive: () => void,
 ): Promise<Answer> {
   const reason = middleKept(prompt, truncate);
@@ -51,7 +52,7 @@ async function answerOf(
   const [path, asked] =
     "text" in prompt
       ? ["/v1/completions", { prompt: prompt.text }]
-      : ["/v1/chat/completions", { messages: prompt.messages }];
+      : ["/v1/chat/completions", { messages: prompt.messages, ...definite({ chat_template_kwargs: kwargs }) }];
   const body = {
     ...{ model, ...asked, max_tokens: maxTokens, temperature, top_p: topP, seed },
     // Not OpenAI's own, though most servers take it.

@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { ChatRenderer } from "../../chat/template.js";
 import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
@@ -17,7 +18,7 @@ import { byQuestions } from "../options.js";
 import { Client, measuring } from "./client.js";
 import { openaiGeneration } from "./completions.js";
 import { Fleet } from "./fleet.js";
-import { LlamaServerTiming, ServerTokenizer, scoreOptions, serverGeneration } from "./llama-server.js";
+import { LlamaServerTiming, ServerChat, ServerTokenizer, scoreOptions, serverGeneration } from "./llama-server.js";
 import { ServerProcess } from "./process.js";
 import { processOf } from "./seen.js";
 import { type Served, served } from "./server.js";
@@ -42,6 +43,7 @@ interface KnownBesides {
   build: string | undefined;
   loadSeconds: number | undefined;
   process: ServerProcess | undefined;
+  warning(message: string): void;
 }
 
 /** One server, or several of one model. */
@@ -55,15 +57,16 @@ export class ServerEngine implements Engine {
   readonly #process: ServerProcess | undefined;
   /** The process that computes, where it is seen. */
   readonly #seen: Pick<Listener, "takePeak" | "seconds"> | undefined;
-  readonly #renderer: ChatRenderer | undefined;
+  readonly #chat: ServerChat | undefined;
 
   private constructor(
     clients: readonly Client[],
     first: Client,
     said: Served,
-    { concurrency, contextLength }: OpenaiSettings,
-    { chats, build, loadSeconds, process }: KnownBesides,
+    settings: OpenaiSettings,
+    { chats, build, loadSeconds, process, warning }: KnownBesides,
   ) {
+    const { concurrency, contextLength, templateKwargs } = settings;
     this.#process = process;
     const seen = process ?? (clients.length === 1 ? processOf(first.base) : undefined);
     this.#seen = seen;
@@ -79,7 +82,7 @@ export class ServerEngine implements Engine {
     const bound = context < Infinity ? context : 0;
     switch (said.kind) {
       case "llama-server": {
-        const tokenizer = new ServerTokenizer(said.template?.bos ?? "");
+        const tokenizer = new ServerTokenizer();
         // Beside others an option would be decoded in batches of another shape each time.
         const scoring = new Fleet(clients, Math.min(concurrency ?? 1, said.slots ?? 1));
         this.options = byQuestions({
@@ -94,8 +97,12 @@ export class ServerEngine implements Engine {
         });
         this.letters = this.options;
         // Where the file has no template, the server says another one, which the model was not trained for.
-        if (said.template && chats) this.#renderer = new ChatRenderer(said.template, said.model);
-        this.generation = serverGeneration(answering, tokenizer, this.#renderer, context);
+        if (said.template && chats) {
+          const renderer = new ChatRenderer(said.template, basename(said.model), settings, warning);
+          this.#chat = new ServerChat(answering, tokenizer, renderer, warning);
+          this.facts = { ...this.facts, ...definite({ conversationDay: renderer.day }) };
+        }
+        this.generation = serverGeneration(answering, tokenizer, this.#chat, context);
         this.timing = new LlamaServerTiming(first, vocabulary, context, () => seen?.seconds());
         break;
       }
@@ -109,11 +116,11 @@ export class ServerEngine implements Engine {
           score: (request) => answering.run(({ client }) => scorer.score(request, client)),
         });
         this.letters = this.options;
-        this.generation = openaiGeneration(answering, said.model);
+        this.generation = openaiGeneration(answering, said.model, templateKwargs);
         break;
       }
       default:
-        this.generation = openaiGeneration(answering, said.model);
+        this.generation = openaiGeneration(answering, said.model, templateKwargs);
     }
   }
 
@@ -148,6 +155,7 @@ export class ServerEngine implements Engine {
       const { facts } = variant;
       return new ServerEngine(clients, first, said, settings, {
         ...{ build, process, chats: facts === undefined || facts.chatTemplateSha256 !== undefined },
+        warning: (message) => listener?.warning(message),
         loadSeconds: process && (performance.now() - begun) / 1000,
       });
     } catch (error) {
@@ -162,7 +170,7 @@ export class ServerEngine implements Engine {
   }
 
   async close(): Promise<void> {
-    this.#renderer?.close();
+    this.#chat?.close();
     await this.#process?.stop();
   }
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import type { ChatRenderer } from "../../chat/template.js";
+import { type AskedText, type ChatTokens, type Conversation, Conversations } from "../../chat/conversation.js";
+import type { ChatRenderer, Message } from "../../chat/template.js";
 import { BenchError } from "../../errors.js";
 import type { Answer, Generation, GenerationRequest, Prompt, SpeedTest, Timing } from "../backend.js";
 import { answersTo, unasked } from "../concurrent.js";
@@ -41,11 +42,47 @@ const longList = 4096;
 /** What llama-server writes for the logarithm of a probability that is 0 in 32 bits. */
 const lowest = -1e30;
 
+/** What is learnt of a vocabulary. */
+interface KnownTokens {
+  /** How many tokens it puts after a text, which belong to no part of it. */
+  ends: number;
+  /** Some token that is a character. */
+  whole: number;
+  /** The token that it puts before a text, or −1. */
+  bos: number;
+}
+
+/** Conversations by the template that the server has of its model. */
+export class ServerChat {
+  readonly #conversations: Conversations;
+
+  constructor(
+    fleet: Fleet,
+    tokenizer: ServerTokenizer,
+    private readonly renderer: ChatRenderer,
+    warning: ChatTokens["warning"],
+  ) {
+    this.#conversations = new Conversations(renderer, {
+      ids: (text, parse) => fleet.run(({ client }) => tokenizer.piece(client, text, parse)),
+      name: (token) => fleet.run(({ client }) => tokenizer.name(client, token)),
+      bos: () => fleet.run(async ({ client }) => (await tokenizer.known(client)).bos),
+      warning,
+    });
+  }
+
+  /** Throws a BenchError `template-failed`. */
+  read(messages: readonly Message[], endings: readonly string[] = []): Promise<Conversation> {
+    return this.#conversations.read(messages, endings);
+  }
+
+  close(): void {
+    this.renderer.close();
+  }
+}
+
 /** Text and tokens, by the server's tokenizer. */
 export class ServerTokenizer {
-  #known: Promise<{ ends: number; whole: number }> | undefined;
-
-  constructor(private readonly bos: string) {}
+  #known: Promise<KnownTokens> | undefined;
 
   /** With BOS where the model wants it, never with an end. Special tokens in the text are not parsed. */
   async tokenize(client: Client, text: string): Promise<Int32Array> {
@@ -53,11 +90,9 @@ export class ServerTokenizer {
     return Int32Array.from(tokens.slice(0, tokens.length - (await this.known(client)).ends));
   }
 
-  /** A text that a chat template has made: its special tokens are meant, and BOS comes once. */
-  async tokenizeRendered(client: Client, text: string): Promise<Int32Array> {
-    const begun = this.bos !== "" && text.startsWith(this.bos);
-    const tokens = await this.#ask(client, text, !begun, true);
-    return Int32Array.from(begun ? tokens : tokens.slice(0, tokens.length - (await this.known(client)).ends));
+  /** A piece of a prompt, with nothing put before or after it. */
+  async piece(client: Client, text: string, parse: boolean): Promise<Int32Array> {
+    return Int32Array.from(text === "" ? [] : await this.#ask(client, text, false, parse));
   }
 
   /**
@@ -76,8 +111,12 @@ export class ServerTokenizer {
     return start + (await written(bare.slice(bare.length - half)));
   }
 
-  /** How many tokens the vocabulary puts after a text, which belong to no part of it; and some token that is a character. */
-  known(client: Client): Promise<{ ends: number; whole: number }> {
+  /** The text of a token. */
+  async name(client: Client, token: number): Promise<string> {
+    return (await client.post("/detokenize", { tokens: [token] }, detokenized)).content;
+  }
+
+  known(client: Client): Promise<KnownTokens> {
     this.#known ??= this.#knownBy(client).catch((error) => {
       this.#known = undefined;
       throw error;
@@ -85,12 +124,16 @@ export class ServerTokenizer {
     return this.#known;
   }
 
-  async #knownBy(client: Client): Promise<{ ends: number; whole: number }> {
+  async #knownBy(client: Client): Promise<KnownTokens> {
     const bare = await this.#ask(client, "a", false, false);
     const whole = await this.#ask(client, "a", true, false);
     let start = 0;
     while (start + bare.length < whole.length && !bare.every((one, i) => whole[start + i] === one)) start++;
-    return { ends: whole.length - bare.length - start, whole: bare.at(-1) ?? 0 };
+    return {
+      ends: whole.length - bare.length - start,
+      whole: bare.at(-1) ?? 0,
+      bos: start > 0 ? (whole[0] ?? -1) : -1,
+    };
   }
 
   async #ask(client: Client, content: string, add_special: boolean, parse_special: boolean): Promise<number[]> {
@@ -170,45 +213,48 @@ export async function scoreOptions(
   });
 }
 
-/** Answers of a llama-server, several at a time; `renderer` writes conversations, where the model has a template. */
+/** Answers of a llama-server, several at a time; `chat` is there where the model has a template. */
 export function serverGeneration(
   fleet: Fleet,
   tokenizer: ServerTokenizer,
-  renderer: ChatRenderer | undefined,
+  chat: ServerChat | undefined,
   context = Infinity,
 ): Generation {
   // Where nothing is decoded beside it and nothing of it is cached, an answer is the same to the last digit each time.
   const alone = fleet.each === 1;
-  let rendering: Promise<unknown> = Promise.resolve();
-  const inTokens = async (prompt: Prompt, client: Client, limit: number | undefined) => {
-    if ("messages" in prompt && !renderer) return undefined;
+  const inTokens = async (prompt: Prompt, limit: number | undefined): Promise<AskedText> => {
+    if ("messages" in prompt && !chat) return { ...nothing, fault: "the model has no chat template" };
+    const inServer = <Result>(work: (client: Client) => Promise<Result>) => fleet.run(({ client }) => work(client));
     const asked =
-      limit === undefined ? prompt : await shortened(prompt, (text) => tokenizer.middleOut(client, text, limit));
-    if ("text" in asked) return tokenizer.tokenize(client, asked.text);
-    // One conversation at a time.
-    const text = rendering.then(() => renderer!.render(asked.messages));
-    rendering = text.catch(() => {});
-    return tokenizer.tokenizeRendered(client, await text);
+      limit === undefined
+        ? prompt
+        : await shortened(prompt, (text) => inServer((client) => tokenizer.middleOut(client, text, limit)));
+    if ("messages" in asked) return chat!.read(asked.messages);
+    return { text: asked.text, ids: await inServer((client) => tokenizer.tokenize(client, asked.text)) };
   };
   return {
-    chats: renderer !== undefined,
+    chats: chat !== undefined,
     truncates: true,
     answer: (prompts, request) =>
-      answersTo(prompts, request, fleet.lanes, (prompt, alive) =>
-        fleet.run(async ({ client }): Promise<Answer> => {
-          const tokens = await inTokens(prompt, client, request.truncate);
-          const reason = tokens ? reasonAgainst(tokens, request, context) : "the model has no chat template";
-          if (!tokens || reason !== undefined) return unasked(prompt.id, reason ?? "");
-          try {
-            return await answerOf(prompt.id, tokens, request, client, { alone, alive });
-          } catch (error) {
-            if (error instanceof Declined && /context/i.test(error.said)) return unasked(prompt.id, error.said);
-            throw error;
-          }
-        }),
-      ),
+      answersTo(prompts, request, fleet.lanes, async (prompt, alive): Promise<Answer> => {
+        const { text, ids, thinks, fault } = await inTokens(prompt, request.truncate);
+        const reason = fault ?? reasonAgainst(ids, request, context);
+        if (reason !== undefined) return unasked(prompt.id, reason);
+        try {
+          return {
+            ...(await fleet.run(({ client }) => answerOf(prompt.id, ids, request, client, { alone, alive }))),
+            ...(thinks ? { thinks } : {}),
+            ...(prompt.id === request.show ? { prompt: { text, ids: [...ids] } } : {}),
+          };
+        } catch (error) {
+          if (error instanceof Declined && /context/i.test(error.said)) return unasked(prompt.id, error.said);
+          throw error;
+        }
+      }),
   };
 }
+
+const nothing = { text: "", ids: new Int32Array(0) };
 
 /** Why so many tokens cannot be asked, a phrase. */
 function reasonAgainst(tokens: Int32Array, { maxTokens }: GenerationRequest, context: number): string | undefined {

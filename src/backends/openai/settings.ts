@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { chatSettings } from "../../chat/settings.js";
 import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
 import { commandWithoutSecrets } from "../../secrets.js";
@@ -79,6 +80,7 @@ const startedServer = z
 
 /** What a variant may say of its server. */
 export const openaiSettings = z.strictObject({
+  ...chatSettings,
   url: z
     .union([address, z.array(address).min(1).max(64)])
     .optional()
@@ -182,11 +184,11 @@ function fault(message: string, hint: string): BenchError {
 
 /** What decides digits is the server's own business; of a server that is started, its command. */
 export function openaiSettingsFacts(said: Settings): SettingsFacts {
-  const { server, contextLength } = openaiSettings.parse(said);
+  const { server, contextLength, templateKwargs, conversationDay } = openaiSettings.parse(said);
   const command = typeof server === "object" ? server.command : undefined;
   return {
     ...{ batch: 2048, ubatch: 512, cacheBitsK: 16, cacheBitsV: 16, otherShape: said },
     ...(command ? {} : { elsewhere: true }),
-    digits: definite({ contextLength, command }),
+    digits: definite({ contextLength, command, templateKwargs, conversationDay }),
   };
 }

@@ -2,7 +2,7 @@ import { ChatRenderer, type ChatTemplate, type Message } from "../../chat/templa
 import { readPart } from "../../models/gguf.js";
 import type { OllamaServer } from "./server.js";
 
-/** Conversations that tell templates apart: without a system message and with one, which not every template takes. */
+/** OllamaChat that tell templates apart: without a system message and with one, which not every template takes. */
 const probes: Message[][] = [
   [
     { role: "user", content: "One?" },
@@ -26,7 +26,7 @@ export type PromptForm = { prompt: string; raw: true } | { messages: readonly Me
  * they do, the file's is used, as in process. Where they do not, the server writes them, as it does for all its users, and the
  * reader is told.
  */
-export class Conversations {
+export class OllamaChat {
   /** Whether there is any template. */
   readonly some: boolean;
   #renderer: Promise<FileTemplate | undefined> | undefined;
