@@ -43,9 +43,7 @@ export interface ExpressionMatch {
 }
 
 const room = createContext({ source: "", flags: "", text: "" });
-const search = new Script(
-  "Array.from(text.matchAll(new RegExp(source, flags)), ({ index, ...found }) => [index, ...Object.values(found)])",
-);
+const search = new Script("Array.from(text.matchAll(new RegExp(source, flags)), (match) => [match.index, ...match])");
 
 /**
  * All matches in a text. Expressions come from others, and some take longer than the sun will shine: they are given a clock.

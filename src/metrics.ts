@@ -433,7 +433,12 @@ const described: Record<string, Described> = {
     label: "unparsed",
     ...tally,
     unread: true,
-    meaning: "generated answers that name none of the options; accuracy counts them as wrong",
+    meaning: "generated answers in which nothing was found to score: no option, no number; they count as wrong",
+  },
+  cut_off: {
+    label: "cut off",
+    ...tally,
+    meaning: "generated answers that were cut off at `maxTokens`; they are scored as they stand",
   },
   thoughts: {
     label: "thoughts",

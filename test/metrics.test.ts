@@ -10,7 +10,7 @@ const files = readdirSync(src, { recursive: true, encoding: "utf8" })
 
 /** They make the values, name them in a file's format, or name measurements. */
 const makers =
-  /^(measurements|references)\/|^(stats|reports)\/divergence\.ts$|^store\/|^(events|replay)\.ts$|^run\/|^benchmark\/|^commands\/(run|bisect)\.ts$/;
+  /^(measurements|references|scores)\/|^(stats|reports)\/divergence\.ts$|^store\/|^(events|replay)\.ts$|^run\/|^benchmark\/|^commands\/(run|bisect)\.ts$/;
 
 describe("metrics own their facts", () => {
   test("only metrics.ts and the statistics read how a metric is aggregated", () => {

@@ -4,17 +4,19 @@ import { BenchError } from "../errors.js";
 import { type CardFile, checkCard, type FindOptions, type FoundDataset, findCards } from "./cards.js";
 import { choice } from "./choice.js";
 import type { Card, DataKind, Dataset } from "./data.js";
+import { generation } from "./generation.js";
 import { reference } from "./reference.js";
 import { text } from "./text.js";
 
 export { findCards } from "./cards.js";
 export type { ChoiceDataset, ChoiceItem } from "./choice.js";
 export type { DataFolders, DataKind, Dataset } from "./data.js";
+export type { GenerationDataset, GenerationItem } from "./generation.js";
 export type { ReferenceData } from "./reference.js";
 export type { TextDataset } from "./text.js";
 
 /** The family of data kinds, by name. A new member: a file beside these, and its name here. */
-export const dataKinds = { text, choice, reference };
+export const dataKinds = { text, choice, generation, reference };
 
 /** The type of the data of each kind. */
 export type DataOf = {

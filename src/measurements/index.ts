@@ -1,5 +1,6 @@
 import { choice } from "./choice.js";
 import { divergence } from "./divergence.js";
+import { generation } from "./generation.js";
 import type { Measurement } from "./measurement.js";
 import { perplexity } from "./perplexity.js";
 import { speed } from "./speed.js";
@@ -11,6 +12,7 @@ export const measurements: Record<string, Measurement<any, any, any>> = {
   divergence,
   speed,
   choice,
+  generation,
 };
 
 /** A measurement on data of a kind; most take one kind alone. */

@@ -1,0 +1,147 @@
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { expect, test } from "vitest";
+import { dataKinds } from "../../dist/data/index.js";
+import { BenchError } from "../../dist/errors.js";
+import { root } from "../repository.js";
+import { temporaryFolder } from "../support.js";
+
+const dir = temporaryFolder();
+const shared = join(root, "../shared/datasets");
+
+function file(name: string, content: string): void {
+  mkdirSync(dirname(join(dir, name)), { recursive: true });
+  writeFileSync(join(dir, name), content);
+}
+
+const read = (dataset: string, more = {}, dataDir = dir) =>
+  dataKinds.generation.resolve({ dataset, ...more }, { baseDir: dir, dataDir });
+
+async function said(attempt: Promise<unknown>): Promise<string> {
+  const error = await attempt.then(
+    () => undefined,
+    (error) => error,
+  );
+  expect(error).toBeInstanceOf(BenchError);
+  return `${error.message} ${error.hint ?? ""}`;
+}
+
+const head = (name: string, format = "jsonl") =>
+  `name: ${name}\nkind: generation\ntitle: t\nsource: s\nlicence: l\nformat: ${format}\nfile: rows.${format}\n`;
+
+test("a card of the user's own: prompts, answers, classes, rules", async () => {
+  file(
+    "own/card.yaml",
+    `${head("own")}answer: answers
+classes: all
+cluster: source
+prompt: "{text}\\nIt is"
+truncate: 100
+scores: [{ by: classification }, { by: exact, extract: { last: '\\d+' } }]
+`,
+  );
+  file(
+    "own/rows.jsonl",
+    `{"text": "One.", "answers": ["a", "b"], "all": ["a", "b", "c"], "source": "x"}\n{"text": "Two.", "answers": "c", "all": ["c"], "source": "y"}\n`,
+  );
+  const data = await read("own");
+  expect(data.items).toEqual([
+    { id: "0", text: "One.\nIt is", answers: ["a", "b"], classes: ["a", "b", "c"], cluster: "x" },
+    { id: "1", text: "Two.\nIt is", answers: ["c"], classes: ["c"], cluster: "y" },
+  ]);
+  expect(data).toMatchObject({ maxTokens: 256, stop: [], truncate: 100 });
+  expect(data.scores.map(({ metric }) => metric)).toEqual(["classification", "exact_match"]);
+  expect(data.note).toBeUndefined();
+});
+
+test("examples before a question, as a text and in turns", async () => {
+  file(
+    "few/card.yaml",
+    `name: few
+kind: generation
+title: t
+source: s
+licence: l
+splits: { train: train.csv, test: test.csv }
+split: test
+format: csv
+answer: key
+shownAnswer: steps
+prompt: "Q: {q}\\nA:"
+examples: { split: train }
+scores: [{ by: exact }]
+style: plain
+styles:
+  plain: {}
+  chat: { chat: true, system: Be brief. }
+  either: { chat: false, system: Be brief. }
+template: auto
+`,
+  );
+  file("few/train.csv", "q,key,steps\n1+1?,2,one and one are 2\n2+2?,4,4 it is\n");
+  file("few/test.csv", "q,key,steps\n3+3?,6,six\n");
+  const text = "Q: 1+1?\nA: one and one are 2\n\nQ: 3+3?\nA:";
+  const [plain] = (await read("few", { shots: 1 })).items;
+  expect(plain).toEqual({ id: "0", text, messages: [{ role: "user", content: text }], answers: ["6"] });
+  const [turns] = (await read("few", { shots: 2, style: "chat" })).items;
+  expect(turns).toEqual({
+    id: "0",
+    messages: [
+      { role: "system", content: "Be brief." },
+      { role: "user", content: "Q: 1+1?\nA:" },
+      { role: "assistant", content: "one and one are 2" },
+      { role: "user", content: "Q: 2+2?\nA:" },
+      { role: "assistant", content: "4 it is" },
+      { role: "user", content: "Q: 3+3?\nA:" },
+    ],
+    answers: ["6"],
+  });
+  const either = (await read("few", { style: "either" })).items[0]!;
+  expect(either.text).toBe("Q: 3+3?\nA:");
+  expect(either.messages).toEqual([
+    { role: "system", content: "Be brief." },
+    { role: "user", content: "Q: 3+3?\nA:" },
+  ]);
+  expect((await read("few")).task).toEqual({ split: "test", style: "plain", shots: 0 });
+});
+
+test.each([
+  ["no rule", "", /scores/],
+  ["a metric of another kind", "scores: [{ by: exact, metric: perplexity }]", /no metric of that name/],
+  [
+    "a share of a metric that is right or wrong",
+    "scores: [{ by: f1, words: en, metric: exact_match }]",
+    /scores between/,
+  ],
+  ["two rules of one metric", "scores: [{ by: exact }, { by: exact }]", /two rules give exact_match/],
+  ["no expression", "scores: [{ by: exact, extract: { first: '(' } }]", /this is no regular expression/],
+  ["an unknown scorer", "scores: [{ by: bleu }]", /Expected .*rouge_l/],
+  ["no language", "scores: [{ by: f1 }]", /words/],
+])("%s is refused where it stands", async (_, scores, message) => {
+  file("bad/card.yaml", `${head("bad")}answer: a\nprompt: "{q}"\n${scores}\n`);
+  file("bad/rows.jsonl", '{"q": "x", "a": "y"}\n');
+  const told = await said(read("bad"));
+  expect(told).toMatch(/bad\/card\.yaml:\d+/);
+  expect(told).toMatch(message);
+});
+
+test("an answer that a rule cannot read is refused with its place", async () => {
+  file(
+    "bad/card.yaml",
+    `${head("bad")}answer: a\nprompt: "{q}"\nscores: [{ by: retrieval, number: 'Paragraph (\\d+)' }]\n`,
+  );
+  file("bad/rows.jsonl", '{"q": "x", "a": "Paragraph 3"}\n{"q": "x", "a": "the third"}\n');
+  expect(await said(read("bad"))).toMatch(/rows\.jsonl:2: an answer cannot be scored by retrieval: it holds no number/);
+  file("bad/rows.jsonl", '{"q": "x", "a": "Paragraph 3"}\n{"q": "x", "a": []}\n');
+  expect(await said(read("bad"))).toMatch(/rows\.jsonl:2: column "a" holds no answer/);
+});
+
+test.skipIf(!existsSync(join(shared, "gsm8k")))("GSM8K as lm-eval asks it", async () => {
+  const data = await read("gsm8k", {}, shared);
+  expect(data.note).toBeUndefined();
+  expect(data.items).toHaveLength(1319);
+  expect(data.items[0]!.text).toMatch(/^Question: Janet’s ducks lay 16 eggs per day\. .* market\?\nAnswer:$/);
+  expect(data.items[0]!.answers[0]).toMatch(/\n#### 18$/);
+  expect(data).toMatchObject({ maxTokens: 256, stop: ["Question:", "</s>", "<|im_end|>"] });
+  expect(await said(read("gsm8k", { shots: 5 }, shared))).toMatch(/train\.jsonl/);
+});
