@@ -116,6 +116,7 @@ const outside: Record<string, string[]> = {
   "csv-stringify": ["reports/csv.ts"],
   fflate: ["data/fetch/zip.ts"],
   hyparquet: ["data/task/parquet.ts"],
+  "hyparquet-compressors": ["data/task/parquet.ts"],
   ink: ["tui/app.tsx", "tui/live.tsx"],
   react: ["tui/app.tsx"],
   ollama: ["backends/ollama/server.ts"],

@@ -6,6 +6,7 @@ import { type FoundDataset, findDataset, namesLike } from "./cards.js";
 import type { DataFolders, DataKind, Dataset } from "./data.js";
 import { excerpt } from "./files.js";
 import {
+  type Asked,
   checkTask,
   filledAt,
   type HowToSolve,
@@ -176,10 +177,10 @@ const readerOf = (card: ChoiceCard): TaskReader<ChoiceSolution> => ({
   key: card.answer,
   solve: (questions, how) => solve(card, questions, how),
 
-  example(text, { texts, gold }, style) {
+  example(asked, { texts, gold }, style) {
     const answer = continuations(texts, style)[gold!]!;
-    const [before, after] = atGap(card, text);
-    return after === undefined ? { asked: text, answer } : { asked: before + texts[gold!]!, answer: after };
+    const [before, after] = atGap(card, asked);
+    return after === undefined ? { asked: asked.text, answer } : { asked: before + texts[gold!]!, answer: after };
   },
 
   remarks(questions) {
@@ -201,15 +202,12 @@ const readerOf = (card: ChoiceCard): TaskReader<ChoiceSolution> => ({
   },
 });
 
-function itemOf(
-  { id, cluster, text, framed, solution }: TaskItem<ChoiceSolution>,
-  card: ChoiceCard,
-  style: Style,
-): ChoiceItem {
+function itemOf(asked: TaskItem<ChoiceSolution>, card: ChoiceCard, style: Style): ChoiceItem {
+  const { id, cluster, text, framed, solution } = asked;
   const { texts, gold, right } = solution;
   const options = continuations(texts, style);
   const rest = definite({ gold, right, cluster: cluster ?? solution.cluster });
-  const [before, after] = atGap(card, text);
+  const [before, after] = atGap(card, asked);
   if (after !== undefined) {
     const prompts = texts.map((option) => framed(before + option));
     const contexts = prompts.flatMap((prompt) => ("text" in prompt ? [prompt.text] : []));
@@ -222,10 +220,13 @@ function itemOf(
 }
 
 /** Around the gap, if the card has one: what the options go after, and what follows without the blanks around it. */
-function atGap({ gap }: ChoiceCard, text: string): [before: string, after?: string] {
+function atGap({ gap }: ChoiceCard, { text, refused }: Asked): [before: string, after?: string] {
   if (gap === undefined) return [text];
   const at = text.indexOf(gap);
-  return [text.slice(0, at), text.slice(at + gap.length).trim()];
+  if (at < 0) throw refused(`there is no gap "${excerpt(gap)}" in the question.`);
+  const after = text.slice(at + gap.length).trim();
+  if (after === "") throw refused(`nothing follows the gap "${excerpt(gap)}", and that is what is scored.`);
+  return [text.slice(0, at), after];
 }
 
 /** What continues the question, for each option. */

@@ -83,6 +83,12 @@ function asText(value: unknown, path: string, refused: Refusal): string {
 export function listAt(row: TaskRow, path: string, refused: Refusal, what = "option"): string[] {
   const value = valueAt(row.cells, path);
   const listed = isRecord(value) ? Object.keys(value) : value;
+  const number = isRecord(value) ? Object.keys(value).find((key) => /^\d+$/.test(key)) : undefined;
+  if (number !== undefined)
+    throw refused(
+      `column "${excerpt(path)}" is a map with the key "${excerpt(number)}": JSON readers put numbers first.`,
+      "Give its texts as a list, whose order is kept.",
+    );
   if (!Array.isArray(listed)) {
     textAt(row, path, refused);
     throw refused(`column "${excerpt(path)}" holds text, not a list.`, "Name the columns of the options in order.");

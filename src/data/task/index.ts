@@ -36,6 +36,12 @@ export interface HowToSolve {
   cleaned(texts: string[]): string[];
 }
 
+/** A question with its columns filled in, without what goes before it, and how it is refused. */
+export interface Asked {
+  text: string;
+  refused: Refusal;
+}
+
 /** What a kind of task makes of rows. */
 export interface TaskReader<Solution> {
   /** The column that says what is right; undefined where the card names none. */
@@ -43,20 +49,19 @@ export interface TaskReader<Solution> {
   /** What is right in each question of a file, in order. */
   solve(questions: TaskQuestion[], how: HowToSolve): Solution[];
   /** A solved question as it goes before others. */
-  example(text: string, solution: Solution, style: Style): Example;
+  example(asked: Asked, solution: Solution, style: Style): Example;
   /** How often there is something that a reader of the figures should know, by a phrase. */
   remarks?(questions: { text: string; solution: Solution }[]): Record<string, number>;
 }
 
 /** A question of a task. */
-export interface TaskItem<Solution> {
+export interface TaskItem<Solution> extends Asked {
   /** `<subject>/<row>`, or `<row>` where there are no subjects; rows count from 0 in their file. */
   id: string;
   /** Its subject. */
   cluster?: string;
   row: TaskRow;
-  /** The question by itself, and the whole prompt that such a text becomes. */
-  text: string;
+  /** The whole prompt that such a text becomes. */
   framed(text: string): TaskPrompt;
   solution: Solution;
 }
@@ -274,11 +279,12 @@ async function readFileOf<Solution>(
   const texts = textsOf(rows, style, subject, path);
   const frame = framed(style, subject, solved?.examples ?? []);
   const named = subject ? pattern.replaceAll("{subject}", subject.name) : pattern;
-  const items = rows.map(({ row }, index) => ({
+  const items = rows.map(({ row, refused }, index) => ({
     id: subject ? `${subject.name}/${index}` : String(index),
     ...(subject ? { cluster: subject.name } : {}),
     row,
     text: texts[index]!,
+    refused,
     framed: frame,
     solution: solutions[index]!,
   }));
@@ -323,7 +329,9 @@ async function examplesOf<Solution>(
   const texts = textsOf(first, style, subject, path);
   const named = pattern.replaceAll("{subject}", subject?.name ?? "{subject}");
   return {
-    examples: solutions.map((solution, i) => reader.example(texts[i]!, solution, style)),
+    examples: solutions.map((solution, i) =>
+      reader.example({ text: texts[i]!, refused: first[i]!.refused }, solution, style),
+    ),
     sha256,
     difference: difference(card, path, { sha256, bytes }, named),
   };

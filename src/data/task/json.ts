@@ -17,7 +17,9 @@ export function jsonLines(path: string, text: string): TaskRow[] {
     } catch {
       // said below
     }
-    return [rowOf(cells, `${path}:${index + 1}: the line`, `:${index + 1}`, line, path)];
+    const row = rowOf(cells, `${path}:${index + 1}: the line`, `:${index + 1}`);
+    refuseTwice(line, `${path}:${index + 1}`);
+    return [row];
   });
 }
 
@@ -39,20 +41,22 @@ export function jsonList(path: string, text: string): TaskRow[] {
           ? "An object a line is `format: jsonl`."
           : "Its rows stand in one list, [{…}, {…}]; jq '.KEY' FILE takes a list out of a map.",
     });
-  return all.map((cells, index) =>
-    rowOf(cells, `${path}, item ${index + 1}: it`, `, item ${index + 1}`, undefined, path),
-  );
+  refuseTwice(text, path);
+  return all.map((cells, index) => rowOf(cells, `${path}, item ${index + 1}: it`, `, item ${index + 1}`));
 }
 
-function rowOf(cells: unknown, subject: string, at: string, written: string | undefined, path: string): TaskRow {
+function rowOf(cells: unknown, subject: string, at: string): TaskRow {
   if (typeof cells !== "object" || cells === null || Array.isArray(cells))
     throw new BenchError("dataset-invalid", `${subject} is not a JSON object.`, {
       hint: "Each row is an object, its columns by name.",
     });
-  const twice = written === undefined ? undefined : repeatedKey(written);
-  if (twice !== undefined)
-    throw new BenchError("dataset-invalid", `${path}${at}: column "${excerpt(twice)}" is there twice.`);
   return { at, cells: { ...cells } };
+}
+
+function refuseTwice(text: string, where: string): void {
+  const twice = repeatedKey(text);
+  if (twice !== undefined)
+    throw new BenchError("dataset-invalid", `${where}: column "${excerpt(twice)}" is there twice.`);
 }
 
 /** Whether a file begins as a JSON list of objects does, on one line or on many. */
@@ -67,17 +71,17 @@ function isObject(line: string): boolean {
   }
 }
 
-/** A key that an object's outermost level has twice: JSON.parse keeps the last without a word. */
-function repeatedKey(object: string): string | undefined {
-  const seen = new Set<string>();
-  let depth = 0;
-  for (const [token, key] of object.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[[\]{}]/g)) {
-    if (key !== undefined && depth === 1) {
+/** A key that an object in the text has twice, at whatever depth: JSON.parse keeps the last without a word. */
+function repeatedKey(text: string): string | undefined {
+  const open: Set<string>[] = [];
+  for (const [token, key] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}]/g)) {
+    if (token === "{") open.push(new Set());
+    else if (token === "}") open.pop();
+    else if (key !== undefined) {
       const name: string = JSON.parse(key);
-      if (seen.has(name)) return name;
-      seen.add(name);
-    } else if (token === "{" || token === "[") depth++;
-    else if (token === "}" || token === "]") depth--;
+      if (open.at(-1)?.has(name)) return name;
+      open.at(-1)?.add(name);
+    }
   }
   return undefined;
 }

@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { sha256 } from "../../digest.js";
 import { BenchError, messageOf } from "../../errors.js";
 import type { TaskTable } from "./rows.js";
@@ -21,7 +20,10 @@ export async function parquetRows(path: string): Promise<TaskTable> {
     throw new BenchError("dataset-invalid", `${path} is no whole Parquet file.`, {
       hint: "Get it anew, or say in its card of what `format:` it is.",
     });
-  const { parquetReadObjects } = await import("hyparquet");
+  const [{ parquetReadObjects }, { compressors }] = await Promise.all([
+    import("hyparquet"),
+    import("hyparquet-compressors"),
+  ]);
   const file = data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength);
   let rows: Record<string, unknown>[];
   try {
@@ -35,12 +37,6 @@ export async function parquetRows(path: string): Promise<TaskTable> {
     bytes: data.length,
   };
 }
-
-/** Snappy, which most files have, is hyparquet's own. */
-const compressors = {
-  GZIP: (packed: Uint8Array) => gunzipSync(packed),
-  BROTLI: (packed: Uint8Array) => brotliDecompressSync(packed),
-};
 
 /** Values as JSON has them: whole numbers of 64 bits as numbers where they are exact, typed arrays as lists. */
 function plain(value: unknown): unknown {
