@@ -20,20 +20,16 @@ export function csvRows(path: string, text: string, columns: string[] | undefine
     return line;
   };
   const found: { line: number; cells: string[] }[] = [];
-  let reopened = false;
   try {
     parse(data, {
       relax_column_count: true,
       relax_quotes: true,
-      cast: (cell, { quoting }) => {
-        reopened ||= !quoting && cell.startsWith('"');
-        return cell;
-      },
       record_delimiter: ["\r\n", "\n", "\r"],
       skip_empty_lines: true,
       on_record: (cells: string[], { bytes }) => {
         found.push({ line: toRow(), cells });
-        if (reopened) throw quotesFault(`${path}:${line}: text follows the quotation mark that closes a cell`);
+        if (!isQuoted(cells, () => data.toString("utf8", end, bytes)))
+          throw quotesFault(`${path}:${line}: text follows the quotation mark that closes a cell`);
         advance(bytes);
         return null;
       },
@@ -55,6 +51,18 @@ export function csvRows(path: string, text: string, columns: string[] | undefine
         `${path}:${line}: the row has ${cells.length} cells, ${columns ? "the card's columns are" : "its head"} ${head.length}.`,
       );
     return { at: `:${line}`, cells: Object.fromEntries(head.map((name, index) => [name, cells[index] ?? ""])) };
+  });
+}
+
+/** The parser gives a cell back as it was written, marks and all, when text follows the one that closes it. */
+function isQuoted(cells: string[], written: () => string): boolean {
+  if (!cells.some((cell) => cell.startsWith('"'))) return true;
+  let rest = written();
+  return cells.every((cell) => {
+    const quoted = `"${cell.replaceAll('"', '""')}"`;
+    const form = [quoted, ...(cell.startsWith('"') ? [] : [cell])].find((one) => rest.startsWith(one));
+    rest = rest.slice((form?.length ?? 0) + 1);
+    return form !== undefined;
   });
 }
 
