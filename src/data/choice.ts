@@ -6,8 +6,8 @@ import { type FoundDataset, findDataset, namesLike } from "./cards.js";
 import type { DataFolders, DataKind, Dataset } from "./data.js";
 import { excerpt } from "./files.js";
 import {
-  type AskedText,
   checkTask,
+  type FilledQuestion,
   filledAt,
   type HowToSolve,
   listAt,
@@ -220,7 +220,7 @@ function itemOf(asked: TaskItem<ChoiceSolution>, card: ChoiceCard, style: Style)
 }
 
 /** Around the gap, if the card has one: what the options go after, and what follows without the blanks around it. */
-function atGap({ gap }: ChoiceCard, { text, refused }: AskedText): [before: string, after?: string] {
+function atGap({ gap }: ChoiceCard, { text, refused }: FilledQuestion): [before: string, after?: string] {
   if (gap === undefined) return [text];
   const at = text.indexOf(gap);
   if (at < 0) throw refused(`there is no gap "${excerpt(gap)}" in the question.`);

@@ -37,7 +37,7 @@ export interface HowToSolve {
 }
 
 /** A question with its columns filled in, without what goes before it, and how it is refused. */
-export interface AskedText {
+export interface FilledQuestion {
   text: string;
   refused: Refusal;
 }
@@ -49,13 +49,13 @@ export interface TaskReader<Solution> {
   /** What is right in each question of a file, in order. */
   solve(questions: TaskQuestion[], how: HowToSolve): Solution[];
   /** A solved question as it goes before others. */
-  example(asked: AskedText, solution: Solution, style: Style): Example;
+  example(asked: FilledQuestion, solution: Solution, style: Style): Example;
   /** How often there is something that a reader of the figures should know, by a phrase. */
   remarks?(questions: { text: string; solution: Solution }[]): Record<string, number>;
 }
 
 /** A question of a task. */
-export interface TaskItem<Solution> extends AskedText {
+export interface TaskItem<Solution> extends FilledQuestion {
   /** `<subject>/<row>`, or `<row>` where there are no subjects; rows count from 0 in their file. */
   id: string;
   /** Its subject. */
