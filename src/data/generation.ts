@@ -139,7 +139,7 @@ interface GenerationSolution {
 const readerOf = (card: GenerationCard): TaskReader<GenerationSolution> => ({
   key: card.answer,
   solve: (questions, { keyless }) => questions.map((question) => solutionOf(card, question, keyless)),
-  example: (text, { shown }) => ({ asked: text, answer: shown }),
+  example: ({ text }, { shown }) => ({ asked: text, answer: shown }),
 });
 
 function solutionOf(card: GenerationCard, { row, refused }: TaskQuestion, keyless: boolean): GenerationSolution {
