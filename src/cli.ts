@@ -39,6 +39,7 @@ Examples:
   gguf-bench fetch hf:owner/repo:Q4_K_M
   gguf-bench fetch ceval --accept-licence
   gguf-bench report reports/smollm2
+  gguf-bench items reports/smollm2 --task hellaswag --flipped Q8_0 Q2_K --limit 20
   gguf-bench compare reports/smollm2:Q4_K_M reports/smollm2:Q4_K_M-im
   gguf-bench gate reports/new --baseline baseline.jsonl --rule "perplexity: +0.5%" --rule "flips: 2%"
 

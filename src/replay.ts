@@ -56,9 +56,12 @@ export function planOf({ plan, jobs }: Run): Started {
   });
 }
 
+/** Jobs of which what each item answered is kept, too. */
+export type KeptJob = (record: JobRecord) => boolean;
+
 /** The fold of a run's events, in order. */
-export function replay(events: Iterable<StoredEvent>): Run {
-  const fold = new Fold();
+export function replay(events: Iterable<StoredEvent>, kept?: KeptJob): Run {
+  const fold = new Fold(kept);
   for (const event of events) fold.add(event);
   return fold.run;
 }
@@ -67,6 +70,11 @@ export function replay(events: Iterable<StoredEvent>): Run {
 export class Fold {
   readonly run: Run = { sessions: [], jobs: new Map(), engines: new Map(), warnings: [] };
   readonly #shared = new SharedByJobs();
+  readonly #kept: KeptJob | undefined;
+
+  constructor(kept?: KeptJob) {
+    this.#kept = kept;
+  }
 
   add(event: StoredEvent): void {
     const { run } = this;
@@ -120,7 +128,7 @@ export class Fold {
     for (const record of started.jobs) {
       if (seen.has(record.id)) continue;
       seen.add(record.id);
-      this.#job(record.id).asPlanned(record, failures.get(record.variant));
+      this.#job(record.id).asPlanned(record, failures.get(record.variant), this.#kept?.(record));
     }
   }
 
@@ -154,6 +162,8 @@ export class JobResult {
   readonly foreign = new Map<string, number>();
   /** By item: where the per-token values lie. */
   readonly tokens = new Map<string, Record<string, TokenPlace>>();
+  /** By item, of a job that `replay` was asked to keep: its facts, and what else its measurement wrote down of it. */
+  details: Map<string, Record<string, unknown>> | undefined;
   /** Whether options were scored one by one. */
   alone = false;
   /** Present when it was measured in another way than the plan says. */
@@ -231,9 +241,10 @@ export class JobResult {
     return samples;
   }
 
-  asPlanned(record: JobRecord, broken: Failure | undefined): void {
+  asPlanned(record: JobRecord, broken: Failure | undefined, keeping = false): void {
     this.record = record;
     this.#broken = broken;
+    if (keeping) this.details ??= new Map();
   }
 
   begin(from: number): void {
@@ -268,6 +279,10 @@ export class JobResult {
     if (event.foreign !== undefined) this.foreign.set(item, event.foreign);
     if (event.tokens) this.tokens.set(item, event.tokens);
     if (event.alone) this.alone = true;
+    if (this.details) {
+      const { type: _, job: __, item: ___, samples: ____, tokens: _____, detail, ...facts } = event;
+      this.details.set(item, { ...detail, ...facts });
+    }
   }
 
   /** The end of a job some items of which are missing counts as not told: the same command measures them. */

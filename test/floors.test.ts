@@ -11,7 +11,7 @@ const rows = [
   ["index"],
   ["commands"],
   ["tui", "run", "reports"],
-  ["plan", "judge", "baseline"],
+  ["plan", "judge", "baseline", "items"],
   // A plan asks the executor where its jobs will be measured.
   ["executors"],
   // Each measurement's settings are checked where a benchmark file is read, so that a fault names its line.
@@ -98,7 +98,7 @@ const families: Record<string, { contract: string; members: (file: string) => bo
 const contracts = ["backends/backend.ts", "backends/chunks.ts", "backends/generation.ts"];
 
 /** Stages that outgrew one file: from outside they are entered by their index.ts alone. */
-const stages = ["judge", "plan", "run", "store"];
+const stages = ["items", "judge", "plan", "run", "store"];
 
 /** Parts of one member that stand in a file of their own. */
 const partOf: Record<string, string> = {
@@ -134,6 +134,8 @@ const outside: Record<string, string[]> = {
     "benchmark/*.ts",
     "data/*.ts",
     "data/fetch/index.ts",
+    // What measurements wrote down for the eye alone is checked when it is shown.
+    "items/*.ts",
     "data/task/*.ts",
     "chat/settings.ts",
     "events.ts",

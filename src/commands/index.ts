@@ -24,6 +24,7 @@ export type { CompareCommand } from "./compare.js";
 export type { DoctorCommand } from "./doctor.js";
 export type { FetchCommand } from "./fetch.js";
 export type { GateCommand } from "./gate.js";
+export type { ItemsCommand } from "./items.js";
 export type { ListCommand } from "./list.js";
 export type { ModelsCommand } from "./models.js";
 export type { QuantizeCommand } from "./quantize.js";
@@ -73,7 +74,7 @@ export const commands = {
           "solved examples before every question of a task (default: what its card says)",
           integer(0),
         )
-        .option("--style <name>", "how the questions of a task are put, one of its card's styles")
+        .option("--style <name>", "how the questions of a task are put, one of its card's styles (default: the card's)")
         .option("--subjects <names>", "these subjects or groups of a task alone; a,b or repeatable", names)
         .option("--system <text>", "the system prompt of a task that is put as a conversation")
         .addOption(threads())
@@ -121,6 +122,27 @@ export const commands = {
         )
         .option("--json", "everything as JSON on stdout"),
     asked: (a: string, b: string, { metric, ...options }) => ({ ...options, a, b, metrics: metric }),
+  }),
+  items: command(async () => (await import("./items.js")).itemsCommand, {
+    line: (line) =>
+      line
+        .description("show what a task asked and what each variant answered, side by side; needs no model")
+        .argument("<run>", "a run's folder")
+        .option("--task <name>", "a measurement or a dataset (default: the only task of the run)")
+        .option("--variant <name>", "this variant alone; repeatable (default: all)", list)
+        .option("--wrong", "items that are answered wrong; with --flipped those that became wrong")
+        .option("--flipped <names...>", "two variants: items that one answers right and the other does not")
+        .option("--subject <name>", "items of this subject or group of subjects; repeatable", list)
+        .option("--limit <n>", "how many are shown (default: 20)", integer(1))
+        .option("--skip <n>", "how many are passed over before them", integer(0))
+        .addOption(dataDir())
+        .option("--json", "everything as JSON on stdout, texts whole"),
+    asked: (run: string, { variant, subject, ...options }) => ({
+      ...options,
+      run,
+      variants: variant,
+      subjects: subject,
+    }),
   }),
   baseline: command(async () => (await import("./baseline.js")).baselineCommand, {
     line: (line) =>

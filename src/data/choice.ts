@@ -133,12 +133,27 @@ export const choice: DataKind<ChoiceDataset, TaskSaid> = {
     });
   },
 
+  *shown({ items }) {
+    for (const { id, options, gold, right = gold === undefined ? undefined : [gold], ...question } of items)
+      yield { id, text: shownText(question), options, ...definite({ right }) };
+  },
+
   /** The questions stand for the file: the same ones in another form of file are the same. */
   *asked({ name: _, path: __, note: ___, bytes: ____, sha256: _____, task: ______, items, ...asked }) {
     yield asked;
     yield* items;
   },
 };
+
+function shownText(question: QuestionContext): string {
+  if ("context" in question) return question.context;
+  if ("messages" in question) return question.messages.at(-1)?.content ?? "";
+  // Each option in its place: what they begin with alike is the question.
+  const [first = "", ...others] = question.contexts;
+  let length = 0;
+  while (length < first.length && others.every((other) => other[length] === first[length])) length++;
+  return `${first.slice(0, length)}_`;
+}
 
 /** The questions of a card, as an entry says them. */
 export async function readChoice(

@@ -19,6 +19,17 @@ export interface Dataset {
   note?: string;
 }
 
+/** A question as a person reads it. */
+export interface ShownQuestion {
+  id: string;
+  text: string;
+  options?: readonly string[];
+  /** Indices of the right options; absent where the data do not say. */
+  right?: readonly number[];
+  /** Right answers of a question without options. */
+  answers?: readonly string[];
+}
+
 /** Where data are looked for. */
 export interface DataFolders {
   /** `--data-dir`: `<data-dir>/<folder>/<file>` is looked for first; cards of the user's own may lie there, too. */
@@ -47,6 +58,8 @@ export interface DataKind<Data extends Dataset = Dataset, Said = Record<string, 
   resolve(said: Said, folders: DataFolders): Promise<Data>;
   /** The data as models are asked, part by part; name, path and note change no figure and are left out. */
   asked(data: Data): Iterable<object>;
+  /** The questions as a person reads them; absent where the data are none. */
+  shown?(data: Data): Iterable<ShownQuestion>;
   /** Why a model cannot be measured on the data, a sentence without its end. */
   unfit?(data: Data, model: ModelFacts): string | undefined;
 }

@@ -106,6 +106,11 @@ export const generation: DataKind<GenerationDataset, TaskSaid> = {
     });
   },
 
+  *shown({ items }) {
+    for (const { id, text, messages, answers } of items)
+      yield { id, text: text ?? messages?.at(-1)?.content ?? "", answers };
+  },
+
   /** The questions stand for the file: the same ones in another form of file are the same. */
   *asked({ name: _, path: __, note: ___, bytes: ____, sha256: _____, task: ______, items, ...asked }) {
     yield asked;
