@@ -54,7 +54,7 @@ const along: Record<string, string> = {};
 
 /** What measurements share, and what backends do that have the tokens in their hands, or ask a server. */
 const shared = ["chunks.ts", "recording.ts", "letters.ts"];
-const aboutTokens = ["chunks.ts", "options.ts", "generation.ts", "concurrent.ts"];
+const aboutTokens = ["chunks.ts", "options.ts", "option-cut.ts", "option-batches.ts", "generation.ts", "concurrent.ts"];
 const aboutLlamaCpp = ["llama-cpp.ts"];
 
 /** What several commands share: options, being stopped, downloads, and how a run ends. */

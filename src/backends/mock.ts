@@ -275,6 +275,7 @@ export const mockOptions = (model: string): OptionScorer => new MockOptions(new 
 class MockOptions implements OptionScorer {
   readonly batch = { tokens: 512, options: 64 };
   readonly trainedContext = trainedContext;
+  readonly chats = true;
 
   constructor(private readonly law: Law) {}
 
@@ -282,11 +283,19 @@ class MockOptions implements OptionScorer {
     return this.law.tokenize(text, true);
   }
 
+  async converse(messages: readonly Message[], endings: readonly string[]): Promise<Conversation> {
+    const text = mockConversation(messages);
+    const whole = endings.map((ending) => this.tokenize(text + ending));
+    return { text, ids: this.tokenize(text), whole, thinks: false };
+  }
+
   async score(questions: OptionRequest[]): Promise<Float64Array[][]> {
     await this.law.batch();
-    return questions.map(({ prefix, scoreFrom, options }) =>
-      options.map((option) =>
-        Float64Array.from([...prefix.subarray(scoreFrom), ...option], (token) => this.law.cost(token)),
+    return questions.map(({ prefix, scoreFrom, options, skip }) =>
+      options.map((option, i) =>
+        Float64Array.from([...prefix.subarray(scoreFrom), ...option.subarray(skip?.[i] ?? 0)], (token) =>
+          this.law.cost(token),
+        ),
       ),
     );
   }

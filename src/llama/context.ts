@@ -108,6 +108,11 @@ export class Context {
     this.library.clearSequence(this.#memory, sequence, -1, -1);
   }
 
+  /** What one sequence holds, another holds as well. */
+  shareSequence(sequence: number, other: number): void {
+    this.library.shareSequence(this.#memory, sequence, other, -1, -1);
+  }
+
   add(token: number, position: number, sequence: number | readonly number[], output: boolean): void {
     const i = this.#count++;
     this.#tokens[i] = token;

@@ -178,8 +178,9 @@ export interface Library {
   hasEncoder(model: Pointer): boolean;
   hasDecoder(model: Pointer): boolean;
   isDiffusion(model: Pointer): boolean;
-  /** Whether its memory is a state rather than a cache of tokens: Mamba, RWKV. */
+  /** Whether its memory is a state rather than a cache of tokens, Mamba, RWKV; or a state besides such a cache, Jamba, LFM2. */
   isRecurrent(model: Pointer): boolean;
+  isHybrid(model: Pointer): boolean;
   /** The Jinja template of the model's file, or null; `name`: another than the default one. */
   chatTemplate(model: Pointer, name: string | null): string | null;
   vocab(model: Pointer): Pointer;
@@ -206,6 +207,8 @@ export interface Library {
   clearMemory(memory: Pointer, data: boolean): void;
   /** Empties the positions from `from` to before `to` of a sequence; −1: from its start, to its end. */
   clearSequence(memory: Pointer, sequence: number, from: number, to: number): boolean;
+  /** The positions from `from` to before `to` of a sequence belong to another one, too, from now on; −1: from its start, to its end. */
+  shareSequence(memory: Pointer, sequence: number, other: number, from: number, to: number): void;
   decode(context: Pointer, batch: Fields): number;
   /** The same on another thread; contexts of one model, too, may decode at the same time. */
   decodeAside(context: Pointer, batch: Fields): Promise<number>;
@@ -370,6 +373,7 @@ function bound(
     hasDecoder: bind("llama_model_has_decoder", "bool", [P]),
     isDiffusion: bind("llama_model_is_diffusion", "bool", [P]),
     isRecurrent: bind("llama_model_is_recurrent", "bool", [P]),
+    isHybrid: bind("llama_model_is_hybrid", "bool", [P]),
     chatTemplate: bind("llama_model_chat_template", "str", [P, "str"]),
     vocab: bind("llama_model_get_vocab", P, [P]),
     vocabSize: bind("llama_vocab_n_tokens", "int32_t", [P]),
@@ -384,6 +388,7 @@ function bound(
     memory: bind("llama_get_memory", P, [P]),
     clearMemory: bind("llama_memory_clear", "void", [P, "bool"]),
     clearSequence: bind("llama_memory_seq_rm", "bool", [P, "int32_t", "int32_t", "int32_t"]),
+    shareSequence: bind("llama_memory_seq_cp", "void", [P, "int32_t", "int32_t", "int32_t", "int32_t"]),
     decode,
     decodeAside: (context, batch) =>
       new Promise((resolve, reject) => {

@@ -24,6 +24,7 @@ async function recorded(batch?: { tokens: number; options: number }) {
   const engine = await open();
   const scored: { windows: number[]; context: number }[] = [];
   const asked: OptionRequest[][] = [];
+  const starts: (Int32Array | undefined)[] = [];
   const windows: Windows = Object.create(engine.windows!, {
     score: {
       value: (request: WindowRequest, progress?: (tokens: number) => void) => {
@@ -36,9 +37,12 @@ async function recorded(batch?: { tokens: number; options: number }) {
   const options = byTokens({
     batch: batch ?? scorer.batch,
     trainedContext: scorer.trainedContext,
+    chats: scorer.chats,
+    converse: (messages, endings) => scorer.converse(messages, endings),
     tokenize: (text) => scorer.tokenize(text),
-    score: (questions, context) => {
+    score: (questions, context, start) => {
       asked.push(questions);
+      starts.push(start);
       return scorer.score(questions, context);
     },
   });
@@ -46,7 +50,7 @@ async function recorded(batch?: { tokens: number; options: number }) {
     ...{ facts: engine.facts, windows, likelihood: byWindows(windows), options, timing: engine.timing! },
     ...{ peakMemory: () => 0, close: async () => {} },
   };
-  return { engine: spy, scored, asked };
+  return { engine: spy, scored, asked, starts };
 }
 
 interface Call {
@@ -274,6 +278,7 @@ describe("choice", () => {
     const asked: OptionRequest[] = [];
     const options = byTokens({
       ...{ batch: { tokens: 512, options: 64 }, trainedContext: 4096 },
+      ...{ chats: false, converse: () => Promise.reject(new Error("no template")) },
       tokenize: (text) => Int32Array.from(tokenize(text)),
       score: async (requests) => {
         asked.push(...requests);
@@ -438,7 +443,8 @@ describe("choice", () => {
   });
 
   it.each([65, 200, 1000])("%d options are scored in several batches, as each alone", async (count) => {
-    const options = Array.from({ length: count }, (_, i) => `option ${i}`);
+    // An option of one token is read off the question and takes no place in a batch.
+    const options = Array.from({ length: count }, (_, i) => `option ${i}.`);
     const item = { id: "0", context: "Which?", gold: 64, options };
     const { engine, asked } = await recorded();
     const { items } = await measure("choice", { engine, dataset: { ...questionData(1), items: [item] } as Dataset });
@@ -449,6 +455,73 @@ describe("choice", () => {
       const alone = await measure("choice", { engine: await open(), dataset });
       expect((alone.items[0]!.detail!.scores as number[])[0]).toBeCloseTo(score, 9);
     }
+  });
+
+  it("what a group begins with is decoded once, and a group that is done not at all", async () => {
+    const heading = (subject: string) => `Questions about ${subject}, with their answers.\n`;
+    const items = ["art", "law", "sea"].flatMap((cluster) =>
+      Array.from({ length: 12 }, (_, i) => ({
+        ...{ id: `${cluster}/${i}`, cluster, gold: 0, options: ["A", "B", "C", "D"] },
+        context: `${heading(cluster)}${"very ".repeat(i)}long?`,
+      })),
+    );
+    const dataset = { ...questionData(1), delimiter: "", items } as Dataset;
+    const { engine, asked, starts } = await recorded();
+    const all = await measure("choice", { engine, dataset });
+    expect(all.items.map(({ item }) => item)).toEqual(items.map(({ id }) => id));
+    // BOS, and what all of a group begin with but one token for each.
+    expect([...new Set(starts)].map((start) => start!.length)).toEqual(
+      ["art", "law", "sea"].map((subject) => 1 + heading(subject).length),
+    );
+    for (const [i, batch] of asked.entries())
+      for (const { prefix, scoreFrom } of batch) {
+        expect(scoreFrom).toBe(prefix.length);
+        expect(starts[i]!.length + prefix.length).toBeLessThan(120);
+      }
+    const done = items.flatMap(({ id, cluster }) => (cluster === "law" || id === "sea/3" ? [id] : []));
+    const resumed = await recorded();
+    const rest = await measure("choice", { engine: resumed.engine, dataset, done });
+    expect(rest.items).toEqual(all.items.filter(({ item }) => !done.includes(item)));
+    expect(resumed.asked).toEqual(asked.filter((_, i) => starts[i] !== [...new Set(starts)][1]));
+  });
+
+  it("where each option has a context of its own, what follows it is scored, from what both begin with", async () => {
+    const { engine, asked } = await recorded();
+    const question = (id: string, contexts: string[], rest: string) => ({
+      id,
+      contexts,
+      options: [rest, rest],
+      delimiter: " ",
+      gold: 0,
+    });
+    const items = [
+      question("0", ["Ann told Bea that Ann", "Ann told Bea that Bea"], "won."),
+      // Nothing that both begin with but BOS.
+      question("1", ["It", "No"], "is so."),
+      question("2", ["The cat", "The cat that"], "sat."),
+    ];
+    const dataset = { ...questionData(1), delimiter: " ", items } as Dataset;
+    const { items: answers } = await measure("choice", { engine, dataset });
+    const shape = ({ prefix, options, skip }: OptionRequest) => [
+      prefix.length,
+      skip,
+      options.map(({ length }) => length),
+    ];
+    expect(asked.flat().map(shape)).toEqual([
+      [19, [3, 3], [8, 8]],
+      [1, [2, 2], [9, 9]],
+      [8, [0, 5], [5, 10]],
+    ]);
+    for (const [i, { contexts, options }] of items.entries())
+      for (const [k, context] of contexts.entries()) {
+        const alone = {
+          ...questionData(1),
+          delimiter: " ",
+          items: [{ id: "0", context, options: [options[k]!, "x"], gold: 0 }],
+        };
+        const { items: own } = await measure("choice", { engine: await open(), dataset: alone as Dataset });
+        expect((answers[i]!.detail!.scores as number[])[k]).toBeCloseTo((own[0]!.detail!.scores as number[])[0]!, 9);
+      }
   });
 
   it("an engine that cannot share a question between options scores each by itself, and the item says so", async () => {

@@ -34,7 +34,7 @@ export class Tokenizer {
 
   /**
    * How many tokens the vocabulary puts after a text: EOS for some, SEP for others. They end a document, and neither an
-   * option nor a text that is cut into windows is a whole one. QuestionContext of the tokenizer itself, which knows of all.
+   * option nor a text that is cut into windows is a whole one. Asked of the tokenizer itself, which knows of all.
    */
   get #appended(): number {
     if (this.#ends !== undefined) return this.#ends;

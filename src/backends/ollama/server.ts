@@ -132,7 +132,7 @@ export class OllamaServer {
     return this.#asked("show", () => this.#client.show({ model: this.model }));
   }
 
-  /** The whole answer to a prompt as it stands. QuestionContext again where the server or its runner goes away. */
+  /** The whole answer to a prompt as it stands. Asked again where the server or its runner goes away. */
   generate({ options, ...request }: ServerRequest & { prompt: string }): Promise<ServerAnswer> {
     return this.#retried(async () => {
       const answer = await this.#client.generate({ ...this.#common(options), ...request, stream: false });
@@ -142,7 +142,7 @@ export class OllamaServer {
 
   /**
    * The answer to a prompt, or to a conversation, piece by piece; `piece` says false when it has enough, and there is no final
-   * answer then. QuestionContext again from the start where the server or its runner goes away, after `again`.
+   * answer then. Asked again from the start where the server or its runner goes away, after `again`.
    */
   stream(
     { options, ...request }: ServerRequest & ({ prompt: string } | { messages: readonly object[] }),

@@ -85,9 +85,17 @@ export class ServerEngine implements Engine {
         const tokenizer = new ServerTokenizer();
         // Beside others an option would be decoded in batches of another shape each time.
         const scoring = new Fleet(clients, Math.min(concurrency ?? 1, said.slots ?? 1));
+        // Where the file has no template, the server says another one, which the model was not trained for.
+        if (said.template && chats) {
+          const renderer = new ChatRenderer(said.template, basename(said.model), settings, warning);
+          this.#chat = new ServerChat(answering, tokenizer, renderer, warning);
+          this.facts = { ...this.facts, ...definite({ conversationDay: renderer.day }) };
+        }
         this.options = byQuestions({
           trainedContext: bound,
           parallel: scoring.lanes,
+          chats: this.#chat !== undefined,
+          converse: (messages, endings) => this.#chat!.read(messages, endings),
           tokenize: (text) => answering.run(({ client }) => tokenizer.tokenize(client, text)),
           score: (request) =>
             scoring.run(async (lane) => {
@@ -96,12 +104,6 @@ export class ServerEngine implements Engine {
             }),
         });
         this.letters = this.options;
-        // Where the file has no template, the server says another one, which the model was not trained for.
-        if (said.template && chats) {
-          const renderer = new ChatRenderer(said.template, basename(said.model), settings, warning);
-          this.#chat = new ServerChat(answering, tokenizer, renderer, warning);
-          this.facts = { ...this.facts, ...definite({ conversationDay: renderer.day }) };
-        }
         this.generation = serverGeneration(answering, tokenizer, this.#chat, context);
         this.timing = new LlamaServerTiming(first, vocabulary, context, () => seen?.seconds());
         break;
@@ -112,6 +114,9 @@ export class ServerEngine implements Engine {
         this.options = byQuestions({
           trainedContext: bound,
           parallel: answering.lanes,
+          // Its template is not told.
+          chats: false,
+          converse: () => Promise.reject(new Error("a model without a chat template is asked no conversation")),
           tokenize: (text) => answering.run(({ client }) => scorer.tokenize(client, text)),
           score: (request) => answering.run(({ client }) => scorer.score(request, client)),
         });
