@@ -2,7 +2,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { backendNames } from "../backends/index.js";
-import { readDatasets } from "../data/index.js";
+import { describeTask, readDatasets } from "../data/index.js";
 import { definite } from "../definite.js";
 import { exitCodes } from "../errors.js";
 import { replay } from "../replay.js";
@@ -22,7 +22,11 @@ export async function listCommand(asked: ListCommand, where: Surroundings): Prom
     ...section("Runs (reports/)", runs("reports")),
     ...section("Benchmark files", benchmarkFiles()),
     ...section("Datasets", [
-      ...found.map(({ card, path: file }) => [card.name, card.kind, file ? `at ${file}` : `not here; ${card.source}`]),
+      ...found.flatMap(({ card, path: file }) => {
+        const told = describeTask(card);
+        const place = [card.name, card.kind, file ? `at ${file}` : `not here; ${card.source}`];
+        return told === "" ? [place] : [place, ["", "", told]];
+      }),
       ...broken.map(({ name, fault }) => [name, "broken", fault.message]),
     ]),
     ...section(

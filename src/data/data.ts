@@ -72,7 +72,7 @@ const address = z
     /^(https?:\/\/[^/]|[a-z]+:datasets\/[^/]+\/[^/]+\/.)/,
     "this is neither https://… nor hf:datasets/owner/repo/path",
   );
-const below = z
+export const pathWithin = z
   .string()
   .refine((path) => isWithin(path), "this leads out of the dataset's folder")
   .describe("A path in the dataset's folder.");
@@ -97,7 +97,7 @@ const fetchable = z.strictObject({
     .optional()
     .describe("Of the file that is fetched, as published."),
   unpack: z.enum(["zip"]).optional().describe("What the file is an archive of; else it is kept as it is."),
-  to: below.optional().describe("Where it goes: the file, or the folder that an archive is unpacked into."),
+  to: pathWithin.optional().describe("Where it goes: the file, or the folder that an archive is unpacked into."),
   strip: z
     .int()
     .min(1)
@@ -135,6 +135,9 @@ const card = z.object({
   file: fileName.optional(),
   splits: z.record(z.string(), fileName).optional(),
   split: z.string().optional(),
+  shots: z.int().optional(),
+  style: z.string().optional(),
+  styles: z.record(z.string(), z.unknown()).optional(),
 });
 
 /**

@@ -13,6 +13,7 @@ export type { ChoiceDataset, ChoiceItem } from "./choice.js";
 export type { DataFolders, DataKind, Dataset, ShownQuestion } from "./data.js";
 export type { GenerationDataset, GenerationItem } from "./generation.js";
 export type { ReferenceData } from "./reference.js";
+export { describeTask } from "./task/index.js";
 export type { TextDataset } from "./text.js";
 
 /** The family of data kinds, by name. A new member: a file beside these, and its name here. */

@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
-import { type ChoiceDataset, dataKinds, digestOf } from "../../dist/data/index.js";
+import { type ChoiceDataset, dataKinds, describeTask, digestOf, readDatasets } from "../../dist/data/index.js";
 import { BenchError } from "../../dist/errors.js";
 
 const made: string[] = [];
@@ -161,6 +161,11 @@ describe("a task of several subjects", () => {
       () => file("mine/val/law_val.csv", `${head}one?,x,y,B\ntwo?,x\n`),
       /^law is left out: .*law_val\.csv:3: the row has 2 cells, its head 4$/,
     ],
+    [
+      "without its examples",
+      () => rmSync(join(dir, "mine/dev/law_dev.csv")),
+      /^law is left out: there is no dev\/law_dev\.csv/,
+    ],
     ["empty", () => file("mine/val/law_val.csv", ""), /^law is left out: .*law_val\.csv is empty$/],
     ["without rows", () => file("mine/val/law_val.csv", head), /^law is left out: .*law_val\.csv holds no questions$/],
     [
@@ -175,7 +180,7 @@ describe("a task of several subjects", () => {
     ],
   ])("a subject's file that is %s leaves the others measured", async (_, spoil, note) => {
     spoil();
-    const data = await choice("mine");
+    const data = await choice("mine", { shots: 1 });
     expect(data.items.map(({ id }) => id)).toEqual(["fine_art/0", "fine_art/1"]);
     const notes = data.note!.split("; ").filter((one) => one.includes("left out") && !one.startsWith("rows"));
     expect(notes).toHaveLength(1);
@@ -188,6 +193,33 @@ describe("a task of several subjects", () => {
     const data = await choice("mine", { split: "test" });
     expect(data.items).toMatchObject([{ id: "law/0", gold: 0 }]);
     expect(data.note).toBe("left out, for their files have no answers as those of the others have: fine_art");
+  });
+
+  test("a file that is another subject's is not measured twice", async () => {
+    file("mine/val/fine_art_val.csv", readFileSync(join(dir, "mine/val/law_val.csv")));
+    const data = await choice("mine");
+    expect(data.items.map(({ cluster }) => cluster)).toEqual(["law", "law"]);
+    expect(data.note).toContain("fine_art is left out: its file is the same as that of law");
+  });
+
+  test("of many subjects that cannot be asked, the first few are told", async () => {
+    card(`splits: { val: "val/{subject}_val.csv" }\nformat: csv\noptions: [A, B]\nanswer: key\nprompt: "{q}"\n`);
+    for (let i = 10; i < 30; i++) file(`mine/val/s${i}_val.csv`, `${head}q${i}?,x,y,${i}\n`);
+    const { note, items } = await choice("mine");
+    expect(items).toHaveLength(4);
+    expect(note!.split("; ")).toHaveLength(7);
+    expect(note).toContain("s10 is left out: val/s10_val.csv:2: the answer");
+    expect(note).toMatch(/; 15 more subjects are left out$/);
+  });
+
+  test("a list of datasets tells what there is to choose", async () => {
+    const found = async () => (await readDatasets({ dataDir: dir })).found.find((one) => one.card.name === "mine")!;
+    expect(describeTask((await found()).card)).toBe("split val (dev, test), 0 shots");
+    expect((await found()).path).toBe(join(dir, "mine/val/{subject}_val.csv"));
+    subjects("shots: 5\nstyle: a\nstyles: { a: {}, b: { chat: true } }\n");
+    expect(describeTask((await found()).card)).toBe("split val (dev, test), style a (b), 5 shots");
+    rmSync(join(dir, "mine/val"), { recursive: true });
+    expect(await found()).not.toHaveProperty("path");
   });
 
   test("no subject at all is one error; no file at all says where it belongs", async () => {

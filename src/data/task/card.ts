@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { cardKeys, fileName } from "../data.js";
+import { several } from "../../harmless.js";
+import { type Card, cardKeys, fileName, pathWithin } from "../data.js";
 import { type Cleaning, cleaning } from "./clean.js";
 import { formats } from "./rows.js";
 
@@ -45,7 +46,7 @@ export const taskShape = {
   ...cardKeys,
   file: fileName.optional().describe("The file that is measured."),
   splits: z
-    .record(z.string().min(1), fileName)
+    .record(z.string().min(1), pathWithin)
     .optional()
     .describe("In place of `file`: the file of each split; {subject} in a path is one file for each subject."),
   split: z.string().optional().describe("The split that is measured."),
@@ -122,6 +123,21 @@ export function checkTask(
 }
 
 const column = /\{[^{}]+\}/;
+
+/** What a card has to choose from, as a list of datasets tells it: `split val (dev, test), style ymcui (chat), 0 shots`. */
+export function describeTask({ splits = {}, split, styles = {}, style, shots }: Card): string {
+  const choice = (noun: string, usual: string | undefined, all: string[]) => {
+    const others = all.filter((one) => one !== usual);
+    const more = others.length > 0 ? ` (${several(others)})` : "";
+    return usual === undefined ? [] : [`${noun} ${usual}${more}`];
+  };
+  const names = Object.keys(splits);
+  return [
+    ...choice("split", split ?? names[0], names),
+    ...choice("style", style, Object.keys(styles)),
+    ...(names.length > 0 ? [`${shots ?? 0} shots`] : []),
+  ].join(", ");
+}
 
 /** Keys by which an entry of a benchmark file names a task's data. */
 export const taskKeys = {

@@ -1,0 +1,183 @@
+import { extname } from "node:path";
+import { definite } from "../../definite.js";
+import { BenchError } from "../../errors.js";
+import { measuredFile } from "../data.js";
+import { difference } from "../files.js";
+import type { Style, TaskCard } from "./card.js";
+import { hasNoText, valueAt } from "./cells.js";
+import { cleaned, cleanedRows } from "./clean.js";
+import type { ExampleFiles } from "./files.js";
+import { type Example, filled, framed, type TaskPrompt } from "./prompts.js";
+import { formats, type Refusal, readTable, type TaskFormat, type TaskRow } from "./rows.js";
+import type { TaskSubject } from "./subjects.js";
+
+/** A row of a file, its texts cleaned, and how it is refused. */
+export interface TaskQuestion {
+  row: TaskRow;
+  refused: Refusal;
+}
+
+export interface HowToSolve {
+  style: Style;
+  /** The file does not say what is right. */
+  keyless: boolean;
+  /** Texts as the card has them cleaned under `options`. */
+  cleaned(texts: string[]): string[];
+}
+
+/** A question with its columns filled in, without what goes before it, and how it is refused. */
+export interface FilledQuestion {
+  text: string;
+  refused: Refusal;
+}
+
+/** What a kind of task makes of rows. */
+export interface TaskReader<Solution> {
+  /** The column that says what is right; undefined where the card names none. */
+  key: string | undefined;
+  /** What is right in each question of a file, in order. */
+  solve(questions: TaskQuestion[], how: HowToSolve): Solution[];
+  /** A solved question as it goes before others. */
+  example(asked: FilledQuestion, solution: Solution, style: Style): Example;
+  /** How often there is something that a reader of the figures should know, by a phrase. */
+  remarks?(questions: { text: string; solution: Solution }[]): Record<string, number>;
+}
+
+/** A question of a task. */
+export interface TaskItem<Solution> extends FilledQuestion {
+  /** `<subject>/<row>`, or `<row>` where there are no subjects; rows count from 0 in their file. */
+  id: string;
+  /** Its subject. */
+  cluster?: string;
+  row: TaskRow;
+  /** The whole prompt that such a text becomes. */
+  framed(text: string): TaskPrompt;
+  solution: Solution;
+}
+
+/** A file's questions. */
+export interface SubjectQuestions<Solution> {
+  subject?: TaskSubject;
+  digests: string[];
+  bytes: number;
+  keyless: boolean;
+  shots: number;
+  items: TaskItem<Solution>[];
+  remarks: Record<string, number>;
+  differences: string[];
+}
+
+export interface HowToRead<Solution> {
+  card: TaskCard;
+  style: Style;
+  reader: TaskReader<Solution>;
+  /** The card's name of the files; undefined for another file. */
+  pattern: string | undefined;
+  mayBeKeyless: boolean;
+}
+
+/** Reads the questions of one file, with the examples that go before them. */
+export async function readQuestions<Solution>(
+  how: HowToRead<Solution>,
+  path: string,
+  subject: TaskSubject | undefined,
+  source: ExampleFiles | undefined,
+): Promise<SubjectQuestions<Solution>> {
+  const { card, reader, style, pattern = measuredFile(card) } = how;
+  const solved = source && (await examplesOf(how, source, path, subject));
+  const { rows, empty, ...read } = await readRows(card, style, path);
+  const { key } = reader;
+  const keyless = key !== undefined && how.mayBeKeyless && rows.every(({ row }) => hasNoText(valueAt(row.cells, key)));
+  const solutions = reader.solve(rows, {
+    style,
+    keyless,
+    cleaned: (texts) => cleaned(texts, style.clean.options, path),
+  });
+  const texts = textsOf(rows, style, subject, path);
+  const frame = framed(style, subject, solved?.examples ?? []);
+  const named = subject ? pattern.replaceAll("{subject}", subject.name) : pattern;
+  const items = rows.map(({ row, refused }, index) => ({
+    id: subject ? `${subject.name}/${index}` : String(index),
+    ...(subject ? { cluster: subject.name } : {}),
+    row,
+    text: texts[index]!,
+    refused,
+    framed: frame,
+    solution: solutions[index]!,
+  }));
+  return {
+    ...definite({ subject }),
+    digests: [read.sha256, ...(solved ? [solved.sha256] : [])],
+    bytes: read.bytes,
+    keyless,
+    shots: solved?.examples.length ?? 0,
+    items,
+    remarks: { "rows without any text, left out": empty, ...reader.remarks?.(items) },
+    differences: [difference(card, path, read, named), solved?.difference].flatMap((one) => one ?? []),
+  };
+}
+
+/** The solved questions that go before those of a file. */
+async function examplesOf<Solution>(
+  { card, reader, style }: HowToRead<Solution>,
+  { shots, pattern, pathOf }: ExampleFiles,
+  measured: string,
+  subject: TaskSubject | undefined,
+) {
+  const path = pathOf(subject);
+  if (path === undefined)
+    throw new BenchError(
+      "dataset-missing",
+      `there is no ${pattern.replace("{subject}", subject?.name ?? "{subject}")} with its examples`,
+    );
+  if (path === measured)
+    throw new BenchError("dataset-invalid", `${path} has the examples: its questions would show their own answers.`, {
+      hint: "Measure another split, or give no examples: `shots: 0`.",
+    });
+  const { rows, sha256, bytes } = await readRows(card, style, path);
+  const first = rows.slice(0, shots);
+  if (shots !== undefined && first.length < shots)
+    throw new BenchError("dataset-invalid", `${path} has ${first.length} examples, fewer than ${shots}.`);
+  const solutions = reader.solve(first, {
+    style,
+    keyless: false,
+    cleaned: (texts) => cleaned(texts, style.clean.options, path),
+  });
+  const texts = textsOf(first, style, subject, path);
+  const named = pattern.replaceAll("{subject}", subject?.name ?? "{subject}");
+  return {
+    examples: solutions.map((solution, i) =>
+      reader.example({ text: texts[i]!, refused: first[i]!.refused }, solution, style),
+    ),
+    sha256,
+    difference: difference(card, path, { sha256, bytes }, named),
+  };
+}
+
+/** A table whose ending names another form than the card's is of that form. */
+function formatOf(path: string, usual: TaskFormat): TaskFormat {
+  const named = formats.find((one) => extname(path) === `.${one}`);
+  return usual === "hellaswag-text" ? usual : (named ?? usual);
+}
+
+/** The rows of a file that hold anything: spreadsheets write the lines below a table as `,,,`. */
+async function readRows(card: TaskCard, style: Style, path: string) {
+  const { rows: all, sha256, bytes } = await readTable(path, formatOf(path, card.format), card.columns);
+  const full = all.filter(({ cells }) => Object.values(cells).some((value) => !hasNoText(value)));
+  if (full.length === 0) throw new BenchError("dataset-invalid", `${path} holds no questions.`);
+  const rows = cleanedRows(full, style.clean, path).map(
+    (row): TaskQuestion => ({
+      row,
+      refused: (what, hint) => new BenchError("dataset-invalid", `${path}${row.at}: ${what}`, definite({ hint })),
+    }),
+  );
+  return { rows, empty: all.length - full.length, sha256, bytes };
+}
+
+function textsOf(rows: TaskQuestion[], { prompt, clean }: Style, subject: TaskSubject | undefined, path: string) {
+  return cleaned(
+    rows.map(({ row, refused }) => filled(prompt, row, subject, refused)),
+    clean.prompt,
+    path,
+  );
+}
