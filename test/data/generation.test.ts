@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { dataKinds } from "../../dist/data/index.js";
@@ -144,4 +144,44 @@ test.skipIf(!existsSync(join(shared, "gsm8k")))("GSM8K as lm-eval asks it", asyn
   expect(data.items[0]!.answers[0]).toMatch(/\n#### 18$/);
   expect(data).toMatchObject({ maxTokens: 256, stop: ["Question:", "</s>", "<|im_end|>"] });
   expect(await said(read("gsm8k", { shots: 5 }, shared))).toMatch(/train\.jsonl/);
+});
+
+const longbench = join(shared, "longbench");
+
+test.skipIf(!existsSync(longbench))("LongBench's prompts and lengths, byte for byte", async () => {
+  const json = (name: string) => JSON.parse(readFileSync(join(longbench, name), "utf8"));
+  const [prompts, lengths] = [json("dataset2prompt.json"), json("dataset2maxlen.json")];
+  const names = Object.keys(prompts);
+  expect(names).toHaveLength(21);
+  const row = {
+    context: "Some {input} and\n其他",
+    input: "what?",
+    all_classes: ["a", "b"],
+    answers: ["段落3 Paragraph 3"],
+  };
+  for (const name of names) {
+    file(`longbench/${name}.jsonl`, `${JSON.stringify(row)}\n`);
+    const data = await read(`longbench_${name}`);
+    const wanted = prompts[name].replace(/\{(\w+)\}/g, (_: string, key: "context" | "input") => row[key]);
+    expect(data.items[0]!.text).toBe(wanted);
+    expect([data.maxTokens, data.truncate]).toEqual([lengths[name], 3584]);
+    const asIs = ["trec", "triviaqa", "samsum", "lsht", "lcc", "repobench-p"].includes(name);
+    const messages = [
+      { role: "system", content: "You are a helpful assistant. 你是一个乐于助人的助手。" },
+      { role: "user", content: wanted },
+    ];
+    expect(data.items[0]!.messages).toEqual(asIs ? undefined : messages);
+  }
+  const brief = await read("longbench_vcsum", { system: "Be brief." });
+  expect(brief.items[0]!.messages?.[0]).toEqual({ role: "system", content: "Be brief." });
+});
+
+test.skipIf(!existsSync(longbench)).each([
+  ["longbench_multifieldqa_zh", "f1"],
+  ["longbench_passage_retrieval_zh", "retrieval"],
+])("the published data of %s", async (name, metric) => {
+  const data = await read(name, {}, shared);
+  expect(data.note).toBeUndefined();
+  expect(data.items).toHaveLength(200);
+  expect(data.scores.map((rule) => rule.metric)).toEqual([metric]);
 });

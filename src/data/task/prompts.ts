@@ -30,7 +30,7 @@ export function styleOf(card: TaskCard, said: Pick<TaskSaid, "style" | "system">
       ...own,
     };
   const speaks = chat ?? (system !== undefined || reply !== undefined);
-  if (said.system !== undefined && !speaks)
+  if (said.system !== undefined && !speaks && system === undefined)
     throw new BenchError("dataset-unknown", `${card.name} is put as a text, which has no system prompt.`, {
       hint: "Take a style that is a conversation, or leave `system` out.",
     });
