@@ -1,5 +1,17 @@
 import { readFile, stat } from "node:fs/promises";
-import { type Document, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, visit } from "yaml";
+import {
+  type Document,
+  type DocumentOptions,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type ParseOptions,
+  parseDocument,
+  type SchemaOptions,
+  visit,
+} from "yaml";
 import { z } from "zod";
 import { BenchError, type ErrorCode } from "./errors.js";
 import { several } from "./harmless.js";
@@ -13,6 +25,32 @@ const MAX_BYTES = 250_000;
 // Far above what people write, far below what a file of nested aliases grows to.
 const MAX_ALIASES = 1000;
 const MAX_DEPTH = 50;
+
+/** How a file is to be read where YAML's readers differ. */
+export interface YamlDialect {
+  /**
+   * As PyYAML reads it: YAML 1.1, where `no` is false, and of two keys of one name the last. A value with the tag `!function`,
+   * which names Python code, is the map `{ "!function": NAME }`.
+   */
+  python?: boolean;
+}
+
+const pythonOptions: ParseOptions & DocumentOptions & SchemaOptions = {
+  version: "1.1",
+  uniqueKeys: false,
+  customTags: (tags) => [
+    { tag: "!function", resolve: (name: string) => ({ "!function": name }) },
+    // YAML 1.1 also has `y` and `n`, PyYAML has not.
+    {
+      tag: "tag:yaml.org,2002:bool",
+      default: true,
+      test: /^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$/,
+      resolve: (word: string) => /^(yes|true|on)$/i.test(word),
+    },
+    // Dates stay the texts that they are.
+    ...tags.filter((tag) => typeof tag === "string" || !/:(bool|timestamp)$/.test(tag.tag)),
+  ],
+};
 
 /** Data as somebody wrote them, whose faults are BenchErrors that name the place, what is wrong, and the remedy. */
 export abstract class Written {
@@ -60,12 +98,15 @@ export class YamlFile extends Written {
   readonly #document: Document;
   readonly #lines: LineCounter;
 
-  private constructor(path: string, code: ErrorCode, text: string) {
+  private constructor(path: string, code: ErrorCode, text: string, { python = false }: YamlDialect) {
     super();
     this.#path = path;
     this.#code = code;
     this.#lines = new LineCounter();
-    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, merge: true });
+    this.#document = parseDocument(text, {
+      ...{ lineCounter: this.#lines, prettyErrors: false, merge: true },
+      ...(python ? pythonOptions : {}),
+    });
     const fault = this.#document.errors[0] ?? this.#document.warnings[0];
     if (fault) {
       const { line, col } = this.#lines.linePos(fault.pos[0]);
@@ -121,14 +162,14 @@ export class YamlFile extends Written {
   }
 
   /** Throws a BenchError with the given code: no such file, too large, not YAML. */
-  static async read(path: string, code: ErrorCode): Promise<YamlFile> {
+  static async read(path: string, code: ErrorCode, dialect: YamlDialect = {}): Promise<YamlFile> {
     const stats = await stat(path).catch((cause) => {
       throw new BenchError(code, `There is no file ${path}.`, { cause });
     });
     if (!stats.isFile()) throw new BenchError(code, `${path} is not a file.`);
     if (stats.size > MAX_BYTES)
       throw new BenchError(code, `${path} has ${stats.size} bytes; a file of settings has at most ${MAX_BYTES}.`);
-    return new YamlFile(path, code, decode(await readFile(path), path, code));
+    return new YamlFile(path, code, decode(await readFile(path), path, code), dialect);
   }
 
   fault(path: YamlPath, message: string, { hint, at = "value" }: FaultOptions = {}): BenchError {

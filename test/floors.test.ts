@@ -76,7 +76,7 @@ const families: Record<string, { contract: string; members: (file: string) => bo
   },
   data: {
     contract: "data.ts",
-    members: (file) => !["data.ts", "index.ts", "cards.ts", "files.ts", "task"].includes(file),
+    members: (file) => !["data.ts", "index.ts", "cards.ts", "files.ts", "task", "foreign"].includes(file),
   },
   references: {
     contract: "reference.ts",
@@ -109,7 +109,7 @@ const partOf: Record<string, string> = {
 /** Each outside package, and the one file that knows it: what replaces it then is one file's business. */
 const outside: Record<string, string[]> = {
   "@huggingface/gguf": ["models/gguf.ts"],
-  "@huggingface/jinja": ["chat/render-process.ts"],
+  "@huggingface/jinja": ["chat/render-process.ts", "data/foreign/jinja/evaluate.ts"],
   cephes: ["stats/distributions.ts"],
   commander: ["cli.ts", "commands/options.ts"],
   "csv-parse": ["data/task/csv.ts"],
@@ -138,6 +138,7 @@ const outside: Record<string, string[]> = {
     "items/*.ts",
     "data/task/*.ts",
     "chat/settings.ts",
+    "data/foreign/*.ts",
     "events.ts",
     "expressions.ts",
     "yaml.ts",

@@ -46,7 +46,7 @@ export async function readWritten(
     name,
     description: head.description,
     variants: readVariants(file, variants, defaults, options),
-    measurements: await readMeasurements(file, measurements, options),
+    measurements: await readMeasurements(file, measurements, { ...options, baseDir }),
     mirrors: head.mirrors,
     timeout: head.timeout,
     memoryLimit: inBytes(head.memoryLimit),

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { dataKinds, findKind } from "../data/index.js";
+import { dataKinds, findKind, foreignFile } from "../data/index.js";
 import { definite } from "../definite.js";
 import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
@@ -52,10 +52,17 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
 
   const settings = taken(flags, Object.keys(settingsShape));
   const entries: Record<string, Flags> = {};
+  const baseDir = process.cwd();
   for (const name of measures.map(usualName)) {
-    const kind = await measurementOf(name, {}, options);
+    const kind = await measurementOf(name, {}, { ...options, baseDir });
     // A name that means nothing is the reader's to refuse.
-    entries[name] = typeof kind === "object" ? {} : taken(flags, keysOf(formFor(family[kind]!, flags)));
+    const said = typeof kind === "object" ? {} : taken(flags, keysOf(formFor(family[kind]!, flags)));
+    // A task of another program's has a name of its own.
+    const { named } = (typeof kind === "string" && findKind(family[kind]!.data)) || {};
+    const foreign =
+      named && !Object.hasOwn(family, name) ? await foreignFile(name, { ...options, baseDir }) : undefined;
+    if (foreign && named) entries[nameable(foreign.name)] = { [named]: literal(name), ...said };
+    else entries[name] = said;
   }
   const { models, notes } = await namedModels(options.models, options);
   const names = variantNames(models);
@@ -65,7 +72,7 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
     variants: Object.fromEntries(variants),
     measurements: entries,
   });
-  const benchmark = await readWritten(written, { name: "quick", baseDir: process.cwd() }, options);
+  const benchmark = await readWritten(written, { name: "quick", baseDir }, options);
   const used = new Set([settings, ...Object.values(entries)].flatMap((one) => Object.keys(one)));
   const idle = Object.keys(flags).find((flag) => !used.has(flag));
   if (idle)

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { z } from "zod";
-import { findCards, findKind } from "../data/index.js";
+import { type ForeignFile, findCards, findKind, foreignFile } from "../data/index.js";
 import { definite } from "../definite.js";
 import { several } from "../harmless.js";
 import { usualName } from "../metrics.js";
@@ -16,7 +16,7 @@ const entryOutline = z.looseObject({}).describe("A measurement has settings, `pe
 export async function readMeasurements(
   file: Written,
   entries: Record<string, unknown>,
-  options: ReadOptions,
+  options: NamingOptions,
 ): Promise<MeasurementConfig[]> {
   const family = options.measurements;
   if (Object.keys(entries).length === 0)
@@ -36,7 +36,10 @@ export async function readMeasurements(
     const meant = await measurementOf(name, entry, options);
     if (typeof meant === "object") throw file.fault(path, meant.message, { hint: meant.hint, at: "key" });
     const measurement = formFor(family[meant]!, entry);
-    for (const { part, said, group } of partsOf(file, path, name, entry, findKind(measurement.data))) {
+    const parts =
+      (await partsOfGroup(file, path, name, entry, family[meant]!, options)) ??
+      partsOf(file, path, name, entry, findKind(measurement.data));
+    for (const { part, said, group } of parts) {
       if (read.some((one) => one.name === part) || (group !== undefined && Object.hasOwn(entries, part)))
         throw file.fault(path, `two measurements are named "${part}".`, { hint: "Rename an entry.", at: "key" });
       file.check(entrySchema(measurement), said, path, engineHints);
@@ -67,6 +70,35 @@ interface EntryPart {
   part: string;
   said: Record<string, unknown>;
   group?: string;
+}
+
+/** An entry that names a group of another program's tasks is one measurement of each; undefined for any other. */
+async function partsOfGroup(
+  file: Written,
+  path: YamlPath,
+  name: string,
+  entry: Record<string, unknown>,
+  { data }: MeasurementForm,
+  options: NamingOptions,
+): Promise<EntryPart[] | undefined> {
+  const { named } = findKind(data) ?? {};
+  if (named === undefined) return undefined;
+  const found = await foreignFile(String(entry[named] ?? name), options);
+  if (!found || found.tasks.length === 1) return undefined;
+  const stray = found.tasks.find((task) => task.kind() !== data);
+  if (stray)
+    throw file.fault(
+      [...path, named],
+      `${stray.name} is ${findKind(stray.kind())!.noun}, other tasks of its group are not.`,
+      {
+        hint: `Name the tasks one by one: \`${named}: ${stray.dataset}\`.`,
+      },
+    );
+  return found.tasks.map((task) => ({
+    part: `${name}-${task.name}`,
+    said: { ...entry, [named]: task.dataset },
+    group: name,
+  }));
 }
 
 const severalData = z.array(z.string().min(1)).min(2);
@@ -113,8 +145,14 @@ interface Misnamed {
   hint: string;
 }
 
+/** Where names are looked for, besides. */
+export interface NamingOptions extends ReadOptions {
+  /** Where relative paths start. */
+  baseDir: string;
+}
+
 /** The measurement that an entry is, by what it says, by its own name or by the dataset that it names; or why it is none. */
-export async function measurementOf(name: string, entry: Record<string, unknown>, options: ReadOptions) {
+export async function measurementOf(name: string, entry: Record<string, unknown>, options: NamingOptions) {
   const family = options.measurements;
   const keyOf = (measurement: string) => findKind(family[measurement]!.data)?.named;
   const usual = usualName(String(entry.measurement ?? name));
@@ -130,6 +168,17 @@ export async function measurementOf(name: string, entry: Record<string, unknown>
   return typeof meant === "object" ? said : meant;
 }
 
+/** The measurement on data of the kind that another program's tasks make. */
+function neededBy({ tasks }: ForeignFile, measurements: ReadOptions["measurements"]): string | Misnamed {
+  const kind = tasks[0]!.kind();
+  return (
+    Object.keys(measurements).find((one) => measurements[one]!.data === kind) ?? {
+      message: `nothing is measured on ${findKind(kind)?.noun ?? kind}.`,
+      hint: "Another task.",
+    }
+  );
+}
+
 /** How an entry names the dataset that it says as its measurement; undefined where it is none. */
 async function asDataset(name: string, said: string, { measurements, dataDir }: ReadOptions) {
   const card = (await findCards({ dataDir })).find((one) => one.name === said)?.read;
@@ -142,13 +191,15 @@ async function asDataset(name: string, said: string, { measurements, dataDir }: 
 }
 
 /** The measurement that needs data of the kind which the dataset of this name is; or why there is none. */
-async function byDataset(name: string, { measurements, dataDir }: ReadOptions): Promise<string | Misnamed> {
+async function byDataset(name: string, { measurements, dataDir, baseDir }: NamingOptions): Promise<string | Misnamed> {
   const cards = await findCards({ dataDir });
   const card = cards.find((one) => one.name === name)?.read;
   if (card && "fault" in card) throw card.fault;
   const kind = card && findKind(card.kind);
   const needing = Object.keys(measurements).find((one) => kind && measurements[one]!.data === kind.name);
   if (kind?.named !== undefined && needing !== undefined) return needing;
+  const foreign = card ? undefined : await foreignFile(name, definite({ baseDir, dataDir }));
+  if (foreign) return neededBy(foreign, measurements);
   if (/\.(csv|jsonl|tsv)$|[/\\]/i.test(name))
     return {
       message: `${name} is a file or a folder; questions go by the name on their card.`,

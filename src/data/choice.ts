@@ -5,6 +5,7 @@ import { BenchError } from "../errors.js";
 import { type FoundDataset, findDataset, namesLike } from "./cards.js";
 import type { DataFolders, DataKind, Dataset } from "./data.js";
 import { excerpt } from "./files.js";
+import { foreignQuestions } from "./foreign/index.js";
 import {
   checkTask,
   type FilledQuestion,
@@ -128,6 +129,8 @@ export const choice: DataKind<ChoiceDataset, TaskSaid> = {
   async resolve(said, folders) {
     const found = await findDataset(said.dataset, carded, folders);
     if (found) return readChoice(found, said, folders);
+    const foreign = await foreignQuestions("choice", said, folders);
+    if (foreign) return foreign;
     throw new BenchError("dataset-unknown", `There are no questions "${said.dataset}": no dataset of that name.`, {
       hint: await namesLike(said.dataset, "choice", folders),
     });

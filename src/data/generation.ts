@@ -5,6 +5,7 @@ import { BenchError } from "../errors.js";
 import { type ScoreRule, scoreRule, unfitFor } from "../scores/index.js";
 import { type FoundDataset, findDataset, namesLike } from "./cards.js";
 import type { DataFolders, DataKind, Dataset } from "./data.js";
+import { foreignQuestions } from "./foreign/index.js";
 import {
   checkTask,
   filledAt,
@@ -101,6 +102,8 @@ export const generation: DataKind<GenerationDataset, TaskSaid> = {
   async resolve(said, folders) {
     const found = await findDataset(said.dataset, carded, folders);
     if (found) return readGeneration(found, said, folders);
+    const foreign = await foreignQuestions("generation", said, folders);
+    if (foreign) return foreign;
     throw new BenchError("dataset-unknown", `There are no questions "${said.dataset}": no dataset of that name.`, {
       hint: await namesLike(said.dataset, "generation", folders),
     });

@@ -11,6 +11,7 @@ import { text } from "./text.js";
 export { findCards } from "./cards.js";
 export type { ChoiceDataset, ChoiceItem } from "./choice.js";
 export type { DataFolders, DataKind, Dataset, ShownQuestion } from "./data.js";
+export { type ForeignFile, foreignFile } from "./foreign/index.js";
 export type { GenerationDataset, GenerationItem } from "./generation.js";
 export type { ReferenceData } from "./reference.js";
 export { describeTask } from "./task/index.js";
