@@ -88,7 +88,7 @@ const rowsForm = z
       .enum([...answerForms, "label", "truth", "flags"])
       .optional()
       .describe(
-        "What stands there: `letter` (A, B …), `index` (from 0), `number` (from 1), `column` (the option's column), `text` (the option itself), `label` (one of `labels`), `truth` (false: the first option, true: the second) or `flags` (0 or 1 for each option). Needed where an answer could be two of them.",
+        "`letter`; `index` from 0, `number` from 1; the option's `column`, `text` or `label` (one of `labels`); `truth` (true: the second option); `flags` (0 or 1 for each). Needed where it could be two of them.",
       ),
     gap: z
       .string()

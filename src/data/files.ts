@@ -11,7 +11,7 @@ import { type Card, type DataFolders, measuredFile } from "./data.js";
 /** The folders of a dataset, best first. */
 function foldersFor(card: NamedCard, cardDir: string, dataDir: string | undefined): string[] {
   const own = card.folder ?? card.name;
-  return [...(dataDir ? [join(dataDir, own)] : []), cardDir, join(fetchedData(), own)];
+  return [...new Set([...(dataDir ? [join(dataDir, own)] : []), cardDir, join(fetchedData(), own)])];
 }
 
 type NamedCard = Pick<Card, "name" | "folder">;
@@ -28,20 +28,20 @@ function places(card: NamedCard, file: string, cardDir: string, dataDir: string 
 const [deepest, most] = [3, 500];
 
 /**
- * The folder that a file of a dataset is in, or any file of a pattern with {subject}: one of the dataset's folders, or inside
- * the one in the data directory. Undefined if there is none.
+ * The folder that a file of a dataset is in, or any file of a pattern with {subject}: one of the dataset's folders, or a folder
+ * in it. Undefined if there is none.
  */
 export async function folderOf(card: NamedCard, file: string, cardDir: string, dataDir: string | undefined) {
   const isThere = async (folder: string) =>
     file.includes("{subject}") ? (await subjectFiles(folder, file)).size > 0 : isFile(join(folder, file));
-  const own = foldersFor(card, cardDir, dataDir);
-  if (dataDir)
-    for (let [level, depth, left] = [[own[0]!], 0, most]; depth <= deepest && level.length > 0; depth++) {
+  for (const own of foldersFor(card, cardDir, dataDir)) {
+    for (let [level, depth, left] = [[own], 0, most]; depth <= deepest && level.length > 0; depth++) {
       for (const folder of level) if (await isThere(folder)) return folder;
       level = (await Promise.all(level.map(foldersIn))).flat().slice(0, left);
       left -= level.length;
     }
-  return (await isThere(cardDir)) ? cardDir : undefined;
+  }
+  return undefined;
 }
 
 async function foldersIn(folder: string): Promise<string[]> {

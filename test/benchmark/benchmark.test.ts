@@ -610,6 +610,11 @@ measurements:
       "limit",
       "prompt",
       "repetitions",
+      "shots",
+      "split",
+      "style",
+      "subjects",
+      "system",
       "text",
       "threads",
     ]);
