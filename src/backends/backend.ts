@@ -190,7 +190,8 @@ export interface Likelihood {
 /** What a model was given before its answer, for the eye. */
 export interface ShownPrompt {
   text: string;
-  ids: number[];
+  /** Absent where a server does not tell them. */
+  ids?: number[];
 }
 
 /** Options that continue a question. */

@@ -49,7 +49,7 @@ const mostRemembered = 10_000;
 const marks = Array.from({ length: 16 }, (_, i) => String.fromCodePoint(0xf0e10 + i));
 
 /** Whether a prompt's end opens a thought. */
-const opensThought = /<(seed:)?think(ing)?>\s*$/;
+export const opensThought = /<(seed:)?think(ing)?>\s*$/;
 
 /**
  * Conversations of one model as tokens.

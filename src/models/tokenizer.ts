@@ -59,7 +59,8 @@ export function tokenizerBehaviour(metadata: Record<string, unknown>): string {
   return digest(parts);
 }
 
-function beginsWithBos(metadata: Record<string, unknown>): boolean {
+/** Whether llama.cpp puts BOS before texts. */
+export function beginsWithBos(metadata: Record<string, unknown>): boolean {
   const of = (key: string) => metadata[`tokenizer.ggml.${key}`];
   const model = String(of("model") ?? "");
   const kind = Object.hasOwn(kinds, model) ? kinds[model] : undefined;
@@ -76,6 +77,13 @@ export function assumedBos(metadata: Record<string, unknown>): string | undefine
   return token === undefined
     ? undefined
     : `it begins texts with BOS, but does not say which token that is: llama.cpp takes token ${kind.bos}, ${JSON.stringify(token)}`;
+}
+
+/** The texts that llama.cpp reads as special tokens where it parses a prompt: those of control tokens, and the unknown one. */
+export function specialTexts(metadata: Record<string, unknown>): string[] {
+  const types = list(metadata["tokenizer.ggml.token_type"]);
+  const tokens = list(metadata["tokenizer.ggml.tokens"]);
+  return tokens.filter((_, id) => [2, 3].includes(Number(types[id]))).map(String);
 }
 
 /** Digest of the texts of all tokens, in order. */

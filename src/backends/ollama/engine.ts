@@ -27,7 +27,7 @@ export class OllamaEngine implements Engine {
   ) {
     this.timing = new OllamaTiming(server, context, runner, listener.doing);
     this.generation = new OllamaGeneration(server, context, conversations, listener.warning);
-    this.letters = new OllamaLetters(server, context);
+    this.letters = new OllamaLetters(server, context, conversations);
   }
 
   /** Lets the server load the model. Throws a BenchError that says why it cannot. */
@@ -58,7 +58,6 @@ export class OllamaEngine implements Engine {
       options: { ...greedy, num_predict: 1 },
     });
     const runner = server.local && file?.files[0] ? new Runner(file.files[0]) : undefined;
-    const templated = file?.chatTemplateSha256 === undefined ? undefined : file.files[0];
     const flags = runner?.flags();
     if (flags === undefined && name.environment === undefined)
       listener.warning(
@@ -79,7 +78,14 @@ export class OllamaEngine implements Engine {
       server,
       runner,
       !before,
-      new OllamaChat(server, templated, (await server.show()).template, listener.warning),
+      new OllamaChat(
+        server,
+        file?.files[0],
+        file?.chatTemplateSha256 !== undefined,
+        (await server.show()).template,
+        said,
+        listener.warning,
+      ),
       { context, listener },
     );
   }

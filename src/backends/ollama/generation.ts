@@ -4,7 +4,7 @@ import { middleKept, unasked } from "../concurrent.js";
 import { asked } from "./asked.js";
 import type { OllamaChat, PromptForm } from "./chat.js";
 import { plain } from "./sampling.js";
-import { type OllamaServer, repeated, type ServerRequest, tooLong } from "./server.js";
+import { type OllamaServer, repeated, type ServerAnswer, type ServerRequest, tooLong } from "./server.js";
 
 /** Answers of the server. A text goes to it as it stands. */
 export class OllamaGeneration implements Generation {
@@ -25,37 +25,36 @@ export class OllamaGeneration implements Generation {
     let through = prompts.length - left.length;
     const progress = () => request.progress(through);
     progress();
-    for await (const answer of asked(this.server, left, (prompt) => this.#answer(prompt, { ...request, progress }))) {
+    for await (const answer of asked(this.server, left, (prompt) => this.#asked(prompt, { ...request, progress }))) {
       through++;
       progress();
       yield answer;
     }
   }
 
+  async #asked(prompt: Prompt, request: TimedRequest): Promise<Answer> {
+    const kept = middleKept(prompt, request.truncate);
+    if (kept !== undefined) return unasked(prompt.id, kept);
+    const one = await this.conversations.ask(prompt);
+    if ("fault" in one) return unasked(prompt.id, one.fault);
+    const answer = await this.#answer(prompt.id, one.form, request);
+    const text = prompt.id === request.show ? await this.conversations.written(one.form) : undefined;
+    return {
+      ...answer,
+      ...(one.thinks ? { thinks: true } : {}),
+      ...(text === undefined ? {} : { prompt: { text } }),
+    };
+  }
+
   async #answer(
-    prompt: Prompt,
-    {
-      maxTokens,
-      stop,
-      truncate,
-      temperature,
-      topK,
-      topP,
-      seed,
-      progress,
-    }: Omit<GenerationRequest, "progress"> & { progress: () => void },
+    id: string,
+    form: PromptForm,
+    { maxTokens, stop, temperature, topK, topP, seed, progress }: TimedRequest,
   ): Promise<Answer> {
-    const { id } = prompt;
     const unanswerable = (reason: string) => unasked(id, reason);
-    const kept = middleKept(prompt, truncate);
-    if (kept !== undefined) return unanswerable(kept);
     const { stop: none, ...sampling } = plain;
-    if (!("text" in prompt) && !this.chats) return unanswerable("the model has no template for conversations");
-    const form: PromptForm =
-      "text" in prompt ? { prompt: prompt.text, raw: true } : await this.conversations.ask(prompt.messages);
     const request: ServerRequest & PromptForm = {
       ...form,
-      think: false,
       // The end that a Modelfile gives belongs to the template that the server itself fills in.
       options: {
         ...sampling,
@@ -77,8 +76,8 @@ export class OllamaGeneration implements Generation {
           pieces = 0;
         },
         // The server would cut the text as well, but not say whether it did or the model had come to its end.
-        piece({ response, message }) {
-          const more = message?.content ?? response;
+        piece(said) {
+          const more = moreOf(text, said);
           const from = Math.max(0, text.length - Math.max(0, ...stop.map((one) => one.length - 1)));
           text += more;
           pieces++;
@@ -95,7 +94,7 @@ export class OllamaGeneration implements Generation {
         const promptTokens = await this.#promptTokens(request);
         return { id, text: text.slice(0, end), finish: "stop", promptTokens, tokens: pieces };
       }
-      text += last.message?.content ?? last.response;
+      text += moreOf(text, last);
       const cut = firstOf(text, stop, 0);
       const { prompt_eval_count: promptTokens, eval_count: tokens } = last;
       const counts = { promptTokens, tokens };
@@ -118,6 +117,16 @@ export class OllamaGeneration implements Generation {
     const last = await this.server.stream(one, { again() {}, piece: () => true });
     return last?.prompt_eval_count ?? 0;
   }
+}
+
+type TimedRequest = Omit<GenerationRequest, "progress"> & { progress: () => void };
+
+/** What goes on from a text. The server tells a thought apart from the answer; it stands here as models write it. */
+function moreOf(text: string, { response, message }: ServerAnswer): string {
+  const { content = response, thinking = "" } = message ?? {};
+  const begun = text === "" && thinking !== "" ? "<think>" : "";
+  const inside = (begun || text).startsWith("<think>") && !text.includes("</think>");
+  return `${begun}${thinking}${inside && content !== "" && message ? "</think>" : ""}${content}`;
 }
 
 /** Where the first of the ends begins, at `from` or later; −1: nowhere. */

@@ -1,5 +1,6 @@
 import type { OptionQuestion, OptionScores, Options, OptionsRequest } from "../backend.js";
 import { asked } from "./asked.js";
+import type { OllamaChat } from "./chat.js";
 import { greedy } from "./sampling.js";
 import { type OllamaServer, type ServerAnswer, tooLong } from "./server.js";
 
@@ -12,36 +13,42 @@ const mostTold = 20;
  * ends its text here would else tell nothing.
  */
 export class OllamaLetters implements Options {
-  readonly chats = false;
-
   constructor(
     private readonly server: OllamaServer,
     private readonly context: number,
+    private readonly conversations: OllamaChat,
   ) {}
 
-  async *score(questions: readonly OptionQuestion[], { done, progress }: OptionsRequest): AsyncGenerator<OptionScores> {
+  get chats(): boolean {
+    return this.conversations.some;
+  }
+
+  async *score(
+    questions: readonly OptionQuestion[],
+    { done, show, progress }: OptionsRequest,
+  ): AsyncGenerator<OptionScores> {
     const left = questions.filter(({ id }) => !done.has(id));
     let through = questions.length - left.length;
     progress(through);
-    for await (const scores of asked(this.server, left, (question) => this.#score(question))) {
+    for await (const scores of asked(this.server, left, (question) => this.#score(question, show))) {
       progress(++through);
       yield scores;
     }
   }
 
-  async #score(question: OptionQuestion): Promise<OptionScores> {
+  async #score(question: OptionQuestion, show: string | undefined): Promise<OptionScores> {
     const { id, delimiter, options } = question;
     const unanswerable = (reason: string): OptionScores => ({ id, unanswerable: reason, options: [] });
-    if (!("context" in question)) return unanswerable("it is no text with letters after it");
-    const { context } = question;
+    if ("contexts" in question) return unanswerable("its options stand in contexts of their own");
     if (options.some((option) => [...option].length !== 1))
       return unanswerable("its options are more than a letter each");
+    const prompt = "messages" in question ? { id, messages: question.messages } : { id, text: question.context };
+    const asked = await this.conversations.ask(prompt);
+    if ("fault" in asked) return unanswerable(asked.fault);
     let answer: ServerAnswer;
     try {
       answer = await this.server.generate({
-        prompt: context,
-        raw: true,
-        think: false,
+        ...asked.form,
         format: { type: "string", enum: options },
         logprobs: true,
         top_logprobs: mostTold,
@@ -60,6 +67,11 @@ export class OllamaLetters implements Options {
       return unanswerable(
         `${untold.join(", ")} ${untold.length > 1 ? "are" : "is"} not among the ${mostTold} most likely tokens`,
       );
-    return { id, options: scores.map((sum) => ({ sum: sum!, mean: sum!, tokens: 1 })) };
+    const text = id === show ? await this.conversations.written(asked.form) : undefined;
+    return {
+      id,
+      options: scores.map((sum) => ({ sum: sum!, mean: sum!, tokens: 1 })),
+      ...(text === undefined ? {} : { prompt: { text } }),
+    };
   }
 }

@@ -37,7 +37,7 @@ const tokenForm = z.object({ token: z.string(), logprob: z.number() });
 const answerForm = z.object({
   response: z.string().default(""),
   thinking: z.string().optional(),
-  message: z.object({ content: z.string().default("") }).optional(),
+  message: z.object({ content: z.string().default(""), thinking: z.string().optional() }).optional(),
   done: z.boolean().default(false),
   done_reason: z.string().optional(),
   load_duration: z.number().default(0),
@@ -132,10 +132,15 @@ export class OllamaServer {
     return this.#asked("show", () => this.#client.show({ model: this.model }));
   }
 
-  /** The whole answer to a prompt as it stands. Asked again where the server or its runner goes away. */
-  generate({ options, ...request }: ServerRequest & { prompt: string }): Promise<ServerAnswer> {
+  /** The whole answer to a prompt, or to a conversation. Asked again where the server or its runner goes away. */
+  generate({
+    options,
+    ...request
+  }: ServerRequest & ({ prompt: string } | { messages: readonly object[] })): Promise<ServerAnswer> {
     return this.#retried(async () => {
-      const answer = await this.#client.generate({ ...this.#common(options), ...request, stream: false });
+      const asked = { ...this.#common(options), ...request, stream: false } as never;
+      const answer: object =
+        "messages" in request ? await this.#client.chat(asked) : await this.#client.generate(asked);
       return read(answerForm, answer);
     });
   }
@@ -172,11 +177,11 @@ export class OllamaServer {
   }
 
   /** A conversation as the server would give it to the model; undefined where it does not show that. */
-  async rendered(messages: readonly object[]): Promise<string | undefined> {
+  async rendered(messages: readonly object[], think: boolean | string): Promise<string | undefined> {
     const asked = {
       ...this.#common({ num_predict: 1 }),
       messages,
-      think: false,
+      think,
       stream: false,
       _debug_render_only: true,
     };
