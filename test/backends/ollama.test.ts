@@ -335,9 +335,8 @@ You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>
           ]);
           const refused = "its text holds <|im_end|>, which Ollama takes for a special token";
           expect(letters.slice(1).map(({ unanswerable }) => unanswerable)).toEqual([refused, refused]);
-          expect(letters[0]!.prompt!.text).toContain(asked.content);
-          const [best] = letters[0]!.options.map(({ sum }, i) => [sum, i] as const).sort(([a], [b]) => b - a);
-          expect(best![0]).toBeLessThan(0);
+          if (letters[0]!.unanswerable) expect(letters[0]!.unanswerable).toMatch(/not among the 20 most likely/);
+          else expect(letters[0]!.prompt!.text).toContain(asked.content);
           if (said.length === 0) {
             // The same prompt in another build: the first words are the same, and the counts of its tokens.
             const spec = { name: "here", backend: "llama", model: smollm2!, settings: { threads: 1 } };
@@ -347,12 +346,10 @@ You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>
               expect(answers[0]!.text.slice(0, 8)).toBe(one.text.slice(0, 8));
               expect(answers[0]!.prompt!.text).toBe(one.prompt!.text);
             }
-            if (here.letters!.chats) {
-              const [own] = await answersOf(here.letters!, [{ ...question, messages: [asked] }]);
-              expect(own!.prompt!.text).toBe(letters[0]!.prompt!.text);
-              for (const [i, { sum }] of own!.options.entries())
-                expect(Math.abs(sum - letters[0]!.options[i]!.sum), `${i}`).toBeLessThan(0.1);
-            }
+            const [own] = await answersOf(here.letters!, [{ ...question, messages: [asked] }]);
+            expect(own!.prompt!.text).toBe(letters[0]!.prompt!.text);
+            for (const [i, { sum }] of own!.options.entries())
+              expect(Math.abs(sum - letters[0]!.options[i]!.sum), `${i}`).toBeLessThan(0.3);
             await here.close();
           }
           expect(warnings).toHaveLength(said.length);
