@@ -385,6 +385,7 @@ const described: Record<string, Described> = {
   exact_match_flexible: {
     ...accuracy,
     label: "exact match, flexible",
+    prominence: prominences.accuracy,
     meaning:
       "the same with the last number of the text as the answer, wherever it stands, as lm-eval's flexible-extract",
   },

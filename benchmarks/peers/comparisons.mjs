@@ -277,6 +277,48 @@ const hellaswag = (quant) => ({
 });
 
 /**
+ * Texts that a model writes, greedily: both load the model, answer all prompts and end. llama-server is its own build, so one
+ * text in a few goes another way at a near-tie; time per token makes up for that.
+ * @returns {Comparison}
+ */
+const gsm8k = (quant) => ({
+  name: `gsm8k:${quant}`,
+  title: `GSM8K with ${quant}, answers in words, against llama-server -np 8`,
+  needs: ["server", "gsm8k"],
+  async run({ tools, sizes, interleaved, temporary }) {
+    const { questions, maxTokens, ...asked } = sizes.gsm8k;
+    const rows = fs.readFileSync(tools.gsm8kFile, "utf8").trim().split("\n").slice(0, questions);
+    const prompts = path.join(temporary, "gsm8k.json");
+    fs.writeFileSync(prompts, JSON.stringify(rows.map((row) => `Question: ${JSON.parse(row).question}\nAnswer:`)));
+    const stop = ["Question:", "</s>", "<|im_end|>"];
+    const ours = { name: "gguf-bench", steps: [tools.ourGsm8k(quant, { questions })] };
+    const peer = {
+      name: "llama-server -np 8",
+      steps: [tools.peerGsm8k(tools.serverTool, quant, prompts, { maxTokens, stop, ...asked })],
+    };
+    const pairs = await interleaved(ours, peer, asked.pairs);
+    const tokens = (run) => run.read[0].answers.reduce((sum, answer) => sum + answer.tokens, 0);
+    const [first, other] = [pairs[0].ours, pairs[0].peer];
+    const same = first.read[0].answers.filter(({ text }, i) => text === other.read[0].answers[i].text).length;
+    const perToken = row(
+      "wall per token",
+      "time",
+      compared(pairs, (run) => run.wall / tokens(run)),
+      (value) => `${(1000 * value).toFixed(1)} ms`,
+      ratio,
+    );
+    const texts = {
+      ...{ quantity: "tokens written", kind: "result", ours: `${tokens(first)}`, peer: `${tokens(other)}` },
+      note: `${same} of ${rows.length} texts are the same`,
+    };
+    return {
+      pairs,
+      rows: [texts, wall(pairs, atMost(1.05)), perToken, userCpu(pairs), peakMemory(pairs)],
+    };
+  },
+});
+
+/**
  * One reference and all its variants: ours in one process without a file, against llama-perplexity's file of the reference's
  * logits and one run for each variant. The file holds 16 bits of each logit, so the two agree within its rounding.
  * @returns {Comparison}
@@ -433,6 +475,7 @@ export const comparisons = [
   speed("Q4_K_M"),
   longContext("Q4_K_M"),
   hellaswag("Q8_0"),
+  gsm8k("Q8_0"),
   divergence("F16", ["Q8_0", "Q4_K_M", "Q4_K_M-im", "Q2_K", "Q2_K-im"]),
   quality("F16", ["Q8_0", "Q4_K_M", "Q4_K_M-im", "Q2_K", "Q2_K-im"]),
 ];
@@ -445,6 +488,7 @@ export const sizes = {
     speed: { prompt: 512, generate: 128, repetitions: 1, pairs: 20 },
     long: { context: 8192, chunks: 2, tooLong: 16384 },
     hellaswag: { tasks: 200, otherContext: 256 },
+    gsm8k: { questions: 50, maxTokens: 256, slots: 8, context: 512, pairs: 5 },
     divergence: { context: 512, chunks: 16, pairs: 3 }, // a pair is 7 runs and 7 minutes
     quality: { context: 512, chunks: 4, pairs: 3 },
   },
@@ -454,6 +498,7 @@ export const sizes = {
     speed: { prompt: 32, generate: 8, repetitions: 2, pairs: 1 },
     long: { context: 512, chunks: 2, tooLong: 16384 },
     hellaswag: { tasks: 12, otherContext: 256 },
+    gsm8k: { questions: 3, maxTokens: 256, slots: 8, context: 512, pairs: 1 },
     divergence: { context: 128, chunks: 2, pairs: 1 },
     quality: { context: 128, chunks: 2, pairs: 1 },
   },

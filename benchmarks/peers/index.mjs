@@ -19,8 +19,9 @@ const usage = `npm run bench:peers -- [options]
   --threads N       CPU threads of both sides (default 2)
   --models DIR      the ladder smollm2-F16.gguf, -Q8_0, -Q4_K_M (for divergence also -Q4_K_M-im, -Q2_K, -Q2_K-im)
                     (default $GGUF_BENCH_MODELS, else ~/.cache/gguf-bench-ladder)
-  --peers PREFIX    bin/ and same-library/ with llama-perplexity and llama-bench (default ~/.cache/bench-peers)
-  --data-dir DIR    wikitext-2/ and hellaswag/ (default $GGUF_BENCH_DATA, else ../shared/datasets)
+  --peers PREFIX    bin/ with llama-perplexity and llama-server, same-library/ with llama-perplexity and llama-bench
+                    (default ~/.cache/bench-peers)
+  --data-dir DIR    wikitext-2/, hellaswag/ and gsm8k/ (default $GGUF_BENCH_DATA, else ../shared/datasets)
   --out FILE        all raw pairs, the machine and the verdicts as JSON
 
 Comparisons: ${comparisons.map(({ name }) => name).join(" ")}
@@ -156,12 +157,15 @@ function judged({ show, ...row }, disturbed) {
 }
 
 function missingFor({ name, needs, models = [name.split(":")[1]] }) {
-  const files = { same: tools.perplexityTool.same, native: tools.perplexityTool.native, bench: tools.benchTool };
+  const files = {
+    ...{ same: tools.perplexityTool.same, native: tools.perplexityTool.native, bench: tools.benchTool },
+    ...{ server: tools.serverTool, hellaswag: tools.hellaswagFile, gsm8k: tools.gsm8kFile },
+  };
   const needed = models.map(tools.model);
   // Its libraries are links into node_modules, which go nowhere once that folder is gone.
   if (needs.includes("same") || needs.includes("bench")) needed.push(tools.sharedLibraryLink);
-  for (const need of needs) needed.push(need === "hellaswag" ? tools.hellaswagFile : files[need]);
-  if (!needs.includes("hellaswag") && !needs.includes("bench")) needed.push(tools.wiki);
+  for (const need of needs) needed.push(files[need]);
+  if (!["hellaswag", "bench", "gsm8k"].some((own) => needs.includes(own))) needed.push(tools.wiki);
   return needed.filter((file) => !fs.existsSync(file));
 }
 

@@ -55,6 +55,8 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
     hellaswagFile: path.join(dataDir, "hellaswag", "hellaswag_val_full.txt"),
     perplexityTool: { same: path.join(same, "llama-perplexity"), native: path.join(native, "llama-perplexity") },
     benchTool: path.join(same, "llama-bench"),
+    serverTool: path.join(native, "llama-server"),
+    gsm8kFile: path.join(dataDir, "gsm8k", "test.jsonl"),
     sharedLibraryLink: path.join(same, "libllama.so.0"),
     hasSharedLibrary: () => fs.existsSync(path.join(same, "libllama.so.0")),
     /** The folder of the libraries that the peers of `same-library` run on: ours runs on the very same files. */
@@ -170,6 +172,21 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
       const args = ["-m", model(quant), "-o", "json", ...counts];
       return () => ({ command: tool, args, read: (run) => peerSpeeds(run.stdout) });
     },
+    ourGsm8k: (quant, { questions }) => {
+      const args = ["--model", model(quant), ...withThreads, "--measure", "gsm8k", "--data-dir", dataDir];
+      const read = ({ events }) => ({ answers: ourTexts(events) });
+      return () => ours([...args, ...flags({ limit: questions })], { read });
+    },
+    /** `prompts`: a file with a list of them. */
+    peerGsm8k: (tool, quant, prompts, asked) => {
+      const said = JSON.stringify({ tool, model: model(quant), prompts, threads, ...asked });
+      const script = path.join(repository, "benchmarks/peers/ask-server.mjs");
+      return () => ({
+        command: process.execPath,
+        args: [script, said],
+        read: (run) => ({ answers: JSON.parse(run.stdout) }),
+      });
+    },
     peerHellaswag: (tool, quant, { file, tasks }) => {
       const args = [
         "-m",
@@ -254,6 +271,15 @@ function ourAnswers(events) {
     }));
   if (answers.length === 0) throw new Error("no answers");
   return answers.sort((a, b) => a.task - b.task);
+}
+
+/** In file order. */
+function ourTexts(events) {
+  const answers = events
+    .filter(({ type, detail }) => type === "samples" && detail?.text !== undefined)
+    .map(({ item, detail: { text, tokens } }) => ({ item: Number(item), text, tokens }));
+  if (answers.length === 0) throw new Error("no answers");
+  return answers.sort((a, b) => a.item - b.item);
 }
 
 /** llama-perplexity prints the accuracy so far after each task; what it grew by says whether the task was right. */

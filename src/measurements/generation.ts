@@ -80,7 +80,7 @@ export const generation: Measurement<GenerationSettings, "generation", "generati
     let [largest, prompt] = [aside, 0];
     for (const item of asked) {
       const [last = "", ...others] = textsOf(item).reverse();
-      const around = others.reduce((sum, text) => sum + Buffer.byteLength(text), aside);
+      const around = others.reduce((sum, text) => sum + Buffer.byteLength(text), item.messages ? framed : aside);
       const bytes = Buffer.byteLength(last);
       largest = Math.max(largest, around + Math.min(bytes, truncate));
       prompt += around / 4 + Math.min(bytes / 4, truncate);
@@ -112,8 +112,9 @@ export const generation: Measurement<GenerationSettings, "generation", "generati
 
 const tallies = ["unparsed", "cut_off", "thoughts"];
 
-/** Bytes for BOS, and for what a chat template puts around a text. */
-const aside = 512;
+/** Bytes for BOS and the blank that some tokenizers put before a text; and for what a chat template puts around one. */
+const aside = 8;
+const framed = 512;
 
 const textsOf = ({ text, messages }: GenerationItem): string[] =>
   messages ? messages.map(({ content }) => content) : [text!];

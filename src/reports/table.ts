@@ -11,6 +11,7 @@ import {
   isPeak,
   isQuality,
   isTally,
+  leadsAmong,
   type Metric,
   soundness,
   variantMetrics,
@@ -274,13 +275,14 @@ function unaskedNote(metric: Metric, { unanswerable, items }: JobResult): Note |
 /** From this share of the answers on, an accuracy tells of their form rather than of what the model knows. */
 const manyUnread = 0.1;
 
-/** The answers that an accuracy counts as wrong because they name no option. */
+/** The answers that the leading figure counts as wrong because nothing was found in them to score. */
 function unreadNote(metric: Metric, { metrics }: JobRecord, result: JobResult): Note[] {
   const counter = metrics.find((name) => countsUnread(describe(name)));
-  if (counter === undefined || !isOfQuestions(metric)) return [];
+  // The others may read an answer in another way.
+  if (counter === undefined || !isOfQuestions(metric) || !leadsAmong(metric.name, metrics)) return [];
   const [unread, all] = [result.count(counter), result.count(metric.name)];
   if (unread <= manyUnread * all) return [];
-  return [{ mark: "§", text: `${unread} of ${all} answers named no option; they count as wrong` }];
+  return [{ mark: "§", text: `in ${unread} of ${all} answers nothing was found to score; they count as wrong` }];
 }
 
 function aloneNote(metric: Metric, { alone }: JobResult): Note[] {

@@ -136,7 +136,7 @@ describe("answers in words", () => {
     const cost = member.cost({}, data as never, { batch: 512, ubatch: 512, trained: 8192 });
     expect(cost.context).toBeGreaterThan(3584 + 50);
     expect(cost.context).toBeLessThan(3584 + 50 + 1000);
-    expect(cost.parallel).toBe(3);
+    expect(cost.parallel).toBe(4);
     expect(cost.generated).toBe(100);
     expect(member.metrics({}, data as never)).toEqual([
       "exact_match",

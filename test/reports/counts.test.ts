@@ -92,7 +92,7 @@ describe("what stands beside the items is none of them", () => {
       };
     });
     const { screen, table } = run("choice", ["acc", "unparsed"], answers);
-    const note = `§ ${unparsed} of ${all} answers named no option; they count as wrong`;
+    const note = `§ in ${unparsed} of ${all} answers nothing was found to score; they count as wrong`;
     for (const shown of [screen, table]) expect(shown.includes(note)).toBe(marked);
   });
 
