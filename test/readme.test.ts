@@ -10,17 +10,20 @@ import { someQuestions, temporaryFolder } from "./support.js";
 interface Block {
   file: string;
   language: string;
+  /** The file that it is, for those that cannot say so in a comment. */
+  name: string | undefined;
   line: number;
   text: string;
 }
 
 function blocksOf(file: string): Block[] {
   const source = readFileSync(join(root, file), "utf8");
-  return [...source.matchAll(/^```(\S*)\n([\s\S]*?)^```$/gm)].map((match) => ({
+  return [...source.matchAll(/^```(\S*)(?: (\S+))?\n([\s\S]*?)^```$/gm)].map((match) => ({
     file,
     language: match[1]!,
+    name: match[2],
     line: source.slice(0, match.index).split("\n").length,
-    text: match[2]!.trimEnd(),
+    text: match[3]!.trimEnd(),
   }));
 }
 
@@ -67,6 +70,11 @@ const instead: Record<string, { because: string; run: string; says: RegExp }> = 
     because: "it downloads files of 5 GB; without its texts it says where they belong",
     run: `${family} 2>&1 || true`,
     says: /The data of wikitext-2 are not here[\s\S]*put it at .*data\/wikitext-2\/wiki\.test\.raw/,
+  },
+  "gguf-bench run tasks.yaml --data-dir data --dry-run": {
+    because: "the published questions are not part of the repository; it says how to get them",
+    run: "gguf-bench run tasks.yaml --data-dir data --dry-run 2>&1 || true",
+    says: /The data of ceval are not here[\s\S]*gguf-bench fetch ceval/,
   },
   "gguf-bench run servers.yaml --dry-run": {
     because: "it fails, for no server listens there",
@@ -115,9 +123,10 @@ beforeAll(async () => {
   await mkdir(join(clone, "data/hellaswag"), { recursive: true });
   await writeFile(join(clone, "data/hellaswag/hellaswag_val_full.txt"), someQuestions(24));
   // Files that the documents show, under the name in their first line.
-  for (const { language, text } of blocks) {
-    const name = text.match(/^# (\S+\.yaml)$/m)?.[1];
-    if (language === "yaml" && name) await writeFile(join(clone, name), `${text}\n`);
+  for (const { language, text, name = text.match(/^# (\S+\.yaml)$/m)?.[1] } of blocks) {
+    if (!["yaml", "csv"].includes(language) || !name) continue;
+    await mkdir(join(clone, name, ".."), { recursive: true });
+    await writeFile(join(clone, name), `${text}\n`);
   }
 }, 300_000);
 
@@ -128,7 +137,7 @@ describe("the documents", () => {
   });
 
   it("have no block of an unknown language", () => {
-    const known = ["sh", "yaml", "text"];
+    const known = ["sh", "yaml", "csv", "text"];
     expect(blocks.filter(({ language }) => !known.includes(language))).toEqual([]);
   });
 

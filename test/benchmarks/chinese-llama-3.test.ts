@@ -3,7 +3,6 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { parse } from "yaml";
 import { readBenchmark } from "../../dist/benchmark/index.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { HubServer } from "../models/hub-server.js";
@@ -23,7 +22,6 @@ const environment = () => ({
   MERGED: join(folder, "full.gguf"),
   BASE: join(folder, "full.gguf"),
   LORA: join(folder, "adapter.gguf"),
-  ...Object.fromEntries(["CEVAL", "CMMLU", "MMLU"].map((name) => [name, join(folder, name.toLowerCase())])),
 });
 /** Each file opens with what it answers, and says what it takes. */
 const text = (name: string) => readFileSync(join(family, `${name}.yaml`), "utf8");
@@ -50,17 +48,27 @@ beforeAll(async () => {
       `name: ${name}\nkind: text\ntitle: A text\nsource: made here\nlicence: MIT\nfile: text.txt\n`,
     );
   }
-  for (const name of ["ceval", "cmmlu", "mmlu"]) {
-    // The card that the file's own comment shows.
-    const card = text(name)
-      .match(/card\.yaml such as this:\n((?:# {3}.*\n)+)/)![1]!
-      .replace(/^# {3}/gm, "");
-    const { file } = parse(card) as { file: string };
-    mkdirSync(join(folder, name));
-    writeFileSync(join(folder, name, "card.yaml"), card);
-    const rows = Array.from({ length: 8 }, (_, i) => `逻辑学,问题 ${i}?,甲 ${i},乙,丙,丁,${"ABCD"[i % 4]}`);
-    writeFileSync(join(folder, name, file), `subject,question,A,B,C,D,answer\n${rows.join("\n")}\n`);
+  // Two subjects in the places where the published files lie; the test split of C-Eval has no answers.
+  const question = (i: number, split: string) => `问题 ${split} ${i}?,甲 ${i},乙,丙,丁`;
+  const solved = (i: number, split: string) => `${question(i, split)},${"ABCD"[i % 4]}`;
+  const put = (path: string, split: string, head: string, row: (i: number, split: string) => string) => {
+    const whole = join(folder, "data", path);
+    mkdirSync(join(whole, ".."), { recursive: true });
+    writeFileSync(whole, head + Array.from({ length: 6 }, (_, i) => `${row(i, split)}\n`).join(""));
+  };
+  const numbered = (row: typeof solved) => (i: number, split: string) => `${i},${row(i, split)}`;
+  for (const subject of ["logic", "college_physics"]) {
+    const columns = "id,question,A,B,C,D";
+    const explained = (i: number, split: string) => `${i},${solved(i, split)},因为`;
+    put(`ceval/dev/${subject}_dev.csv`, "dev", `${columns},answer,explanation\n`, explained);
+    put(`ceval/val/${subject}_val.csv`, "val", `${columns},answer\n`, numbered(solved));
+    put(`ceval/test/${subject}_test.csv`, "test", `${columns}\n`, numbered(question));
   }
+  for (const subject of ["logical", "chinese_history"])
+    for (const split of ["dev", "test"])
+      put(`cmmlu/${split}/${subject}.csv`, split, ",Question,A,B,C,D,Answer\n", numbered(solved));
+  for (const subject of ["formal_logic", "college_physics"])
+    for (const split of ["dev", "val", "test"]) put(`mmlu/${split}/${subject}_${split}.csv`, split, "", solved);
 });
 afterAll(() => hub.stop());
 
@@ -136,7 +144,7 @@ it("without Hugging Face they come from ModelScope, which is said and recorded",
   const { options } = place();
   const out = join(folder, "run-mirrored");
   const file = join(family, "ceval.yaml");
-  const run = await bench(["run", file, "--only", "base", "--plain", "--out", out], options);
+  const run = await bench(["run", file, ...data, "--only", "base/val-0-shot", "--plain", "--out", out], options);
   hub.ails.clear();
   expect(run.code, run.stdout + run.stderr).toBe(0);
   expect(run.stdout).toMatch(/^warning: base: hf:hfl\/\S+ could not be fetched: .*404.* ms:\S+ is used instead$/m);

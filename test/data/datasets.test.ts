@@ -53,7 +53,8 @@ describe("the data of the cards", () => {
     expect(found.map(({ card }) => card.name)).toEqual(expect.arrayContaining(["hellaswag", "wikitext-2", "zh-wiki"]));
     for (const { card, path } of found.filter(({ path }) => path)) {
       const data = await resolveNamed(card, shared);
-      expect(data.note).toBeUndefined();
+      // Some of the published questions have two options alike, or are asked twice.
+      expect(data.note ?? "").not.toMatch(/left out|differs|instead/);
       expect(data.path).toBe(path);
       // Those of a task with a file for each subject are many.
       if (card.file) expect(card.files[card.file]).toEqual({ sha256: data.sha256, bytes: data.bytes });
@@ -130,7 +131,7 @@ describe("a text by path", () => {
   test("that is not there names the known texts; questions are no text", async () => {
     expect((await failure(text("nope"))).hint).toContain("wikitext-2, zh-wiki");
     expect((await failure(text("hellaswag"))).message).toBe("hellaswag is a choice dataset, but a text is needed.");
-    expect((await failure(choice("nope"))).hint).toContain("hellaswag");
+    expect((await failure(choice("hellaswak"))).hint).toContain("hellaswag");
   });
 });
 
@@ -248,7 +249,7 @@ examples: { file: dev.csv, count: 1 }
     });
     const { broken } = await readDatasets({ dataDir: dir });
     expect(broken.find(({ name }) => name === "mine")?.fault.message).toMatch(
-      /card\.yaml:2:7: `kind` must be one of text, choice, not "quiz"/,
+      /card\.yaml:2:7: `kind` must be one of text, choice, .*not "quiz"/,
     );
   });
 });
