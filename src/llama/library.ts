@@ -185,6 +185,8 @@ export interface Library {
   chatTemplate(model: Pointer, name: string | null): string | null;
   vocab(model: Pointer): Pointer;
   vocabSize(vocab: Pointer): number;
+  /** `enum llama_vocab_type`: 1 SentencePiece, 2 byte-level BPE, 3 WordPiece, 4 unigram, 5 RWKV, 6 PLaMo-2; 0 none. */
+  vocabularyType(vocab: Pointer): number;
   addsBos(vocab: Pointer): boolean;
   bos(vocab: Pointer): number;
   /** −1: it has none. */
@@ -377,6 +379,7 @@ function bound(
     chatTemplate: bind("llama_model_chat_template", "str", [P, "str"]),
     vocab: bind("llama_model_get_vocab", P, [P]),
     vocabSize: bind("llama_vocab_n_tokens", "int32_t", [P]),
+    vocabularyType: bind("llama_vocab_type", "int32_t", [P]),
     addsBos: bind("llama_vocab_get_add_bos", "bool", [P]),
     bos: bind("llama_vocab_bos", "int32_t", [P]),
     eos: bind("llama_vocab_eos", "int32_t", [P]),

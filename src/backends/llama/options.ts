@@ -5,6 +5,7 @@ import type { Context, ContextShape } from "../../llama/context.js";
 import type { ScoringPool } from "../../llama/pool.js";
 import type { OptionBatch, OptionRequest, OptionScorer } from "../options.js";
 import type { LlamaChat } from "./chat.js";
+import { Lines } from "./lines.js";
 import type { LlamaModel } from "./model.js";
 import type { Tokenizer } from "./tokenizer.js";
 
@@ -14,16 +15,18 @@ const optionSequences = 64;
 /** Batches of options that share prefixes. */
 export class LlamaOptions implements OptionScorer {
   readonly batch: OptionBatch;
+  readonly #lines: Lines;
   #begun: { context: Context; start: Int32Array } | undefined;
 
   constructor(
     private readonly model: LlamaModel,
-    private readonly tokens: Tokenizer,
+    tokens: Tokenizer,
     private readonly chat: LlamaChat,
   ) {
     // The tokens of a recurrent model's batch cannot belong to several sequences: it has no cache of them to share.
     const options = model.library.isRecurrent(model.pointer) ? 1 : optionSequences;
     this.batch = { tokens: model.ubatch, options };
+    this.#lines = new Lines(model, tokens);
   }
 
   get trainedContext(): number {
@@ -31,7 +34,7 @@ export class LlamaOptions implements OptionScorer {
   }
 
   tokenize(text: string): Int32Array {
-    return this.tokens.tokenize(text, true);
+    return this.#lines.tokenize(text);
   }
 
   get chats(): boolean {

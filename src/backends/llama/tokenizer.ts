@@ -76,9 +76,14 @@ export class Tokenizer {
   }
 
   #measureToken(token: number): TokenCount {
-    const bytes = this.#bytesOf(token, true);
+    const bytes = this.bytes(token);
     // A character counts where its first byte stands, so characters that are split over tokens count once.
     return { bytes: bytes.length, characters: bytes.filter((byte) => (byte & 0xc0) !== 0x80).length };
+  }
+
+  /** All that a token stands for, a special one too. */
+  bytes(token: number): Uint8Array {
+    return this.#bytesOf(token, true);
   }
 
   /** What a token adds to a text that is written for readers: nothing if it is a special one. */
