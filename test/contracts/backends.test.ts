@@ -340,6 +340,40 @@ for (const {
       },
     );
 
+    itHas("windows")("a start that batches share is decoded once, and each batch is as the first one", async () => {
+      if (scorer.batch.options === 1) return;
+      const text = engine.tokenize(someText(4000, 8), true);
+      const start = text.slice(0, 90);
+      const asked = (shift: number): OptionRequest => ({
+        prefix: text.slice(100 + shift, 112 + shift),
+        scoreFrom: 11,
+        options: [text.slice(120, 126 + shift), text.slice(130, 131), text.slice(140, 144)],
+        // Of the last one, two tokens are its own context.
+        ...(shift % 2 ? { skip: [0, 0, 2] } : {}),
+      });
+      const whole = (request: OptionRequest): OptionRequest => ({
+        ...request,
+        prefix: Int32Array.from([...start, ...request.prefix]),
+        scoreFrom: start.length + request.scoreFrom,
+      });
+      const batches = [0, 1, 2].map((b) => [0, 1, 2].map((q) => asked(3 * b + q)));
+      const first: Float64Array[][][] = [];
+      for (const batch of batches) first.push(await scorer.score(batch, 512, start));
+      const differences: number[] = [];
+      for (const [b, batch] of batches.entries())
+        for (const [q, request] of batch.entries()) {
+          const [alone] = await scorer.score([whole(request)], 512);
+          for (const [o, values] of alone!.entries()) {
+            expect(first[b]![q]![o]).toHaveLength(values.length);
+            for (const [i, value] of values.entries()) differences.push(Math.abs(first[b]![q]![o]![i]! - value));
+          }
+        }
+      expect(differences.reduce((sum, one) => sum + one, 0) / differences.length).toBeLessThanOrEqual(noise / 2);
+      expect(Math.max(...differences)).toBeLessThanOrEqual(3 * noise);
+      // After others, or first of all: the same digits.
+      expect(await scorer.score(batches[2]!, 512, start.slice())).toEqual(first[2]);
+    });
+
     itHas("windows")("a full batch of options, of mixed lengths", async () => {
       const text = engine.tokenize(someText(2000, 9), false);
       const { options: room } = scorer.batch;
