@@ -78,9 +78,7 @@ export class ChatRenderer {
       const fault = `fails: ${harmless(reply.fault, { length: 100 })}`;
       throw this.#failed(fault, role === "system" && /system|role/i.test(reply.fault) ? withoutSystem : undefined);
     }
-    const lost = messages.find((message) => !reply.text.includes(coreOf(message)));
-    if (lost?.role === "system") throw this.#failed("leaves out the system message without a word", withoutSystem);
-    if (lost) throw this.#failed(`leaves out or rewrites a message of the ${lost.role}`);
+    checkWhole(reply.text, messages, this.model);
     return reply.text;
   }
 
@@ -129,9 +127,20 @@ export class ChatRenderer {
     return renderer;
   }
 
-  #failed(what: string, hint = brokenTemplate): BenchError {
-    return new BenchError("template-failed", `the chat template of ${this.model} ${what}`, { hint });
+  #failed(what: string, hint?: string): BenchError {
+    return failed(this.model, what, hint);
   }
+}
+
+/** Throws a BenchError `template-failed` where a prompt lacks a message of the conversation that it was made of. */
+export function checkWhole(prompt: string, messages: readonly Message[], model: string): void {
+  const lost = messages.find((message) => !prompt.includes(coreOf(message)));
+  if (lost?.role === "system") throw failed(model, "leaves out the system message without a word", withoutSystem);
+  if (lost) throw failed(model, `leaves out or rewrites a message of the ${lost.role}`);
+}
+
+function failed(model: string, what: string, hint = brokenTemplate): BenchError {
+  return new BenchError("template-failed", `the chat template of ${model} ${what}`, { hint });
 }
 
 const brokenTemplate =

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { afterAll } from "vitest";
 import { mockLaw } from "../../dist/backends/mock.js";
+import type { Message } from "../../dist/chat/template.js";
 
 /**
  * Servers that answer as their sources do, for those that cannot be had in a test: vLLM (vllm/entrypoints/openai) and LM
@@ -59,6 +60,16 @@ export async function fakeServer(kind: FakeKind, twist?: Twist): Promise<FakeSer
   return fake;
 }
 
+/** A conversation by a template that knows no system message, and says nothing of it. */
+function written({ messages, continue_final_message, chat_template_kwargs }: Record<string, unknown>): string {
+  const turns = (messages as Message[]).filter(({ role }) => role !== "system");
+  const text = turns.map(({ role, content }) => `[${role}]${content}`).join("\n");
+  const thought = (chat_template_kwargs as Record<string, unknown>)?.enable_thinking === false ? "<think></think>" : "";
+  return continue_final_message
+    ? text.replace("[assistant]", `[assistant]${thought}`)
+    : `${text}\n[assistant]${thought}`;
+}
+
 type Said = { status?: number; body: unknown } | "stream";
 
 const answers: Record<FakeKind, (path: string, body: Record<string, unknown>) => Said> = {
@@ -83,8 +94,13 @@ const answers: Record<FakeKind, (path: string, body: Record<string, unknown>) =>
       };
     if (path === "/version") return { body: { version: "0.11.0" } };
     if (path === "/tokenize") {
-      const tokens = [...(body.add_special_tokens === false ? [] : [bos]), ...Buffer.from(String(body.prompt))];
+      const text = body.messages ? written(body) : String(body.prompt);
+      const tokens = [...(body.add_special_tokens === false || body.messages ? [] : [bos]), ...Buffer.from(text)];
       return { body: { count: tokens.length, max_model_len: 2048, tokens, token_strs: null } };
+    }
+    if (path === "/detokenize") {
+      const tokens = (body.tokens as number[]).filter((token) => token !== bos);
+      return { body: { prompt: Buffer.from(tokens).toString() } };
     }
     if (path === "/v1/completions" && Array.isArray(body.prompt))
       return { body: echoed(body.prompt as number[], body) };

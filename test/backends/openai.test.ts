@@ -427,6 +427,36 @@ describe("vLLM: log-probabilities of prompts", () => {
     for (const { body } of fake.asked) expect(Number(body.prompt_logprobs ?? 0)).toBeLessThanOrEqual(1);
   });
 
+  it("options of a conversation, which the server writes", async () => {
+    const fake = await fakeServer("vllm");
+    const question = {
+      ...{ id: "q", delimiter: "", options: ["A", "B b"] },
+      messages: [{ role: "user" as const, content: "Which?" }],
+    };
+    const request = { done: new Set<string>(), show: "q", progress: () => {} };
+    for (const thinking of [true, false]) {
+      const engine = await opened(`openai:${fake.url}`, { templateKwargs: { enable_thinking: thinking } });
+      expect(engine.options!.chats).toBe(true);
+      const [scores] = await all<OptionScores>(engine.options!.score([question], request));
+      const text = `[user]Which?\n[assistant]${thinking ? "" : "<think></think>"}`;
+      expect(scores!.prompt).toEqual({ text, ids: [...Buffer.from(text)] });
+      for (const [i, option] of question.options.entries())
+        expect(scores!.options[i]!.sum).toBeCloseTo(
+          [...Buffer.from(option)].reduce((sum, byte) => sum + logprobOf(byte), 0),
+          9,
+        );
+      const system = {
+        ...question,
+        messages: [{ role: "system" as const, content: "Be brief." }, ...question.messages],
+      };
+      const refused = await failure(all(engine.options!.score([system], request)));
+      expect(refused).toMatchObject({
+        code: "template-failed",
+        message: "the chat template of model leaves out the system message without a word.",
+      });
+    }
+  });
+
   it("a server that ignores `echo` is found out", async () => {
     const fake = await fakeServer("vllm", (path, body) => {
       if (path === "/v1/completions") for (const key of ["echo", "logprobs", "prompt_logprobs"]) delete body[key];

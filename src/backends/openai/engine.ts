@@ -114,9 +114,10 @@ export class ServerEngine implements Engine {
         this.options = byQuestions({
           trainedContext: bound,
           parallel: answering.lanes,
-          // Its template is not told.
-          chats: false,
-          converse: () => Promise.reject(new Error("a model without a chat template is asked no conversation")),
+          // A server without a template refuses a conversation, and says so.
+          chats: true,
+          converse: (messages, endings) =>
+            answering.run(({ client }) => scorer.converse(client, messages, endings, templateKwargs)),
           tokenize: (text) => answering.run(({ client }) => scorer.tokenize(client, text)),
           score: (request) => answering.run(({ client }) => scorer.score(request, client)),
         });

@@ -1,12 +1,17 @@
+import { basename } from "node:path";
 import { z } from "zod";
+import { type Conversation, opensThought } from "../../chat/conversation.js";
+import { checkWhole, type Message } from "../../chat/template.js";
+import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
 import type { Likelihood } from "../backend.js";
 import { chunkCount, idsDigest, meanOf } from "../chunks.js";
 import { concurrently } from "../concurrent.js";
 import type { OptionRequest } from "../options.js";
-import type { Client } from "./client.js";
+import { type Client, Declined } from "./client.js";
 import type { Fleet } from "./fleet.js";
 
+const detokenized = z.looseObject({ prompt: z.string() });
 const tokenized = z.looseObject({ tokens: z.array(z.int()) });
 
 const probability = z.number().nullable();
@@ -35,6 +40,37 @@ export class PromptScorer {
   async tokenize(client: Client, text: string, special = true): Promise<Int32Array> {
     const body = { model: this.model, prompt: text, add_special_tokens: special };
     return Int32Array.from((await client.post("/tokenize", body, tokenized)).tokens);
+  }
+
+  /**
+   * A conversation as the server writes it, by the model's template; `variables` are the template's. Special tokens are parsed
+   * wherever they stand, and the day is the server's own. Throws a BenchError `template-failed`.
+   */
+  async converse(
+    client: Client,
+    messages: readonly Message[],
+    endings: readonly string[],
+    variables: Record<string, unknown> | undefined,
+  ): Promise<Conversation> {
+    const ask = async (turns: readonly Message[], how: object) => {
+      const body = { model: this.model, messages: turns, ...how, ...definite({ chat_template_kwargs: variables }) };
+      return Int32Array.from((await client.post("/tokenize", body, tokenized)).tokens);
+    };
+    const ids = await ask(messages, { add_generation_prompt: true });
+    const { prompt: text } = await client.post("/detokenize", { model: this.model, tokens: [...ids] }, detokenized);
+    checkWhole(text, messages, basename(this.model));
+    const whole: Int32Array[] = [];
+    for (const content of endings) {
+      const going = { add_generation_prompt: false, continue_final_message: true };
+      const answered = await ask([...messages, { role: "assistant", content }], going).catch((error) => {
+        if (error instanceof Declined) return new Int32Array(0);
+        throw error;
+      });
+      // A template may write an answer that stands there in another way than where one begins.
+      const isWhole = answered.length > ids.length && ids.every((id, i) => id === answered[i]);
+      whole.push(isWhole ? answered : Int32Array.from([...ids, ...(await this.tokenize(client, content, false))]));
+    }
+    return { text, ids, whole, thinks: opensThought.test(text) };
   }
 
   /**
