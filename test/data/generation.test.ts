@@ -3,8 +3,9 @@ import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { dataKinds } from "../../dist/data/index.js";
 import { BenchError } from "../../dist/errors.js";
+import { scoreOf } from "../../dist/scores/index.js";
 import { root } from "../repository.js";
-import { temporaryFolder } from "../support.js";
+import { bench, temporaryFolder } from "../support.js";
 
 const dir = temporaryFolder();
 const shared = join(root, "../shared/datasets");
@@ -53,6 +54,25 @@ scores: [{ by: classification }, { by: exact, extract: { last: '\\d+' } }]
   expect(data.scores.map(({ metric }) => metric)).toEqual(["classification", "exact_match"]);
   expect(data.note).toBeUndefined();
 });
+
+test("the card of the README, from nothing to a result", async () => {
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const card = readme.match(/```yaml\n(# capitals\/card\.yaml[\s\S]*?)```/)![1]!;
+  file("capitals/card.yaml", card);
+  file("capitals/capitals.csv", "country,capital\nFrance,Paris\nItaly,Rome\n");
+  const data = await read("capitals");
+  expect(data.items.map(({ text }) => text)).toEqual([
+    "Question: What is the capital of France?\nAnswer:",
+    "Question: What is the capital of Italy?\nAnswer:",
+  ]);
+  expect(scoreOf(" paris, of course", data.items[0]!, data.scores[0]!)).toMatchObject({ value: 1, extracted: "paris" });
+  const args = ["run", "mock:seed=1", "--measure", "capitals", "--data-dir", dir, "--out", join(dir, "run"), "--plain"];
+  const { code, stdout, stderr } = await bench(args, { cwd: dir });
+  expect(code, stderr).toBe(0);
+  expect(stdout).toMatch(/exact match %/);
+  const rows = readFileSync(join(dir, "run", "table-long.csv"), "utf8");
+  expect(rows).toMatch(/capitals,capitals,exact_match,/);
+}, 60_000);
 
 test("examples before a question, as a text and in turns", async () => {
   file(
