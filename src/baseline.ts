@@ -2,7 +2,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { BenchError, messageOf } from "./errors.js";
 import { seriesFault } from "./events.js";
 import { impossibleIn, isMetric } from "./metrics.js";
-import { type Run, replay } from "./replay.js";
+import { type Run, replay } from "./replay/index.js";
 import type { Observation } from "./stats/comparison.js";
 import { believed, type Series, seriesFrom } from "./stats/series.js";
 import { readEvents } from "./store/index.js";

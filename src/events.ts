@@ -38,6 +38,11 @@ export interface ItemFacts {
   models?: number;
   /** Digest of the token ids that the item is made of: items of two variants with the same one are the same piece of work. */
   ids?: string;
+  /** Of a question with options, as indices of them: which one the model takes for right, unless it names none; and which one is. */
+  prediction?: number;
+  gold?: number;
+  /** Of each option: the sum of the log-probabilities of its tokens, in nats. */
+  scores?: number[];
 }
 
 /** The result of a measurement for one item, all or nothing. */
@@ -46,7 +51,7 @@ export interface Measured extends ItemFacts {
   samples: Sample[];
   /** Per-token arrays by name (`nll`: Float64, nats). */
   tokens?: Record<string, TokenValues>;
-  /** For the eye alone: option scores, the prediction … */
+  /** For the eye alone: the text of an answer, say. */
   detail?: Record<string, unknown>;
 }
 
@@ -376,10 +381,12 @@ const factTypes = Object.entries({
   alone: "boolean",
   models: "number",
   ids: "string",
+  prediction: "number",
+  gold: "number",
 });
 
 function samplesFault(event: Record<string, unknown>): EventFault | undefined {
-  const { job, item, samples, tokens, detail } = event;
+  const { job, item, samples, tokens, scores, detail } = event;
   const no = (what: string) => own(`is no \`samples\` event: ${what}`);
   if (!isJobId(job)) return no("job is no job's id");
   if (typeof item !== "string") return no("item is no text");
@@ -396,6 +403,8 @@ function samplesFault(event: Record<string, unknown>): EventFault | undefined {
   }
   for (const [name, type] of factTypes)
     if (event[name] !== undefined && typeof event[name] !== type) return no(`${name} is no ${type}`);
+  if (scores !== undefined && !(Array.isArray(scores) && scores.every(isAmount)))
+    return no("scores is no list of numbers");
   if (detail !== undefined && !isObject(detail)) return no("detail is no map");
   if (tokens === undefined) return undefined;
   if (!isObject(tokens)) return no("tokens is no map");

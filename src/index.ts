@@ -29,7 +29,7 @@ export { type Metric, metric } from "./metrics.js";
 export { type ModelFacts, readModelFacts } from "./models/gguf.js";
 export { estimateMemory } from "./models/memory.js";
 export { type Job, makePlan, type Plan } from "./plan/index.js";
-export { Fold, type JobResult, type Run, replay } from "./replay.js";
+export { Fold, type JobResult, type Run, replay } from "./replay/index.js";
 export { type Facts, factsFrom, writeReports } from "./reports/index.js";
 export { junit } from "./reports/junit.js";
 export { type Cell, type Table, tableFrom } from "./reports/table.js";

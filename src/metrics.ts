@@ -73,6 +73,8 @@ export interface Metric {
   leftOut?: true;
   /** It counts the items of which nothing could be read, and which the other figures of its measurement count as wrong. */
   unread?: true;
+  /** It tells of answers that are each one of the same few options: letters, yes and no. */
+  ofSameOptions?: true;
   /** The field of a model's facts that holds it before anything is measured. */
   fact?: "bytes" | "bpw" | "parameters";
   /** The field of an opened engine's facts that holds it. */
@@ -424,11 +426,35 @@ const described: Record<string, Described> = {
     prominence: prominences.accuracy,
     meaning: "likeness of the first line of code and the key, by matching blocks, as LongBench",
   },
+  acc_corrected: {
+    ...accuracy,
+    label: "acc without priors",
+    prominence: prominences.last,
+    beside: true,
+    meaning:
+      "accuracy of the answers once each option's mean log-probability over all questions is subtracted (batch calibration): a diagnostic of a model that favours a letter, no score",
+  },
+  answer_mass: {
+    ...score,
+    label: "answer mass",
+    better: "neither",
+    prominence: prominences.last,
+    beside: true,
+    ofSameOptions: true,
+    meaning:
+      "probability that falls on the options, of all that could stand there, mean over the questions: small where the model does not answer in their form",
+  },
   unanswerable: {
     label: "unanswerable",
     ...tally,
     leftOut: true,
     meaning: "questions that could not be asked as they stand; no accuracy counts them",
+  },
+  ungraded: {
+    label: "ungraded",
+    ...tally,
+    better: "neither",
+    meaning: "questions whose key is not public: their answers are kept, and no accuracy counts them",
   },
   unparsed: {
     label: "unparsed",
@@ -653,6 +679,9 @@ export const countsLeftOut = ({ leftOut }: Metric): boolean => leftOut === true;
 /** Counts the items of which nothing could be read, and which the other figures of its measurement count as wrong. */
 export const countsUnread = ({ unread }: Metric): boolean => unread === true;
 
+/** Tells of answers that are each one of the same few options. */
+export const tellsOfSameOptions = ({ ofSameOptions }: Metric): boolean => ofSameOptions === true;
+
 /** The largest over all measurements of a variant. */
 export const isPeak = ({ aggregation }: Metric): boolean => aggregation === "maximum";
 
@@ -677,6 +706,12 @@ export const itemsPer: Record<Per, string> = {
 
 /** The metric that shows a broken model, for which guessing has a known value, and a foreign tokenizer. */
 export const soundness = "perplexity";
+
+/** The tally of questions whose key is not public. */
+export const keyless = "ungraded";
+
+/** The accuracy of answers less what the model favours whatever is asked. */
+export const withoutPriors = "acc_corrected";
 
 /** The metric that is compared in place of one per token when the tokenizers differ. */
 export const acrossTokenizers = "bits_per_byte";

@@ -10,6 +10,8 @@ export interface TaskFacts {
   shots?: number;
   /** The subjects of each group, by the names that items have in `cluster`; a subject may be in several groups. */
   groups?: Record<string, string[]>;
+  /** Names of the options, where every question has the same ones. */
+  answers?: string[];
   /** Names of subjects as people write them. */
   titles?: Record<string, string>;
 }

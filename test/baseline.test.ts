@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { baselineText, readBaseline } from "../dist/baseline.js";
 import { BenchError } from "../dist/errors.js";
-import { replay } from "../dist/replay.js";
+import { replay } from "../dist/replay/index.js";
 import { readEvents } from "../dist/store/index.js";
 import { temporaryFolder } from "./support.js";
 

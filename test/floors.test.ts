@@ -53,7 +53,7 @@ const rows = [
 const along: Record<string, string> = {};
 
 /** What measurements share, and what backends do that have the tokens in their hands, or ask a server. */
-const shared = ["chunks.ts", "recording.ts", "letters.ts"];
+const shared = ["chunks.ts", "recording.ts", "letters.ts", "answers.ts", "questions.ts"];
 const aboutTokens = ["chunks.ts", "options.ts", "option-cut.ts", "option-batches.ts", "generation.ts", "concurrent.ts"];
 const aboutLlamaCpp = ["llama-cpp.ts"];
 
@@ -298,7 +298,7 @@ describe("the floors of the house", () => {
   it("one fold: replay alone says what events say together; run tells them, the store checks them, the live view shows them as they come", () => {
     const speak = [...files].filter(([, source]) => /"(job-done|job-failed|job-started)"/.test(source));
     expect(speak.map(([file]) => file).sort()).toEqual(
-      ["events.ts", "replay.ts", "run/job-run.ts", "store/consistency.ts", "tui/plain.ts", "tui/state.ts"].sort(),
+      ["events.ts", "replay/index.ts", "run/job-run.ts", "store/consistency.ts", "tui/plain.ts", "tui/state.ts"].sort(),
     );
     for (const [file, source] of files)
       if (unit(file) !== "store")

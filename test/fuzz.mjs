@@ -7,7 +7,7 @@ import { dataKinds } from "../dist/data/index.js";
 import { BenchError, toFailure } from "../dist/errors.js";
 import { measurements } from "../dist/measurements/index.js";
 import { readModelFacts } from "../dist/models/gguf.js";
-import { replay } from "../dist/replay.js";
+import { replay } from "../dist/replay/index.js";
 import { factsFrom, writeReports } from "../dist/reports/index.js";
 import { readEvents, Store } from "../dist/store/index.js";
 

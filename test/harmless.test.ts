@@ -6,7 +6,7 @@ import { BenchError, fromFailure, toFailure } from "../dist/errors.js";
 import type { Event, StoredEvent } from "../dist/events.js";
 import { harmless, harmlessJson, harmlessLines, several } from "../dist/harmless.js";
 import { verdictsFrom } from "../dist/judge/verdicts.js";
-import { replay } from "../dist/replay.js";
+import { replay } from "../dist/replay/index.js";
 import { comparisonsCsv, longCsv, wideCsv } from "../dist/reports/csv.js";
 import { junit } from "../dist/reports/junit.js";
 import { markdown } from "../dist/reports/markdown.js";

@@ -3,7 +3,7 @@ import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
-import { replay } from "../dist/replay.js";
+import { replay } from "../dist/replay/index.js";
 import { compare } from "../dist/stats/estimate.js";
 import { seriesFrom } from "../dist/stats/series.js";
 import { damaged } from "./models/damage.js";

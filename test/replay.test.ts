@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { JobRecord, Started, StoredEvent, VariantRecord } from "../dist/events.js";
-import { engineOf, progressOf, replay } from "../dist/replay.js";
+import { engineOf, progressOf, replay } from "../dist/replay/index.js";
 
 const variant = (name: string, more: Partial<VariantRecord> = {}): VariantRecord => ({
   ...{ name, model: `${name}.gguf`, backend: "mock", reference: false, tags: {}, settings: {} },

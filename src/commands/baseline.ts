@@ -1,6 +1,6 @@
 import { baselineText } from "../baseline.js";
 import { exitCodes } from "../errors.js";
-import { replay } from "../replay.js";
+import { replay } from "../replay/index.js";
 import { readEvents, writeWhole } from "../store/index.js";
 import { say } from "../terminal.js";
 import type { Surroundings } from "./command.js";

@@ -13,7 +13,7 @@ import { measurements } from "../measurements/index.js";
 import { isMeantBy, meant } from "../metrics.js";
 import { librariesIn } from "../models/builds.js";
 import { makePlan, type Plan } from "../plan/index.js";
-import { Fold, type JobProgress, progressOf } from "../replay.js";
+import { Fold, type JobProgress, progressOf } from "../replay/index.js";
 import { factsFrom } from "../reports/index.js";
 import { run } from "../run/index.js";
 import { type Series, seriesFrom } from "../stats/series.js";

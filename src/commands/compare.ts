@@ -4,7 +4,7 @@ import { BenchError, exitCodes } from "../errors.js";
 import { harmless, harmlessJson, several } from "../harmless.js";
 import { type Asked, verdictsOver } from "../judge/index.js";
 import { isMeantBy, usualName } from "../metrics.js";
-import { replay } from "../replay.js";
+import { replay } from "../replay/index.js";
 import { type Series, seriesFrom } from "../stats/series.js";
 import { readEvents } from "../store/index.js";
 import { say } from "../terminal.js";

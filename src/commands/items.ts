@@ -2,7 +2,7 @@ import { definite } from "../definite.js";
 import { BenchError, exitCodes } from "../errors.js";
 import { harmlessJson } from "../harmless.js";
 import { isAsked, itemsOf, questionsOf, type ShownItem } from "../items/index.js";
-import { replay } from "../replay.js";
+import { replay } from "../replay/index.js";
 import { itemsText } from "../reports/items.js";
 import { readEvents } from "../store/index.js";
 import { say } from "../terminal.js";

@@ -5,7 +5,7 @@ import { backendNames } from "../backends/index.js";
 import { describeTask, readDatasets } from "../data/index.js";
 import { definite } from "../definite.js";
 import { exitCodes } from "../errors.js";
-import { replay } from "../replay.js";
+import { replay } from "../replay/index.js";
 import { readEvents } from "../store/index.js";
 import { say } from "../terminal.js";
 import { columns } from "./columns.js";

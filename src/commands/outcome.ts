@@ -20,7 +20,7 @@ export async function writeTables(folder: string, facts: Facts): Promise<void> {
 /** The end of a run on the screen: the table, the verdicts, and which files hold more. */
 export function conclusion(
   folder: string,
-  { table, verdicts }: Facts,
+  { table, verdicts, tasks, submissions }: Facts,
   { width = 80, stopped = false }: { width?: number | undefined; stopped?: boolean } = {},
 ): string {
   const resume = stopped ? "Stopped; the same command goes on where it ended.\n" : "";
@@ -28,9 +28,10 @@ export function conclusion(
   if (!isMeasured(table)) return `${resume || "Nothing was measured.\n"}`;
   const files = [
     `Tables: ${path.join(folder, "table.md")}`,
-    "Beside it: table.csv, table-long.csv, comparisons.csv; where they come from: run.json",
+    `Beside it: table.csv, table-long.csv, comparisons.csv${tasks.length > 0 ? ", tasks.csv" : ""}; where they come from: run.json`,
+    ...(submissions.size > 0 ? [`Answers to send in: ${[...submissions.keys()].join(", ")}`] : []),
   ];
-  return `${text(table, width, verdicts)}\n${files.map((line) => wrap(line, width)).join("\n")}\n${resume}`;
+  return `${text(table, width, verdicts, tasks)}\n${files.map((line) => wrap(line, width)).join("\n")}\n${resume}`;
 }
 
 /** Sizes and other facts of the file alone do not count. */

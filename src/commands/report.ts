@@ -1,5 +1,5 @@
 import { exitCodes } from "../errors.js";
-import { replay } from "../replay.js";
+import { replay } from "../replay/index.js";
 import { factsFrom } from "../reports/index.js";
 import { readEvents } from "../store/index.js";
 import { say } from "../terminal.js";

@@ -10,7 +10,7 @@ import { measurements } from "../measurements/index.js";
 import { withoutKeeping } from "../models/cache.js";
 import { isAddress } from "../models/folder.js";
 import { describePlan, makePlan, type Plan } from "../plan/index.js";
-import { Fold, progressOf, type Run } from "../replay.js";
+import { Fold, progressOf, type Run } from "../replay/index.js";
 import { factsFrom, writeReports } from "../reports/index.js";
 import { run } from "../run/index.js";
 import { Store } from "../store/index.js";

@@ -179,7 +179,15 @@ export async function readChoice(
   const chance = card.chance ?? items.reduce((sum, item) => sum + ofItem(item), 0) / items.length;
   const { delimiter } = style;
   const score = card.score === "mass" ? ({ score: "mass" } as const) : {};
-  return { kind: "choice", ...read, items, delimiter, chance, ...score, task: { chance, ...task } };
+  return {
+    kind: "choice",
+    ...read,
+    items,
+    delimiter,
+    chance,
+    ...score,
+    task: { chance, ...task, ...definite({ answers: sameOptions(items) }) },
+  };
 }
 
 /** What is known of a question besides its text. */
@@ -397,4 +405,11 @@ function readAnswer(form: AnswerForm, columns: string[], answer: string, texts: 
 function letter(option: number): string {
   const last = String.fromCharCode(65 + (option % 26));
   return option < 26 ? last : letter(Math.floor(option / 26) - 1) + last;
+}
+
+/** The options that all questions have: letters, or yes and no; one that has fewer has the first of them. Undefined where they differ. */
+export function sameOptions(items: readonly Pick<ChoiceItem, "options">[]): string[] | undefined {
+  const longest = items.reduce<string[]>((most, { options }) => (options.length > most.length ? options : most), []);
+  const same = items.every(({ options }) => options.every((option, i) => option === longest[i]));
+  return same && items.length > 1 && new Set(longest).size === longest.length ? longest : undefined;
 }

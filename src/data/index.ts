@@ -9,7 +9,7 @@ import { reference } from "./reference.js";
 import { text } from "./text.js";
 
 export { findCards } from "./cards.js";
-export type { ChoiceDataset, ChoiceItem } from "./choice.js";
+export { type ChoiceDataset, type ChoiceItem, sameOptions } from "./choice.js";
 export type { DataFolders, DataKind, Dataset, ShownQuestion } from "./data.js";
 export { type ForeignFile, foreignFile } from "./foreign/index.js";
 export type { GenerationDataset, GenerationItem } from "./generation.js";

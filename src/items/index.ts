@@ -4,7 +4,7 @@ import { BenchError } from "../errors.js";
 import type { JobRecord } from "../events.js";
 import { several } from "../harmless.js";
 import { metric as describe, isQuality, isTally } from "../metrics.js";
-import { type JobResult, planOf, type Run } from "../replay.js";
+import { type JobResult, planOf, type Run } from "../replay/index.js";
 import { nearest } from "../yaml.js";
 import { answerOf, type ItemAnswer, isAsked } from "./answers.js";
 

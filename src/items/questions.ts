@@ -3,7 +3,7 @@ import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 import type { JobRecord } from "../events.js";
 import { measurementOn } from "../measurements/index.js";
-import { planOf, type Run } from "../replay.js";
+import { planOf, type Run } from "../replay/index.js";
 
 /**
  * The questions of a job by their items, where its data are still on this machine: by the files' digest, the very ones that were

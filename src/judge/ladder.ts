@@ -1,5 +1,5 @@
 import { definite } from "../definite.js";
-import type { Run } from "../replay.js";
+import type { Run } from "../replay/index.js";
 import type { Series } from "../stats/series.js";
 import type { Pair } from "./answers.js";
 import { type Figures, figuresOf, hasFigures, missingIn, unsoundBase } from "./missing.js";
@@ -15,7 +15,7 @@ import {
   size,
 } from "./reading.js";
 import type { Result } from "./results.js";
-import { isWithinMargin } from "./verdict.js";
+import { isAtChance, isWithinMargin } from "./verdict.js";
 
 /** The cost of each file against the one that it was made from, and which of them to take. */
 export interface Ladder {
@@ -132,7 +132,7 @@ function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
   const far = distances.some(({ comparison }) => comparison!.b > farDistance);
   const standing = standingOf(quality, distances, far);
   const likelihoods = quality.filter(isOfLikelihood);
-  const decisive = likelihoods.length > 0 ? likelihoods : quality;
+  const decisive = likelihoods.length > 0 ? likelihoods : quality.filter(({ verdict }) => !isAtChance(verdict!));
   const open = quality.filter(({ state }) => state === "open");
   const missing =
     missingIn(figures, b, a) ?? (told.length > 0 ? undefined : alone ? "not compared" : refusalIn(results));

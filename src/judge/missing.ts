@@ -1,7 +1,7 @@
 import type { VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
 import { countsLeftOut, metric as describe, isQuality, leadsAmong } from "../metrics.js";
-import type { JobState, Run } from "../replay.js";
+import type { JobState, Run } from "../replay/index.js";
 import type { Series } from "../stats/series.js";
 
 /** Why a variant has no figure to believe. */

@@ -1,7 +1,7 @@
 import { metric as describe, isDistance, isLikelihood } from "../metrics.js";
 import type { Comparison } from "../stats/comparison.js";
 import type { Result } from "./results.js";
-import { differenceIn, isUndistinguished, shownIn } from "./verdict.js";
+import { differenceIn, isAtChance, isUndistinguished, shownIn } from "./verdict.js";
 import { isIdentical } from "./words.js";
 
 /** From here on a loss is "much": ten times what begins to matter (5 % of PPL, 10 points of accuracy). */
@@ -21,6 +21,7 @@ export function reading(result: Result): { state: Reading; phrase: string | unde
   if (isOfSpeed(result)) return { state: "equal", phrase: pace(result) };
   if (isOfDistance(result))
     return { state: "equal", phrase: Number.isFinite(one.b) ? `${label} ${significant(one.b)}` : undefined };
+  if (isAtChance(verdict!)) return { state: "unknown", phrase: `${label}: both at chance` };
   if (isIdentical(one)) return { state: "equal", phrase: `${label} identical` };
   const shown = shownIn(verdict!);
   const changed = `${label} ${signed(one)}`;

@@ -1,5 +1,7 @@
+import { definite } from "../definite.js";
 import type { JobRecord } from "../events.js";
 import { metric as describe, isDistance } from "../metrics.js";
+import { besideChance, chanceOf } from "../stats/chance.js";
 import type { Comparison } from "../stats/comparison.js";
 import { compare, level } from "../stats/estimate.js";
 import type { Series } from "../stats/series.js";
@@ -64,7 +66,10 @@ function measuredPair(name: string, a: Series, b: Series, across: boolean): Resu
   const comparison = asPrinted(compare(name, x, y, { paired: paired && !floor, ...options }), a, b);
   if (comparison.n === 0)
     return [{ ...result, refused: `${result.label} is not compared: ${comparison.warnings.join(" ")}`, notes: [] }];
-  return [{ ...result, comparison, notes: noted(comparison) }];
+  const chance = chanceOf(a.job, name);
+  const guessed = chance !== undefined && [x, y].every((items) => besideChance(level(name, items, options), chance));
+  const verdict: Verdict | undefined = guessed ? { kind: "chance", chance } : undefined;
+  return [{ ...result, comparison, ...definite({ verdict }), notes: noted(comparison) }];
 }
 
 /** The place of a distance's interval: within the margin, around it, or beyond. */

@@ -24,6 +24,8 @@ export type Verdict =
   | { kind: "undistinguished"; detectable: number }
   /** Too few items for any answer; `needed` of them could begin to tell. */
   | { kind: "unknown"; needed: number }
+  /** Neither is shown to be better than guessing, which gives `chance`: nothing is claimed. */
+  | { kind: "chance"; chance: number }
   /** A distance from the reference, which is not tested: its interval lies within, around or beyond the margin. `floor`: the reference's distance from itself. */
   | { kind: "size"; place: "within" | "around" | "beyond"; margin: number; floor: number };
 
@@ -63,6 +65,9 @@ export function differenceIn(said: Verdict, sure = true): Different | undefined 
 
 /** Neither a difference nor equivalence is shown, by data that could have. */
 export const isUndistinguished = ({ kind }: Verdict): boolean => kind === "undistinguished";
+
+/** Both figures are no better than guessing. */
+export const isAtChance = ({ kind }: Verdict): boolean => kind === "chance";
 
 /** A distance from the reference that lies within the margin. */
 export const isWithinMargin = (said: Verdict): boolean => said.kind === "size" && said.place === "within";

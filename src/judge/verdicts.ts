@@ -1,6 +1,6 @@
 import { definite } from "../definite.js";
 import { metric as describe, leadsAmong } from "../metrics.js";
-import type { Run } from "../replay.js";
+import type { Run } from "../replay/index.js";
 import { inFamily, uncertainOverall } from "../stats/family.js";
 import { type Series, seriesFrom } from "../stats/series.js";
 import { answersOf, type Pair, sentenceOf } from "./answers.js";

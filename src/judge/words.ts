@@ -1,6 +1,7 @@
 import { metric as describe, itemsPer, type Metric } from "../metrics.js";
 import type { Flips } from "../stats/bases/score.js";
 import { type Comparison, certainValue, isRelative } from "../stats/comparison.js";
+import { percent } from "../units.js";
 import { type Different, differenceIn, isUndistinguished, type Verdict, verdict } from "./verdict.js";
 
 /** A size of difference as a person reads it: `2.8 %`, `4.1 points`, `0.0123 nat`, `×25` when it is more than tenfold. */
@@ -91,6 +92,8 @@ export function mark(said: Verdict, comparison?: Comparison): string {
       return "~";
     case "unknown":
       return "cannot tell";
+    case "chance":
+      return "at chance";
     case "size":
       return `${said.place} the margin`;
   }
@@ -121,6 +124,8 @@ function judged(comparison: Comparison, said: Verdict): string {
       return `no difference found (would have detected ${amount(comparison, said.detectable)}${pieces(comparison)})`;
     case "unknown":
       return untold(comparison, said.needed);
+    case "chance":
+      return `neither is shown to be better than guessing (${percent(said.chance)}), so neither is called better`;
     case "size":
       return sized(comparison, said);
   }

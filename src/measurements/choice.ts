@@ -1,12 +1,14 @@
 import { z } from "zod";
-import type { Answer, OptionScores, Prompt } from "../backends/backend.js";
+import type { Prompt, QuestionContext } from "../backends/backend.js";
 import { sequencesFor } from "../backends/generation.js";
-import type { ChoiceItem } from "../data/index.js";
+import { type ChoiceDataset, type ChoiceItem, sameOptions } from "../data/index.js";
 import { definite } from "../definite.js";
-import { sha256 } from "../digest.js";
 import type { Measured } from "../events.js";
-import { lettered, mostLetters, optionNamed } from "./letters.js";
+import { metric as describe, isQuality } from "../metrics.js";
+import { answered, answeredByLetter, type Scoring, scoredBy, textsOf, unasked, written } from "./answers.js";
+import { lettered } from "./letters.js";
 import type { MeasureContext, Measurement } from "./measurement.js";
+import { limited } from "./questions.js";
 
 const ways = ["likelihood", "letter", "generation"] as const;
 type Way = (typeof ways)[number];
@@ -76,18 +78,15 @@ const wayOf = ({ by = "likelihood" }: Pick<ChoiceSettings, "by">): Way => by;
 /**
  * Accuracy on questions with options.
  *
- * By likelihood: the option that the model finds most likely as a continuation of the question is its answer. From one decode:
- * - `acc`: sum of the log-probabilities of all tokens of the continuation, lm-eval's rule;
- * - `acc_norm`: the same sum per character of the option, lm-eval's rule;
- * - `acc_token`: their mean over the tokens after those that all options begin with, the rule of llama-perplexity's
- *   --hellaswag.
- * On a tie the earlier option wins, as in both.
+ * By likelihood: the option that the model finds most likely as a continuation of the question is its answer (`answered`). A
+ * task of letters is asked so, too: one row of logits a question, in which its letters' tokens stand.
  *
  * By letter and by generation the question shows the options, each under a letter (`lettered`); the answer is the most likely
  * letter, or the one that is found in the text that the model writes (`optionNamed`). A text without one is wrong, and counted
  * as `unparsed`.
  *
  * A question that does not fit, or whose option begins at no token, is not asked: its item says so, and no accuracy counts it.
+ * One whose data hold no key is asked, its answer kept, and counted as `ungraded`.
  */
 export const choice: Measurement<ChoiceSettings, "choice", ChoicePart> = {
   name: "choice",
@@ -104,7 +103,16 @@ export const choice: Measurement<ChoiceSettings, "choice", ChoicePart> = {
   mode: { kind: "alone" },
   machineBound: false,
   rule: 2,
-  metrics: (settings) => [...metrics[wayOf(settings)]],
+
+  metrics(settings, data) {
+    const { items = [] } = data ?? {};
+    const keyless = items.filter(isKeyless).length;
+    const all = metricsOf[wayOf(settings)](data);
+    return [
+      ...all.filter((name) => keyless === 0 || keyless < items.length || !isGraded(name)),
+      ...(keyless > 0 ? ["ungraded"] : []),
+    ];
+  },
 
   /** A token is a byte of text at least, so the largest question's bytes bound what it needs; several fill a micro-batch. */
   cost(
@@ -115,7 +123,7 @@ export const choice: Measurement<ChoiceSettings, "choice", ChoicePart> = {
     const { items = [], delimiter = "", bytes = 0 } = data ?? {};
     const bytesOf = (item: ChoiceItem) =>
       item.options.reduce((sum, option) => sum + Buffer.byteLength(delimiter + option), contextBytes(item) + aside);
-    const asked = items.slice(0, limit);
+    const asked = limited(items, limit);
     const largest = asked.reduce((most, item) => Math.max(most, bytesOf(item)), 0);
     const share = Math.min(1, limit / Math.max(1, items.length));
     const prompt = (share * bytes) / 4;
@@ -131,61 +139,72 @@ export const choice: Measurement<ChoiceSettings, "choice", ChoicePart> = {
   measure: (context) => measureBy[wayOf(context.settings)](context),
 };
 
-const metrics: Record<Way, readonly string[]> = {
-  likelihood: ["acc", "acc_norm", "acc_token"],
-  letter: ["acc"],
-  generation: ["acc", "unparsed"],
+const isKeyless = ({ gold, right }: ChoiceItem) => gold === undefined && right === undefined;
+/** Whether it needs a key. */
+const isGraded = (metric: string) => isQuality(describe(metric));
+
+/** The metrics of each way. */
+const metricsOf: Record<Way, (data: ChoiceDataset | undefined) => string[]> = {
+  likelihood: (data) => scoredBy(scoringOf(data)),
+  letter: () => ["acc", "answer_mass"],
+  generation: () => ["acc", "unparsed"],
 };
+
+function scoringOf({ items, score }: Pick<ChoiceDataset, "items" | "score"> = { items: [] }): Scoring {
+  const alike = ({ options }: ChoiceItem) => new Set(options.map((option) => [...option].length)).size === 1;
+  const short = ({ options }: ChoiceItem) =>
+    options.every((option) => [...option].length === 1 || option === options[0]);
+  return {
+    mass: score === "mass",
+    sameLength: items.length > 0 && items.every((item) => alike(item) && short(item)),
+    sameOptions: sameOptions(items) !== undefined,
+  };
+}
 
 type ChoiceContext = MeasureContext<ChoiceSettings, "choice", ChoicePart>;
 
 const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured>> = {
-  async *likelihood({ engine, settings: { limit, context }, data: { items, delimiter }, done, progress }) {
-    const asked = items.slice(0, limit);
+  async *likelihood({ engine, settings: { limit, context }, data, done, progress }) {
+    const { items, delimiter } = data;
+    const scoring = scoringOf(data);
+    const asked = limited(items, limit);
     const byId = new Map(asked.map((item) => [item.id, item]));
     const answers = engine.options.score(
-      asked.map((item) => ({ ...item, delimiter, ...definite({ group: item.cluster }) })),
+      asked.map((item) => ({ ...contextOf(item), id: item.id, options: item.options, delimiter })),
       { done, context, progress: (questions) => progress(questions, asked.length, "questions") },
     );
-    for await (const scores of answers) yield answered(byId.get(scores.id)!, scores);
+    for await (const scores of answers) yield answered(byId.get(scores.id)!, scores, scoring);
   },
 
   async *letter({ engine, settings: { limit, context }, data: { items, delimiter }, done, progress }) {
-    const asked = items.slice(0, limit);
+    const asked = limited(items, limit);
     const byId = new Map(asked.map((item) => [item.id, item]));
-    yield* withoutLetters(asked, done);
-    const questions = asked.filter(isLettered).map((item) => {
-      const { letters, ...question } = lettered(item, delimiter);
-      return { id: item.id, ...question, options: letters };
+    const questions = asked.flatMap((item) => {
+      const question = lettered(item, delimiter);
+      if (typeof question === "string") return [];
+      const { letters, ...put } = question;
+      return [{ ...put, id: item.id, options: letters, ...definite({ group: item.cluster }) }];
     });
+    yield* withoutLetters(asked, delimiter, done);
     const answers = engine.letters.score(questions, {
       ...{ done, context, progress: (count: number) => progress(count, asked.length, "questions") },
     });
-    for await (const { id, unanswerable, options } of answers) {
-      const item = byId.get(id)!;
-      if (unanswerable !== undefined) yield unasked(item, unanswerable);
-      else {
-        const scores = options.map(({ sum }) => sum);
-        yield {
-          ...ofItem(item),
-          samples: [rightness(item, best(scores))],
-          detail: { ...about(item), prediction: best(scores), scores },
-        };
-      }
-    }
+    for await (const scores of answers) yield answeredByLetter(byId.get(scores.id)!, scores);
   },
 
   async *generation({ engine, settings, data: { items, delimiter }, done, progress }) {
     const { limit, maxTokens = defaultMaxTokens, temperature = 0, seed = 0, template = "model" } = settings;
-    const asked = items.slice(0, limit);
+    const asked = limited(items, limit);
     const byId = new Map(asked.map((item) => [item.id, item]));
-    yield* withoutLetters(asked, done);
-    const { chats } = engine.generation;
-    const prompts = asked.filter(isLettered).map((item): Prompt => {
-      const spoken = template === "model" && chats;
-      const text = lettered(item, delimiter, { spoken }).context.trimEnd();
-      return spoken ? { id: item.id, messages: [{ role: "user", content: text }] } : { id: item.id, text };
+    const spoken = template === "model" && engine.generation.chats;
+    const prompts = asked.flatMap((item): Prompt[] => {
+      const question = lettered(item, delimiter, { spoken });
+      if (typeof question === "string") return [];
+      if ("messages" in question) return [{ id: item.id, messages: question.messages }];
+      const text = question.context.trimEnd();
+      return [spoken ? { id: item.id, messages: [{ role: "user", content: text }] } : { id: item.id, text }];
     });
+    yield* withoutLetters(asked, delimiter, done);
     const answers = engine.generation.answer(prompts, {
       ...{ done, maxTokens, stop: [], temperature, seed },
       progress: (count) => progress(count, asked.length, "questions"),
@@ -197,83 +216,22 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
 /** Bytes for BOS and the blank that some tokenizers put before a text. */
 const aside = 8;
 
-const ofItem = ({ id, cluster }: ChoiceItem) => ({ item: id, ...definite({ cluster }) });
-
-/** For the eye. */
-const about = (item: ChoiceItem) => ({
-  prompt: sha256([...textsOf(item), ...item.options].join("\0")).slice(0, 16),
-  ...definite({ gold: item.gold }),
-});
-
-function textsOf(item: ChoiceItem): readonly string[] {
-  if ("context" in item) return [item.context];
-  return "contexts" in item ? item.contexts : item.messages.map(({ role, content }) => `${role}\0${content}`);
-}
-
 const contextBytes = (item: ChoiceItem) => textsOf(item).reduce((sum, text) => sum + Buffer.byteLength(text), 0);
 
-const unasked = (item: ChoiceItem, unanswerable: string): Measured => ({
-  ...ofItem(item),
-  samples: [{ metric: "unanswerable", value: 1, weight: 1 }],
-  unanswerable,
-  detail: about(item),
-});
-
-const isLettered = (item: ChoiceItem): item is ChoiceItem & { context: string } =>
-  "context" in item && item.options.length <= mostLetters;
-
-function* withoutLetters(asked: readonly ChoiceItem[], done: ReadonlySet<string>): Generator<Measured> {
-  for (const item of asked)
-    if (!isLettered(item) && !done.has(item.id))
-      yield unasked(
-        item,
-        "context" in item
-          ? `it has ${item.options.length} options, and there are ${mostLetters} letters`
-          : "it is no text with letters after it",
-      );
+function contextOf(item: ChoiceItem): QuestionContext & { group?: string } {
+  const group = definite({ group: item.cluster });
+  if ("context" in item) return { context: item.context, ...group };
+  return "contexts" in item ? { contexts: item.contexts, ...group } : { messages: item.messages, ...group };
 }
 
-const rightness = ({ gold }: ChoiceItem, prediction: number | undefined, metric = "acc") => ({
-  ...{ metric, value: prediction === gold ? 1 : 0, weight: 1 },
-});
-
-function answered(item: ChoiceItem, { unanswerable, options, alone }: OptionScores): Measured {
-  if (unanswerable !== undefined) return unasked(item, unanswerable);
-  const whole = options.map(({ sum }) => sum);
-  const perCharacter = whole.map((one, i) => one / [...item.options[i]!].length);
-  const perToken = options.map(({ mean }) => mean);
-  const predictions = [whole, perCharacter, perToken].map(best);
-  return {
-    ...ofItem(item),
-    samples: metrics.likelihood.map((metric, i) => rightness(item, predictions[i], metric)),
-    ...definite({ alone }),
-    detail: {
-      ...about(item),
-      prediction: predictions[0],
-      prediction_norm: predictions[1],
-      prediction_token: predictions[2],
-      /** Of each option: the sum of log-probabilities in nats, their mean per token of its own, and how many those are. */
-      scores: whole,
-      scores_token: perToken,
-      tokens: options.map(({ tokens }) => tokens),
-    },
-  };
-}
-
-/** What a model wrote, and which option that names. */
-function written(item: ChoiceItem, { unanswerable, text, finish, promptTokens, tokens }: Answer): Measured {
-  if (unanswerable !== undefined) return unasked(item, unanswerable);
-  const prediction = optionNamed(text, item.options.length);
-  const unparsed = { metric: "unparsed", value: 1, weight: 1 };
-  return {
-    ...ofItem(item),
-    samples: [rightness(item, prediction), ...(prediction === undefined ? [unparsed] : [])],
-    detail: { ...about(item), ...definite({ prediction }), text, finish, promptTokens, tokens },
-  };
-}
-
-function best(scores: number[]): number {
-  let first = 0;
-  for (let i = 1; i < scores.length; i++) if (scores[i]! > scores[first]!) first = i;
-  return first;
+/** The questions that cannot be put with letters. */
+function* withoutLetters(
+  asked: readonly ChoiceItem[],
+  delimiter: string,
+  done: ReadonlySet<string>,
+): Generator<Measured> {
+  for (const item of asked) {
+    const reason = done.has(item.id) ? undefined : lettered(item, delimiter);
+    if (typeof reason === "string") yield unasked(item, reason);
+  }
 }

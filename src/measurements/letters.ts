@@ -1,15 +1,15 @@
+import type { Message, QuestionContext } from "../backends/backend.js";
 import type { ChoiceItem } from "../data/index.js";
 
 /** A question as it is put to a model that answers with a letter. */
-export interface LetterQuestion {
-  context: string;
+export type LetterQuestion = {
   /** Stands between the context and a letter. */
   delimiter: string;
   letters: string[];
-}
+} & ({ context: string } | { messages: readonly Message[] });
 
 /** Options beyond these have no letter. */
-export const mostLetters = 26;
+const mostLetters = 26;
 
 const letterOf = (option: number) => String.fromCharCode(65 + option);
 
@@ -23,19 +23,39 @@ const letterOf = (option: number) => String.fromCharCode(65 + option);
  *
  *     Answer:
  *
- * or, in a conversation, with `Answer with the letter of the right option alone.` in its last line.
+ * or, in a conversation, whose last message is the context, with `Answer with the letter of the right option alone.` in its last
+ * line. A phrase is the reason why a question cannot be put so.
  */
 export function lettered(
-  { context, options }: Pick<ChoiceItem, "options"> & { context: string },
+  item: Pick<ChoiceItem, "options"> & QuestionContext,
   delimiter: string,
   { spoken = false } = {},
-): LetterQuestion {
+): LetterQuestion | string {
+  const { options } = item;
+  if (options.length > mostLetters) return `it has ${options.length} options, and there are ${mostLetters} letters`;
+  if ("contexts" in item) return "its options stand inside the question, where no letter can";
   const letters = options.map((_, option) => letterOf(option));
-  if (options.every((option, i) => option === letters[i])) return { context, delimiter, letters };
+  const asItIs = options.every((option, i) => option === letters[i]);
+  if ("messages" in item) {
+    if (asItIs) return { messages: item.messages, delimiter, letters };
+    const last = item.messages.at(-1);
+    if (!last) return "its conversation is empty";
+    const content = listed(last.content, options, letters, true);
+    return { messages: [...item.messages.slice(0, -1), { ...last, content }], delimiter: "", letters };
+  }
+  const { context } = item;
+  if (asItIs) return { context, delimiter, letters };
+  return { context: listed(context, options, letters, spoken), delimiter: " ", letters };
+}
+
+function listed(context: string, options: readonly string[], letters: string[], spoken: boolean): string {
   const list = options.map((option, i) => `${letters[i]}. ${option.trim()}\n`).join("");
   const last = spoken ? "Answer with the letter of the right option alone." : "Answer:";
-  return { context: `${context.trimEnd()}\n\n${list}\n${last}`, delimiter: " ", letters };
+  return `${context.trimEnd()}\n\n${list}\n${last}`;
 }
+
+/** Whether a text holds the thoughts of a model that thinks aloud. */
+export const thinksAloud = (text: string): boolean => /<\/?think>/.test(text);
 
 /** What a model that thinks aloud says in the end; nothing while it still thinks. */
 export function withoutThoughts(text: string): string {

@@ -2,8 +2,11 @@ import { stringify } from "csv-stringify/sync";
 import { harmless } from "../harmless.js";
 import { isDetectable, markInFiles, type Verdicts } from "../judge/index.js";
 import { countsLeftOut, metric as describe, isExact } from "../metrics.js";
+import { besideChance } from "../stats/chance.js";
+import type { Summary } from "../stats/summary.js";
 import { type Divergence, divergenceRows } from "./divergence.js";
 import { absence, type Cell, type Column, figureIn, joinMemory, type Row, type Table } from "./table.js";
+import type { TaskReport } from "./tasks.js";
 
 /**
  * Numbers are written in the shortest form that reads back as the same double, nothing as an empty cell.
@@ -54,16 +57,51 @@ export function wideCsv(table: Table): string {
 function status({ cells }: Row, columns: Column[]): string {
   const where = new Map<string, Set<string>>();
   cells.forEach((cell, index) => {
-    const why = absence(cell) ?? unasked(cell);
+    const why = absence(cell) ?? unasked(cell) ?? guessed(cell);
     const measurement = columns[index]?.measurement;
     if (why && measurement) where.set(why, (where.get(why) ?? new Set()).add(measurement));
   });
   return Array.from(where, ([why, measurements]) => `${[...measurements].join(", ")} ${why}`).join("; ") || "complete";
 }
 
+const guessed = (cell: Cell) => (cell.state === "measured" ? cell.guessed : undefined);
+
 function unasked(cell: Cell): string | undefined {
   const count = cell.state === "measured" && countsLeftOut(describe(cell.summary.metric)) ? cell.summary.value : 0;
   return count > 0 ? `questions not asked: ${count}` : undefined;
+}
+
+/** One row per variant × task × part of it: averages, groups, subjects, and how answers are spread over the options. */
+export function tasksCsv(tasks: TaskReport[]): string {
+  const head =
+    "variant,backend,measurement,dataset,split,style,shots,part,name,metric,value,error,low,high,n,chance,place".split(
+      ",",
+    );
+  const records = tasks.flatMap(({ measurement, dataset, facts, variants }) =>
+    variants.flatMap(({ variant, figure, habit, tallies }) => {
+      const of = [variant.name, variant.backend, measurement, dataset, facts.split, facts.style, facts.shots];
+      const row = (part: string, name: string, { metric, value, error, low, high, n }: Summary, chance?: number) => {
+        const place = chance === undefined ? undefined : (besideChance({ low, high }, chance) ?? "above");
+        return [...of, part, name, metric, value, error, low, high, n, chance, place];
+      };
+      const parts = figure?.parts;
+      return [
+        ...(figure ? [row("micro", "", figure.summary, figure.chance)] : []),
+        ...(parts ? [row("macro", "", parts.macro, figure.chance)] : []),
+        ...(parts?.groups ?? []).map(({ name, summary }) => row("group", name, summary, figure!.chance)),
+        ...(parts?.subjects ?? []).map(({ name, summary }) => row("subject", name, summary, figure!.chance)),
+        ...(habit?.corrected ? [row("micro", "", habit.corrected)] : []),
+        ...(habit?.options ?? []).map((option, i) => [
+          ...[...of, "answer", option, "share", habit!.predicted[i]! / habit!.n, undefined, undefined, undefined],
+          ...[habit!.n, undefined, undefined],
+        ]),
+        ...tallies.map(({ metric, count }) => [
+          ...[...of, "tally", "", metric.name, count, undefined, undefined, undefined, count, undefined, undefined],
+        ]),
+      ];
+    }),
+  );
+  return write(head, records);
 }
 
 /** One row per pair × measurement × metric: what was compared, or why it was not. Shares stand as shares: 0.02 is 2 %. */

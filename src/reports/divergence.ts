@@ -2,7 +2,7 @@ import { BenchError } from "../errors.js";
 import type { JobRecord, TokenPlace, VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
 import { metric as describe } from "../metrics.js";
-import type { Run } from "../replay.js";
+import type { Run } from "../replay/index.js";
 import { type DivergenceFigure, deltaPercents, divergenceFigures, kldPercents } from "../stats/divergence.js";
 import { readTokens } from "../store/index.js";
 import type { Heading, Layout } from "./layout.js";

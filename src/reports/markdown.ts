@@ -6,12 +6,15 @@ import { type Divergence, divergenceTables } from "./divergence.js";
 import { conclusionsOf, savedIn, stepText } from "./ladder.js";
 import { intervalsOf, type Layout, layoutOf } from "./layout.js";
 import type { Table } from "./table.js";
+import { taskSections } from "./task-tables.js";
+import type { TaskReport } from "./tasks.js";
 
 /** The report for people, in GitHub's Markdown. */
 export function markdown(
   table: Table,
   verdicts: Verdicts = { questions: [], ladders: [], notes: [] },
   divergences: Divergence[] = [],
+  tasks: TaskReport[] = [],
 ): string {
   const main = layoutOf(table);
   const intervals = intervalsOf(table);
@@ -21,6 +24,7 @@ export function markdown(
     numbered(main.footnotes),
     bullets(table.notes.map(inert)),
     judged(table, verdicts),
+    tasked(tasks),
     diverging(divergences),
     intervals.rows.length > 0 ? `## 95 % intervals\n\n${draw(intervals)}` : "",
     `## How to read this\n\n${bullets(explanations(table))}`,
@@ -29,6 +33,29 @@ export function markdown(
   ];
   return `${sections.filter((section) => section !== "").join("\n\n")}\n`;
 }
+
+/** Each task by its groups and subjects, and how its answers are spread. */
+function tasked(tasks: TaskReport[]): string {
+  const sections = taskSections(tasks);
+  if (sections.length === 0) return "";
+  const parts = sections.map(({ title, tables }) =>
+    [
+      `### ${inert(title)}`,
+      ...tables.flatMap(({ title: of, table, below }) => [
+        ...(of === undefined ? [] : [`#### ${inert(of)}`]),
+        draw(table),
+        ...(below === undefined ? [] : [inert(below)]),
+      ]),
+    ].join("\n\n"),
+  );
+  return ["## Tasks", ...parts, bullets(howAveraged)].join("\n\n");
+}
+
+const howAveraged = [
+  "Micro average: right answers over all questions. Macro average: the mean of the subjects' figures, each of which counts alike. Both intervals allow for other subjects as well as for other questions.",
+  "Answers: how often each option is given, beside how often it is right. Mass: the probability that falls on these options, of all that could stand there; where it is small, the model does not answer in this form.",
+  "Acc without priors: the accuracy once each option's mean log-probability over all questions is subtracted from its own (batch calibration): a diagnostic of a model that favours a letter, no score of the task.",
+];
 
 /** All figures of llama-perplexity's --kl-divergence. */
 function diverging(divergences: Divergence[]): string {

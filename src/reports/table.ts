@@ -17,11 +17,13 @@ import {
   variantMetrics,
 } from "../metrics.js";
 
-import { type JobResult, planOf, type Run, type Session } from "../replay.js";
+import { type JobResult, planOf, type Run, type Session } from "../replay/index.js";
+import { habitOf, warningsOf } from "../stats/answers.js";
+import { besideChance, chanceOf } from "../stats/chance.js";
 import { macroMean } from "../stats/macro.js";
 import { type Series, seriesFrom } from "../stats/series.js";
 import { type Summary, summarize } from "../stats/summary.js";
-import { counted } from "../units.js";
+import { counted, percent } from "../units.js";
 
 /** The state of one variant × measurement × metric. */
 export type Cell =
@@ -35,6 +37,8 @@ export type Cell =
       foreign?: boolean;
       /** The reference's distance from itself: the noise floor, no figure of the variant. */
       floor?: boolean;
+      /** `at chance: 25 %`, of a figure that is not shown to be better than guessing. */
+      guessed?: string;
     }
   | { state: "failed"; failure: Failure }
   | { state: "impossible"; reason: string }
@@ -232,20 +236,25 @@ function jobCell(
   const summary = believable(measured, fault);
   const other = metric.name === soundness ? foreign.get(cellKey(variant.name, record.measurement)) : undefined;
   const together = togetherNote(metric, result);
+  const guessed = fault === undefined ? guessedIn(metric, record, summary) : undefined;
   return {
     state: "measured",
     summary,
     notes: [
       ...(other ? [other] : []),
+      ...(guessed ? [{ mark: "°", text: `${guessed} is what guessing gives; the 95 % interval is not above it` }] : []),
       ...summary.warnings.map((text) => ({ text })),
       ...(unasked ? [unasked] : []),
       ...unreadNote(metric, record, result),
+      ...habitNotes(metric, record, result),
+      ...averageNote(metric, record, result),
       ...aloneNote(metric, result),
       ...methodNote(metric, record, variant),
       ...loadNote(metric, result),
       ...together,
     ],
     ...(other ? { foreign: true } : {}),
+    ...definite({ guessed }),
     ...(together.length > 0 ? { together: true } : {}),
     ...(record.against === variant.name && !isPeak(metric) ? { floor: true } : {}),
   };
@@ -283,6 +292,28 @@ function unreadNote(metric: Metric, { metrics }: JobRecord, result: JobResult): 
   const [unread, all] = [result.count(counter), result.count(metric.name)];
   if (unread <= manyUnread * all) return [];
   return [{ mark: "§", text: `in ${unread} of ${all} answers nothing was found to score; they count as wrong` }];
+}
+
+/** `at chance: 25 %` */
+function guessedIn(metric: Metric, record: JobRecord, summary: Summary): string | undefined {
+  const chance = chanceOf(record, metric.name);
+  const place = chance === undefined ? undefined : besideChance(summary, chance);
+  return place && `${place} chance: ${percent(chance!)}`;
+}
+
+const leads = (metric: Metric, { metrics }: JobRecord) => isOfQuestions(metric) && leadsAmong(metric.name, metrics);
+
+/** An accuracy may come of a model that always says the same. */
+function habitNotes(metric: Metric, record: JobRecord, result: JobResult): Note[] {
+  const habit = leads(metric, record) ? habitOf(result, record) : undefined;
+  return habit ? warningsOf(habit).map((text) => ({ mark: "¶", text, of: record.variant })) : [];
+}
+
+function averageNote(metric: Metric, record: JobRecord, { clusters }: JobResult): Note[] {
+  if (!leads(metric, record) || !record.task || !clusters) return [];
+  const subjects = new Set(clusters.values()).size;
+  if (subjects < 2) return [];
+  return [{ text: `micro average: all questions of ${subjects} subjects alike; the macro average stands under Tasks` }];
 }
 
 function aloneNote(metric: Metric, { alone }: JobResult): Note[] {

@@ -5,11 +5,18 @@ import { conclusionsOf, savedIn, stepText } from "./ladder.js";
 import { type Grid, type GridCell, gridOf } from "./layout.js";
 import { shortNames, widthOf } from "./names.js";
 import type { Table } from "./table.js";
+import { taskLines, titleOf } from "./task-tables.js";
+import type { TaskReport } from "./tasks.js";
 
 const gap = "  ";
 
 /** The screen at the end of a run: the table, its notes, and the conclusions. */
-export function text(table: Table, width = 80, verdicts: Verdicts = { questions: [], ladders: [], notes: [] }): string {
+export function text(
+  table: Table,
+  width = 80,
+  verdicts: Verdicts = { questions: [], ladders: [], notes: [] },
+  tasks: TaskReport[] = [],
+): string {
   const grid = gridOf(table);
   const { names, block, hidden } = fitted(grid, width);
   const shown = (name: string) => names.shown.get(name) ?? harmless(name);
@@ -21,7 +28,12 @@ export function text(table: Table, width = 80, verdicts: Verdicts = { questions:
     ...table.notes.map((note) => harmless(note)),
     ...(hidden > 0 ? [`${counted(hidden, "more column")}: table.md`] : []),
   ].map((note) => wrap(note, width));
-  const parts = [[...prefix, block].join("\n"), notes.join("\n"), answers(verdicts, width, shown)];
+  const parts = [
+    [...prefix, block].join("\n"),
+    notes.join("\n"),
+    ...tasks.map((task) => averaged(task, width, shown)),
+    answers(verdicts, width, shown),
+  ];
   return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
 }
 
@@ -130,6 +142,21 @@ function questionsIn({ columns }: Grid): string[] {
     rank === 1 && basis !== "" ? [`${over || label.replace(/ %$/, "")} ${basis.match(/\d+/)}`] : [],
   );
   return counts.length > 0 ? [`Questions: ${counts.join(", ")}`] : [];
+}
+
+// ---- The tasks
+
+/** The averages of a task and its groups, a line per variant. */
+function averaged(task: TaskReport, width: number, shown: (name: string) => string): string {
+  const lines = taskLines(task, shown);
+  if (lines.length === 0) return "";
+  const nameWidth = Math.max(...lines.map(({ head }) => widthOf(head)));
+  const drawn = lines.map(({ head, text: said }) => {
+    const indent = nameWidth + 4;
+    const wrapped = wrap(said, width - indent, indent > width / 2 ? 4 - indent : 0);
+    return `  ${head}${pad(head, nameWidth)}  ${wrapped.split("\n").join(`\n${" ".repeat(indent)}`)}`;
+  });
+  return [wrap(titleOf(task), width), ...drawn].join("\n");
 }
 
 // ---- The answers

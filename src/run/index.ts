@@ -3,7 +3,7 @@ import type { Event, VariantRecord } from "../events.js";
 import type { Executor } from "../executors/index.js";
 import { physicalCores } from "../machine.js";
 import type { Plan } from "../plan/index.js";
-import type { JobProgress } from "../replay.js";
+import type { JobProgress } from "../replay/index.js";
 import type { RunContext } from "./context.js";
 import { Engines } from "./engines.js";
 import { JobRun } from "./job-run.js";

@@ -4,7 +4,7 @@ import type { Failure } from "../errors.js";
 import { type Event, type Instead, memoryItem } from "../events.js";
 import type { EngineWarning, MeasureReply, OpenedEngine, TakenMemory } from "../executors/index.js";
 import type { Job } from "../plan/index.js";
-import type { JobProgress } from "../replay.js";
+import type { JobProgress } from "../replay/index.js";
 
 export function* said(warnings: readonly EngineWarning[]): Generator<Event> {
   for (const warning of warnings) yield { ...warning, at: Date.now() };

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { measurementOn } from "../measurements/index.js";
 import { type Job, memoryTogether, type Plan, togetherGroups } from "../plan/index.js";
-import type { JobProgress } from "../replay.js";
+import type { JobProgress } from "../replay/index.js";
 import { engineOf } from "./engines.js";
 
 const needed = {

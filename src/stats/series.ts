@@ -3,7 +3,7 @@ import { definite } from "../definite.js";
 import type { JobRecord, VariantRecord } from "../events.js";
 import type { Machine } from "../machine.js";
 import { metric as describe, isQuality, soundness } from "../metrics.js";
-import { engineOf, type JobResult, planOf, type Run } from "../replay.js";
+import { engineOf, type JobResult, planOf, type Run } from "../replay/index.js";
 import type { Observation } from "./comparison.js";
 import { running } from "./summary.js";
 

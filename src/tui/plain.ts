@@ -2,7 +2,7 @@ import type { Failure } from "../errors.js";
 import type { Event } from "../events.js";
 import { harmless } from "../harmless.js";
 import { isTally, metric } from "../metrics.js";
-import type { Run } from "../replay.js";
+import type { Run } from "../replay/index.js";
 import { counted, duration } from "../units.js";
 import { formatFigure, isPrincipal, oneOf } from "./figures.js";
 import {

@@ -3,7 +3,7 @@ import { harmless } from "../harmless.js";
 import { metric as describe, isTally } from "../metrics.js";
 import type { Quantizing } from "../models/quantize.js";
 import type { Fetching } from "../models/sources.js";
-import type { JobResult, Run } from "../replay.js";
+import type { JobResult, Run } from "../replay/index.js";
 import { vocabularyOf } from "../stats/series.js";
 import { type Running, running } from "../stats/summary.js";
 import { bytes, duration } from "../units.js";

@@ -1,5 +1,5 @@
 import type { Event } from "../events.js";
-import type { Run } from "../replay.js";
+import type { Run } from "../replay/index.js";
 
 /** Shows a run: first `resume` with what there is of it, then every event in order, at last `close`. */
 export interface View {

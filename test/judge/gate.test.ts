@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { baselineText, readBaseline } from "../../dist/baseline.js";
 import { type Gate, gate } from "../../dist/judge/gate.js";
 import { parseRule } from "../../dist/judge/rules.js";
-import { replay } from "../../dist/replay.js";
+import { replay } from "../../dist/replay/index.js";
 import { junit } from "../../dist/reports/junit.js";
 import { tableFrom } from "../../dist/reports/table.js";
 import { detectableHarm } from "../../dist/stats/comparison.js";

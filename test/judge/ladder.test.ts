@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { verdictsFrom } from "../../dist/judge/verdicts.js";
-import { replay } from "../../dist/replay.js";
+import { replay } from "../../dist/replay/index.js";
 import { longCsv, wideCsv } from "../../dist/reports/csv.js";
 import { markdown } from "../../dist/reports/markdown.js";
 import { widthOf } from "../../dist/reports/names.js";

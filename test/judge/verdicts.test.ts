@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { verdictsFrom, verdictsOver } from "../../dist/judge/verdicts.js";
 import { mark } from "../../dist/judge/words.js";
-import { replay } from "../../dist/replay.js";
+import { replay } from "../../dist/replay/index.js";
 import { comparisonsCsv } from "../../dist/reports/csv.js";
 import { markdown } from "../../dist/reports/markdown.js";
 import { tableFrom } from "../../dist/reports/table.js";

@@ -1,5 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { lettered, optionNamed, withoutThoughts } from "../../dist/measurements/letters.js";
+import { type LetterQuestion, lettered, optionNamed, withoutThoughts } from "../../dist/measurements/letters.js";
+
+const textOf = (question: LetterQuestion | string) =>
+  typeof question !== "string" && "context" in question ? question.context : undefined;
 
 describe("a question that is answered with a letter", () => {
   it("stands as its card has it where the options are letters", () => {
@@ -14,8 +17,28 @@ describe("a question that is answered with a letter", () => {
       letters: ["A", "B"],
     });
     const spoken = lettered({ context: "q", options: ["x", "y"] }, " ", { spoken: true });
-    expect(spoken.context).toBe("q\n\nA. x\nB. y\n\nAnswer with the letter of the right option alone.");
-    expect(lettered({ context: "q", options: ["B", "A"] }, "").context).toContain("A. B\nB. A\n");
+    expect(textOf(spoken)).toBe("q\n\nA. x\nB. y\n\nAnswer with the letter of the right option alone.");
+    expect(textOf(lettered({ context: "q", options: ["B", "A"] }, ""))).toContain("A. B\nB. A\n");
+  });
+
+  it("stands in the last message of a conversation", () => {
+    const before = { role: "system" as const, content: "s" };
+    const asIs = {
+      messages: [before, { role: "user" as const, content: "q\nA. x\nB. y\n答案：" }],
+      options: ["A", "B"],
+    };
+    expect(lettered(asIs, "")).toEqual({ messages: asIs.messages, delimiter: "", letters: ["A", "B"] });
+    const texts = { messages: [before, { role: "user" as const, content: "q" }], options: ["x", "y"] };
+    expect(lettered(texts, " ")).toEqual({
+      messages: [
+        before,
+        { role: "user", content: "q\n\nA. x\nB. y\n\nAnswer with the letter of the right option alone." },
+      ],
+      delimiter: "",
+      letters: ["A", "B"],
+    });
+    const gap = { contexts: ["Ann", "Bob"], options: [" left.", " left."] };
+    expect(lettered(gap, "")).toBe("its options stand inside the question, where no letter can");
   });
 });
 

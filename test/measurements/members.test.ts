@@ -359,12 +359,12 @@ describe("choice", () => {
     const tail = costs.map((one) => one.slice(start.length));
     expect(asked).toHaveLength(1);
     expect(asked[0]!.prefix).toHaveLength(2 + start.length);
+    expect(answer.prediction).toBe(best(sums));
     expect(answer.detail).toMatchObject({
-      prediction: best(sums),
       prediction_norm: best(sums.map((sum, i) => sum / names[i]!.length)),
       prediction_token: best(tail.map((one) => -one.reduce((a, b) => a + b) / one.length)),
     });
-    for (const [i, score] of (answer.detail!.scores as number[]).entries()) expect(score).toBeCloseTo(sums[i]!, 12);
+    for (const [i, score] of answer.scores!.entries()) expect(score).toBeCloseTo(sums[i]!, 12);
   });
 
   it("where an option's first token merges with the question, lm-eval's tokens are scored and llama-perplexity's besides", async () => {
@@ -449,11 +449,11 @@ describe("choice", () => {
     const { engine, asked } = await recorded();
     const { items } = await measure("choice", { engine, dataset: { ...questionData(1), items: [item] } as Dataset });
     expect(asked.length).toBe(Math.ceil(count / 64));
-    for (const [i, score] of (items[0]!.detail!.scores as number[]).entries()) {
+    for (const [i, score] of items[0]!.scores!.entries()) {
       const dataset = { ...questionData(1), items: [{ ...item, gold: 0, options: [options[i]!, "x"] }] } as Dataset;
       if (i % 50 > 0) continue;
       const alone = await measure("choice", { engine: await open(), dataset });
-      expect((alone.items[0]!.detail!.scores as number[])[0]).toBeCloseTo(score, 9);
+      expect(alone.items[0]!.scores![0]).toBeCloseTo(score, 9);
     }
   });
 
@@ -564,11 +564,15 @@ describe("choice", () => {
     expect(items.map(({ item }) => item).sort()).toEqual(["0", "1", "2", "3", "4", "many"]);
     const law = mockLaw({ seed: 1, damage: 0 });
     const likeliest = [65, 66, 67, 68].sort((a, b) => law[b]! - law[a]!)[0]! - 65;
-    for (const { item, samples, detail, unanswerable } of items)
+    for (const { item, samples, prediction, gold, unanswerable } of items)
       if (item === "many") expect(unanswerable).toBe("it has 27 options, and there are 26 letters");
       else {
-        expect(detail!.prediction).toBe(likeliest);
-        expect(samples).toEqual([{ metric: "acc", value: detail!.gold === likeliest ? 1 : 0, weight: 1 }]);
+        expect(prediction).toBe(likeliest);
+        const mass = [65, 66, 67, 68].reduce((sum, letter) => sum + law[letter]!, 0);
+        expect(samples).toEqual([
+          { metric: "acc", value: gold === likeliest ? 1 : 0, weight: 1 },
+          { metric: "answer_mass", value: expect.closeTo(mass, 9), weight: 1 },
+        ]);
       }
     const [first] = asked[0]!;
     expect(Buffer.from(first!.prefix.filter((token) => token < 256)).toString()).toContain("\n\nA. x\nB. ");
@@ -583,16 +587,17 @@ describe("choice", () => {
       expect(items).toHaveLength(41);
       expect(progress.at(-1)).toEqual([40, 41]);
       let unparsed = 0;
-      for (const { item, samples, detail } of items) {
+      for (const { item, samples, gold, detail } of items) {
         if (item === "many") continue;
         const { options } = dataset.items[Number(item)]!;
         const context = contextOf(dataset.items[Number(item)]!);
-        const asked = lettered({ context, options }, " ", { spoken: !template }).context;
+        const question = lettered({ context, options }, " ", { spoken: !template });
+        const asked = typeof question !== "string" && "context" in question ? question.context : "";
         const prompt = template ? asked : mockConversation([{ role: "user", content: asked }]);
         const text = mockAnswer({ seed: 1, damage: 0 }, prompt);
         expect(detail).toMatchObject({ text, finish: "end" });
         const named = text.replace(/<think>.*<\/think>/, "").match(/(?<![A-Za-z])[A-D](?![A-Za-z]| good)/)?.[0];
-        const right = named !== undefined && "ABCD".indexOf(named) === detail!.gold;
+        const right = named !== undefined && "ABCD".indexOf(named) === gold;
         const expected = [{ metric: "acc", value: right ? 1 : 0, weight: 1 }];
         if (named === undefined) unparsed++;
         expect(samples).toEqual([...expected, ...(named ? [] : [{ metric: "unparsed", value: 1, weight: 1 }])]);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Event, StoredEvent } from "../../dist/events.js";
-import { replay } from "../../dist/replay.js";
+import { replay } from "../../dist/replay/index.js";
 import { markdown } from "../../dist/reports/markdown.js";
 import { tableFrom } from "../../dist/reports/table.js";
 import { text } from "../../dist/reports/text.js";

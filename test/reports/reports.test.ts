@@ -5,7 +5,7 @@ import { join } from "node:path";
 import stringWidth from "string-width";
 import { describe, expect, test } from "vitest";
 import type { StoredEvent } from "../../dist/events.js";
-import { replay } from "../../dist/replay.js";
+import { replay } from "../../dist/replay/index.js";
 import { longCsv, wideCsv } from "../../dist/reports/csv.js";
 import { factsFrom, writeReports } from "../../dist/reports/index.js";
 import { markdown } from "../../dist/reports/markdown.js";
@@ -186,7 +186,14 @@ test("writes whole files, the same bytes for the same events", async () => {
   const paths = await writeReports(a, factsFrom(replay(events), a));
   await writeReports(b, factsFrom(replay(events.values()), b));
   await writeReports(b, factsFrom(replay(events), b));
-  expect(readdirSync(a).sort()).toEqual(["comparisons.csv", "run.json", "table-long.csv", "table.csv", "table.md"]);
+  expect(readdirSync(a).sort()).toEqual([
+    "comparisons.csv",
+    "run.json",
+    "table-long.csv",
+    "table.csv",
+    "table.md",
+    "tasks.csv",
+  ]);
   for (const path of paths) {
     expect(existsSync(path)).toBe(true);
     expect(readFileSync(path)).toEqual(readFileSync(path.replace(a, b)));

@@ -7,7 +7,7 @@ import type { Event, StoredEvent } from "../../dist/events.js";
 import { childExecutor, type Executor, localPlace } from "../../dist/executors/index.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { makePlan } from "../../dist/plan/index.js";
-import { progressOf, replay } from "../../dist/replay.js";
+import { progressOf, replay } from "../../dist/replay/index.js";
 import { run } from "../../dist/run/index.js";
 import { someText, temporaryFolder, writeRandomLlama } from "../support.js";
 

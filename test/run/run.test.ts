@@ -7,7 +7,7 @@ import { childExecutor, type Executor, localPlace } from "../../dist/executors/i
 import { physicalCores } from "../../dist/machine.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { makePlan } from "../../dist/plan/index.js";
-import { progressOf, replay } from "../../dist/replay.js";
+import { progressOf, replay } from "../../dist/replay/index.js";
 import { fits, run, type Step, schedule, stepForm } from "../../dist/run/index.js";
 import { figure, initialState, reduce } from "../../dist/tui/state.js";
 import {

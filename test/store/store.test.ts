@@ -22,7 +22,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import { BenchError } from "../../dist/errors.js";
 import type { Event } from "../../dist/events.js";
-import { progressOf, replay } from "../../dist/replay.js";
+import { progressOf, replay } from "../../dist/replay/index.js";
 import { tableFrom } from "../../dist/reports/table.js";
 import { readEvents, readTokens, Store, writeWhole } from "../../dist/store/index.js";
 import { events as planned } from "../reports/fixture.js";

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import type { Event, StoredEvent } from "../../dist/events.js";
-import { replay } from "../../dist/replay.js";
+import { replay } from "../../dist/replay/index.js";
 import { startPlain } from "../../dist/tui/plain.js";
 import { jobId, ladder, started, variant, wholeRun } from "./recorded.mjs";
 

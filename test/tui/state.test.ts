@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Event, StoredEvent } from "../../dist/events.js";
-import { replay } from "../../dist/replay.js";
+import { replay } from "../../dist/replay/index.js";
 import { runningTogether } from "../../dist/tui/frame.js";
 import {
   figure,

@@ -1,16 +1,18 @@
-import type { EngineFacts, EngineName } from "./backends/backend.js";
-import { definite } from "./definite.js";
-import { BenchError, type Failure } from "./errors.js";
+import type { EngineFacts, EngineName } from "../backends/backend.js";
+import { definite } from "../definite.js";
+import { BenchError, type Failure } from "../errors.js";
 import {
   type Instead,
   type JobRecord,
   memoryItem,
-  type Sample,
   type Started,
   type StoredEvent,
   type StoredSamples,
   type TokenPlace,
-} from "./events.js";
+} from "../events.js";
+import { AnswerColumns, type ItemSample, MetricColumn, type OptionAnswer } from "./columns.js";
+
+export type { ItemSample, OptionAnswer } from "./columns.js";
 
 /** One time that the command ran. */
 export interface Session {
@@ -25,9 +27,6 @@ export interface Warning {
   variant?: string;
   job?: string;
 }
-
-/** The value of one metric that one item gave. */
-export type ItemSample = Omit<Sample, "metric"> & { item: string };
 
 /** All that the events of a run say. Several sessions append to one list, and every reader asks this rather than the list. */
 export interface Run {
@@ -174,6 +173,7 @@ export class JobResult {
   /** By item, while the job is being measured: its place in the list. */
   #places: Map<string, number> | undefined;
   readonly #columns = new Map<string, MetricColumn>();
+  readonly #answers = new AnswerColumns();
   #done = false;
   #running = false;
   #failure: Failure | undefined;
@@ -241,6 +241,11 @@ export class JobResult {
     return samples;
   }
 
+  /** Of the questions that were asked, in the order in which they came; empty where no question was, or an early version asked. */
+  answers(): OptionAnswer[] {
+    return this.#answers.list(this.#list.items);
+  }
+
   asPlanned(record: JobRecord, broken: Failure | undefined, keeping = false): void {
     this.record = record;
     this.#broken = broken;
@@ -275,6 +280,7 @@ export class JobResult {
       this.#list[fact] ??= [];
       this.#list[fact][place] = this.#shared.text(text);
     }
+    this.#answers.put(place, event);
     if (event.unanswerable !== undefined) this.unanswerable.set(item, this.#shared.text(event.unanswerable));
     if (event.foreign !== undefined) this.foreign.set(item, event.foreign);
     if (event.tokens) this.tokens.set(item, event.tokens);
@@ -296,6 +302,7 @@ export class JobResult {
     this.#places = undefined;
     this.#list = this.#shared.list(this.#list);
     for (const column of this.#columns.values()) column.seal();
+    this.#answers.seal();
   }
 
   fail(failure: Failure): void {
@@ -419,89 +426,4 @@ function sameList(a: ItemList, b: ItemList): boolean {
     return true;
   };
   return same(a.items, b.items) && same(a.cluster, b.cluster) && same(a.ids, b.ids);
-}
-
-/** The samples of one metric of a job: lists that grow while it is being measured, arrays once it is done. */
-class MetricColumn {
-  #growing: GrowingColumn | undefined = { places: [], values: [], weights: [], squares: [] };
-  #sealed: SealedColumn | undefined;
-
-  get length(): number {
-    return (this.#growing ?? this.#sealed)!.values.length;
-  }
-
-  push(place: number, { value, weight, square }: Sample): void {
-    const { places, values, weights, squares } = this.#growing!;
-    places.push(place);
-    // A file holds NaN as null.
-    values.push(value ?? Number.NaN);
-    weights.push(weight);
-    squares.push(square ?? Number.NaN);
-  }
-
-  /** Forgets what is at a place; returns how many samples are left. */
-  drop(place: number): number {
-    const lists = this.#growing!;
-    const at = lists.places.indexOf(place);
-    if (at >= 0) for (const list of [lists.places, lists.values, lists.weights, lists.squares]) list.splice(at, 1);
-    return this.length;
-  }
-
-  seal(): void {
-    if (!this.#growing) return;
-    const { places, values, weights, squares } = this.#growing;
-    const [first = 1] = weights;
-    this.#sealed = {
-      places: places.every((place, i) => place === i) ? undefined : Int32Array.from(places),
-      values: values.every((value) => value === 0 || value === 1) ? Uint8Array.from(values) : Float64Array.from(values),
-      weights: weights.every((weight) => weight === first) ? first : Float64Array.from(weights),
-      squares: squares.every(Number.isNaN) ? undefined : Float64Array.from(squares),
-    };
-    this.#growing = undefined;
-  }
-
-  /** Makes a sealed column one that can grow. */
-  open(): void {
-    if (!this.#sealed) return;
-    const { places, weights, squares } = this.#sealed;
-    const values = Array.from(this.#sealed.values);
-    this.#growing = {
-      places: Array.from(places ?? values.keys()),
-      values,
-      weights: typeof weights === "number" ? values.map(() => weights) : Array.from(weights),
-      squares: squares ? Array.from(squares) : values.map(() => Number.NaN),
-    };
-    this.#sealed = undefined;
-  }
-
-  samples(items: readonly string[]): ItemSample[] {
-    const { places, values, weights, squares } = (this.#growing ?? this.#sealed)!;
-    const samples: ItemSample[] = [];
-    for (let i = 0; i < values.length; i++) {
-      const square = squares?.[i] ?? Number.NaN;
-      const item = items[places?.[i] ?? i]!;
-      const weight = typeof weights === "number" ? weights : weights[i]!;
-      const value = values[i]!;
-      samples.push(Number.isNaN(square) ? { item, value, weight } : { item, value, weight, square });
-    }
-    return samples;
-  }
-}
-
-interface GrowingColumn {
-  /** Places in the list of items, ascending but for what was measured twice. */
-  places: number[];
-  values: number[];
-  weights: number[];
-  /** NaN where there is none. */
-  squares: number[];
-}
-
-interface SealedColumn {
-  /** Absent where they are 0, 1, 2 … */
-  places: Int32Array | undefined;
-  values: Float64Array | Uint8Array;
-  /** One for all where they are alike. */
-  weights: Float64Array | number;
-  squares: Float64Array | undefined;
 }
