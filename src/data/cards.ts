@@ -42,13 +42,19 @@ export interface FindOptions {
  * the same name in the package, also if it cannot be used: the other is not what the user meant.
  */
 export async function findCards({ dataDir, extra = [] }: FindOptions = {}): Promise<CardFile[]> {
-  const found = new Map<string, CardFile>();
-  for (const root of [packaged, ...(dataDir ? [dataDir] : []), ...extra])
-    for (const name of (await readdir(root).catch(() => [])).sort()) {
-      const card = await openCard(join(root, name));
-      if (card) found.set(card.name, card);
-    }
+  // The package's own do not change, and are asked for with every entry of a benchmark file.
+  ownCards ??= cardsIn(packaged);
+  const roots = [...(dataDir ? [dataDir] : []), ...extra];
+  const all = [await ownCards, ...(await Promise.all(roots.map(cardsIn)))].flat();
+  const found = new Map(all.map((card) => [card.name, card]));
   return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+let ownCards: Promise<CardFile[]> | undefined;
+
+async function cardsIn(root: string): Promise<CardFile[]> {
+  const names = (await readdir(root).catch(() => [])).sort();
+  return (await Promise.all(names.map((name) => openCard(join(root, name))))).filter((card) => card !== undefined);
 }
 
 const outline = z.looseObject({ kind: z.string(), name: cardKeys.name });

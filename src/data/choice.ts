@@ -250,6 +250,7 @@ function atGap({ gap }: ChoiceCard, { text, refused }: FilledQuestion): [before:
   if (gap === undefined) return [text];
   const at = text.indexOf(gap);
   if (at < 0) throw refused(`there is no gap "${excerpt(gap)}" in the question.`);
+  if (text.includes(gap, at + gap.length)) throw refused(`the gap "${excerpt(gap)}" is there twice.`);
   const after = text.slice(at + gap.length).trim();
   if (after === "") throw refused(`nothing follows the gap "${excerpt(gap)}", and that is what is scored.`);
   return [text.slice(0, at), after];

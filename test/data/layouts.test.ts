@@ -129,6 +129,8 @@ describe("published forms", () => {
     expect((await failure(asked(splits + form))).message).toMatch(
       /test\.jsonl:1: there is no gap "_" in the question\.$/,
     );
+    file("mine/test.jsonl", row("Bob_", 2));
+    expect((await failure(asked(splits + form))).message).toMatch(/test\.jsonl:1: the gap "_" is there twice\.$/);
     expect((await failure(asked(`${splits + form}chat: true\n`))).message).toMatch(/it cannot be a conversation\.$/);
   });
 
