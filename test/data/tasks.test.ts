@@ -87,6 +87,7 @@ describe("a task of several subjects", () => {
     ]);
     expect(contexts(data)[2]).toBe("About fine art.\n\nArt three?\nA. v\nB. w\nAnswer:");
     expect(data.task).toEqual({
+      answers: ["A", "B"],
       chance: 0.5,
       split: "val",
       shots: 0,
@@ -245,7 +246,7 @@ prompt: "{subject}: {q}"
     const data = await choice("mine");
     expect(data.items.map(({ id }) => id)).toEqual(["fine_art/0", "fine_art/1", "law/0", "law/1"]);
     expect(contexts(data)[0]).toBe("fine art: Art three?");
-    expect(data.task).toEqual({ chance: 0.5, split: "val", shots: 0, titles: { fine_art: "fine art" } });
+    expect(data.task).toMatchObject({ chance: 0.5, split: "val", shots: 0, titles: { fine_art: "fine art" } });
   });
 
   test("a file that no subject of the card has is said", async () => {
