@@ -8,6 +8,8 @@ export interface TaskFacts {
   style?: string;
   /** Solved examples before every question. */
   shots?: number;
+  /** Models that have a chat template are asked in it, and others see other prompts. */
+  templated?: true;
   /** The subjects of each group, by the names that items have in `cluster`; a subject may be in several groups. */
   groups?: Record<string, string[]>;
   /** Names of the options, where every question has the same ones. */

@@ -127,10 +127,12 @@ async function readGeneration(
   folders: DataFolders,
 ): Promise<GenerationDataset> {
   const { card } = found;
-  const { style, items, ...read } = await readTask(found, said, folders, readerOf(card));
+  const { style, items: asked, task, ...read } = await readTask(found, said, folders, readerOf(card));
+  const items = asked.map((item) => itemOf(item, card, style));
+  const templated = items.some(({ messages }) => messages) ? ({ templated: true } as const) : {};
   const { maxTokens, stop, truncate, scores } = card;
   return {
-    ...{ kind: "generation", ...read, items: items.map((item) => itemOf(item, card, style)), maxTokens, stop, scores },
+    ...{ kind: "generation", ...read, task: { ...task, ...templated }, items, maxTokens, stop, scores },
     ...definite({ truncate }),
   };
 }

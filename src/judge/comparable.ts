@@ -148,7 +148,8 @@ function engineOf({ engine, job }: Series): string {
 }
 const dataOf = ({ job }: Series) => `${job.dataset} ${job.datasetSha256?.slice(0, 12) ?? ""}`.trim();
 const templateOf = ({ variant }: Series) => variant.facts?.chatTemplateSha256;
-const usesTemplate = ({ job }: Series) => job.settings.by === "generation" && job.settings.template !== "none";
+const usesTemplate = ({ job: { settings, task } }: Series) =>
+  settings.template !== "none" && (settings.by === "generation" || settings.template === "model" || task?.templated);
 
 /** An answer that is written and one that is the most likely of some are answers to two questions. */
 function methodsTold(a: Series, b: Series): string | undefined {

@@ -122,7 +122,7 @@ template: auto
     { role: "system", content: "Be brief." },
     { role: "user", content: "Q: 3+3?\nA:" },
   ]);
-  expect((await read("few")).task).toEqual({ split: "test", style: "plain", shots: 0 });
+  expect((await read("few")).task).toEqual({ split: "test", style: "plain", shots: 0, templated: true });
 });
 
 test.each([

@@ -339,6 +339,17 @@ describe("what may be compared", () => {
     };
     const { refused: templates } = comparability("acc", written("x"), written("y"));
     expect(templates).toMatch(/chat templates differ/);
+    const inWords = (chatTemplateSha256: string, job: object) => series({ job, facts: { chatTemplateSha256 } });
+    for (const job of [
+      { settings: {}, task: { templated: true } },
+      { settings: { template: "model" }, task: {} },
+    ])
+      expect(comparability("f1", inWords("x", job), inWords("y", job)).refused).toMatch(/chat templates differ/);
+    for (const job of [
+      { settings: { template: "none" }, task: { templated: true } },
+      { settings: {}, task: {} },
+    ])
+      expect(comparability("f1", inWords("x", job), inWords("y", job)).refused).toBeUndefined();
     const texts = [written("x", { template: "none" }), written("y", { template: "none" })] as const;
     expect(comparability("acc", ...texts).refused).toBeUndefined();
   });
