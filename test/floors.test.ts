@@ -137,6 +137,7 @@ const outside: Record<string, string[]> = {
     // What measurements wrote down for the eye alone is checked when it is shown.
     "items/*.ts",
     "data/task/*.ts",
+    "data/choice/card.ts",
     "chat/settings.ts",
     "data/foreign/*.ts",
     "events.ts",

@@ -2,14 +2,14 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { BenchError } from "../errors.js";
 import { type CardFile, checkCard, type FindOptions, type FoundDataset, findCards } from "./cards.js";
-import { choice } from "./choice.js";
+import { choice } from "./choice/index.js";
 import type { Card, DataKind, Dataset } from "./data.js";
 import { generation } from "./generation.js";
 import { reference } from "./reference.js";
 import { text } from "./text.js";
 
 export { findCards } from "./cards.js";
-export { type ChoiceDataset, type ChoiceItem, sameOptions } from "./choice.js";
+export { type ChoiceDataset, type ChoiceItem, sameOptions } from "./choice/index.js";
 export type { DataFolders, DataKind, Dataset, ShownQuestion } from "./data.js";
 export { type ForeignFile, foreignFile } from "./foreign/index.js";
 export type { GenerationDataset, GenerationItem } from "./generation.js";

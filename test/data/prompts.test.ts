@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { ChatRenderer, type Message } from "../../dist/chat/template.js";
-import type { ChoiceDataset, ChoiceItem } from "../../dist/data/choice.js";
+import type { ChoiceDataset, ChoiceItem } from "../../dist/data/choice/index.js";
 import { dataKinds } from "../../dist/data/index.js";
 import { finish, root } from "../repository.js";
 import { temporaryFolder } from "../support.js";

@@ -4,7 +4,7 @@ import type { Message } from "../../chat/template.js";
 import { BenchError } from "../../errors.js";
 import { isExpression } from "../../expressions.js";
 import type { ScoreRule } from "../../scores/index.js";
-import type { ChoiceDataset } from "../choice.js";
+import type { ChoiceDataset } from "../choice/index.js";
 import type { DataFolders } from "../data.js";
 import { noted } from "../files.js";
 import type { GenerationDataset } from "../generation.js";

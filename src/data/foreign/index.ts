@@ -4,7 +4,7 @@ import { BenchError } from "../../errors.js";
 import { isFile } from "../../folders.js";
 import { several } from "../../harmless.js";
 import { nearest } from "../../yaml.js";
-import type { ChoiceDataset } from "../choice.js";
+import type { ChoiceDataset } from "../choice/index.js";
 import type { DataFolders } from "../data.js";
 import type { GenerationDataset } from "../generation.js";
 import type { TaskSaid } from "../task/index.js";

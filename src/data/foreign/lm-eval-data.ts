@@ -4,7 +4,7 @@ import { sha256 } from "../../digest.js";
 import { BenchError, messageOf } from "../../errors.js";
 import { isFile } from "../../folders.js";
 import { several } from "../../harmless.js";
-import type { ChoiceDataset, ChoiceItem } from "../choice.js";
+import type { ChoiceDataset, ChoiceItem } from "../choice/index.js";
 import type { DataFolders } from "../data.js";
 import { noted } from "../files.js";
 import type { GenerationDataset } from "../generation.js";
