@@ -1,10 +1,11 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { random } from "./draws.mjs";
 import {
+  ceval,
   eventsOf,
   qualityRows,
   sleep,
@@ -46,10 +47,11 @@ async function survives(
   file: string,
   kills: number,
   seed: number,
-  { fresh = false } = {},
+  { fresh = false, dataDir = "" } = {},
 ): Promise<void> {
   const env = (out: string) => (fresh ? { env: { GGUF_BENCH_CACHE: `${out}-cache` } } : {});
-  const command = (out: string) => ["run", file, "--plain", "--out", out];
+  const data = dataDir ? ["--data-dir", dataDir] : [];
+  const command = (out: string) => ["run", file, "--plain", "--out", out, ...data];
   const reference = join(folder, `${name}-whole`);
   const began = Date.now();
   const whole = await start(command(reference), env(reference)).ended;
@@ -97,6 +99,47 @@ const file = (name: string, yaml: string) => {
 };
 const kills = Number(process.env.KILLS ?? 0);
 
+/** Three subjects of a task whose questions stand behind five solved ones of their own subject. */
+function writeTask(to: string): void {
+  for (const [subject, count] of [
+    ["cats", 14],
+    ["dogs", 9],
+    ["owls", 12],
+  ] as const) {
+    const row = (i: number, split: string) =>
+      `${split} ${i}: how many ${subject}?,${i},${i + 1} or so,about ${i + 2},${i + 3},${"ABCD"[(i * 7) % 4]}`;
+    for (const [split, rows] of [
+      ["dev", 5],
+      ["val", count],
+    ] as const) {
+      mkdirSync(join(to, split), { recursive: true });
+      const lines = Array.from({ length: rows }, (_, i) => row(i, split));
+      writeFileSync(join(to, split, `${subject}.csv`), `question,A,B,C,D,answer\n${lines.join("\n")}\n`);
+    }
+  }
+  writeFileSync(
+    join(to, "card.yaml"),
+    `name: sums
+kind: choice
+title: How many
+source: https://example.org
+licence: MIT
+splits: {dev: "dev/{subject}.csv", val: "val/{subject}.csv"}
+split: val
+format: csv
+options: [A, B, C, D]
+answer: answer
+answerIs: letter
+shots: 5
+examples: {split: dev}
+style: texts
+styles:
+  texts: {heading: "On {subject}.\\n\\n", prompt: "{question}"}
+  letters: {heading: "On {subject}.\\n", prompt: "{question}\\nA. {A}\\nB. {B}\\nC. {C}\\nD. {D}\\nAnswer:", continueWith: letter}
+`,
+  );
+}
+
 describe("killed and run again", () => {
   it("the mock", { timeout: 600_000 }, async () => {
     const matrix = file(
@@ -132,6 +175,42 @@ measurements:
     );
     await survives("llama", matrix, kills || 6, 2);
   });
+
+  it("a task of subjects, five solved questions before each", { timeout: 900_000 }, async () => {
+    writeTask(join(folder, "sums"));
+    const matrix = file(
+      "task",
+      `
+defaults: {threads: 1}
+variants:
+  a: {model: random-1.gguf, reference: true}
+  b: {model: random-2.gguf}
+measurements:
+  sums: {dataset: ./sums}
+  letters: {measurement: choice, dataset: ./sums, style: letters}
+`,
+    );
+    for (const seed of [1, 2]) writeRandomLlama(folder, `random-${seed}`, { seed });
+    await survives("task", matrix, kills || 10, 5);
+  });
+
+  it.skipIf(!smollm2 || !ceval || !kills)(
+    `C-Eval with five shots on SmolLM2 (where KILLS is set${ceval ? "" : "; its data are not here"})`,
+    { timeout: 3_600_000 },
+    async () => {
+      // As many subjects and questions as take seconds.
+      const matrix = file(
+        "ceval",
+        `
+variants:
+  model: {model: ${JSON.stringify(smollm2)}}
+measurements:
+  ceval: {shots: 5, subjects: [discrete_mathematics, middle_school_geography], limit: 12}
+`,
+      );
+      await survives("ceval", matrix, kills, 6, { dataDir: dirname(ceval!) });
+    },
+  );
 
   it("models that are fetched and quantized on the way", { timeout: 900_000 }, async () => {
     const bytes = readFileSync(writeRandomLlama(folder, "far", { seed: 3 }));

@@ -156,6 +156,8 @@ export const wikitext = found(
   process.env.GGUF_BENCH_TEST_TEXT,
   join(root, "../shared/datasets/wikitext-2/wiki.test.raw"),
 );
+/** C-Eval's folder of splits. */
+export const ceval = found(process.env.GGUF_BENCH_TEST_CEVAL, join(root, "../shared/datasets/ceval"));
 const peers = process.env.BENCH_PEERS ?? join(homedir(), ".cache", "bench-peers");
 /** llama-perplexity linked to the libraries that the package ships. */
 export const llamaPerplexity = found(join(peers, "same-library", "llama-perplexity"));

@@ -1,13 +1,14 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { PassThrough } from "node:stream";
 import { strToU8, zipSync } from "fflate";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { isFree } from "../../dist/data/fetch/licence.js";
+import { remoteData } from "../../dist/data/fetch/remote.js";
 import { unpacked } from "../../dist/data/fetch/zip.js";
-import { BenchError, commands } from "../../dist/index.js";
+import { BenchError, commands, dataKinds, findDatasets } from "../../dist/index.js";
 import { HubServer, sha256Of } from "../models/hub-server.js";
-import { bench, start, temporaryFolder, until } from "../support.js";
+import { bench, ceval, start, temporaryFolder, until } from "../support.js";
 
 const dir = temporaryFolder();
 const hub = new HubServer();
@@ -180,6 +181,44 @@ describe("fetching data", () => {
     expect((await fetched("odd")).fault?.message).toMatch(/leads out of the dataset's folder/);
     card("odd", "  - {url: hf:datasets/o/odd/odd.zip}", { folder: "../x" });
     expect((await fetched("odd")).fault?.message).toMatch(/outside the data directory/);
+  });
+});
+
+describe("the cards of the package", () => {
+  it("say where their data are fetched from, each by an address that can be asked", async () => {
+    const without: string[] = [];
+    for (const { card, path } of await findDatasets()) {
+      if (path === undefined && !card.fetch) without.push(card.name);
+      for (const { url, sha256 } of card.fetch ?? [])
+        expect(remoteData(url, sha256, []).addresses.length).toBeGreaterThan(0);
+    }
+    // Of one file per subject and split; made of another file, by a rule of its own.
+    expect(without).toEqual(["mmlu-hub", "zh-wiki"]);
+  });
+
+  const here = ceval && dirname(ceval);
+  it.skipIf(!here)(`C-Eval and CMMLU as their hub serves them${here ? "" : " (their data are not here)"}`, async () => {
+    const archived = (name: string, splits: string[]) => {
+      const packed: Record<string, Uint8Array> = {};
+      for (const split of splits)
+        for (const file of readdirSync(join(here!, name, split)))
+          packed[`${split}/${file}`] = readFileSync(join(here!, name, split, file));
+      return zip(packed);
+    };
+    hub.put("ceval/ceval-exam", "ceval-exam.zip", archived("ceval", ["dev", "val"]));
+    hub.put("haonan-li/cmmlu", "cmmlu_v1_0_1.zip", archived("cmmlu", ["dev", "test"]));
+    // Into the cache, where a run finds them.
+    const env = { ...process.env, GGUF_BENCH_DATA: "" };
+    const refused = await bench(["fetch", "ceval", "cmmlu"], { env });
+    expect([refused.code, hub.asked]).toEqual([1, []]);
+    const { code, stdout, stderr } = await bench(["fetch", "ceval", "cmmlu", "--accept-licence"], { env });
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(
+      /^ceval {2}CC BY-NC-SA 4\.0.* {2}104 files, 0\.5 MB\n.*\ncmmlu {2}CC BY-NC.* {2}134 files, 2\.5 MB$/m,
+    );
+    const read = async (dataset: string) =>
+      (await dataKinds.choice.resolve({ dataset }, { baseDir: dir })).items.length;
+    expect([await read("ceval"), await read("cmmlu")]).toEqual([1346, 11582]);
   });
 });
 
