@@ -72,7 +72,12 @@ export async function subjectFiles(folder: string, pattern: string): Promise<Map
 }
 
 /** The error for a file of a dataset that is not on this machine: where it comes from, and where it belongs. */
-export function missingData({ card, cardDir }: FoundDataset, file: string, dataDir: string | undefined): BenchError {
+export function missingData(
+  { card, cardDir }: FoundDataset,
+  file: string,
+  dataDir: string | undefined,
+  what = "data",
+): BenchError {
   const folder = card.folder ?? card.name;
   const tried = places(card, file, cardDir, dataDir)
     .filter((path) => !path.startsWith(fetchedData()))
@@ -80,7 +85,7 @@ export function missingData({ card, cardDir }: FoundDataset, file: string, dataD
   const byHand =
     `get ${file} from ${card.source} (${card.licence}) and put it at ${join(dataDir ?? "DATA_DIR", folder, file)}` +
     (dataDir ? "." : ", then give --data-dir DATA_DIR.");
-  const absent = `The data of ${card.name} are not here:`;
+  const absent = `The ${what} of ${card.name} are not here:`;
   if (card.fetch)
     return new BenchError("dataset-missing", `${absent} \`gguf-bench fetch ${card.name}\` gets them`, {
       hint: `Or ${byHand}`,

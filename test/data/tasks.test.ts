@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -229,6 +230,11 @@ describe("a task of several subjects", () => {
     expect(error.message).toMatch(
       /^None of 2 subjects of mine can be measured\. .*law_val\.csv:2: the answer "C" is no/,
     );
+    rmSync(join(dir, "mine/dev"), { recursive: true });
+    expect((await failure(choice("mine", { shots: 1 }))).message).toMatch(/^The examples of mine are not here: /);
+    rmSync(join(dir, "mine/test"), { recursive: true });
+    const other = await failure(choice("mine", { split: "test" }));
+    expect(other.message).toMatch(/^The data \(test\/\{subject\}_test\.csv\) of mine are not here: /);
     rmSync(join(dir, "mine/val"), { recursive: true });
     const missing = await failure(choice("mine"));
     expect(missing.code).toBe("dataset-missing");
@@ -304,3 +310,38 @@ styles: { only: { heading: "About {subject}.\\n\\n", prompt: "{q}\\nA. {A}\\nB. 
     expect(digestOf(await choice("mine"))).toBe(digests.get("plain"));
   });
 });
+
+test("a test split of C-Eval's size with five examples takes tens of megabytes", () => {
+  const name = (i: number) => `s${String(i).padStart(2, "0")}`;
+  const row = (subject: number, i: number, key: string) =>
+    `第${subject}.${i}题：${"下列说法中正确的是哪一项".repeat(8)},甲${i},乙${i},丙${i},丁${i}${key}\n`;
+  for (let i = 0; i < 52; i++) {
+    file(`big/dev/${name(i)}_dev.csv`, `q,A,B,C,D,key\n${[1, 2, 3, 4, 5].map((j) => row(i, j, ",B")).join("")}`);
+    const rows = Array.from({ length: i < 18 ? 238 : 237 }, (_, j) => row(i, j, ""));
+    file(`big/test/${name(i)}_test.csv`, `q,A,B,C,D\n${rows.join("")}`);
+  }
+  const prompt = `heading: "关于{subject}。\\n\\n"\nprompt: "{q}\\nA. {A}\\nB. {B}\\nC. {C}\\nD. {D}\\n答案："\ncontinueWith: letter`;
+  card(
+    `splits: { dev: "dev/{subject}_dev.csv", test: "test/{subject}_test.csv" }\nsplit: dev\nformat: csv\noptions: [A, B, C, D]\nanswer: key\nexamples: { split: dev }\nstyle: text\nstyles: { text: {}, chat: { chat: true } }\n${prompt}\n`,
+    "big",
+  );
+  const index = new URL("../../dist/data/index.js", import.meta.url);
+  for (const [style, most] of [
+    ["text", 45],
+    ["chat", 25],
+  ] as const) {
+    const program = `const { dataKinds, digestOf } = await import(${JSON.stringify(index.href)});
+const megabytes = () => { gc(); gc(); return process.memoryUsage().heapUsed / 1e6; };
+const before = megabytes();
+const said = { dataset: "big", split: "test", shots: 5, style: "${style}" };
+const data = await dataKinds.choice.resolve(said, { baseDir: ".", dataDir: ${JSON.stringify(dir)} });
+digestOf(data);
+console.log(JSON.stringify([data.items.length, megabytes() - before]));`;
+    const said = execFileSync(process.execPath, ["--expose-gc", "--input-type=module", "-e", program], {
+      encoding: "utf8",
+    });
+    const [items, taken] = JSON.parse(said);
+    expect(items).toBe(12_342);
+    expect(taken).toBeLessThan(most);
+  }
+}, 60_000);

@@ -68,11 +68,11 @@ export async function exampleFiles(
     );
   if (!pattern.includes("{subject}")) {
     const path = await locateFile(card, pattern, cardDir, dataDir);
-    if (path === undefined) throw missingData(found, pattern, dataDir);
+    if (path === undefined) throw missingData(found, pattern, dataDir, "examples");
     return { shots, pattern, pathOf: () => path };
   }
   const folder = await folderOf(card, pattern, cardDir, dataDir);
-  if (folder === undefined) throw missingData(found, pattern, dataDir);
+  if (folder === undefined) throw missingData(found, pattern, dataDir, "examples");
   const paths = await subjectFiles(folder, pattern);
   return { shots, pattern, pathOf: (subject) => subject && paths.get(subject.name) };
 }

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { BenchError } from "../../errors.js";
 import { nearest } from "../../yaml.js";
 import type { FoundDataset } from "../cards.js";
-import type { DataFolders } from "../data.js";
+import { type DataFolders, measuredFile } from "../data.js";
 import { folderOf, missingData, subjectFiles } from "../files.js";
 import type { TaskCard, TaskSaid } from "./card.js";
 
@@ -30,8 +30,9 @@ export async function filesOf(
   { dataDir }: DataFolders,
 ): Promise<SplitFiles> {
   const { card, cardDir } = found;
+  const what = pattern === measuredFile(card) ? "data" : `data (${pattern})`;
   const folder = await folderOf(card, pattern, cardDir, dataDir);
-  if (folder === undefined) throw missingData(found, pattern, dataDir);
+  if (folder === undefined) throw missingData(found, pattern, dataDir, what);
   if (!pattern.includes("{subject}")) {
     if (asked)
       throw new BenchError("dataset-unknown", `${card.name} has no subjects: ${pattern} is one file.`, {
@@ -48,7 +49,7 @@ export async function filesOf(
     const path = here.get(subject.name);
     return { subject, ...(path === undefined ? {} : { path }) };
   });
-  if (files.every(({ path }) => path === undefined)) throw missingData(found, pattern, dataDir);
+  if (files.every(({ path }) => path === undefined)) throw missingData(found, pattern, dataDir, what);
   return { files, strangers: [...here.keys()].filter((name) => !known.some((one) => one.name === name)).sort() };
 }
 
