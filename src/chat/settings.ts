@@ -2,17 +2,21 @@ import { z } from "zod";
 import { conversationDay, isDay } from "./date.js";
 
 /** Names that a template has from the conversation itself. */
-const taken = "messages add_generation_prompt bos_token eos_token tools documents raise_exception strftime_now range";
-
-const name = z
-  .string()
-  .regex(/^[A-Za-z_]\w*$/, "a template's variable has letters, digits and _.")
-  .refine((said) => !taken.split(" ").includes(said), "a conversation sets that one itself.");
+const taken =
+  "messages add_generation_prompt bos_token eos_token tools documents raise_exception strftime_now range".split(" ");
 
 /** What a variant may say of how conversations are written for it, whichever backend it runs on. */
 export const chatSettings = {
   templateKwargs: z
-    .record(name, z.union([z.string(), z.number(), z.boolean()]))
+    .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
+    .superRefine((said, { addIssue }) => {
+      for (const name of Object.keys(said)) {
+        const message = taken.includes(name)
+          ? `\`${name}\` belongs to the conversation itself.`
+          : `\`${name}\` is no variable of a template: letters, digits and _.`;
+        if (taken.includes(name) || !/^[A-Za-z_]\w*$/.test(name)) addIssue({ code: "custom", path: [name], message });
+      }
+    })
     .optional()
     .meta({
       description: "Variables of the model's chat template, such as enable_thinking; for conversations alone.",
