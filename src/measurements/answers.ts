@@ -1,9 +1,10 @@
 import type { Answer, OptionScores } from "../backends/backend.js";
+import { withoutThought } from "../chat/thought.js";
 import type { ChoiceItem } from "../data/index.js";
 import { definite } from "../definite.js";
 import { sha256 } from "../digest.js";
 import type { Measured, Sample } from "../events.js";
-import { optionNamed, thinksAloud } from "./letters.js";
+import { optionNamed } from "./letters.js";
 
 /** How the answers to the questions of a task are scored; all metrics are those of one decode. */
 export interface Scoring {
@@ -67,7 +68,7 @@ const rightness = (metric: string, right: number[], prediction: number | undefin
  */
 export function answered(
   item: ChoiceItem,
-  { unanswerable, options, alone }: OptionScores,
+  { unanswerable, options, alone, prompt }: OptionScores,
   { mass, sameLength, sameOptions }: Scoring,
 ): Measured {
   if (unanswerable !== undefined) return unasked(item, unanswerable);
@@ -93,12 +94,13 @@ export function answered(
       ...about(item),
       ...(byLength ? {} : { prediction_norm: norm, prediction_token: token, scores_token: perToken }),
       tokens: options.map(({ tokens }) => tokens),
+      ...definite({ given: prompt }),
     },
   };
 }
 
 /** The probabilities of the letters under which a question shows its options. */
-export function answeredByLetter(item: ChoiceItem, { unanswerable, options }: OptionScores): Measured {
+export function answeredByLetter(item: ChoiceItem, { unanswerable, options, prompt }: OptionScores): Measured {
   if (unanswerable !== undefined) return unasked(item, unanswerable);
   const scores = options.map(({ sum }) => sum);
   const prediction = best(scores);
@@ -107,23 +109,25 @@ export function answeredByLetter(item: ChoiceItem, { unanswerable, options }: Op
     samples: [...graded(item, (right) => [rightness("acc", right, prediction)]), massOn(scores)],
     prediction,
     scores,
-    detail: about(item),
+    detail: { ...about(item), ...definite({ given: prompt }) },
   };
 }
 
 /** What a model wrote, and which option that names. */
-export function written(item: ChoiceItem, { unanswerable, text, finish, promptTokens, tokens }: Answer): Measured {
+export function written(item: ChoiceItem, answer: Answer): Measured {
+  const { unanswerable, text, finish, promptTokens, tokens, thinks, prompt } = answer;
   if (unanswerable !== undefined) return unasked(item, unanswerable);
-  const prediction = optionNamed(text, item.options.length);
+  const said = withoutThought(text, thinks);
+  const prediction = optionNamed(said.text, item.options.length);
   return {
     ...ofItem(item),
     samples: [
       ...graded(item, (right) => [rightness("acc", right, prediction)]),
       ...(prediction === undefined ? [counted("unparsed")] : []),
-      ...(thinksAloud(text) ? [counted("thoughts")] : []),
+      ...(said.thought ? [counted("thoughts")] : []),
     ],
     ...definite({ prediction }),
-    detail: { ...about(item), text, finish, promptTokens, tokens },
+    detail: { ...about(item), text, finish, promptTokens, tokens, ...definite({ given: prompt }) },
   };
 }
 

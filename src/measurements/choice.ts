@@ -171,7 +171,7 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
     const byId = new Map(asked.map((item) => [item.id, item]));
     const answers = engine.options.score(
       asked.map((item) => ({ ...contextOf(item), id: item.id, options: item.options, delimiter })),
-      { done, context, progress: (questions) => progress(questions, asked.length, "questions") },
+      { done, context, show: asked[0]?.id, progress: (questions) => progress(questions, asked.length, "questions") },
     );
     for await (const scores of answers) yield answered(byId.get(scores.id)!, scores, scoring);
   },
@@ -187,7 +187,12 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
     });
     yield* withoutLetters(asked, delimiter, done);
     const answers = engine.letters.score(questions, {
-      ...{ done, context, progress: (count: number) => progress(count, asked.length, "questions") },
+      ...{
+        done,
+        context,
+        show: questions[0]?.id,
+        progress: (count: number) => progress(count, asked.length, "questions"),
+      },
     });
     for await (const scores of answers) yield answeredByLetter(byId.get(scores.id)!, scores);
   },
@@ -206,7 +211,7 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
     });
     yield* withoutLetters(asked, delimiter, done);
     const answers = engine.generation.answer(prompts, {
-      ...{ done, maxTokens, stop: [], temperature, seed },
+      ...{ done, maxTokens, stop: [], temperature, seed, show: prompts[0]?.id },
       progress: (count) => progress(count, asked.length, "questions"),
     });
     for await (const answer of answers) yield written(byId.get(answer.id)!, answer);

@@ -54,17 +54,6 @@ function listed(context: string, options: readonly string[], letters: string[], 
   return `${context.trimEnd()}\n\n${list}\n${last}`;
 }
 
-/** Whether a text holds the thoughts of a model that thinks aloud. */
-export const thinksAloud = (text: string): boolean => /<\/?think>/.test(text);
-
-/** What a model that thinks aloud says in the end; nothing while it still thinks. */
-export function withoutThoughts(text: string): string {
-  const end = text.lastIndexOf("</think>");
-  const said = end < 0 ? text : text.slice(end + "</think>".length);
-  const thinking = said.indexOf("<think>");
-  return thinking < 0 ? said : said.slice(0, thinking);
-}
-
 /** What may stand between `answer is` and the letter: blanks, marks of emphasis, quotes, brackets, a LaTeX box. */
 const between = String.raw`[\s*_"'“‘「『(\[【《{$:]*(?:\\(?:boxed|text|textbf|mathrm)\s*\{[\s*({]*)*`;
 /** Nor is a letter inside a word one of an option. */
@@ -84,8 +73,8 @@ const statements = [
 ];
 
 /**
- * The option that an answer names, and undefined where it names none. The rule, on the text without its thoughts, full-width
- * letters as half-width ones:
+ * The option that an answer without its thoughts names, and undefined where it names none. The rule, full-width letters as
+ * half-width ones:
  * 1. the letter after the first statement of the answer: `the answer is B`, `Answer: (B)`, `the correct option is B`,
  *    `答案是B`, `答案：B`, `故选B`, `\boxed{B}`; an answer that begins `A: B` says B;
  * 2. where there is none, the first capital letter of an option that stands by itself;
@@ -93,7 +82,7 @@ const statements = [
  * `A` and `I` before a word in small letters are words, but for `A is`, `A because` and the like.
  */
 export function optionNamed(text: string, options: number): number | undefined {
-  const said = withoutThoughts(text).normalize("NFKC");
+  const said = text.normalize("NFKC");
   const last = letterOf(options - 1);
   const letter = `${before}([A-${last}])${after}`;
   for (const pattern of [`(?:${statements.join("|")})${between}${letter}`, letter])

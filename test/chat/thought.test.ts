@@ -15,6 +15,7 @@ it.each([
   ["<think>Is it A or", false, "", true, false],
   ["Is it A or", true, "", true, false],
   ["", true, "", true, false],
+  ["B <think>or C", false, "B", true, true],
   ["<seed:think>x</seed:think>B", false, "B", true, true],
   ["if a < b: <thinker>", false, "if a < b: <thinker>", false, true],
 ])("%j, begun %s: %j", (text, begun, left, thought, closed) => {

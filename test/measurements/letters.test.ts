@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type LetterQuestion, lettered, optionNamed, withoutThoughts } from "../../dist/measurements/letters.js";
+import { withoutThought } from "../../dist/chat/thought.js";
+import { type LetterQuestion, lettered, optionNamed } from "../../dist/measurements/letters.js";
 
 const textOf = (question: LetterQuestion | string) =>
   typeof question !== "string" && "context" in question ? question.context : undefined;
@@ -93,7 +94,7 @@ describe("the option that an answer names", () => {
     ["It's D-Day", "D"],
   ];
   it.each(named)("%j: %s", (answer, option) => {
-    const found = optionNamed(answer, 4);
+    const found = optionNamed(withoutThought(answer).text, 4);
     expect(found === undefined ? undefined : "ABCD"[found]).toBe(option);
   });
 
@@ -102,12 +103,5 @@ describe("the option that an answer names", () => {
     expect(optionNamed("C, no, B", 2)).toBe(1);
     expect(optionNamed("I", 9)).toBe(8);
     expect(optionNamed("I think so", 9)).toBeUndefined();
-  });
-
-  it("is no thought", () => {
-    expect(withoutThoughts("<think>a</think>b")).toBe("b");
-    expect(withoutThoughts("a</think>b")).toBe("b");
-    expect(withoutThoughts("<think>a</think>b<think>c")).toBe("b");
-    expect(withoutThoughts("b")).toBe("b");
   });
 });
