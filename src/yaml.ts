@@ -331,6 +331,7 @@ function expectation(form: SchemaForm, given: unknown): string | undefined {
     boolean: "true or false",
     array: "a list",
     object: "a map (lines of `key: value`)",
+    null: "empty",
   }[String(form.type)];
   if (!noun) return undefined;
   if (

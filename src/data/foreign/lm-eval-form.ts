@@ -25,7 +25,7 @@ export const fewshotForm = z.strictObject({
   split,
   samples: z.array(z.record(z.string(), z.unknown())).nullish(),
   fewshot_indices: z.array(z.int().min(0)).nullish(),
-  process_docs: z.null().optional(),
+  process_docs: z.unknown().optional(),
   doc_to_text: expression.nullish(),
   doc_to_choice: z.union([z.string(), z.array(z.string()), z.record(z.string(), z.string())]).nullish(),
   doc_to_target: z.union([expression, z.array(z.unknown())]).nullish(),
@@ -78,13 +78,13 @@ export const taskForm = z.strictObject({
     })
     .nullish(),
   repeats: z.int().min(1).nullish(),
-  process_docs: z.null().optional(),
-  process_results: z.null().optional(),
-  custom_dataset: z.null().optional(),
-  doc_to_image: z.null().optional(),
-  doc_to_audio: z.null().optional(),
-  use_prompt: z.null().optional(),
-  unsafe_code: z.literal(false).optional(),
+  process_docs: z.unknown().optional(),
+  process_results: z.unknown().optional(),
+  custom_dataset: z.unknown().optional(),
+  doc_to_image: z.unknown().optional(),
+  doc_to_audio: z.unknown().optional(),
+  use_prompt: z.unknown().optional(),
+  unsafe_code: z.unknown().optional(),
 });
 
 export type LmEvalTask = z.output<typeof taskForm>;

@@ -20,6 +20,12 @@ export interface ReadableTask {
 /** Metrics may hold code, each by itself: the others are measured. */
 const codeAllowed = ["metric_list", "metadata", "doc_to_decontamination_query", "filter_list", "task_alias"];
 
+/** Whatever they say, it is the name of code, or needs some. */
+const alwaysCode = [
+  ...["process_docs", "process_results", "custom_dataset", "unsafe_code"],
+  ...["use_prompt", "doc_to_image", "doc_to_audio"],
+];
+
 /** Checks a task. Throws a BenchError that names the place of what cannot be read, or is not data. */
 export function readableTask(yaml: MergedYaml): ReadableTask {
   const codedExamples = refuseCode(yaml);
@@ -65,8 +71,8 @@ function refuseCode(yaml: MergedYaml): string | undefined {
     const code = codeIn(one);
     if (code !== undefined && key === "fewshot_config" && !value.num_fewshot) examples = code;
     else if (code !== undefined) throw refusedCode(yaml, key, code);
-    if (["unsafe_code", "use_prompt", "doc_to_image", "doc_to_audio"].includes(key) && one)
-      throw yaml.fault([key], `\`${key}\` is not for this program.`, { hint: coded[key] });
+    if (alwaysCode.includes(key) && one !== null && one !== false)
+      throw yaml.fault([key], `\`${key}\` is for Python, which is not run here.`, { hint: coded[key] });
   }
   return examples;
 }
