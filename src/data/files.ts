@@ -2,7 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, isAbsolute, join, resolve } from "node:path";
 import { sha256 } from "../digest.js";
-import { BenchError } from "../errors.js";
+import { BenchError, messageOf } from "../errors.js";
 import { isFile } from "../folders.js";
 import { cacheDirectory } from "../models/cache.js";
 import type { FoundDataset } from "./cards.js";
@@ -122,15 +122,23 @@ const otherKinds = [
 // Above it a text no longer fits into one JavaScript string.
 const LARGEST = 512 * 1024 * 1024 - 1024;
 
-/** A file's text, byte for byte: a byte order mark and CR LF stay in it. */
-export async function readUtf8(path: string): Promise<ReadFile> {
-  const { size } = await stat(path);
+/** All bytes of a file, at least one. */
+export async function bytesOf(path: string): Promise<Buffer> {
+  const fault = (cause: unknown) =>
+    new BenchError("dataset-invalid", `${path} cannot be read: ${messageOf(cause)}`, { cause });
+  const { size } = await stat(path).catch((cause) => Promise.reject(fault(cause)));
   if (size > LARGEST)
     throw new BenchError("dataset-invalid", `${path} has ${size} bytes; at most ${LARGEST} can be read.`, {
       hint: "Cut it: the first few megabytes are enough for a perplexity.",
     });
-  const data = await readFile(path);
+  const data = await readFile(path).catch((cause) => Promise.reject(fault(cause)));
   if (data.length === 0) throw new BenchError("dataset-invalid", `${path} is empty.`);
+  return data;
+}
+
+/** A file's text, byte for byte: a byte order mark and CR LF stay in it. */
+export async function readUtf8(path: string): Promise<ReadFile> {
+  const data = await bytesOf(path);
   const other = otherKinds.find(({ begins }) => data.toString("latin1", 0, begins.length) === begins);
   if (other) throw new BenchError("dataset-invalid", `${path} is a ${other.is}, not a text.`, { hint: other.hint });
   if (!isUtf8(data)) throw notUtf8(path, data);

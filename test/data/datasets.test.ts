@@ -128,6 +128,12 @@ describe("a text by path", () => {
     });
   });
 
+  test.skipIf(process.platform !== "linux")("that the system does not give is one sentence", async () => {
+    const error = await failure(text("/proc/self/mem"));
+    expect(error.message).toMatch(/^\/proc\/self\/mem cannot be read: EIO/);
+    expect((await failure(choice("hellaswag", { file: "/proc/self/mem" }))).message).toContain("cannot be read");
+  });
+
   test("that is not there names the known texts; questions are no text", async () => {
     expect((await failure(text("nope"))).hint).toContain("wikitext-2, zh-wiki");
     expect((await failure(text("hellaswag"))).message).toBe("hellaswag is a choice dataset, but a text is needed.");

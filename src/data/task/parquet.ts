@@ -1,17 +1,11 @@
-import { readFile } from "node:fs/promises";
 import { sha256 } from "../../digest.js";
 import { BenchError, messageOf } from "../../errors.js";
+import { bytesOf } from "../files.js";
 import type { TaskTable } from "./rows.js";
-
-// Above it reading would take more memory than a benchmark of small models has.
-const LARGEST = 512 * 1024 * 1024;
 
 /** The rows of a Parquet file, as the Hub converts datasets to. */
 export async function parquetRows(path: string): Promise<TaskTable> {
-  const data = await readFile(path);
-  if (data.length === 0) throw new BenchError("dataset-invalid", `${path} is empty.`);
-  if (data.length > LARGEST)
-    throw new BenchError("dataset-invalid", `${path} has ${data.length} bytes; at most ${LARGEST} can be read.`);
+  const data = await bytesOf(path);
   if (
     data.length < 12 ||
     data.toString("latin1", 0, 4) !== "PAR1" ||
@@ -24,7 +18,7 @@ export async function parquetRows(path: string): Promise<TaskTable> {
     import("hyparquet"),
     import("hyparquet-compressors"),
   ]);
-  const file = data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength);
+  const file = new Uint8Array(data).buffer;
   let rows: Record<string, unknown>[];
   try {
     rows = await parquetReadObjects({ file, compressors });
