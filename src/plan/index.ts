@@ -53,18 +53,19 @@ export interface PlanOptions extends Selected {
  * when the user stops it.
  */
 export async function makePlan(benchmark: Benchmark, options: PlanOptions): Promise<Plan> {
+  const wanted = selection(benchmark, options);
+  const configs = namedReference(benchmark.variants, options.reference);
   const data = new Map<MeasurementConfig, AskedData>();
   for (const config of benchmark.measurements) {
     const kind = findKind(config.on);
-    if (kind) {
+    // Data that no variant is measured on need not be here.
+    if (kind && configs.some(({ name }) => wanted(name, config))) {
       const dataset = await kind.resolve(config.data, benchmark);
       data.set(config, { dataset, sha256: digestOf(dataset) });
     }
   }
 
-  const wanted = selection(benchmark, options);
   const inspected = new Map<string, Inspected>();
-  const configs = namedReference(benchmark.variants, options.reference);
   for (const config of configs) {
     const cells = benchmark.measurements.filter((measurement) => wanted(config.name, measurement));
     if (cells.length === 0) continue;

@@ -51,10 +51,10 @@ beforeAll(async () => {
   // Two subjects in the places where the published files lie; the test split of C-Eval has no answers.
   const question = (i: number, split: string) => `问题 ${split} ${i}?,甲 ${i},乙,丙,丁`;
   const solved = (i: number, split: string) => `${question(i, split)},${"ABCD"[i % 4]}`;
-  const put = (path: string, split: string, head: string, row: (i: number, split: string) => string) => {
+  const put = (path: string, split: string, head: string, row: (i: number, split: string) => string, count = 6) => {
     const whole = join(folder, "data", path);
     mkdirSync(join(whole, ".."), { recursive: true });
-    writeFileSync(whole, head + Array.from({ length: 6 }, (_, i) => `${row(i, split)}\n`).join(""));
+    writeFileSync(whole, head + Array.from({ length: count }, (_, i) => `${row(i, split)}\n`).join(""));
   };
   const numbered = (row: typeof solved) => (i: number, split: string) => `${i},${row(i, split)}`;
   for (const subject of ["logic", "college_physics"]) {
@@ -67,6 +67,14 @@ beforeAll(async () => {
   for (const subject of ["logical", "chinese_history"])
     for (const split of ["dev", "test"])
       put(`cmmlu/${split}/${subject}.csv`, split, ",Question,A,B,C,D,Answer\n", numbered(solved));
+  const asked = {
+    input: "谁？",
+    context: "段落1: 狐狸。\n段落2: 狗。",
+    answers: ["段落2"],
+    all_classes: ["狐狸", "狗", "段落2"],
+  };
+  for (const task of "multifieldqa_zh dureader vcsum lsht lcc repobench-p passage_retrieval_zh".split(" "))
+    put(`longbench/${task}.jsonl`, "", "", () => JSON.stringify(asked), 1);
   for (const subject of ["formal_logic", "college_physics"])
     for (const split of ["dev", "val", "test"]) put(`mmlu/${split}/${subject}_${split}.csv`, split, "", solved);
 });

@@ -271,6 +271,16 @@ describe("the order", () => {
     expect(await names({ only: ["a", "b/speed"], exclude: ["a/speed"] })).toBe("a/perplexity a/hellaswag b/speed");
   });
 
+  it("what is left out needs no data", async () => {
+    const withAbsent = `${two}  absent: { dataset: hellaswag, file: absent.txt }\n`;
+    await expect(plan(withAbsent)).rejects.toMatchObject({ code: "dataset-missing" });
+    expect(Object.keys(await ids(withAbsent, { exclude: ["absent"], only: ["a"] }))).toEqual([
+      "a/perplexity",
+      "a/hellaswag",
+      "a/speed",
+    ]);
+  });
+
   it("nothing left is an error that says what there is", async () => {
     await expect(plan(two, { only: ["a"], exclude: ["*"] })).rejects.toMatchObject({
       code: "config",
