@@ -73,6 +73,8 @@ export interface Metric {
   leftOut?: true;
   /** It counts the items of which nothing could be read, and which the other figures of its measurement count as wrong. */
   unread?: true;
+  /** It counts the answers that were longer than they may be, and are scored without their end. */
+  cutOff?: true;
   /** It tells of answers that are each one of the same few options: letters, yes and no. */
   ofSameOptions?: true;
   /** The field of a model's facts that holds it before anything is measured. */
@@ -465,6 +467,7 @@ const described: Record<string, Described> = {
   cut_off: {
     label: "cut off",
     ...tally,
+    cutOff: true,
     meaning: "generated answers that were cut off at `maxTokens`; they are scored as they stand",
   },
   thoughts: {
@@ -681,6 +684,9 @@ export const countsUnread = ({ unread }: Metric): boolean => unread === true;
 
 /** Tells of answers that are each one of the same few options. */
 export const tellsOfSameOptions = ({ ofSameOptions }: Metric): boolean => ofSameOptions === true;
+
+/** Counts the answers that were longer than they may be, and are scored without their end. */
+export const countsCutOff = ({ cutOff }: Metric): boolean => cutOff === true;
 
 /** The largest over all measurements of a variant. */
 export const isPeak = ({ aggregation }: Metric): boolean => aggregation === "maximum";

@@ -5,6 +5,7 @@ import type { JobRecord, Started, VariantRecord } from "../events.js";
 import { harmless, several } from "../harmless.js";
 import { comparability } from "../judge/index.js";
 import {
+  countsCutOff,
   countsLeftOut,
   countsUnread,
   metric as describe,
@@ -246,6 +247,7 @@ function jobCell(
       ...summary.warnings.map((text) => ({ text })),
       ...(unasked ? [unasked] : []),
       ...unreadNote(metric, record, result),
+      ...cutOffNote(metric, record, result),
       ...habitNotes(metric, record, result),
       ...averageNote(metric, record, result),
       ...aloneNote(metric, result),
@@ -314,6 +316,16 @@ function averageNote(metric: Metric, record: JobRecord, { clusters }: JobResult)
   const subjects = new Set(clusters.values()).size;
   if (subjects < 2) return [];
   return [{ text: `micro average: all questions of ${subjects} subjects alike; the macro average stands under Tasks` }];
+}
+
+/** The same of answers without their end. */
+function cutOffNote(metric: Metric, { metrics }: JobRecord, result: JobResult): Note[] {
+  const counter = metrics.find((name) => countsCutOff(describe(name)));
+  if (counter === undefined || !isOfQuestions(metric)) return [];
+  const [cut, all] = [result.count(counter), result.count(metric.name)];
+  if (cut <= manyUnread * all) return [];
+  const hint = "a larger `maxTokens` lets them end";
+  return [{ mark: "‖", text: `${cut} of ${all} answers were cut off, and are scored as far as they go: ${hint}` }];
 }
 
 function aloneNote(metric: Metric, { alone }: JobResult): Note[] {

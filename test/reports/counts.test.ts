@@ -8,7 +8,7 @@ import { startPlain } from "../../dist/tui/plain.js";
 
 /** A run of one job, with the peak memory that each one leaves beside its items. */
 function run(
-  kind: "choice" | "speed",
+  kind: "choice" | "generation" | "speed",
   metrics: string[],
   items: Omit<Extract<Event, { type: "samples" }>, "job" | "type">[],
 ) {
@@ -93,6 +93,22 @@ describe("what stands beside the items is none of them", () => {
     });
     const { screen, table } = run("choice", ["acc", "unparsed"], answers);
     const note = `§ in ${unparsed} of ${all} answers nothing was found to score; they count as wrong`;
+    for (const shown of [screen, table]) expect(shown.includes(note)).toBe(marked);
+  });
+
+  test.each([
+    [10, 1, false],
+    [10, 2, true],
+  ])("of %d answers %d are cut off: a mark on the score is %s", (all, cut, marked) => {
+    const answers = Array.from({ length: all }, (_, answer) => ({
+      item: String(answer),
+      samples: [
+        { metric: "f1", value: 0.5, weight: 1 },
+        ...(answer < cut ? [{ metric: "cut_off", value: 1, weight: 1 }] : []),
+      ],
+    }));
+    const { screen, table } = run("generation", ["f1", "cut_off"], answers);
+    const note = `‖ ${cut} of ${all} answers were cut off, and are scored as far as they go`;
     for (const shown of [screen, table]) expect(shown.includes(note)).toBe(marked);
   });
 
