@@ -22,6 +22,13 @@ export async function readBenchmark(path: string, options: ReadOptions): Promise
   return readWritten(file, { name: basename(path, extname(path)), baseDir: dirname(resolve(path)) }, options);
 }
 
+const taskHint = "A task of lm-eval's or of the Hub's is no benchmark: `gguf-bench run MODEL.gguf --measure FILE`.";
+
+/** Keys of files that are taken for a benchmark. */
+const taskHints = Object.fromEntries(
+  ["task", "group", "include", "tasks", "dataset_path"].map((key) => [key, taskHint]),
+);
+
 /** The one reader, of files and of flags: `name` and `baseDir` stand for what the written data do not say. */
 export async function readWritten(
   file: Written,
@@ -31,7 +38,12 @@ export async function readWritten(
   // Values with placeholders are checked once these are filled in.
   const { variants: each, measurements: named } = fileSchema.shape;
   const outline = z.strictObject({ ...unchecked(fileShape), variants: each, measurements: named });
-  const { variants, measurements, ...rest } = file.check(outline.describe(fileSchema.description!), file.value, []);
+  const { variants, measurements, ...rest } = file.check(
+    outline.describe(fileSchema.description!),
+    file.value,
+    [],
+    taskHints,
+  );
   const filled = fill(rest, placeholders(file, options), []);
   const head = file.check(z.strictObject(fileShape), filled, []);
   // As they are said: what a backend takes by default is no setting of a variant.

@@ -200,6 +200,11 @@ async function byDataset(name: string, { measurements, dataDir, baseDir }: Namin
   if (kind?.named !== undefined && needing !== undefined) return needing;
   const foreign = card ? undefined : await foreignFile(name, definite({ baseDir, dataDir }));
   if (foreign) return neededBy(foreign, measurements);
+  if (/\.ya?ml(#|$)/i.test(name))
+    return {
+      message: `there is no file ${name} of tasks.`,
+      hint: "Paths start at the benchmark file, or at --data-dir.",
+    };
   if (/\.(csv|jsonl|tsv)$|[/\\]/i.test(name))
     return {
       message: `${name} is a file or a folder; questions go by the name on their card.`,

@@ -21,11 +21,16 @@ export async function questionsOf(
   const { datasets } = planOf(run).provenance;
   const path = datasets.find(({ name, sha256 }) => name === record.dataset && sha256 === record.datasetSha256)?.path;
   const plain = definite({ dataset: record.dataset, split, style, shots });
-  // An entry may have named subjects, or another file.
+  // An entry may have named subjects, another file, or a task of another program's by its path.
   const ways = [
     plain,
     ...(record.task && subjects.length > 0 ? [{ ...plain, subjects }] : []),
-    ...(path ? [{ ...plain, file: path }] : []),
+    ...(path
+      ? [
+          { ...plain, file: path },
+          { ...plain, dataset: path },
+        ]
+      : []),
   ];
   for (const way of ways)
     try {

@@ -149,7 +149,7 @@ function meanCell(cells: Cell[]): Cell {
   const missing = cells.find(({ state }) => state !== "measured");
   if (missing) return missing;
   if (!first || summaries.length < cells.length) return { state: "absent" };
-  const text = `the mean over ${cells.length} texts, each of which counts alike; its interval is over other pieces of these texts`;
+  const text = `the mean over ${cells.length} sets of data, each of which counts alike; its interval is over other pieces of the same data`;
   return { state: "measured", summary: macroMean([first, ...others]), notes: [{ text }] };
 }
 

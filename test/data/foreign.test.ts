@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
+import { quickBenchmark, readBenchmark } from "../../dist/benchmark/index.js";
 import { foreignFile } from "../../dist/data/foreign/index.js";
 import { JinjaTemplate } from "../../dist/data/foreign/jinja/evaluate.js";
 import { pythonLiteral } from "../../dist/data/foreign/jinja/literal.js";
@@ -9,6 +10,7 @@ import { text as pythonText } from "../../dist/data/foreign/jinja/values.js";
 import { TaskTemplates } from "../../dist/data/foreign/templates.js";
 import { dataKinds } from "../../dist/data/index.js";
 import { BenchError } from "../../dist/errors.js";
+import { measurements } from "../../dist/measurements/index.js";
 import { root } from "../repository.js";
 import { temporaryFolder } from "../support.js";
 
@@ -314,6 +316,38 @@ filter_list:
       ),
     });
     expect(await refusal(choice("task.yaml"))).toMatch(/the answers of sums are written, not chosen/);
+  });
+});
+
+describe("in benchmarks", () => {
+  const quick = (measure: string) => quickBenchmark({ models: ["m.gguf"], measures: [measure], measurements });
+
+  it("are named by their files, and a group is a measurement of each", async () => {
+    capitalRows();
+    const one = file("one.yaml", capitals.replace("task: capitals", "task: one"));
+    file("two.yaml", capitals.replace("task: capitals", "task: two"));
+    const group = file("group.yaml", "group: places\ntask: [one, two]\n");
+    file("m.gguf", "");
+    file(
+      "b.yaml",
+      "variants: { v: { model: m.gguf } }\nmeasurements:\n  mine: { dataset: one.yaml, shots: 1 }\n  all: { dataset: group.yaml }\n",
+    );
+    const { measurements: read } = await readBenchmark(join(dir, "b.yaml"), { measurements });
+    expect(read).toMatchObject([
+      { name: "mine", kind: "choice", data: { dataset: "one.yaml", shots: 1 } },
+      { name: "all-one", group: "all", data: { dataset: "group.yaml#one" } },
+      { name: "all-two", group: "all", data: { dataset: "group.yaml#two" } },
+    ]);
+    expect((await quick(one)).measurements).toMatchObject([{ name: "one", kind: "choice", data: { dataset: one } }]);
+    expect((await quick(group)).measurements).toMatchObject([{ name: "places-one" }, { name: "places-two" }]);
+    expect((await choice("group.yaml#two")).path).toBe(join(dir, "group.yaml#two"));
+  });
+
+  it("say what they are not", async () => {
+    capitalRows();
+    const one = file("one.yaml", capitals);
+    expect(await refusal(readBenchmark(one, { measurements }))).toMatch(/no key `task` here.*--measure FILE/);
+    expect(await refusal(quick(join(dir, "lost.yaml")))).toMatch(/there is no file .*lost\.yaml of tasks/);
   });
 });
 

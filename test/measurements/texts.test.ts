@@ -65,7 +65,7 @@ describe("several texts", () => {
           10,
         );
       }
-    expect(readFileSync(join(folder, "two", "table.md"), "utf8")).toContain("the mean over 2 texts");
+    expect(readFileSync(join(folder, "two", "table.md"), "utf8")).toContain("the mean over 2 sets of data");
   });
 
   it("of a divergence too; the noise floor of the reference has no mean", async () => {

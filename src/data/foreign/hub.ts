@@ -60,16 +60,17 @@ export function readHubFile(yaml: MergedYaml, named: string): ForeignTask[] {
   return tasks.map((one, at) => {
     const id = typeof one === "object" && one !== null && "id" in one ? String(one.id) : undefined;
     const name = id ?? basename(dirname(yaml.path));
+    const of = (file: string) => (tasks.length > 1 ? `${file}#${name}` : file);
     const task = () => new HubReader(yaml, at, name, checked(yaml, one, at));
     return {
       name,
-      dataset: tasks.length > 1 ? `${named}#${name}` : named,
+      dataset: of(named),
       kind: () => {
         task();
         return "generation";
       },
-      choice: (said, folders) => task().choice(said, folders),
-      generation: (said, folders) => task().generation(said, folders),
+      choice: async (said, folders) => ({ ...(await task().choice(said, folders)), path: of(yaml.path) }),
+      generation: async (said, folders) => ({ ...(await task().generation(said, folders)), path: of(yaml.path) }),
     };
   });
 }

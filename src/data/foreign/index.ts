@@ -126,7 +126,7 @@ async function readFile(path: string, named: string): Promise<ForeignFile> {
   const { task, group } = yaml.value;
   if (isGroup(yaml)) {
     const members = await tasksOf(yaml);
-    const tasks = members.map((one) => lmEvalTask(one.name, one.yaml, `${named}#${one.name}`));
+    const tasks = members.map((one) => lmEvalTask(one.name, one.yaml, named, path, true));
     return { name: typeof group === "string" ? group : basename(path).replace(/\.ya?ml$/i, ""), tasks };
   }
   if (typeof task !== "string" && yaml.value.class === undefined)
@@ -134,10 +134,12 @@ async function readFile(path: string, named: string): Promise<ForeignFile> {
       hint: "A benchmark file goes before the options: `gguf-bench run FILE`. A dataset with a card is named by its folder.",
     });
   const name = typeof task === "string" ? task : basename(path);
-  return { name, tasks: [lmEvalTask(name, yaml, named)] };
+  return { name, tasks: [lmEvalTask(name, yaml, named, path, false)] };
 }
 
-function lmEvalTask(name: string, yaml: MergedYaml, dataset: string): ForeignTask {
+/** `named` and `path`: the file as the user names it, and where it is; `several`: it has other tasks besides. */
+function lmEvalTask(name: string, yaml: MergedYaml, named: string, path: string, several: boolean): ForeignTask {
+  const of = (file: string) => (several ? `${file}#${name}` : file);
   const readable = (kind: "choice" | "generation") => {
     const task = readableTask(yaml);
     if (task.kind === kind) return task;
@@ -148,9 +150,13 @@ function lmEvalTask(name: string, yaml: MergedYaml, dataset: string): ForeignTas
   };
   return {
     name,
-    dataset,
+    dataset: of(named),
     kind: () => readableTask(yaml).kind,
-    choice: (said, folders) => choiceOf(readable("choice"), said, folders),
-    generation: (said, folders) => generationOf(readable("generation"), said, folders),
+    // By this path the same questions are found again.
+    choice: async (said, folders) => ({ ...(await choiceOf(readable("choice"), said, folders)), path: of(path) }),
+    generation: async (said, folders) => ({
+      ...(await generationOf(readable("generation"), said, folders)),
+      path: of(path),
+    }),
   };
 }
