@@ -4,6 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { dataKinds } from "../../dist/data/index.js";
 import { BenchError } from "../../dist/errors.js";
+import { random } from "../draws.mjs";
 
 // Questions in the forms in which benchmarks are published.
 
@@ -238,6 +239,12 @@ ${more}`;
   });
 });
 
+/** A card's keys, a line each. */
+const lines = (card: object) =>
+  Object.entries(card)
+    .map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`)
+    .join("");
+
 describe("what a file is not", () => {
   const form = (name: string, format: string, more = "options: [A, B]\nanswer: key\n") =>
     `file: ${name}\nformat: ${format}\nprompt: "{q}"\n${more}`;
@@ -323,6 +330,86 @@ describe("what a file is not", () => {
     expect(error.message).toMatch(/x\.jsonl:1: /);
     expect(error.message).toMatch(message);
   });
+
+  test("odd cells under odd cards are read whole, or refused in a sentence", async () => {
+    const next = random(15);
+    const pick = <T>(all: readonly T[]): T => all[Math.floor(next() * all.length)]!;
+    const odd: unknown[] = [
+      "",
+      " ",
+      null,
+      0,
+      1,
+      2,
+      true,
+      "A",
+      "x",
+      [],
+      ["x"],
+      [["x"]],
+      {},
+      { x: 1 },
+      { "1": 1, "0": 0 },
+    ];
+    odd.push(1e300, 2 ** 60, "__proto__", "中\u0000", "$&{q}", [{ t: null }, {}], { text: ["a"], label: "A" });
+    const paths = [
+      "q",
+      "o",
+      "a",
+      "o.text",
+      "o[].t",
+      "o[0]",
+      "o.",
+      "..",
+      "[]",
+      "[",
+      "o[99999999999]",
+      "__proto__",
+      "toString",
+    ];
+    const row = (form: number, key: number) => {
+      const right = pick([0, 1]);
+      const options = [["x", "y"], { x: right, y: 1 - right }, { text: ["x", "y"] }, [{ t: "x" }, { t: "y" }]][form];
+      const answer = [right, "AB"[right], ["x", "y"][right], [1 - right, right], right === 1][key];
+      const cells: Record<string, unknown> = { q: pick(["one?", "two? _ is"]), o: options, l: ["A", "B"], a: answer };
+      if (next() < 0.1) cells[pick(Object.keys(cells))] = pick(odd);
+      return cells;
+    };
+    let read = 0;
+    for (let i = 0; i < 200; i++) {
+      const format = pick(["jsonl", "json"]);
+      const [form, key] = [pick([0, 1, 2, 3]), pick([0, 1, 2, 3, 4])];
+      const rows = Array.from({ length: 1 + Math.floor(3 * next()) }, () => row(form, key));
+      file(
+        `mine/x.${format}`,
+        format === "json" ? JSON.stringify(rows) : rows.map((one) => JSON.stringify(one)).join("\n"),
+      );
+      const path = (usual: string) => (next() < 0.9 ? usual : pick(paths));
+      const maybe = (share: number, more: object) => (next() < share ? more : {});
+      const more = {
+        ...{ file: `x.${format}`, format, prompt: next() < 0.8 ? "{q}" : pick(["{o[0]} {q}", "{__proto__}", "{}"]) },
+        ...(next() < 0.2 ? { optionTexts: ["x", "y"] } : { options: path(["o", "o", "o.text", "o[].t"][form]!) }),
+        ...maybe(0.9, { answer: path("a") }),
+        ...maybe(0.8, { answerIs: ["index", "letter", "text", "flags", "truth"][key] }),
+        ...maybe(0.1, { answerIs: "label", labels: path("l") }),
+        ...maybe(0.1, { gap: "_" }),
+        ...maybe(0.1, { cluster: path("q") }),
+        ...maybe(0.2, { clean: { [path("q")]: ["trim", { pattern: ".*?", with: "$&" }], options: ["capitalize"] } }),
+        ...maybe(0.3, { continueWith: "letter" }),
+        ...maybe(0.2, { chat: true }),
+      };
+      const end = await asked(lines(more)).catch((error) => error);
+      if (end instanceof Error) expect(end, `${end.stack}`).toBeInstanceOf(BenchError);
+      else {
+        read++;
+        for (const { options, gold } of end.items) {
+          expect(options.every((option: string) => option.trim() !== "")).toBe(true);
+          expect(options[gold!]).toBeDefined();
+        }
+      }
+    }
+    expect(read).toBeGreaterThan(20);
+  }, 60_000);
 
   test("an expression that finds no end is ended", async () => {
     file("mine/x.jsonl", `${row.replace("?", `${"a".repeat(60)}!`)}\n`);

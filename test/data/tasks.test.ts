@@ -3,8 +3,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { quickBenchmark, readBenchmark } from "../../dist/benchmark/index.js";
 import { type ChoiceDataset, dataKinds, describeTask, digestOf, readDatasets } from "../../dist/data/index.js";
 import { BenchError } from "../../dist/errors.js";
+import { measurements } from "../../dist/measurements/index.js";
 
 const made: string[] = [];
 let dir: string;
@@ -222,6 +224,27 @@ describe("a task of several subjects", () => {
     expect(describeTask((await found()).card)).toBe("split val (dev, test), style a (b), 5 shots");
     rmSync(join(dir, "mine/val"), { recursive: true });
     expect(await found()).not.toHaveProperty("path");
+  });
+
+  test("flags and keys of an entry say which part, and how", async () => {
+    const said = { split: "dev", shots: 0, style: "chat", subjects: ["law"], system: "Be brief." };
+    const options = { measurements, dataDir: dir };
+    const flags = await quickBenchmark({ ...options, models: ["a.gguf"], measures: ["mine"], flags: said });
+    expect(flags.measurements).toMatchObject([{ name: "mine", kind: "choice", data: { dataset: "mine", ...said } }]);
+    const entry = (more: object) =>
+      file(
+        "b.yaml",
+        JSON.stringify({ variants: { a: { model: "a.gguf" } }, measurements: { law: { dataset: "mine", ...more } } }),
+      );
+    const { measurements: read } = await readBenchmark(entry(said), options);
+    expect(read).toMatchObject([{ name: "law", kind: "choice", data: { dataset: "mine", ...said } }]);
+    for (const [wrong, message] of [
+      [{ subjects: "law" }, /`subjects` must be a list/],
+      [{ subjects: [] }, /`subjects` must be a list of at least 1 item/],
+      [{ shots: -1 }, /`shots` must be a whole number from 0 to 10000/],
+      [{ split: "" }, /`split` must be text that is not empty/],
+    ] as const)
+      expect((await failure(readBenchmark(entry(wrong), options))).message).toMatch(message);
   });
 
   test("no subject at all is one error; no file at all says where it belongs", async () => {
