@@ -131,6 +131,7 @@ export const commands = {
         .option("--task <name>", "a measurement or a dataset (default: the only task of the run)")
         .option("--variant <name>", "this variant alone; repeatable (default: all)", list)
         .option("--wrong", "items that are answered wrong; with --flipped those that became wrong")
+        .option("--prompt", "first of all the task's first prompt, as a variant was given it, with token ids")
         .option("--flipped <names...>", "two variants: items that one answers right and the other does not")
         .option("--subject <name>", "items of this subject or group of subjects; repeatable", list)
         .option("--limit <n>", "how many are shown (default: 20)", integer(1))

@@ -21,18 +21,20 @@ export interface ItemsCommand extends Pick<FolderOptions, "dataDir"> {
   /** Most items that are shown, and how many are passed over before them. */
   limit?: number;
   skip?: number;
+  /** Whether the first prompt of the task is shown as a variant was given it. */
+  prompt?: boolean;
   json?: boolean;
 }
 
 /** Without what only serves to compare answers. */
 const plain = ({ answers, ...item }: ShownItem) => ({
   ...item,
-  answers: answers.map(({ isThere: _, said: __, rendered: ___, ...answer }) => answer),
+  answers: answers.map(({ isThere: _, said: __, given: ___, ...answer }) => answer),
 });
 
 /** Shows items of a run one by one: what was asked, what each variant answered, and how sure it was. Needs no model. */
 export async function itemsCommand(asked: ItemsCommand, where: Surroundings): Promise<number> {
-  const { limit = 20, skip = 0, json, flipped, ...wanted } = asked;
+  const { limit = 20, skip = 0, prompt = false, json, flipped, ...wanted } = asked;
   if (flipped && flipped.length !== 2)
     throw new BenchError("config", "--flipped takes the names of two variants", {
       hint: "Name the run before it: items RUN --flipped A B.",
@@ -69,6 +71,6 @@ export async function itemsCommand(asked: ItemsCommand, where: Surroundings): Pr
     );
   const last = skip + page.length;
   if (last < found.items.length) notes.push(`${page.length} of ${found.items.length} shown; the next: --skip ${last}`);
-  say(stdout, itemsText(found, shown, { width }) + (notes.length > 0 ? `\n${notes.join("\n")}\n` : ""));
+  say(stdout, itemsText(found, shown, { width, prompt }) + (notes.length > 0 ? `\n${notes.join("\n")}\n` : ""));
   return exitCodes.allMeasured;
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { ShownPrompt } from "../backends/backend.js";
 import { findKind } from "../data/index.js";
 import { definite } from "../definite.js";
 import type { JobRecord } from "../events.js";
@@ -28,12 +29,16 @@ export interface ItemAnswer {
   /** For comparison with another variant's answer. */
   said?: string;
   prompt?: string;
-  rendered?: string;
+  given?: ShownPrompt;
 }
 
 const kept = z.looseObject({
   prompt: z.string().optional().catch(undefined),
-  rendered: z.string().optional().catch(undefined),
+  given: z
+    .object({ text: z.string(), ids: z.array(z.int()).optional() })
+    .transform(definite)
+    .optional()
+    .catch(undefined),
   prediction: z.number().optional().catch(undefined),
   scores: z.array(z.number()).optional().catch(undefined),
   gold: z
@@ -66,7 +71,7 @@ export function answerOf(
   score: number | undefined,
   unanswerable: string | undefined,
 ): ItemAnswer {
-  const { prediction, scores, gold, right, text, finish, extracted, prompt, rendered } = kept.parse(detail ?? {});
+  const { prediction, scores, gold, right, text, finish, extracted, prompt, given } = kept.parse(detail ?? {});
   const answer = {
     prediction,
     scores,
@@ -74,7 +79,7 @@ export function answerOf(
     finish,
     extracted,
     prompt,
-    rendered,
+    given,
     unanswerable,
     score,
     gold: right ?? gold,

@@ -1,3 +1,4 @@
+import type { ShownPrompt } from "../backends/backend.js";
 import type { ShownQuestion } from "../data/index.js";
 import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
@@ -45,8 +46,8 @@ export interface Items {
   /** Items that all shown variants have. */
   of: number;
   flips?: Flipped;
-  /** The first prompt as the model's template renders it, where the run keeps it. */
-  rendered?: string;
+  /** The first prompt as a variant was given it, where the run keeps it. */
+  given?: ShownPrompt & { variant: string };
 }
 
 /** How often the answers of two variants differ. */
@@ -91,7 +92,7 @@ export function itemsOf(run: Run, asked: ItemsAsked): Items {
     ...{ of: 0, toWrong: 0, toRight: 0, otherwise: 0 },
   };
   let of = 0;
-  let rendered: string | undefined;
+  let given: Items["given"];
   for (const item of new Set(columns.flatMap(({ details }) => [...details.keys()]))) {
     const cluster = clusters?.get(item);
     if (!inSubject(cluster)) continue;
@@ -99,7 +100,8 @@ export function itemsOf(run: Run, asked: ItemsAsked): Items {
       variant,
       ...answerOf(details.get(item), scores.get(item), unanswerable.get(item)),
     }));
-    rendered ??= answers.find((one) => one.rendered !== undefined)?.rendered;
+    const first = given ? undefined : answers.find((one) => one.given !== undefined);
+    if (first?.given) given = { variant: first.variant, ...first.given };
     if (answers.every(({ isThere }) => isThere)) of++;
     if (!isWanted(asked, answers, flips)) continue;
     items.push({
@@ -111,7 +113,7 @@ export function itemsOf(run: Run, asked: ItemsAsked): Items {
       answers,
     });
   }
-  return { record, variants, items, of, ...definite({ flips, rendered }) };
+  return { record, variants, items, of, ...definite({ flips, given }) };
 }
 
 /** Whether an item is among those that were asked for; counts flips. */

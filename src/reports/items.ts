@@ -5,19 +5,25 @@ import { cutMiddle, widthOf } from "./names.js";
 
 /** Lines that a question takes at most, an option or a written answer, and a prompt. */
 const [ofQuestion, ofText, ofPrompt] = [8, 2, 40];
+/** Token ids of a prompt that are shown. */
+const ofIds = 8;
 const indent = "  ";
 
 /** Items for a terminal of `width` cells, which none of their texts can make obey; each text is cut to a few lines. */
-export function itemsText(items: Items, shown: readonly ShownItem[], { width }: { width: number }): string {
-  const { variants, rendered } = items;
+export function itemsText(
+  items: Items,
+  shown: readonly ShownItem[],
+  { width, prompt = false }: { width: number; prompt?: boolean },
+): string {
+  const { variants, given } = items;
   const widest = Math.min(24, Math.max(...variants.map((name) => widthOf(harmless(name)))));
   const lines = [heading(items), ...summary(items)];
-  if (rendered !== undefined && shown.length > 0)
-    lines.push(
-      "",
-      "The first prompt, as the model's template renders it:",
-      ...wrapped(rendered, width, ofPrompt, { keepLines: true }),
-    );
+  if (given && prompt) {
+    const { variant, text, ids } = given;
+    const tokens = ids ? `, ${count(ids.length)} tokens, ${ids.slice(0, ofIds).join(" ")} …` : "";
+    const first = `The first prompt as ${harmless(variant, { length: 60 })} was given it${tokens}:`;
+    lines.push("", ...wrapped(first, width, 3), ...wrapped(text, width, ofPrompt, { keepLines: true }));
+  }
   for (const item of shown) lines.push("", ...itemLines(item, widest, width));
   return `${lines.join("\n")}\n`;
 }

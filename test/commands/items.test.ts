@@ -114,6 +114,16 @@ describe("items of a run", () => {
     expect((await items({ limit: 2, skip: 2 })).split("\n")[3]).toBe("algebra/2 (代数)");
   });
 
+  it("the first prompt as it was given, with its tokens", async () => {
+    const text = await items({ limit: 1, variants: ["other"], prompt: true });
+    expect(text).toMatch(/\n {2}The first prompt as other was given it, [\d,]+ tokens, 256 81 /);
+    expect(text).toContain("100 + 100");
+    const { given } = await json({ variants: ["other"] });
+    expect(given.variant).toBe("other");
+    // Bytes are the mock's tokens; BOS stands before them.
+    expect(Buffer.from(given.ids.slice(1)).toString()).toBe(given.text);
+  });
+
   it("flips are those that the samples tell", async () => {
     const [from, to] = [rightness("whole"), rightness("other")];
     const toWrong = [...from].filter(([item, right]) => right && !to.get(item)).map(([item]) => item);
