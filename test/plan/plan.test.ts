@@ -201,12 +201,14 @@ answerIs: letter
       ["answer: right", 'answer: right\ndelimiter: ""'],
       ["answer: right", "answer: right\ncluster: topic"],
       ["answer: right", "answer: right\nchance: 0.4"],
-      ["answer: right", "answer: right\nexamples: {file: test.csv}"],
-      ["answer: right", "answer: right\nexamples: {file: test.csv, count: 1}"],
-      ["answer: right", "answer: right\nexamples: {file: test.csv, separator: '###'}"],
+      ["answer: right", "answer: right\nexamples: {file: dev.csv}"],
+      ["answer: right", "answer: right\nexamples: {file: dev.csv, count: 1}"],
+      ["answer: right", "answer: right\nexamples: {file: dev.csv, separator: '###'}"],
     ];
     const found = new Set([before]);
-    for (const [from, to] of edits) found.add(await idOf({ "card.yaml": card.replace(from, to), "test.csv": rows }));
+    const examples = "question,A,B,C,right,topic\ncrow,toad,bird,fish,B,x\ntoad,frog,crow,bird,A,y\n";
+    for (const [from, to] of edits)
+      found.add(await idOf({ "card.yaml": card.replace(from, to), "test.csv": rows, "dev.csv": examples }));
     expect(found.size).toBe(edits.length + 1);
     const forPeople = card.replace("Shapes", "Forms").replace("made here", "elsewhere").replace("none", "CC0");
     expect(await idOf({ "card.yaml": forPeople, "test.csv": rows })).toBe(before);
