@@ -8,6 +8,7 @@ import { sha256 } from "../digest.js";
 import type { Measured } from "../events.js";
 import { type ScoreRule, scoreOf } from "../scores/index.js";
 import type { Measurement } from "./measurement.js";
+import { limited } from "./questions.js";
 
 const settings = z
   .strictObject({
@@ -75,7 +76,7 @@ export const generation: Measurement<GenerationSettings, "generation", "generati
   /** A token is a byte of text at least. */
   cost({ limit = Infinity, maxTokens }, data, { trained = Infinity }) {
     const { items = [], truncate = Infinity } = data ?? {};
-    const asked = items.slice(0, limit);
+    const asked = limited(items, limit);
     const most = maxTokens ?? data?.maxTokens ?? 0;
     let [largest, prompt] = [aside, 0];
     for (const item of asked) {
@@ -92,7 +93,7 @@ export const generation: Measurement<GenerationSettings, "generation", "generati
 
   async *measure({ engine, settings, data, done, progress }) {
     const { limit, temperature = 0, topK, topP, seed = 0, maxTokens = data.maxTokens } = settings;
-    const asked = data.items.slice(0, limit);
+    const asked = limited(data.items, limit);
     const byId = new Map(asked.map((item) => [item.id, item]));
     const { chats } = engine.generation;
     const prompts: Prompt[] = [];
