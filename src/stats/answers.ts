@@ -42,7 +42,12 @@ export function habitOf(
   const counted = (of: (one: OptionAnswer) => number | undefined) =>
     options.map((_, option) => answers.filter((one) => of(one) === option).length);
   const scored = answers.filter(({ scores }) => scores?.every(Number.isFinite));
-  const masses = scored.map(({ scores }) => scores!.reduce((sum, score) => sum + Math.exp(score), 0));
+  const masses = scored.map(({ scores }) =>
+    Math.min(
+      1,
+      scores!.reduce((sum, score) => sum + Math.exp(score), 0),
+    ),
+  );
   const { clusters } = result;
   const rights = withoutPrior(scored).flatMap(({ item, gold, prediction }) =>
     gold === undefined ? [] : [{ item, value: prediction === gold ? 1 : 0, weight: 1 }],

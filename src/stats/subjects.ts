@@ -1,5 +1,6 @@
 import { definite } from "../definite.js";
 import type { ItemSample } from "../replay/index.js";
+import { fewestPieces } from "./family.js";
 import { macroMean } from "./macro.js";
 import { type Summary, summarize } from "./summary.js";
 
@@ -42,8 +43,8 @@ export function bySubject(
       const measured = of.filter((subject) => found.has(subject));
       if (measured.length === 0) return [];
       const together = measured.flatMap((subject) => found.get(subject)!);
-      // Questions of one subject hang together as much as they can.
-      const several = measured.length > 1 ? clusters : undefined;
+      // How much so few subjects differ cannot be told: then it is over other questions of just these.
+      const several = measured.length >= fewestPieces ? clusters : undefined;
       const summary = summarize(metric, together, definite({ clusters: several }));
       return [{ name, subjects: measured.length, summary }];
     }),
