@@ -170,7 +170,7 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
     const asked = limited(items, limit);
     const byId = new Map(asked.map((item) => [item.id, item]));
     const answers = engine.options.score(
-      asked.map((item) => ({ ...contextOf(item), id: item.id, options: item.options, delimiter })),
+      asked.map((item) => ({ ...contextOf(item, data), id: item.id, options: item.options, delimiter })),
       { done, context, show: asked[0]?.id, progress: (questions) => progress(questions, asked.length, "questions") },
     );
     for await (const scores of answers) yield answered(byId.get(scores.id)!, scores, scoring);
@@ -223,8 +223,9 @@ const aside = 8;
 
 const contextBytes = (item: ChoiceItem) => textsOf(item).reduce((sum, text) => sum + Buffer.byteLength(text), 0);
 
-function contextOf(item: ChoiceItem): QuestionContext & { group?: string } {
-  const group = definite({ group: item.cluster });
+/** Questions of a task without subjects begin alike where examples stand before them. */
+function contextOf(item: ChoiceItem, { name, task }: ChoiceDataset): QuestionContext & { group?: string } {
+  const group = definite({ group: item.cluster ?? (task?.shots ? name : undefined) });
   if ("context" in item) return { context: item.context, ...group };
   return "contexts" in item ? { contexts: item.contexts, ...group } : { messages: item.messages, ...group };
 }
