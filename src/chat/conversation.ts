@@ -180,7 +180,9 @@ export class Conversations {
     const turn: Message[] = [{ role: "user", content: "a" }];
     const text = await this.renderer
       .render([...turn, { role: "assistant", content: "a" }, ...turn])
-      .catch(() => this.renderer.render(turn));
+      .catch(() => this.renderer.render(turn))
+      // A template that takes neither may take the conversations that are asked.
+      .catch(() => "");
     const found = new Set<number>();
     for (const id of new Set(await this.tokens.ids(text, true))) {
       const name = await this.tokens.name(id);
