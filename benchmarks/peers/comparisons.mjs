@@ -271,10 +271,107 @@ const hellaswag = (quant) => ({
       pairs,
       floor,
       differences,
-      rows: [answersRow, wall(pairs, atMost(1)), userCpu(pairs), peakMemory(pairs, memoryTarget)],
+      rows: [answersRow, wall(pairs, atMost(0.85)), userCpu(pairs), peakMemory(pairs, memoryTarget)],
     };
   },
 });
+
+/**
+ * Both score the same sentences in the same two contexts; llama-perplexity leaves out the last token and takes means, so that
+ * what the two answer differs now and then.
+ * @returns {Comparison}
+ */
+const winogrande = (quant) => ({
+  name: `winogrande:${quant}`,
+  title: `WinoGrande with ${quant}, partial evaluation, against llama-perplexity on the same libraries`,
+  needs: ["same", "winogrande"],
+  async run({ tools, sizes, interleaved, temporary }) {
+    const { tasks } = sizes.winogrande;
+    const { folder, file } = firstSentences(tools.winograndeFile, tasks, temporary);
+    const library = tools.sharedLibrary();
+    const ours = { name: "gguf-bench", steps: [tools.ourWinogrande(quant, { folder, tasks, library })] };
+    const peer = {
+      name: "llama-perplexity",
+      steps: [tools.peerWinogrande(tools.perplexityTool.same, quant, { file, tasks })],
+    };
+    const pairs = await interleaved(ours, peer);
+    const right = ([side]) => `${side.read[0].right} of ${side.read[0].asked} right`;
+    const [own, theirs] = [right([pairs[0].ours]), right([pairs[0].peer])];
+    return {
+      pairs,
+      rows: [
+        { quantity: "accuracy", kind: "result", ours: own, peer: theirs, note: "two rules of one evaluation" },
+        wall(pairs, atMost(0.85)),
+        userCpu(pairs),
+        peakMemory(pairs, memoryTarget),
+      ],
+    };
+  },
+});
+
+/**
+ * Five examples before each question: a subject's are decoded once, against every prompt by itself in the same engine.
+ * @returns {Comparison}
+ */
+const fewShot = (quant) => ({
+  name: `ceval:${quant}`,
+  title: `C-Eval with five examples and ${quant}, against each prompt alone in the same engine`,
+  needs: ["ceval"],
+  async run({ tools, sizes, interleaved, ...bench }) {
+    const { subjects, otherShape } = sizes.ceval;
+    const step = (more) => ({
+      name: more.name,
+      steps: [tools.oneByOne(quant, { dataset: "ceval", subjects, ...more })],
+    });
+    const pairs = await interleaved(step({ name: "gguf-bench", together: true }), step({ name: "each prompt alone" }));
+    const counted = await bench.any(step({ name: "tokens", count: true }));
+    const other = await bench.any(step({ name: "another batch shape", together: true, ubatch: otherShape }));
+    const [ours, alone] = [pairs[0].ours.read[0], pairs[0].peer.read[0]];
+    const floor = largestDifference(ours.answers, other.read[0].answers);
+    const flips = ours.answers.filter(({ prediction }, i) => prediction !== alone.answers[i].prediction);
+    const gap = ({ scores }) =>
+      scores.toSorted((a, b) => b - a).reduce((best, second, i) => (i === 1 ? best - second : best));
+    const unexplained = flips.filter((answer) => gap(answer) > 2 * floor);
+    const { tokens } = counted.read[0];
+    const share = tokens.decoded / tokens.alone;
+    const wallRow = row(
+      "seconds of scoring",
+      "time",
+      compared(pairs, (run) => run.read[0].seconds),
+      seconds,
+      ratio,
+      atMost(1 / 3),
+    );
+    return {
+      pairs,
+      floor,
+      rows: [
+        {
+          quantity: "tokens decoded",
+          kind: "result",
+          ours: String(tokens.decoded),
+          peer: String(tokens.alone),
+          value: share,
+          show: ratio,
+          target: atMost(1 / 4),
+          note: `of ${ours.answers.length} questions`,
+        },
+        check(
+          "answers equal",
+          unexplained.length === 0,
+          `${ours.answers.length - flips.length}`,
+          `${ours.answers.length}`,
+          `${flips.length} differ, ${unexplained.length} of them by more than twice the noise floor of ${floor.toFixed(4)} nat`,
+        ),
+        wallRow,
+      ],
+    };
+  },
+});
+
+/** The most that a score moves with the shape of the batches alone. */
+const largestDifference = (some, others) =>
+  Math.max(...some.map(({ scores }, i) => Math.max(...scores.map((one, k) => Math.abs(one - others[i].scores[k])))));
 
 /**
  * Texts that a model writes, greedily: both load the model, answer all prompts and end. llama-server is its own build, so one
@@ -463,6 +560,21 @@ function firstTasks(source, tasks, temporary) {
   return { folder, file };
 }
 
+/** The first sentences as the peer's CSV, in the order of the file, and in a folder that serves us as a data directory. */
+function firstSentences(source, tasks, temporary) {
+  const folder = path.join(temporary, `sentences-${tasks}`);
+  fs.mkdirSync(path.join(folder, "winogrande"), { recursive: true });
+  const lines = fs.readFileSync(source, "utf8").trim().split("\n").slice(0, tasks);
+  fs.writeFileSync(path.join(folder, "winogrande", path.basename(source)), `${lines.join("\n")}\n`);
+  const file = path.join(folder, "winogrande.csv");
+  const rows = lines.map((line, i) => {
+    const { sentence, option1, option2, answer } = JSON.parse(line);
+    return `${i},"${sentence.replaceAll('"', "'")}",${option1},${option2},${answer}\n`;
+  });
+  fs.writeFileSync(file, rows.join(""));
+  return { folder, file };
+}
+
 /** @type {Comparison[]} */
 export const comparisons = [
   perplexity("F16"),
@@ -475,6 +587,8 @@ export const comparisons = [
   speed("Q4_K_M"),
   longContext("Q4_K_M"),
   hellaswag("Q8_0"),
+  winogrande("Q8_0"),
+  fewShot("Q8_0"),
   gsm8k("Q8_0"),
   divergence("F16", ["Q8_0", "Q4_K_M", "Q4_K_M-im", "Q2_K", "Q2_K-im"]),
   quality("F16", ["Q8_0", "Q4_K_M", "Q4_K_M-im", "Q2_K", "Q2_K-im"]),
@@ -488,6 +602,8 @@ export const sizes = {
     speed: { prompt: 512, generate: 128, repetitions: 1, pairs: 20 },
     long: { context: 8192, chunks: 2, tooLong: 16384 },
     hellaswag: { tasks: 200, otherContext: 256 },
+    winogrande: { tasks: 400 },
+    ceval: { subjects: ["accountant", "computer_network", "high_school_history"], otherShape: 256 },
     gsm8k: { questions: 50, maxTokens: 256, slots: 8, context: 512, pairs: 5 },
     divergence: { context: 512, chunks: 16, pairs: 3 }, // a pair is 7 runs and 7 minutes
     quality: { context: 512, chunks: 4, pairs: 3 },
@@ -498,6 +614,8 @@ export const sizes = {
     speed: { prompt: 32, generate: 8, repetitions: 2, pairs: 1 },
     long: { context: 512, chunks: 2, tooLong: 16384 },
     hellaswag: { tasks: 12, otherContext: 256 },
+    winogrande: { tasks: 20 },
+    ceval: { subjects: ["computer_network"], otherShape: 256 },
     gsm8k: { questions: 3, maxTokens: 256, slots: 8, context: 512, pairs: 1 },
     divergence: { context: 128, chunks: 2, pairs: 1 },
     quality: { context: 128, chunks: 2, pairs: 1 },

@@ -21,7 +21,7 @@ const usage = `npm run bench:peers -- [options]
                     (default $GGUF_BENCH_MODELS, else ~/.cache/gguf-bench-ladder)
   --peers PREFIX    bin/ with llama-perplexity and llama-server, same-library/ with llama-perplexity and llama-bench
                     (default ~/.cache/bench-peers)
-  --data-dir DIR    wikitext-2/, hellaswag/ and gsm8k/ (default $GGUF_BENCH_DATA, else ../shared/datasets)
+  --data-dir DIR    wikitext-2/, hellaswag/, winogrande/, ceval/ and gsm8k/ (default $GGUF_BENCH_DATA, else ../shared/datasets)
   --out FILE        all raw pairs, the machine and the verdicts as JSON
 
 Comparisons: ${comparisons.map(({ name }) => name).join(" ")}
@@ -160,12 +160,14 @@ function missingFor({ name, needs, models = [name.split(":")[1]] }) {
   const files = {
     ...{ same: tools.perplexityTool.same, native: tools.perplexityTool.native, bench: tools.benchTool },
     ...{ server: tools.serverTool, hellaswag: tools.hellaswagFile, gsm8k: tools.gsm8kFile },
+    ...{ winogrande: tools.winograndeFile, ceval: tools.cevalFolder },
   };
   const needed = models.map(tools.model);
   // Its libraries are links into node_modules, which go nowhere once that folder is gone.
   if (needs.includes("same") || needs.includes("bench")) needed.push(tools.sharedLibraryLink);
   for (const need of needs) needed.push(files[need]);
-  if (!["hellaswag", "bench", "gsm8k"].some((own) => needs.includes(own))) needed.push(tools.wiki);
+  if (!["hellaswag", "bench", "gsm8k", "winogrande", "ceval"].some((own) => needs.includes(own)))
+    needed.push(tools.wiki);
   return needed.filter((file) => !fs.existsSync(file));
 }
 

@@ -53,6 +53,8 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
     wiki,
     model,
     hellaswagFile: path.join(dataDir, "hellaswag", "hellaswag_val_full.txt"),
+    winograndeFile: path.join(dataDir, "winogrande", "dev.jsonl"),
+    cevalFolder: path.join(dataDir, "ceval", "val"),
     perplexityTool: { same: path.join(same, "llama-perplexity"), native: path.join(native, "llama-perplexity") },
     benchTool: path.join(same, "llama-bench"),
     serverTool: path.join(native, "llama-server"),
@@ -95,6 +97,39 @@ export function tools({ models, peers, dataDir, threads, temporary }) {
       const args = ["--model", model(quant), ...withThreads, "--measure", "hellaswag", "--data-dir", folder];
       if (context) args.push(...flags({ context }));
       return () => ours(args, { library, read: ({ events }) => ({ answers: ourAnswers(events) }) });
+    },
+    ourWinogrande: (quant, { folder, library }) => {
+      const args = ["--model", model(quant), ...withThreads, "--measure", "winogrande", "--data-dir", folder];
+      const counted = ({ events }) => {
+        const samples = events.filter(({ type }) => type === "samples").flatMap(({ samples }) => samples);
+        const own = samples.filter(({ metric }) => metric === "acc");
+        return { right: own.filter(({ value }) => value === 1).length, asked: own.length };
+      };
+      return () => ours(args, { library, read: counted });
+    },
+    peerWinogrande: (tool, quant, { file, tasks }) => {
+      const args = ["-m", model(quant), "-f", file, "--winogrande", "--winogrande-tasks", tasks, "-t", threads];
+      return () => ({
+        command: tool,
+        args: args.map(String),
+        read(run) {
+          const [percent, asked] =
+            all(run)
+              .match(/Final Winogrande score\((\d+) tasks\): ([\d.]+)/)
+              ?.toReversed() ?? [];
+          if (!asked) throw new Error("no final Winogrande score");
+          return { right: Math.round((Number(asked) * Number(percent)) / 100), asked: Number(asked) };
+        },
+      });
+    },
+    /** `one-by-one.mjs` in this repository. */
+    oneByOne: (quant, { dataset, subjects, together = false, count = false, ubatch = 512 }) => {
+      const script = path.join(repository, "benchmarks/peers/one-by-one.mjs");
+      const args = [script, "--model", model(quant), "--data-dir", dataDir, ...withThreads];
+      args.push(...flags({ dataset, subjects: subjects.join(","), ubatch }));
+      if (together) args.push("--together");
+      if (count) args.push("--count");
+      return () => ({ command: process.execPath, args, read: (run) => JSON.parse(run.stdout) });
     },
     /** The first of `quants` is the reference of the others. Without the noise floor, which the peer does not measure. */
     ourDivergence: (quants, { context, chunks, library }) => {
