@@ -571,7 +571,8 @@ function firstSentences(source, tasks, temporary) {
     const { sentence, option1, option2, answer } = JSON.parse(line);
     return `${i},"${sentence.replaceAll('"', "'")}",${option1},${option2},${answer}\n`;
   });
-  fs.writeFileSync(file, rows.join(""));
+  // Of a file's last line end it takes no notice, and of a line without one neither.
+  fs.writeFileSync(file, `${rows.join("")}\n`);
   return { folder, file };
 }
 
@@ -614,7 +615,8 @@ export const sizes = {
     speed: { prompt: 32, generate: 8, repetitions: 2, pairs: 1 },
     long: { context: 512, chunks: 2, tooLong: 16384 },
     hellaswag: { tasks: 12, otherContext: 256 },
-    winogrande: { tasks: 20 },
+    // Of fewer it tells no score.
+    winogrande: { tasks: 100 },
     ceval: { subjects: ["computer_network"], otherShape: 256 },
     gsm8k: { questions: 3, maxTokens: 256, slots: 8, context: 512, pairs: 1 },
     divergence: { context: 128, chunks: 2, pairs: 1 },

@@ -298,7 +298,7 @@ function peerSpeeds(json) {
 /** In file order. `means`: mean log-probability per token of each option, the rule of llama-perplexity. */
 function ourAnswers(events) {
   const answers = events
-    .filter(({ type, detail }) => type === "samples" && detail?.gold !== undefined)
+    .filter(({ type, detail }) => type === "samples" && detail?.scores_token !== undefined)
     .map(({ item, samples, detail }) => ({
       task: Number(item),
       right: samples.find(({ metric }) => metric === "acc_token").value === 1,
