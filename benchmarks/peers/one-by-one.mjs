@@ -4,10 +4,10 @@
 //   node benchmarks/peers/one-by-one.mjs --model FILE --dataset ceval [--subjects a,b] [--limit N] [--data-dir DIR]
 //     [--server URL]    asks a llama-server that runs, one prompt at a time, by the bias on one token
 //     [--together]      as the product does, for the two to be compared
-//     [--threads N] [--ubatch N] [--shots N] [--count]
+//     [--count] counts tokens alone   [--threads N] [--ubatch N] [--shots N]
 //
-// Prints JSON: the answers, the seconds that they took, and the tokens of one prompt for each question beside those that the
-// product decodes for all.
+// Prints JSON: the answers, and the seconds that they took; or the tokens of one prompt for each question beside those that
+// the product decodes for all.
 import { parseArgs } from "node:util";
 import { findBackend } from "../../dist/backends/index.js";
 import { cells } from "../../dist/backends/option-cut.js";
@@ -54,6 +54,7 @@ async function served() {
 
 const answers = [];
 const started = performance.now();
+const used = process.cpuUsage();
 const asked = { done: new Set(), progress() {} };
 if (options.count) {
   // Nothing is decoded.
@@ -62,13 +63,15 @@ else
   for (const { group: _, ...question } of questions)
     for await (const one of engine.options.score([question], asked)) answers.push(one);
 const seconds = (performance.now() - started) / 1000;
+const cpu = process.cpuUsage(used).user / 1e6;
 
 const gold = new Map(items.map((item) => [item.id, item.gold]));
 const first = (scores) => scores.indexOf(Math.max(...scores));
 process.stdout.write(
   `${JSON.stringify({
     seconds,
-    ...(options.server ? {} : { tokens: await tokens() }),
+    cpu,
+    ...(options.count ? { tokens: await tokens() } : {}),
     answers: answers.map(({ id, unanswerable, options }) => {
       const scores = options.map(({ sum }) => sum);
       return { id, ...(unanswerable ? { unanswerable } : { scores, prediction: first(scores) }), gold: gold.get(id) };
