@@ -19,6 +19,8 @@ import type {
 
 export type ToEngine =
   | { type: "open"; variant: VariantSpec; others: VariantSpec[]; scratch?: { limit?: number } }
+  /** A part of the questions of the request that follows: a message of all of them would take several times their memory. */
+  | { type: "items"; items: unknown[]; from: number }
   | { type: "measure"; request: MeasureRequest }
   | { type: "record"; request: RecordRequest }
   | { type: "stop" }
@@ -31,6 +33,9 @@ export type ToParent =
   | { type: "doing"; step: string }
   | { type: "stopped" }
   | { type: "failed"; failure: Failure };
+
+/** Questions in one message. */
+const atOnce = 500;
 
 const program = fileURLToPath(new URL("./engine-process.js", import.meta.url));
 
@@ -152,8 +157,14 @@ class EngineProcess implements OpenedEngine {
     }
   }
 
-  measure(request: MeasureRequest): AsyncGenerator<MeasureReply> {
-    return this.#replies({ type: "measure", request }, `measuring ${request.kind}`);
+  async *measure(request: MeasureRequest): AsyncGenerator<MeasureReply> {
+    const { dataset } = request;
+    if (dataset && "items" in dataset && Array.isArray(dataset.items)) {
+      const { items, ...rest } = dataset;
+      for (let from = 0; from === 0 || from < items.length; from += atOnce)
+        await this.#sent({ type: "items", items: items.slice(from, from + atOnce), from });
+      yield* this.#replies({ type: "measure", request: { ...request, dataset: rest } }, `measuring ${request.kind}`);
+    } else yield* this.#replies({ type: "measure", request }, `measuring ${request.kind}`);
   }
 
   record(request: RecordRequest): AsyncGenerator<MeasureReply> {
@@ -190,6 +201,21 @@ class EngineProcess implements OpenedEngine {
     this.#send({ type: "close" });
     const late = setTimeout(() => this.#process.kill("SIGKILL"), 10_000);
     await this.gone;
+    clearTimeout(late);
+  }
+
+  /**
+   * Waits until the pipe has taken the message: what waits for it is in memory twice. An engine that does not read is found out when its
+   * answer does not come.
+   */
+  async #sent(message: ToEngine): Promise<void> {
+    if (!this.#process.connected) return;
+    let late: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((over) => {
+      late = setTimeout(over, Math.min(this.#timeout * 1000, longestTimer));
+    });
+    const taken = new Promise<void>((over) => this.#process.send(message, () => over()));
+    await Promise.race([taken, this.gone, patience]);
     clearTimeout(late);
   }
 

@@ -53,6 +53,8 @@ let now: Opened | undefined;
 /** By variant name: what its turns, or its part, took during the measurement at hand. */
 const taken = new Map<string, TakenMemory>();
 let stopping = false;
+/** Questions that came for the next measurement. */
+let items: unknown[] | undefined;
 
 const send = (message: ToParent) => process.send!(message);
 /** Lets messages in: decoding blocks the event loop. */
@@ -282,14 +284,23 @@ async function handle(message: ToEngine): Promise<void> {
     case "open":
       await open(message);
       break;
+    case "items":
+      // Those of a request that was given up before it was complete are forgotten.
+      if (message.from === 0 || !items) items = [];
+      for (const item of message.items) items.push(item);
+      break;
     case "measure": {
-      const { dataset } = message.request;
+      const request = items
+        ? { ...message.request, dataset: Object.assign(message.request.dataset!, { items }) }
+        : message.request;
+      items = undefined;
+      const { dataset } = request;
       const opened = now!;
       textName = dataset?.name;
       const stored = new UnchangedFiles();
       if (dataset?.reread) stored.add(dataset.path, dataset.sha256);
       takeAll(opened); // from here on
-      for await (const item of measured(message.request, opened)) {
+      for await (const item of measured(request, opened)) {
         await checkFiles(stored);
         send({ type: "measured", ...item });
         await turn();
