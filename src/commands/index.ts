@@ -76,7 +76,7 @@ export const commands = {
         )
         .option("--style <name>", "how the questions of a task are put, one of its card's styles (default: the card's)")
         .option("--subjects <names>", "these subjects or groups of a task alone; a,b or repeatable", names)
-        .option("--system <text>", "the system prompt of a task that is put as a conversation")
+        .option("--system <text>", "the system prompt of a task put as a conversation (default: its style's)")
         .addOption(threads())
         .addOption(library())
         .option("--prompt <n>", "tokens of the prompt speed test; 0: none (default: 512)", integer(0))
