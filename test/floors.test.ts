@@ -39,7 +39,7 @@ const rows = [
   ["metrics", "yaml"],
   // What reports tell of a task without its data.
   ["task"],
-  ["units", "machine", "expressions"],
+  ["units", "machine", "expressions", "confined"],
   ["folders"],
   ["errors"],
   ["terminal"],

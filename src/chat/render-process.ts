@@ -1,13 +1,11 @@
 // The process in which one model's chat template runs.
 
-import { Worker } from "node:worker_threads";
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
+import { endWithParent } from "../confined.js";
 import { strftime } from "./date.js";
 import type { ChatTemplate, FromRenderer, Message, ToRenderer } from "./template.js";
 
-// A template that never ends would outlive a parent that was killed: nothing else of this thread runs meanwhile.
-const watch = `setInterval(() => process.ppid === ${process.ppid} || process.kill(process.pid, "SIGKILL"), 1000)`;
-new Worker(watch, { eval: true }).unref();
+endWithParent();
 
 let given: ChatTemplate;
 let said: { kwargs: Record<string, unknown>; day: string };

@@ -1,5 +1,4 @@
-import { type ChildProcess, fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { ConfinedProcess } from "../confined.js";
 import { BenchError } from "../errors.js";
 import { harmless } from "../harmless.js";
 import { conversationDay as usualDay } from "./date.js";
@@ -24,7 +23,7 @@ export type ToRenderer =
   | { messages: readonly Message[] };
 export type FromRenderer = { text: string } | { fault: string };
 
-const program = fileURLToPath(new URL("./render-process.js", import.meta.url));
+const program = new URL("./render-process.js", import.meta.url);
 
 /** For one conversation: a template is a program of unknown origin. */
 const limits = { seconds: 10, megabytes: 128 };
@@ -34,12 +33,9 @@ const limits = { seconds: 10, megabytes: 128 };
  * begins. As in transformers, blocks take their line's blanks and line end with them. There are no tools and no documents,
  * and it is always the same day: a prompt that names today's date would be another one tomorrow. A template that leaves out a
  * message is refused: what it makes is not what was asked.
- *
- * A template runs in a process of its own, so that one which never ends, or takes all memory, ends as a sentence. A thread
- * would not do: V8 ends the whole process when a single array takes a thread's last memory.
  */
 export class ChatRenderer {
-  #process: ChildProcess | undefined;
+  readonly #process: ConfinedProcess<ToRenderer, FromRenderer>;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -49,8 +45,11 @@ export class ChatRenderer {
     private readonly said: ChatSettings = {},
     /** Hears of variables that the template does not have. */
     warning: (message: string) => void = () => {},
-    private readonly allowed = limits,
+    allowed = limits,
   ) {
+    const { templateKwargs: kwargs = {}, conversationDay: day = usualDay } = said;
+    const first = { template, kwargs, day } satisfies ToRenderer;
+    this.#process = new ConfinedProcess(program, allowed, first);
     const names = Object.keys(said.templateKwargs ?? {}).filter(
       (name) => !new RegExp(`\\b${name}\\b`).test(template.text),
     );
@@ -72,8 +71,9 @@ export class ChatRenderer {
   }
 
   async #rendered(messages: readonly Message[]): Promise<string> {
-    const reply = await this.#ask(messages);
+    const reply = await this.#process.ask({ messages });
     const [{ role } = {}] = messages;
+    if ("noAnswer" in reply) throw this.#failed(reply.noAnswer);
     if ("fault" in reply) {
       const fault = `fails: ${harmless(reply.fault, { length: 100 })}`;
       throw this.#failed(fault, role === "system" && /system|role/i.test(reply.fault) ? withoutSystem : undefined);
@@ -83,48 +83,7 @@ export class ChatRenderer {
   }
 
   close(): void {
-    this.#process?.kill("SIGKILL");
-    this.#process = undefined;
-  }
-
-  #ask(messages: readonly Message[]): Promise<FromRenderer> {
-    const { seconds, megabytes } = this.allowed;
-    const renderer = this.#process ?? this.#start();
-    return new Promise((resolve, reject) => {
-      const end = (settle: () => void) => {
-        clearTimeout(timer);
-        renderer.removeAllListeners();
-        // Nobody waits for a process that has nothing to do.
-        renderer.unref();
-        renderer.channel?.unref();
-        settle();
-      };
-      const give = (what: string) => {
-        this.close();
-        end(() => reject(this.#failed(what)));
-      };
-      const timer = setTimeout(() => give(`does not end within ${seconds} s`), seconds * 1000);
-      renderer.ref();
-      renderer.channel?.ref();
-      renderer.on("message", (reply: FromRenderer) => end(() => resolve(reply)));
-      renderer.on("error", (error) => give(`could not be run (${error.message})`));
-      renderer.on("exit", (code, signal) => {
-        const outOfMemory = signal === "SIGABRT" || code === 134;
-        give(outOfMemory ? `takes more than ${megabytes} MB of memory` : `ended its process (${signal ?? code})`);
-      });
-      renderer.send({ messages } satisfies ToRenderer);
-    });
-  }
-
-  #start(): ChildProcess {
-    const { megabytes } = this.allowed;
-    const execArgv = [`--max-old-space-size=${megabytes}`];
-    // V8 tells at length of memory that it lacks.
-    const renderer = fork(program, [], { execArgv, stdio: ["ignore", "ignore", "ignore", "ipc"] });
-    const { templateKwargs: kwargs = {}, conversationDay: day = usualDay } = this.said;
-    renderer.send({ template: this.template, kwargs, day } satisfies ToRenderer);
-    this.#process = renderer;
-    return renderer;
+    this.#process.close();
   }
 
   #failed(what: string, hint?: string): BenchError {

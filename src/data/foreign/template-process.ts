@@ -1,15 +1,13 @@
 // The process in which the templates of a task run.
 
-import { Worker } from "node:worker_threads";
+import { endWithParent } from "../../confined.js";
 import { messageOf } from "../../errors.js";
 import { matchesOf } from "../../expressions.js";
 import { JinjaTemplate } from "./jinja/evaluate.js";
 import { PyFloat } from "./jinja/values.js";
 import type { FromTemplates, ToTemplates } from "./templates.js";
 
-// A template that never ends would outlive a parent that was killed: nothing else of this thread runs meanwhile.
-const watch = `setInterval(() => process.ppid === ${process.ppid} || process.kill(process.pid, "SIGKILL"), 1000)`;
-new Worker(watch, { eval: true }).unref();
+endWithParent();
 
 /** Python's `re.sub`, in whose replacements `\1` and `\g<1>` are groups. */
 function replaced(text: string, pattern: string, instead: string, most: number): string {
@@ -63,4 +61,6 @@ function render({ templates, rows, floats }: ToTemplates): FromTemplates {
   }
 }
 
-process.on("message", (asked: ToTemplates) => process.send!(render(asked)));
+process.on("message", (asked: ToTemplates | Record<never, never>) => {
+  if ("templates" in asked) process.send!(render(asked));
+});

@@ -1,6 +1,7 @@
 import { parse, tokenize } from "@huggingface/jinja";
+import { arithmetic } from "./arithmetic.js";
 import { filters, type TemplateRoom, tests } from "./filters.js";
-import { methodOf } from "./methods.js";
+import { attributeOf, item, member, Namespace, sliced } from "./members.js";
 import {
   compare,
   equal,
@@ -11,7 +12,6 @@ import {
   numberOf,
   PyFloat,
   type PyFunction,
-  PyTuple,
   text,
   truth,
   tuple,
@@ -55,11 +55,6 @@ class Scope {
   set(name: string, value: unknown): void {
     this.#names.set(name, value);
   }
-}
-
-/** The one thing that a template may change: `{% set ns.a = 1 %}`. */
-class Namespace {
-  readonly values = new Map<string, unknown>();
 }
 
 const constants: Record<string, unknown> = {
@@ -357,98 +352,4 @@ export class JinjaTemplate {
 /** A float that is whole comes as `{ float }`, for JSON does not tell it from an int. */
 function fromCell(value: unknown): unknown {
   return value instanceof PyFloat ? value : fromData(value);
-}
-
-const times = (list: unknown[], count: number) => Array.from({ length: Math.max(0, count) }, () => list).flat(1);
-
-function arithmetic(operator: string, a: unknown, b: unknown): unknown {
-  if (isNumber(a) && isNumber(b)) {
-    const [x, y] = [numberOf(a), numberOf(b)];
-    const isFloat = a instanceof PyFloat || b instanceof PyFloat;
-    const number = (value: number) => (isFloat ? new PyFloat(value) : value);
-    if (["/", "//", "%"].includes(operator) && y === 0) throw new Error("a division by zero");
-    switch (operator) {
-      case "+":
-        return number(x + y);
-      case "-":
-        return number(x - y);
-      case "*":
-        return number(x * y);
-      case "/":
-        return new PyFloat(x / y);
-      case "//":
-        return number(Math.floor(x / y));
-      case "%":
-        return number(x - y * Math.floor(x / y));
-      case "**":
-        return y < 0 ? new PyFloat(x ** y) : number(x ** y);
-    }
-  }
-  if (operator === "+" && typeof a === "string" && typeof b === "string") return a + b;
-  if (operator === "+" && Array.isArray(a) && Array.isArray(b) && a instanceof PyTuple === b instanceof PyTuple)
-    return a instanceof PyTuple ? tuple([...a, ...b]) : [...a, ...b];
-  if (operator === "*" && typeof a === "string" && typeof b === "number") return a.repeat(Math.max(0, b));
-  if (operator === "*" && typeof b === "string" && typeof a === "number") return b.repeat(Math.max(0, a));
-  if (operator === "*" && Array.isArray(a) && typeof b === "number") return times(a, b);
-  if (operator === "%" && typeof a === "string") return printed(a, b instanceof PyTuple ? [...b] : [b]);
-  throw new Error(`${typeName(a)} ${operator} ${typeName(b)}`);
-}
-
-/** `"%s of %d" % (a, b)`. */
-function printed(form: string, values: unknown[]): string {
-  let next = 0;
-  const out = form.replace(/%(.?)/gs, (_, kind: string) => {
-    if (kind === "%") return "%";
-    if (kind !== "s" && kind !== "d") throw new Error(`%${kind} is not known here`);
-    if (next >= values.length) throw new Error("there are fewer values than the text has %s");
-    const value = values[next++];
-    return kind === "d" && value instanceof PyFloat ? text(Math.trunc(value.value)) : text(value);
-  });
-  if (next < values.length) throw new Error("there are more values than the text has %s");
-  return out;
-}
-
-function attributeOf(value: unknown, name: string): unknown {
-  return value instanceof Namespace ? value.values.get(name) : methodOf(value, name);
-}
-
-/** `value[key]`, and `value.key` where there is no such item. */
-function member(value: unknown, key: unknown): unknown {
-  const found = item(value, key);
-  return found instanceof Undefined && typeof key === "string" ? (attributeOf(value, key) ?? found) : found;
-}
-
-function item(value: unknown, key: unknown): unknown {
-  if (value instanceof Undefined) value.fail();
-  if (value instanceof Map) {
-    for (const same of isNumber(key) ? [...value.keys()].filter((one) => equal(one, key)) : [key])
-      if (value.has(same)) return value.get(same);
-    return new Undefined(`there is no "${text(key)}" in a map`);
-  }
-  if ((typeof value === "string" || Array.isArray(value)) && (typeof key === "number" || typeof key === "boolean")) {
-    const found = members(value).at(Number(key));
-    return found === undefined ? new Undefined(`item ${Number(key)} of ${members(value).length} is not there`) : found;
-  }
-  return new Undefined(`${typeName(value)} has no "${key instanceof Undefined ? key.fail() : text(key)}"`);
-}
-
-function sliced(value: unknown, start: unknown, stop: unknown, step: unknown): unknown {
-  if (typeof value !== "string" && !Array.isArray(value)) throw new Error(`${typeName(value)} has no slices`);
-  const whole = (one: unknown) => {
-    if (one === null || typeof one === "number") return one;
-    throw new Error("a slice begins and ends at whole numbers");
-  };
-  const [from, to, by] = [whole(start), whole(stop), whole(step) ?? 1];
-  if (by === 0) throw new Error("a slice with steps of zero");
-  const all = members(value);
-  const bound = (at: number | null, otherwise: number) => {
-    if (at === null) return otherwise;
-    const place = at < 0 ? at + all.length : at;
-    return by > 0 ? Math.min(Math.max(place, 0), all.length) : Math.min(Math.max(place, -1), all.length - 1);
-  };
-  const found: unknown[] = [];
-  const [first, end] = by > 0 ? [bound(from, 0), bound(to, all.length)] : [bound(from, all.length - 1), bound(to, -1)];
-  for (let i = first; by > 0 ? i < end : i > end; i += by) found.push(all[i]);
-  if (typeof value === "string") return found.join("");
-  return value instanceof PyTuple ? tuple(found) : found;
 }
