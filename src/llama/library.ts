@@ -178,9 +178,8 @@ export interface Library {
   hasEncoder(model: Pointer): boolean;
   hasDecoder(model: Pointer): boolean;
   isDiffusion(model: Pointer): boolean;
-  /** Whether its memory is a state rather than a cache of tokens, Mamba, RWKV; or a state besides such a cache, Jamba, LFM2. */
+  /** Whether its memory is a state rather than a cache of tokens: Mamba, RWKV. */
   isRecurrent(model: Pointer): boolean;
-  isHybrid(model: Pointer): boolean;
   /** The Jinja template of the model's file, or null; `name`: another than the default one. */
   chatTemplate(model: Pointer, name: string | null): string | null;
   vocab(model: Pointer): Pointer;
@@ -375,7 +374,6 @@ function bound(
     hasDecoder: bind("llama_model_has_decoder", "bool", [P]),
     isDiffusion: bind("llama_model_is_diffusion", "bool", [P]),
     isRecurrent: bind("llama_model_is_recurrent", "bool", [P]),
-    isHybrid: bind("llama_model_is_hybrid", "bool", [P]),
     chatTemplate: bind("llama_model_chat_template", "str", [P, "str"]),
     vocab: bind("llama_model_get_vocab", P, [P]),
     vocabSize: bind("llama_vocab_n_tokens", "int32_t", [P]),
