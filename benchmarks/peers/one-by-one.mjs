@@ -48,7 +48,7 @@ const engine = options.server ? await served() : await inProcess();
 
 async function served() {
   const backend = await findBackend("openai");
-  const settings = { url: options.server, kind: "llama-server", concurrency: 1 };
+  const settings = { url: options.server, concurrency: 1 };
   return backend.open({ name: "v", model: "", backend: "openai", settings });
 }
 
