@@ -2,11 +2,17 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 
-/** What one question may take. */
+/** What one question may take, once the process is ready. */
 export interface ConfinedLimits {
   seconds: number;
   megabytes: number;
 }
+
+/** What a process says first. */
+const ready = "ready";
+
+/** What its start may take: the project's own code, which ends, but may be slow where the machine has much to do. */
+const startSeconds = 60;
 
 /** Why there is no answer, after a subject: `does not end within 10 s`. */
 export interface NoAnswer {
@@ -22,7 +28,7 @@ export class ConfinedProcess<Asked extends object, Answer extends object> {
   #process: ChildProcess | undefined;
 
   constructor(
-    /** The module that answers every message but the first with one. */
+    /** A module that calls `answerParent`. */
     private readonly program: URL,
     private readonly allowed: ConfinedLimits,
     /** What each process is told first. */
@@ -32,9 +38,12 @@ export class ConfinedProcess<Asked extends object, Answer extends object> {
   /** One question at a time. */
   ask(asked: Asked): Promise<Answer | NoAnswer> {
     const { seconds, megabytes } = this.allowed;
+    const starting = this.#process === undefined;
     const child = this.#process ?? this.#start();
     return new Promise((resolve) => {
+      let ended = false;
       const end = (answer: Answer | NoAnswer) => {
+        ended = true;
         clearTimeout(timer);
         child.removeAllListeners();
         // Nobody waits for a process that has nothing to do.
@@ -46,10 +55,18 @@ export class ConfinedProcess<Asked extends object, Answer extends object> {
         this.close();
         end({ noAnswer });
       };
-      const timer = setTimeout(() => give(`does not end within ${seconds} s`), seconds * 1000);
+      // An answer that came while this process itself was busy is read before the limit is seen to have passed.
+      const within = (limit: number, noAnswer: string) =>
+        setTimeout(() => setImmediate(() => ended || give(noAnswer)), limit * 1000);
+      const limit = () => within(seconds, `does not end within ${seconds} s`);
+      let timer = starting ? within(startSeconds, `could not be run (no start within ${startSeconds} s)`) : limit();
       child.ref();
       child.channel?.ref();
-      child.on("message", (answer: Answer) => end(answer));
+      child.on("message", (answer: Answer | typeof ready) => {
+        if (answer !== ready) return end(answer);
+        clearTimeout(timer);
+        timer = limit();
+      });
       child.on("error", (error) => give(`could not be run (${error.message})`));
       child.on("exit", (code, signal) => {
         const outOfMemory = signal === "SIGABRT" || code === 134;
@@ -74,8 +91,14 @@ export class ConfinedProcess<Asked extends object, Answer extends object> {
   }
 }
 
-/** In such a process: what never ends would outlive a parent that was killed, for nothing else of its thread runs meanwhile. */
-export function endWithParent(): void {
+/** In such a process: answers each question. What gives no answer, as the first message, is not one. */
+export function answerParent<Asked, Answer extends object>(answer: (asked: Asked) => Answer | undefined): void {
+  // What never ends would outlive a parent that was killed: nothing else of its thread runs meanwhile.
   const watch = `setInterval(() => process.ppid === ${process.ppid} || process.kill(process.pid, "SIGKILL"), 1000)`;
   new Worker(watch, { eval: true }).unref();
+  process.on("message", (asked: Asked) => {
+    const given = answer(asked);
+    if (given) process.send!(given);
+  });
+  process.send!(ready);
 }

@@ -1,11 +1,9 @@
 // The process in which one model's chat template runs.
 
 import { Environment, Interpreter, Template } from "@huggingface/jinja";
-import { endWithParent } from "../confined.js";
+import { answerParent } from "../confined.js";
 import { strftime } from "./date.js";
 import type { ChatTemplate, FromRenderer, Message, ToRenderer } from "./template.js";
-
-endWithParent();
 
 let given: ChatTemplate;
 let said: { kwargs: Record<string, unknown>; day: string };
@@ -59,9 +57,9 @@ function render(messages: readonly Message[]): FromRenderer {
   return faults[0]!;
 }
 
-process.on("message", (asked: ToRenderer) => {
-  if ("template" in asked) {
-    given = asked.template;
-    said = asked;
-  } else process.send!(render(asked.messages));
+answerParent((asked: ToRenderer) => {
+  if (!("template" in asked)) return render(asked.messages);
+  given = asked.template;
+  said = asked;
+  return undefined;
 });

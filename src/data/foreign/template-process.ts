@@ -1,13 +1,11 @@
 // The process in which the templates of a task run.
 
-import { endWithParent } from "../../confined.js";
+import { answerParent } from "../../confined.js";
 import { messageOf } from "../../errors.js";
 import { matchesOf } from "../../expressions.js";
 import { JinjaTemplate } from "./jinja/evaluate.js";
 import { PyFloat } from "./jinja/values.js";
 import type { FromTemplates, ToTemplates } from "./templates.js";
-
-endWithParent();
 
 /** Python's `re.sub`, in whose replacements `\1` and `\g<1>` are groups. */
 function replaced(text: string, pattern: string, instead: string, most: number): string {
@@ -61,6 +59,4 @@ function render({ templates, rows, floats }: ToTemplates): FromTemplates {
   }
 }
 
-process.on("message", (asked: ToTemplates | Record<never, never>) => {
-  if ("templates" in asked) process.send!(render(asked));
-});
+answerParent((asked: ToTemplates | Record<never, never>) => ("templates" in asked ? render(asked) : undefined));
