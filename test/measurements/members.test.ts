@@ -562,13 +562,17 @@ describe("choice", () => {
     expect(items.map(({ item }) => item).sort()).toEqual(["0", "1", "2", "3", "4", "many"]);
     const law = mockLaw({ seed: 1, damage: 0 });
     const likeliest = [65, 66, 67, 68].sort((a, b) => law[b]! - law[a]!)[0]! - 65;
-    for (const { item, samples, prediction, gold, unanswerable } of items)
+    // A blank stands before each letter, and is a token by itself here.
+    const probabilities = [65, 66, 67, 68].map((letter) => law[32]! * law[letter]!);
+    const mass = probabilities.reduce((sum, one) => sum + one, 0);
+    for (const { item, samples, prediction, gold, scores, unanswerable } of items)
       if (item === "many") expect(unanswerable).toBe("it has 27 options, and there are 26 letters");
       else {
         expect(prediction).toBe(likeliest);
+        for (const [i, one] of probabilities.entries()) expect(scores![i]).toBeCloseTo(Math.log(one), 9);
         expect(samples).toEqual([
           { metric: "acc", value: gold === likeliest ? 1 : 0, weight: 1 },
-          { metric: "answer_mass", value: expect.any(Number), weight: 1 },
+          { metric: "answer_mass", value: expect.closeTo(mass, 12), weight: 1 },
         ]);
       }
     const [first] = asked[0]!;
@@ -583,7 +587,7 @@ describe("choice", () => {
       const { items, progress } = await measure("choice", { engine, settings, dataset });
       expect(items).toHaveLength(41);
       expect(progress.at(-1)).toEqual([40, 41]);
-      let unparsed = 0;
+      let [unparsed, thoughts] = [0, 0];
       for (const { item, samples, gold, detail } of items) {
         if (item === "many") continue;
         const { options } = dataset.items[Number(item)]!;
@@ -595,13 +599,16 @@ describe("choice", () => {
         expect(detail).toMatchObject({ text, finish: "end" });
         const named = text.replace(/<think>.*<\/think>/, "").match(/(?<![A-Za-z])[A-D](?![A-Za-z]| good)/)?.[0];
         const right = named !== undefined && "ABCD".indexOf(named) === gold;
-        const expected = [{ metric: "acc", value: right ? 1 : 0, weight: 1 }];
         if (named === undefined) unparsed++;
-        const thinks = text.includes("<think>") ? [{ metric: "thoughts", value: 1, weight: 1 }] : [];
-        const none = named ? [] : [{ metric: "unparsed", value: 1, weight: 1 }];
-        expect(samples).toEqual([...expected, ...none, ...thinks]);
+        const thought = text.includes("<think>");
+        if (thought) thoughts++;
+        const tallies = [...(named ? [] : ["unparsed"]), ...(thought ? ["thoughts"] : [])];
+        expect(samples).toEqual([
+          { metric: "acc", value: right ? 1 : 0, weight: 1 },
+          ...tallies.map((metric) => ({ metric, value: 1, weight: 1 })),
+        ]);
       }
-      expect(unparsed).toBeGreaterThan(2);
+      for (const count of [unparsed, thoughts]) expect(count).toBeGreaterThan(2);
       const done = ["3", "4", "17", "many"];
       const rest = await measure("choice", { engine, settings, dataset, done });
       const all = new Map(items.map((one) => [one.item, one]));
@@ -625,7 +632,9 @@ describe("choice", () => {
     ]);
     const letter = settings.parse({ by: "letter" });
     expect([needs(letter), method!(letter), metrics(letter)]).toEqual([
-      ...[["letters"], "by letter", ["acc", "answer_mass"]],
+      ["letters"],
+      "by letter",
+      ["acc", "answer_mass"],
     ]);
     for (const wrong of [
       { maxTokens: 5 },
