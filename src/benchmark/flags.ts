@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { dataKinds, findKind, foreignFile } from "../data/index.js";
+import { type DataKind, dataKinds, findKind, foreignFile } from "../data/index.js";
 import { definite } from "../definite.js";
 import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
@@ -10,7 +10,7 @@ import { type FaultOptions, nearest, Written, type YamlPath } from "../yaml.js";
 import type { Benchmark, MeasurementForm, Measurements, ReadOptions } from "./benchmark.js";
 import { readWritten } from "./file.js";
 import { formFor, formsOf, nameable, settingKeys, settingsShape } from "./form.js";
-import { measurementOf } from "./measurements.js";
+import { measurementOf, otherName } from "./measurements.js";
 import { literal } from "./placeholders.js";
 
 /** Values by the names that a benchmark file has for them: settings of the engine or of a measurement, what names data. */
@@ -93,11 +93,15 @@ function taken(flags: Flags, names: string[]): Flags {
   return Object.fromEntries(own.map(([name, value]) => [name, typeof value === "string" ? literal(value) : value]));
 }
 
+/** Keys that say which measurement an entry of a file is: `--measure` says it. */
+const naming = new Set(["measurement", ...Object.values<DataKind>(dataKinds).flatMap(({ named }) => named ?? [])]);
+
 /** Examples in a hint, from the form of a file into that of flags. */
 function asFlags(hint: string): string {
   return hint
+    .replace(otherName, "For example")
     .replace(/`([\w-]+): \{(\w+): ([^`}]+)\}`/g, "`--measure $1 --$2 $3`")
-    .replace(/`(\w+): ([^`{]+)`/g, "`--$1 $2`");
+    .replace(/`(\w+): ([^`{]+)`/g, (_, key, value) => `\`--${naming.has(key) ? "measure" : key} ${value}\``);
 }
 
 /** Flags in the form of a benchmark file; its faults name the flag. */

@@ -132,6 +132,9 @@ function dataSaid({ data }: MeasurementForm, name: string, entry: Record<string,
   return Object.fromEntries(named === undefined ? said : [[named, name], ...said]);
 }
 
+/** Begins the sentence of a file about it. */
+export const otherName = "An entry of another name says";
+
 /** What an entry says whose own name says nothing: `measurement: perplexity` or `dataset: hellaswag`. */
 function sayings(family: ReadOptions["measurements"], tasks: readonly string[]): string {
   const keys = Object.values(family).flatMap(({ data }) => findKind(data)?.named ?? []);
@@ -203,7 +206,7 @@ async function byDataset(name: string, { measurements, dataDir, baseDir }: Namin
   if (/\.ya?ml(#|$)/i.test(name))
     return {
       message: `there is no file ${name} of tasks.`,
-      hint: "Paths start at the benchmark file, or at --data-dir.",
+      hint: `Paths start at ${[baseDir, ...(dataDir ? [dataDir] : [])].join(" or at ")}.`,
     };
   if (/\.(csv|jsonl|tsv)$|[/\\]/i.test(name))
     return {
@@ -219,10 +222,13 @@ async function byDataset(name: string, { measurements, dataDir, baseDir }: Namin
     };
   const own = Object.hasOwn(measurements, name) ? findKind(measurements[name]!.data) : undefined;
   if (own?.named)
-    return { message: `\`${own.named}\` is missing: it names ${own.noun}.`, hint: `Known: ${several(tasks)}.` };
+    return {
+      message: `\`${own.named}\` is missing: it names ${own.noun}.`,
+      hint: `For example \`${own.named}: ${tasks[0]}\`. Known: ${several(tasks)}.`,
+    };
   const known = [...Object.keys(measurements).filter((one) => !named(measurements[one]!.data)), ...tasks];
   return {
     message: `there is no measurement and no dataset of questions named "${name}".`,
-    hint: `${nearest(name, known)} An entry of another name says ${sayings(measurements, tasks)}.`,
+    hint: `${nearest(name, known)} ${otherName} ${sayings(measurements, tasks)}.`,
   };
 }

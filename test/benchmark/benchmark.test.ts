@@ -633,6 +633,9 @@ measurements:
       "For example `--text demo-en`. A dataset's name, or the path of any UTF-8 text.",
     );
     expect(await hint(["demo-en"])).toBe("For example `--measure perplexity --text demo-en`.");
+    expect(await hint(["cevall"])).toMatch(/`ceval`.* For example `--measure perplexity` or `--measure [\w-]+`\.$/);
+    expect(await hint(["choice"])).toMatch(/^For example `--measure [\w-]+`\. Known: /);
+    expect(await hint(["none.yaml"])).toBe(`Paths start at ${process.cwd()}.`);
   });
 
   test.each(["divergence", "stored-divergence"])(

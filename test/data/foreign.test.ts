@@ -348,6 +348,16 @@ describe("in benchmarks", () => {
     const one = file("one.yaml", capitals);
     expect(await refusal(readBenchmark(one, { measurements }))).toMatch(/no key `task` here.*--measure FILE/);
     expect(await refusal(quick(join(dir, "lost.yaml")))).toMatch(/there is no file .*lost\.yaml of tasks/);
+    file(
+      "two.yaml",
+      capitals
+        .replace("task: capitals", "task: two")
+        .replace("multiple_choice", "generate_until")
+        .replace(/metric_list.*/, ""),
+    );
+    const group = file("group.yaml", "group: places\ntask: [capitals, two]\n");
+    const mixed = await refusal(quick(group));
+    expect(mixed).toContain(`Name the tasks one by one: \`--measure ${group}#two\`.`);
   });
 });
 
