@@ -200,6 +200,8 @@ export type OptionQuestion = {
   /** Stands between the context and each option. */
   delimiter: string;
   options: readonly string[];
+  /** The options are letters. Where one merges with what it continues into one token, each is the last token of its own text. */
+  letters?: true;
   /**
    * Questions of one group stand in a row and begin alike, with the heading and the examples of their subject: an engine that
    * can decodes once what they all begin with.

@@ -49,7 +49,7 @@ export const unasked = (id: string, reason: string): CutQuestion => ({ id, reaso
 
 /** Tokens of the context that all options continue, and of the whole with each option. */
 export function cut(id: string, context: Int32Array, whole: Int32Array[], room: Room): CutQuestion {
-  const merged = whole.some((tokens) => !startsWith(tokens, context));
+  const merged = merges(context, whole);
   const sums = form(
     context,
     whole.map((tokens) => tokens.subarray(context.length)),
@@ -146,11 +146,15 @@ function commonStart(all: Int32Array[]): number {
   return shared;
 }
 
+/** Whether the context's last tokens become others with something after them. */
+export const merges = (context: Int32Array, whole: Int32Array[]): boolean =>
+  whole.some((tokens) => !startsWith(tokens, context));
+
 function startsWith(tokens: Int32Array, start: Int32Array): boolean {
   return tokens.length >= start.length && start.every((token, i) => tokens[i] === token);
 }
 
-function joined(first: Int32Array, second: Int32Array): Int32Array {
+export function joined(first: Int32Array, second: Int32Array): Int32Array {
   const all = new Int32Array(first.length + second.length);
   all.set(first);
   all.set(second, first.length);

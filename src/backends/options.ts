@@ -8,6 +8,8 @@ import {
   cells,
   cut,
   cutApart,
+  joined,
+  merges,
   type OptionBatch,
   type OptionRequest,
   type Room,
@@ -98,6 +100,9 @@ export function byQuestions(scorer: QuestionScorer): Options {
  * its tokens are decoded besides. Where each option has a context of its own, what all begin with is decoded once, and the mean
  * is that of all scored tokens.
  *
+ * Letters (`OptionQuestion.letters`) that merge at the border (`:A` after `Answer:`) are the last tokens of their own texts instead,
+ * after the context's own, which is where the scripts of exams in letters look for them.
+ *
  * Questions are packed into batches in the order given, from all questions and not from those that are left, so that a
  * resumed job decodes the very same batches. What a group of questions begins with is decoded once; one that is wholly done
  * is not decoded.
@@ -156,14 +161,30 @@ async function inTokens(
   if ("messages" in question) {
     if (!reader.chats) return [unasked(id, "the model has no chat template")];
     const { text, ids, whole, fault } = await reader.converse(question.messages, endings);
-    return fault === undefined ? [cut(id, ids, whole, room), { text, ids: [...ids] }] : [unasked(id, fault)];
+    if (fault !== undefined) return [unasked(id, fault)];
+    return [cut(id, ids, await lettersApart(question, ids, whole, reader), room), { text, ids: [...ids] }];
   }
   const contexts = "contexts" in question ? question.contexts : [question.context];
   const texts = [...contexts.map(withoutBlanks), ...endings.map((ending, i) => (contexts[i] ?? contexts[0]!) + ending)];
   const tokens = await Promise.all(texts.map((text) => reader.tokenize(text)));
   const [before, whole] = [tokens.slice(0, contexts.length), tokens.slice(contexts.length)];
-  const asked = "contexts" in question ? cutApart(id, before, whole, room) : cut(id, before[0]!, whole, room);
+  const asked =
+    "contexts" in question
+      ? cutApart(id, before, whole, room)
+      : cut(id, before[0]!, await lettersApart(question, before[0]!, whole, reader), room);
   return [asked, { text: texts[0]!, ids: [...before[0]!] }];
+}
+
+/** The whole with each option; where letters merge with what they continue, that with each letter's own token. */
+async function lettersApart(
+  { letters, options }: OptionQuestion,
+  context: Int32Array,
+  whole: Int32Array[],
+  reader: QuestionReader,
+): Promise<Int32Array[]> {
+  if (!letters || !merges(context, whole)) return whole;
+  const own = await Promise.all(options.map((option) => reader.tokenize(option)));
+  return own.map((tokens) => joined(context, tokens.subarray(-1)));
 }
 
 /** What `scores` holds of the question's requests. */

@@ -170,7 +170,10 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
     const asked = limited(items, limit);
     const byId = new Map(asked.map((item) => [item.id, item]));
     const answers = engine.options.score(
-      asked.map((item) => ({ ...contextOf(item, data), id: item.id, options: item.options, delimiter })),
+      asked.map((item) => ({
+        ...{ ...contextOf(item, data), id: item.id, options: item.options, delimiter },
+        ...definite({ letters: data.letters }),
+      })),
       { done, context, show: asked[0]?.id, progress: (questions) => progress(questions, asked.length, "questions") },
     );
     for await (const scores of answers) yield answered(byId.get(scores.id)!, scores, scoring);
@@ -183,7 +186,9 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
       const question = lettered(item, delimiter);
       if (typeof question === "string") return [];
       const { letters, ...put } = question;
-      return [{ ...put, id: item.id, options: letters, ...definite({ group: item.cluster }) }];
+      // An empty delimiter lets a letter merge with the prompt.
+      const own = put.delimiter === "" ? ({ letters: true } as const) : {};
+      return [{ ...put, ...own, id: item.id, options: letters, ...definite({ group: item.cluster }) }];
     });
     yield* withoutLetters(asked, delimiter, done);
     const answers = engine.letters.score(questions, {

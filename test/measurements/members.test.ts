@@ -273,7 +273,7 @@ describe("choice", () => {
   });
 
   /** An engine with a tokenizer and a model of the test's own: `nll` by option. */
-  async function rigged(tokenize: (text: string) => number[], nll: Record<string, number[]>) {
+  async function rigged(tokenize: (text: string) => number[], nll: Record<string, number[]>, more: object = {}) {
     const engine = await open();
     const asked: OptionRequest[] = [];
     const options = byTokens({
@@ -294,7 +294,7 @@ describe("choice", () => {
     const item = { id: "0", context: "c", gold: 2, options: Object.keys(nll) };
     const { items } = await measure("choice", {
       engine: own,
-      dataset: { ...questionData(1), items: [item] } as Dataset,
+      dataset: { ...questionData(1), ...more, items: [item] } as Dataset,
     });
     return { answer: items[0]!, asked };
   }
@@ -404,6 +404,32 @@ describe("choice", () => {
     const { answer, asked } = await rigged(tokenize, { a: [1], bb: [1], ccc: [1] });
     expect(asked).toEqual([]);
     expect(answer).toMatchObject({ samples: [{ metric: "unanswerable", value: 1 }], unanswerable: reason });
+  });
+
+  describe("letters that continue a question with nothing between", () => {
+    const nll = { A: [3], B: [1], C: [2] };
+    // "cA" and "cB" are one token each, as ":A" is in some vocabularies; a letter of its own has another.
+    const merging = { c: [1, 2], cA: [1, 10], cB: [1, 11], cC: [1, 2, 22], A: [1, 7, 20], B: [1, 21], C: [1, 22] };
+    const apart = { c: [1, 2], cA: [1, 2, 30], cB: [1, 2, 31], cC: [1, 2, 32] };
+    const tokens = (known: Record<string, number[]>) => (text: string) => known[text]!;
+    const cut = (asked: OptionRequest[]) =>
+      asked.map(({ prefix, options }) => [[...prefix], ...options.map((own) => [...own])]);
+
+    it("are each the last token of its own text where one merges with the question", async () => {
+      const { answer, asked } = await rigged(tokens(merging), nll, { delimiter: "", letters: true });
+      expect(cut(asked)).toEqual([[[1, 2], [20], [21], [22]]]);
+      expect(answer).toMatchObject({ prediction: 1, scores: [-3, -1, -2] });
+    });
+
+    it("keep the tokens of question and letter together where none merges", async () => {
+      const { asked } = await rigged(tokens(apart), nll, { delimiter: "", letters: true });
+      expect(cut(asked)).toEqual([[[1, 2], [30], [31], [32]]]);
+    });
+
+    it("are cut as lm-eval cuts them in a task of lm-eval", async () => {
+      const { answer } = await rigged(tokens(merging), nll, { delimiter: "" });
+      expect(answer.unanswerable).toBe("an option merges with the question into one token");
+    });
   });
 
   it("blanks at the end of a question begin its options, as in lm-eval", async () => {

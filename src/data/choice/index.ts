@@ -43,6 +43,8 @@ export interface ChoiceDataset extends Dataset {
   chance: number;
   /** `mass`: a question's score is the share that its right options have in the probability of all. Absent: the best option's. */
   score?: "mass";
+  /** The options are letters that the prompt ends before, with nothing between: each is a token of its own. */
+  letters?: true;
 }
 
 const carded = {
@@ -107,7 +109,8 @@ export async function readChoice(
   const items = asked.map((one) => itemOf(one, card, style));
   const ofItem = ({ right, options }: ChoiceItem) => (right?.length ?? 1) / options.length;
   const chance = card.chance ?? items.reduce((sum, item) => sum + ofItem(item), 0) / items.length;
-  const { delimiter } = style;
+  const { delimiter, continueWith } = style;
+  const letters = continueWith === "letter" && delimiter === "" ? ({ letters: true } as const) : {};
   const score = card.score === "mass" ? ({ score: "mass" } as const) : {};
   return {
     kind: "choice",
@@ -116,6 +119,7 @@ export async function readChoice(
     delimiter,
     chance,
     ...score,
+    ...letters,
     task: { chance, ...task, ...definite({ answers: sameOptions(items) }) },
   };
 }
