@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { EngineFacts, EngineName } from "./backends/backend.js";
 import type { Failure } from "./errors.js";
+import { several } from "./harmless.js";
 import type { Machine } from "./machine.js";
 import { impossibleIn, isMetric } from "./metrics.js";
 import type { ModelFacts } from "./models/gguf.js";
@@ -131,8 +132,22 @@ export interface Provenance {
   versions: Record<string, string>;
   machine: Machine;
   engine: { version: string; library: string; origin: string };
-  datasets: { name: string; path: string; sha256: string; bytes: number; note?: string }[];
+  datasets: DataRecord[];
 }
+
+/** Data that were read. `entries`: the measurements on them, where the note of other data of the same name is another. */
+export interface DataRecord {
+  name: string;
+  path: string;
+  sha256: string;
+  bytes: number;
+  note?: string;
+  entries?: string[];
+}
+
+/** What a reader should know of the data, a phrase each. */
+export const notesOfData = ({ datasets }: Pick<Provenance, "datasets">): string[] =>
+  datasets.flatMap(({ name, note, entries = [name] }) => (note === undefined ? [] : [`${several(entries)}: ${note}`]));
 
 /**
  * The events of a run, in order; the store keeps every event but `progress`, `fetching` and `quantizing`, the view
@@ -291,7 +306,14 @@ const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
         machine: z.looseObject({ cpu: text, cpus: z.number(), memoryBytes: z.number(), os: text, arch: text }),
         engine: engineForm,
         datasets: z.array(
-          z.looseObject({ name: text, path: text, sha256: text, bytes: z.number(), note: text.optional() }),
+          z.looseObject({
+            name: text,
+            path: text,
+            sha256: text,
+            bytes: z.number(),
+            note: text.optional(),
+            entries: z.array(text).optional(),
+          }),
         ),
       }),
     })

@@ -1,3 +1,4 @@
+import { notesOfData } from "../events.js";
 import { harmless } from "../harmless.js";
 import type { Missing } from "../models/preparation.js";
 import { counted, bytes as inUnits, roughDuration } from "../units.js";
@@ -5,7 +6,7 @@ import { memoryTogether, togetherGroups } from "./cost.js";
 import type { Plan } from "./index.js";
 
 /** The plan as text, one line a job. */
-export function describePlan({ jobs, variants, preparations, memoryLimit, notes }: Plan): string {
+export function describePlan({ jobs, variants, preparations, memoryLimit, notes, provenance }: Plan): string {
   const width = variants.reduce((most, { name }) => Math.max(most, harmless(name).length), 0);
   const failures = new Map(variants.map(({ name, failure }) => [name, failure]));
   const missing = new Map(preparations.map((one) => [one.variant, one.missing]));
@@ -33,7 +34,9 @@ export function describePlan({ jobs, variants, preparations, memoryLimit, notes 
   const ofMissing = preparations.flatMap(({ variant, missing }) =>
     missing.flatMap((one) => (one.kind === "quantize" ? one.notes.map((note) => `${variant}: ${note}`) : [])),
   );
-  const said = [...notes, ...ofVariants, ...ofMissing].map((note) => `${harmless(note)}\n`).join("");
+  const said = [...notes, ...notesOfData(provenance), ...ofVariants, ...ofMissing]
+    .map((note) => `${harmless(note)}\n`)
+    .join("");
   return `${said}${lines.join("\n")}\n${turns.join("")}${counted(jobs.length, "job")}${known ? `, very roughly ${roughDuration(total)} in all` : ""}; engines may use ${inUnits(memoryLimit)}\n`;
 }
 

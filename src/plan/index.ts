@@ -1,8 +1,8 @@
 import type { Benchmark, MeasurementConfig } from "../benchmark/index.js";
-import { type Dataset, digestOf, findKind } from "../data/index.js";
+import { digestOf, findKind } from "../data/index.js";
 import { definite } from "../definite.js";
 import { BenchError, type Failure } from "../errors.js";
-import type { Provenance, VariantRecord } from "../events.js";
+import type { DataRecord, Provenance, VariantRecord } from "../events.js";
 import { several } from "../harmless.js";
 import { freeMemory } from "../machine.js";
 import { addressWithoutSecrets } from "../secrets.js";
@@ -126,7 +126,7 @@ function assemble(
       versions: options.versions,
       machine,
       engine: { version, library, origin },
-      datasets: distinct([...data.values()].map(({ dataset }) => dataset)),
+      datasets: distinct(data),
     },
     memoryLimit: benchmark.memoryLimit ?? freeMemory(),
     ...definite({ scratchLimit: benchmark.scratchLimit }),
@@ -135,9 +135,15 @@ function assemble(
   };
 }
 
-function distinct(datasets: Dataset[]): Provenance["datasets"] {
-  const seen = new Map<string, Provenance["datasets"][number]>();
-  for (const { name, path, sha256, bytes, note } of datasets)
-    seen.set(`${name} ${sha256}`, { name, path, sha256, bytes, ...definite({ note }) });
+/** Each data once; those of one name that have other notes apart, with the measurements on them. */
+function distinct(data: ReadonlyMap<MeasurementConfig, AskedData>): DataRecord[] {
+  const all = Array.from(data, ([{ name: entry }, { dataset }]) => ({ entry, ...dataset }));
+  const seen = new Map<string, DataRecord>();
+  for (const { entry, name, path, sha256, bytes, note } of all) {
+    const differ = all.some((other) => other.name === name && other.note !== note);
+    const key = JSON.stringify([name, sha256, differ && note]);
+    const entries = differ ? [...(seen.get(key)?.entries ?? []), entry] : undefined;
+    seen.set(key, { name, path, sha256, bytes, ...definite({ note, entries }) });
+  }
   return [...seen.values()];
 }

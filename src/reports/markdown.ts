@@ -176,8 +176,8 @@ function provenance({ started, engines, sessions }: Table): string[] {
       );
       return `${inert(name)}: ${inert([job.dataset, ...settings].filter(Boolean).join(", "))}`;
     }),
-    ...datasets.map(
-      ({ name, sha256, bytes }) => `Data: ${inert(name)}, ${bytes} bytes, sha256 ${sha256.slice(0, 12)}…`,
+    ...new Set(
+      datasets.map(({ name, sha256, bytes }) => `Data: ${inert(name)}, ${bytes} bytes, sha256 ${sha256.slice(0, 12)}…`),
     ),
     ...started.variants.flatMap(({ name, facts }) =>
       facts

@@ -1,7 +1,7 @@
 import type { EngineFacts } from "../backends/backend.js";
 import { definite } from "../definite.js";
 import type { Failure } from "../errors.js";
-import type { JobRecord, Started, VariantRecord } from "../events.js";
+import { type JobRecord, notesOfData, type Started, type VariantRecord } from "../events.js";
 import { harmless, several } from "../harmless.js";
 import { comparability } from "../judge/index.js";
 import {
@@ -422,10 +422,7 @@ function notesOf(started: Started, run: Run, jobs: Map<string, Planned>): string
           `${open.length} of ${counted(possible.length, "job")} ${open.length === 1 ? "is" : "are"} not finished: the same command continues where it stopped`,
         ]
       : []),
-    ...new Set([
-      ...started.provenance.datasets.flatMap(({ name, note }) => (note === undefined ? [] : [`${name}: ${note}`])),
-      ...warnings,
-    ]),
+    ...new Set([...notesOfData(started.provenance), ...warnings]),
   ];
 }
 

@@ -363,6 +363,30 @@ describe("what cannot be measured", () => {
 });
 
 describe("the plan as text", () => {
+  it("has the notes of data, each under the entries whose data they are", async () => {
+    const task = (...metrics: string[]) => `task: birds
+dataset_path: json
+dataset_kwargs: { data_files: { test: birds.jsonl } }
+test_split: test
+output_type: multiple_choice
+doc_to_text: question
+doc_to_choice: [crow, toad]
+doc_to_target: answer
+metric_list: [${metrics.map((metric) => `{ metric: ${metric} }`)}]
+`;
+    writeFileSync(join(folder, "birds.jsonl"), '{ "question": "A bird?", "answer": 0 }\n');
+    writeFileSync(join(folder, "plain.yaml"), task("acc"));
+    writeFileSync(join(folder, "more.yaml"), task("acc", "f1"));
+    const entries = "one: {dataset: plain.yaml}, two: {dataset: more.yaml}, three: {dataset: more.yaml, limit: 1}";
+    const made = await plan(`variants: {a: {model: "mock:seed=1"}}\nmeasurements: {${entries}}\n`);
+    expect(describePlan(made)).toMatch(/^two, three: not computed: f1\n/);
+    const [only, ...others] = (
+      await plan(`variants: {a: {model: "mock:seed=1"}}\nmeasurements: {x: {dataset: more.yaml}}\n`)
+    ).provenance.datasets;
+    expect([only, others]).toMatchObject([{ name: "birds", note: "not computed: f1" }, []]);
+    expect(only).not.toHaveProperty("entries");
+  });
+
   it("a line a job with memory and time, and what may be used", async () => {
     const model = writeRandomLlama(folder, "shown");
     const said = describePlan(await plan(two.replace('"mock:seed=1"', model)));
