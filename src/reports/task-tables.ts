@@ -76,6 +76,9 @@ function averages(task: TaskReport): TaskSection["tables"] {
   return [{ table }];
 }
 
+/** `college physics` is how prompts write `college_physics`. */
+const isSame = (title: string, name: string) => title.toLowerCase() === name.replaceAll("_", " ").toLowerCase();
+
 /** One row per subject, figures alone: twenty questions give an interval of forty points. */
 function subjects(task: TaskReport): TaskSection["tables"] {
   const told = withParts(task);
@@ -83,7 +86,7 @@ function subjects(task: TaskReport): TaskSection["tables"] {
   if (!first) return [];
   const { titles = {} } = task.facts;
   const rows = first.figure.parts!.subjects.map(({ name, summary }) => [
-    harmless(titles[name] === undefined || titles[name] === name ? name : `${name} ${titles[name]}`),
+    harmless(titles[name] === undefined || isSame(titles[name], name) ? name : `${name} ${titles[name]}`),
     String(summary.n),
     ...told.map(({ figure }) => {
       const own = figure.parts!.subjects.find((subject) => subject.name === name);

@@ -60,7 +60,7 @@ function run(given: Record<string, Scored[]>, more: Partial<JobRecord> = {}): St
       ...{ settings: {}, metrics: ["acc", "answer_mass"] },
       task: {
         ...{ chance: 0.25, split: "val", style: "ymcui", shots: 5, groups, answers: ["A", "B", "C", "D"] },
-        titles: { law: "法律" },
+        titles: { law: "法律", music: "Music" },
       },
       ...more,
     }),
@@ -115,6 +115,8 @@ describe("a task of several subjects", () => {
     expect(report).toMatch(/\| macro average of 6 subjects +\| +240 \|/);
     expect(report).toMatch(/\| hard +\| +20 \| +\d+\.\d\d \(\d+\.\d\d … \d+\.\d\d\)/);
     expect(report).toMatch(/\| law 法律 +\| +40 \|/);
+    // A title that only writes the name as prompts do is not told beside it.
+    expect(report).toMatch(/\| music +\| +52 \|/);
     expect(report).toContain("micro average: all questions of 6 subjects alike");
     const screen = text(tableFrom(good), 80, undefined, tasksFrom(good));
     expect(screen).toMatch(
