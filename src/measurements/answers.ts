@@ -124,6 +124,7 @@ export function written(item: ChoiceItem, answer: Answer): Measured {
     samples: [
       ...graded(item, (right) => [rightness("acc", right, prediction)]),
       ...(prediction === undefined ? [counted("unparsed")] : []),
+      ...(finish === "length" ? [counted("cut_off")] : []),
       ...(said.thought ? [counted("thoughts")] : []),
     ],
     ...definite({ prediction }),

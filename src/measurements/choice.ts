@@ -8,7 +8,7 @@ import { metric as describe, isQuality } from "../metrics.js";
 import { answered, answeredByLetter, type Scoring, scoredBy, textsOf, unasked, written } from "./answers.js";
 import { lettered } from "./letters.js";
 import type { MeasureContext, Measurement } from "./measurement.js";
-import { limited } from "./questions.js";
+import { limited, limitHelp } from "./questions.js";
 
 const ways = ["likelihood", "letter", "generation"] as const;
 type Way = (typeof ways)[number];
@@ -18,7 +18,7 @@ const defaultMaxTokens = 64;
 
 const settings = z
   .strictObject({
-    limit: z.int().min(1).max(1_000_000_000).optional().describe("How many questions from the start; by default all."),
+    limit: z.int().min(1).max(1_000_000_000).optional().describe(limitHelp),
     by: z
       .enum(ways)
       .optional()
@@ -147,7 +147,7 @@ const isGraded = (metric: string) => isQuality(describe(metric));
 const metricsOf: Record<Way, (data: ChoiceDataset | undefined) => string[]> = {
   likelihood: (data) => scoredBy(scoringOf(data)),
   letter: () => ["acc", "answer_mass"],
-  generation: () => ["acc", "unparsed"],
+  generation: () => ["acc", "unparsed", "cut_off"],
 };
 
 function scoringOf({ items, score }: Pick<ChoiceDataset, "items" | "score"> = { items: [] }): Scoring {

@@ -8,11 +8,11 @@ import { sha256 } from "../digest.js";
 import type { Measured } from "../events.js";
 import { type ScoreRule, scoreOf } from "../scores/index.js";
 import type { Measurement } from "./measurement.js";
-import { limited } from "./questions.js";
+import { limited, limitHelp } from "./questions.js";
 
 const settings = z
   .strictObject({
-    limit: z.int().min(1).max(1_000_000_000).optional().describe("How many questions from the start; by default all."),
+    limit: z.int().min(1).max(1_000_000_000).optional().describe(limitHelp),
     maxTokens: z
       .int()
       .min(1)

@@ -62,6 +62,12 @@ describe("the answer to a question", () => {
     expect(values(written(letter, { ...answer, text: "<think>C" }))).toEqual({ acc: 0, unparsed: 1, thoughts: 1 });
   });
 
+  it("that is cut off is scored as far as it goes, and counted", () => {
+    const answer = { id: "0", finish: "length" as const, promptTokens: 1, tokens: 3 };
+    expect(values(written(letter, { ...answer, text: "C. Bec" }))).toEqual({ acc: 1, cut_off: 1 });
+    expect(values(written(letter, { ...answer, text: "The ans" }))).toEqual({ acc: 0, unparsed: 1, cut_off: 1 });
+  });
+
   it("by mass is the share of the right options' probability, however small all are", () => {
     const mass = { mass: true, sameLength: false, sameOptions: false };
     const item = { ...texts, options: ["a", "bb", "ccc"], right: [0, 2] };
@@ -87,7 +93,7 @@ describe("the metrics of a task", () => {
       ["acc", "acc_norm", "acc_token", "answer_mass"],
     ],
     ["letters", of([letter, letter]), ["acc", "answer_mass"]],
-    ["letters by generation", of([letter, letter], { by: "generation" }), ["acc", "unparsed"]],
+    ["letters by generation", of([letter, letter], { by: "generation" }), ["acc", "unparsed", "cut_off"]],
     ["a gap", of([{ id: "0", contexts: ["Ann", "Bob"], options: [" left.", " left."], gold: 0 }]), ["acc"]],
     ["mass", of([texts], {}, { score: "mass" }), ["mc2"]],
     ["some keys", of([letter, keyless]), ["acc", "answer_mass", "ungraded"]],
@@ -121,6 +127,21 @@ describe("a limit", () => {
       expect(Math.abs(own.length - (limit * size) / 100)).toBeLessThan(1);
       expect(own.map(({ id }) => id)).toEqual(own.map((_, row) => `${subject}/${row}`));
     }
+  });
+
+  it.each([
+    ["as many as subjects", 6, [1, 1, 1, 1, 1, 1]],
+    ["one more", 7, [1, 1, 1, 1, 1, 2]],
+    ["enough for all but the smallest", 20, [1, 1, 1, 1, 4, 12]],
+    ["fewer than subjects", 3, [0, 0, 0, 0, 1, 2]],
+  ])("of %s leaves no subject out that need not be", (_, limit, expected) => {
+    const many = [2, 3, 4, 8, 20, 63].flatMap((size, subject) =>
+      Array.from({ length: size }, (_, row) => ({ id: `s${subject}/${row}`, cluster: `s${subject}` })),
+    );
+    const taken = limited(many, limit);
+    expect([0, 1, 2, 3, 4, 5].map((one) => taken.filter(({ cluster }) => cluster === `s${one}`).length)).toEqual(
+      expected,
+    );
   });
 
   it("takes the first ones where questions are not of subjects, or only named after one", () => {
