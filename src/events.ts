@@ -133,6 +133,8 @@ export interface Provenance {
   machine: Machine;
   engine: { version: string; library: string; origin: string };
   datasets: DataRecord[];
+  /** Where relative paths of entries start, and where data were looked for first. Absent in runs of version 0.1. */
+  folders?: { baseDir: string; dataDir?: string };
 }
 
 /** Data that were read. `entries`: the measurements on them, where the note of other data of the same name is another. */
@@ -163,9 +165,15 @@ export type Event =
       jobs: JobRecord[];
       /**
        * Which measurements the user asked for, in order, with the settings as given; `group`: the entry of which it is a part, one
-       * of several texts.
+       * of several texts; `data`: what the entry says of its data, by the keys of their kind.
        */
-      measurements: { name: string; group?: string; kind: string; settings: Record<string, unknown> }[];
+      measurements: {
+        name: string;
+        group?: string;
+        kind: string;
+        settings: Record<string, unknown>;
+        data?: Record<string, unknown>;
+      }[];
       provenance: Provenance;
     }
   /** The plan as it is since a variant was fetched or quantized: it takes the place of what `started` said. `notes`: new ones. */
@@ -299,7 +307,9 @@ const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
       at: time,
       name: text,
       ...cells,
-      measurements: z.array(z.looseObject({ name: text, group: text.optional(), kind: text, settings: record })),
+      measurements: z.array(
+        z.looseObject({ name: text, group: text.optional(), kind: text, settings: record, data: record.optional() }),
+      ),
       provenance: z.looseObject({
         command: z.array(text),
         versions: z.record(z.string(), text),
@@ -315,6 +325,7 @@ const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
             entries: z.array(text).optional(),
           }),
         ),
+        folders: z.looseObject({ baseDir: text, dataDir: text.optional() }).optional(),
       }),
     })
     .refine(ofItsVariants, unnamed),

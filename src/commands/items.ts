@@ -1,7 +1,7 @@
 import { definite } from "../definite.js";
 import { BenchError, exitCodes } from "../errors.js";
-import { harmlessJson } from "../harmless.js";
-import { isAsked, itemsOf, questionsOf, type ShownItem } from "../items/index.js";
+import { harmless, harmlessJson } from "../harmless.js";
+import { isAsked, itemsOf, type Questions, questionsOf, type ShownItem } from "../items/index.js";
 import { replay } from "../replay/index.js";
 import { itemsText } from "../reports/items.js";
 import { readEvents } from "../store/index.js";
@@ -46,9 +46,9 @@ export async function itemsCommand(asked: ItemsCommand, where: Surroundings): Pr
     ...wanted,
     ...(from !== undefined && to !== undefined ? { flipped: [from, to] } : {}),
   });
-  const folders = { baseDir: process.cwd(), ...definite({ dataDir: foldersOf(asked, where).dataDir }) };
   const page = found.items.slice(skip, skip + limit);
-  const questions = page.length > 0 ? await questionsOf(run, found.record, folders) : undefined;
+  const { dataDir } = foldersOf(asked, where);
+  const { questions, ...absent } = page.length > 0 ? await questionsOf(run, found.record, dataDir) : {};
   const shown = page.map(({ answers, ...item }) => ({
     ...item,
     ...definite({ question: questions?.get(item.item) }),
@@ -65,12 +65,20 @@ export async function itemsCommand(asked: ItemsCommand, where: Surroundings): Pr
   }
   const width = Math.max(40, stdout.columns ?? 100);
   const notes: string[] = [];
-  if (page.length > 0 && !questions)
-    notes.push(
-      `The questions are not here, or other ones: \`gguf-bench fetch ${found.record.dataset}\` or --data-dir brings them beside their answers.`,
-    );
+  if ("changed" in absent) notes.push(whyNone(found.record.dataset, absent));
   const last = skip + page.length;
   if (last < found.items.length) notes.push(`${page.length} of ${found.items.length} shown; the next: --skip ${last}`);
   say(stdout, itemsText(found, shown, { width, prompt }) + (notes.length > 0 ? `\n${notes.join("\n")}\n` : ""));
   return exitCodes.allMeasured;
+}
+
+/** Why answers are shown without their questions, and what brings these. */
+function whyNone(dataset: string, { changed, fetchable, path }: Exclude<Questions, { questions: object }>): string {
+  const name = harmless(dataset, { length: 60 });
+  const why = changed
+    ? `The questions of ${name} that are here are not those that were asked`
+    : `The questions of ${name} are not here`;
+  if (fetchable) return `${why}: \`gguf-bench fetch ${name}\` or --data-dir brings them beside their answers.`;
+  if (path === undefined) return `${why}: --data-dir brings them beside their answers.`;
+  return `${why}: they were read from ${harmless(path, { length: 300 })}. That file, or --data-dir, brings them beside their answers.`;
 }

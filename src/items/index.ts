@@ -10,7 +10,7 @@ import { nearest } from "../yaml.js";
 import { answerOf, type ItemAnswer, isAsked } from "./answers.js";
 
 export { type ItemAnswer, isAsked } from "./answers.js";
-export { questionsOf } from "./questions.js";
+export { type Questions, questionsOf } from "./questions.js";
 
 /** What is asked of a run's items. */
 export interface ItemsAsked {

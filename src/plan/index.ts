@@ -2,7 +2,7 @@ import type { Benchmark, MeasurementConfig } from "../benchmark/index.js";
 import { digestOf, findKind } from "../data/index.js";
 import { definite } from "../definite.js";
 import { BenchError, type Failure } from "../errors.js";
-import type { DataRecord, Provenance, VariantRecord } from "../events.js";
+import type { DataRecord, Provenance, Started, VariantRecord } from "../events.js";
 import { several } from "../harmless.js";
 import { freeMemory } from "../machine.js";
 import { addressWithoutSecrets } from "../secrets.js";
@@ -25,7 +25,7 @@ export interface Plan {
   preparations: Preparation[];
   /** The plan with a variant read anew, once its preparation was made, or why it could not be. */
   completed(variant: string, failure?: Failure): Promise<Plan>;
-  measurements: { name: string; group?: string; kind: string; settings: Record<string, unknown> }[];
+  measurements: Started["measurements"];
   provenance: Provenance;
   /** Bytes that engines may use. */
   memoryLimit: number;
@@ -115,11 +115,12 @@ function assemble(
       const found = await inspect(config, benchmark, { ...options, prepared });
       return assemble(benchmark, options, data, new Map(inspected).set(name, { ...found, cells }));
     },
-    measurements: benchmark.measurements.map(({ name, group, kind, settings }) => ({
+    measurements: benchmark.measurements.map(({ name, group, kind, settings, data }) => ({
       name,
       ...definite({ group }),
       kind,
       settings,
+      ...(Object.keys(data).length > 0 ? { data } : {}),
     })),
     provenance: {
       command: options.command.map(addressWithoutSecrets),
@@ -127,6 +128,7 @@ function assemble(
       machine,
       engine: { version, library, origin },
       datasets: distinct(data),
+      folders: { baseDir: benchmark.baseDir, ...definite({ dataDir: benchmark.dataDir }) },
     },
     memoryLimit: benchmark.memoryLimit ?? freeMemory(),
     ...definite({ scratchLimit: benchmark.scratchLimit }),

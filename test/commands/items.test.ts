@@ -16,9 +16,11 @@ function subject(name: string, count: number): void {
   for (const [split, rows] of [
     ["dev", 5],
     ["val", count],
+    ["more", 3],
   ] as const) {
+    if (rows === 0) continue;
     mkdirSync(join(data, "sums", split), { recursive: true });
-    const lines = Array.from({ length: rows }, (_, i) => row(i + (split === "dev" ? 100 : 0)));
+    const lines = Array.from({ length: rows }, (_, i) => row(i + { dev: 100, val: 0, more: 200 }[split]));
     writeFileSync(join(data, "sums", split, `${name}.csv`), `question,A,B,C,D,answer\n${lines.join("\n")}\n`);
   }
 }
@@ -26,6 +28,7 @@ function subject(name: string, count: number): void {
 beforeAll(async () => {
   subject("algebra", 30);
   subject("geometry", 20);
+  subject("numbers", 0);
   writeFileSync(
     join(data, "sums", "card.yaml"),
     `name: sums
@@ -33,10 +36,11 @@ kind: choice
 title: Sums
 source: https://example.org
 licence: MIT
-splits: {dev: "dev/{subject}.csv", val: "val/{subject}.csv"}
+splits: {dev: "dev/{subject}.csv", val: "val/{subject}.csv", more: "more/{subject}.csv"}
 split: val
 subjects:
   algebra: {title: 代数, groups: [Exact]}
+  numbers: {title: 数论, groups: [Exact]}
   geometry: {title: 几何}
 format: csv
 heading: "Questions of {subject}.\\n\\n"
@@ -47,8 +51,74 @@ answerIs: letter
 continueWith: letter
 shots: 5
 examples: {split: dev}
+style: usual
+styles:
+  usual: {}
+  plain: {heading: "Solve.\\n\\n"}
+  chat: {chat: true, heading: "Of {subject}.\\n", continueWith: letter}
 `,
   );
+  const card = (name: string, rest: string) => {
+    mkdirSync(join(data, name), { recursive: true });
+    writeFileSync(join(data, name, "card.yaml"), `name: ${name}\ntitle: T\nsource: s\nlicence: MIT\n${rest}`);
+  };
+  const rows = (file: string, all: object[]) =>
+    writeFileSync(file, all.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  card(
+    "told",
+    `kind: generation
+splits: {first: a.jsonl, second: b.jsonl}
+split: first
+format: jsonl
+heading: "Answer with one word.\\n\\n"
+prompt: "{q}"
+answer: a
+maxTokens: 2
+scores: [{metric: exact_match, by: exact}]
+`,
+  );
+  for (const name of ["a", "b"])
+    rows(
+      join(data, "told", `${name}.jsonl`),
+      [1, 2, 3].map((i) => ({ q: `Say ${name}${i}:`, a: `${name}${i}` })),
+    );
+  card(
+    "gap",
+    `kind: choice
+file: gap.jsonl
+format: jsonl
+heading: "Which word?\\n\\n"
+prompt: "{s}"
+gap: _
+options: [one, two]
+answer: right
+answerIs: number
+`,
+  );
+  rows(join(data, "gap", "gap.jsonl"), [
+    { s: "The cat sat on the _ all day.", one: "bed", two: "blanket", right: 2 },
+    { s: "A dog, _ and wild, ran off.", one: "big", two: "small", right: 1 },
+  ]);
+  mkdirSync(join(dir, "tasks"));
+  writeFileSync(
+    join(dir, "tasks", "next.yaml"),
+    `task: next
+dataset_path: json
+dataset_kwargs: {data_files: {test: tasks/test.jsonl, train: tasks/train.jsonl}}
+test_split: test
+fewshot_split: train
+fewshot_config: {sampler: first_n}
+output_type: multiple_choice
+doc_to_text: "What follows {{n}}?"
+doc_to_choice: ["one", "two", "three"]
+doc_to_target: "{{n}}"
+`,
+  );
+  for (const name of ["test", "train"])
+    rows(
+      join(dir, "tasks", `${name}.jsonl`),
+      (name === "test" ? [0, 1, 2] : [2, 1]).map((n) => ({ n })),
+    );
   writeFileSync(
     join(dir, "b.yaml"),
     `variants:
@@ -57,6 +127,14 @@ examples: {split: dev}
 measurements:
   sums: {}
   written: {measurement: choice, dataset: sums, by: generation, limit: 6}
+  # A limit that not all of the named subjects are reached within.
+  part: {dataset: sums, split: more, shots: 0, subjects: [Exact], limit: 1}
+  other-way: {dataset: sums, style: plain, shots: 2, subjects: [geometry, algebra], limit: 3}
+  talk: {dataset: sums, style: chat, system: Be brief., subjects: [geometry], limit: 2}
+  filed: {dataset: sums, file: data/sums/val/geometry.csv, shots: 0, limit: 2}
+  foreign: {dataset: tasks/next.yaml, shots: 1, split: test, limit: 2}
+  generated: {dataset: told, split: second, limit: 2}
+  gap: {limit: 2}
 `,
   );
   const { code, stderr } = await bench(["run", join(dir, "b.yaml"), "--data-dir", data, "--plain", "-o", out]);
@@ -99,7 +177,7 @@ function rightness(variant: string): Map<string, boolean> {
 describe("items of a run", () => {
   it("side by side: what was asked, what each variant answered, and how sure it was", async () => {
     const text = await items({ limit: 2, variants: ["whole", "other"] });
-    expect(text).toMatch(/^sums · val · 5-shot: whole, other\n50 of 50 items\.\n\nalgebra\/0 \(代数\)\n/);
+    expect(text).toMatch(/^sums · val · 5-shot · usual: whole, other\n50 of 50 items\.\n\nalgebra\/0 \(代数\)\n/);
     expect(text).toContain("  What is 0 + 0 in algebra?\n  A. 0\n");
     // Not the examples, which stood before every question.
     expect(text).not.toContain("100 + 100");
@@ -174,7 +252,7 @@ describe("items of a run", () => {
 
   it("that were written: the text, what was found in it, and what was not", async () => {
     const text = await items({ task: "written", limit: 3, variants: ["whole"] });
-    expect(text).toMatch(/^written · sums · val · 5-shot · by generation: whole\n6 of 6 items\./);
+    expect(text).toMatch(/^written · sums · val · 5-shot · usual · by generation: whole\n6 of 6 items\./);
     expect(text).toMatch(/^ {2}whole {2}([A-D]|no answer) (right|wrong)$/m);
     expect(text).toMatch(/^ {2}wrote( \(cut off\))?: \S/m);
   });
@@ -189,7 +267,19 @@ describe("items of a run", () => {
     const text = await items({ limit: 1, dataDir: "/nowhere" });
     renameSync(`${data}-away`, data);
     expect(text).toMatch(/^ {2}prompt [0-9a-f]{16}…\n {2}right: A$/m);
-    expect(text).toContain("The questions are not here, or other ones: `gguf-bench fetch sums`");
+    expect(text).toContain(`The questions of sums are not here: they were read from ${join(data, "sums")}`);
+    expect(text).not.toContain("gguf-bench fetch");
+  });
+
+  it("beside every way to ask for them, whatever of it was reached", async () => {
+    for (const task of ["part", "other-way", "talk", "filed", "foreign", "generated", "gap"]) {
+      const { items: all } = await json({ task });
+      expect(all.length, task).toBeGreaterThan(0);
+      for (const { item, question } of all) expect(question, `${task} ${item}`).toBeDefined();
+    }
+    // From elsewhere, too: where the data lay is kept with the run.
+    const { stdout } = await bench(["items", out, "--task", "foreign", "--limit", "1"], { cwd: data });
+    expect(stdout).toContain("What follows 0?");
   });
 
   it("what is not there is one sentence", async () => {
@@ -201,7 +291,7 @@ describe("items of a run", () => {
     expect(await fault({ flipped: ["whole"] })).toMatch(/--flipped takes the names of two variants/);
     const { task: _, ...unnamed } = { run: out, task: "" };
     const none = await bench(["items", unnamed.run]);
-    expect(none.stderr).toMatch(/the run has several tasks: sums, written\.\n {2}Name one with --task\./);
+    expect(none.stderr).toMatch(/the run has several tasks: sums, written, part, .*\n {2}Name one with --task\./);
     const command = await bench([
       "items",
       out,
