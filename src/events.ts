@@ -42,6 +42,8 @@ export interface ItemFacts {
   /** Of a question with options, as indices of them: which one the model takes for right, unless it names none; and which one is. */
   prediction?: number;
   gold?: number;
+  /** Where the question lists its options in an order of its own: which option stands first, second … */
+  order?: number[];
   /** Of each option: the sum of the log-probabilities of its tokens, in nats. */
   scores?: number[];
 }
@@ -419,7 +421,7 @@ const factTypes = Object.entries({
 });
 
 function samplesFault(event: Record<string, unknown>): EventFault | undefined {
-  const { job, item, samples, tokens, scores, detail } = event;
+  const { job, item, samples, tokens, scores, order, detail } = event;
   const no = (what: string) => own(`is no \`samples\` event: ${what}`);
   if (!isJobId(job)) return no("job is no job's id");
   if (typeof item !== "string") return no("item is no text");
@@ -438,6 +440,7 @@ function samplesFault(event: Record<string, unknown>): EventFault | undefined {
     if (event[name] !== undefined && typeof event[name] !== type) return no(`${name} is no ${type}`);
   if (scores !== undefined && !(Array.isArray(scores) && scores.every(isAmount)))
     return no("scores is no list of numbers");
+  if (order !== undefined && !(Array.isArray(order) && order.every(isCount))) return no("order is no list of options");
   if (detail !== undefined && !isObject(detail)) return no("detail is no map");
   if (tokens === undefined) return undefined;
   if (!isObject(tokens)) return no("tokens is no map");

@@ -17,6 +17,8 @@ export interface ItemAnswer {
   score?: number;
   /** Of each option: the log-probability in nats. */
   scores?: number[];
+  /** Which option the question listed first, second …; absent where it has the order of the data. */
+  order?: number[];
   /** Share that the chosen option has in the probability of all. */
   confidence?: number;
   /** Indices of the right options, or right answers, as they were when it was measured. */
@@ -41,6 +43,7 @@ const kept = z.looseObject({
     .catch(undefined),
   prediction: z.number().optional().catch(undefined),
   scores: z.array(z.number()).optional().catch(undefined),
+  order: z.array(z.number()).optional().catch(undefined),
   gold: z
     .union([z.number().transform((one) => [one]), z.array(z.number()), z.array(z.string())])
     .optional()
@@ -71,10 +74,11 @@ export function answerOf(
   score: number | undefined,
   unanswerable: string | undefined,
 ): ItemAnswer {
-  const { prediction, scores, gold, right, text, finish, extracted, prompt, given } = kept.parse(detail ?? {});
+  const { prediction, scores, order, gold, right, text, finish, extracted, prompt, given } = kept.parse(detail ?? {});
   const answer = {
     prediction,
     scores,
+    order,
     text,
     finish,
     extracted,

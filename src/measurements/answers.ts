@@ -99,26 +99,37 @@ export function answered(
   };
 }
 
-/** The probabilities of the letters under which a question shows its options. */
-export function answeredByLetter(item: ChoiceItem, { unanswerable, options, prompt }: OptionScores): Measured {
+/**
+ * The probabilities of the letters under which a question shows its options, in the `order` in which it lists them; the data's own
+ * if absent. What is told is told of the options as the data have them.
+ */
+export function answeredByLetter(
+  item: ChoiceItem,
+  { unanswerable, options, prompt }: OptionScores,
+  order?: readonly number[],
+): Measured {
   if (unanswerable !== undefined) return unasked(item, unanswerable);
-  const scores = options.map(({ sum }) => sum);
-  const prediction = best(scores);
+  const ofLetters = options.map(({ sum }) => sum);
+  const scores = order ? order.map((_, option) => ofLetters[order.indexOf(option)]!) : ofLetters;
+  const letter = best(ofLetters);
+  const prediction = order?.[letter] ?? letter;
   return {
     ...ofItem(item),
     samples: [...graded(item, (right) => [rightness("acc", right, prediction)]), massOn(scores)],
-    prediction,
-    scores,
+    ...{ prediction, scores, ...listedIn(order) },
     detail: { ...about(item), ...definite({ given: prompt }) },
   };
 }
 
-/** What a model wrote, and which option that names. */
-export function written(item: ChoiceItem, answer: Answer): Measured {
+const listedIn = (order: readonly number[] | undefined) => (order ? { order: [...order] } : {});
+
+/** What a model wrote, and which option that names; `order` as in `answeredByLetter`. */
+export function written(item: ChoiceItem, answer: Answer, order?: readonly number[]): Measured {
   const { unanswerable, text, finish, promptTokens, tokens, thinks, prompt } = answer;
   if (unanswerable !== undefined) return unasked(item, unanswerable);
   const said = withoutThought(text, thinks);
-  const prediction = optionNamed(said.text, item.options.length);
+  const letter = optionNamed(said.text, item.options.length);
+  const prediction = letter === undefined ? undefined : (order?.[letter] ?? letter);
   return {
     ...ofItem(item),
     samples: [
@@ -128,6 +139,7 @@ export function written(item: ChoiceItem, answer: Answer): Measured {
       ...(said.thought ? [counted("thoughts")] : []),
     ],
     ...definite({ prediction }),
+    ...listedIn(order),
     detail: { ...about(item), text, finish, promptTokens, tokens, ...definite({ given: prompt }) },
   };
 }

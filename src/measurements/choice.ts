@@ -81,7 +81,7 @@ const wayOf = ({ by = "likelihood" }: Pick<ChoiceSettings, "by">): Way => by;
  * By likelihood: the option that the model finds most likely as a continuation of the question is its answer (`answered`). A
  * task of letters is asked so, too: one row of logits a question, in which its letters' tokens stand.
  *
- * By letter and by generation the question shows the options, each under a letter (`lettered`); the answer is the most likely
+ * By letter and by generation the question shows the options, each under a letter, in a drawn order (`lettered`); the answer is the most likely
  * letter, or the one that is found in the text that the model writes (`optionNamed`). A text without one is wrong, and counted
  * as `unparsed`.
  *
@@ -102,7 +102,7 @@ export const choice: Measurement<ChoiceSettings, "choice", ChoicePart> = {
   data: "choice",
   mode: { kind: "alone" },
   machineBound: false,
-  rule: 2,
+  rule: 3,
 
   metrics(settings, data) {
     const { items = [] } = data ?? {};
@@ -182,10 +182,12 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
   async *letter({ engine, settings: { limit, context }, data: { items, delimiter }, done, progress }) {
     const asked = limited(items, limit);
     const byId = new Map(asked.map((item) => [item.id, item]));
+    const orders = new Map<string, number[]>();
     const questions = asked.flatMap((item) => {
       const question = lettered(item, delimiter);
       if (typeof question === "string") return [];
-      const { letters, ...put } = question;
+      const { letters, order, ...put } = question;
+      if (order) orders.set(item.id, order);
       // An empty delimiter lets a letter merge with the prompt.
       const own = put.delimiter === "" ? ({ letters: true } as const) : {};
       return [{ ...put, ...own, id: item.id, options: letters, ...definite({ group: item.cluster }) }];
@@ -199,7 +201,7 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
         progress: (count: number) => progress(count, asked.length, "questions"),
       },
     });
-    for await (const scores of answers) yield answeredByLetter(byId.get(scores.id)!, scores);
+    for await (const scores of answers) yield answeredByLetter(byId.get(scores.id)!, scores, orders.get(scores.id));
   },
 
   async *generation({ engine, settings, data: { items, delimiter }, done, progress }) {
@@ -207,9 +209,11 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
     const asked = limited(items, limit);
     const byId = new Map(asked.map((item) => [item.id, item]));
     const spoken = template === "model" && engine.generation.chats;
+    const orders = new Map<string, number[]>();
     const prompts = asked.flatMap((item): Prompt[] => {
       const question = lettered(item, delimiter, { spoken });
       if (typeof question === "string") return [];
+      if (question.order) orders.set(item.id, question.order);
       if ("messages" in question) return [{ id: item.id, messages: question.messages }];
       const text = question.context.trimEnd();
       return [spoken ? { id: item.id, messages: [{ role: "user", content: text }] } : { id: item.id, text }];
@@ -219,7 +223,7 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
       ...{ done, maxTokens, stop: [], temperature, seed, show: prompts[0]?.id },
       progress: (count) => progress(count, asked.length, "questions"),
     });
-    for await (const answer of answers) yield written(byId.get(answer.id)!, answer);
+    for await (const answer of answers) yield written(byId.get(answer.id)!, answer, orders.get(answer.id));
   },
 };
 

@@ -1,11 +1,14 @@
 import type { Message, QuestionContext } from "../backends/backend.js";
 import type { ChoiceItem } from "../data/index.js";
+import { sha256 } from "../digest.js";
 
 /** A question as it is put to a model that answers with a letter. */
 export type LetterQuestion = {
   /** Stands between the context and a letter. */
   delimiter: string;
   letters: string[];
+  /** Which option stands under the first letter, the second …, where the options are listed here. */
+  order?: number[];
 } & ({ context: string } | { messages: readonly Message[] });
 
 /** Options beyond these have no letter. */
@@ -24,10 +27,11 @@ const letterOf = (option: number) => String.fromCharCode(65 + option);
  *     Answer:
  *
  * or, in a conversation, whose last message is the context, with `Answer with the letter of the right option alone.` in its last
- * line. A phrase is the reason why a question cannot be put so.
+ * line. Their order is drawn: where the data have the right option always first, a model that says A to everything would else be
+ * right. A phrase is the reason why a question cannot be put so.
  */
 export function lettered(
-  item: Pick<ChoiceItem, "options"> & QuestionContext,
+  item: Pick<ChoiceItem, "id" | "options"> & QuestionContext,
   delimiter: string,
   { spoken = false } = {},
 ): LetterQuestion | string {
@@ -36,16 +40,24 @@ export function lettered(
   if ("contexts" in item) return "its options stand inside the question, where no letter can";
   const letters = options.map((_, option) => letterOf(option));
   const asItIs = options.every((option, i) => option === letters[i]);
+  const order = drawnOrder(item.id, options.length);
+  const inOrder = order.map((option) => options[option]!);
   if ("messages" in item) {
     if (asItIs) return { messages: item.messages, delimiter, letters };
     const last = item.messages.at(-1);
     if (!last) return "its conversation is empty";
-    const content = listed(last.content, options, letters, true);
-    return { messages: [...item.messages.slice(0, -1), { ...last, content }], delimiter: "", letters };
+    const content = listed(last.content, inOrder, letters, true);
+    return { messages: [...item.messages.slice(0, -1), { ...last, content }], delimiter: "", letters, order };
   }
   const { context } = item;
   if (asItIs) return { context, delimiter, letters };
-  return { context: listed(context, options, letters, spoken), delimiter: " ", letters };
+  return { context: listed(context, inOrder, letters, spoken), delimiter: " ", letters, order };
+}
+
+/** The same for the same question, in whatever run and engine. */
+function drawnOrder(id: string, options: number): number[] {
+  const drawn = Array.from({ length: options }, (_, option) => ({ option, by: sha256(`${id}\0${option}`) }));
+  return drawn.sort((a, b) => (a.by < b.by ? -1 : 1)).map(({ option }) => option);
 }
 
 function listed(context: string, options: readonly string[], letters: string[], spoken: boolean): string {

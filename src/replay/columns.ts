@@ -90,7 +90,7 @@ interface SealedColumn {
 }
 
 /** What a model answered to one question, as indices of its options. */
-export interface OptionAnswer extends Pick<ItemFacts, "prediction" | "gold" | "scores"> {
+export interface OptionAnswer extends Pick<ItemFacts, "prediction" | "gold" | "scores" | "order"> {
   item: string;
 }
 
@@ -98,16 +98,18 @@ export interface OptionAnswer extends Pick<ItemFacts, "prediction" | "gold" | "s
 export class AnswerColumns {
   readonly #predictions: IndexColumn = [];
   readonly #golds: IndexColumn = [];
+  readonly #orders: (number[] | undefined)[] = [];
   #growing: (number[] | undefined)[] | undefined = [];
   /** All scores in a row, and where those of each place end. */
   #sealed: { scores: Float32Array; ends: Int32Array } | undefined;
 
-  put(place: number, { prediction, gold, scores }: Pick<ItemFacts, "prediction" | "gold" | "scores">): void {
+  put(place: number, { prediction, gold, scores, order }: Omit<OptionAnswer, "item">): void {
     // Most items are no questions.
     if ((prediction ?? gold ?? scores) === undefined && place >= this.#predictions.length) return;
     this.#open();
     this.#predictions[place] = prediction;
     this.#golds[place] = gold;
+    if (order || place < this.#orders.length) this.#orders[place] = order;
     this.#growing![place] = scores;
   }
 
@@ -126,7 +128,7 @@ export class AnswerColumns {
     return items.flatMap((item, place) => {
       const [prediction, gold, scores] = [this.#predictions[place], this.#golds[place], this.#scoresAt(place)];
       if ((prediction ?? gold ?? scores) === undefined) return [];
-      return [definite({ item, prediction, gold, scores })];
+      return [definite({ item, prediction, gold, scores, order: this.#orders[place] })];
     });
   }
 

@@ -63,23 +63,27 @@ function itemLines({ item, subject, question, prompt, answers }: ShownItem, wide
     subject === undefined || item.startsWith(`${subject}/`) ? id : `${id} (${harmless(subject, { length: 60 })})`,
   ];
   const gold = question?.right ?? answers.find((one) => one.gold !== undefined)?.gold;
+  // As it was asked: the letters are those that the model was shown.
+  const order = answers.find((one) => one.order)?.order;
   if (question) {
     lines.push(...wrapped(question.text, width, ofQuestion, { keepLines: true }));
     // Options that are letters stand in the question.
     const options = question.options ?? [];
+    const listed = order ? order.map((option) => options[option] ?? "") : options;
     if (!options.every((option, i) => option === letterOf(i)))
-      for (const [i, option] of options.entries())
+      for (const [i, option] of listed.entries())
         lines.push(...wrapped(`${letterOf(i)}  ${option.trim()}`, width, ofText));
     if (question.answers && question.answers.length > 0)
       lines.push(...wrapped(`right: ${question.answers.join(" | ")}`, width, ofText));
   } else if (prompt !== undefined) lines.push(`${indent}prompt ${harmless(prompt, { length: 20 })}…`);
   if (!question?.answers && gold && gold.length > 0)
-    lines.push(...wrapped(`right: ${gold.map(nameOf).join(", ")}`, width, ofText));
+    lines.push(...wrapped(`right: ${gold.map((one) => nameOf(one, order)).join(", ")}`, width, ofText));
   for (const answer of answers) lines.push(...answerLines(answer, widest, width));
   return lines;
 }
 
-const nameOf = (gold: number | string) => (typeof gold === "number" ? letterOf(gold) : gold);
+const nameOf = (gold: number | string, order: readonly number[] | undefined) =>
+  typeof gold === "number" ? letterOf(order?.indexOf(gold) ?? gold) : gold;
 
 /** A … Z, AA …, as spreadsheets name columns. */
 function letterOf(option: number): string {
@@ -90,7 +94,8 @@ function letterOf(option: number): string {
 function answerLines(answer: ItemAnswer & { variant: string }, widest: number, width: number): string[] {
   const name = cutMiddle(harmless(answer.variant), widest);
   const padded = `${indent}${name}${" ".repeat(Math.max(0, widest - widthOf(name)))}`;
-  const { isThere, unanswerable, prediction, scores, confidence, right, score, text, extracted, finish } = answer;
+  const { isThere, unanswerable, prediction, order, confidence, right, score, text, extracted, finish } = answer;
+  const scores = order && answer.scores ? order.map((option) => answer.scores![option]!) : answer.scores;
   if (!isThere) return [`${padded}  not measured`];
   if (unanswerable !== undefined) return wrappedAfter(padded, `not asked: ${unanswerable}`, width);
   const graded =
@@ -103,7 +108,7 @@ function answerLines(answer: ItemAnswer & { variant: string }, widest: number, w
         : `score ${score!.toFixed(3)}`;
   const said =
     prediction !== undefined
-      ? letterOf(prediction)
+      ? nameOf(prediction, order)
       : extracted !== undefined
         ? JSON.stringify(harmless(extracted, { length: 60 }))
         : "no answer";

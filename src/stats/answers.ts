@@ -30,14 +30,16 @@ export function habitOf(
   result: Pick<JobResult, "answers" | "clusters" | "metrics">,
   { settings, task }: Pick<JobRecord, "settings" | "task">,
 ): AnswerHabit | undefined {
-  const names = task?.answers;
   const byLetter = settings.by === "letter" || settings.by === "generation";
-  const answers = byLetter || result.metrics.some((name) => tellsOfSameOptions(describe(name))) ? result.answers() : [];
+  const answers =
+    byLetter || result.metrics.some((name) => tellsOfSameOptions(describe(name))) ? result.answers().map(asListed) : [];
   if (answers.length === 0) return undefined;
   const count = answers.reduce(
     (most, { scores = [], prediction = 0, gold = 0 }) => Math.max(most, scores.length, prediction + 1, gold + 1),
     2,
   );
+  // Under letters in an order of each question's own, a habit is one of letters.
+  const names = answers.some(({ order }) => order) ? undefined : task?.answers;
   const options = names ?? Array.from({ length: count }, (_, option) => String.fromCharCode(65 + option));
   const counted = (of: (one: OptionAnswer) => number | undefined) =>
     options.map((_, option) => answers.filter((one) => of(one) === option).length);
@@ -63,6 +65,17 @@ export function habitOf(
       corrected: rights.length > 0 ? summarize(withoutPriors, rights, definite({ clusters })) : undefined,
     }),
   };
+}
+
+/** Options by their places in the question, where it lists them in an order of its own. */
+function asListed(one: OptionAnswer): OptionAnswer {
+  const { item, order, prediction, gold, scores } = one;
+  if (!order) return one;
+  const placeOf = (option: number | undefined) => (option === undefined ? undefined : order.indexOf(option));
+  return definite({
+    ...{ item, order, prediction: placeOf(prediction), gold: placeOf(gold) },
+    scores: scores && order.map((option) => scores[option]!),
+  });
 }
 
 /**

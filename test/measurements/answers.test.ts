@@ -2,7 +2,9 @@ import { describe, expect, it } from "vitest";
 import { type ChoiceDataset, type ChoiceItem, sameOptions } from "../../dist/data/index.js";
 import { answered, answeredByLetter, type Scoring, written } from "../../dist/measurements/answers.js";
 import { measurements } from "../../dist/measurements/index.js";
+import { lettered } from "../../dist/measurements/letters.js";
 import { limited } from "../../dist/measurements/questions.js";
+import { habitOf } from "../../dist/stats/answers.js";
 
 const plain: Scoring = { mass: false, sameLength: false, sameOptions: false };
 const letters: Scoring = { mass: false, sameLength: true, sameOptions: true };
@@ -75,6 +77,43 @@ describe("the answer to a question", () => {
     const expected = (Math.exp(-1) + Math.exp(-3)) / (Math.exp(-1) + Math.exp(-2) + Math.exp(-3));
     expect(at(0)).toEqual({ mc2: expect.closeTo(expected, 12) });
     expect(at(-2000).mc2).toBeCloseTo(expected, 9);
+  });
+});
+
+describe("a model that says A to everything", () => {
+  // As TruthfulQA has them: the right option is the first.
+  const items = Array.from({ length: 400 }, (_, i) => ({
+    ...{ id: String(i), context: `q ${i}`, options: ["right", "wrong"], gold: 0 },
+  }));
+  const orderOf = (item: ChoiceItem) => {
+    const question = lettered(item, " ");
+    return typeof question === "string" ? undefined : question.order;
+  };
+  const answer = { id: "0", text: "A", finish: "end" as const, promptTokens: 1, tokens: 1 };
+  it.each([
+    ["by letter", (item: ChoiceItem) => answeredByLetter(item, scores(-0.1, -5), orderOf(item))],
+    ["by generation", (item: ChoiceItem) => written(item, answer, orderOf(item))],
+  ])("is right by chance, and has a habit of letters: %s", (_, measure) => {
+    const measured = items.map(measure);
+    const right = measured.filter((one) => values(one).acc === 1);
+    expect(right.length / 400).toBeGreaterThan(0.42);
+    expect(right.length / 400).toBeLessThan(0.58);
+    for (const { prediction, order, samples } of measured) {
+      expect(prediction).toBe(order![0]);
+      expect(samples[0]!.value).toBe(prediction === 0 ? 1 : 0);
+    }
+    const result = { answers: () => measured, metrics: ["acc"], clusters: undefined };
+    const habit = habitOf(result as never, { settings: { by: "letter" }, task: { answers: ["right", "wrong"] } });
+    expect(habit).toMatchObject({
+      options: ["A", "B"],
+      predicted: [400, 0],
+      right: [right.length, 400 - right.length],
+    });
+  });
+
+  it("keeps the scores of the options as the data have them", () => {
+    const measured = answeredByLetter(letter, scores(-4, -1, -2, -3), [2, 3, 1, 0]);
+    expect(measured).toMatchObject({ prediction: 3, scores: [-3, -2, -4, -1], order: [2, 3, 1, 0] });
   });
 });
 

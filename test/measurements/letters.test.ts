@@ -7,38 +7,55 @@ const textOf = (question: LetterQuestion | string) =>
 
 describe("a question that is answered with a letter", () => {
   it("stands as its card has it where the options are letters", () => {
-    const item = { context: "Q\nA. 猫\nB. 狗\n答案：", options: ["A", "B"] };
+    const item = { id: "0", context: "Q\nA. 猫\nB. 狗\n答案：", options: ["A", "B"] };
     expect(lettered(item, "")).toEqual({ context: item.context, delimiter: "", letters: ["A", "B"] });
   });
 
-  it("lists other options under letters", () => {
-    expect(lettered({ context: "She ran \n", options: [" home.", "away."] }, " ")).toEqual({
+  // Of two options, "3" has the order of the data and "0" the other one.
+  it("lists other options under letters, in an order of its own", () => {
+    expect(lettered({ id: "3", context: "She ran \n", options: [" home.", "away."] }, " ")).toEqual({
       context: "She ran\n\nA. home.\nB. away.\n\nAnswer:",
-      delimiter: " ",
-      letters: ["A", "B"],
+      ...{ delimiter: " ", letters: ["A", "B"], order: [0, 1] },
     });
-    const spoken = lettered({ context: "q", options: ["x", "y"] }, " ", { spoken: true });
-    expect(textOf(spoken)).toBe("q\n\nA. x\nB. y\n\nAnswer with the letter of the right option alone.");
-    expect(textOf(lettered({ context: "q", options: ["B", "A"] }, ""))).toContain("A. B\nB. A\n");
+    const spoken = lettered({ id: "0", context: "q", options: ["x", "y"] }, " ", { spoken: true });
+    expect(textOf(spoken)).toBe("q\n\nA. y\nB. x\n\nAnswer with the letter of the right option alone.");
+    expect(spoken).toMatchObject({ order: [1, 0] });
+    expect(textOf(lettered({ id: "3", context: "q", options: ["B", "A"] }, ""))).toContain("A. B\nB. A\n");
+  });
+
+  it("has each option under each letter about as often as under any other", () => {
+    for (const options of [2, 4, 7]) {
+      const counts = Array.from({ length: options }, () => new Array<number>(options).fill(0));
+      for (let i = 0; i < 2000; i++) {
+        const item = { id: `law/${i}`, context: "q", options: Array.from({ length: options }, (_, o) => `o${o}`) };
+        const question = lettered(item, " ");
+        if (typeof question === "string") throw new Error(question);
+        expect([...question.order!].sort()).toEqual(item.options.map((_, o) => o));
+        for (const [place, option] of question.order!.entries()) counts[option]![place]!++;
+      }
+      const share = 1 / options;
+      const most = 5 * Math.sqrt(2000 * share * (1 - share));
+      for (const count of counts.flat()) expect(Math.abs(count - 2000 * share)).toBeLessThan(most);
+    }
   });
 
   it("stands in the last message of a conversation", () => {
     const before = { role: "system" as const, content: "s" };
     const asIs = {
+      id: "0",
       messages: [before, { role: "user" as const, content: "q\nA. x\nB. y\n答案：" }],
       options: ["A", "B"],
     };
     expect(lettered(asIs, "")).toEqual({ messages: asIs.messages, delimiter: "", letters: ["A", "B"] });
-    const texts = { messages: [before, { role: "user" as const, content: "q" }], options: ["x", "y"] };
+    const texts = { id: "0", messages: [before, { role: "user" as const, content: "q" }], options: ["x", "y"] };
     expect(lettered(texts, " ")).toEqual({
       messages: [
         before,
-        { role: "user", content: "q\n\nA. x\nB. y\n\nAnswer with the letter of the right option alone." },
+        { role: "user", content: "q\n\nA. y\nB. x\n\nAnswer with the letter of the right option alone." },
       ],
-      delimiter: "",
-      letters: ["A", "B"],
+      ...{ delimiter: "", letters: ["A", "B"], order: [1, 0] },
     });
-    const gap = { contexts: ["Ann", "Bob"], options: [" left.", " left."] };
+    const gap = { id: "0", contexts: ["Ann", "Bob"], options: [" left.", " left."] };
     expect(lettered(gap, "")).toBe("its options stand inside the question, where no letter can");
   });
 });

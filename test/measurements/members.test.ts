@@ -592,18 +592,21 @@ describe("choice", () => {
     // A blank stands before each letter, and is a token by itself here.
     const probabilities = [65, 66, 67, 68].map((letter) => law[32]! * law[letter]!);
     const mass = probabilities.reduce((sum, one) => sum + one, 0);
-    for (const { item, samples, prediction, gold, scores, unanswerable } of items)
+    for (const { item, samples, prediction, gold, scores, order, unanswerable } of items)
       if (item === "many") expect(unanswerable).toBe("it has 27 options, and there are 26 letters");
       else {
-        expect(prediction).toBe(likeliest);
-        for (const [i, one] of probabilities.entries()) expect(scores![i]).toBeCloseTo(Math.log(one), 9);
+        // What is said of letters is kept of the options under them.
+        expect(prediction).toBe(order![likeliest]);
+        for (const [i, one] of probabilities.entries()) expect(scores![order![i]!]).toBeCloseTo(Math.log(one), 9);
         expect(samples).toEqual([
-          { metric: "acc", value: gold === likeliest ? 1 : 0, weight: 1 },
+          { metric: "acc", value: gold === order![likeliest] ? 1 : 0, weight: 1 },
           { metric: "answer_mass", value: expect.closeTo(mass, 12), weight: 1 },
         ]);
       }
     const [first] = asked[0]!;
-    expect(Buffer.from(first!.prefix.filter((token) => token < 256)).toString()).toContain("\n\nA. x\nB. ");
+    expect(Buffer.from(first!.prefix.filter((token) => token < 256)).toString()).toMatch(
+      /\n\nA\. .+\nB\. .+\nC\. .+\nD\. /,
+    );
   });
 
   it("by generation: the text that is written is kept, and what it names is the answer", async () => {
@@ -615,17 +618,17 @@ describe("choice", () => {
       expect(items).toHaveLength(41);
       expect(progress.at(-1)).toEqual([40, 41]);
       let [unparsed, thoughts] = [0, 0];
-      for (const { item, samples, gold, detail } of items) {
+      for (const { item, samples, gold, order, detail } of items) {
         if (item === "many") continue;
         const { options } = dataset.items[Number(item)]!;
         const context = contextOf(dataset.items[Number(item)]!);
-        const question = lettered({ context, options }, " ", { spoken: !template });
+        const question = lettered({ id: item, context, options }, " ", { spoken: !template });
         const asked = typeof question !== "string" && "context" in question ? question.context : "";
         const prompt = template ? asked : mockConversation([{ role: "user", content: asked }]);
         const text = mockAnswer({ seed: 1, damage: 0 }, prompt);
         expect(detail).toMatchObject({ text, finish: "end" });
         const named = text.replace(/<think>.*<\/think>/, "").match(/(?<![A-Za-z])[A-D](?![A-Za-z]| good)/)?.[0];
-        const right = named !== undefined && "ABCD".indexOf(named) === gold;
+        const right = named !== undefined && order!["ABCD".indexOf(named)] === gold;
         if (named === undefined) unparsed++;
         const thought = text.includes("<think>");
         if (thought) thoughts++;
