@@ -6,6 +6,8 @@ export interface TaskFacts {
   split?: string;
   /** Form of the prompts. */
   style?: string;
+  /** The subjects and groups that were chosen, as the entry names them; absent where all were. */
+  subjects?: string[];
   /** Solved examples before every question. */
   shots?: number;
   /** Models that have a chat template are asked in it, and others see other prompts. */

@@ -74,12 +74,14 @@ function unasked(cell: Cell): string | undefined {
 /** One row per variant × task × part of it: averages, groups, subjects, and how answers are spread over the options. */
 export function tasksCsv(tasks: TaskReport[]): string {
   const head =
-    "variant,backend,measurement,dataset,split,style,shots,part,name,metric,value,error,low,high,n,chance,place".split(
+    "variant,backend,measurement,dataset,split,style,shots,subjects,limit,part,name,metric,value,error,low,high,n,chance,place".split(
       ",",
     );
-  const records = tasks.flatMap(({ measurement, dataset, facts, variants }) =>
+  const records = tasks.flatMap(({ measurement, dataset, facts, settings: { limit }, variants }) =>
     variants.flatMap(({ variant, figure, habit, tallies }) => {
-      const of = [variant.name, variant.backend, measurement, dataset, facts.split, facts.style, facts.shots];
+      const { split, style, shots, subjects } = facts;
+      const asked = [split, style, shots, subjects?.join("; "), limit];
+      const of = [variant.name, variant.backend, measurement, dataset, ...asked];
       const row = (part: string, name: string, { metric, value, error, low, high, n }: Summary, chance?: number) => {
         const place = chance === undefined ? undefined : (besideChance({ low, high }, chance) ?? "above");
         return [...of, part, name, metric, value, error, low, high, n, chance, place];

@@ -6,7 +6,7 @@ import { type Divergence, divergenceTables } from "./divergence.js";
 import { conclusionsOf, savedIn, stepText } from "./ladder.js";
 import { intervalsOf, type Layout, layoutOf } from "./layout.js";
 import type { Table } from "./table.js";
-import { taskSections } from "./task-tables.js";
+import { askedOf, taskSections } from "./task-tables.js";
 import type { TaskReport } from "./tasks.js";
 
 /** The report for people, in GitHub's Markdown. */
@@ -171,10 +171,7 @@ function provenance({ started, engines, sessions }: Table): string[] {
     `Machine: ${inert([machine.cpu, ...machine.gpus].join(", "))}, ${machine.cpus} CPUs, ${inUnits(machine.memoryBytes)} memory, ${inert(`${machine.os} ${machine.arch}`)}${opened.length > 0 ? `; threads: ${unique(opened.flatMap(({ threads }) => threads ?? "unknown"))}` : ""}`,
     ...Array.from(names, (name) => {
       const job = started.jobs.find(({ measurement }) => measurement === name)!;
-      const settings = Object.entries(job.settings).map(
-        ([key, value]) => `${key} ${typeof value === "string" ? value : JSON.stringify(value)}`,
-      );
-      return `${inert(name)}: ${inert([job.dataset, ...settings].filter(Boolean).join(", "))}`;
+      return `${inert(name)}: ${inert([job.dataset, ...askedOf(job)].filter(Boolean).join(", "))}`;
     }),
     ...new Set(
       datasets.map(({ name, sha256, bytes }) => `Data: ${inert(name)}, ${bytes} bytes, sha256 ${sha256.slice(0, 12)}…`),

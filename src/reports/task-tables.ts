@@ -1,7 +1,7 @@
-import { harmless } from "../harmless.js";
+import type { JobRecord } from "../events.js";
+import { harmless, several } from "../harmless.js";
 import { metric as describe, withoutPriors } from "../metrics.js";
 import type { Summary } from "../stats/summary.js";
-import type { TaskFacts } from "../task.js";
 import { percent } from "../units.js";
 import type { Heading, Layout } from "./layout.js";
 import type { TaskFigure, TaskReport, TaskResult } from "./tasks.js";
@@ -20,18 +20,30 @@ export function taskSections(tasks: TaskReport[]): TaskSection[] {
   });
 }
 
-/** `ceval: val, 5-shot, style ymcui; guessing gives 25 %` */
-export function titleOf({ measurement, variants, facts }: TaskReport): string {
+/** `law: ceval, split val, 5-shot, style ymcui, subjects law, limit 20, guessing gives 25.0 %` */
+export function titleOf({ measurement, dataset, variants, facts, settings }: TaskReport): string {
   const chance = variants.find(({ figure }) => figure?.chance !== undefined)?.figure?.chance;
-  const told = [...asked(facts), ...(chance === undefined ? [] : [`guessing gives ${percent(chance, 1)}`])].join(", ");
+  const told = [
+    ...(dataset === measurement ? [] : [dataset]),
+    ...askedOf({ task: facts, settings }),
+    ...(chance === undefined ? [] : [`guessing gives ${percent(chance, 1)}`]),
+  ].join(", ");
   return harmless(told === "" ? measurement : `${measurement}: ${told}`);
 }
 
-const asked = ({ split, shots, style }: TaskFacts) => [
-  ...(split === undefined ? [] : [split]),
-  ...(shots === undefined ? [] : [`${shots}-shot`]),
-  ...(style === undefined ? [] : [`style ${style}`]),
-];
+/** What is asked of the data, and how: phrases. */
+export function askedOf({ task = {}, settings }: Pick<JobRecord, "task" | "settings">): string[] {
+  const { split, shots, style, subjects } = task;
+  return [
+    ...(split === undefined ? [] : [`split ${split}`]),
+    ...(shots === undefined ? [] : [`${shots}-shot`]),
+    ...(style === undefined ? [] : [`style ${style}`]),
+    ...(subjects === undefined ? [] : [`subjects ${several(subjects)}`]),
+    ...Object.entries(settings).map(
+      ([key, value]) => `${key} ${typeof value === "string" ? value : JSON.stringify(value)}`,
+    ),
+  ];
+}
 
 const left = (text: string): Heading => ({ text, align: "left", minor: false });
 const right = (text: string): Heading => ({ text, align: "right", minor: false });

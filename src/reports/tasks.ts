@@ -13,6 +13,7 @@ export interface TaskReport {
   measurement: string;
   dataset: string;
   facts: TaskFacts;
+  settings: JobRecord["settings"];
   variants: TaskResult[];
 }
 
@@ -48,10 +49,10 @@ export function tasksFrom(run: Run): TaskReport[] {
   for (const record of jobs) {
     const result = run.jobs.get(record.id)!;
     const variant = variants.find(({ name }) => name === record.variant)!;
-    const { measurement, dataset, task: facts = {} } = record;
+    const { measurement, dataset, settings, task: facts = {} } = record;
     if (result.state !== "done" || broken.has(`${variant.name} ${record.id}`)) continue;
     if (!result.metrics.some((name) => describe(name).per === "question")) continue;
-    const task = tasks.get(measurement) ?? { measurement, dataset, facts, variants: [] };
+    const task = tasks.get(measurement) ?? { measurement, dataset, facts, settings, variants: [] };
     tasks.set(measurement, task);
     task.variants.push({ variant, ...taskResult(result, record, facts) });
   }

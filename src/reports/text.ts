@@ -5,7 +5,7 @@ import { conclusionsOf, savedIn, stepText } from "./ladder.js";
 import { type Grid, type GridCell, gridOf } from "./layout.js";
 import { shortNames, widthOf } from "./names.js";
 import type { Table } from "./table.js";
-import { taskLines, titleOf } from "./task-tables.js";
+import { askedOf, taskLines, titleOf } from "./task-tables.js";
 import type { TaskReport } from "./tasks.js";
 
 const gap = "  ";
@@ -146,10 +146,10 @@ function questionsIn({ columns }: Grid): string[] {
 
 // ---- The tasks
 
-/** The averages of a task and its groups, a line per variant. */
+/** What a task asks; the averages of one in subjects and of its groups, a line per variant. */
 function averaged(task: TaskReport, width: number, shown: (name: string) => string): string {
   const lines = taskLines(task, shown);
-  if (lines.length === 0) return "";
+  if (lines.length === 0) return askedOf({ ...task, task: task.facts }).length === 0 ? "" : wrap(titleOf(task), width);
   const nameWidth = Math.max(...lines.map(({ head }) => widthOf(head)));
   const drawn = lines.map(({ head, text: said }) => {
     const indent = nameWidth + 4;

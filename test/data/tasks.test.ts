@@ -122,7 +122,8 @@ describe("a task of several subjects", () => {
     ]);
     const hard = await choice("mine", { subjects: ["Hard"] });
     expect(hard.items.map(({ id }) => id)).toEqual(["law/0", "law/1"]);
-    expect(hard.task).toMatchObject({ groups: { Human: ["law"], Hard: ["law"] }, titles: { law: "the law" } });
+    const groups = { Human: ["law"], Hard: ["law"] };
+    expect(hard.task).toMatchObject({ groups, titles: { law: "the law" }, subjects: ["Hard"] });
     const error = await failure(choice("mine", { subjects: ["lew"] }));
     expect(error).toMatchObject({ code: "dataset-unknown", message: 'mine has no subject and no group "lew".' });
     expect(error.hint).toMatch(/^Did you mean `law`/);

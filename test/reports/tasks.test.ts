@@ -110,7 +110,7 @@ describe("a task of several subjects", () => {
 
   test("stands in Markdown, in the terminal and in a CSV file of its own", async () => {
     const report = markdown(tableFrom(good), verdictsFrom(good), [], tasksFrom(good));
-    expect(report).toContain("### ceval: val, 5-shot, style ymcui, guessing gives 25.0 %");
+    expect(report).toContain("### ceval: split val, 5-shot, style ymcui, guessing gives 25.0 %");
     expect(report).toMatch(/\| micro average +\| +240 \|/);
     expect(report).toMatch(/\| macro average of 6 subjects +\| +240 \|/);
     expect(report).toMatch(/\| hard +\| +20 \| +\d+\.\d\d \(\d+\.\d\d … \d+\.\d\d\)/);
@@ -120,18 +120,18 @@ describe("a task of several subjects", () => {
     expect(report).toContain("micro average: all questions of 6 subjects alike");
     const screen = text(tableFrom(good), 80, undefined, tasksFrom(good));
     expect(screen).toMatch(
-      /ceval: val, 5-shot, style ymcui, guessing gives 25\.0 %\n {2}F16 {3}micro \d+\.\d, macro \d+\.\d; STEM/,
+      /ceval: split val, 5-shot, style ymcui, guessing gives 25\.0 %\n {2}F16 {3}micro \d+\.\d, macro \d+\.\d; STEM/,
     );
     for (const line of screen.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
     const folder = mkdtempSync(join(tmpdir(), "gguf-bench-tasks-"));
     await writeReports(folder, factsFrom(good, folder));
     const [head, ...rows] = readFileSync(join(folder, "tasks.csv"), "utf8").trim().split("\n");
     expect(head).toBe(
-      "variant,backend,measurement,dataset,split,style,shots,part,name,metric,value,error,low,high,n,chance,place",
+      "variant,backend,measurement,dataset,split,style,shots,subjects,limit,part,name,metric,value,error,low,high,n,chance,place",
     );
     const own = rows.filter((row) => row.startsWith("F16,"));
     for (const row of rows) expect(row.split(",")).toHaveLength(head!.split(",").length);
-    const parts = own.map((row) => row.split(",").slice(7, 10).join(" "));
+    const parts = own.map((row) => row.split(",").slice(9, 12).join(" "));
     expect(parts).toEqual([
       ..."micro  acc|macro  acc|group STEM acc|group Other acc|group hard acc".split("|"),
       ...all.map((subject) => `subject ${subject} acc`),
@@ -140,6 +140,35 @@ describe("a task of several subjects", () => {
     ]);
     expect(own[0]).toMatch(/,240,0\.25,above$/);
   });
+});
+
+test("what is asked of the data stands wherever figures do", async () => {
+  const task = { chance: 0.25, split: "val", style: "chat", shots: 0, subjects: ["law", "STEM"] };
+  const some = run(
+    { [F16]: answers(1, 0.9, 0, 0), [Q2_K]: answers(2, 0.5, 0, 0) },
+    { measurement: "in-chat", task, settings: { limit: 240 } },
+  );
+  const asked = "in-chat: ceval, split val, 0-shot, style chat, subjects law, STEM, limit 240";
+  const told = (events: StoredEvent[]) => {
+    const found = replay(events);
+    const tasks = tasksFrom(found);
+    return {
+      report: markdown(tableFrom(found), undefined, [], tasks),
+      screen: text(tableFrom(found), 200, undefined, tasks),
+    };
+  };
+  const { report, screen } = told(some);
+  expect(report).toContain(`### ${asked}, guessing gives 25.0 %`);
+  expect(report).toContain(`- ${asked}\n`);
+  expect(screen).toContain(`${asked}, guessing gives 25.0 %\n  F16   micro`);
+  // Questions of one subject have no averages.
+  const single = some.map((event) => (event.type === "samples" ? { ...event, cluster: "law" } : event));
+  expect(told(single).screen).toContain(`\n${asked}, guessing gives 25.0 %\n`);
+  const folder = mkdtempSync(join(tmpdir(), "gguf-bench-tasks-"));
+  await writeReports(folder, factsFrom(replay(some), folder));
+  expect(readFileSync(join(folder, "tasks.csv"), "utf8")).toMatch(
+    /^F16,[^,]*,in-chat,ceval,val,chat,0,law; STEM,240,micro,/m,
+  );
 });
 
 describe("a figure that is not above chance", () => {

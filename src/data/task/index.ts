@@ -78,6 +78,7 @@ export async function readTask<Solution>(
     task: definite({
       split,
       style: style.name,
+      subjects: said.subjects,
       shots: kept[0]!.shots,
       groups: Object.keys(groups).length > 0 ? groups : undefined,
       titles: titled.length > 0 ? Object.fromEntries(titled.map(({ name, title }) => [name, title])) : undefined,
