@@ -160,8 +160,10 @@ describe("tasks of lm-eval", () => {
     file("task.yaml", `${capitals}metric_list: [{ metric: acc }, { metric: f1, aggregation: !function utils.f1 }]\n`);
     expect((await choice("task.yaml")).note).toBe("not computed: f1");
     file("drawn.yaml", capitals.replace("sampler: first_n", "sampler: default"));
-    expect((await choice("drawn.yaml", { shots: 1 })).note).toMatch(/the first 1 examples, where lm-eval draws them/);
+    expect((await choice("drawn.yaml", { shots: 1 })).note).toMatch(/^the first example, where lm-eval draws by/);
     expect((await choice("drawn.yaml")).note).toBeUndefined();
+    rows("dev.jsonl", ...[0, 1].map((answer) => ({ question: `${answer}?`, options: ["x", "y"], answer })));
+    expect((await choice("drawn.yaml", { shots: 2 })).note).toMatch(/^the first 2 examples, where/);
   });
 
   it("name the row that is wrong", async () => {
@@ -316,6 +318,40 @@ filter_list:
       ),
     });
     expect(await refusal(choice("task.yaml"))).toMatch(/the answers of sums are written, not chosen/);
+  });
+});
+
+describe("data files of a task", () => {
+  const task = (path: string) => capitals.replace("test: test.jsonl", `test: ${path}`);
+  const row = { question: "a", options: ["x", "y"], answer: 0 };
+
+  it("lie beside it, in the working directory, or in the data directory", async () => {
+    const name = `rows-${count}.jsonl`;
+    file("tasks/task.yaml", task(name));
+    const before = process.cwd();
+    const found = async () => (await choice("tasks/task.yaml")).items[0];
+    expect(await refusal(choice("tasks/task.yaml"))).toMatch(
+      /^\S*task\.yaml names the file rows-\d+\.jsonl, which is not there\. Looked for: \S*tasks\/rows-/,
+    );
+    rows(`data/${name}`, { ...row, question: "of the data directory" });
+    expect(await found()).toMatchObject({ context: expect.stringContaining("of the data directory") });
+    rows(`elsewhere/${name}`, { ...row, question: "of the working directory" });
+    try {
+      process.chdir(join(dir, "elsewhere"));
+      expect(await found()).toMatchObject({ context: expect.stringContaining("of the working directory") });
+    } finally {
+      process.chdir(before);
+    }
+    rows(`tasks/${name}`, { ...row, question: "beside it" });
+    expect(await found()).toMatchObject({ context: expect.stringContaining("beside it") });
+  });
+
+  it("give way to another file", async () => {
+    capitalRows();
+    file("task.yaml", capitals);
+    rows("other.jsonl", { ...row, question: "of another file" });
+    const { items } = await choice("task.yaml", { file: "other.jsonl", shots: 1 });
+    expect(items).toMatchObject([{ context: expect.stringMatching(/of another file\nAnswer:$/) }]);
   });
 });
 

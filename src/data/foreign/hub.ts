@@ -1,4 +1,4 @@
-import { basename, dirname } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { z } from "zod";
 import type { Message } from "../../chat/template.js";
 import { BenchError } from "../../errors.js";
@@ -172,9 +172,9 @@ class HubReader {
 
   async #rows({ split = this.task.split, shots, file }: ForeignSaid, folders: DataFolders) {
     if (shots) throw new BenchError("dataset-unknown", `${this.name} has no examples.`, { hint: "Leave `shots` out." });
-    const source = { path: ".", config: this.task.config, folder: dirname(this.yaml.path) };
+    const source = { path: ".", config: this.task.config, by: this.yaml.path };
     const named =
-      file === undefined ? source : { ...source, path: "json", files: { [split]: file }, folder: folders.baseDir };
+      file === undefined ? source : { ...source, path: "json", files: { [split]: resolve(folders.baseDir, file) } };
     return { split, ...(await readSplit(named, split, folders)) };
   }
 

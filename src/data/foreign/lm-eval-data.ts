@@ -1,4 +1,4 @@
-import { dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 import { definite } from "../../definite.js";
 import { sha256 } from "../../digest.js";
 import { BenchError, messageOf } from "../../errors.js";
@@ -64,7 +64,7 @@ function sourceOf({ yaml, task }: ReadableTask): SourceNamed {
       files: data_files,
       columns: Array.isArray(column_names) ? column_names.map(String) : undefined,
     }),
-    folder: dirname(yaml.path),
+    by: yaml.path,
   };
 }
 
@@ -85,7 +85,11 @@ async function ask(readable: ReadableTask, said: ForeignSaid, folders: DataFolde
     const split =
       said.file === undefined
         ? await readSplit(source, named, folders)
-        : await readSplit({ ...source, ...(await otherFile(said.file, folders)) }, named, folders);
+        : await readSplit(
+            { ...source, path: "json", files: { [named]: await otherFile(said.file, folders) } },
+            named,
+            folders,
+          );
     const columns = new Set(Object.keys(split.rows[0]!.cells));
     const asDocuments = (fields: DocumentFields, rows: SourceRows) => documents(yaml, fields, rows, columns, templates);
     const all = await asDocuments(fieldsOf(readable), split);
@@ -129,10 +133,10 @@ async function ask(readable: ReadableTask, said: ForeignSaid, folders: DataFolde
   }
 }
 
-async function otherFile(file: string, { baseDir }: DataFolders): Promise<Partial<SourceNamed>> {
+async function otherFile(file: string, { baseDir }: DataFolders): Promise<string> {
   const path = resolve(baseDir, file);
   if (!(await isFile(path))) throw new BenchError("dataset-missing", `There is no file ${path}.`);
-  return { path: "json", files: [path], folder: baseDir };
+  return path;
 }
 
 interface Examples {
@@ -173,8 +177,8 @@ async function examplesFor(
   const sampler = config.sampler ?? "default";
   if (!["first_n", "default"].includes(sampler))
     throw yaml.fault(["fewshot_config", "sampler"], `the sampler ${sampler} is not known here; first_n is.`);
-  const drawn =
-    sampler === "default" ? [`the first ${shots} examples, where lm-eval draws them by Python's random`] : [];
+  const first = shots === 1 ? "the first example" : `the first ${shots} examples`;
+  const drawn = sampler === "default" ? [`${first}, where lm-eval draws by Python's random`] : [];
   const fewshot = config.split ?? task.fewshot_split;
   const inline = fewshot ? undefined : config.samples;
   const from = fewshot ?? task.training_split ?? task.validation_split ?? task.test_split ?? undefined;

@@ -1,5 +1,5 @@
 import { readdir } from "node:fs/promises";
-import { basename, dirname, extname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { basename, dirname, extname, join, relative, resolve, sep } from "node:path";
 import { sha256 } from "../../digest.js";
 import { BenchError } from "../../errors.js";
 import { isFile } from "../../folders.js";
@@ -17,8 +17,8 @@ export interface SourceNamed {
   files?: unknown;
   /** Columns of a CSV file without a head line. */
   columns?: string[] | undefined;
-  /** The folder of the file that names it: relative paths start there. */
-  folder: string;
+  /** The file that names it: relative paths start in its folder. */
+  by: string;
 }
 
 /** The rows of one split, and what they were read from. */
@@ -85,17 +85,13 @@ async function table(path: string, { columns }: SourceNamed) {
 }
 
 /** Files that the task names itself. */
-async function namedFiles(
-  { path: builder, files, folder }: SourceNamed,
-  split: string,
-  { baseDir, dataDir }: DataFolders,
-) {
+async function namedFiles({ path: builder, files, by }: SourceNamed, split: string, { baseDir, dataDir }: DataFolders) {
   const bySplit = typeof files === "object" && files !== null && !Array.isArray(files);
   // Files without a split are that of training, as the Hub's library has it.
   const listed = bySplit ? (files as Record<string, unknown>)[split] : split === "train" ? files : undefined;
   if (listed === undefined || listed === null) {
     const known = bySplit ? Object.keys(files as object) : files === undefined ? [] : ["train"];
-    throw new BenchError("dataset-unknown", `The task's \`data_files\` name no file of the split "${split}".`, {
+    throw new BenchError("dataset-unknown", `${by}: \`data_files\` name no file of the split "${split}".`, {
       hint:
         known.length > 0 ? `They name ${several(known)}.` : `For example \`data_files: {${split}: rows.${builder}}\`.`,
     });
@@ -104,14 +100,18 @@ async function namedFiles(
   for (const one of [listed].flat()) {
     const named = String(one);
     if (/^[a-z]+:\/\//i.test(named))
-      throw new BenchError("dataset-missing", `${named} is not fetched: a task names files of this machine.`, {
+      throw new BenchError("dataset-missing", `${by}: ${named} is not fetched: a task names files of this machine.`, {
         hint: `Get ${basename(named)}, put it beside the task, and name it there.`,
       });
-    const roots = isAbsolute(named) ? [folder] : [folder, baseDir, ...(dataDir ? [dataDir] : [])];
+    // Other programs take a path from the working directory, wherever the task and the benchmark are.
+    const roots = [dirname(by), baseDir, process.cwd(), ...(dataDir ? [dataDir] : [])];
     const places = [...new Set(roots.map((root) => resolve(root, named)))];
     const here = await Promise.all(places.map(filesLike));
     const first = here.find((paths) => paths.length > 0);
-    if (!first) throw new BenchError("dataset-missing", `There is no file ${places.join(" nor ")}.`);
+    if (!first)
+      throw new BenchError("dataset-missing", `${by} names the file ${named}, which is not there.`, {
+        hint: `Looked for: ${places.join(", ")}.`,
+      });
     found.push(...first);
   }
   return found;
@@ -131,11 +131,11 @@ async function filesLike(path: string): Promise<string[]> {
 const escaped = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
 /** A copy of a dataset of the Hub's: the folder of its name in the data directory, or the task's own. */
-async function hubFiles({ path: name, config, folder }: SourceNamed, split: string, { dataDir }: DataFolders) {
+async function hubFiles({ path: name, config, by }: SourceNamed, split: string, { dataDir }: DataFolders) {
   const own = name.split("/").at(-1)!;
   const roots = dataDir ? [join(dataDir, name), join(dataDir, own), join(dataDir, own.toLowerCase())] : [];
   // The Hub's own eval.yaml lies in the dataset's folder.
-  for (const root of [...roots, ...(name === "." ? [folder] : [])]) {
+  for (const root of [...roots, ...(name === "." ? [dirname(by)] : [])]) {
     const all = await tablesIn(root);
     if (all.length === 0) continue;
     const within = config === undefined ? all : inConfig(all, config);
