@@ -391,7 +391,7 @@ const described: Record<string, Described> = {
     label: "exact match, flexible",
     prominence: prominences.accuracy,
     meaning:
-      "the same with the last number of the text as the answer, wherever it stands, as lm-eval's flexible-extract",
+      "the same by the task's second rule, such as the last number of the text, wherever it stands, as lm-eval's flexible-extract",
   },
   f1: {
     ...score,

@@ -271,6 +271,35 @@ doc_to_target: answer
     expect(await refusal(choice("lost.yaml"))).toMatch(/no task, group or tag three/);
   });
 
+  it("with two filters have two figures, whatever their names", async () => {
+    rows("test.jsonl", { question: "What is 2 + 3?", answer: "5" });
+    const filters = (...names: string[]) => {
+      const list = names.map(
+        (name) => `  - { name: ${name}, filter: [{ function: regex, regex_pattern: "(${name})" }] }`,
+      );
+      const head =
+        "task: sums\ndataset_path: json\ndataset_kwargs: { data_files: { test: test.jsonl } }\ntest_split: test";
+      file("task.yaml", `${head}\ndoc_to_text: question\ndoc_to_target: answer\nfilter_list:\n${list.join("\n")}\n`);
+      return generation("task.yaml");
+    };
+    const figures = async (...names: string[]) => {
+      const { scores, note } = await filters(...names);
+      return [...scores.map((rule) => [rule.metric, rule.by === "exact" && rule.extract]), note];
+    };
+    const both = (strict: string, loose: string, more = "") => [
+      ["exact_match", { first: `(${strict})` }],
+      ["exact_match_flexible", { first: `(${loose})` }],
+      `exact_match is that of the filter ${strict}; exact_match_flexible is that of the filter ${loose}${more}`,
+    ];
+    expect(await figures("strict", "flex")).toEqual(both("strict", "flex"));
+    expect(await figures("flexible-extract", "strict-match")).toEqual(both("strict-match", "flexible-extract"));
+    expect(await figures("one", "two")).toEqual(both("one", "two"));
+    expect(await figures("one", "two", "flex")).toEqual(
+      both("one", "flex", "; filter two is left out: two filters at most are computed"),
+    );
+    expect(await figures("one")).toEqual([["exact_match", { first: "(one)" }], undefined]);
+  });
+
   it("whose answers are written become prompts with rules", async () => {
     rows("test.jsonl", { question: "What is 2 + 3?", answer: "Two and three.\n#### 5" });
     file(

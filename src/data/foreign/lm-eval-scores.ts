@@ -53,25 +53,23 @@ export function generationScores(yaml: MergedYaml, task: LmEvalTask, codes: read
       hint: "regex (first or last match), remove_whitespace and take_first are.",
     });
   }
-  // A second way to read the same answers is a metric of its own, and there is one.
-  const named = (name: string) => (/flexible/.test(name) ? "exact_match_flexible" : "exact_match");
-  const taken = new Map<string, (typeof usable)[number]>();
-  for (const one of usable) if (!taken.has(named(one.name))) taken.set(named(one.name), one);
-  if (!taken.has("exact_match")) {
-    const [only] = usable;
-    taken.clear();
-    taken.set("exact_match", only!);
-  }
-  const used = [...taken.values()];
+  // A second way to read the same answers is a metric of its own, the looser one of two where their names say it.
+  const looser = (one: { name: string }) => /flex/i.test(one.name);
+  const main = usable.find((one) => !looser(one)) ?? usable[0]!;
+  const further = usable.filter((one) => one !== main);
+  const second = further.find(looser) ?? further[0];
+  const taken = [
+    { metric: "exact_match", from: main },
+    ...(second ? [{ metric: "exact_match_flexible", from: second }] : []),
+  ];
   const because = read.flatMap((one) => ("because" in one ? [`filter ${one.name} is left out: ${one.because}`] : []));
-  const spare = usable
-    .filter((one) => !used.includes(one))
-    .map(({ name }) => `filter ${name} is left out: it is one more`);
-  const main = taken.get("exact_match")!;
-  const told = main.name === "none" || pipelines.length === 1 ? [] : [`exact_match is that of the filter ${main.name}`];
+  const spare = further
+    .filter((one) => one !== second)
+    .map(({ name }) => `filter ${name} is left out: two filters at most are computed`);
+  const told = taken.map(({ metric, from }) => `${metric} is that of the filter ${from.name}`);
   return {
-    scores: [...taken].map(([metric, { rule }]) => ({ ...rule, metric })),
-    notes: [...leftOut(others), ...told, ...because, ...spare],
+    scores: taken.map(({ metric, from }) => ({ ...from.rule, metric })),
+    notes: [...leftOut(others), ...(pipelines.length > 1 ? told : []), ...because, ...spare],
   };
 }
 
