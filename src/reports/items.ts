@@ -3,8 +3,8 @@ import type { Flipped, ItemAnswer, Items, ShownItem } from "../items/index.js";
 import { percent } from "../units.js";
 import { cutMiddle, widthOf } from "./names.js";
 
-/** Lines that a question takes at most, an option or a written answer, and a prompt. */
-const [ofQuestion, ofText, ofPrompt] = [8, 2, 40];
+/** Lines that a question takes at most without its options, each option, a written answer, and a prompt. */
+const [ofQuestion, ofOption, ofText, ofPrompt] = [12, 5, 3, 40];
 /** Token ids of a prompt that are shown. */
 const ofIds = 8;
 const indent = "  ";
@@ -66,13 +66,15 @@ function itemLines({ item, subject, question, prompt, answers }: ShownItem, wide
   // As it was asked: the letters are those that the model was shown.
   const order = answers.find((one) => one.order)?.order;
   if (question) {
-    lines.push(...wrapped(question.text, width, ofQuestion, { keepLines: true }));
-    // Options that are letters stand in the question.
-    const options = question.options ?? [];
+    const { text, options = [] } = question;
+    const areLetters = options.length > 0 && options.every((option, i) => option === letterOf(i));
+    const [asked, ...lettered] = areLetters ? withOptions(text, options.length) : [text];
+    lines.push(...wrapped(asked!, width, ofQuestion, { keepLines: true }));
+    for (const option of lettered) lines.push(...wrapped(option, width, ofOption, { keepLines: true }));
     const listed = order ? order.map((option) => options[option] ?? "") : options;
-    if (!options.every((option, i) => option === letterOf(i)))
+    if (!areLetters)
       for (const [i, option] of listed.entries())
-        lines.push(...wrapped(`${letterOf(i)}  ${option.trim()}`, width, ofText));
+        lines.push(...wrapped(`${letterOf(i)}  ${option.trim()}`, width, ofOption));
     if (question.answers && question.answers.length > 0)
       lines.push(...wrapped(`right: ${question.answers.join(" | ")}`, width, ofText));
   } else if (prompt !== undefined) lines.push(`${indent}prompt ${harmless(prompt, { length: 20 })}…`);
@@ -80,6 +82,22 @@ function itemLines({ item, subject, question, prompt, answers }: ShownItem, wide
     lines.push(...wrapped(`right: ${gold.map((one) => nameOf(one, order)).join(", ")}`, width, ofText));
   for (const answer of answers) lines.push(...answerLines(answer, widest, width));
   return lines;
+}
+
+/** A question and each of its options, which are listed in it by letters, the last one with what follows it; or all in one. */
+function withOptions(text: string, options: number): string[] {
+  const lines = text.split(/\r\n|\n|\r/);
+  const isListed = (option: number, line: string) =>
+    new RegExp(`^[\\s(（[【"'*-]{0,3}${letterOf(option)}(?![\\p{L}\\p{N}])`, "u").test(line);
+  for (let start = lines.length - 1; start > 0; start--) {
+    if (!isListed(0, lines[start]!)) continue;
+    const starts = [start];
+    for (let at = start + 1; at < lines.length && starts.length < options; at++)
+      if (isListed(starts.length, lines[at]!)) starts.push(at);
+    if (starts.length === options)
+      return [0, ...starts].map((from, i) => lines.slice(from, starts[i] ?? lines.length).join("\n"));
+  }
+  return [text];
 }
 
 const nameOf = (gold: number | string, order: readonly number[] | undefined) =>
@@ -116,7 +134,7 @@ function answerLines(answer: ItemAnswer & { variant: string }, widest: number, w
     scores && confidence !== undefined ? `  ${percent(confidence)} of the probability;  ${sharesOf(scores)}` : "";
   const lines = wrappedAfter(padded, `${said} ${graded}${shares}`, width);
   if (text !== undefined)
-    lines.push(...wrapped(`wrote${finish === "length" ? " (cut off)" : ""}: ${text.trim()}`, width, ofText + 1));
+    lines.push(...wrapped(`wrote${finish === "length" ? " (cut off)" : ""}: ${text.trim()}`, width, ofText));
   return lines;
 }
 
@@ -130,21 +148,23 @@ function sharesOf(scores: readonly number[]): string {
 
 function wrappedAfter(before: string, text: string, width: number): string[] {
   const room = Math.max(20, width - widthOf(before) - 2);
-  const [first = "", ...rest] = wrapped(text, room, ofText).map((line) => line.slice(indent.length));
+  const [first = "", ...rest] = wrapped(text, room, ofOption).map((line) => line.slice(indent.length));
   return [`${before}  ${first}`, ...rest.map((line) => `${" ".repeat(widthOf(before))}  ${line}`)];
 }
 
 const segmenter = new Intl.Segmenter("en", { granularity: "grapheme" });
 
 /**
- * A text in lines of `width` cells, indented; after `most` lines it ends with `…`, but for its last line: a question's end tells most.
+ * A text in lines of `width` cells, indented; of one that has more than `most` the middle goes: a question's end tells most.
  * `keepLines`: its own line ends stay.
  */
 function wrapped(text: string, width: number, most: number, { keepLines = false } = {}): string[] {
   const room = Math.max(20, width - indent.length);
   const paragraphs = keepLines ? text.split(/\r\n|\n|\r/).filter((line) => line.trim() !== "") : [text];
   const lines = paragraphs.flatMap((one) => broken(harmless(one, { length: 20_000 }), room));
-  const kept = lines.length <= most ? lines : [...lines.slice(0, most - 2), "…", lines.at(-1)!];
+  const last = Math.floor((most - 1) / 2);
+  const kept =
+    lines.length <= most ? lines : [...lines.slice(0, most - 1 - last), "…", ...lines.slice(lines.length - last)];
   return kept.map((line) => `${indent}${line}`);
 }
 

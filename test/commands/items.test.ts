@@ -99,6 +99,22 @@ answerIs: number
     { s: "The cat sat on the _ all day.", one: "bed", two: "blanket", right: 2 },
     { s: "A dog, _ and wild, ran off.", one: "big", two: "small", right: 1 },
   ]);
+  card(
+    "long",
+    `kind: choice
+file: long.jsonl
+format: jsonl
+prompt: "{q}\\nA. {a}\\nB. {b}\\nC. {c}\\nD. {d}\\nAnswer:"
+options: [a, b, c, d]
+answer: right
+answerIs: letter
+continueWith: letter
+`,
+  );
+  const words = (word: string) => `${word} `.repeat(400).trim();
+  rows(join(data, "long", "long.jsonl"), [
+    { q: `Once ${words("word")}: which is it?`, a: "one", b: "A", c: "three", d: words("long"), right: "C" },
+  ]);
   mkdirSync(join(dir, "tasks"));
   writeFileSync(
     join(dir, "tasks", "next.yaml"),
@@ -135,6 +151,7 @@ measurements:
   foreign: {dataset: tasks/next.yaml, shots: 1, split: test, limit: 2}
   generated: {dataset: told, split: second, limit: 2}
   gap: {limit: 2}
+  long: {}
 `,
   );
   const { code, stderr } = await bench(["run", join(dir, "b.yaml"), "--data-dir", data, "--plain", "-o", out]);
@@ -190,6 +207,26 @@ describe("items of a run", () => {
     // Nothing of a question makes a terminal obey.
     expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/);
     expect((await items({ limit: 2, skip: 2 })).split("\n")[3]).toBe("algebra/2 (代数)");
+  });
+
+  it("the words that go into a gap, and what follows it", async () => {
+    const text = await items({ task: "gap", variants: ["whole"] });
+    // "bed" and "blanket" begin alike.
+    expect(text).toMatch(/\n0\n {2}The cat sat on the _ all day\.\n {2}A {2}bed\n {2}B {2}blanket\n {2}right: B\n/);
+    expect(text).toMatch(/\n1\n {2}A dog, _ and wild, ran off\.\n {2}A {2}big\n {2}B {2}small\n {2}right: A\n/);
+  });
+
+  it("of a question that is too long the middle, of its options none", async () => {
+    const text = await items({ task: "long", variants: ["whole"] }, 60);
+    const [, item = ""] = text.split("\n\n");
+    const lines = item.split("\n");
+    expect(lines.slice(0, 2)).toEqual(["0", "  Once word word word word word word word word word word"]);
+    expect(lines[12]).toMatch(/word: which is it\?$/);
+    expect(lines.slice(1, 13).filter((line) => line === "  …")).toHaveLength(1);
+    expect(lines.slice(13, 16)).toEqual(["  A. one", "  B. A", "  C. three"]);
+    expect(lines[16]).toMatch(/^ {2}D\. long long/);
+    expect(lines.slice(16, 21)).toContain("  …");
+    expect(lines.slice(20, 22)).toEqual(["  Answer:", "  right: C"]);
   });
 
   it("the first prompt as it was given, with its tokens", async () => {

@@ -68,9 +68,9 @@ export const choice: DataKind<ChoiceDataset, TaskSaid> = {
     });
   },
 
-  *shown({ items }) {
+  *shown({ items, delimiter }) {
     for (const { id, options, gold, right = gold === undefined ? undefined : [gold], ...question } of items)
-      yield { id, text: shownText(question), options, ...definite({ right }) };
+      yield { id, ...shownQuestion(question, options, delimiter), ...definite({ right }) };
   },
 
   /** The questions stand for the file: the same ones in another form of file are the same. */
@@ -80,14 +80,21 @@ export const choice: DataKind<ChoiceDataset, TaskSaid> = {
   },
 };
 
-function shownText(question: QuestionContext): string {
-  if ("context" in question) return question.context;
-  if ("messages" in question) return question.messages.at(-1)?.content ?? "";
-  // Each option in its place: what they begin with alike is the question.
-  const [first = "", ...others] = question.contexts;
+function shownQuestion(question: QuestionContext, options: readonly string[], delimiter: string) {
+  if ("context" in question) return { text: question.context, options };
+  if ("messages" in question) return { text: question.messages.at(-1)?.content ?? "", options };
+  // Each option in its place: what they begin with alike is the question, up to the last whole word.
+  const { contexts } = question;
+  const [first = "", ...others] = contexts;
   let length = 0;
   while (length < first.length && others.every((other) => other[length] === first[length])) length++;
-  return `${first.slice(0, length)}_`;
+  const start = /\s$/.test(first.slice(0, length)) ? length : first.slice(0, length).search(/\S*$/);
+  const before = first.slice(0, start);
+  const words = contexts.map((context) => context.slice(start));
+  const [after = ""] = options;
+  return options.every((option) => option === after)
+    ? { text: `${before}_${delimiter}${after}`, options: words }
+    : { text: `${before}_`, options: words.map((word, i) => word + delimiter + options[i]!) };
 }
 
 /** The questions of a card, as an entry says them. */
