@@ -197,6 +197,32 @@ examples: { file: dev.csv, count: 1 }
     expect((await choice("mine")).sha256).not.toBe(before);
   });
 
+  test.each([
+    [";", "semicolons"],
+    ["\t", "tabs"],
+  ])("from CSV as spreadsheets with a decimal comma write it (%#)", async (sign, name) => {
+    const table = (comma: string) =>
+      comma
+        .split("\n")
+        .map((line) => line.split("|").join(sign))
+        .join("\n");
+    file("mine/card.yaml", letters);
+    file("mine/dev.csv", "question,A,B,answer\nfirst?,x,y,B\n");
+    file("mine/test.csv", table('\ufeff|||\nquestion|A|B|answer\n"one, or |?"|0,5|1,5|A\n|||\n'));
+    const data = await choice("mine");
+    expect(data.items).toMatchObject([{ gold: 0 }]);
+    expect(data.items[0]).toHaveProperty("context", expect.stringContaining(`Q: one, or ${sign}?\nA. 0,5\nB. 1,5`));
+    expect(data.note).toBe(`rows without any text, left out: 1; files whose cells are separated by ${name}: 1`);
+    // Without a head line, the card's columns decide.
+    file("mine/card.yaml", letters.replace("format: csv", "format: csv\ncolumns: [question, A, B, answer]"));
+    file("mine/dev.csv", "first?,x,y,B\n");
+    file("mine/test.csv", table("one, two?|x|y|B\n"));
+    expect((await choice("mine")).items).toMatchObject([{ gold: 1 }]);
+    // Commas come first.
+    file("mine/test.csv", `one${sign} two?,x,y,B\n`);
+    expect((await choice("mine")).note).toBeUndefined();
+  });
+
   test("questions hang together by a column of the card", async () => {
     file("mine/card.yaml", `${letters}cluster: subject\n`);
     file("mine/dev.csv", "question,A,B,answer,subject\nfirst?,x,y,B,law\n");

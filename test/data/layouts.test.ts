@@ -265,7 +265,7 @@ describe("what a file is not", () => {
     ["a gzip archive", "x.csv", Buffer.from("1f8b0800", "hex"), /x\.csv is a gzip archive/, /Unpack/],
     ["CSV as Parquet", "x.parquet", "q,A,B,key\n", /x\.parquet is no whole Parquet file\.$/, /format:/],
     ["cut Parquet", "x.parquet", readFileSync(join(parquet, "labels.parquet")).subarray(0, 900), /no whole/, /anew/],
-    ["tabs", "x.csv", "q\tA\tB\tkey\n?\tx\ty\tA\n", /there is no column "A"/, /not by tabs/],
+    ["bars", "x.csv", "q|A|B|key\n?|x|y|A\n", /there is no column "A"/, /by commas, semicolons or tabs/],
     ["numbers for texts in a map", "x.jsonl", '{"q":"?","A":{"12":1,"x":0}}', /holds a map, not text/, /^$/],
   ])("%s is a sentence", async (_, name, content, message, hint) => {
     file(`mine/${name}`, content);

@@ -126,7 +126,11 @@ async function ask(readable: ReadableTask, said: ForeignSaid, folders: DataFolde
       shots,
       source: split,
       sha256: examples?.sha256 === undefined ? split.sha256 : sha256(split.sha256 + examples.sha256),
-      notes: [...readable.notes, ...(examples?.notes ?? [])],
+      notes: [
+        ...readable.notes,
+        ...(examples?.notes ?? []),
+        ...(split.separator ? [`cells are separated by ${split.separator}, which lm-eval does not read`] : []),
+      ],
     };
   } finally {
     templates.close();

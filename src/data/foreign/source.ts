@@ -1,5 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { basename, dirname, extname, join, relative, resolve, sep } from "node:path";
+import { definite } from "../../definite.js";
 import { sha256 } from "../../digest.js";
 import { BenchError } from "../../errors.js";
 import { isFile } from "../../folders.js";
@@ -31,6 +32,8 @@ export interface SourceRows {
   bytes: number;
   /** Columns whose numbers are floats for Python, also where they are whole. */
   floats: string[];
+  /** What separates the cells of CSV files where commas do not. */
+  separator?: string;
 }
 
 /** Names that the Hub takes for the same split. */
@@ -64,6 +67,7 @@ export async function readSplit(source: SourceNamed, split: string, folders: Dat
     sha256: tables.length === 1 ? only!.sha256 : sha256(tables.map((one) => one.sha256).join("")),
     bytes: tables.reduce((sum, one) => sum + one.bytes, 0),
     floats: floatColumns(typed, isCsv ? rows : []),
+    ...definite({ separator: tables.find(({ separator }) => separator)?.separator }),
   };
 }
 

@@ -60,7 +60,7 @@ function missing(cells: TaskRow["cells"], path: string, refused: Refusal) {
   return refused(
     `there is no column "${excerpt(path)}".`,
     names.length === 1
-      ? "Its line has a single cell: cells are separated by commas, not by tabs or semicolons."
+      ? "Its line has a single cell: cells are separated by commas, semicolons or tabs."
       : `Its columns: ${several(names)}. A CSV file without a head line needs \`columns:\` in its card.`,
   );
 }

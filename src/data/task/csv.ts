@@ -1,15 +1,44 @@
 import { CsvError, parse } from "csv-parse/sync";
+import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
 import { excerpt } from "../files.js";
 import { isBlank } from "./cells.js";
 import type { TaskRow } from "./rows.js";
 
+/** Where spreadsheets write a decimal comma, they separate cells otherwise. */
+const separators = { ",": undefined, ";": "semicolons", "\t": "tabs" } as const;
+type Separator = keyof typeof separators;
+
+/** The sign that splits the first row into cells: the comma, unless that leaves one cell, or other than the card's, and another does not. */
+function separatorOf(text: string, columns: string[] | undefined): Separator {
+  const counts = ([",", ";", "\t"] as const).map((delimiter): [Separator, number] => {
+    let first: string[] = [];
+    try {
+      first = parse(text, { ...dialect, delimiter, to: 1 })[0] ?? [];
+    } catch {
+      // The reading of all rows tells what is wrong.
+    }
+    return [delimiter, first.length];
+  });
+  const splits = ([, cells]: [Separator, number]) => (columns ? cells === columns.length : cells > 1);
+  return counts.find(splits)?.[0] ?? ",";
+}
+
+const dialect = {
+  relax_column_count: true,
+  relax_quotes: true,
+  record_delimiter: ["\r\n", "\n", "\r"],
+  skip_empty_lines: true,
+};
+
 /**
- * Comma-separated values; the head line names the columns unless `columns` does. As in Python's csv, a quotation mark inside a
+ * Comma-separated values, or cells separated by semicolons or tabs (`separator` says it); the head line names the columns unless `columns` does. As in Python's csv, a quotation mark inside a
  * cell that none opens is text (`5" pipe`). Text after the one that closes a cell is refused, though Python reads on there.
  */
-export function csvRows(path: string, text: string, columns: string[] | undefined): TaskRow[] {
-  const data = Buffer.from(text.replace(/^\ufeff/, ""));
+export function csvRows(path: string, text: string, columns: string[] | undefined) {
+  const bare = text.replace(/^\ufeff/, "");
+  const data = Buffer.from(bare);
+  const delimiter = separatorOf(bare.replace(/^([\s,;]*[\r\n])+/, ""), columns);
   // The parser counts the lines at a row's end, and CR LF inside quotes as two.
   let [end, line] = [0, 1];
   const advance = (to: number) => {
@@ -22,10 +51,8 @@ export function csvRows(path: string, text: string, columns: string[] | undefine
   const found: { line: number; cells: string[] }[] = [];
   try {
     parse(data, {
-      relax_column_count: true,
-      relax_quotes: true,
-      record_delimiter: ["\r\n", "\n", "\r"],
-      skip_empty_lines: true,
+      ...dialect,
+      delimiter,
       on_record: (cells: string[], { bytes }) => {
         found.push({ line: toRow(), cells });
         if (!isQuoted(cells, () => data.toString("utf8", end, bytes)))
@@ -44,7 +71,7 @@ export function csvRows(path: string, text: string, columns: string[] | undefine
   const twice = head.find((name, i) => name !== "" && head.indexOf(name) < i);
   if (twice !== undefined)
     throw new BenchError("dataset-invalid", `${path}:${found[at]?.line}: column "${excerpt(twice)}" is there twice.`);
-  return found.slice(at + 1).map(({ line, cells }) => {
+  const rows = found.slice(at + 1).map(({ line, cells }): TaskRow => {
     if (cells.length !== head.length && !cells.every(isBlank))
       throw new BenchError(
         "dataset-invalid",
@@ -52,6 +79,7 @@ export function csvRows(path: string, text: string, columns: string[] | undefine
       );
     return { at: `:${line}`, cells: Object.fromEntries(head.map((name, index) => [name, cells[index] ?? ""])) };
   });
+  return definite({ rows, separator: separators[delimiter] });
 }
 
 /** The parser gives a cell back as it was written, marks and all, when text follows the one that closes it. */

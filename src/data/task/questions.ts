@@ -8,7 +8,7 @@ import { hasNoText, valueAt } from "./cells.js";
 import { cleaned, cleanedRows } from "./clean.js";
 import type { ExampleFiles } from "./files.js";
 import { type Example, filled, framed, type TaskPrompt } from "./prompts.js";
-import { formats, type Refusal, readTable, type TaskFormat, type TaskRow } from "./rows.js";
+import { formats, type Refusal, readTable, type TaskFormat, type TaskRow, type TaskTable } from "./rows.js";
 import type { TaskSubject } from "./subjects.js";
 
 /** A row of a file, its texts cleaned, and how it is refused. */
@@ -112,10 +112,22 @@ export async function readQuestions<Solution>(
     keyless,
     shots: solved?.examples.length ?? 0,
     items,
-    remarks: { "rows without any text, left out": empty, ...reader.remarks?.(items) },
+    remarks: {
+      "rows without any text, left out": empty,
+      ...separated([read.separator, solved?.separator]),
+      ...reader.remarks?.(items),
+    },
     differences: [difference(card, path, read, named), solved?.difference].flatMap((one) => one ?? []),
   };
 }
+
+/** How many files have cells that commas do not separate. */
+const separated = (files: TaskTable["separator"][]): Record<string, number> =>
+  Object.fromEntries(
+    files.flatMap((by) =>
+      by ? [[`files whose cells are separated by ${by}`, files.filter((one) => one === by).length]] : [],
+    ),
+  );
 
 /** The solved questions that go before those of a file. */
 async function examplesOf<Solution>(
@@ -134,7 +146,7 @@ async function examplesOf<Solution>(
     throw new BenchError("dataset-invalid", `${path} has the examples: its questions would show their own answers.`, {
       hint: "Measure another split, or give no examples: `shots: 0`.",
     });
-  const { rows, sha256, bytes } = await readRows(card, style, path);
+  const { rows, sha256, bytes, separator } = await readRows(card, style, path);
   const first = rows.slice(0, shots);
   if (shots !== undefined && first.length < shots)
     throw new BenchError("dataset-invalid", `${path} has ${first.length} examples, fewer than ${shots}.`);
@@ -149,7 +161,7 @@ async function examplesOf<Solution>(
     examples: solutions.map((solution, i) =>
       reader.example({ text: texts[i]!, refused: first[i]!.refused }, solution, style),
     ),
-    sha256,
+    ...definite({ sha256, separator }),
     difference: difference(card, path, { sha256, bytes }, named),
   };
 }
@@ -162,7 +174,7 @@ function formatOf(path: string, usual: TaskFormat): TaskFormat {
 
 /** The rows of a file that hold anything: spreadsheets write the lines below a table as `,,,`. */
 async function readRows(card: TaskCard, style: Style, path: string) {
-  const { rows: all, sha256, bytes } = await readTable(path, formatOf(path, card.format), card.columns);
+  const { rows: all, ...read } = await readTable(path, formatOf(path, card.format), card.columns);
   const full = all.filter(({ cells }) => Object.values(cells).some((value) => !hasNoText(value)));
   if (full.length === 0) throw new BenchError("dataset-invalid", `${path} holds no questions.`);
   const rows = cleanedRows(full, style.clean, path).map(
@@ -171,7 +183,7 @@ async function readRows(card: TaskCard, style: Style, path: string) {
       refused: (what, hint) => new BenchError("dataset-invalid", `${path}${row.at}: ${what}`, definite({ hint })),
     }),
   );
-  return { rows, empty: all.length - full.length, sha256, bytes };
+  return { rows, empty: all.length - full.length, ...read };
 }
 
 function textsOf(rows: TaskQuestion[], { prompt, clean }: Style, subject: TaskSubject | undefined, path: string) {

@@ -23,12 +23,13 @@ export interface TaskTable {
   rows: TaskRow[];
   sha256: string;
   bytes: number;
+  /** What separates the cells of a CSV file where commas do not: semicolons or tabs. */
+  separator?: "semicolons" | "tabs";
 }
 
 type OfText = (path: string, text: string, columns: string[] | undefined) => TaskRow[];
 
-const ofText: Record<Exclude<TaskFormat, "parquet">, OfText> = {
-  csv: csvRows,
+const ofText: Record<Exclude<TaskFormat, "parquet" | "csv">, OfText> = {
   jsonl: jsonLines,
   json: jsonList,
   "hellaswag-text": sixLineRows,
@@ -38,5 +39,6 @@ const ofText: Record<Exclude<TaskFormat, "parquet">, OfText> = {
 export async function readTable(path: string, format: TaskFormat, columns?: string[]): Promise<TaskTable> {
   if (format === "parquet") return parquetRows(path);
   const { text, sha256, bytes } = await readUtf8(path);
+  if (format === "csv") return { ...csvRows(path, text, columns), sha256, bytes };
   return { rows: ofText[format](path, text, columns), sha256, bytes };
 }
