@@ -6,7 +6,7 @@ import { definite } from "../definite.js";
 import type { Measured } from "../events.js";
 import { metric as describe, isQuality } from "../metrics.js";
 import { answered, answeredByLetter, type Scoring, scoredBy, textsOf, unasked, written } from "./answers.js";
-import { lettered } from "./letters.js";
+import { type LetterQuestion, lettered } from "./letters.js";
 import type { MeasureContext, Measurement } from "./measurement.js";
 import { limited, limitHelp } from "./questions.js";
 
@@ -134,6 +134,17 @@ export const choice: Measurement<ChoiceSettings, "choice", ChoicePart> = {
     }
     const held = { context: Math.min(Math.max(largest, ubatch), context, trained), parallel: 1, rows: ubatch };
     return { ...held, prompt, generated: 0 };
+  },
+
+  unfit(settings, { items, delimiter }) {
+    const way = wayOf(settings);
+    if (way === "likelihood") return undefined;
+    let reason: LetterQuestion | string = "";
+    for (const item of items) {
+      reason = lettered(item, delimiter);
+      if (typeof reason !== "string") return undefined;
+    }
+    return `no question can be asked by ${way}: ${reason}; \`by: likelihood\` scores the options' texts`;
   },
 
   measure: (context) => measureBy[wayOf(context.settings)](context),

@@ -91,6 +91,8 @@ interface DescribedSettings<Settings, Kind extends keyof DataFor, Needs extends 
    * For the plan's guess of time and memory, and the refusal of a context that the model cannot hold.
    */
   cost(settings: Settings, data: DataFor[Kind] | undefined, engine: EngineLimits): Cost;
+  /** Why no item of the data can be measured by these settings, a sentence without its end. */
+  unfit?(settings: Settings, data: DataFor[Kind]): string | undefined;
   /** What of the settings asks for more tokens of context than these, by name, where the rest would do with them. */
   beyond?(settings: Settings, context: number): string[];
 }

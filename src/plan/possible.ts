@@ -15,7 +15,11 @@ export function reasonAgainst(
   data: Dataset | undefined,
 ): string | undefined {
   const { facts } = variant.record;
-  return reasonOf(config, variant, against, context) ?? (data && facts && findKind(data.kind)?.unfit?.(data, facts));
+  return (
+    reasonOf(config, variant, against, context) ??
+    (data && measurementOn(config.kind, config.on).unfit?.(config.settings, data)) ??
+    (data && facts && findKind(data.kind)?.unfit?.(data, facts))
+  );
 }
 
 function reasonOf(

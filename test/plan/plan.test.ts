@@ -329,6 +329,29 @@ describe("what cannot be measured", () => {
     ]);
   });
 
+  it("options inside of questions have no letters: by likelihood alone", async () => {
+    mkdirSync(join(folder, "gap"), { recursive: true });
+    writeFileSync(
+      join(folder, "gap", "card.yaml"),
+      `name: gap\nkind: choice\ntitle: t\nsource: s\nlicence: l\nfile: q.csv\nformat: csv\noptions: [A, B]\nanswer: key\nanswerIs: letter\ngap: _\nprompt: "{q}"\n`,
+    );
+    writeFileSync(join(folder, "gap", "q.csv"), "q,A,B,key\nThe _ sleeps.,cat,stone,A\nThe _ rings.,cat,bell,B\n");
+    const { jobs } = await plan(`
+variants: {a: {model: "mock:seed=1"}}
+measurements:
+  gap: {dataset: ./gap}
+  letter: {dataset: ./gap, by: letter}
+  written: {dataset: ./gap, by: generation}
+`);
+    const why =
+      "its options stand inside the question, where no letter can; `by: likelihood` scores the options' texts";
+    expect(Object.fromEntries(jobs.map(({ record }) => [record.measurement, record.impossible]))).toEqual({
+      gap: undefined,
+      letter: `no question can be asked by letter: ${why}`,
+      written: `no question can be asked by generation: ${why}`,
+    });
+  });
+
   it.each([
     ["depth: [0, 999999]", 1_000_511, "depth 999999; the model was trained for 4096: without it the others"],
     ["prompt: [512, 8192, 9000]", 9000, "prompt 8192, prompt 9000; the model was trained for 4096: without them the"],
