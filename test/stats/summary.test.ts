@@ -197,3 +197,39 @@ test("quantiles agree with SciPy", () => {
     expect(tQuantile(p, freedom) / expected).toBeCloseTo(1, 9);
   expect(normalQuantile(0.975)).toBeCloseTo(1.959963984540054, 12);
 });
+
+describe("an accuracy in groups", () => {
+  /** So many questions of each subject, and so many of them right. */
+  const told = (subjects: [size: number, right: number][]) => {
+    const clusters = new Map<string, string>();
+    const samples = subjects.flatMap(([size, right], subject) =>
+      Array.from({ length: size }, (_, row) => {
+        const item = `s${subject}/${row}`;
+        clusters.set(item, `s${subject}`);
+        return { item, value: row < right ? 1 : 0, weight: 1 };
+      }),
+    );
+    return { grouped: summarize("acc", samples, { clusters }), alone: summarize("acc", samples) };
+  };
+  const many = (count: number, size: number, right: number) =>
+    Array.from({ length: count }, (): [number, number] => [size, right]);
+
+  test.each([
+    ["one question of each subject", [...many(2, 1, 1), ...many(3, 1, 0)]],
+    ["one right answer of one in each of eleven", [...many(1, 1, 1), ...many(10, 1, 0)]],
+    ["no right answer", many(5, 4, 0)],
+    ["one right answer", [...many(1, 4, 1), ...many(4, 4, 0)]],
+    ["one wrong answer", [...many(1, 4, 3), ...many(4, 4, 4)]],
+  ])("%s: they tell nothing of groups, so the questions count as independent", (_, subjects) => {
+    const { grouped, alone } = told(subjects);
+    expect(grouped).toEqual(alone);
+  });
+
+  test("groups whose answers are all the same are worth no less than one question each", () => {
+    const { grouped } = told([...many(4, 5, 5), ...many(16, 5, 0)]);
+    const { alone } = told([...many(4, 1, 1), ...many(16, 1, 0)]);
+    expect(grouped.low).toBeLessThan(alone.low!);
+    expect(alone.low! - grouped.low!).toBeLessThan(0.02);
+    expect(grouped.high! - alone.high!).toBeLessThan(0.04);
+  });
+});
