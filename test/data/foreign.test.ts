@@ -145,7 +145,7 @@ describe("tasks of lm-eval", () => {
       "output_type: loglikelihood_rolling": /output type loglikelihood_rolling.*--measure perplexity/,
       "doc_to_txt: a": /there is no key `doc_to_txt` here.*`doc_to_text`/,
       "fewshot_config: { sampler: balanced }\nnum_fewshot: 1": /sampler balanced is not known/,
-      "dataset_kwargs: { builder: x }": /`builder` of `dataset_kwargs` is not known/,
+      "dataset_kwargs: { builder: x }": /`builder` of `dataset_kwargs` is not known here\. Known are data_files and/,
       "repeats: 5": /`repeats` of more than one/,
     };
     for (const [line, said] of Object.entries(answers)) {
@@ -174,7 +174,7 @@ describe("tasks of lm-eval", () => {
       { question: "b", options: ["x", "y"], answer: 2 },
     );
     expect(await refusal(choice("task.yaml"))).toMatch(
-      /^test\.jsonl:2: `doc_to_target` gives 2, which is none of its 2/,
+      /^test\.jsonl:2: `doc_to_target` gives 2, which is none of its 2 options\. Its options: x, y\.$/,
     );
     rows("test.jsonl", { question: "a", options: ["x", "y"], answer: 0 }, { options: ["x", "y"], answer: 0 });
     expect(await refusal(choice("task.yaml"))).toMatch(
@@ -247,6 +247,19 @@ doc_to_target: answer
     const { items } = await choice("task.yaml", { shots: 1 });
     expect(items).toMatchObject([{ context: "Capitals.\n\nQuestion: b\nAnswer: y\n\nQuestion: a\nAnswer:" }]);
     expect(await refusal(choice("task.yaml", { split: "train" }))).toMatch(/holds no file of europe, split "train"/);
+  });
+
+  it("whose part is the main one need no folder of its name", async () => {
+    const of = (part: string) =>
+      capitals.replace(/dataset_path[\s\S]*?dev\.jsonl } }/, `dataset_path: places\ndataset_name: ${part}`);
+    rows("data/places/test.jsonl", { question: "a", options: ["x", "y"], answer: 0 });
+    rows("data/places/asia/test.jsonl", { question: "b", options: ["x", "y"], answer: 0 });
+    file("task.yaml", of("main"));
+    expect((await choice("task.yaml")).items).toMatchObject([{ context: "Capitals.\n\nQuestion: a\nAnswer:" }]);
+    file("task.yaml", of("europe"));
+    expect(await refusal(choice("task.yaml"))).toMatch(
+      /holds no file of europe, split "test"\. It holds asia\/test\.jsonl, test\.jsonl\. Files of europe belong in \S+places\/europe\.$/,
+    );
   });
 
   it("of a group are measured each, with what the group says of them", async () => {

@@ -286,7 +286,7 @@ class HubReader {
       ["tasks", this.at, "scorers"],
       `none of its scorers is computed here: ${refusals.join(", ")}.`,
       {
-        hint: "choice, answer and pattern are.",
+        hint: "Scorers that are: choice, answer and pattern.",
       },
     );
   }

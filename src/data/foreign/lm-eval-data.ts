@@ -54,7 +54,7 @@ function sourceOf({ yaml, task }: ReadableTask): SourceNamed {
   const stray = Object.keys(rest).find((key) => !idle.includes(key));
   if (stray !== undefined)
     throw yaml.fault(["dataset_kwargs", stray], `\`${stray}\` of \`dataset_kwargs\` is not known here.`, {
-      hint: "data_files and column_names are; rows that another argument makes are saved as JSONL first.",
+      hint: "Known are data_files and column_names; rows that another argument makes are saved as JSONL first.",
       at: "key",
     });
   return {
@@ -290,7 +290,7 @@ function keyed(
       all,
       row,
       `\`doc_to_target\` gives ${shown(target)}, which is none of its ${choices.length} options.`,
-      several(choices.map((one) => one.slice(0, 30))),
+      `Its options: ${several(choices.map((one) => one.slice(0, 30)))}.`,
     );
   return Array.isArray(target) ? { gold: right[0]!, right } : { gold: right[0]! };
 }

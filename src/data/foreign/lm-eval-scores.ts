@@ -26,7 +26,7 @@ export function choiceMetrics(yaml: MergedYaml, { metric_list }: LmEvalTask, cod
   const others = [...metric_list.filter((one) => !known.includes(one)).map(({ metric }) => metric), ...codes];
   if (known.length === 0)
     throw yaml.fault(["metric_list"], `none of its metrics is computed here: ${several(others)}.`, {
-      hint: "acc and acc_norm are, as means over questions.",
+      hint: "Computed are acc and acc_norm, as means over questions.",
     });
   return leftOut(others);
 }
@@ -40,7 +40,7 @@ export function generationScores(yaml: MergedYaml, task: LmEvalTask, codes: read
     throw yaml.fault(
       ["metric_list"],
       others.length > 0 ? `none of its metrics is computed here: ${several(others)}.` : "there is no metric.",
-      { hint: "exact_match is, as the mean over questions." },
+      { hint: "Computed is exact_match, as the mean over questions." },
     );
   const rule = exactRule(yaml, exact, listed.indexOf(exact));
   const pipelines = task.filter_list ?? [{ name: "none", filter: [{ function: "take_first" }] }];
@@ -50,7 +50,7 @@ export function generationScores(yaml: MergedYaml, task: LmEvalTask, codes: read
     const [first] = read;
     const why = first && "because" in first ? `: ${first.because}` : "";
     throw yaml.fault(["filter_list"], `no filter of the task is built here${why}.`, {
-      hint: "regex (first or last match), remove_whitespace and take_first are.",
+      hint: "Built are regex (first or last match), remove_whitespace and take_first.",
     });
   }
   // A second way to read the same answers is a metric of its own, the looser one of two where their names say it.
@@ -83,7 +83,7 @@ function exactRule(yaml: MergedYaml, metric: ListedMetric, index: number): Exact
   const stray = Object.keys(rest).find((key) => !known.includes(key) && rest[key] !== false);
   if (stray !== undefined)
     throw yaml.fault(path, `\`${stray}\` of exact_match is not known here.`, {
-      hint: "ignore_case, ignore_punctuation and regexes_to_ignore are.",
+      hint: "Known are ignore_case, ignore_punctuation and regexes_to_ignore.",
     });
   const patterns = Array.isArray(regexes_to_ignore) ? regexes_to_ignore : [];
   for (const pattern of patterns)

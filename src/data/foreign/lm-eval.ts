@@ -56,7 +56,7 @@ export function readableTask(yaml: MergedYaml): ReadableTask {
         hint:
           task.output_type === "loglikelihood_rolling"
             ? "The perplexity of a text of your own: --measure perplexity --text FILE."
-            : "multiple_choice and generate_until are.",
+            : "Asked are multiple_choice and generate_until.",
       });
   }
 }

@@ -145,12 +145,14 @@ async function hubFiles({ path: name, config, by }: SourceNamed, split: string, 
     const within = config === undefined ? all : inConfig(all, config);
     const files = ofSplit(within, split);
     if (files.length > 0) return files.map((one) => join(root, one));
+    const another =
+      config !== undefined && within.length === 0
+        ? `Files of ${config} belong in ${join(root, config)}.`
+        : "Another split: --split NAME.";
     throw new BenchError(
       "dataset-missing",
       `${root} holds no file of ${config ? `${config}, ` : ""}split "${split}".`,
-      {
-        hint: `It holds ${several(all, 6)}. Another split: --split NAME.`,
-      },
+      { hint: `It holds ${several(all, 6)}. ${another}` },
     );
   }
   throw new BenchError(
@@ -175,7 +177,9 @@ function inConfig(all: string[], config: string): string[] {
   const folder = all.filter((path) => path.split("/").slice(0, -1).includes(config));
   if (folder.length > 0) return folder;
   const named = all.filter((path) => basename(path).startsWith(config));
-  return named.length > 0 || config === "default" ? (named.length > 0 ? named : all) : [];
+  if (named.length > 0 || config === "default") return named.length > 0 ? named : all;
+  // The Hub's word for the part of no name of its own.
+  return config === "main" ? all.filter((path) => !path.includes("/")) : [];
 }
 
 /** Files that name a split as a word of their path; of one file without any, the split of training. */
