@@ -171,7 +171,7 @@ describe("fetching data", () => {
   it("a name that is none, a card without addresses, and data of the package", async () => {
     card("odd", "  - {url: hf:datasets/o/odd/odd.zip, unpack: zip}");
     expect((await fetched("od")).fault?.hint).toMatch(/odd/);
-    expect((await fetched("zh-wiki")).fault?.message).toMatch(/cannot be fetched: its card gives no address/);
+    expect((await fetched("zh-wiki")).fault?.message).toMatch(/cannot be fetched: its card names no files to fetch/);
     expect((await fetched("demo-facts-en")).stdout).toMatch(/^demo-facts-en {2}MIT {2}.*\n {2}.*test\.csv\n$/);
     for (const url of ["hf:datasets/o/../x.zip", "wisemodel:datasets/o/r/x.zip", "ftp:datasets/o/r/x.zip"]) {
       card("odd", `  - {url: "${url}", unpack: zip}`);
@@ -222,6 +222,15 @@ describe("the cards of the package", () => {
   });
 });
 
+it("what cannot be fetched is got by hand, and the sentence says how and where to", async () => {
+  const lost = await fetched("mmlu-hub");
+  expect(lost.fault?.hint).toMatch(/hf download cais\/mmlu --repo-type dataset --local-dir \S+mmlu-hub\.$/);
+  card("gone", "  - {url: hf:datasets/o/gone/a.csv}");
+  const { fault } = await fetched("gone");
+  expect(fault?.code).toBe("model-download");
+  expect(fault?.hint).toMatch(/\. Get it from https:\/\/example\.org \(MIT\) and put it into \S+gone\.$/);
+});
+
 describe("a licence", () => {
   it("is free or not by its name; one that is not known is not", () => {
     for (const name of [
@@ -232,6 +241,7 @@ describe("a licence", () => {
       "CC0-1.0",
       "MIT (LICENSE)",
       "CC-BY-SA-4.0",
+      "AFL-3.0",
     ])
       expect(isFree(name), name).toBe(true);
     for (const name of [

@@ -54,9 +54,17 @@ export async function findFetchable(nameOrPath: string, { baseDir, dataDir }: Da
   if (card.fetch) return { card };
   const path = card.file && (await locateFile(card, card.file, found.dir, dataDir));
   if (path) return { card, path };
-  throw new BenchError("dataset-missing", `${card.name} cannot be fetched: its card gives no address`, {
-    hint: `Get it from ${card.source} (${card.licence}) and put it into ${join(dataDir ?? "DATA_DIR", folderOf(card))}.`,
+  throw new BenchError("dataset-missing", `${card.name} cannot be fetched: its card names no files to fetch`, {
+    hint: byHand(card, dataDir),
   });
+}
+
+/** How to get the data without this program; `card.source` is for people, but for that of the Hub there is a command. */
+function byHand(card: FetchCard, dataDir: string | undefined): string {
+  const place = join(dataDir ?? "DATA_DIR", folderOf(card));
+  const onHub = /^https:\/\/huggingface\.co\/datasets\/([\w.-]+\/[\w.-]+)\/?$/.exec(card.source)?.[1];
+  if (onHub) return `By hand (${card.licence}): hf download ${onHub} --repo-type dataset --local-dir ${place}`;
+  return `Get it from ${card.source} (${card.licence}) and put it into ${place}.`;
 }
 
 const folderOf = (card: FetchCard) => card.folder ?? card.name;
@@ -99,7 +107,11 @@ export async function fetchData(
       const remote = remoteData(entry.url, entry.sha256, options.mirrors);
       archives.push(remote.target);
       await onDisk(draft, async () => {
-        files[keyOf(entry)] = await bring(entry, remote, draft, options);
+        files[keyOf(entry)] = await bring(entry, remote, draft, options).catch((fault: unknown) => {
+          if (!(fault instanceof BenchError) || fault.code !== "model-download") throw fault;
+          const hint = [fault.hint ?? [], byHand(card, dataDir)].flat().join(" ");
+          throw new BenchError(fault.code, fault.message, { hint, cause: fault.cause });
+        });
       });
     }
     const stays = await onDisk(place, () => settle(draft, place, record));
