@@ -1,6 +1,7 @@
-import { basename } from "node:path";
+import { stat } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { z } from "zod";
-import { type ForeignFile, findCards, findKind, foreignFile } from "../data/index.js";
+import { type CardFile, type ForeignFile, findCards, findKind, foreignFile } from "../data/index.js";
 import { definite } from "../definite.js";
 import { several } from "../harmless.js";
 import { usualName } from "../metrics.js";
@@ -193,6 +194,22 @@ async function asDataset(name: string, said: string, { measurements, dataDir }: 
   return `"${said}" is ${kind.noun}: \`${name}: {${settings}${key}: ${said}}\`.`;
 }
 
+/** A folder of data that has no name of its own, for want of a card or because its card has another one. */
+async function unnamed(name: string, cards: CardFile[], dataDir: string | undefined): Promise<Misnamed | undefined> {
+  const other = cards.find(({ dir }) => basename(dir) === name);
+  if (other)
+    return {
+      message: `the dataset in ${other.dir} has another name on its card: ${other.name}.`,
+      hint: `For example \`dataset: ${other.name}\`.`,
+    };
+  const folder = dataDir === undefined ? undefined : join(dataDir, name);
+  if (!folder || !(await stat(folder).catch(() => undefined))?.isDirectory()) return undefined;
+  return {
+    message: `the folder ${folder} has no card.yaml.`,
+    hint: "A card beside the questions says how they are asked, as that of datasets/demo-facts-en does.",
+  };
+}
+
 /** The measurement that needs data of the kind which the dataset of this name is; or why there is none. */
 async function byDataset(name: string, { measurements, dataDir, baseDir }: NamingOptions): Promise<string | Misnamed> {
   const cards = await findCards({ dataDir });
@@ -226,6 +243,8 @@ async function byDataset(name: string, { measurements, dataDir, baseDir }: Namin
       message: `\`${own.named}\` is missing: it names ${own.noun}.`,
       hint: `For example \`${own.named}: ${tasks[0]}\`. Known: ${several(tasks)}.`,
     };
+  const misplaced = await unnamed(name, cards, dataDir);
+  if (misplaced) return misplaced;
   const known = [...Object.keys(measurements).filter((one) => !named(measurements[one]!.data)), ...tasks];
   return {
     message: `there is no measurement and no dataset of questions named "${name}".`,

@@ -635,6 +635,15 @@ measurements:
     expect(await hint(["demo-en"])).toBe("For example `--measure perplexity --text demo-en`.");
     expect(await hint(["cevall"])).toMatch(/`ceval`.* For example `--measure perplexity` or `--measure [\w-]+`\.$/);
     expect(await hint(["choice"])).toMatch(/^For example `--measure [\w-]+`\. Known: /);
+    const dataDir = join(dir, "unnamed");
+    mkdirSync(join(dataDir, "bare"), { recursive: true });
+    mkdirSync(join(dataDir, "folder"));
+    writeFileSync(join(dataDir, "folder", "card.yaml"), "name: other\nkind: choice\n");
+    const unnamed = (name: string) =>
+      failure(quickBenchmark({ measurements, models: ["a"], measures: [name], dataDir }));
+    expect((await unnamed("bare")).message).toMatch(/: the folder \S+bare has no card\.yaml\.$/);
+    expect((await unnamed("folder")).message).toMatch(/: the dataset in \S+folder has another name .*: other\.$/);
+    expect((await unnamed("folder")).hint).toBe("For example `--measure other`.");
     expect(await hint(["none.yaml"])).toBe(`Paths start at ${process.cwd()}.`);
   });
 
