@@ -456,7 +456,7 @@ const described: Record<string, Described> = {
     label: "ungraded",
     ...tally,
     better: "neither",
-    meaning: "questions whose key is not public: their answers are kept, and no accuracy counts them",
+    meaning: "questions whose key the data do not hold: their answers are kept, and no accuracy counts them",
   },
   unparsed: {
     label: "unparsed",
@@ -713,7 +713,7 @@ export const itemsPer: Record<Per, string> = {
 /** The metric that shows a broken model, for which guessing has a known value, and a foreign tokenizer. */
 export const soundness = "perplexity";
 
-/** The tally of questions whose key is not public. */
+/** The tally of questions whose key the data do not hold. */
 export const keyless = "ungraded";
 
 /** The accuracy of answers less what the model favours whatever is asked. */

@@ -148,7 +148,7 @@ interface GenerationSolution {
 
 const readerOf = (card: GenerationCard): TaskReader<GenerationSolution> => ({
   key: card.answer,
-  solve: (questions, { keyless }) => questions.map((question) => solutionOf(card, question, keyless)),
+  solve: (questions, { keyless }) => questions.map((question) => solutionOf(card, question, keyless(question.row))),
   example: ({ text }, { shown }) => ({ asked: text, answer: shown }),
 });
 

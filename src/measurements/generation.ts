@@ -61,7 +61,8 @@ const ofDraws = ["topK", "topP", "seed"] as const;
  * its thoughts. An answer of which a rule can extract nothing scores 0, and counts as `unparsed` if that is the first rule; one that
  * was cut off at `maxTokens` is scored as it stands, and counts as `cut_off`.
  *
- * A question that does not fit is not asked: its item says so, and no score counts it.
+ * A question that does not fit is not asked: its item says so, and no score counts it. One whose data hold no answer is asked, what
+ * is written kept, and counted as `ungraded`.
  */
 export const generation: Measurement<GenerationSettings, "generation", "generation"> = {
   name: "generation",
@@ -71,7 +72,12 @@ export const generation: Measurement<GenerationSettings, "generation", "generati
   mode: { kind: "alone" },
   machineBound: false,
   rule: 1,
-  metrics: (_, data) => [...(data?.scores.map(({ metric }) => metric) ?? []), ...tallies],
+  metrics(_, data) {
+    const { items = [], scores = [] } = data ?? {};
+    const keyless = items.filter(isKeyless).length;
+    const graded = keyless < items.length || keyless === 0 ? scores.map(({ metric }) => metric) : [];
+    return [...graded, ...tallies, ...(keyless > 0 ? ["ungraded"] : [])];
+  },
 
   /** A token is a byte of text at least. */
   cost({ limit = Infinity, maxTokens }, data, { trained = Infinity }) {
@@ -110,6 +116,8 @@ export const generation: Measurement<GenerationSettings, "generation", "generati
     for await (const answer of answers) yield written(byId.get(answer.id)!, answer, data.scores);
   },
 };
+
+const isKeyless = ({ answers }: GenerationItem) => answers.length === 0;
 
 const tallies = ["unparsed", "cut_off", "thoughts"];
 
@@ -155,13 +163,14 @@ function written(item: GenerationItem, answer: Answer, rules: readonly ScoreRule
   const { unanswerable, text, finish, promptTokens, tokens, thinks, prompt } = answer;
   if (unanswerable !== undefined) return unasked(item, unanswerable);
   const said = withoutThought(text, thinks);
-  const scored = item.answers.length === 0 ? [] : rules.map((rule) => scoreOf(said.text, item, rule));
+  const scored = isKeyless(item) ? [] : rules.map((rule) => scoreOf(said.text, item, rule));
   const isRead = said.closed && scored[0]?.extracted !== undefined;
   return {
     ...ofItem(item),
     samples: [
       ...scored.map(({ metric, value }) => ({ metric, value, weight: 1 })),
       ...(scored.length > 0 && !isRead ? [tally("unparsed")] : []),
+      ...(isKeyless(item) ? [tally("ungraded")] : []),
       ...(finish === "length" ? [tally("cut_off")] : []),
       ...(said.thought ? [tally("thoughts")] : []),
     ],

@@ -331,8 +331,6 @@ ${more}`;
       "q?,r,b,g,p,0\nq?,r,b,g,p,4",
       /test\.csv:3: the answer "4" is a number from 1, but those before were each a number from 0/,
     ],
-    ["q?,r,b,g,p,\u00a0", /test\.csv:2: column "key" is empty/],
-    ["q?,r,b,g,p,", /test\.csv:2: column "key" is empty/],
     ["q?,r,b,g,p,E", /test\.csv:2: the answer "E" is none of the options/],
   ])("an answer of two meanings is refused with its line (%#)", async (rows, message) => {
     expect((await failure(asked(rows))).message).toMatch(message);

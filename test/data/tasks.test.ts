@@ -43,6 +43,8 @@ async function failure(attempt: Promise<unknown>): Promise<BenchError> {
 const card = (more: string, name = "mine") =>
   file(`${name}/card.yaml`, `name: ${name}\nkind: choice\ntitle: t\nsource: s\nlicence: l\n${more}`);
 
+const line = (q: string, key?: string | null) => `${JSON.stringify({ q, A: "x", B: "y", key })}\n`;
+
 const contexts = ({ items }: ChoiceDataset) => items.map((item) => ("context" in item ? item.context : item));
 
 /** A task of two subjects, with a heading, letters and examples. */
@@ -157,11 +159,6 @@ describe("a task of several subjects", () => {
       /^law is left out: .*law_val\.csv is the same as .*law_dev\.csv, which is of another split$/,
     ],
     [
-      "with an item without gold",
-      () => file("mine/val/law_val.csv", `${head}one?,x,y,B\ntwo?,x,y,\n`),
-      /^law is left out: .*law_val\.csv:3: column "key" is empty$/,
-    ],
-    [
       "with a row of another number of cells",
       () => file("mine/val/law_val.csv", `${head}one?,x,y,B\ntwo?,x\n`),
       /^law is left out: .*law_val\.csv:3: the row has 2 cells, its head 4$/,
@@ -191,6 +188,49 @@ describe("a task of several subjects", () => {
     expect(notes).toHaveLength(1);
     expect(notes[0]).toMatch(note);
     expect(data.task?.groups).toEqual({ Human: ["fine_art"] });
+  });
+
+  const form = (format: string) =>
+    `file: q.${format}\nformat: ${format}\noptions: [A, B]\nanswer: key\nanswerIs: letter\nprompt: "{q}"\n`;
+
+  test.each([
+    ["csv", "q,A,B,key\none?,x,y,B\ntwo?,x,y, \nthree?,x,y,A\n"],
+    ["jsonl", `${line("one?", "B")}${line("two?", null)}${line("three?", "A")}`],
+    ["jsonl", `${line("one?", "B")}${line("two?")}${line("three?", "A")}`],
+    ["json", `[${line("one?", "B")},${line("two?", "")},${line("three?", "A")}]`],
+  ])("a question without a key is asked among others that have one: %s", async (format, content) => {
+    card(form(format), "some");
+    file(`some/q.${format}`, content);
+    const data = await choice("some");
+    expect(data.items.map(({ gold }) => gold)).toEqual([1, undefined, 0]);
+    expect(data.note).toBe("questions without a key, asked and not graded: 1");
+    expect(measurements.choice!.metrics({}, data)).toEqual(expect.arrayContaining(["acc", "ungraded"]));
+  });
+
+  test.each([
+    ["csv", "q,A,B,key\none?,x,y,\ntwo?,x,y,\n"],
+    ["jsonl", `${line("one?", null)}${line("two?", null)}`],
+  ])("a file in which no key is filled in is asked, and gives no accuracy: %s", async (format, content) => {
+    card(form(format), "some");
+    file(`some/q.${format}`, content);
+    const data = await choice("some");
+    expect(data.items.map(({ gold }) => gold)).toEqual([undefined, undefined]);
+    expect(data.note).toBe("the file comes without answers: no accuracy can be told");
+    const metrics = measurements.choice!.metrics({}, data);
+    expect(metrics).toContain("ungraded");
+    expect(metrics).not.toContain("acc");
+  });
+
+  test("a column of answers that no row has is a mistake in the card", async () => {
+    card(form("jsonl").replace("answer: key", "answer: gold"), "some");
+    file("some/q.jsonl", line("one?", "B"));
+    expect((await failure(choice("some"))).message).toMatch(/q\.jsonl:1: there is no column "gold"\.$/);
+  });
+
+  test("an example without a key is refused", async () => {
+    file("mine/dev/law_dev.csv", `${head}one?,x,y,\ntwo?,x,y,B\n`);
+    const { note } = await choice("mine", { shots: 1 });
+    expect(note).toMatch(/law is left out: .*law_dev\.csv:2: column "key" is empty/);
   });
 
   test("of a split without answers, a file that has some is not mixed with the others", async () => {

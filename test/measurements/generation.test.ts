@@ -97,9 +97,9 @@ describe("answers in words", () => {
     ]);
   });
 
-  it("without a key have no score", async () => {
+  it("without a key have no score, and are counted", async () => {
     const { found } = await measured([item("0", { answers: [] })], () => ({ text: "#### 42" }));
-    expect(found[0]!.samples).toEqual([]);
+    expect(found[0]!.samples).toEqual([{ metric: "ungraded", value: 1, weight: 1 }]);
     expect(found[0]!.detail).toMatchObject({ text: "#### 42" });
   });
 

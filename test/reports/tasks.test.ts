@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -235,6 +235,17 @@ describe("answers by letter", () => {
       /¶ F16, Q2\\?_K: 0\.\d % of the probability falls on A, B, C, D: the model does not answer in this form/,
     );
   });
+});
+
+test("a few answers without keys among others are no file to be sent in", async () => {
+  const [keyed, keyless] = [answers(1, 0.9, 0, 0), answers(1, 0.9, 0, 0, false)];
+  const some = [...keyed.slice(1), keyless[0]!];
+  const mixed = replay(run({ [F16]: some, [Q2_K]: some }, { metrics: ["acc", "answer_mass", "ungraded"] }));
+  const folder = mkdtempSync(join(tmpdir(), "gguf-bench-tasks-"));
+  const paths = await writeReports(folder, factsFrom(mixed, folder));
+  expect(paths.filter((path) => path.includes("submission"))).toEqual([]);
+  expect(tasksFrom(mixed)[0]!.variants[0]!.figure!.summary.n).toBe(keyed.length - 1);
+  rmSync(folder, { recursive: true });
 });
 
 test("answers without keys are a file to be sent in, and no accuracy", async () => {

@@ -21,7 +21,7 @@ export function solve(
   let forms: AnswerForm[] = [...answerForms];
   return questions.map(({ row, refused }) => {
     const texts = cleaned(optionsOf(card, row, refused));
-    const right = keyless ? {} : rightOptions(card, row, texts, forms, refused);
+    const right = keyless(row) ? {} : rightOptions(card, row, texts, forms, refused);
     if (right.forms) forms = right.forms;
     const twin = twinOf(texts);
     // Published benchmarks have a few; where letters are asked for, they stay different answers.

@@ -45,7 +45,7 @@ export async function readTask<Solution>(
   const read: SubjectQuestions<Solution>[] = [];
   const faults: SubjectFault[] = [];
   const absent: string[] = [];
-  // Only splits that nobody measures by default may come without answers.
+  // Where a split that is measured by default has no column of answers, the card names it wrongly.
   const mayBeKeyless = split !== undefined && split !== (card.split ?? split);
   for (const { subject: own, path } of files) {
     const subject = own && { ...own, title: style.titles[own.name] ?? own.title };
@@ -91,7 +91,8 @@ export async function readTask<Solution>(
         `left out, for their files have no answers as those of the others have: ${several(unkeyed, 5)}`,
       strangers.length > 0 && `left out, for they are not on the card: ${several(strangers, 5)}`,
       ...told(faults, folder),
-      kept[0]!.keyless && `the split ${split} comes without answers: no accuracy can be told`,
+      kept[0]!.keyless &&
+        `${split === undefined ? "the file" : `the split ${split}`} comes without answers: no accuracy can be told`,
     ]),
   };
 }

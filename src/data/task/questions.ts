@@ -19,8 +19,8 @@ export interface TaskQuestion {
 
 export interface HowToSolve {
   style: Style;
-  /** The file does not say what is right. */
-  keyless: boolean;
+  /** Whether the data do not say what is right in a row. */
+  keyless(row: TaskRow): boolean;
   /** Texts as the card has them cleaned under `options`. */
   cleaned(texts: string[]): string[];
 }
@@ -60,6 +60,7 @@ export interface SubjectQuestions<Solution> {
   subject?: TaskSubject;
   digests: string[];
   bytes: number;
+  /** No row says what is right. */
   keyless: boolean;
   shots: number;
   items: TaskItem<Solution>[];
@@ -73,6 +74,7 @@ export interface HowToRead<Solution> {
   reader: TaskReader<Solution>;
   /** The card's name of the files; undefined for another file. */
   pattern: string | undefined;
+  /** Whether the file may do without the column that says what is right. */
   mayBeKeyless: boolean;
 }
 
@@ -87,10 +89,15 @@ export async function readQuestions<Solution>(
   const solved = source && (await examplesOf(how, source, path, subject));
   const { rows, empty, ...read } = await readRows(card, style, path);
   const { key } = reader;
-  const keyless = key !== undefined && how.mayBeKeyless && rows.every(({ row }) => hasNoText(valueAt(row.cells, key)));
+  const keyOf = ({ cells }: TaskRow) => (key === undefined ? undefined : valueAt(cells, key));
+  // A column that no row has is a mistake in the card.
+  const mayLack = key !== undefined && (how.mayBeKeyless || rows.some(({ row }) => keyOf(row) !== undefined));
+  const isKeyless = (row: TaskRow) => mayLack && hasNoText(keyOf(row));
+  const unkeyed = rows.filter(({ row }) => isKeyless(row)).length;
+  const keyless = unkeyed === rows.length;
   const solutions = reader.solve(rows, {
     style,
-    keyless,
+    keyless: isKeyless,
     cleaned: (texts) => cleaned(texts, style.clean.options, path),
   });
   const texts = textsOf(rows, style, subject, path);
@@ -114,6 +121,7 @@ export async function readQuestions<Solution>(
     items,
     remarks: {
       "rows without any text, left out": empty,
+      "questions without a key, asked and not graded": keyless ? 0 : unkeyed,
       ...separated([read.separator, solved?.separator]),
       ...reader.remarks?.(items),
     },
@@ -152,7 +160,7 @@ async function examplesOf<Solution>(
     throw new BenchError("dataset-invalid", `${path} has ${first.length} examples, fewer than ${shots}.`);
   const solutions = reader.solve(first, {
     style,
-    keyless: false,
+    keyless: () => false,
     cleaned: (texts) => cleaned(texts, style.clean.options, path),
   });
   const texts = textsOf(first, style, subject, path);
