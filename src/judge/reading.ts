@@ -21,7 +21,7 @@ export function reading(result: Result): { state: Reading; phrase: string | unde
   if (isOfSpeed(result)) return { state: "equal", phrase: pace(result) };
   if (isOfDistance(result))
     return { state: "equal", phrase: Number.isFinite(one.b) ? `${label} ${significant(one.b)}` : undefined };
-  if (isAtChance(verdict!)) return { state: "unknown", phrase: `${label}: both at chance` };
+  if (isAtChance(verdict!)) return { state: "unknown", phrase: `${label}: neither shown to be above chance` };
   if (isIdentical(one)) return { state: "equal", phrase: `${label} identical` };
   const shown = shownIn(verdict!);
   const changed = `${label} ${signed(one)}`;

@@ -93,7 +93,7 @@ export function mark(said: Verdict, comparison?: Comparison): string {
     case "unknown":
       return "cannot tell";
     case "chance":
-      return "at chance";
+      return "not above chance";
     case "size":
       return `${said.place} the margin`;
   }

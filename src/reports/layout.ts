@@ -143,37 +143,56 @@ export function gridOf(table: Table): Grid {
 
 /**
  * Notes by their marks. Those that say the same of other numbers are one, with the range of the numbers: twenty times
- * "other processes used … cores" would bury all else.
+ * "other processes used … cores" would bury all else. Where a note says what it is about, its numbers are those of just that.
  */
 class Footnotes {
-  readonly #kinds = new Map<string, { mark?: string | undefined; numbers: string[][]; of: Set<string> }>();
+  readonly #kinds = new Map<string, Kind>();
 
   /** The text that stands in the cell until all notes are known. */
   add({ text, mark, of }: Note): string {
-    const template = text.replace(loneNumber, "\u0000");
-    const kind = this.#kinds.get(template) ?? { mark, numbers: [], of: new Set() };
-    this.#kinds.set(template, kind);
-    if (of !== undefined) kind.of.add(of);
+    const template = of ? text : text.replace(loneNumber, "\u0000");
+    const { variant, measurement } = { variant: undefined, measurement: undefined, ...of };
+    const key = measurement === undefined ? template : `${template}\u0003${measurement}`;
+    const kind = this.#kinds.get(key) ?? { mark, template, numbers: [], variants: new Set(), measurement };
+    this.#kinds.set(key, kind);
+    if (variant !== undefined) kind.variants.add(variant);
     kind.numbers.push(text.match(loneNumber) ?? []);
-    return `\u0001${template}\u0002`;
+    return `\u0001${key}\u0002`;
   }
 
   /** Numbers in the order of reading. */
   numbered(cells: string[]): { marks(text: string): string; lines: string[] } {
-    const order = [...new Set(cells.flatMap((text) => Array.from(text.matchAll(held), ([, template]) => template!)))];
+    const order = [...new Set(cells.flatMap((text) => Array.from(text.matchAll(held), ([, key]) => key!)))];
     let last = 0;
-    const names = new Map(order.map((template) => [template, this.#kinds.get(template)!.mark ?? `[${++last}]`]));
-    const lines = order.map((template) => {
+    const names = new Map(order.map((key) => [key, this.#kinds.get(key)!.mark ?? `[${++last}]`]));
+    const lines = order.map((key) => {
       let position = 0;
-      const { numbers, of } = this.#kinds.get(template)!;
+      const { template, numbers, variants, measurement } = this.#kinds.get(key)!;
       const text = template.replace(/\u0000/g, () => {
         const at = position++;
         return spanned(numbers.map((one) => one[at]!));
       });
-      return `${names.get(template)} ${of.size > 0 ? `${several([...of])}: ` : ""}${text}`;
+      const of = [
+        ...(variants.size > 0 ? [several([...variants])] : []),
+        ...(measurement ? [harmless(measurement)] : []),
+      ];
+      return `${names.get(key)} ${of.length > 0 ? `${of.join(" in ")}: ` : ""}${text}`;
     });
-    return { marks: (text) => text.replace(held, (_, template) => ` ${names.get(template)}`), lines };
+    // Two notes of one mark are about the same cell.
+    const marks = (text: string) =>
+      [...new Set(Array.from(text.matchAll(held), ([, key]) => ` ${names.get(key!)}`))].join("");
+    return { marks, lines };
   }
+}
+
+/** Notes that are told as one. */
+interface Kind {
+  mark: string | undefined;
+  /** The text, NUL for each number of which there may be several. */
+  template: string;
+  numbers: string[][];
+  variants: Set<string>;
+  measurement: string | undefined;
 }
 
 /** Not those inside a name or a path: `Q4_K_M`, `v1-F16`, `/data/7/x`. */
@@ -236,7 +255,7 @@ function drawCell(cell: Cell, view: ColumnView, { footnotes, told, ofFile, floor
       return cell.n > 0 && view.leads ? { ...empty, text: `${cell.n} so far` } : empty;
   }
   const { broken } = cell.summary;
-  if (broken !== undefined) return marked("broken", { mark: "‼", text: harmless(broken), of: variant });
+  if (broken !== undefined) return marked("broken", { mark: "‼", text: harmless(broken), of: { variant } });
   if (cell.floor) return floor === undefined ? { ...empty, text: "—" } : marked("—", { text: floor });
   const { value, error } = view.convert(cell.summary);
   return {

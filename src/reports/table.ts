@@ -38,7 +38,7 @@ export type Cell =
       foreign?: boolean;
       /** The reference's distance from itself: the noise floor, no figure of the variant. */
       floor?: boolean;
-      /** `at chance: 25 %`, of a figure that is not shown to be better than guessing. */
+      /** `not shown to be above chance: 25 %`, `below chance: 25 %`. */
       guessed?: string;
     }
   | { state: "failed"; failure: Failure }
@@ -53,11 +53,14 @@ export interface Note {
   text: string;
   /** Instead of a number, for what concerns many figures. */
   mark?: string;
-  /** The variant that it is about, where the mark alone would not tell which of several notes is meant. */
-  of?: string;
+  /** What it is about, where the mark alone would not tell which of several notes is meant. */
+  of?: NotedCells;
   /** The same with the circumstances of this one figure, for run.json. */
   detail?: string;
 }
+
+/** The cells that a note is about: a variant's, a measurement's, or one of both. */
+export type NotedCells = { variant: string; measurement?: string } | { measurement: string };
 
 export interface Column {
   /** The name in the benchmark file; `model` for facts of the file itself, empty where measurements are joined. */
@@ -224,7 +227,7 @@ function jobCell(
   if (result.state === "failed") return { state: "failed", failure: result.failure! };
   const n = result.count(metric.name);
   if (result.state !== "done") return { state: "unfinished", n };
-  const unasked = unaskedNote(metric, result);
+  const unasked = unaskedNote(metric, record, result);
   if (n === 0 && unasked) return { state: "impossible", reason: unasked.text };
   if (n === 0 && !countsItems(metric, record)) return { state: "absent" };
   const { clusters, engine } = result;
@@ -243,7 +246,7 @@ function jobCell(
     summary,
     notes: [
       ...(other ? [other] : []),
-      ...(guessed ? [{ mark: "°", text: `${guessed} is what guessing gives; the 95 % interval is not above it` }] : []),
+      ...(guessed ? [guessed.note] : []),
       ...summary.warnings.map((text) => ({ text })),
       ...(unasked ? [unasked] : []),
       ...unreadNote(metric, record, result),
@@ -256,7 +259,7 @@ function jobCell(
       ...together,
     ],
     ...(other ? { foreign: true } : {}),
-    ...definite({ guessed }),
+    ...definite({ guessed: guessed?.status }),
     ...(together.length > 0 ? { together: true } : {}),
     ...(record.against === variant.name && !isPeak(metric) ? { floor: true } : {}),
   };
@@ -268,18 +271,19 @@ const countsItems = (metric: Metric, { metrics }: JobRecord) =>
   metrics.includes(metric.name)
     ? isTally(metric)
     : countsLeftOut(metric) && metrics.some((name) => isOfQuestions(describe(name)));
+const cellIn = ({ variant, measurement }: JobRecord): NotedCells => ({ variant, measurement });
 /** From this share of the questions on, a figure is not one of the task. */
 const manyUnasked = 0.01;
 
 /** The questions that an accuracy leaves out. One reason stands for all: the others differ in their numbers. */
-function unaskedNote(metric: Metric, { unanswerable, items }: JobResult): Note | undefined {
+function unaskedNote(metric: Metric, record: JobRecord, { unanswerable, items }: JobResult): Note | undefined {
   const [first] = unanswerable.values();
   if (!isOfQuestions(metric) || first === undefined) return undefined;
   if (unanswerable.size === items.length) return { text: `no question could be asked: ${first}` };
   const share = unanswerable.size / items.length;
   const count = `${unanswerable.size} of ${items.length} questions could not be asked (the first: ${first})`;
   return share > manyUnasked
-    ? { mark: "‡", text: `NOT THE WHOLE TASK: ${count}; the figure is over the others alone` }
+    ? { mark: "‡", text: `NOT THE WHOLE TASK: ${count}; the figure is over the others alone`, of: cellIn(record) }
     : { text: `${count}; the figure is over the others` };
 }
 
@@ -287,28 +291,49 @@ function unaskedNote(metric: Metric, { unanswerable, items }: JobResult): Note |
 const manyUnread = 0.1;
 
 /** The answers that the leading figure counts as wrong because nothing was found in them to score. */
-function unreadNote(metric: Metric, { metrics }: JobRecord, result: JobResult): Note[] {
+function unreadNote(metric: Metric, record: JobRecord, result: JobResult): Note[] {
+  const { metrics } = record;
   const counter = metrics.find((name) => countsUnread(describe(name)));
   // The others may read an answer in another way.
   if (counter === undefined || !isOfQuestions(metric) || !leadsAmong(metric.name, metrics)) return [];
   const [unread, all] = [result.count(counter), result.count(metric.name)];
   if (unread <= manyUnread * all) return [];
-  return [{ mark: "§", text: `in ${unread} of ${all} answers nothing was found to score; they count as wrong` }];
+  const text = `in ${unread} of ${all} answers nothing was found to score; they count as wrong`;
+  return [{ mark: "§", text, of: cellIn(record) }];
 }
 
-/** `at chance: 25 %` */
-function guessedIn(metric: Metric, record: JobRecord, summary: Summary): string | undefined {
+/** What to say of a figure that is not shown to be better than guessing. */
+function guessedIn(metric: Metric, record: JobRecord, summary: Summary): { status: string; note: Note } | undefined {
   const chance = chanceOf(record, metric.name);
   const place = chance === undefined ? undefined : besideChance(summary, chance);
-  return place && `${place} chance: ${percent(chance!)}`;
+  if (chance === undefined || place === undefined) return undefined;
+  const { mark, status, text } = besides[place];
+  const { measurement } = record;
+  return {
+    status: `${status}: ${percent(chance)}`,
+    note: { mark, text: text.replace("{chance}", percent(chance)), of: { measurement } },
+  };
 }
+
+const besides = {
+  "not above": {
+    mark: "°",
+    status: "not shown to be above chance",
+    text: "not shown to be better than guessing, which gives {chance}: the 95 % interval is not above it",
+  },
+  below: {
+    mark: "↓",
+    status: "below chance",
+    text: "worse than guessing, which gives {chance}: the 95 % interval lies below it",
+  },
+};
 
 const leads = (metric: Metric, { metrics }: JobRecord) => isOfQuestions(metric) && leadsAmong(metric.name, metrics);
 
 /** An accuracy may come of a model that always says the same. */
 function habitNotes(metric: Metric, record: JobRecord, result: JobResult): Note[] {
   const habit = leads(metric, record) ? habitOf(result, record) : undefined;
-  return habit ? warningsOf(habit).map((text) => ({ mark: "¶", text, of: record.variant })) : [];
+  return habit ? warningsOf(habit).map((text) => ({ mark: "¶", text, of: cellIn(record) })) : [];
 }
 
 function averageNote(metric: Metric, record: JobRecord, { clusters }: JobResult): Note[] {
@@ -319,13 +344,15 @@ function averageNote(metric: Metric, record: JobRecord, { clusters }: JobResult)
 }
 
 /** The same of answers without their end. */
-function cutOffNote(metric: Metric, { metrics }: JobRecord, result: JobResult): Note[] {
+function cutOffNote(metric: Metric, record: JobRecord, result: JobResult): Note[] {
+  const { metrics } = record;
   const counter = metrics.find((name) => countsCutOff(describe(name)));
   if (counter === undefined || !isOfQuestions(metric)) return [];
   const [cut, all] = [result.count(counter), result.count(metric.name)];
   if (cut <= manyUnread * all) return [];
   const hint = "a larger `maxTokens` lets them end";
-  return [{ mark: "‖", text: `${cut} of ${all} answers were cut off, and are scored as far as they go: ${hint}` }];
+  const text = `${cut} of ${all} answers were cut off, and are scored as far as they go: ${hint}`;
+  return [{ mark: "‖", text, of: cellIn(record) }];
 }
 
 function aloneNote(metric: Metric, { alone }: JobResult): Note[] {

@@ -33,7 +33,7 @@ export interface TaskFigure {
   summary: Summary;
   chance?: number;
   /** Where it lies if it is not shown to be above chance. */
-  beside?: "at" | "below";
+  beside?: "not above" | "below";
   /** Where the questions are of several subjects. */
   parts?: BySubject;
 }

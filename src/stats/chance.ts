@@ -9,7 +9,10 @@ export function chanceOf({ task }: Pick<JobRecord, "task">, metric: string): num
 }
 
 /** Where a figure lies whose 95 % interval is not above chance; undefined for one that is, and says something. */
-export function besideChance({ low, high }: Pick<Summary, "low" | "high">, chance: number): "at" | "below" | undefined {
+export function besideChance(
+  { low, high }: Pick<Summary, "low" | "high">,
+  chance: number,
+): "not above" | "below" | undefined {
   if (low !== undefined && low > chance) return undefined;
-  return high !== undefined && high < chance ? "below" : "at";
+  return high !== undefined && high < chance ? "below" : "not above";
 }

@@ -70,7 +70,7 @@ function run(given: Record<string, Scored[]>, more: Partial<JobRecord> = {}): St
     ...jobs.flatMap(({ id, variant }): StoredEvent[] => [
       { type: "job-started", at: 0, job: id, done: 0 },
       ...given[variant]!.map((item): StoredEvent => ({ type: "samples", job: id, ...item })),
-      { type: "job-done", at: 0, job: id, items: questions.length, seconds: 1 },
+      { type: "job-done", at: 0, job: id, items: given[variant]!.length, seconds: 1 },
     ]),
   ];
 }
@@ -176,10 +176,10 @@ describe("a figure that is not above chance", () => {
     const of = tableFrom(biased);
     const [first, second] = of.rows.map(({ cells }) => cells[of.columns.findIndex(({ name }) => name === "acc")]);
     expect(first).not.toHaveProperty("guessed");
-    expect(second).toMatchObject({ guessed: "at chance: 25 %" });
-    const said = "at chance: 25 % is what guessing gives; the 95 % interval is not above it";
-    expect(markdown(of)).toContain(`° ${said}`);
-    expect(text(of, 200).replace(/\s+/g, " ")).toContain(`° ${said}`);
+    expect(second).toMatchObject({ guessed: "not shown to be above chance: 25 %" });
+    const said = "better than guessing, which gives 25 %: the 95 % interval is not above it";
+    expect(markdown(of)).toContain(`° ceval: not shown to be ${said}`);
+    expect(text(of, 200).replace(/\s+/g, " ")).toContain(`° ceval: not shown to be ${said}`);
     expect(text(of, 200)).toMatch(/Q2_K .* °/);
   });
 
@@ -196,13 +196,36 @@ describe("a figure that is not above chance", () => {
     expect(pair(biased).results[0]!.verdict).toMatchObject({ kind: "likely", what: { direction: "worse" } });
   });
 
+  test("is told with the chance of its own column, and in a way that fits answers without a fault", () => {
+    const few = (gold: number) => answers(1, 1, 0, 0).slice(gold, gold + 2);
+    const right = (all: Scored[]) => all.map((one) => ({ ...one, samples: [{ metric: "acc", value: 1, weight: 1 }] }));
+    const of = (measurement: string, chance: number) =>
+      run({ [F16]: right(few(0)), [Q2_K]: right(few(2)) }, { measurement, task: { chance } });
+    const [first, second] = [of("four", 0.25), of("two", 0.5)] as const;
+    const [plan] = first as [Extract<StoredEvent, { type: "started" }>];
+    const [other] = second as [Extract<StoredEvent, { type: "started" }>];
+    const renamed = (id: string) => `two-${id}`;
+    const jobs = [...plan.jobs, ...other.jobs.map((job) => ({ ...job, id: renamed(job.id) }))];
+    const measurements = ["four", "two"].map((name) => ({ name, kind: "choice", settings: {} }));
+    const events = [
+      { ...plan, jobs, measurements },
+      ...first.slice(1),
+      ...second.slice(1).map((event) => ({ ...event, job: renamed((event as { job: string }).job) }) as StoredEvent),
+    ];
+    const report = markdown(tableFrom(replay(events)));
+    expect(report).toContain("° four: not shown to be better than guessing, which gives 25 %");
+    expect(report).toContain("° two: not shown to be better than guessing, which gives 50 %");
+    expect(report).not.toContain("at chance");
+  });
+
   test("says so too where it lies below, and nothing where chance is not known", () => {
     const wrong = answers(1, 0, 1, 3).map((one) => ({
       ...one,
       samples: [{ metric: "acc", value: 0, weight: 1 }, one.samples[1]!],
     }));
     const below = replay(run({ [F16]: wrong, [Q2_K]: wrong }));
-    expect(markdown(tableFrom(below))).toContain("below chance: 25 %");
+    expect(markdown(tableFrom(below))).toContain("↓ ceval: worse than guessing, which gives 25 %");
+    expect(markdown(tableFrom(below))).not.toContain("°");
     const unknown = replay(run({ [F16]: wrong, [Q2_K]: wrong }, { task: {} }));
     expect(markdown(tableFrom(unknown))).not.toContain("chance");
   });
@@ -211,7 +234,8 @@ describe("a figure that is not above chance", () => {
 describe("answers by letter", () => {
   test("that are nearly all one are told beside the accuracy", () => {
     const report = markdown(tableFrom(biased), undefined, [], tasksFrom(biased));
-    expect(report).toMatch(/¶ F16, Q2\\?_K: answers B in 68 and 100 % of 240 questions/);
+    expect(report).toContain("¶ F16 in ceval: answers B in 68 % of 240 questions");
+    expect(report).toContain("¶ Q2_K in ceval: answers B in 100 % of 240 questions");
     expect(report).toMatch(/\| \(right answers\) +(\| +25\.0 ){4}\|/);
     expect(report).toMatch(/\| Q2_K +\| +0\.0 \| +100\.0 \| +0\.0 \| +0\.0 \| +0 \|/);
     expect(markdown(tableFrom(good))).not.toContain("¶");
@@ -232,7 +256,7 @@ describe("answers by letter", () => {
     const quiet = answers(1, 0.9, 0, 0).map((one) => ({ ...one, scores: one.scores!.map((score) => score - 5) }));
     const of = replay(run({ [F16]: quiet, [Q2_K]: quiet }));
     expect(markdown(tableFrom(of))).toMatch(
-      /¶ F16, Q2\\?_K: 0\.\d % of the probability falls on A, B, C, D: the model does not answer in this form/,
+      /¶ F16, Q2_K in ceval: 0\.\d % of the probability falls on A, B, C, D: the model does not answer in this form/,
     );
   });
 });
