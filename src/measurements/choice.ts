@@ -64,9 +64,11 @@ const settings = z
     path: ["context"],
     message: "it bounds a question with an option; by generation, an answer has `maxTokens`",
   })
-  .refine((said) => said.by === "generation" || ofGeneration.every((key) => said[key] === undefined), {
-    path: ["by"],
-    message: "maxTokens, temperature, seed and template need `by: generation`",
+  .superRefine((said, { addIssue }) => {
+    const key = ofGeneration.find((one) => said[one] !== undefined);
+    if (said.by === "generation" || key === undefined) return;
+    const hint = `Say \`by: generation\` too, or leave \`${key}\` out.`;
+    addIssue({ code: "custom", path: [key], message: "it needs `by: generation`", params: { hint } });
   });
 type ChoiceSettings = z.infer<typeof settings>;
 const ofGeneration = ["maxTokens", "temperature", "seed", "template"] as const;

@@ -356,6 +356,16 @@ test.each([
     '"wikitext-2" is a text, not a measurement.',
     "perplexity: {text: wikitext-2}",
   ],
+  [
+    `${variant}measurements: {hellaswag: {template: none}}`,
+    "`template`: it needs `by: generation`.",
+    "Say `by: generation` too, or leave `template` out.",
+  ],
+  [
+    `${variant}measurements: {hellaswag: {by: letter, seed: 1}}`,
+    "`seed`: it needs `by: generation`.",
+    "Say `by: generation` too, or leave `seed` out.",
+  ],
   [`${variant}measurements: {choice: {}}`, "`dataset` is missing", "hellaswag"],
   [
     `${variant}measurements: {x: {measurement: foo}}`,
