@@ -83,9 +83,9 @@ const wayOf = ({ by = "likelihood" }: Pick<ChoiceSettings, "by">): Way => by;
  * By likelihood: the option that the model finds most likely as a continuation of the question is its answer (`answered`). A
  * task of letters is asked so, too: one row of logits a question, in which its letters' tokens stand.
  *
- * By letter and by generation the question shows the options, each under a letter, in a drawn order (`lettered`); the answer is the most likely
- * letter, or the one that is found in the text that the model writes (`optionNamed`). A text without one is wrong, and counted
- * as `unparsed`.
+ * By letter and by generation the question shows the options, each under a letter, in a drawn order (`lettered`); the answer is
+ * the most likely letter, or the one that is found in the text that the model writes (`optionNamed`). A text without one is
+ * wrong, and counted as `unparsed`.
  *
  * A question that does not fit, or whose option begins at no token, is not asked: its item says so, and no accuracy counts it.
  * One whose data hold no key is asked, its answer kept, and counted as `ungraded`.

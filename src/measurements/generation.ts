@@ -49,9 +49,13 @@ const settings = z
         "`model` asks in the model's chat template where it has one, `none` with a text to go on with; by default as the card says.",
       ),
   })
-  .refine(({ temperature = 0, ...said }) => temperature > 0 || ofDraws.every((key) => said[key] === undefined), {
-    path: ["temperature"],
-    message: "topK, topP and seed need a temperature above 0: at 0 nothing is drawn",
+  .superRefine(({ temperature = 0, ...said }, context) => {
+    for (const key of temperature > 0 ? [] : ofDraws)
+      if (said[key] !== undefined)
+        context.addIssue({
+          ...{ code: "custom", path: [key], message: "at a temperature of 0 nothing is drawn" },
+          params: { hint: `Add a \`temperature\` above 0, or leave \`${key}\` out.` },
+        });
   });
 type GenerationSettings = z.infer<typeof settings>;
 const ofDraws = ["topK", "topP", "seed"] as const;

@@ -255,6 +255,16 @@ describe("settings", () => {
   });
 });
 
+test.each([
+  ["topK: 3", "`topK`: at a temperature of 0 nothing is drawn."],
+  ["temperature: 0, seed: 3", "`seed`: at a temperature of 0 nothing is drawn."],
+])("draws without a temperature are told at the key that is there: %s", async (said, message) => {
+  const entry = `{dataset: gsm8k, ${said}}`;
+  const fault = await failure(read(`variants: {a: {model: "mock:seed=1"}}\nmeasurements: {x: ${entry}}\n`));
+  expect(fault.message.replace(/^\S+ /, "")).toBe(message);
+  expect(fault.hint).toContain("Add a `temperature` above 0");
+});
+
 describe("a reference of its own", () => {
   test("names a variant that there is", async () => {
     const body = (name: string) => `  F16: {model: m}\n  a:\n    model: n\n    reference: ${name}\n`;
