@@ -124,8 +124,7 @@ function habits({ variants }: TaskReport): TaskSection["tables"] {
   const [first] = told;
   if (!first) return [];
   const options = told.map(({ habit }) => habit!.options).reduce((a, b) => (b.length > a.length ? b : a));
-  const shares = (counts: number[]) => {
-    const all = counts.reduce((sum, one) => sum + one, 0);
+  const shares = (counts: number[], all: number) => {
     return options.map((_, i) => (all > 0 ? ((100 * (counts[i] ?? 0)) / all).toFixed(1) : ""));
   };
   const graded = told.find(({ habit }) => habit!.right.some((count) => count > 0));
@@ -138,10 +137,23 @@ function habits({ variants }: TaskReport): TaskSection["tables"] {
       right(`${describe(withoutPriors).label} %`),
     ],
     rows: [
-      ...(graded ? [["(right answers)", ...shares(graded.habit!.right), "", "", ""]] : []),
+      ...(graded
+        ? [
+            [
+              "(right answers)",
+              ...shares(
+                graded.habit!.right,
+                graded.habit!.right.reduce((sum, one) => sum + one, 0),
+              ),
+              "",
+              "",
+              "",
+            ],
+          ]
+        : []),
       ...told.map(({ variant, habit }) => [
         harmless(variant.name),
-        ...shares(habit!.predicted),
+        ...shares(habit!.predicted, habit!.n),
         String(habit!.none),
         habit!.mass === undefined ? "" : (100 * habit!.mass).toFixed(1),
         figure(habit!.corrected),

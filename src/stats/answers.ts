@@ -115,8 +115,12 @@ export function warningsOf(habit: AnswerHabit): string[] {
   ];
 }
 
+/** A few answers that are alike are no habit yet. */
+const fewestAnswers = 10;
+
 /** The answer that stands for more than half way from an equal share to all of them. */
 function favourite({ options, predicted, n }: AnswerHabit): { option: string; share: number } | undefined {
+  if (n < fewestAnswers) return undefined;
   const most = Math.max(...predicted);
   const share = most / n;
   return share >= (1 + 1 / options.length) / 2 ? { option: options[predicted.indexOf(most)]!, share } : undefined;

@@ -232,6 +232,18 @@ describe("a figure that is not above chance", () => {
 });
 
 describe("answers by letter", () => {
+  test("of which a few are alike are no habit yet, and shares are of all that were asked", () => {
+    const told = (count: number) => {
+      const some = answers(1, 0, 1, 3).slice(0, count);
+      const unread = some.map(({ prediction, ...one }, i) => (i % 4 === 0 ? one : { ...one, prediction: prediction! }));
+      const found = replay(run({ [F16]: some, [Q2_K]: unread }));
+      return markdown(tableFrom(found), undefined, [], tasksFrom(found));
+    };
+    expect(told(40)).toContain("¶ Q2_K in ceval: answers B in 75 % of 40 questions");
+    expect(told(40)).toMatch(/\| Q2_K +\| +0\.0 \| +75\.0 \| +0\.0 \| +0\.0 \| +10 \|/);
+    expect(told(2)).not.toContain("¶");
+  });
+
   test("that are nearly all one are told beside the accuracy", () => {
     const report = markdown(tableFrom(biased), undefined, [], tasksFrom(biased));
     expect(report).toContain("¶ F16 in ceval: answers B in 68 % of 240 questions");
