@@ -52,7 +52,7 @@ function tasked(tasks: TaskReport[]): string {
 }
 
 const howAveraged = [
-  "Micro average: right answers over all questions. Macro average: the mean of the subjects' figures, each of which counts alike. Both intervals allow for other subjects as well as for other questions; those of groups of fewer than five subjects for other questions alone.",
+  "Micro average: right answers over all questions. Macro average: the mean of the subjects' figures, each of which counts alike. Both intervals allow for other subjects as well as for other questions; those of fewer than five subjects for other questions alone.",
   "Answers: how often each option is given, beside how often it is right. Mass: the probability that falls on these options, of all that could stand there; where it is small, the model does not answer in this form.",
   "Acc without priors: the accuracy once each option's mean log-probability over all questions is subtracted from its own (batch calibration). It is a diagnostic of a model that favours a letter, no score of the task.",
 ];

@@ -86,9 +86,13 @@ function withinRange(
  *   questions: the same, as a share of as many questions right or wrong as would scatter as they do, see `scoreShare`.
  * - Others: mean ± t · error.
  */
-export function level(name: string, items: Observation[], { clusters }: CompareOptions = {}): Comparison {
+export function level(name: string, items: Observation[], { clusters: given }: CompareOptions = {}): Comparison {
   const metric = describe(name);
   const sorted = natural(items);
+  // How much so few subjects differ cannot be told: then the interval is over other questions of just these.
+  const subjects =
+    given && metric.per === "question" ? new Set(sorted.map(({ item }) => given.get(item) ?? item)).size : Infinity;
+  const clusters = subjects < fewestPieces ? undefined : given;
   const broken = sorted.filter(({ value, weight }) => !Number.isFinite(value + weight)).length;
   if (broken > 0 || sorted.length === 0) return nothing(name, [`${broken} values are not numbers.`]);
   const form = forms[metric.aggregation];

@@ -1,4 +1,3 @@
-import { definite } from "../definite.js";
 import type { ItemSample } from "../replay/index.js";
 import { fewestPieces } from "./family.js";
 import { macroMean } from "./macro.js";
@@ -37,15 +36,13 @@ export function bySubject(
   const subjects = Array.from(found, ([name, of]) => ({ name, summary: summarize(metric, of) }));
   const [first, ...others] = subjects.map(({ summary }) => summary);
   return {
-    macro: macroMean([first!, ...others], { drawn: true }),
+    macro: macroMean([first!, ...others], { drawn: found.size >= fewestPieces }),
     subjects,
     groups: Object.entries(groups).flatMap(([name, of]) => {
       const measured = of.filter((subject) => found.has(subject));
       if (measured.length === 0) return [];
       const together = measured.flatMap((subject) => found.get(subject)!);
-      // How much so few subjects differ cannot be told: then it is over other questions of just these.
-      const several = measured.length >= fewestPieces ? clusters : undefined;
-      const summary = summarize(metric, together, definite({ clusters: several }));
+      const summary = summarize(metric, together, { clusters });
       return [{ name, subjects: measured.length, summary }];
     }),
   };

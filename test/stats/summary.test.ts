@@ -225,6 +225,16 @@ describe("an accuracy in groups", () => {
     expect(grouped).toEqual(alone);
   });
 
+  test("fewer than five are no sample of groups: the interval is over other questions of just these", () => {
+    const { grouped, alone } = told([
+      [5, 0],
+      [5, 2],
+      [5, 5],
+      [5, 5],
+    ]);
+    expect(grouped).toEqual(alone);
+  });
+
   test("groups whose answers are all the same are worth no less than one question each", () => {
     const { grouped } = told([...many(4, 5, 5), ...many(16, 5, 0)]);
     const { alone } = told([...many(4, 1, 1), ...many(16, 1, 0)]);
