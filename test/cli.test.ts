@@ -375,4 +375,46 @@ describe("list", () => {
     for (const text of ["Runs", "Benchmark files", "Datasets", "Backends", "mock", "wikitext-2"])
       expect(stdout).toContain(text);
   });
+
+  it("says what there is to choose from in a dataset, and how much of it is here", async () => {
+    const cards = join(folder, "cards");
+    mkdirSync(join(cards, "sums", "val"), { recursive: true });
+    const card = (changes: string) =>
+      writeFileSync(
+        join(cards, "sums", "card.yaml"),
+        `name: sums\nkind: choice\ntitle: Sums\nsource: https://example.org\nlicence: MIT\nformat: csv
+splits: {val: "val/{subject}.csv", test: "test/{subject}.csv"}\nsplit: val
+subjects: {algebra: {title: 代数, groups: [Exact]}, logic: {groups: [Exact, Old]}, moon: {}}
+options: [A, B]\nanswer: answer\nprompt: "{q}"\nstyle: bare\nstyles: {bare: {}, talk: {chat: true}}\n${changes}`,
+      );
+    card("");
+    for (const [name, count] of [
+      ["algebra", 3],
+      ["logic", 2],
+    ] as const)
+      writeFileSync(join(cards, "sums", "val", `${name}.csv`), `q,A,B,answer\n${`${name},x,y,A\n`.repeat(count)}`);
+    const { code, stdout, stderr } = await bench(["list", "sums", "--data-dir", cards]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(/^sums: Sums\n/);
+    expect(stdout).toMatch(/Splits \(--split\)\n {2}val {3}5 {9}by default\n {2}test {2}not here\n/);
+    expect(stdout).toMatch(/Styles \(--style\)\n {2}bare {2}by default\n {2}talk\n/);
+    expect(stdout).toMatch(/ {2}Exact {2}5 {4}2 subjects\n {2}Old {4}2 {4}1 subject\n/);
+    expect(stdout).toMatch(/ {2}algebra {2}3 {4}代数 · Exact\n {2}logic {4}2 {4}Exact, Old\n {2}moon {5}0\n/);
+    // By its folder, too; and where no data are here, what is known without them.
+    expect((await bench(["list", join(cards, "sums")])).stdout).toBe(stdout);
+    const absent = (await bench(["list", "ceval"], { env: { GGUF_BENCH_CACHE: join(folder, "no-cache") } })).stdout;
+    expect(absent).toMatch(/^ {2}data {5}not here: `gguf-bench fetch ceval` gets them$/m);
+    expect(absent).toMatch(/^ {2}accountant +注册会计师 · Other$/m);
+    const { code: failed, stderr: sentence } = await bench(["list", "cevall"]);
+    expect({ failed, sentence }).toMatchObject({
+      failed: 1,
+      sentence: expect.stringContaining("Did you mean `ceval`?"),
+    });
+    // Where a subject is not known, that command is named.
+    const wrong = ["run", "-m", "mock:seed=1", "--measure", "sums", "--subjects", "algebr", "--data-dir", cards];
+    const refused = await bench([...wrong, "--dry-run"], { cwd: folder });
+    expect(refused.stderr).toContain("`gguf-bench list sums` tells all of them.");
+    const titled = await bench([...wrong.with(6, "代数"), "--dry-run"], { cwd: folder });
+    expect(titled.code, titled.stderr).toBe(0);
+  });
 });

@@ -57,8 +57,16 @@ const shared = ["chunks.ts", "recording.ts", "letters.ts", "answers.ts", "questi
 const aboutTokens = ["chunks.ts", "options.ts", "option-cut.ts", "option-batches.ts", "generation.ts", "concurrent.ts"];
 const aboutLlamaCpp = ["llama-cpp.ts"];
 
-/** What several commands share: options, being stopped, downloads, and how a run ends. */
-const aboutCommands = ["options.ts", "versions.ts", "stop.ts", "downloads.ts", "outcome.ts", "columns.ts"];
+/** What several commands share: options, being stopped, downloads, how a run ends, and what there is in a dataset. */
+const aboutCommands = [
+  "options.ts",
+  "versions.ts",
+  "stop.ts",
+  "downloads.ts",
+  "outcome.ts",
+  "columns.ts",
+  "dataset.ts",
+];
 
 /** Families of interchangeable siblings: a member knows the contract and no other member. */
 const families: Record<string, { contract: string; members: (file: string) => boolean }> = {

@@ -303,8 +303,14 @@ Data for non-commercial use only are fetched after a yes in the terminal or with
     asked: (repository: string | undefined, { mirror, ...options }) => ({ ...options, repository, mirrors: mirror }),
   }),
   list: command(async () => (await import("./list.js")).listCommand, {
-    line: (line) => line.description("what there is: runs, benchmark files, datasets, backends").addOption(dataDir()),
-    asked: (options) => options,
+    line: (line) =>
+      line
+        .description(
+          "what there is: runs, benchmark files, datasets, backends; or the splits and subjects of a dataset",
+        )
+        .argument("[dataset]", "such as ceval: its splits, styles, subjects and groups, and which of it is here")
+        .addOption(dataDir()),
+    asked: (dataset: string | undefined, options) => ({ ...options, dataset }),
   }),
   doctor: command(async () => (await import("./doctor.js")).doctorCommand, {
     line: (line) =>

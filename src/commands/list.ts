@@ -8,16 +8,24 @@ import { exitCodes } from "../errors.js";
 import { replay } from "../replay/index.js";
 import { readEvents } from "../store/index.js";
 import { say } from "../terminal.js";
-import { columns } from "./columns.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
+import { datasetLines, section } from "./dataset.js";
 
 const packaged = fileURLToPath(new URL("../../benchmarks", import.meta.url));
 
-export interface ListCommand extends Pick<FolderOptions, "dataDir"> {}
+export interface ListCommand extends Pick<FolderOptions, "dataDir"> {
+  /** A dataset's name or folder, or a file of tasks: what there is to choose from in it. */
+  dataset?: string;
+}
 
-/** Lists runs, benchmark files, datasets and backends. */
+/** Lists runs, benchmark files, datasets and backends; or the splits, styles and subjects of one dataset. */
 export async function listCommand(asked: ListCommand, where: Surroundings): Promise<number> {
-  const { found, broken } = await readDatasets(definite({ dataDir: foldersOf(asked, where).dataDir }));
+  const { dataDir } = foldersOf(asked, where);
+  if (asked.dataset !== undefined) {
+    say(where.stdout, (await datasetLines(asked.dataset, dataDir)).join("\n"));
+    return exitCodes.allMeasured;
+  }
+  const { found, broken } = await readDatasets(definite({ dataDir }));
   const lines = [
     ...section("Runs (reports/)", runs("reports")),
     ...section("Benchmark files", benchmarkFiles()),
@@ -36,10 +44,6 @@ export async function listCommand(asked: ListCommand, where: Surroundings): Prom
   ];
   say(where.stdout, lines.join("\n"));
   return exitCodes.allMeasured;
-}
-
-function section(title: string, rows: string[][]): string[] {
-  return [title, ...(rows.length > 0 ? columns(rows) : ["  none"]), ""];
 }
 
 function runs(folder: string): string[][] {

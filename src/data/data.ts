@@ -136,6 +136,10 @@ const card = z.object({
   splits: z.record(z.string(), fileName).optional(),
   split: z.string().optional(),
   shots: z.int().optional(),
+  subjects: z
+    .record(z.string(), z.object({ title: z.string().optional(), groups: z.array(z.string()).default([]) }))
+    .optional(),
+  examples: z.object({ count: z.int().optional() }).optional(),
   style: z.string().optional(),
   styles: z.record(z.string(), z.unknown()).optional(),
 });

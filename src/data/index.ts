@@ -8,9 +8,9 @@ import { generation } from "./generation.js";
 import { reference } from "./reference.js";
 import { text } from "./text.js";
 
-export { type CardFile, findCards } from "./cards.js";
+export { type CardFile, type FoundDataset, findCards } from "./cards.js";
 export { type ChoiceDataset, type ChoiceItem, sameOptions } from "./choice/index.js";
-export type { DataFolders, DataKind, Dataset, ShownQuestion } from "./data.js";
+export { type DataFolders, type DataKind, type Dataset, measuredFile, type ShownQuestion } from "./data.js";
 export { type ForeignFile, foreignFile } from "./foreign/index.js";
 export type { GenerationDataset, GenerationItem } from "./generation.js";
 export type { ReferenceData } from "./reference.js";

@@ -177,7 +177,7 @@ function taskOf(run: Run, wanted: string | undefined): Task {
 
 /** Whether a cluster is in one of the subjects or groups. */
 function subjectFilter(
-  { task, measurement }: JobRecord,
+  { task, measurement, dataset }: JobRecord,
   jobs: ReadonlyMap<string, JobResult>,
   wanted: readonly string[],
 ): (cluster: string | undefined) => boolean {
@@ -190,7 +190,7 @@ function subjectFilter(
     for (const name of meant) if (known.has(name)) chosen.add(name);
     if (!meant.some((name) => known.has(name)))
       throw new BenchError("config", `--subject ${one}: ${measurement} has no such subject or group`, {
-        hint: nearest(one, [...known, ...titles.keys(), ...Object.keys(task?.groups ?? {})]),
+        hint: `${nearest(one, [...known, ...Object.keys(task?.groups ?? {})])} \`gguf-bench list ${dataset}\` tells all.`,
       });
   }
   return (cluster) => cluster !== undefined && chosen.has(cluster);

@@ -60,7 +60,9 @@ const count = (number: number) => number.toLocaleString("en-US");
 function itemLines({ item, subject, question, prompt, answers }: ShownItem, widest: number, width: number): string[] {
   const id = harmless(item, { length: 100 });
   const lines = [
-    subject === undefined || item.startsWith(`${subject}/`) ? id : `${id} (${harmless(subject, { length: 60 })})`,
+    subject === undefined || item.startsWith(`${subject}/`) || item.startsWith(`${subject.replaceAll(" ", "_")}/`)
+      ? id
+      : `${id} (${harmless(subject, { length: 60 })})`,
   ];
   const gold = question?.right ?? answers.find((one) => one.gold !== undefined)?.gold;
   // As it was asked: the letters are those that the model was shown.

@@ -323,7 +323,7 @@ describe("items of a run", () => {
     expect(await fault({ task: "sum" })).toMatch(/--task sum: the run has no such task\..*sums/);
     expect(await fault({ variants: ["hole"] })).toMatch(/the run has no variant "hole".*whole/);
     expect(await fault({ subjects: ["algebr"] })).toMatch(
-      /--subject algebr: sums has no such subject or group.*algebra/,
+      /--subject algebr: sums has no such subject or group.*algebra.* `gguf-bench list sums` tells all/,
     );
     expect(await fault({ flipped: ["whole"] })).toMatch(/--flipped takes the names of two variants/);
     const { task: _, ...unnamed } = { run: out, task: "" };

@@ -53,16 +53,18 @@ export async function filesOf(
   return { files, strangers: [...here.keys()].filter((name) => !known.some((one) => one.name === name)).sort() };
 }
 
-/** The subjects of these names, or of these groups; all where none is named. */
+/** The subjects of these names or titles, or of these groups; all where none is named. */
 function chosen({ name }: TaskCard, known: TaskSubject[], asked: string[] | undefined): TaskSubject[] {
   if (!asked) return known;
-  const stray = asked.find((one) => !known.some((subject) => subject.name === one || subject.groups.includes(one)));
+  const isMeant = ({ name, title, groups }: TaskSubject, one: string) =>
+    name === one || title === one || groups.includes(one);
+  const stray = asked.find((one) => !known.some((subject) => isMeant(subject, one)));
   if (stray !== undefined)
     throw new BenchError("dataset-unknown", `${name} has no subject and no group "${stray}".`, {
-      hint: nearest(
+      hint: `${nearest(
         stray,
         known.map((subject) => subject.name).concat([...new Set(known.flatMap(({ groups }) => groups))]),
-      ),
+      )} \`gguf-bench list ${name}\` tells all of them.`,
     });
-  return known.filter((subject) => asked.includes(subject.name) || subject.groups.some((one) => asked.includes(one)));
+  return known.filter((subject) => asked.some((one) => isMeant(subject, one)));
 }
