@@ -248,7 +248,8 @@ const notCut = "its text holds a special token of the model, which cannot be kep
 const same = (one: ArrayLike<number>, other: ArrayLike<number>) =>
   one.length === other.length && Array.prototype.every.call(one, (id, i) => id === other[i]);
 
-const joined = (parts: readonly Int32Array[]): Int32Array => {
+/** Runs of tokens as one. */
+export const joined = (parts: readonly Int32Array[]): Int32Array => {
   const all = new Int32Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const part of parts) {

@@ -160,7 +160,7 @@ const isGraded = (metric: string) => isQuality(describe(metric));
 const metricsOf: Record<Way, (data: ChoiceDataset | undefined) => string[]> = {
   likelihood: (data) => scoredBy(scoringOf(data)),
   letter: () => ["acc", "answer_mass"],
-  generation: () => ["acc", "unparsed", "cut_off"],
+  generation: () => ["acc", "unparsed", "cut_off", "thoughts"],
 };
 
 function scoringOf({ items, score }: Pick<ChoiceDataset, "items" | "score"> = { items: [] }): Scoring {

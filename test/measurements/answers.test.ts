@@ -132,7 +132,7 @@ describe("the metrics of a task", () => {
       ["acc", "acc_norm", "acc_token", "answer_mass"],
     ],
     ["letters", of([letter, letter]), ["acc", "answer_mass"]],
-    ["letters by generation", of([letter, letter], { by: "generation" }), ["acc", "unparsed", "cut_off"]],
+    ["letters by generation", of([letter, letter], { by: "generation" }), ["acc", "unparsed", "cut_off", "thoughts"]],
     ["a gap", of([{ id: "0", contexts: ["Ann", "Bob"], options: [" left.", " left."], gold: 0 }]), ["acc"]],
     ["mass", of([texts], {}, { score: "mass" }), ["mc2"]],
     ["some keys", of([letter, keyless]), ["acc", "answer_mass", "ungraded"]],

@@ -658,7 +658,7 @@ describe("choice", () => {
     expect(other).toEqual({ limit: 5, by: "generation" });
     expect(settings.parse(other)).toEqual(other);
     expect([needs(other), method!(other), metrics(other), instead!(other)]).toEqual([
-      ...[["generation"], "by generation", ["acc", "unparsed", "cut_off"], undefined],
+      ...[["generation"], "by generation", ["acc", "unparsed", "cut_off", "thoughts"], undefined],
     ]);
     const letter = settings.parse({ by: "letter" });
     expect([needs(letter), method!(letter), metrics(letter)]).toEqual([

@@ -1,3 +1,4 @@
+import { joined } from "../../chat/conversation.js";
 import type { LlamaModel } from "./model.js";
 import type { Tokenizer } from "./tokenizer.js";
 
@@ -45,14 +46,7 @@ export class Lines {
     this.#border ??= this.#findBorder();
     const lines = this.#border ? text.split(this.#border) : [text];
     if (lines.length === 1) return this.tokens.tokenize(text, true);
-    const parts = lines.map((line, i) => this.#line(line, i === 0));
-    const all = new Int32Array(parts.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const part of parts) {
-      all.set(part, at);
-      at += part.length;
-    }
-    return all;
+    return joined(lines.map((line, i) => this.#line(line, i === 0)));
   }
 
   #line(line: string, first: boolean): Int32Array {
