@@ -5,6 +5,8 @@ export { type Comparability, comparability, imatrixFlag } from "./comparable.js"
 export { type Check, type Gate, gate } from "./gate.js";
 export { isSameSize, type Ladder, type LadderStep } from "./ladder.js";
 export type { Asked } from "./pairs.js";
+export { beatenIn } from "./pareto.js";
+export { changeOf, type Mark, markOf } from "./reading.js";
 export type { Result } from "./results.js";
 export { parseRule, type Rule } from "./rules.js";
 export { type Verdict, verdict } from "./verdict.js";

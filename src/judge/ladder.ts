@@ -4,6 +4,7 @@ import type { Series } from "../stats/series.js";
 import type { Pair } from "./answers.js";
 import { type Figures, figuresOf, hasFigures, missingIn, unsoundBase } from "./missing.js";
 import {
+  farDistance,
   isOfDistance,
   isOfLikelihood,
   isOfSpeed,
@@ -61,8 +62,6 @@ export interface LadderStep {
   detectable?: string;
 }
 
-/** Nobody takes a file whose predictions are this far from the reference's for one without loss, whatever PPL could show. Nat. */
-const farDistance = 0.05;
 /** The loss that most would give for a smaller file: 1 % of PPL, one point of accuracy. */
 const nearLoss = 0.01;
 

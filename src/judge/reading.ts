@@ -6,6 +6,8 @@ import { isIdentical } from "./words.js";
 
 /** From here on a loss is "much": ten times what begins to matter (5 % of PPL, 10 points of accuracy). */
 const much = 10;
+/** Nobody takes a file whose predictions are this far from the reference's for one without loss, whatever PPL could show. Nat. */
+export const farDistance = 0.05;
 export const isOfSpeed = ({ metric }: Result) => describe(metric).per === "repetition";
 export const isOfDistance = ({ metric }: Result) => isDistance(describe(metric));
 export const isOfLikelihood = ({ metric }: Result) => isLikelihood(describe(metric));
@@ -36,7 +38,7 @@ export function reading(result: Result): { state: Reading; phrase: string | unde
       return probably ? { state: "open", phrase: unsure } : { state: "better", phrase: changed };
     if (probably) return { state: "probably worse", phrase: `${changed} (probably: ${span(one)})` };
     return {
-      state: loss(one) >= much * (marginOf(one) ?? Infinity) ? "much worse" : "worse",
+      state: isMuch(one) ? "much worse" : "worse",
       phrase: changed,
     };
   }
@@ -53,12 +55,55 @@ export function reading(result: Result): { state: Reading; phrase: string | unde
 /** A result with what a ladder reads in it. */
 export type Read = Result & ReturnType<typeof reading>;
 
+/**
+ * What a comparison says of B, as one word for a table. `≈`: shown to be too little to matter; `?`: not decided; `none`: a distance
+ * or a change that is neither good nor bad.
+ */
+export type Mark = "better" | "likely better" | "≈" | "?" | "likely worse" | "worse" | "much worse" | "none";
+
+export function markOf(result: Result): Mark {
+  const { comparison, verdict: said } = result;
+  if (!comparison || !said) return "none";
+  if (isOfDistance(result)) {
+    if (said.kind !== "size") return "?";
+    if (said.place === "within") return "≈";
+    return comparison.b > farDistance ? "worse" : "none";
+  }
+  if (isAtChance(said)) return "?";
+  if (isIdentical(comparison)) return "≈";
+  const shown = shownIn(said);
+  if (!shown) return "?";
+  const { what, sure } = shown;
+  if (what.kind === "equivalent" || (what.within && !isOfSpeed(result))) return "≈";
+  switch (what.direction) {
+    case "better":
+      return sure ? "better" : "likely better";
+    case "worse":
+      if (!sure) return "likely worse";
+      return !isOfSpeed(result) && isMuch(comparison) ? "much worse" : "worse";
+    default:
+      return "none";
+  }
+}
+
+/** The change of B against A: `+0.9 %`, `−2.1 points`, `×2.1`. Undefined where nothing can be told, and of a distance, which is a change itself. */
+export function changeOf(result: Result): string | undefined {
+  const { comparison, verdict: said } = result;
+  if (!comparison || !said || isOfDistance(result) || isAtChance(said)) return undefined;
+  if (comparison.needed !== undefined || !Number.isFinite(comparison.difference)) return undefined;
+  if (!isOfSpeed(result)) return signed(comparison);
+  const ratio = comparison.b / comparison.a;
+  return Number.isFinite(ratio) && ratio > 0 ? `×${two(ratio)}` : undefined;
+}
+
 /** How much of a loss the 95 % interval allows, as a share (PPL, bits per byte) or in shares of the questions. */
 export function lossAtMost(one: Comparison): number {
   const [low, high] = [relative(one, one.low), relative(one, one.high)];
   const loss = describe(one.metric).better === "higher" ? -low : high;
   return Number.isNaN(loss) ? Infinity : loss;
 }
+
+const isMuch = (one: Comparison) => loss(one) >= much * (marginOf(one) ?? Infinity);
 
 function loss(one: Comparison): number {
   const change = relative(one, one.difference);

@@ -6,6 +6,7 @@ import { comparisonsCsv, longCsv, tasksCsv, wideCsv } from "./csv.js";
 import { type Divergence, divergencesFrom } from "./divergence.js";
 import { markdown } from "./markdown.js";
 import { runJson } from "./run-json.js";
+import { type Short, shortFrom } from "./short.js";
 import { submissions } from "./submission.js";
 import { type Table, tableFrom } from "./table.js";
 import { type TaskReport, tasksFrom } from "./tasks.js";
@@ -24,6 +25,8 @@ const files: Record<string, (facts: Facts) => string | undefined> = {
 export interface Facts {
   table: Table;
   verdicts: Verdicts;
+  /** What a person looks at first. */
+  short: Short;
   divergences: Divergence[];
   tasks: TaskReport[];
   /** Files of answers to questions without keys, by name. */
@@ -32,9 +35,11 @@ export interface Facts {
 
 /** `folder`: of the run, for the per-token values. Throws a BenchError where nothing was started, or where values are damaged. */
 export function factsFrom(run: Run, folder: string): Facts {
+  const [table, verdicts] = [tableFrom(run), verdictsFrom(run)];
   return {
-    table: tableFrom(run),
-    verdicts: verdictsFrom(run),
+    table,
+    verdicts,
+    short: shortFrom(run, table, verdicts),
     divergences: divergencesFrom(folder, run),
     tasks: tasksFrom(run),
     submissions: submissions(run),

@@ -1,18 +1,11 @@
 import type { VariantRecord } from "../events.js";
-import { harmless, several } from "../harmless.js";
-import { acrossTokenizers, isDistance, isTally, type Metric, prominences } from "../metrics.js";
+import { harmless } from "../harmless.js";
+import { isTally, type Metric, prominences } from "../metrics.js";
 import type { Summary } from "../stats/summary.js";
-import { byteScale, percent } from "../units.js";
-import {
-  type Cell,
-  type Column,
-  figureIn,
-  joinMemory,
-  modelFacts,
-  type Note,
-  type Table,
-  withoutAlike,
-} from "./table.js";
+import { byteScale } from "../units.js";
+import { Footnotes, floorOf, notedIn, sharedMarks, type Telling, without } from "./footnotes.js";
+import { leadsOf } from "./leads.js";
+import { type Cell, type Column, figureIn, joinMemory, modelFacts, type Table, withoutAlike } from "./table.js";
 
 /** A table for people, as strings that are not escaped yet; Markdown and the terminal only draw it. */
 export interface Layout {
@@ -141,178 +134,34 @@ export function gridOf(table: Table): Grid {
   };
 }
 
-/**
- * Notes by their marks. Those that say the same of other numbers are one, with the range of the numbers: twenty times
- * "other processes used … cores" would bury all else. Where a note says what it is about, its numbers are those of just that.
- */
-class Footnotes {
-  readonly #kinds = new Map<string, Kind>();
-
-  /** The text that stands in the cell until all notes are known. */
-  add({ text, mark, of }: Note): string {
-    const template = of ? text : text.replace(loneNumber, "\u0000");
-    const { variant, measurement } = { variant: undefined, measurement: undefined, ...of };
-    const key = measurement === undefined ? template : `${template}\u0003${measurement}`;
-    const kind = this.#kinds.get(key) ?? { mark, template, numbers: [], variants: new Set(), measurement };
-    this.#kinds.set(key, kind);
-    if (variant !== undefined) kind.variants.add(variant);
-    kind.numbers.push(text.match(loneNumber) ?? []);
-    return `\u0001${key}\u0002`;
-  }
-
-  /** Numbers in the order of reading. */
-  numbered(cells: string[]): { marks(text: string): string; lines: string[] } {
-    const order = [...new Set(cells.flatMap((text) => Array.from(text.matchAll(held), ([, key]) => key!)))];
-    let last = 0;
-    const names = new Map(order.map((key) => [key, this.#kinds.get(key)!.mark ?? `[${++last}]`]));
-    const lines = order.map((key) => {
-      let position = 0;
-      const { template, numbers, variants, measurement } = this.#kinds.get(key)!;
-      const text = template.replace(/\u0000/g, () => {
-        const at = position++;
-        return spanned(numbers.map((one) => one[at]!));
-      });
-      const of = [
-        ...(variants.size > 0 ? [several([...variants])] : []),
-        ...(measurement ? [harmless(measurement)] : []),
-      ];
-      return `${names.get(key)} ${of.length > 0 ? `${of.join(" in ")}: ` : ""}${text}`;
-    });
-    // Two notes of one mark are about the same cell.
-    const marks = (text: string) =>
-      [...new Set(Array.from(text.matchAll(held), ([, key]) => ` ${names.get(key!)}`))].join("");
-    return { marks, lines };
-  }
-}
-
-/** Notes that are told as one. */
-interface Kind {
-  mark: string | undefined;
-  /** The text, NUL for each number of which there may be several. */
-  template: string;
-  numbers: string[][];
-  variants: Set<string>;
-  measurement: string | undefined;
-}
-
-/** Not those inside a name or a path: `Q4_K_M`, `v1-F16`, `/data/7/x`. */
-const loneNumber = /(?<![\p{L}\p{N}_./\\-])\d+(?:\.\d+)?(?![\p{L}\p{N}_/\\-]|\.\p{L})/gu;
-const held = /\u0001([^\u0002]*)\u0002/g;
-
-/** `4`, `4 and 8`, `0.3 to 6.9` */
-function spanned(numbers: string[]): string {
-  const different = [...new Set(numbers)].sort((a, b) => Number(a) - Number(b));
-  if (different.length > 2) return `${different[0]} to ${different.at(-1)}`;
-  return different.join(" and ");
-}
-
-const marksIn = (text: string): string[] => text.match(held) ?? [];
-
-/** A mark that every figure of a column has moves to its head. */
-function sharedMarks(cells: GridCell[]): string {
-  const figures = cells.filter(({ isFigure }) => isFigure);
-  const [first, ...others] = figures.map((cell) => marksIn(cell.marks));
-  if (figures.length < 3) return "";
-  return first!.filter((mark) => others.every((marks) => marks.includes(mark))).join("");
-}
-
-const without = (marks: string, shared: string) =>
-  marksIn(marks)
-    .filter((mark) => !shared.includes(mark))
-    .join("");
-
-interface Drawing {
+interface Drawing extends Telling {
   footnotes: Footnotes;
-  /** Failures that this row has told already. */
-  told: Set<string>;
-  /** A fact of the file: its failure is the measurements', too. */
-  ofFile: boolean;
-  /** The noise floor in words, where the cell holds it. */
-  floor: string | undefined;
-  variant: string;
 }
 
 const empty: GridCell = { text: "", error: "", after: "", marks: "", isFigure: false };
 
-function drawCell(cell: Cell, view: ColumnView, { footnotes, told, ofFile, floor, variant }: Drawing): GridCell {
-  const marked = (text: string, ...notes: Note[]) => ({
-    ...empty,
-    text,
-    marks: view.leads ? notes.map((note) => footnotes.add(note)).join("") : "",
-  });
-  switch (cell.state) {
-    case "absent":
-      return empty;
-    case "failed": {
-      const { message, hint } = cell.failure;
-      if (ofFile || told.has(message)) return empty;
-      told.add(message);
-      return marked("failed", { text: `failed: ${harmless(message)} ${harmless(hint ?? "")}`.trim() });
-    }
-    case "impossible":
-      return marked("n/a", { text: `not possible: ${harmless(cell.reason)}` });
-    case "unfinished":
-      return cell.n > 0 && view.leads ? { ...empty, text: `${cell.n} so far` } : empty;
-  }
-  const { broken } = cell.summary;
-  if (broken !== undefined) return marked("broken", { mark: "‼", text: harmless(broken), of: { variant } });
-  if (cell.floor) return floor === undefined ? { ...empty, text: "—" } : marked("—", { text: floor });
+function drawCell(cell: Cell, view: ColumnView, { footnotes, ...telling }: Drawing): GridCell {
+  // An unfinished metric counts once.
+  if (cell.state === "unfinished" && !view.leads) return empty;
+  const { instead, notes } = notedIn(cell, telling);
+  const marks = view.leads ? notes.map((note) => footnotes.add(note)).join("") : "";
+  if (instead !== undefined || cell.state !== "measured") return { ...empty, text: instead ?? "", marks };
   const { value, error } = view.convert(cell.summary);
   return {
-    ...marked(value.toFixed(view.digits), ...cell.notes.map((note) => ({ ...note, text: harmless(note.text) }))),
+    text: value.toFixed(view.digits),
     error: error === undefined ? "" : ` ± ${error.toFixed(view.errorDigits)}`,
     after: view.after(cell.summary),
+    marks,
     isFigure: true,
   };
 }
 
-/** `noise floor, v2-F16 against itself in another batch shape: KLD 9.1e-8, same top 99.803 %`, at the first of these columns. */
-function floorOf(cells: Cell[], columns: Column[], index: number, { name }: VariantRecord): string | undefined {
-  const { measurement } = columns[index]!;
-  const floors = cells.flatMap((cell, i) =>
-    cell.state === "measured" && cell.floor && columns[i]!.measurement === measurement
-      ? [{ summary: cell.summary, i }]
-      : [],
-  );
-  if (floors[0]?.i !== index) return undefined;
-  const told = floors.flatMap(({ summary, i }) => {
-    const { metric } = columns[i]!;
-    if (!isDistance(metric)) return [];
-    if (metric.scale === "plain") return [`${metric.label} ${summary.value < 1e-9 ? "< 1e-9" : tiny(summary.value)}`];
-    return metric.identical === 0 ? [] : [`${metric.label} ${percent(summary.value, metric.digits - 2)}`];
-  });
-  return `noise floor, ${harmless(name)} against itself in another batch shape: ${told.join(", ")}`;
-}
-
-const tiny = (value: number) => (value < 1e-4 ? value.toExponential(1) : value.toFixed(6));
-
 /** Ranks of columns by the order in which a reader looks; if tokenizers differ, the figure that compares across them is first. */
 function ranksOf(table: Table, columns: Column[], views: ColumnView[]): number[] {
-  const foreign = new Set(
-    table.rows.flatMap(({ cells }) =>
-      cells.flatMap((cell, i) => (cell.state === "measured" && cell.foreign ? [table.columns[i]!.measurement] : [])),
-    ),
-  );
-  const leads = new Map<string, [lead: number, second: number | undefined]>();
-  for (const measurement of new Set(columns.map((column) => column.measurement))) {
-    if (measurement === modelFacts || measurement === "") continue;
-    const of = columns.flatMap((column, i) => (column.measurement === measurement && !column.metric.beside ? [i] : []));
-    const metricAt = (i: number) => columns[i]!.metric;
-    const [usual, ...others] = of
-      .filter((i) => metricAt(i).prominence >= prominences.prompt)
-      .sort((i, j) => metricAt(j).prominence - metricAt(i).prominence || i - j);
-    const across = foreign.has(measurement) ? of.find((i) => metricAt(i).name === acrossTokenizers) : undefined;
-    const lead = across ?? usual ?? of[0];
-    // Speed has two: of generating and of reading.
-    const second =
-      across !== undefined
-        ? usual
-        : others.find((i) => metricAt(i).family !== undefined && metricAt(i).family !== metricAt(usual!).family);
-    if (lead !== undefined) leads.set(measurement, [lead, second]);
-  }
+  const leads = leadsOf(table, columns);
   return views.map(({ index, leads: isFirst, minor }) => {
     const { measurement, metric } = columns[index]!;
-    const [lead, second] = leads.get(measurement) ?? [];
+    const { lead, second } = { lead: undefined, second: undefined, ...leads.get(measurement) };
     if (metric.fact === "bytes") return 0;
     if (isFirst && index === lead) return 1;
     if (isFirst && index === second) return 2;

@@ -1,0 +1,122 @@
+import { isSameSize, type Ladder, type LadderStep, type Verdicts } from "../judge/index.js";
+import { isQuality, type Metric } from "../metrics.js";
+import { percent } from "../units.js";
+import type { Short, ShortCell, ShortColumn } from "./short.js";
+
+type Shown = (name: string) => string;
+type Drawn = Pick<Short, "columns" | "rows">;
+
+/** The conclusions of a run: which file to take, and the first answer to each other question. */
+export function conclusionsFrom(short: Drawn, verdicts: Verdicts): string[] {
+  return [
+    ...recommended(short, verdicts),
+    ...verdicts.questions.flatMap(({ title, base, answers: [first] }) =>
+      base === undefined && first !== undefined ? [`${title} ${first}`] : [],
+    ),
+  ];
+}
+
+/** Which file of each ladder to take, and which never to take; `shown`: how variants are named. */
+export function recommended(short: Drawn, verdicts: Verdicts, shown: Shown = (name) => name): string[] {
+  return [...verdicts.ladders.flatMap((ladder) => recommendations(ladder, short, shown)), ...beaten(short, shown)];
+}
+
+/** Which file of a ladder to take, in one to three sentences. */
+function recommendations(
+  { base, steps, smallest, near, nearby, nearness, judged, unsound }: Ladder,
+  short: Drawn,
+  shown: Shown,
+): string[] {
+  if (unsound !== undefined) return [unsound];
+  if (judged === "nothing")
+    return ["No quality was compared: perplexity, divergence or a task says what a smaller file costs."];
+  if (judged === "none")
+    return [`No file can be recommended: none has a figure that could be compared with ${shown(base)}'s.`];
+  if (steps.every(({ saved }) => saved === undefined))
+    return ["No smaller file can be recommended, because the sizes of these models are not known."];
+  if (!steps.some(({ smaller }) => smaller)) return [`None of these files holds smaller weights than ${shown(base)}.`];
+  const told = ({ variant }: LadderStep) => `${shown(variant)} (${howMuch(variant, short)})`;
+  const nearest = `within ${nearness.limit} of ${shown(base)} in ${nearness.labels}`;
+  if (judged === "distance")
+    return [
+      smallest
+        ? `Smallest file that predicts as ${shown(base)} does, within ${nearby}: ${told(smallest)}.`
+        : `No smaller file is shown to predict as ${shown(base)} does, within ${nearby}.`,
+      "Only perplexity or a task says what is better or worse.",
+    ];
+  if (!smallest && !near) {
+    const unknown = steps.some(({ standing }) => standing === "unknown" || standing === "absent");
+    return [
+      unknown
+        ? "No smaller file can be recommended: each is shown to be worse, or too little was measured to tell."
+        : "No smaller file can be recommended: each is shown to be worse.",
+    ];
+  }
+  if (smallest && smallest === near)
+    return [`Smallest file not shown to be worse, and shown to be ${nearest}: ${told(smallest)}.`];
+  const unseen = smallest?.detectable && `; a loss below ${smallest.detectable} would not have been detected`;
+  return [
+    smallest
+      ? `Smallest file not shown to be worse than ${shown(base)}: ${told(smallest)}${unseen ?? ""}.`
+      : `No smaller file is without a shown loss against ${shown(base)}.`,
+    near ? `Smallest shown to be ${nearest}: ${told(near)}.` : `None is shown to be ${nearest}.`,
+  ];
+}
+
+/** `46 % smaller`, `same size`; empty where a size is not known. */
+export function savedIn({ saved }: { saved?: number | undefined }): string {
+  if (saved === undefined) return "";
+  if (isSameSize(saved)) return "same size";
+  return saved > 0 ? `${percent(saved)} smaller` : `${percent(-saved)} larger`;
+}
+
+/** Changes of quality that a sentence has room for, beside those that are losses. */
+const mostChanges = 2;
+/** Machines repeat no speed more closely. */
+const samePace = 0.05;
+
+/** `68 % smaller, PPL +0.9 %, tg128 2.1× faster` */
+export function howMuch(variant: string, { columns, rows }: Drawn): string {
+  const row = rows.find((one) => one.variant.name === variant);
+  if (!row) return "";
+  const changed = columns.flatMap((column, i) => {
+    const cell = row.cells[i]!;
+    return cell.change === undefined || column.second ? [] : [{ column, cell, change: cell.change }];
+  });
+  const quality = changed.filter(({ column: { metric } }) => isQuality(metric));
+  const lost = quality.filter(({ cell: { mark } }) => mark === "worse" || mark === "much worse");
+  const most = new Set([...quality.slice(0, mostChanges), ...lost.slice(0, mostChanges)]);
+  const parts = [
+    savedIn(row),
+    ...quality.filter((one) => most.has(one)).map(({ column, change }) => `${labelOf(column)} ${change}`),
+    ...changed.flatMap(({ column: { metric }, cell }) => paceOf(metric, cell)),
+  ];
+  return parts.filter(Boolean).join(", ");
+}
+
+/** `prose-en PPL` */
+export const labelOf = ({ over, metric }: Pick<ShortColumn, "over" | "metric">) =>
+  [over, metric.label].filter(Boolean).join(" ");
+
+/** `tg128 1.8× faster`, where a difference is shown and larger than machines make by themselves. */
+function paceOf({ per, label }: Metric, { comparison, mark }: ShortCell): string[] {
+  if (per !== "repetition" || !comparison || (mark !== "better" && mark !== "worse")) return [];
+  const ratio = comparison.b / comparison.a;
+  if (Math.abs(ratio - 1) < samePace) return [];
+  const times = (factor: number) => `${factor.toFixed(factor < 10 ? 1 : 0)}×`;
+  return [ratio > 1 ? `${label} ${times(ratio)} faster` : `${label} ${times(1 / ratio)} slower`];
+}
+
+/** Files that another makes pointless, by the one that does. */
+function beaten({ rows }: Drawn, shown: Shown): string[] {
+  const losers = new Map<string, string[]>();
+  for (const { variant, beatenBy } of rows)
+    if (beatenBy !== undefined) losers.set(beatenBy, [...(losers.get(beatenBy) ?? []), shown(variant.name)]);
+  if (losers.size === 0) return [];
+  const told = Array.from(losers, ([winner, names]) => `${listed(names)} by ${shown(winner)}`);
+  return [`Beaten by a file that is no larger and better: ${told.join("; ")}.`];
+}
+
+/** `a, b and c` */
+export const listed = (names: string[]) =>
+  names.length < 2 ? names.join() : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;

@@ -1,0 +1,44 @@
+import { metric as describe, type Metric } from "../metrics.js";
+import type { Summary } from "../stats/summary.js";
+import { byteScale } from "../units.js";
+
+/** A figure for people: `31.03` and `0.15`, in the unit that `unitOf` names. */
+export interface Figure {
+  figure: string;
+  /** Its ±; absent where there is none. */
+  error?: string;
+}
+
+/** Figures without an error have this many significant digits at most. */
+const significant = 5;
+
+/** No digit that the error makes meaningless: the error has two digits, and the figure ends where it ends. */
+export function figureOf({ metric, value, error }: Pick<Summary, "metric" | "value" | "error">): Figure {
+  const { scale, digits } = describe(metric);
+  const { factor, digits: ofBytes } = byteScale([value]);
+  const [times, most] = scale === "percent" ? [100, digits - 2] : scale === "bytes" ? [factor, ofBytes] : [1, digits];
+  const shown = value * times;
+  if (error === undefined || !(error > 0) || !Number.isFinite(error))
+    return { figure: fixed(shown, Math.min(most, significant - 1 - magnitude(shown))) };
+  const spread = Number((error * times).toPrecision(2));
+  const places = Math.min(most, 1 - magnitude(spread));
+  return { figure: fixed(shown, places), error: fixed(spread, places) };
+}
+
+/** The unit of `figureOf`: `%`, `tok/s`, `nat`, or nothing where the number says all. */
+export function unitOf({ scale, unit }: Pick<Metric, "scale" | "unit">): string {
+  if (scale === "percent") return "%";
+  return unit === "1" ? "" : unit;
+}
+
+const magnitude = (number: number) => (number === 0 ? 0 : Math.floor(Math.log10(Math.abs(number))));
+
+/** Rounded to tens or hundreds where `places` is below 0. Where rounding would leave nothing, the order of magnitude stays. */
+function fixed(number: number, places: number): string {
+  if (places <= 0) {
+    const step = 10 ** -places;
+    return (Math.round(number / step) * step).toFixed(0).replace(/^-/, "−");
+  }
+  const text = number.toFixed(places);
+  return (number !== 0 && Number(text) === 0 ? number.toExponential(1) : text).replace(/^-/, "−");
+}

@@ -1,0 +1,101 @@
+import { describe, expect, test } from "vitest";
+import { replay } from "../../dist/replay/index.js";
+import { figureOf } from "../../dist/reports/digits.js";
+import { factsFrom } from "../../dist/reports/index.js";
+import { eventsOf, type Made, type MadeRun } from "../judge/ladders.js";
+
+const kinds = ["perplexity", "divergence", "hellaswag", "speed"] as const;
+const f16 = { name: "F16", bytes: 270e6, reference: true };
+const q8 = { name: "Q8_0", bytes: 145e6, cost: 0.0002, kld: 0.0005, speed: 90, quant: "Q8_0" };
+const q4 = { name: "Q4_K_M", bytes: 105e6, cost: 0.03, kld: 0.02, speed: 110, flips: [2, 3] as [number, number] };
+const q4im = { ...q4, name: "Q4_K_M-im", bytes: 105.0002e6, cost: 0.008, kld: 0.009 };
+const q2 = { name: "Q2_K", bytes: 88e6, cost: 0.86, kld: 0.9, speed: 120, flips: [2, 90] as [number, number] };
+
+const short = (variants: Made[], run: Partial<MadeRun> = {}) =>
+  factsFrom(replay(eventsOf(variants, { kinds, questions: 400, spread: 0.1, ...run })), "").short;
+
+describe("the short table", () => {
+  const made = short([f16, q8, q4, q4im, q2]);
+  const row = (name: string) => made.rows.find(({ variant }) => variant.name === name)!;
+  const cell = (name: string, label: string) =>
+    row(name).cells[made.columns.findIndex((one) => one.metric.label === label)]!;
+
+  test("a column for the principal figure of each measurement, an arrow to the better side", () => {
+    expect(made.columns.map(({ over, head, unit }) => [over, head, unit])).toEqual([
+      ["", "PPL ↓", ""],
+      ["", "KLD ↓", "nat"],
+      ["hellaswag", "acc ↑", "%"],
+      ["", "tg128 ↑", "tok/s"],
+    ]);
+    expect(made.rows.map(({ variant, cells }) => [variant.name, cells.length])).toEqual(
+      ["F16", "Q8_0", "Q4_K_M", "Q4_K_M-im", "Q2_K"].map((name) => [name, 4]),
+    );
+  });
+
+  test("changes against the reference, with a mark in each cell and one over all quality", () => {
+    expect(made.reference).toBe("F16");
+    expect(row("F16")).toMatchObject({ mark: "reference", bytes: 270e6 });
+    expect(row("F16").cells.map(({ change }) => change)).toEqual([undefined, undefined, undefined, undefined]);
+    expect(cell("F16", "KLD").figure).toBe("—");
+    expect(row("Q8_0")).toMatchObject({ against: "F16", mark: "≈" });
+    expect(row("Q8_0").saved).toBeCloseTo(0.463, 3);
+    expect(cell("Q8_0", "PPL")).toMatchObject({ change: expect.stringMatching(/^\+0\.0\d %$/), mark: "≈" });
+    expect(cell("Q8_0", "KLD")).toMatchObject({ mark: "≈", figure: expect.stringMatching(/^0\.000[45]/) });
+    expect(cell("Q8_0", "KLD").change).toBeUndefined();
+    expect(cell("Q8_0", "tg128")).toMatchObject({ change: "×1.8", mark: "better" });
+    expect(row("Q2_K").mark).toBe("much worse");
+    expect(cell("Q2_K", "acc")).toMatchObject({ change: "−22 points", mark: "much worse" });
+  });
+
+  test("a file that another beats in size and quality is named with its better", () => {
+    expect(row("Q4_K_M").beatenBy).toBe("Q4_K_M-im");
+    expect(made.rows.flatMap(({ beatenBy }) => beatenBy ?? [])).toEqual(["Q4_K_M-im"]);
+    expect(made.conclusions).toContain("Beaten by a file that is no larger and better: Q4_K_M by Q4_K_M-im.");
+    // Worse in one figure, it beats none.
+    const mixed = short([f16, { ...q4, flips: [90, 2] }, q4im]);
+    expect(mixed.rows.flatMap(({ beatenBy }) => beatenBy ?? [])).toEqual([]);
+    // A larger file beats none either, however good.
+    const larger = short([f16, q4, { ...q4im, bytes: 110e6 }]);
+    expect(larger.rows.flatMap(({ beatenBy }) => beatenBy ?? [])).toEqual([]);
+  });
+
+  test("the conclusions say how much", () => {
+    expect(made.conclusions[0]).toMatch(
+      /^Smallest file not shown to be worse than F16: Q8_0 \(46 % smaller, PPL \+0\.0\d %, hellaswag acc ±0 points, tg128 1\.8× faster\)\.$/,
+    );
+    expect(made.conclusions[1]).toMatch(
+      /^Smallest shown to be within 1 % of F16 in PPL: Q4_K_M-im \(61 % smaller, PPL \+0\.8\d? %/,
+    );
+  });
+
+  test("without a reference there is no change and no ladder; nothing is empty without a reason", () => {
+    const alone = short([{ ...f16, reference: false }, q8]);
+    expect(alone.reference).toBeUndefined();
+    expect(alone.rows.flatMap(({ mark, cells }) => [mark, ...cells.map(({ change }) => change)])).toEqual(
+      Array(10).fill(undefined),
+    );
+    const states = short([f16, { ...q8, end: "failed" }, { ...q4, end: "unfinished" }, { ...q2, end: "not a number" }]);
+    const figures = states.rows.map(({ cells }) => cells[0]!.figure);
+    expect(figures.slice(1)).toEqual(["failed", "3 so far", "broken"]);
+    for (const { cells } of states.rows.slice(1)) expect(cells[0]!.change).toBeUndefined();
+  });
+});
+
+describe("digits from the error", () => {
+  test.each([
+    ["perplexity", 1.8373, 0.02978, "1.837", "0.030"],
+    ["perplexity", 27.1052, 1.50333, "27.1", "1.5"],
+    ["kld", 0.854229, 0.048327, "0.854", "0.048"],
+    ["kld", 0.00014912, 0.0000039, "0.000149", "0.000004"],
+    ["kld", 7.1e-8, 3e-9, "7.1e-8", "3.0e-9"],
+    ["tg128", 3357.28, 2472.11, "3400", "2500"],
+    ["tg128", 50.5, 0.0996, "50.50", "0.10"],
+    ["acc", 0.979167, 0.00921, "97.92", "0.92"],
+    ["acc", 0.625, 0.183, "63", "18"],
+    ["acc", 1, 0, "100.00", undefined],
+    ["size", 94.4e6, undefined, "94.4", undefined],
+    ["delta_p", -0.25672, 0.01, "−25.7", "1.0"],
+  ])("%s %d ± %d", (metric, value, error, figure, shown) => {
+    expect(figureOf({ metric, value, error })).toEqual(shown === undefined ? { figure } : { figure, error: shown });
+  });
+});
