@@ -1,6 +1,7 @@
 /**
  * Quantities as people read and write them. Tables, the live view, messages and settings all take them from here, so that a
- * file has one size and a share one scale wherever it is shown. Files for machines keep bytes, shares and seconds.
+ * file has one size and a share one scale wherever it is shown. Files for machines (table-long.csv, run.json) keep bytes, shares and
+ * seconds.
  */
 
 /** Decimal, as disks and download pages count: `0.9 MB`, `94.4 MB`, `4.20 GB`; kB where a tenth of a MB would say nothing. */

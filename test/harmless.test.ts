@@ -159,7 +159,8 @@ describe("a run with hostile text in every field", () => {
     };
     for (const [name, draw] of Object.entries(drawn))
       it(`${what}: ${name}`, () => {
-        const said = draw();
+        // Spreadsheets need the byte order mark at the beginning, and nowhere else.
+        const said = draw().replace(/^\ufeff/, "");
         expect(said.length).toBeGreaterThan(100);
         expect(said).not.toMatch(forbidden);
         expect(said).not.toMatch(loneSurrogate);

@@ -215,9 +215,12 @@ describe("what the README says of the demo", () => {
       .split("\n")
       .map((row) => row.split(","));
     const said = (a: string, b: string, measurement: string) =>
-      rows.find((row) => row[head!.indexOf("a")] === a && row[head!.indexOf("b")] === b && row[3] === measurement)?.[
-        head!.indexOf("verdict")
-      ];
+      rows.find(
+        (row) =>
+          row[head!.indexOf("a")] === a &&
+          row[head!.indexOf("b")] === b &&
+          row[head!.indexOf("measurement")] === measurement,
+      )?.[head!.indexOf("verdict")];
     for (const version of ["v1", "v2"])
       for (const text of ["prose-en", "prose-zh"])
         expect(said(`${version}-Q2_K`, `${version}-Q2_K-im`, text), `${version} ${text}`).toBe("better");

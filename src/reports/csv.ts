@@ -1,23 +1,37 @@
 import { stringify } from "csv-stringify/sync";
 import { harmless } from "../harmless.js";
 import { isDetectable, markInFiles, type Verdicts } from "../judge/index.js";
-import { countsLeftOut, metric as describe, isExact } from "../metrics.js";
+import { countsLeftOut, metric as describe, isExact, type Metric } from "../metrics.js";
 import { besideChance } from "../stats/chance.js";
 import type { Summary } from "../stats/summary.js";
 import { type Divergence, divergenceRows } from "./divergence.js";
 import { absence, type Cell, type Column, figureIn, joinMemory, type Row, type Table } from "./table.js";
 import type { TaskReport } from "./tasks.js";
 
+/** A file that Excel opens by a double click is read in the system's code page unless it begins with this. */
+const byteOrderMark = "\ufeff";
+
 /**
  * Numbers are written in the shortest form that reads back as the same double, nothing as an empty cell.
  * A text that a spreadsheet would compute (`=1+1`) gets an apostrophe before it: variant names come from files that
  * others made, and a table is the thing that people open by a double click. `run.json` has the name as it is.
  */
-const write = (columns: string[], records: unknown[][]) =>
-  stringify([columns, ...records], {
+export const csvOf = (heads: readonly string[], records: readonly unknown[][]): string =>
+  stringify([heads, ...records], {
     escape_formulas: true,
     cast: { boolean: String, string: (text) => harmless(text) },
   });
+
+/** The same for spreadsheets: six digits at most of what is no whole number, and marked as UTF-8 where a letter of it is not ASCII. */
+export function sheetOf(heads: readonly string[], records: readonly unknown[][]): string {
+  const rounded = (value: unknown) =>
+    typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value;
+  const text = csvOf(
+    heads,
+    records.map((record) => record.map(rounded)),
+  );
+  return /[^\x00-\x7f]/.test(text) ? byteOrderMark + text : text;
+}
 
 /** One row per measured variant × measurement × metric: for pandas, DuckDB and scripts. */
 export function longCsv({ rows, columns }: Table, divergences: Divergence[] = []): string {
@@ -30,28 +44,53 @@ export function longCsv({ rows, columns }: Table, divergences: Divergence[] = []
       return [[variant.name, variant.backend, measurement, dataset, metric.name, value, error, low, high, n, unit]];
     }),
   );
-  return write(head, [...records, ...divergenceRows(divergences)]);
+  return csvOf(head, [...records, ...divergenceRows(divergences)]);
 }
 
 /** One row per variant, value and error of every metric, and what is missing in words: for spreadsheets. */
 export function wideCsv(table: Table): string {
   const { columns, rows } = joinMemory(table);
-  const head = columns.flatMap(({ name, metric }) => (isExact(metric) ? [name] : [name, `${name}_error`]));
-  const records = rows.map((row) => [
-    row.variant.name,
-    row.variant.backend,
-    row.variant.model,
-    row.variant.facts?.architecture,
-    row.variant.facts?.quant,
-    row.variant.facts && row.variant.facts.imatrix !== undefined,
-    ...columns.flatMap(({ metric }, index) => {
-      const summary = figureIn(row.cells[index]);
-      return isExact(metric) ? [summary?.value] : [summary?.value, summary?.error];
-    }),
-    status(row, columns),
-  ]);
-  return write(["variant", "backend", "model", "architecture", "quant", "imatrix", ...head, "status"], records);
+  const facts = columns.flatMap(({ metric }, i) => (metric.fact === undefined ? [] : [i]));
+  const measured = columns.flatMap(({ metric }, i) => (metric.fact === undefined ? [i] : []));
+  const headsOf = (indices: number[]) =>
+    indices.flatMap((i) => {
+      const { name, metric } = columns[i]!;
+      const unit = sheetUnit(metric);
+      return isExact(metric) ? [name + unit] : [name + unit, `${name} error${unit}`];
+    });
+  const figuresOf = ({ cells }: Row, indices: number[]) =>
+    indices.flatMap((i) => {
+      const { metric } = columns[i]!;
+      const summary = figureIn(cells[i]);
+      const [value, error] = [summary?.value, summary?.error].map((number) => inSheet(metric, number));
+      return isExact(metric) ? [value] : [value, error];
+    });
+  const records = rows.map((row) => {
+    const { name, facts: of, model, backend } = row.variant;
+    return [
+      ...[name, of?.quant, ...figuresOf(row, facts), ...figuresOf(row, measured), status(row, columns)],
+      ...[of && of.imatrix !== undefined, of?.architecture, backend, of?.files[0]?.split(/[/\\]/).at(-1), model],
+    ];
+  });
+  const before = ["variant", "quant", ...headsOf(facts), ...headsOf(measured), "status"];
+  return sheetOf([...before, "imatrix", "architecture", "backend", "file", "model"], records);
 }
+
+/** The unit in the head of a column; none where the metric's name says it. */
+function sheetUnit({ scale, unit }: Metric): string {
+  if (scale === "bytes") return " MB";
+  if (scale === "percent") return " %";
+  return unit === "1" || unit === "bit" ? "" : ` ${unit}`;
+}
+
+const inSheet = ({ scale }: Metric, value: number | undefined) =>
+  value === undefined || !Number.isFinite(value)
+    ? undefined
+    : scale === "bytes"
+      ? value / 1e6
+      : scale === "percent"
+        ? value * 100
+        : value;
 
 /** `complete`, or what is not there and why. */
 function status({ cells }: Row, columns: Column[]): string {
@@ -103,25 +142,47 @@ export function tasksCsv(tasks: TaskReport[]): string {
       ];
     }),
   );
-  return write(head, records);
+  return csvOf(head, records);
 }
 
-/** One row per pair × measurement × metric: what was compared, or why it was not. Shares stand as shares: 0.02 is 2 %. */
+/** One row per pair × measurement × metric: what was compared, or why it was not; for spreadsheets, each figure beside its unit. */
 export function comparisonsCsv({ questions }: Pick<Verdicts, "questions">): string {
-  const head =
-    "question,a,b,measurement,dataset,metric,value_a,value_b,scale,difference,low,high,p,p_holm,n,paired,clusters,block,detectable,to_right,to_wrong,verdict,notes";
-  const number = (value: number | undefined) => (Number.isFinite(value) ? value : undefined);
+  const heads = [
+    ...[
+      "question",
+      "a",
+      "b",
+      "measurement",
+      "dataset",
+      "metric",
+      "verdict",
+      "difference",
+      "95 % CI low",
+      "95 % CI high",
+    ],
+    ...["detectable", "unit of difference", "value_a", "value_b", "unit", "p", "p_holm", "n", "paired", "clusters"],
+    ...["block", "to_right", "to_wrong", "notes"],
+  ];
   const records = questions.flatMap(({ title, pairs }) =>
     pairs.flatMap(({ a, b, results }) =>
-      results.map(({ measurement, dataset, metric, comparison: one, verdict, refused, notes }) => [
-        ...[title, a, b, measurement, dataset, metric],
-        ...[number(one?.a), number(one?.b), one?.scale, number(one?.difference), number(one?.low), number(one?.high)],
-        ...[number(one?.p), number(one?.adjusted), one?.n, one?.paired, one?.clusters, one?.block],
-        ...[one && isDetectable(one) ? one.detectable : undefined, one?.flips?.toRight, one?.flips?.toWrong],
-        verdict ? markInFiles(verdict, one) : "refused",
-        [refused ?? [], ...notes].flat().join(" "),
-      ]),
+      results.map(({ measurement, dataset, metric: name, comparison: one, verdict, refused, notes }) => {
+        const metric = describe(name);
+        const relative = one?.scale === "relative";
+        const change = (size: number | undefined) => inSheet(relative ? { ...metric, scale: "percent" } : metric, size);
+        const detectable = one && isDetectable(one) ? one.detectable : undefined;
+        const unit = sheetUnit(metric).trim();
+        return [
+          ...[title, a, b, measurement, dataset, name, verdict ? markInFiles(verdict, one) : "refused"],
+          ...[change(one?.difference), change(one?.low), change(one?.high), change(detectable)],
+          one && (relative ? "%" : metric.scale === "percent" && one.scale === "absolute" ? "points" : unit),
+          ...[inSheet(metric, one?.a), inSheet(metric, one?.b), unit],
+          ...[finite(one?.p), finite(one?.adjusted), one?.n, one?.paired, one?.clusters, one?.block],
+          ...[one?.flips?.toRight, one?.flips?.toWrong, [refused ?? [], ...notes].flat().join(" ")],
+        ];
+      }),
     ),
   );
-  return write(head.split(","), records);
+  return sheetOf(heads, records);
 }
+
+const finite = (value: number | undefined) => (Number.isFinite(value) ? value : undefined);

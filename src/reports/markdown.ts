@@ -157,7 +157,7 @@ const numbered = (notes: string[]) => notes.map(inert).join("  \n");
 function explanations({ columns }: Table): string[] {
   return [
     ...errorsExplained(columns.map(({ metric }) => metric)),
-    "1 MB = 1,000,000 bytes; BPW: bits per weight. The CSV files hold bytes, and shares from 0 to 1.",
+    "1 MB = 1,000,000 bytes; BPW: bits per weight. table-long.csv holds bytes, shares from 0 to 1, and all digits.",
   ];
 }
 

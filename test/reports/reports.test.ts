@@ -167,6 +167,14 @@ describe("what comes from outside stays inert", () => {
       );
   });
 
+  test("a spreadsheet is told of letters that are not ASCII, and of nothing else", () => {
+    const mark = "\ufeff";
+    expect(wideCsv(table).startsWith(mark)).toBe(true);
+    const plain = { ...table, rows: table.rows.slice(0, 2) };
+    expect(wideCsv(plain)).toMatch(/^variant,/);
+    expect(longCsv(table)).toMatch(/^variant,/);
+  });
+
   test("a spreadsheet computes nothing", () => {
     expect(wideCsv(table)).toContain("\n'=1+1,");
   });
@@ -223,6 +231,7 @@ for name in ("table.csv", "table-long.csv"):
     out[name] = {
         "pandas": {c: t.kind for c, t in frame.dtypes.items() if hasattr(t, "kind")},
         "duckdb": dict(zip(relation.columns, map(str, relation.types))),
+        "first": [frame.columns[0], relation.columns[0]],
         "rows": [len(frame), len(relation.fetchall())],
     }
 long = sys.argv[1] + "/table-long.csv"
@@ -238,10 +247,11 @@ print(json.dumps(out))`;
       expect(out["table-long.csv"].pandas[column]).toMatch(/[fi]/);
       expect(out["table-long.csv"].duckdb[column]).toMatch(/DOUBLE|BIGINT/);
     }
-    for (const column of ["size", "bpw", "pp512", "pp512_error", "acc", "peak_memory"]) {
+    for (const column of ["size MB", "bpw", "pp512 tok/s", "pp512 error tok/s", "acc %", "peak_memory MB"]) {
       expect(out["table.csv"].pandas[column]).toMatch(/[fi]/);
       expect(out["table.csv"].duckdb[column]).toMatch(/DOUBLE|BIGINT/);
     }
+    for (const { first } of [out["table.csv"], out["table-long.csv"]]) expect(first).toEqual(["variant", "variant"]);
     expect(out["table.csv"].duckdb.status).toBe("VARCHAR");
     expect(out["table.csv"].rows).toEqual([5, 5]);
     const index = table.columns.findIndex(({ name }) => name === "perplexity.perplexity");
