@@ -722,6 +722,13 @@ export const withoutPriors = "acc_corrected";
 /** The metric that is compared in place of one per token when the tokenizers differ. */
 export const acrossTokenizers = "bits_per_byte";
 
+/** The metric that 99 % of the tokens stay below, where there is one. */
+export const tailOf = (name: string): string | undefined => (isMetric(`${name}_p99`) ? `${name}_p99` : undefined);
+
+/** The metric of the token in the middle, where there is one. */
+export const medianOf = (name: string): string | undefined =>
+  isMetric(`${name}_median`) ? `${name}_median` : undefined;
+
 /** The metrics of a variant as a whole, in the order of reading. */
 export const variantMetrics: readonly Metric[] = [...known.values()].filter(({ per }) => per === "variant");
 

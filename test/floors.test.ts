@@ -99,6 +99,12 @@ const families: Record<string, { contract: string; members: (file: string) => bo
     contract: "score.ts",
     members: (file) => !["score.ts", "index.ts", "words.ts", "python.ts"].includes(file),
   },
+  "reports/plots": {
+    contract: "plot.ts",
+    members: (file) =>
+      !["plot.ts", "index.ts", "draw.ts", "palette.ts", "labels.ts", "figures.ts"].includes(file) &&
+      !["frame.ts", "points.ts", "rows.ts", "lines.ts"].includes(file),
+  },
   "stats/bases": { contract: "basis.ts", members: (file) => !["basis.ts", "index.ts"].includes(file) },
 };
 
@@ -131,6 +137,9 @@ const outside: Record<string, string[]> = {
   // Backends that ask a server: as many requests at a time as it takes, and again after a while.
   "p-limit": ["backends/ollama/server.ts", "backends/openai/fleet.ts"],
   "p-retry": ["backends/ollama/server.ts", "backends/openai/client.ts"],
+  // Pictures: marks over axes, and the little of a browser's document that they are made in.
+  "@observablehq/plot": ["reports/plots/draw.ts"],
+  linkedom: ["reports/plots/draw.ts"],
   "jieba-wasm": ["scores/words.ts"],
   koffi: ["llama/library.ts", "llama/quantize.ts"],
   "node-llama-cpp": ["llama/location.ts", "commands/doctor.ts"],

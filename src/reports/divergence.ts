@@ -1,8 +1,10 @@
+import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 import type { JobRecord, TokenPlace, VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
 import { metric as describe } from "../metrics.js";
 import type { Run } from "../replay/index.js";
+import { type Breakdown, breakdownOf, type ChunkTokens } from "../stats/breakdown.js";
 import { type DivergenceFigure, deltaPercents, divergenceFigures, kldPercents } from "../stats/divergence.js";
 import { readTokens } from "../store/index.js";
 import type { Heading, Layout } from "./layout.js";
@@ -15,6 +17,8 @@ export interface Divergence {
   n: number;
   tokens: number;
   figures: DivergenceFigure[];
+  /** Where in the text it comes from; absent for a reference that is known in part only. */
+  where?: Breakdown;
 }
 
 type Places = Record<string, TokenPlace>;
@@ -23,11 +27,12 @@ type Places = Record<string, TokenPlace>;
 export function divergencesFrom(folder: string, { plan, jobs }: Run): Divergence[] {
   return (plan?.jobs ?? []).flatMap((job) => {
     const variant = plan!.variants.find(({ name }) => name === job.variant);
-    const { done, tokens } = jobs.get(job.id)!;
+    const { done, tokens, clusters } = jobs.get(job.id)!;
     if (!variant || !done) return [];
     const items = [...tokens].filter(([, { nll_reference }]) => nll_reference !== undefined);
     if (items.length === 0) return [];
-    const sorted = items.toSorted(([a], [b]) => Number(a) - Number(b)).map(([, places]) => places);
+    const ordered = items.toSorted(([a], [b]) => Number(a) - Number(b));
+    const sorted = ordered.map(([, places]) => places);
     const all = <Values extends Float64Array | Float32Array | Int32Array>(
       name: string,
       kind: new (n: number) => Values,
@@ -44,9 +49,10 @@ export function divergencesFrom(folder: string, { plan, jobs }: Run): Divergence
     };
     const nll = needed("nll", Float64Array);
     const optional = Object.entries({ kld: "kld", estimate: "kld_estimate", low: "kld_low", high: "kld_high" });
+    const nllReference = needed("nll_reference", Float64Array);
     const figures = divergenceFigures({
       nll,
-      nllReference: needed("nll_reference", Float64Array),
+      nllReference,
       deltaP: needed("delta_p", Float32Array),
       top: needed("top", Int32Array),
       topReference: needed("top_reference", Int32Array),
@@ -57,7 +63,35 @@ export function divergencesFrom(folder: string, { plan, jobs }: Run): Divergence
         }),
       ),
     });
-    return [{ job, variant, n: items.length, tokens: nll.length, figures }];
+    const distance = all(whole, Float32Array);
+    const chunks = distance && inChunks(ordered, { distance, nll, nllReference }, job, clusters);
+    const where = chunks && breakdownOf(whole, chunks);
+    return [{ job, variant, n: items.length, tokens: nll.length, figures, ...definite({ where }) }];
+  });
+}
+
+/** The distance over the whole vocabulary. */
+const whole = "kld";
+
+/** Values of all items, chunk by chunk again. */
+function inChunks(
+  items: [item: string, Places][],
+  { distance, nll, nllReference }: { distance: Float32Array; nll: Float64Array; nllReference: Float64Array },
+  { settings: { context } }: JobRecord,
+  clusters: ReadonlyMap<string, string> | undefined,
+): ChunkTokens[] {
+  let end = 0;
+  return items.map(([item, { nll_reference: place }]) => {
+    const [from, count] = [end, place![1]];
+    end += count;
+    return {
+      item,
+      distance: distance.subarray(from, end),
+      nll: nll.subarray(from, end),
+      nllReference: nllReference.subarray(from, end),
+      // The last of them is the last token of the chunk.
+      ...definite({ before: typeof context === "number" ? context - count : undefined, cluster: clusters?.get(item) }),
+    };
   });
 }
 

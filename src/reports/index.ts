@@ -1,15 +1,14 @@
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { type Verdicts, verdictsFrom } from "../judge/index.js";
-import type { Run } from "../replay/index.js";
+import { makeFolder } from "../folders.js";
 import { writeWhole } from "../store/index.js";
 import { comparisonsCsv, longCsv, tasksCsv, wideCsv } from "./csv.js";
-import { type Divergence, divergencesFrom } from "./divergence.js";
+import type { Facts } from "./facts.js";
 import { markdown } from "./markdown.js";
+import { drawn, type Svg } from "./plots/index.js";
 import { runJson } from "./run-json.js";
-import { type Short, shortFrom } from "./short.js";
-import { submissions } from "./submission.js";
-import { type Table, tableFrom } from "./table.js";
-import { type TaskReport, tasksFrom } from "./tasks.js";
+
+export { type Facts, factsFrom } from "./facts.js";
 
 /** The files of a run folder that are made from its events. */
 const files: Record<string, (facts: Facts) => string | undefined> = {
@@ -21,37 +20,13 @@ const files: Record<string, (facts: Facts) => string | undefined> = {
   "run.json": ({ table }) => runJson(table),
 };
 
-/** All that reports are made of: computed once, however many draw it. */
-export interface Facts {
-  table: Table;
-  verdicts: Verdicts;
-  /** What a person looks at first. */
-  short: Short;
-  divergences: Divergence[];
-  tasks: TaskReport[];
-  /** Files of answers to questions without keys, by name. */
-  submissions: ReadonlyMap<string, string>;
-}
-
-/** `folder`: of the run, for the per-token values. Throws a BenchError where nothing was started, or where values are damaged. */
-export function factsFrom(run: Run, folder: string): Facts {
-  const [table, verdicts] = [tableFrom(run), verdictsFrom(run)];
-  return {
-    table,
-    verdicts,
-    short: shortFrom(run, table, verdicts),
-    divergences: divergencesFrom(folder, run),
-    tasks: tasksFrom(run),
-    submissions: submissions(run),
-  };
-}
-
 /**
  * Writes all reports of a run: the same events give the same bytes, no clock and no machine is asked.
  * Each file is there whole or not at all, whenever the process ends. The folder must be there. Returns the paths.
  */
 export async function writeReports(folder: string, facts: Facts): Promise<string[]> {
   const rendered = Object.entries(files).map(([name, render]) => [name, render(facts)] as const);
+  const pictures = await drawn(facts);
   const paths: string[] = [];
   for (const [name, text] of [...rendered, ...facts.submissions]) {
     if (text === undefined) continue;
@@ -59,5 +34,19 @@ export async function writeReports(folder: string, facts: Facts): Promise<string
     writeWhole(path, text);
     paths.push(path);
   }
-  return paths;
+  return [...paths, ...writePictures(join(folder, "plots"), pictures)];
+}
+
+/** Pictures of an earlier report that this one does not have go. */
+function writePictures(folder: string, pictures: Svg[]): string[] {
+  const names = new Set(pictures.map(({ name }) => `${name}.svg`));
+  if (names.size > 0) makeFolder(folder, "name another one with --out");
+  if (existsSync(folder))
+    for (const name of readdirSync(folder))
+      if (/^[a-z]+(-[a-z0-9]+)*\.svg$/.test(name) && !names.has(name)) rmSync(join(folder, name), { force: true });
+  return pictures.map(({ name, file }) => {
+    const path = join(folder, `${name}.svg`);
+    writeWhole(path, file);
+    return path;
+  });
 }

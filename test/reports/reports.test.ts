@@ -196,6 +196,7 @@ test("writes whole files, the same bytes for the same events", async () => {
   await writeReports(b, factsFrom(replay(events), b));
   expect(readdirSync(a).sort()).toEqual([
     "comparisons.csv",
+    "plots",
     "run.json",
     "table-long.csv",
     "table.csv",

@@ -1,0 +1,118 @@
+import { lineHeight, textWidth } from "./labels.js";
+import type { Look } from "./palette.js";
+import type { Axis, Chart, Layer } from "./plot.js";
+
+/** As wide as two pictures beside each other leave room for, and legible on a phone. */
+export const chartWidth = 480;
+
+/** From values to pixels and back, as the picture will have it: what stands beside a point is placed before it is drawn. */
+export class Frame {
+  constructor(
+    readonly box: { left: number; right: number; top: number; bottom: number },
+    readonly x: Axis,
+    readonly y: Axis,
+  ) {}
+
+  toX = (value: number) => along(this.x, value, this.box.left, this.box.right);
+  toY = (value: number) => along(this.y, value, this.box.bottom, this.box.top);
+  fromX = (pixel: number) => back(this.x, pixel, this.box.left, this.box.right);
+  fromY = (pixel: number) => back(this.y, pixel, this.box.bottom, this.box.top);
+}
+
+const scaled = ({ type }: Axis, value: number) => (type === "log" ? Math.log(value) : value);
+const ends = (axis: Axis) => axis.domain.map((end) => scaled(axis, Number(end))) as [number, number];
+
+function along(axis: Axis, value: number, from: number, to: number): number {
+  const [low, high] = ends(axis);
+  return from + ((scaled(axis, value) - low) / (high - low)) * (to - from);
+}
+
+function back(axis: Axis, pixel: number, from: number, to: number): number {
+  const [low, high] = ends(axis);
+  const value = low + ((pixel - from) / (to - from)) * (high - low);
+  return axis.type === "log" ? Math.exp(value) : value;
+}
+
+/** More than this from the smallest to the largest, and a linear axis would press most values into a corner. */
+const wide = 8;
+
+/** What is known of an axis before its values are. `log`: absent to let them decide; `room`: at both ends, as a share. */
+export type AxisAsked = Partial<Axis> & { log?: boolean; room?: number };
+
+/** An axis that holds all values with a little room; on a log scale where they lie far apart and none is 0. */
+export function axisOver(values: readonly number[], { log, room = 0.06, ...more }: AxisAsked = {}): Axis {
+  const finite = values.filter(Number.isFinite);
+  const [low, high] = [Math.min(...finite), Math.max(...finite)];
+  if (low > 0 && (log ?? high / low > wide)) {
+    const factor = Math.max(1.1, (high / low) ** room);
+    const domain = [low / factor, high * factor];
+    const decades = Math.log10(domain[1]! / domain[0]!);
+    return { type: "log", domain, ...logTicks(domain[0]!, domain[1]!, decades), ...more };
+  }
+  const pad = (high - low || Math.abs(high) || 1) * room;
+  return { type: "linear", domain: [low - pad, high + pad], ticks: 5, ...more };
+}
+
+/** Powers of ten; where there are few of them, their two- and fivefold, too. */
+function logTicks(low: number, high: number, decades: number): Pick<Axis, "ticks"> {
+  const steps = decades > 3 ? [1] : decades > 1 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 8];
+  const first = Math.floor(Math.log10(low));
+  const powers = Array.from({ length: Math.ceil(Math.log10(high)) - first + 1 }, (_, i) => first + i);
+  const ticks = powers.flatMap((power) => steps.map((step) => Number(`${step}e${power}`)));
+  return { ticks: ticks.filter((tick) => tick >= low && tick <= high) };
+}
+
+/** One name with its sign, in the legend below a picture. */
+export interface LegendEntry {
+  text: string;
+  look: Look;
+}
+
+/** Pixels that a legend takes below the axis. */
+export function legendHeight(entries: readonly LegendEntry[]): number {
+  return entries.length === 0 ? 0 : Math.ceil(entries.length / columnsOf(entries)) * (lineHeight + 2) + 6;
+}
+
+const columnsOf = (entries: readonly LegendEntry[]) =>
+  Math.max(1, Math.floor((chartWidth - 20) / (Math.max(...entries.map(({ text }) => textWidth(text))) + 28)));
+
+/** A legend whose first line stands at `top`, in pixels. `lines`: signs are pieces of lines rather than points. */
+export function legendLayers(frame: Frame, entries: readonly LegendEntry[], top: number, lines = false): Layer[] {
+  if (entries.length === 0) return [];
+  const columns = columnsOf(entries);
+  const rows = Math.ceil(entries.length / columns);
+  const placed = entries.map(({ text, look }, i) => {
+    const left = 14 + Math.floor(i / rows) * ((chartWidth - 20) / columns);
+    const y = frame.fromY(top + (i % rows) * (lineHeight + 2));
+    return {
+      ...{ ...look, text, y, sign: frame.fromX(left), from: frame.fromX(left - 8), to: frame.fromX(left + 8) },
+      x: frame.fromX(left + 13),
+    };
+  });
+  return [
+    ...(lines ? placed.map((one) => pieceOf(one)) : [signs(placed, "sign", "y")]),
+    { mark: "text", data: placed, options: { x: "x", y: "y", text: "text", textAnchor: "start" } },
+  ];
+}
+
+const pieceOf = (one: { colour: string; dash: string }): Layer => ({
+  mark: "link",
+  data: [one],
+  options: {
+    ...{ x1: "from", x2: "to", y1: "y", y2: "y", stroke: one.colour, strokeWidth: 2 },
+    ...(one.dash === "none" ? {} : { strokeDasharray: one.dash }),
+  },
+});
+
+/** The signs of variants. */
+export const signs = (data: Layer["data"], x: string, y: string, more: Record<string, unknown> = {}): Layer => ({
+  mark: "dot",
+  data,
+  options: { x, y, symbol: "symbol", fill: "colour", r: 4.5, ...more },
+});
+
+/** A picture with the frame that its layers were placed in. */
+export function chartIn({ box, x, y }: Frame, height: number, layers: Layer[]): Chart {
+  const margins = { top: box.top, right: chartWidth - box.right, bottom: height - box.bottom, left: box.left };
+  return { width: chartWidth, height, margins, x, y, layers };
+}
