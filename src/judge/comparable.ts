@@ -123,7 +123,7 @@ const telling = (word: string) => word.length >= 4 && !/^\d+$/.test(word) && !co
  * Two tokenizers are one where they gave the same ids for what was measured and have one vocabulary. Where the ids are not
  * kept (earlier versions, baselines), what the files say of their tokenizers decides.
  */
-function sameTokenizer(a: Series, b: Series): boolean {
+export function sameTokenizer(a: Series, b: Series): boolean {
   const [x, y] = [a.variant.facts, b.variant.facts];
   if (!x || !y) return true;
   const shared = [...(a.ids ?? [])].filter(([item]) => b.ids?.has(item));

@@ -1,5 +1,6 @@
 import type { VariantRecord } from "../events.js";
 import { metric as describe, isDistance } from "../metrics.js";
+import type { Says } from "./words.js";
 
 /** A question before it is answered. */
 export interface Asked {
@@ -7,8 +8,8 @@ export interface Asked {
   pairs: [a: string, b: string][];
   /** The variant that all others are held against: what do they cost? */
   base?: string;
-  /** Makes the sentence per metric: `helps`, `better`. */
-  verb?: string;
+  /** Makes an answer per metric out of the pairs; absent where each pair is a question of its own. */
+  says?: Says;
   /** Whether a metric does not bear on this question. */
   without?: (metric: string) => boolean;
 }
@@ -69,7 +70,7 @@ export function askedOf(variants: VariantRecord[]): Asked[] {
   const steps = versions.slice(1).map(
     (version, i): Asked => ({
       title: `Is ${version} better than ${versions[i]}?`,
-      verb: "better",
+      says: { better: "better", worse: "worse" },
       // A distance from v1 does not say which is better.
       without: (metric) => isDistance(describe(metric)),
       pairs: pairs(
@@ -85,7 +86,7 @@ export function askedOf(variants: VariantRecord[]): Asked[] {
   const all: Asked[] = [
     {
       title: "Does the importance matrix help?",
-      verb: "helps",
+      says: { better: "helps", worse: "harms" },
       // The same kernels compute the same number of weights.
       without: (metric) => describe(metric).per === "repetition",
       pairs: matrix,

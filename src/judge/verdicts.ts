@@ -1,12 +1,14 @@
 import { definite } from "../definite.js";
 import { metric as describe, leadsAmong } from "../metrics.js";
 import type { Run } from "../replay/index.js";
-import { inFamily, uncertainOverall } from "../stats/family.js";
+import type { Comparison } from "../stats/comparison.js";
+import { type Family, inFamily, uncertainOverall } from "../stats/family.js";
 import { type Series, seriesFrom } from "../stats/series.js";
 import { answersOf, type Pair, sentenceOf } from "./answers.js";
 import { imatrixFlag } from "./comparable.js";
 import { type Ladder, laddersOf } from "./ladder.js";
 import { type Asked, askedOf } from "./pairs.js";
+import { byMetric, keyOf, type MeasuredPair, pooledOf } from "./pooled.js";
 import { type Result, resultsOf, type WantedMetric } from "./results.js";
 import { verdict } from "./verdict.js";
 
@@ -24,9 +26,11 @@ export interface Question {
   title: string;
   /** The variant that all others of this question are held against: what does it cost? */
   base?: string;
-  /** Counts over the pairs, one sentence per metric. */
+  /** The mean over the pairs and how many of them show it, one sentence per metric. */
   answers: string[];
   pairs: Pair[];
+  /** The mean over the pairs, one per metric of a measurement that several of them have; `refused`: why there is none. */
+  pooled: Result[];
 }
 
 /** Every variant against its reference, and the pairs that tags make. */
@@ -59,71 +63,86 @@ export function verdictsOver(
     : (name, job) => leadsAmong(name, job.metrics);
   const flags = new Set<string>();
   const lines: Line[] = [];
-  const questions = asked.map(({ title, base, pairs, verb, without = () => false }): Question => {
-    const compared = pairs.map(([a, b]) => {
+  const questions = asked.map(({ title, base, pairs, says, without = () => false }): Question => {
+    const measured = pairs.map(([a, b]): MeasuredPair => {
       const [first, second] = [seriesOf(a, "a"), seriesOf(b, "b")];
       for (const one of [...first, ...second]) {
         const flag = imatrixFlag(one);
         if (flag) flags.add(flag);
       }
-      return resultsOf(first, second, (metric, job) => wanted(metric, job) && !without(metric), across);
+      const results = resultsOf(first, second, (metric, job) => wanted(metric, job) && !without(metric), across);
+      return { a: first, b: second, results };
     });
-    lines.push(...adjust(compared.flat()).map((results) => ({ title, results })));
+    const pooled = says ? pooledOf(measured) : [];
+    const all = measured.flatMap(({ results }) => results);
+    lines.push(...adjust(all, pooled).map((line) => ({ ...line, title })));
     const made = pairs.map(([a, b], i): Pair => {
-      const results = compared[i]!;
+      const { results } = measured[i]!;
       return { a, b, results, sentence: sentenceOf(shown(a, "a"), shown(b, "b"), results) };
     });
     return {
       title,
       ...definite({ base }),
       pairs: made,
-      answers: verb ? answersOf(made, verb) : [],
+      pooled,
+      answers: says ? answersOf(made, pooled, says) : [],
     };
   });
   return { questions, notes: [...flags, ...overallNote(lines)] };
 }
 
-/** The comparisons behind one line of an answer. */
+/** What is told in one line of an answer, of one metric: the mean over its pairs, and each of them. */
 interface Line {
   title: string;
   results: Result[];
+  pooled?: Result;
 }
 
-/** The lines with a difference that would not hold if the mean error over all answers of the report were to be 5 %. */
+/**
+ * The differences that hold in their own answer, but not at the level at which the mean error over all answers that show something
+ * is 5 %.
+ *
+ * They keep their verdict, and are named here. Each answer errs in at most 5 %, so the mean over all that are shown does, too,
+ * and who asks one question reads the same of it whatever else was measured. Who looks through many answers for what is
+ * striking selects, and needs the other level: it depends on how many there are, and so it is said once, of the whole report.
+ */
 function overallNote(lines: Line[]): string[] {
-  const families = lines.map(({ results }) => results.map(({ comparison }) => comparison!));
+  const families = lines.map(({ results, pooled }): Family => {
+    const average = pooled?.comparison;
+    return { pairs: results.map(({ comparison }) => comparison!), ...definite({ pooled: average }) };
+  });
   const uncertain = new Set(uncertainOverall(families));
-  const named = lines.flatMap(({ title, results }) => {
-    const count = results.filter(({ comparison }) => uncertain.has(comparison!)).length;
-    return count > 0 ? [`${count} of ${results[0]!.label} (${title})`] : [];
+  const named = lines.flatMap(({ title, results, pooled }) => {
+    const isDoubted = ({ comparison }: Result) => comparison !== undefined && uncertain.has(comparison);
+    const count = results.filter(isDoubted).length;
+    const parts = [...(pooled && isDoubted(pooled) ? ["the mean"] : []), ...(count > 0 ? [`${count}`] : [])];
+    return parts.length > 0 ? [`${parts.join(" and ")} of ${results[0]!.label} (${title})`] : [];
   });
   if (named.length === 0) return [];
   return [
-    `Each line errs in 5 % at most; over all ${lines.length} lines together these differences are less certain: ${named.join(", ")}.`,
+    `Each answer errs in 5 % at most; over all ${lines.length} answers together these differences are less certain: ${named.join(", ")}.`,
   ];
 }
 
 /**
- * The pairs of one question under one metric of one measurement are a family: just those behind one line of its answer.
- * Other measurements and questions do not change their verdicts.
+ * The pairs of one question under one metric of one measurement and their mean are a family: just what stands in one line of its
+ * answer. Other measurements and questions do not change their verdicts.
  */
-function adjust(results: Result[]): Result[][] {
-  const families = new Map<string, Result[]>();
-  for (const result of results) {
-    if (!result.comparison || result.verdict) continue;
-    const key = JSON.stringify([result.measurement, result.metric]);
-    families.set(key, [...(families.get(key) ?? []), result]);
-  }
-  for (const family of families.values()) {
-    const margin = describe(family[0]!.metric).margin?.size;
+function adjust(results: Result[], pooled: Result[]): Omit<Line, "title">[] {
+  const open = results.filter(({ comparison, verdict }) => comparison && !verdict);
+  return byMetric(open, (result) => result).map((line) => {
+    const mean = pooled.find((one) => keyOf(one) === keyOf(line[0]!) && one.comparison);
+    const margin = describe(line[0]!.metric).margin?.size;
     const adjusted = inFamily(
-      family.map(({ comparison }) => comparison!),
+      { pairs: line.map(({ comparison }) => comparison!), ...definite({ pooled: mean?.comparison }) },
       margin,
     );
-    family.forEach((result, i) => {
-      result.comparison = adjusted[i]!;
-      result.verdict = verdict(adjusted[i]!, margin);
-    });
-  }
-  return [...families.values()];
+    const judge = (result: Result, comparison: Comparison) => {
+      result.comparison = comparison;
+      result.verdict = verdict(comparison, margin);
+    };
+    for (const [i, result] of line.entries()) judge(result, adjusted.pairs[i]!);
+    if (mean) judge(mean, adjusted.pooled!);
+    return { results: line, ...definite({ pooled: mean }) };
+  });
 }

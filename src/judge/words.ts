@@ -2,7 +2,15 @@ import { metric as describe, itemsPer, type Metric } from "../metrics.js";
 import type { Flips } from "../stats/bases/score.js";
 import { type Comparison, certainValue, isRelative } from "../stats/comparison.js";
 import { percent } from "../units.js";
-import { type Different, differenceIn, isUndistinguished, type Verdict, verdict } from "./verdict.js";
+import {
+  type Different,
+  differenceIn,
+  type Equivalent,
+  isUndistinguished,
+  shownIn,
+  type Verdict,
+  verdict,
+} from "./verdict.js";
 
 /** A size of difference as a person reads it: `2.8 %`, `4.1 points`, `0.0123 nat`, `×25` when it is more than tenfold. */
 export function amount(comparison: Pick<Comparison, "metric" | "scale">, size: number): string {
@@ -53,9 +61,10 @@ export function interval(comparison: Comparison): string {
   return Number.isFinite(comparison.low) ? ` (95 % CI ${range(comparison, comparison.low, comparison.high)})` : "";
 }
 
-/** Two figures that matter, at least one after the point. */
+/** Two figures that matter, at least one after the point of what is below a hundred. */
 function trimmed(size: number): string {
   const digits = size === 0 ? 1 : Math.min(9, Math.max(1, 1 - Math.floor(Math.log10(Math.abs(size)))));
+  if (Math.abs(size) >= 99.95) return size.toFixed(0);
   return size.toFixed(digits);
 }
 
@@ -64,9 +73,30 @@ export function probability(p: number): string {
   return p < 0.001 ? "< 0.001" : `= ${p.toFixed(p < 0.1 ? 3 : 2)}`;
 }
 
-/** A comparison in words, without the names: `better by 2.8 % (95 % CI 1.9 … 3.7 %, Holm p < 0.001)`. */
+/**
+ * A comparison in words, without the names; the size comes first, then whether it is sure: `2.8 % better (95 % CI 1.9 … 3.7 %, Holm
+ * p < 0.001; 32 chunks)`, `+0.3 % (95 % CI −0.2 … 0.8 %; 32 chunks): no difference shown (detectable: 0.7 %)`.
+ */
 export function clause(comparison: Comparison, said: Verdict = verdict(comparison)): string {
-  return [flipsOf(comparison), judged(comparison, said)].filter(Boolean).join(", ");
+  if (isIdentical(comparison)) return "identical";
+  switch (said.kind) {
+    case "different":
+      return `${sided(comparison, said)} (${evidence(comparison, said)})`;
+    case "likely":
+      return said.what.kind === "different"
+        ? `likely ${sided(comparison, said.what)} (${evidence(comparison, said.what, doubt(comparison, said))})`
+        : `${signed(comparison)} (${evidence(comparison)}): likely ${equal(comparison, said.what)}, ${doubt(comparison, said)}`;
+    case "equivalent":
+      return `${signed(comparison)} (${evidence(comparison)}): ${equal(comparison, said)}`;
+    case "undistinguished":
+      return `${signed(comparison)} (${evidence(comparison)}): ${unshown(comparison)}`;
+    case "unknown":
+      return untold(comparison, said.needed);
+    case "chance":
+      return `neither is shown to be better than guessing (${percent(said.chance)}), so neither is called better`;
+    case "size":
+      return sized(comparison, said);
+  }
 }
 
 /** The same as a sentence's beginning: `B beats A on PPL by 2.8 % (…)`. Undefined when there is no winner. */
@@ -74,8 +104,53 @@ export function winner(comparison: Comparison, said: Verdict, label: string, a: 
   const difference = differenceIn(said);
   if (!difference || (difference.direction !== "better" && difference.direction !== "worse")) return undefined;
   const verb = difference.direction === "better" ? "beats" : "loses to";
-  const flips = flipsOf(comparison);
-  return `${b} ${verb} ${a} on ${label} by ${measured(comparison, difference)}${flips ? `, ${flips}` : ""}`;
+  const by = amount(comparison, Math.abs(comparison.difference));
+  return `${b} ${verb} ${a} on ${label} by ${by}${small(difference)} (${evidence(comparison, difference)})`;
+}
+
+/** What an answer calls one direction and the other: `helps`, `harms`. */
+export interface Says {
+  better: string;
+  worse: string;
+}
+
+/**
+ * The same as an answer's opening, which a verb begins: `helps: 21 % lower on average over 6 pairs (95 % CI 20 … 22 %; pairs 0.6 … 43 %;
+ * 38 chunks)`. `over`: the pairs of which it is the mean; one pair stands for itself.
+ */
+export function opening(comparison: Comparison, said: Verdict, says: Says, over: Comparison[] = []): string {
+  const shown = shownIn(said);
+  if (isIdentical(comparison) || !(shown || isUndistinguished(said))) return clause(comparison, said);
+  const difference = shown && differenceIn(said, shown.sure);
+  const fell = comparison.difference < 0;
+  const changed = `${amount(comparison, Math.abs(comparison.difference))} ${fell ? "lower" : "higher"}`;
+  const mean = over.length > 1 ? ` on average over ${over.length} pairs` : "";
+  const size = `${difference ? changed : signed(comparison)}${mean}${difference ? small(difference) : ""}`;
+  const open = said.kind === "likely" ? doubt(comparison, said) : shown ? "" : detectableIn(comparison);
+  const parts = [
+    confidence(comparison, difference !== undefined),
+    spread(comparison, over, difference !== undefined && fell),
+    open,
+    ...[basisOf(comparison)].filter((piece) => !open.endsWith(piece)),
+  ];
+  return `${opened(comparison, said, says)}: ${size} (${parts.filter((part) => part !== "").join("; ")})`;
+}
+
+function opened(comparison: Comparison, said: Verdict, says: Says): string {
+  const shown = shownIn(said);
+  if (!shown) return "not sure";
+  const { what, sure } = shown;
+  const words =
+    what.kind === "equivalent" ? equal(comparison, what) : says[what.direction === "worse" ? "worse" : "better"];
+  return sure ? words : `likely ${words}`;
+}
+
+/** From the least to the most that single pairs show, where all are on one scale. */
+function spread(comparison: Comparison, over: Comparison[], turned: boolean): string {
+  const sizes = over.filter(({ scale }) => scale === comparison.scale).map(({ difference }) => difference);
+  const told = sizes.filter(Number.isFinite).map((size) => (turned ? -size : size));
+  if (told.length < 2) return "";
+  return `pairs ${range(comparison, Math.min(...told), Math.max(...told))}`;
 }
 
 /** A verdict in a table's cell: `better`, `likely better`, `~`. */
@@ -103,32 +178,50 @@ export function mark(said: Verdict, comparison?: Comparison): string {
 export const markInFiles = (said: Verdict, comparison?: Comparison) =>
   isUndistinguished(said) ? said.kind : mark(said, comparison);
 
-/** A change that few subjects cannot make certain still has a size. */
-function few(comparison: Comparison): string {
-  const { difference, clusters, n, flips } = comparison;
-  if (!flips || clusters >= n || difference === 0) return "no difference found (too few items to detect any)";
-  return `${difference < 0 ? "−" : "+"}${amount(comparison, Math.abs(difference))}, not certain: ${clusters} subjects are too few to detect any`;
+/** `2.8 % better`; `×26, worse` */
+function sided(comparison: Comparison, difference: Different): string {
+  const { direction } = difference;
+  const size = Math.abs(comparison.difference);
+  return `${amount(comparison, size)}${manifold(comparison, size) ? "," : ""} ${directed(comparison, direction)}${small(difference)}`;
 }
 
-function judged(comparison: Comparison, said: Verdict): string {
-  if (isIdentical(comparison)) return "identical";
-  switch (said.kind) {
-    case "different":
-      return `${directed(comparison, said.direction)} by ${measured(comparison, said)}`;
-    case "equivalent":
-      return `equivalent within ${marginIn(comparison, said.margin)} (${confidence(comparison)}${pieces(comparison)})`;
-    case "likely":
-      return likely(comparison, said);
-    case "undistinguished":
-      if (!isDetectable(comparison)) return few(comparison);
-      return `no difference found (would have detected ${amount(comparison, said.detectable)}${pieces(comparison)})`;
-    case "unknown":
-      return untold(comparison, said.needed);
-    case "chance":
-      return `neither is shown to be better than guessing (${percent(said.chance)}), so neither is called better`;
-    case "size":
-      return sized(comparison, said);
-  }
+const small = ({ within }: Different) => (within ? ", too little to matter" : "");
+
+/** `+0.3 %`, of which nobody knows whether it is one. */
+function signed(comparison: Comparison): string {
+  const { difference } = comparison;
+  const sign = manifold(comparison, difference) || difference === 0 ? "" : difference < 0 ? "−" : "+";
+  return `${sign}${amount(comparison, Math.abs(difference))}`;
+}
+
+const equal = (comparison: Comparison, { margin }: Equivalent) => `equivalent within ${marginIn(comparison, margin)}`;
+
+/** Neither a difference nor equivalence: with what would have been found, or why nothing could be. */
+function unshown(comparison: Comparison): string {
+  const { clusters, n, detectable, scale } = comparison;
+  // Nobody takes a figure that may as well be twice as large for one without a difference.
+  if (scale === "relative" && detectable >= 1 && isDetectable(comparison))
+    return `cannot tell (${detectableIn(comparison)})`;
+  if (isDetectable(comparison)) return `no difference shown (${detectableIn(comparison)})`;
+  const few = clusters < n ? `${clusters} subjects are` : `${n} ${itemsOf(comparison)} are`;
+  return `not certain, ${few} too few to detect any`;
+}
+
+function detectableIn(comparison: Comparison): string {
+  return isDetectable(comparison) ? `detectable: ${amount(comparison, comparison.detectable)}` : "";
+}
+
+/** What a size rests on: its interval, the p of a difference, and the pieces. */
+function evidence(comparison: Comparison, difference?: Different, doubt?: string): string {
+  const { adjusted, family = 1, p } = comparison;
+  // A p that no family has adjusted is not what keeps it from being certain.
+  const isTold = difference && !Number.isNaN(adjusted ?? p);
+  const told = isTold ? `, ${family > 1 ? "Holm p" : "p"} ${probability(adjusted ?? p)}` : "";
+  return [
+    `${confidence(comparison, difference !== undefined)}${told}`,
+    ...(doubt ? [doubt] : []),
+    ...pieces(comparison).filter((piece) => !doubt?.endsWith(piece)),
+  ].join("; ");
 }
 
 /** `cannot tell: 5 repetitions or more` */
@@ -136,17 +229,9 @@ export function untold(comparison: Comparison, needed: number): string {
   return `cannot tell: ${needed} ${itemsOf(comparison)} or more`;
 }
 
-/** Shown by the interval alone: with what keeps it from being certain. */
-function likely(comparison: Comparison, { what, among }: Extract<Verdict, { kind: "likely" }>): string {
-  const { adjusted = Number.NaN } = comparison;
-  const doubt =
-    among === undefined
-      ? `not certain from ${piecesOf(comparison)}`
-      : `not certain among ${among}${what.kind === "different" ? `, Holm p ${probability(adjusted)}` : ""}${pieces(comparison)}`;
-  if (what.kind === "equivalent")
-    return `likely within ${marginIn(comparison, what.margin)} (${confidence(comparison)}; ${doubt})`;
-  const size = amount(comparison, Math.abs(comparison.difference));
-  return `likely ${directed(comparison, what.direction)} by ${size} (${confidence(comparison, true)}; ${doubt})`;
+/** What keeps the one that the interval shows from being certain. */
+function doubt(comparison: Comparison, { among }: { among?: number }): string {
+  return among === undefined ? `not certain from ${piecesOf(comparison)}` : `not certain among ${among}`;
 }
 
 /** `0.055 nat (95 % CI 0.030 … 0.10 nat; 8 chunks): 55 × the margin of 0.001 nat; noise floor 0.000000070 nat` */
@@ -161,7 +246,7 @@ function sized(comparison: Comparison, { place, margin, floor }: Extract<Verdict
     around: "about the margin",
     beyond: `${times < 10 ? times.toFixed(1) : times.toFixed(0)} × the margin`,
   }[place];
-  return `${amount(told, comparison.b)} (${confidence(told)}${pieces(comparison)}): ${where} of ${marginIn(comparison, margin)}; noise floor ${amount(told, floor)}`;
+  return `${amount(told, comparison.b)} (${[confidence(told), ...pieces(comparison)].join("; ")}): ${where} of ${marginIn(comparison, margin)}; noise floor ${amount(told, floor)}`;
 }
 
 /** How far from the reference: a share of same predictions lacks that much of 1. */
@@ -201,14 +286,6 @@ function directed({ metric }: Comparison, direction: string): string {
   return direction === "better" ? "faster" : "slower";
 }
 
-/** Size and interval of what is certain. */
-function measured(comparison: Comparison, said: Different): string {
-  const { difference, adjusted, family = 1, p } = comparison;
-  const name = family > 1 ? "Holm p" : "p";
-  const small = said.within ? "; within the margin that matters" : "";
-  return `${amount(comparison, Math.abs(difference))} (${confidence(comparison, true)}, ${name} ${probability(adjusted ?? p)}${small}${pieces(comparison)})`;
-}
-
 /** The cells of a table: difference, interval, p, detectable difference, pieces that the error rests on. */
 export function tabulated(comparison: Comparison): string[] {
   const { difference, low, p, adjusted = p, detectable, flips, needed, scale } = comparison;
@@ -228,10 +305,12 @@ export function tabulated(comparison: Comparison): string[] {
   ];
 }
 
-/** The pieces that the error rests on, unless the sentence names them already: `; 16 chunks`, `; 64 chunks in 32 blocks of 2`, `; 64 chunks in 12 documents`. */
-function pieces(comparison: Comparison): string {
+/** The pieces that the error rests on, for answers those that changed: `16 chunks`, `3 answers of 200 flipped, 2 to right, 1 to wrong`. */
+function pieces(comparison: Comparison): string[] {
   const { n, clusters, paired, flips } = comparison;
-  return !paired || (flips && clusters === n) ? "" : `; ${basisOf(comparison)}`;
+  const isNamed = !paired || (flips && clusters === n);
+  const changed = flips ? [flippedOf(flips), ...(flips.toRight + flips.toWrong > 0 ? [waysOf(flips)] : [])] : [];
+  return [...(flips ? [changed.join(", ")] : []), ...(isNamed ? [] : [basisOf(comparison)])];
 }
 
 /** `16 chunks`, `64 chunks in 32 blocks of 2`, `64 chunks in 12 documents`, `200 questions` */
@@ -255,16 +334,18 @@ export function itemsOf({ metric }: Pick<Comparison, "metric">): string {
   return itemsPer[describe(metric).per];
 }
 
-function flipsOf({ flips }: Comparison): string {
-  return flips ? flipped(flips) : "";
+/** `3 answers of 200 flipped (2 to right, 1 to wrong)` */
+export function flipped(flips: Flips): string {
+  const { toRight, toWrong } = flips;
+  return `${flippedOf(flips)}${toRight + toWrong > 0 ? ` (${waysOf(flips)})` : ""}`;
 }
 
-/** `3 answers of 200 flipped (2 to right, 1 to wrong)` */
-export function flipped({ n, toRight, toWrong }: Flips): string {
+function flippedOf({ n, toRight, toWrong }: Flips): string {
   const count = toRight + toWrong;
-  if (count === 0) return `none of ${n} answers flipped`;
-  return `${count} answer${count === 1 ? "" : "s"} of ${n} flipped (${toRight} to right, ${toWrong} to wrong)`;
+  return count === 0 ? `none of ${n} answers flipped` : `${count} answer${count === 1 ? "" : "s"} of ${n} flipped`;
 }
+
+const waysOf = ({ toRight, toWrong }: Flips) => `${toRight} to right, ${toWrong} to wrong`;
 
 /** Item by item the same number. */
 export function isIdentical(comparison: Comparison): boolean {

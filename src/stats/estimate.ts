@@ -52,7 +52,7 @@ export function compare(name: string, a: Observation[], b: Observation[], option
   const form = forms[metric.aggregation];
   const found = isBinary(form, [...first, ...second])
     ? accuracies(name, first, second, paired, options.clusters)
-    : form.counts === "scores" && paired
+    : (form.counts === "scores" || form.counts === "items") && paired
       ? scores(name, first, second, options.clusters)
       : means(metric, first, second, paired, options);
   return { ...withinRange(found, metric, first, options), warnings: [...warnings, ...found.warnings] };
@@ -193,20 +193,30 @@ function pairs(a: Observation[], b: Observation[], wanted: boolean) {
 }
 
 /** The scale on which a figure is a mean m, and by g from there the one that is compared; `log`: that is a logarithm's. */
-interface Scale {
+export interface Scale {
   of(value: number): number;
   g(mean: number): number;
+  /** The mean of which g is this. */
+  inverse(figure: number): number;
   /** g′ */
   slope(mean: number): number;
   log: boolean;
 }
 
-const plain: Scale = { of: (value) => value, g: (mean) => mean, slope: () => 1, log: false };
+const same = (value: number) => value;
+const plain: Scale = { of: same, g: same, inverse: same, slope: () => 1, log: false };
 /** Values are logarithms already. */
 const ofLogs: Scale = { ...plain, log: true };
-const logOfMean: Scale = { ...plain, g: Math.log, slope: (mean) => 1 / mean, log: true };
+const logOfMean: Scale = { ...plain, g: Math.log, inverse: Math.exp, slope: (mean) => 1 / mean, log: true };
 const meanOfLogs: Scale = { ...plain, of: Math.log, log: true };
-const root: Scale = { ...plain, g: Math.sqrt, slope: (mean) => (mean > 0 ? 1 / (2 * Math.sqrt(mean)) : 1) };
+const root: Scale = {
+  ...plain,
+  ...{
+    g: Math.sqrt,
+    inverse: (figure) => figure * figure,
+    slope: (mean) => (mean > 0 ? 1 / (2 * Math.sqrt(mean)) : 1),
+  },
+};
 
 /** How the items of an aggregation are one figure: by itself, and when it is compared. */
 interface Form {
@@ -239,6 +249,10 @@ const forms: Record<Aggregation, Form> = {
   maximum: always(plain),
   single: always(plain),
 };
+
+/** The scale on which two series of these items are compared. */
+export const comparedOn = (name: string, items: Observation[]): Scale =>
+  forms[describe(name).aggregation].compared(items);
 
 /** Items of 0 and 1; a share per chunk is a mean like others. */
 const isBinary = ({ counts }: Form, items: Observation[]): boolean =>

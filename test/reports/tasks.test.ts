@@ -193,7 +193,7 @@ describe("a figure that is not above chance", () => {
     const [ladder] = verdictsFrom(both).ladders;
     expect(ladder).not.toHaveProperty("near");
     expect(ladder).not.toHaveProperty("smallest");
-    expect(pair(biased).results[0]!.verdict).toMatchObject({ kind: "likely", what: { direction: "worse" } });
+    expect(pair(biased).results[0]!.verdict).toMatchObject({ kind: "different", direction: "worse" });
   });
 
   test("is told with the chance of its own column, and in a way that fits answers without a fault", () => {

@@ -56,7 +56,7 @@ describe("compare", () => {
     expect(found.p).toBeCloseTo(0.5637, 4);
     expect(found).toMatchObject({ difference: 0.005, flips: { n: 200, toRight: 2, toWrong: 1 } });
     expect(clause(found)).toMatch(
-      /^3 answers of 200 flipped \(2 to right, 1 to wrong\), no difference found \(would have detected \d\.\d points\)$/,
+      /^\+0\.50 points \(95 % CI .*; 3 answers of 200 flipped, 2 to right, 1 to wrong\): no difference shown \(detectable: \d\.\d points\)$/,
     );
   });
 
@@ -218,7 +218,7 @@ describe("compare", () => {
 
 describe("a report of many answers", () => {
   const one = compare("bits_per_byte", items([1, 2, 3, 4, 5, 6]), items([2, 1, 4, 3, 6, 5]));
-  const family = (...ps: number[]) => inFamily(ps.map((p) => ({ ...one, p })));
+  const family = (...ps: number[]) => inFamily({ pairs: ps.map((p) => ({ ...one, p })) });
   const doubted = (...families: number[][]) => uncertainOverall(families.map((ps) => family(...ps))).map(({ p }) => p);
 
   test("by hand: two of four families are selected, and tested at 2.5 %", () => {

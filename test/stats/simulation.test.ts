@@ -486,7 +486,7 @@ test("a line of an answer without a difference: some false one in at most 5 % of
     );
     if (family.some((one) => verdict(one).kind === "different")) unadjusted++;
     // What stands behind a line: six pairs, one metric.
-    const lines = [0, 1, 2].map((metric) => inFamily(family.filter((_, i) => i % 3 === metric)));
+    const lines = [0, 1, 2].map((metric) => inFamily({ pairs: family.filter((_, i) => i % 3 === metric) }).pairs);
     const said = lines.map((line) => line.some((one) => verdict(one).kind === "different"));
     said.forEach((one, metric) => {
       if (one) byLine[metric]!++;
@@ -512,12 +512,16 @@ describe("what a comparison could have seen in a report of 30: seen four times i
     Array.from({ length: 29 }, (_, i) =>
       compare("bits_per_byte", pieces(normal, 24, 0), pieces(normal, 24, i < 4 ? 1 : 0)),
     );
-  const seen = (one: Comparison, rest: Comparison[]) => verdict(inFamily([one, ...rest])[0]!).kind === "different";
+  const seen = (one: Comparison, rest: Comparison[]) =>
+    verdict(inFamily({ pairs: [one, ...rest] }).pairs[0]!).kind === "different";
 
   test("a mean", () => {
     const normal = normals(31);
     const one = (difference: number) => compare("bits_per_byte", pieces(normal, 48, 0), pieces(normal, 48, difference));
-    const sizes = Array.from({ length: 200 }, () => inFamily([one(0), ...others(normal)])[0]!.detectable);
+    const sizes = Array.from(
+      { length: 200 },
+      () => inFamily({ pairs: [one(0), ...others(normal)] }).pairs[0]!.detectable,
+    );
     const stated = sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
     const share = percentage(1000, () => seen(one(stated), others(normal)));
     const alone = percentage(1000, () => seen(one(one(0).detectable), others(normal)));
@@ -543,7 +547,10 @@ describe("what a comparison could have seen in a report of 30: seen four times i
           }),
         ),
       );
-    const sizes = Array.from({ length: 100 }, () => inFamily([one(0), ...others(normal)])[0]!.detectable);
+    const sizes = Array.from(
+      { length: 100 },
+      () => inFamily({ pairs: [one(0), ...others(normal)] }).pairs[0]!.detectable,
+    );
     const stated = sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
     const share = percentage(1000, () => seen(one(stated), others(normal)));
     report("seen of the stated change", share);

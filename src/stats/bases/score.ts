@@ -102,7 +102,9 @@ export function scoreInterval(flips: Flips, freedom?: number): { low: number; hi
 function detectableChange({ n, toRight, toWrong }: Flips, level: number, freedom?: number): number {
   const rate = (toRight + toWrong) / n;
   const z = tQuantile(1 - level / 2, freedom);
-  const enough = (delta: number) => powerOfScore(n, Math.max(rate, delta), delta, z) >= power;
+  // Questions over a design effect are not whole, those that flip are.
+  const questions = Math.max(1, Math.round(n));
+  const enough = (delta: number) => powerOfScore(questions, Math.max(rate, delta), delta, z) >= power;
   return enough(1) ? bisect(0, 1, (delta) => !enough(delta), 14) : Infinity;
 }
 
