@@ -5,6 +5,7 @@ import { bytes as inUnits } from "../units.js";
 import { type Divergence, divergenceTables } from "./divergence.js";
 import { conclusionsOf, savedIn, stepText } from "./ladder.js";
 import { intervalsOf, type Layout, layoutOf } from "./layout.js";
+import { bullets, draw, escaped, fenced, inert, inShell } from "./markup.js";
 import type { Table } from "./table.js";
 import { askedOf, taskSections } from "./task-tables.js";
 import type { TaskReport } from "./tasks.js";
@@ -29,7 +30,7 @@ export function markdown(
     intervals.rows.length > 0 ? `## 95 % intervals\n\n${draw(intervals)}` : "",
     `## How to read this\n\n${bullets(explanations(table))}`,
     `## Where the figures come from\n\n${bullets(provenance(table))}`,
-    fenced(table.started.provenance.command.map((argument) => quoted(harmless(argument))).join(" ")),
+    fenced(table.started.provenance.command.map((argument) => inShell(harmless(argument))).join(" ")),
   ];
   return `${sections.filter((section) => section !== "").join("\n\n")}\n`;
 }
@@ -135,22 +136,6 @@ function howJudged({ columns }: Table): string {
   ]);
 }
 
-/** Padded, so that it reads as a table before it is rendered, too. */
-function draw({ columns, rows }: Layout): string {
-  const lines = [columns.map(({ text }) => text), ...rows].map((line) => line.map(inert));
-  const widths = columns.map((_, index) => Math.max(3, ...lines.map((line) => line[index]!.length)));
-  const row = (cells: string[]) => `| ${cells.join(" | ")} |`;
-  const [head, ...body] = lines.map((line) =>
-    row(line.map((text, i) => (columns[i]!.align === "right" ? text.padStart(widths[i]!) : text.padEnd(widths[i]!)))),
-  );
-  const rule = row(
-    widths.map((width, i) => (columns[i]!.align === "right" ? `${"-".repeat(width - 1)}:` : "-".repeat(width))),
-  );
-  return [head, rule, ...body].join("\n");
-}
-
-const bullets = (lines: string[]) => lines.map((line) => `- ${line}`).join("\n");
-
 /** Not a numbered list: the marks in the table are literal text. */
 const numbered = (notes: string[]) => notes.map(inert).join("  \n");
 
@@ -201,33 +186,4 @@ function enginesIn(engines: Table["engines"]): string {
   }
   const told = ([name, variants]: [string, string[]]) => (users.size === 1 ? name : `${name} for ${several(variants)}`);
   return [...users].map(told).join("; ");
-}
-
-/** As a shell reads it. */
-const quoted = (argument: string) =>
-  /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
-
-/** A fence longer than any inside, so that the text cannot end it. */
-function fenced(text: string): string {
-  const longest = Math.max(2, ...Array.from(text.matchAll(/`+/g), ([run]) => run.length));
-  const fence = "`".repeat(longest + 1);
-  return `${fence}sh\n${text}\n${fence}`;
-}
-
-/**
- * Text from outside as inert text in a table cell: no HTML, no markup, no end of the cell, no link, and nobody is called: an empty
- * comment breaks what GitHub makes a mention, an issue or a link of, even where it is escaped. Underscores inside a word are left
- * alone, for GitHub does not read them as emphasis and `Q4_K_M` stays legible.
- */
-const inert = (text: string) => escaped(harmless(text));
-
-function escaped(text: string): string {
-  return text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replace(/[\\`*|~[\]$]/g, "\\$&")
-    .replace(/(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu, "\\_")
-    .replace(/^(?=[-+#]+(\s|$))|(?<=^\d+)(?=[.)](\s|$))/, "\\")
-    .replace(/[@#](?=[\p{L}\p{N}])|:(?=\/\/)|(?<=www)\.|(?<=GH)-(?=\d)/giu, "$&<!-- -->");
 }
