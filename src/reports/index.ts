@@ -4,8 +4,9 @@ import { makeFolder } from "../folders.js";
 import { writeWhole } from "../store/index.js";
 import { comparisonsCsv, longCsv, tasksCsv, wideCsv } from "./csv.js";
 import type { Facts } from "./facts.js";
+import { page } from "./html/index.js";
 import { markdown } from "./markdown.js";
-import { drawn, type Svg } from "./plots/index.js";
+import { drawn, type PlacedSvg } from "./plots/index.js";
 import { runJson } from "./run-json.js";
 
 export { type Facts, factsFrom } from "./facts.js";
@@ -25,8 +26,9 @@ const files: Record<string, (facts: Facts) => string | undefined> = {
  * Each file is there whole or not at all, whenever the process ends. The folder must be there. Returns the paths.
  */
 export async function writeReports(folder: string, facts: Facts): Promise<string[]> {
-  const rendered = Object.entries(files).map(([name, render]) => [name, render(facts)] as const);
+  const rendered = Object.entries(files).map(([name, render]): [string, string | undefined] => [name, render(facts)]);
   const pictures = await drawn(facts);
+  rendered.push(["report.html", page(facts, pictures)]);
   const paths: string[] = [];
   for (const [name, text] of [...rendered, ...facts.submissions]) {
     if (text === undefined) continue;
@@ -38,7 +40,7 @@ export async function writeReports(folder: string, facts: Facts): Promise<string
 }
 
 /** Pictures of an earlier report that this one does not have go. */
-function writePictures(folder: string, pictures: Svg[]): string[] {
+function writePictures(folder: string, pictures: PlacedSvg[]): string[] {
   const names = new Set(pictures.map(({ name }) => `${name}.svg`));
   if (names.size > 0) makeFolder(folder, "name another one with --out");
   if (existsSync(folder))

@@ -197,6 +197,7 @@ test("writes whole files, the same bytes for the same events", async () => {
   expect(readdirSync(a).sort()).toEqual([
     "comparisons.csv",
     "plots",
+    "report.html",
     "run.json",
     "table-long.csv",
     "table.csv",

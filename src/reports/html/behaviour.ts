@@ -34,6 +34,8 @@ if (filter) {
   const rows = [...document.querySelectorAll("[data-different]")];
   const show = () => {
     for (const row of rows) row.hidden = filter.checked && row.dataset.different === "no";
+    // What the box is ticked for is there to see.
+    if (filter.checked) for (const row of rows) if (row.dataset.different === "yes") row.closest("details").open = true;
     for (const part of document.querySelectorAll("[data-compared]"))
       part.hidden = filter.checked && !part.querySelector('[data-different="yes"]');
     const count = rows.filter((row) => !row.hidden).length;

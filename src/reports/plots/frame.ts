@@ -1,5 +1,5 @@
 import { lineHeight, textWidth } from "./labels.js";
-import type { Look } from "./palette.js";
+import { grounds, type Look } from "./palette.js";
 import type { Axis, Chart, Layer } from "./plot.js";
 
 /** As wide as two pictures beside each other leave room for, and legible on a phone. */
@@ -61,6 +61,9 @@ function logTicks(low: number, high: number, decades: number): Pick<Axis, "ticks
   const ticks = powers.flatMap((power) => steps.map((step) => Number(`${step}e${power}`)));
   return { ticks: ticks.filter((tick) => tick >= low && tick <= high) };
 }
+
+/** Keeps a text legible over the lines that it crosses. */
+export const halo = { fill: "currentColor", stroke: grounds.back[0], strokeWidth: 4, paintOrder: "stroke" };
 
 /** One name with its sign, in the legend below a picture. */
 export interface LegendEntry {

@@ -27,8 +27,10 @@ export function picturesOf(facts: Facts): PlacedPicture[] {
   return plots.flatMap(({ section, pictures }) => pictures(facts).map((picture) => ({ ...picture, section })));
 }
 
-/** The same as SVG, by section. */
-export async function drawn(facts: Facts): Promise<(Svg & Pick<Plot, "section">)[]> {
+export type PlacedSvg = Svg & Pick<Plot, "section">;
+
+/** The same as SVG. */
+export async function drawn(facts: Facts): Promise<PlacedSvg[]> {
   const pictures = picturesOf(facts);
   const made = await draw(pictures);
   return made.map((one, i) => ({ ...one, section: pictures[i]!.section }));

@@ -24,8 +24,8 @@ const overlap = (a: Box, b: Box) =>
   Math.max(0, Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top));
 
 /**
- * Places for the names of points: beside them where there is room, else near by with a line. No two names lie over each other, over
- * a point or over one of the upright `lines`. Undefined when there is no room for all; then a legend is better. `frame`: where names may
+ * Places for the names of points: beside them where there is room, else near by with a line. No two names lie over each other or over a
+ * point, and none over one of the upright `lines` if it can be helped. Undefined when there is no room for all; then a legend is better. `frame`: where names may
  * stand.
  */
 export function placeLabels(
@@ -33,31 +33,36 @@ export function placeLabels(
   frame: Box,
   lines: readonly { x: number; y1: number; y2: number }[] = [],
 ): LabelPlace[] | undefined {
-  const taken: Box[] = [
-    ...points.map(({ x, y }) => ({ left: x - 5, right: x + 5, top: y - 5, bottom: y + 5 })),
-    ...lines.map(({ x, y1, y2 }) => ({ left: x - 1, right: x + 1, top: Math.min(y1, y2), bottom: Math.max(y1, y2) })),
-  ];
+  const taken: Box[] = points.map(({ x, y }) => ({ left: x - 5, right: x + 5, top: y - 5, bottom: y + 5 }));
+  const strokes: Box[] = lines.map(({ x, y1, y2 }) => {
+    return { left: x - 1, right: x + 1, top: Math.min(y1, y2), bottom: Math.max(y1, y2) };
+  });
   const places: LabelPlace[] = [];
   // Those in a crowd choose first: they have the fewest places.
   const crowd = points.map(
     (point) => points.filter((other) => Math.hypot(other.x - point.x, other.y - point.y) < 60).length,
   );
   const order = points.map((_, i) => i).sort((a, b) => crowd[b]! - crowd[a]! || a - b);
+  const isFree = ({ x: left, y: middle }: LabelPlace, width: number, all: Box[]) => {
+    const box = { left, right: left + width, top: middle - lineHeight / 2, bottom: middle + lineHeight / 2 };
+    const isInside =
+      box.left >= frame.left && box.right <= frame.right && box.top >= frame.top && box.bottom <= frame.bottom;
+    return isInside && all.every((other) => overlap(box, other) === 0);
+  };
   for (const index of order) {
     const { x, y, text } = points[index]!;
     const width = textWidth(text);
-    const found = candidates(x, y, width).find(({ x: left, y: middle }) => {
-      const box = { left, right: left + width, top: middle - lineHeight / 2, bottom: middle + lineHeight / 2 };
-      const inside =
-        box.left >= frame.left && box.right <= frame.right && box.top >= frame.top && box.bottom <= frame.bottom;
-      return inside && taken.every((other) => overlap(box, other) === 0);
-    });
+    const { beside, away } = candidates(x, y, width);
+    // A name beside its point is better than one away, even over a line.
+    const found =
+      beside.find((place) => isFree(place, width, [...taken, ...strokes])) ??
+      beside.find((place) => isFree(place, width, taken)) ??
+      away.find((place) => isFree(place, width, [...taken, ...strokes])) ??
+      away.find((place) => isFree(place, width, taken));
     if (!found) return undefined;
     taken.push({
-      left: found.x,
-      right: found.x + width,
-      top: found.y - lineHeight / 2,
-      bottom: found.y + lineHeight / 2,
+      ...{ left: found.x, right: found.x + width },
+      ...{ top: found.y - lineHeight / 2, bottom: found.y + lineHeight / 2 },
     });
     places[index] = found;
   }
@@ -65,7 +70,7 @@ export function placeLabels(
 }
 
 /** From right beside the point outwards. */
-function candidates(x: number, y: number, width: number): LabelPlace[] {
+function candidates(x: number, y: number, width: number): { beside: LabelPlace[]; away: LabelPlace[] } {
   const beside = [
     { x: x + 8, y },
     { x: x - 8 - width, y },
@@ -83,7 +88,7 @@ function candidates(x: number, y: number, width: number): LabelPlace[] {
       return { x: dx >= -1e-9 ? x + dx : x + dx - width, y: y + dy, led: true };
     }),
   );
-  return [...beside, ...away];
+  return { beside, away };
 }
 
 /** Heights for names at the ends of lines, each as near to its line as the others allow; `undefined` when there is no room. */

@@ -1,4 +1,14 @@
-import { type AxisAsked, axisOver, chartIn, chartWidth, Frame, legendHeight, legendLayers, signs } from "./frame.js";
+import {
+  type AxisAsked,
+  axisOver,
+  chartIn,
+  chartWidth,
+  Frame,
+  halo,
+  legendHeight,
+  legendLayers,
+  signs,
+} from "./frame.js";
 import { placeLabels } from "./labels.js";
 import { grounds, type Look } from "./palette.js";
 import type { Chart, Layer } from "./plot.js";
@@ -14,6 +24,9 @@ export interface PointFigure {
   /** A second figure on the upright axis, drawn hollow. */
   second?: number | undefined;
 }
+
+/** A share that two sizes or speeds may differ by and be the same. */
+const sameSize = 0.005;
 
 /** As many names stand beside their points; more are a legend. */
 const mostDirect = 12;
@@ -35,7 +48,7 @@ export function pointsChart(
 ): Chart {
   const x = axisOver(
     points.flatMap((one) => [one.x, ...(one.xs ?? [])]),
-    { room: 0.1, ...xAsked },
+    { room: 0.14, ...xAsked },
   );
   const y = axisOver(
     points.flatMap((one) => [one.y, ...(one.ys ?? []), ...(one.second === undefined ? [] : [one.second])]),
@@ -144,7 +157,13 @@ export function pointsChart(
       : []),
     signs(data, "x", "y"),
     ...(labels.length > 0
-      ? [{ mark: "text" as const, data: labels, options: { x: "x", y: "y", text: "text", textAnchor: "start" } }]
+      ? [
+          {
+            mark: "text" as const,
+            data: labels,
+            options: { ...{ x: "x", y: "y", text: "text", textAnchor: "start" }, ...halo },
+          },
+        ]
       : []),
     ...legendLayers(frame, legend, box.bottom + 58),
   ];
@@ -157,8 +176,13 @@ export function frontier(
   better: { x: "low" | "high"; y: "low" | "high" },
 ): { x: number; y: number }[] {
   const gain = (end: "low" | "high", value: number) => (end === "low" ? -value : value);
+  // Files of one quantization differ by a few bytes of their heads.
+  const alike = (a: number, b: number) => Math.abs(a - b) < sameSize * Math.max(Math.abs(a), Math.abs(b));
   const beats = (a: { x: number; y: number }, b: { x: number; y: number }) => {
-    const [dx, dy] = [gain(better.x, a.x) - gain(better.x, b.x), gain(better.y, a.y) - gain(better.y, b.y)];
+    const [dx, dy] = [
+      alike(a.x, b.x) ? 0 : gain(better.x, a.x) - gain(better.x, b.x),
+      gain(better.y, a.y) - gain(better.y, b.y),
+    ];
     return dx >= 0 && dy >= 0 && (dx > 0 || dy > 0);
   };
   return points.filter((one) => !points.some((other) => beats(other, one))).sort((a, b) => a.x - b.x);

@@ -35,7 +35,7 @@ export const pplByChunk: Plot = {
         caption: `${metric.label} over all chunks so far, as llama-perplexity prints it: a line that still falls or rises at its end has seen too little text.`,
         chart: linesChart(
           lines.map(({ variant, points }) => ({ ...named(variant.name), points })),
-          { x: { label: "chunks" }, y: { label: metric.label, grid: true } },
+          { x: { label: "chunks" }, y: { label: metric.label, grid: true, log: true } },
         ),
       };
     });

@@ -40,7 +40,11 @@ export const qualityBySpeed: Plot = {
       caption: `Speed (${speed.metric.label}) with its 95 % interval against ${metric.label}. No variant on the line is beaten in both.`,
       chart: pointsChart(points, {
         x: { label: `${speed.metric.label}, ${speed.metric.unit}`, log: false },
-        y: { label: factor === 100 ? `${metric.label}, %` : metric.label, grid: true },
+        y: {
+          label: factor === 100 ? `${metric.label}, %` : metric.label,
+          grid: true,
+          ...(isPerplexity(metric) ? { log: true } : {}),
+        },
         better: { x: "high", y: metric.better === "higher" ? "high" : "low" },
       }),
     };

@@ -1,0 +1,61 @@
+import { differenceIn, mark, tabulated, type Verdict, type Verdicts } from "../../judge/index.js";
+import { counted } from "../../units.js";
+import { howJudged } from "../explained.js";
+import type { Table } from "../table.js";
+import { html, type Markup } from "./markup.js";
+import { folded, listOf, marked, scrolling } from "./tables.js";
+
+/** Which differences are real, question by question; a box shows those alone that differ. */
+export function verdictSection({ questions, notes }: Verdicts, table: Table): Markup | undefined {
+  const asked = questions.filter(({ pairs }) => pairs.length > 0);
+  if (asked.length === 0) return undefined;
+  return html`<section id="verdicts" aria-labelledby="verdicts-head"><h2 id="verdicts-head">Verdicts</h2>
+<p class="control"><label><input type="checkbox" id="different"> different only</label> <span id="shown" class="soft small" role="status"></span></p>
+${asked.map((question) => asQuestion(question))}
+${listOf(notes)}
+${folded("How to read the verdicts", listOf(howJudged(table).map(marked)))}
+</section>`;
+}
+
+/** Shown to differ, or to lie beyond the margin, surely or by its interval alone. */
+const isDifferent = (said: Verdict) =>
+  differenceIn(said, true) !== undefined ||
+  differenceIn(said, false) !== undefined ||
+  (said.kind === "size" && said.place === "beyond");
+
+function toneOf(said: Verdict): string {
+  const [sure, likely] = [differenceIn(said, true), differenceIn(said, false)];
+  const direction = (sure ?? likely)?.direction;
+  if (direction === "better") return "good";
+  if (direction === "worse") return sure ? "bad" : "maybe";
+  return said.kind === "size" && said.place === "beyond" ? "bad" : "";
+}
+
+/** More rows are folded: the answers above them say the same in short. */
+const mostOpen = 40;
+
+function asQuestion({ title, answers, pairs, base }: Verdicts["questions"][number]): Markup {
+  const compared = pairs.flatMap(({ a, b, results }) =>
+    results.flatMap(({ label, comparison, verdict }) =>
+      comparison && verdict ? [{ a, b, label, comparison, verdict }] : [],
+    ),
+  );
+  const labels = [...new Set(compared.map(({ label }) => label))];
+  const isPaired = base === undefined;
+  const [left, right] = [
+    ["variant", ...(isPaired ? ["against"] : []), "verdict"],
+    ["difference", "95 % CI", "Holm p", "detectable", "rests on"],
+  ];
+  const rowOf = ({ a, b, comparison, verdict }: (typeof compared)[number]) =>
+    html`<tr data-different="${isDifferent(verdict) ? "yes" : "no"}"><th scope="row">${b}</th>${isPaired ? html`<td>${a}</td>` : ""}<td class="nowrap ${toneOf(verdict)}">${mark(verdict, comparison)}</td>${tabulated(comparison).map((text) => html`<td class="number">${text}</td>`)}</tr>`;
+  const bodies = labels.map(
+    (label) =>
+      html`<tbody data-compared="yes"><tr><th scope="rowgroup" colspan="${left.length + right.length}">${label}</th></tr>${compared.filter((one) => one.label === label).map(rowOf)}</tbody>`,
+  );
+  const table = html`<table><thead><tr>${left.map((text) => html`<th scope="col">${text}</th>`)}${right.map((text) => html`<th scope="col" class="number">${text}</th>`)}</tr></thead>${bodies}</table>`;
+  const different = compared.filter(({ verdict }) => isDifferent(verdict)).length;
+  const summary = `${counted(compared.length, "comparison")}, ${different} different`;
+  return html`<div data-compared="yes"><h3>${title}</h3>${listOf(answers)}${
+    compared.length > 0 ? folded(summary, scrolling(`Comparisons: ${title}`, table), compared.length <= mostOpen) : ""
+  }${folded("In sentences", listOf(pairs.map(({ sentence }) => sentence)))}</div>`;
+}
