@@ -15,8 +15,8 @@ export interface Pair {
   sentence: string;
 }
 
-/** All that was compared of a pair, the refusals, and what a reader should know. */
-export function sentenceOf(a: string, b: string, results: Result[]): string {
+/** All that was compared of a pair, the refusals, and what a reader should know; `told`: notes that stand elsewhere. */
+export function sentenceOf(a: string, b: string, results: Result[], told: ReadonlySet<string> = new Set()): string {
   const compared = results.filter((result) => result.comparison);
   const refused = results.flatMap((result) => result.refused ?? []);
   const [lead, ...rest] = compared;
@@ -27,7 +27,7 @@ export function sentenceOf(a: string, b: string, results: Result[]): string {
         ...rest.map((result) => `${result.label}: ${wording(result)}`),
       ]
     : [];
-  const notes = [...new Set(compared.flatMap((result) => result.notes))];
+  const notes = [...new Set(compared.flatMap((result) => result.notes))].filter((note) => !told.has(note));
   const said = parts.length > 0 ? parts.map((part) => `${part}.`) : [`${b} against ${a}: nothing was compared.`];
   return [...said, ...refused, ...notes].join(" ");
 }

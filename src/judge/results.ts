@@ -20,6 +20,8 @@ export interface Result {
   /** Absent when it was refused. */
   comparison?: Comparison;
   verdict?: Verdict;
+  /** A difference that holds in its own answer, but not if the mean error over all answers that show something is to be 5 %. */
+  doubted?: true;
   refused?: string;
   notes: string[];
 }

@@ -63,8 +63,8 @@ export function verdictsOver(
     : (name, job) => leadsAmong(name, job.metrics);
   const flags = new Set<string>();
   const lines: Line[] = [];
-  const questions = asked.map(({ title, base, pairs, says, without = () => false }): Question => {
-    const measured = pairs.map(([a, b]): MeasuredPair => {
+  const measured = asked.map(({ pairs, without = () => false }) =>
+    pairs.map(([a, b]): MeasuredPair => {
       const [first, second] = [seriesOf(a, "a"), seriesOf(b, "b")];
       for (const one of [...first, ...second]) {
         const flag = imatrixFlag(one);
@@ -72,13 +72,17 @@ export function verdictsOver(
       }
       const results = resultsOf(first, second, (metric, job) => wanted(metric, job) && !without(metric), across);
       return { a: first, b: second, results };
-    });
-    const pooled = says ? pooledOf(measured) : [];
-    const all = measured.flatMap(({ results }) => results);
+    }),
+  );
+  const common = notesInCommon(measured.flat());
+  const questions = asked.map(({ title, base, pairs, says }, question): Question => {
+    const of = measured[question]!;
+    const pooled = says ? pooledOf(of) : [];
+    const all = of.flatMap(({ results }) => results);
     lines.push(...adjust(all, pooled).map((line) => ({ ...line, title })));
     const made = pairs.map(([a, b], i): Pair => {
-      const { results } = measured[i]!;
-      return { a, b, results, sentence: sentenceOf(shown(a, "a"), shown(b, "b"), results) };
+      const { results } = of[i]!;
+      return { a, b, results, sentence: sentenceOf(shown(a, "a"), shown(b, "b"), results, common.strings) };
     });
     return {
       title,
@@ -88,7 +92,25 @@ export function verdictsOver(
       answers: says ? answersOf(made, pooled, says) : [],
     };
   });
-  return { questions, notes: [...flags, ...overallNote(lines)] };
+  return { questions, notes: [...flags, ...common.told, ...overallNote(lines)] };
+}
+
+/** Notes that several pairs have are told once, of the whole report: `pp128, tg128: The interval rests on 3 repetitions; …`. */
+function notesInCommon(pairs: MeasuredPair[]): { strings: ReadonlySet<string>; told: string[] } {
+  const [seen, strings] = [new Set<string>(), new Set<string>()];
+  for (const { results } of pairs) {
+    const own = new Set(results.flatMap(({ comparison, notes }) => (comparison ? notes : [])));
+    for (const note of own) (seen.has(note) ? strings : seen).add(note);
+  }
+  const byText = new Map<string, string[]>();
+  for (const note of strings) {
+    const [, label, text] = /^([^:]{1,60}): (.+)$/s.exec(note) ?? [undefined, undefined, note];
+    byText.set(text!, [...(byText.get(text!) ?? []), ...(label === undefined ? [] : [label])]);
+  }
+  return {
+    strings,
+    told: Array.from(byText, ([text, labels]) => (labels.length > 0 ? `${labels.join(", ")}: ${text}` : text)),
+  };
 }
 
 /** What is told in one line of an answer, of one metric: the mean over its pairs, and each of them. */
@@ -113,9 +135,10 @@ function overallNote(lines: Line[]): string[] {
   });
   const uncertain = new Set(uncertainOverall(families));
   const named = lines.flatMap(({ title, results, pooled }) => {
-    const isDoubted = ({ comparison }: Result) => comparison !== undefined && uncertain.has(comparison);
-    const count = results.filter(isDoubted).length;
-    const parts = [...(pooled && isDoubted(pooled) ? ["the mean"] : []), ...(count > 0 ? [`${count}`] : [])];
+    for (const one of pooled ? [...results, pooled] : results)
+      if (one.comparison && uncertain.has(one.comparison)) one.doubted = true;
+    const count = results.filter(({ doubted }) => doubted).length;
+    const parts = [...(pooled?.doubted ? ["the mean"] : []), ...(count > 0 ? [`${count}`] : [])];
     return parts.length > 0 ? [`${parts.join(" and ")} of ${results[0]!.label} (${title})`] : [];
   });
   if (named.length === 0) return [];

@@ -26,11 +26,10 @@ export interface ObservedPair {
 export function pooled(name: string, pairs: ObservedPair[], options: CompareOptions = {}): Comparison | undefined {
   const sides = shared(pairs, options.paired ?? true);
   const all = sides.flat(2);
-  const { aggregation } = describe(name);
   const scale = comparedOn(name, all);
-  const broken = all.some(({ value, weight }) => !Number.isFinite(value + weight));
-  const isBelow0 = aggregation === "positive-mean" && !scale.log;
-  if (all.length === 0 || broken || isBelow0) return undefined;
+  const isBroken = all.some(({ value, weight }) => !Number.isFinite(value + weight));
+  const isBelow0 = describe(name).aggregation === "positive-mean" && !scale.log;
+  if (all.length === 0 || isBroken || isBelow0) return undefined;
   const [a, b] = sides.map((series) => standIn(scale, series));
   const found = compare(name, a!, b!, options);
   return found.n > 0 ? found : undefined;
@@ -38,14 +37,17 @@ export function pooled(name: string, pairs: ObservedPair[], options: CompareOpti
 
 /** The items of all pairs, in one order; those of A and of B are the same where they are paired. */
 function shared(pairs: ObservedPair[], paired: boolean): [a: Observation[][], b: Observation[][]] {
-  const common = (series: Observation[][]) => {
-    const counts = new Map<string, number>();
-    for (const { item } of series.flat()) counts.set(item, (counts.get(item) ?? 0) + 1);
-    return (items: Observation[]) => natural(items.filter(({ item }) => counts.get(item) === series.length));
-  };
   const [a, b] = [pairs.map((pair) => pair.a), pairs.map((pair) => pair.b)];
-  const [ofA, ofB] = paired ? [common([...a, ...b]), common([...a, ...b])] : [common(a), common(b)];
-  return [a.map(ofA), b.map(ofB)];
+  if (!paired) return [inCommon(a), inCommon(b)];
+  const both = inCommon([...a, ...b]);
+  return [both.slice(0, a.length), both.slice(a.length)];
+}
+
+/** The items that all series have, in the order of the text. */
+function inCommon([first = [], ...others]: Observation[][]): Observation[][] {
+  const known = others.map((series) => new Map(series.map((one) => [one.item, one])));
+  const items = natural(first.filter(({ item }) => known.every((one) => one.has(item))));
+  return [items, ...known.map((one) => items.map(({ item }) => one.get(item)!))];
 }
 
 /** One series with the mean figure of several, and the mean of their residuals in every item. */
@@ -54,11 +56,10 @@ function standIn(scale: Scale, series: Observation[][]): Observation[] {
     const weights = items.reduce((sum, { weight }) => sum + weight, 0);
     return items.reduce((sum, { weight, value }) => sum + weight * scale.of(value), 0) / weights;
   });
-  const mean = (of: (index: number) => number) => series.reduce((sum, _, j) => sum + of(j), 0) / series.length;
-  const middle = scale.inverse(mean((j) => scale.g(means[j]!)));
-  const steepness = scale.slope(middle);
+  const middle = scale.inverse(means.reduce((sum, mean) => sum + scale.g(mean), 0) / means.length);
+  const [slopes, slope] = [means.map((mean) => scale.slope(mean)), scale.slope(middle) * means.length];
   return series[0]!.map(({ item, weight }, i) => {
-    const residual = mean((j) => scale.slope(means[j]!) * (scale.of(series[j]![i]!.value) - means[j]!));
-    return { item, weight, value: middle + residual / steepness };
+    const residual = means.reduce((sum, mean, j) => sum + slopes[j]! * (scale.of(series[j]![i]!.value) - mean), 0);
+    return { item, weight, value: middle + residual / slope };
   });
 }

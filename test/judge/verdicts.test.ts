@@ -1,11 +1,14 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { verdictsFrom, verdictsOver } from "../../dist/judge/verdicts.js";
+import { type Verdicts, verdictsFrom, verdictsOver } from "../../dist/judge/verdicts.js";
 import { mark } from "../../dist/judge/words.js";
 import { replay } from "../../dist/replay/index.js";
 import { comparisonsCsv } from "../../dist/reports/csv.js";
 import { markdown } from "../../dist/reports/markdown.js";
 import { tableFrom } from "../../dist/reports/table.js";
 import { seriesFrom } from "../../dist/stats/series.js";
+import { bench, someText, temporaryFolder } from "../support.js";
 import { eventsOf, type Made } from "./ladders.js";
 
 const events = (variants: Made[]) => eventsOf(variants, { kinds: ["perplexity", "hellaswag"] });
@@ -166,6 +169,34 @@ describe("what else was measured changes no verdict", () => {
     ];
     const all = ["perplexity", "bits_per_byte", "acc", "acc_norm"];
     expect(said(pairs, [metric]).map((one) => one[metric])).toEqual(said(pairs, all).map((one) => one[metric]));
+  });
+
+  test("compare A B says of PPL what compare A B --metric perplexity says", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "text.txt"), someText(6000));
+    writeFileSync(
+      join(folder, "b.yaml"),
+      `variants:
+  a: { model: "mock:seed=1", reference: true }
+  \${damage}: { matrix: { damage: [0.01, 0.02, 0.1] }, model: "mock:seed=1,damage=\${damage}" }
+measurements:
+  perplexity: { text: text.txt, context: 64 }
+  divergence: { text: text.txt, context: 64 }
+  speed: { prompt: 32, generate: 8, repetitions: 5 }
+`,
+    );
+    const run = join(folder, "run");
+    expect((await bench(["run", join(folder, "b.yaml"), "--out", run])).code).toBe(0);
+    for (const b of ["0.01", "0.02", "0.1"]) {
+      const said = async (...more: string[]) => {
+        const { stdout } = await bench(["compare", `${run}:a`, `${run}:${b}`, "--json", ...more]);
+        return (JSON.parse(stdout) as Verdicts).questions[0]!.pairs[0]!.results;
+      };
+      const [all, alone] = [await said(), await said("--metric", "perplexity")];
+      expect([all.length, alone.map(({ metric }) => metric)]).toEqual([4, ["perplexity"]]);
+      expect(all.find(({ metric }) => metric === "perplexity")).toEqual(alone[0]);
+      expect(alone[0]!.verdict).toBeDefined();
+    }
   });
 
   test("a broken figure is compared with none, and the reason is said", () => {

@@ -105,7 +105,19 @@ function detectableChange({ n, toRight, toWrong }: Flips, level: number, freedom
   // Questions over a design effect are not whole, those that flip are.
   const questions = Math.max(1, Math.round(n));
   const enough = (delta: number) => powerOfScore(questions, Math.max(rate, delta), delta, z) >= power;
-  return enough(1) ? bisect(0, 1, (delta) => !enough(delta), 14) : Infinity;
+  const find = () => (enough(1) ? bisect(0, 1, (delta) => !enough(delta), 14) : Infinity);
+  return remembered(`${questions} ${rate} ${z}`, find);
+}
+
+/** It is most of what a comparison of answers takes, and the pairs of a report ask for few different ones. */
+const found = new Map<string, number>();
+const mostFound = 10_000;
+
+function remembered(key: string, find: () => number): number {
+  const known = found.get(key) ?? find();
+  if (found.size >= mostFound) found.clear();
+  found.set(key, known);
+  return known;
 }
 
 function powerOfScore(n: number, rate: number, delta: number, z: number): number {
