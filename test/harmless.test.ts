@@ -5,13 +5,12 @@ import { describe, expect, it, test } from "vitest";
 import { BenchError, fromFailure, toFailure } from "../dist/errors.js";
 import type { Event, StoredEvent } from "../dist/events.js";
 import { harmless, harmlessJson, harmlessLines, several } from "../dist/harmless.js";
-import { verdictsFrom } from "../dist/judge/verdicts.js";
 import { replay } from "../dist/replay/index.js";
 import { comparisonsCsv, longCsv, wideCsv } from "../dist/reports/csv.js";
+import { factsFrom } from "../dist/reports/index.js";
 import { junit } from "../dist/reports/junit.js";
 import { markdown } from "../dist/reports/markdown.js";
 import { runJson } from "../dist/reports/run-json.js";
-import { tableFrom } from "../dist/reports/table.js";
 import { text } from "../dist/reports/text.js";
 import { startPlain } from "../dist/tui/plain.js";
 import { events } from "./reports/fixture.js";
@@ -132,12 +131,12 @@ describe("a run with hostile text in every field", () => {
   const hostiles = { "controls and bidi": every, "10,000 characters": "模".repeat(10_000) };
   for (const [what, hostile] of Object.entries(hostiles)) {
     const run = poisoned(hostile);
-    const table = tableFrom(replay(run));
-    const verdicts = verdictsFrom(replay(run));
+    const facts = factsFrom(replay(run), "");
+    const { table, verdicts } = facts;
     const check = { rule: hostile, variant: hostile, measurement: hostile, metric: "acc", sentence: hostile };
     const drawn: Record<string, () => string> = {
-      "the table on the terminal": () => text(table),
-      "table.md": () => markdown(table, verdicts),
+      "the table on the terminal": () => text(facts),
+      "table.md": () => markdown(facts),
       "table.csv": () => wideCsv(table),
       "table-long.csv": () => longCsv(table),
       "comparisons.csv": () => comparisonsCsv(verdicts),
@@ -250,15 +249,10 @@ test("nobody is called and nothing is linked by a name in table.md", () => {
     ["$\\frac{1}{2}$", /(?<!\\)\$/],
     ["# head", /- # head|\| # head/],
   ] as const) {
-    const said = markdown(
-      tableFrom(
-        replay(
-          poisoned("").map((event) =>
-            JSON.parse(JSON.stringify(event).replaceAll("Q2_K", name.replaceAll("\\", "\\\\"))),
-          ),
-        ),
-      ),
+    const run = replay(
+      poisoned("").map((event) => JSON.parse(JSON.stringify(event).replaceAll("Q2_K", name.replaceAll("\\", "\\\\")))),
     );
+    const said = markdown(factsFrom(run, ""));
     // The command is in a block of code, where nothing is live.
     expect(said.split("## Where the figures")[0], name).not.toMatch(live);
   }

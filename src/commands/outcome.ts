@@ -2,7 +2,7 @@ import path from "node:path";
 import { BenchError, exitCodes } from "../errors.js";
 import { type Facts, writeReports } from "../reports/index.js";
 import type { Table } from "../reports/table.js";
-import { text, wrap } from "../reports/text.js";
+import { type Terminal, text, wrap } from "../reports/text.js";
 
 /** Writes all tables of a run; where the disk is full, says how to make them later. */
 export async function writeTables(folder: string, facts: Facts): Promise<void> {
@@ -20,18 +20,21 @@ export async function writeTables(folder: string, facts: Facts): Promise<void> {
 /** The end of a run on the screen: the table, the verdicts, and which files hold more. */
 export function conclusion(
   folder: string,
-  { table, verdicts, tasks, submissions }: Facts,
-  { width = 80, stopped = false }: { width?: number | undefined; stopped?: boolean } = {},
+  facts: Facts,
+  { width = 80, height, stopped = false }: Terminal & { stopped?: boolean } = {},
 ): string {
   const resume = stopped ? "Stopped; the same command goes on where it ended.\n" : "";
   // A run that failed altogether has said why; grids of nothing would bury it.
-  if (!isMeasured(table)) return `${resume || "Nothing was measured.\n"}`;
-  const files = [
+  if (!isMeasured(facts.table)) return `${resume || "Nothing was measured.\n"}`;
+  const { submissions } = facts;
+  const closing = [
     `Tables: ${path.join(folder, "table.md")}`,
-    `Beside it: table.csv, table-long.csv, comparisons.csv${tasks.length > 0 ? ", tasks.csv" : ""}; where they come from: run.json`,
     ...(submissions.size > 0 ? [`Answers to send in: ${[...submissions.keys()].join(", ")}`] : []),
-  ];
-  return `${text(table, width, verdicts, tasks)}\n${files.map((line) => wrap(line, width)).join("\n")}\n${resume}`;
+  ].map((line) => wrap(line, width));
+  // The line of the prompt is the screen's, too.
+  const taken = closing.join("\n").split("\n").length + (stopped ? 3 : 2);
+  const said = text(facts, { width, height: height && height - taken });
+  return `${said}\n${closing.join("\n")}\n${resume}`;
 }
 
 /** Sizes and other facts of the file alone do not count. */

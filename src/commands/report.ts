@@ -15,6 +15,6 @@ export interface ReportCommand {
 export async function reportCommand({ run }: ReportCommand, { stdout }: Surroundings): Promise<number> {
   const facts = factsFrom(replay(readEvents(run)), run);
   await writeTables(run, facts);
-  say(stdout, conclusion(run, facts, { width: stdout.columns }));
+  say(stdout, conclusion(run, facts, { width: stdout.columns, height: stdout.rows }));
   return exitCodes.allMeasured;
 }

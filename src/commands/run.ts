@@ -119,7 +119,11 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
     }
     const facts = factsFrom(fold.run, folder);
     await writeTables(folder, facts);
-    if (!options.json) say(stdout, conclusion(folder, facts, { width: stdout.columns, stopped: stop.signal.aborted }));
+    if (!options.json)
+      say(
+        stdout,
+        conclusion(folder, facts, { width: stdout.columns, height: stdout.rows, stopped: stop.signal.aborted }),
+      );
     return exitCode(facts, stop.signal.aborted);
   } finally {
     stop.end();

@@ -1,4 +1,5 @@
 import { definite } from "../definite.js";
+import { metric as describe } from "../metrics.js";
 import type { Run } from "../replay/index.js";
 import type { Series } from "../stats/series.js";
 import type { Pair } from "./answers.js";
@@ -35,6 +36,8 @@ export interface Ladder {
   nearby?: string;
   /** Why no file is recommended, whatever was compared: the base is broken, failed or not finished. */
   unsound?: string;
+  /** The base has nothing to hold others against: what was compared with it means nothing. */
+  isVoid: boolean;
   /**
    * Whether perplexity or a task says what is worse, or the distance from the base alone how near each is; `none`: the base has
    * its figures, no other file has; `nothing`: none was asked for.
@@ -54,10 +57,6 @@ export interface LadderStep {
    * matters would have been detected; `unknown`: too little was measured; `absent`: there is no figure.
    */
   standing: "better" | "equal" | "open" | "unknown" | "probably worse" | "worse" | "much worse" | "mixed" | "absent";
-  /** `PPL +0.9 %`, `KLD 0.0089`, in the order of measuring. */
-  figures: string[];
-  /** Why there is no figure, or not every one that the base has. */
-  missing?: string;
   /** The smallest loss that would have been detected, when none is shown. */
   detectable?: string;
 }
@@ -79,6 +78,7 @@ export function laddersOf(
     return [
       {
         ...definite({ title, base, unsound: unsound?.text }),
+        isVoid: unsound?.whole ?? false,
         ...recommended(steps, unsound !== undefined),
         judged: judgedBy(steps, hasFigures(figures, base)),
       },
@@ -96,7 +96,7 @@ function judgedBy(found: ReturnType<typeof climb>[], asked: boolean): Ladder["ju
 function recommended(
   found: ReturnType<typeof climb>[],
   unsound: boolean,
-): Omit<Ladder, "title" | "base" | "unsound" | "judged"> {
+): Omit<Ladder, "title" | "base" | "unsound" | "isVoid" | "judged"> {
   const steps = found.map(({ step }) => step).sort((a, b) => (b.bytes ?? 0) - (a.bytes ?? 0));
   const smallest = (fits: (one: (typeof found)[number]) => boolean) =>
     found
@@ -133,8 +133,6 @@ function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
   const likelihoods = quality.filter(isOfLikelihood);
   const decisive = likelihoods.length > 0 ? likelihoods : quality.filter(({ verdict }) => !isAtChance(verdict!));
   const open = quality.filter(({ state }) => state === "open");
-  const missing =
-    missingIn(figures, b, a) ?? (told.length > 0 ? undefined : alone ? "not compared" : refusalIn(results));
   const step: LadderStep = {
     variant: b,
     bytes,
@@ -142,8 +140,6 @@ function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
     // Weights of the same size in a file with less beside them are no smaller model.
     smaller: saved !== undefined && saved > 0 && !isSameSize(saved) && own!.tensorBytes < base!.tensorBytes,
     standing,
-    ...definite({ missing }),
-    figures: phrasesOf(told),
     ...(standing === "open" && open[0]
       ? {
           detectable: open
@@ -155,7 +151,7 @@ function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
   return {
     step,
     quality: quality.length,
-    complete: missing === undefined,
+    complete: told.length > 0 && missingIn(figures, b, a) === undefined,
     distances: distances.length,
     nearby: distances[0] && marginText(distances[0]),
     near:
@@ -164,30 +160,9 @@ function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
       decisive.every(({ comparison }) => lossAtMost(comparison!) < nearLoss) &&
       !quality.some((one) => !isOfLikelihood(one) && /worse/.test(one.state)),
     nearInPoints: decisive.some(({ metric }) => isShare(metric)),
-    nearLabels: decisive.map(({ label }) => label),
+    nearLabels: decisive.map(({ metric }) => describe(metric).label),
   };
 }
-
-/** Differences that are shown, in words; all others by name alone, because they would bury the rest. */
-function phrasesOf(told: Read[]): string[] {
-  const isUnsure = (one: Read) => one.state === "open" || one.state === "unknown";
-  const isDecided = told.some((one) => !isUnsure(one) && !isOfSpeed(one) && !isOfDistance(one));
-  const phrases = (isDecided ? told.filter((one) => !isUnsure(one)) : told).flatMap(({ phrase }) => phrase ?? []);
-  if (!isDecided) return phrases;
-  const open = told.filter(isUnsure);
-  const [unchanged, unsure] = [open.filter(changedNoAnswer), open.filter((one) => !changedNoAnswer(one))];
-  const name = ({ label, phrase, state, comparison }: Read) =>
-    state === "unknown" && comparison?.flips && phrase ? phrase : label;
-  return [
-    ...phrases,
-    ...unchanged.map(({ label }) => `${label}: no answer changed`),
-    ...(unsure.length > 0 ? [`not sure: ${unsure.map(name).join(" and ")}`] : []),
-  ];
-}
-
-/** Whether every question that one has right the other has right, too. */
-const changedNoAnswer = ({ comparison }: Read) =>
-  comparison?.flips !== undefined && comparison.flips.toRight + comparison.flips.toWrong === 0;
 
 function standingOf(quality: Read[], distances: Result[], far: boolean): LadderStep["standing"] {
   const states = new Set(quality.map(({ state }) => state));
@@ -206,6 +181,3 @@ function standingOf(quality: Read[], distances: Result[], far: boolean): LadderS
   if (states.has("better")) return "better";
   return [...states].every((state) => state === "equal") ? "equal" : "open";
 }
-
-const refusalIn = (results: Result[]) =>
-  results.find(({ refused }) => refused !== undefined)?.refused ?? "nothing to compare";

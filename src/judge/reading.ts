@@ -16,40 +16,20 @@ export const isShare = (metric: string) => describe(metric).scale === "percent";
 /** The state of one comparison, see `LadderStep`. */
 export type Reading = "better" | "equal" | "open" | "unknown" | "probably worse" | "worse" | "much worse";
 
-/** One comparison as a state and in words. */
-export function reading(result: Result): { state: Reading; phrase: string | undefined } {
-  const { comparison, verdict, label } = result;
+/** What a ladder reads in one comparison. */
+export function reading(result: Result): { state: Reading } {
+  const { comparison, verdict } = result;
   const one = comparison!;
-  if (isOfSpeed(result)) return { state: "equal", phrase: pace(result) };
-  if (isOfDistance(result))
-    return { state: "equal", phrase: Number.isFinite(one.b) ? `${label} ${significant(one.b)}` : undefined };
-  if (isAtChance(verdict!)) return { state: "unknown", phrase: `${label}: neither shown to be above chance` };
-  if (isIdentical(one)) return { state: "equal", phrase: `${label} identical` };
+  if (isOfSpeed(result) || isOfDistance(result) || isIdentical(one)) return { state: "equal" };
+  if (isAtChance(verdict!)) return { state: "unknown" };
   const shown = shownIn(verdict!);
-  const changed = `${label} ${signed(one)}`;
-  const unsure = `${changed} (not sure: ${span(one)})`;
-  const bound = `±${size(one, Math.max(Math.abs(relative(one, one.low)), Math.abs(relative(one, one.high))), true)}`;
   const difference = shown && differenceIn(verdict!, shown.sure);
-  if (shown && !difference) return { state: "equal", phrase: `${label} equivalent (${bound})` };
-  if (difference?.within) return { state: "equal", phrase: `${changed}, too little to matter` };
-  if (difference) {
-    const probably = !shown.sure;
-    if (difference.direction === "better")
-      return probably ? { state: "open", phrase: unsure } : { state: "better", phrase: changed };
-    if (probably) return { state: "probably worse", phrase: `${changed} (probably: ${span(one)})` };
-    return {
-      state: isMuch(one) ? "much worse" : "worse",
-      phrase: changed,
-    };
-  }
+  if (shown && (!difference || difference.within)) return { state: "equal" };
+  if (difference?.direction === "better") return { state: shown?.sure ? "better" : "open" };
+  if (difference) return { state: !shown?.sure ? "probably worse" : isMuch(one) ? "much worse" : "worse" };
   const margin = marginOf(one) ?? 0;
   const detectable = one.scale === "relative" || isShare(one.metric) ? one.detectable : one.detectable / one.a;
-  if (isUndistinguished(verdict!) && detectable <= much * margin) return { state: "open", phrase: unsure };
-  const { clusters, n, flips } = one;
-  // Few subjects are no sign that little changed: the size is said in any case.
-  if (flips && clusters < n && one.difference !== 0)
-    return { state: "unknown", phrase: `${changed}, too few subjects to be sure: ${clusters}` };
-  return { state: "unknown", phrase: `${label}: too little measured to tell` };
+  return { state: isUndistinguished(verdict!) && detectable <= much * margin ? "open" : "unknown" };
 }
 
 /** A result with what a ladder reads in it. */
@@ -138,24 +118,8 @@ export function size(one: Comparison, amount: number, told = false): string {
   return isShare(one.metric) ? `${two(100 * share)} points` : `${two(100 * share)} %`;
 }
 
-function span(one: Comparison): string {
-  const [low, high] = [relative(one, one.low), relative(one, one.high)].map((x) => two(100 * x).replace("-", "−"));
-  return `${low} … ${high} ${isShare(one.metric) ? "points" : "%"}`;
-}
-
 /** Two figures that matter, of parts of a hundredth one: `0.06`, `0.9`, `14`, `136`. */
 function two(number: number): string {
   const digits = number === 0 ? 0 : Math.max(0, 1 - Math.floor(Math.log10(Math.abs(number))));
   return number.toFixed(Math.min(Math.abs(number) < 0.005 ? 4 : 2, digits));
-}
-
-const significant = (number: number) =>
-  number <= 0 ? "0" : number < 1e-4 ? number.toExponential(1) : Number(number.toPrecision(2)).toString();
-
-/** `tg128 1.8× faster`, where a difference is shown and larger than 5 %. */
-function pace({ comparison, verdict, label }: Result): string | undefined {
-  const { a, b } = comparison!;
-  const ratio = b / a;
-  if (!differenceIn(verdict!) || !(ratio > 1.05 || ratio < 0.95)) return undefined;
-  return ratio > 1 ? `${label} ${two(ratio)}× faster` : `${label} ${two(1 / ratio)}× slower`;
 }

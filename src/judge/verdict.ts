@@ -71,3 +71,7 @@ export const isAtChance = ({ kind }: Verdict): boolean => kind === "chance";
 
 /** A distance from the reference that lies within the margin. */
 export const isWithinMargin = (said: Verdict): boolean => said.kind === "size" && said.place === "within";
+
+/** Nothing is claimed: neither shown nor likely, too few items, or two figures at chance. */
+export const isUndecided = ({ kind }: Verdict): boolean =>
+  kind === "undistinguished" || kind === "unknown" || kind === "chance";

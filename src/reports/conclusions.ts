@@ -36,7 +36,7 @@ function recommendations(
     return ["No smaller file can be recommended, because the sizes of these models are not known."];
   if (!steps.some(({ smaller }) => smaller)) return [`None of these files holds smaller weights than ${shown(base)}.`];
   const told = ({ variant }: LadderStep) => `${shown(variant)} (${howMuch(variant, short)})`;
-  const nearest = `within ${nearness.limit} of ${shown(base)} in ${nearness.labels}`;
+  const nearest = (of: string) => `within ${nearness.limit} of ${of} ${nearness.labels}`;
   if (judged === "distance")
     return [
       smallest
@@ -53,18 +53,20 @@ function recommendations(
     ];
   }
   if (smallest && smallest === near)
-    return [`Smallest file not shown to be worse, and shown to be ${nearest}: ${told(smallest)}.`];
+    return [`Smallest file not shown to be worse than ${shown(base)}, and ${nearest("its")}: ${told(smallest)}.`];
   const unseen = smallest?.detectable && `; a loss below ${smallest.detectable} would not have been detected`;
   return [
     smallest
       ? `Smallest file not shown to be worse than ${shown(base)}: ${told(smallest)}${unseen ?? ""}.`
       : `No smaller file is without a shown loss against ${shown(base)}.`,
-    near ? `Smallest shown to be ${nearest}: ${told(near)}.` : `None is shown to be ${nearest}.`,
+    near
+      ? `Smallest shown to be ${nearest(`${shown(base)}'s`)}: ${told(near)}.`
+      : `None is shown to be ${nearest(`${shown(base)}'s`)}.`,
   ];
 }
 
 /** `46 % smaller`, `same size`; empty where a size is not known. */
-export function savedIn({ saved }: { saved?: number | undefined }): string {
+function savedIn({ saved }: { saved?: number | undefined }): string {
   if (saved === undefined) return "";
   if (isSameSize(saved)) return "same size";
   return saved > 0 ? `${percent(saved)} smaller` : `${percent(-saved)} larger`;
@@ -88,10 +90,20 @@ export function howMuch(variant: string, { columns, rows }: Drawn): string {
   const most = new Set([...quality.slice(0, mostChanges), ...lost.slice(0, mostChanges)]);
   const parts = [
     savedIn(row),
-    ...quality.filter((one) => most.has(one)).map(({ column, change }) => `${labelOf(column)} ${change}`),
+    ...changesIn(quality.filter((one) => most.has(one))),
     ...changed.flatMap(({ column: { metric }, cell }) => paceOf(metric, cell)),
   ];
   return parts.filter(Boolean).join(", ");
+}
+
+/** `PPL +0.9 % and +1.2 %`, `hellaswag acc −2.1 points` */
+function changesIn(changed: { column: ShortColumn; change: string }[]): string[] {
+  const labels = [...new Set(changed.map(({ column }) => column.metric.label))];
+  return labels.map((label) => {
+    const of = changed.filter(({ column }) => column.metric.label === label);
+    const name = of.length === 1 ? labelOf(of[0]!.column) : label;
+    return `${name} ${listed(of.map(({ change }) => change))}`;
+  });
 }
 
 /** `prose-en PPL` */

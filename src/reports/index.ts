@@ -13,7 +13,7 @@ export { type Facts, factsFrom } from "./facts.js";
 
 /** The files of a run folder that are made from its events. */
 const files: Record<string, (facts: Facts) => string | undefined> = {
-  "table.md": ({ table, verdicts, divergences, tasks }) => markdown(table, verdicts, divergences, tasks),
+  "table.md": markdown,
   "table.csv": ({ table }) => wideCsv(table),
   "table-long.csv": ({ table, divergences }) => longCsv(table, divergences),
   "comparisons.csv": ({ verdicts }) => comparisonsCsv(verdicts),

@@ -1,26 +1,33 @@
 import { harmless, several } from "../harmless.js";
-import { type Ladder, marginsOf, mark, type Pair, tabulated, type Verdicts } from "../judge/index.js";
+import { isUndecided, marginsOf, mark, type Question, tabulated, type Verdicts } from "../judge/index.js";
 import { errorsExplained } from "../metrics.js";
-import { bytes as inUnits } from "../units.js";
+import { counted, bytes as inUnits } from "../units.js";
 import { type Divergence, divergenceTables } from "./divergence.js";
-import { conclusionsOf, savedIn, stepText } from "./ladder.js";
-import { intervalsOf, type Layout, layoutOf } from "./layout.js";
-import { bullets, draw, escaped, fenced, inert, inShell } from "./markup.js";
+import type { Facts } from "./facts.js";
+import { intervalsOf, layoutOf } from "./layout.js";
+import { bullets, draw, fenced, inert, inShell } from "./markup.js";
+import { shortTable } from "./short-table.js";
 import type { Table } from "./table.js";
 import { askedOf, taskSections } from "./task-tables.js";
 import type { TaskReport } from "./tasks.js";
 
-/** The report for people, in GitHub's Markdown. */
-export function markdown(
-  table: Table,
-  verdicts: Verdicts = { questions: [], ladders: [], notes: [] },
-  divergences: Divergence[] = [],
-  tasks: TaskReport[] = [],
-): string {
+/** The report for people, in GitHub's Markdown: the short table and the conclusions, then everything. */
+export function markdown({
+  table,
+  short,
+  verdicts,
+  divergences,
+  tasks,
+}: Pick<Facts, "table" | "short" | "verdicts" | "divergences" | "tasks">): string {
   const main = layoutOf(table);
   const intervals = intervalsOf(table);
+  const brief = shortTable(short);
   const sections = [
     `# ${inert(table.started.name)}`,
+    draw(brief),
+    numbered(brief.footnotes),
+    bullets(short.conclusions.map(inert)),
+    "## All figures",
     draw(main),
     numbered(main.footnotes),
     bullets(table.notes.map(inert)),
@@ -69,18 +76,12 @@ function diverging(divergences: Divergence[]): string {
 const howDiverging =
   "Against the reference, token by token, with llama-perplexity's formulas: its ± take the tokens as independent. Percentages are percentiles over the tokens.";
 
-/** Which differences are real: a line per pair, under the question that it answers. */
+/** Which differences are real: a table per question, in which a fold holds what is not decided. */
 function judged(table: Table, verdicts: Verdicts): string {
-  const { questions, ladders, notes } = verdicts;
+  const { questions, notes } = verdicts;
   if (questions.length === 0) return "";
-  const asked = questions.map(({ title, answers, pairs, base }) =>
-    [
-      `### ${inert(title)}`,
-      ladders.flatMap((ladder) => (ladder.base === base ? [climbed(ladder)] : [])).join("\n\n"),
-      answers.map(inert).join("  \n"),
-      bullets(pairs.map(({ sentence }) => escaped(harmless(sentence, { length: 5000 })))),
-      draw(comparisonsOf(pairs)),
-    ]
+  const asked = questions.map((question) =>
+    [`### ${inert(question.title)}`, question.answers.map(inert).join("  \n"), ...comparisonsOf(question)]
       .filter((part) => part !== "")
       .join("\n\n"),
   );
@@ -89,35 +90,56 @@ function judged(table: Table, verdicts: Verdicts): string {
     .join("\n\n");
 }
 
-/** The table of a ladder, and which file to take. */
-function climbed(ladder: Ladder): string {
-  const rows = ladder.steps.map((step) => [step.variant, savedIn(step), stepText(step)]);
-  const columns = ["", "size", "quality"].map((text) => ({ text, align: "left" as const, minor: false }));
-  return [
-    draw({ columns, rows, footnotes: [] }),
-    conclusionsOf(ladder, (name) => name)
-      .map(inert)
-      .join("  \n"),
-  ].join("\n\n");
-}
-
-/** The figures behind the sentences, each with its detectable difference. */
-function comparisonsOf(pairs: Pair[]): Layout {
-  const left = ["", "against", "metric", "verdict"];
-  const right = ["difference", "95 % CI", "Holm p", "detectable", "rests on"];
+/** What is decided, what is not, and what was not compared and why. */
+function comparisonsOf({ base, pairs }: Question): string[] {
   const rows = pairs.flatMap(({ a, b, results }) =>
     results.flatMap(({ label, comparison, verdict }) =>
-      comparison && verdict ? [[b, a, label, mark(verdict, comparison), ...tabulated(comparison)]] : [],
+      comparison && verdict
+        ? [
+            {
+              cells: [
+                b,
+                ...(base === undefined ? [a] : []),
+                label,
+                mark(verdict, comparison),
+                ...tabulated(comparison),
+              ],
+              isOpen: isUndecided(verdict),
+            },
+          ]
+        : [],
     ),
   );
-  return {
-    columns: [
-      ...left.map((text) => ({ text, align: "left" as const, minor: false })),
-      ...right.map((text) => ({ text, align: "right" as const, minor: false })),
-    ],
-    rows,
-    footnotes: [],
-  };
+  const left = ["", ...(base === undefined ? ["against"] : []), "metric", "verdict"];
+  const right = ["difference", "95 % CI", "Holm p", "detectable", "rests on"];
+  const columns = [
+    ...left.map((text) => ({ text, align: "left" as const, minor: false })),
+    ...right.map((text) => ({ text, align: "right" as const, minor: false })),
+  ];
+  const drawn = (some: typeof rows) => draw({ columns, rows: some.map(({ cells }) => cells), footnotes: [] });
+  const open = rows.filter(({ isOpen }) => isOpen);
+  const decided = rows.filter(({ isOpen }) => !isOpen);
+  const undecided = `<details><summary>${counted(open.length, "comparison")} that ${open.length === 1 ? "shows" : "show"} neither a difference nor equivalence</summary>`;
+  return [
+    decided.length > 0 ? drawn(decided) : "",
+    open.length > 0 ? [undecided, drawn(open), "</details>"].join("\n\n") : "",
+    bullets(remarks(pairs).map((text) => inert(text))),
+  ];
+}
+
+/** Refusals and notes, each with the variants that it is about. */
+function remarks(pairs: Question["pairs"]): string[] {
+  const about = new Map<string, string[]>();
+  const add = (text: string, of: string) => about.set(text, [...(about.get(text) ?? []), of]);
+  for (const { b, results } of pairs) {
+    const told = new Set(results.flatMap(({ refused, notes }) => [refused ?? [], notes].flat()));
+    for (const text of told) add(text, b);
+    if (results.length === 0) add("nothing was compared.", b);
+  }
+  return Array.from(
+    about,
+    ([text, of]) => `${of.length > 1 && of.length === pairs.length ? "All" : several(of)}: ${text}`,
+  );
 }
 
 /** How to read the verdicts; the margins are those of the metrics that are there. */

@@ -90,7 +90,7 @@ export function shortFrom(run: Run, table: Table, verdicts: Verdicts): Short {
   const rows = table.rows.map(({ variant, cells }): ShortRow => {
     const ladder = verdicts.ladders.find(({ steps }) => steps.some((step) => step.variant === variant.name));
     const step = ladder?.steps.find((one) => one.variant === variant.name);
-    const results = resultsFor(verdicts, ladder?.base, variant.name);
+    const results = ladder && !ladder.isVoid ? resultsFor(verdicts, ladder.base, variant.name) : [];
     return {
       variant,
       ...definite({ bytes: variant.facts?.bytes, against: ladder?.base, saved: step?.saved }),
@@ -135,10 +135,8 @@ const standings: Record<LadderStep["standing"], ShortMark> = {
   absent: "none",
 };
 
-const resultsFor = ({ questions }: Verdicts, base: string | undefined, variant: string): Result[] =>
-  questions
-    .find((question) => question.base !== undefined && question.base === base)
-    ?.pairs.find(({ b }) => b === variant)?.results ?? [];
+const resultsFor = ({ questions }: Verdicts, base: string, variant: string): Result[] =>
+  questions.find((question) => question.base === base)?.pairs.find(({ b }) => b === variant)?.results ?? [];
 
 function cellOf(cell: Cell, { measurement, metric }: Column, results: Result[]): ShortCell {
   const result = figureIn(cell) && results.find((one) => one.measurement === measurement && one.metric === metric.name);

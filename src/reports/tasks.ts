@@ -48,7 +48,9 @@ export function tasksFrom(run: Run): TaskReport[] {
   const tasks = new Map<string, TaskReport>();
   for (const record of jobs) {
     const result = run.jobs.get(record.id)!;
-    const variant = variants.find(({ name }) => name === record.variant)!;
+    const variant = variants.find(({ name }) => name === record.variant);
+    // A run folder may come from anyone.
+    if (!variant) continue;
     const { measurement, dataset, settings, task: facts = {} } = record;
     if (result.state !== "done" || broken.has(`${variant.name} ${record.id}`)) continue;
     if (!result.metrics.some((name) => describe(name).per === "question")) continue;

@@ -5,8 +5,8 @@ import { type Verdicts, verdictsFrom, verdictsOver } from "../../dist/judge/verd
 import { mark } from "../../dist/judge/words.js";
 import { replay } from "../../dist/replay/index.js";
 import { comparisonsCsv } from "../../dist/reports/csv.js";
+import { factsFrom } from "../../dist/reports/index.js";
 import { markdown } from "../../dist/reports/markdown.js";
-import { tableFrom } from "../../dist/reports/table.js";
 import { seriesFrom } from "../../dist/stats/series.js";
 import { bench, someText, temporaryFolder } from "../support.js";
 import { eventsOf, type Made } from "./ladders.js";
@@ -108,12 +108,12 @@ describe("verdicts in words", () => {
 
   test("they stand in table.md and, one row per pair and metric, in comparisons.csv", () => {
     const list = events(ladder);
-    const text = markdown(tableFrom(replay(list)), verdictsFrom(replay(list)));
+    const text = markdown(factsFrom(replay(list), ""));
     expect(text).toContain(
       "## Verdicts\n\n### Does the importance matrix help?\n\nPPL: helps: 7.4 % lower on average over 2 pairs (",
     );
     // What could have been seen stands beside every difference, also where one was shown.
-    const lines = text.split("\n").filter((line) => /\| Q4_K_M +\| (PPL|hellaswag acc) +\|/.test(line));
+    const lines = text.split("\n").filter((line) => /^\| Q4_K_M-im +\| Q4_K_M +\| (PPL|hellaswag acc) +\|/.test(line));
     expect(lines.map((line) => line.split("|").map((cell) => cell.trim()))).toEqual([
       [
         "",
@@ -141,7 +141,7 @@ describe("verdicts in words", () => {
   test("one variant alone is compared with nothing", () => {
     const list = events([{ name: "a", cost: 0 }]);
     expect(verdictsFrom(replay(list))).toEqual({ questions: [], ladders: [], notes: [] });
-    expect(markdown(tableFrom(replay(list)), verdictsFrom(replay(list)))).not.toContain("Verdicts");
+    expect(markdown(factsFrom(replay(list), ""))).not.toContain("Verdicts");
   });
 });
 

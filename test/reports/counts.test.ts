@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { Event, StoredEvent } from "../../dist/events.js";
 import { replay } from "../../dist/replay/index.js";
+import { factsFrom } from "../../dist/reports/index.js";
 import { markdown } from "../../dist/reports/markdown.js";
-import { tableFrom } from "../../dist/reports/table.js";
 import { text } from "../../dist/reports/text.js";
 import { startPlain } from "../../dist/tui/plain.js";
 
@@ -50,8 +50,8 @@ function run(
   const lines: string[] = [];
   const view = startPlain({ write: (more) => lines.push(more), now: () => 0 });
   for (const event of events) view.handle(event);
-  const table = tableFrom(replay(stored));
-  return { lines: lines.join(""), screen: text(table, 200), table: markdown(table) };
+  const facts = factsFrom(replay(stored), "");
+  return { lines: lines.join(""), screen: text(facts, { width: 200 }), table: markdown(facts) };
 }
 
 const questions = (all: number, tooLong: number) =>

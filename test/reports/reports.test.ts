@@ -14,21 +14,22 @@ import { tableFrom } from "../../dist/reports/table.js";
 import { text } from "../../dist/reports/text.js";
 import { events } from "./fixture.js";
 
-const table = tableFrom(replay(events));
+const facts = factsFrom(replay(events), "");
+const { table } = facts;
 const golden = (name: string) => new URL(`../golden/reports/${name}`, import.meta.url).pathname;
 const python = process.env.PYTHON ?? "python3";
 const readers = spawnSync(python, ["-c", "import pandas, duckdb"]).status === 0;
 
 describe("golden files", () => {
   test.each([
-    ["table.md", markdown],
-    ["table.csv", wideCsv],
-    ["table-long.csv", longCsv],
-    ["run.json", runJson],
-    ["table-80.txt", (t: typeof table) => text(t, 80)],
-    ["table-200.txt", (t: typeof table) => text(t, 200)],
+    ["table.md", () => markdown(facts)],
+    ["table.csv", () => wideCsv(table)],
+    ["table-long.csv", () => longCsv(table)],
+    ["run.json", () => runJson(table)],
+    ["table-80.txt", () => text(facts)],
+    ["table-200.txt", () => text(facts, { width: 200 })],
   ])("%s", async (name, render) => {
-    await expect(render(table)).toMatchFileSnapshot(golden(name));
+    await expect(render()).toMatchFileSnapshot(golden(name));
   });
 });
 
@@ -72,25 +73,26 @@ describe("the grid", () => {
     [3, 3 / 5],
     [7, 0],
   ])("%d questions that could not be asked are counted, said everywhere and in no accuracy", (count, share) => {
-    const of = tableFrom(replay(unasked(count)));
+    const found = factsFrom(replay(unasked(count)), "");
+    const of = found.table;
     expect(cell("F16", "unanswerable", of)).toMatchObject({ state: "measured", summary: { value: count } });
     const note = `NOT THE WHOLE TASK: ${count} of 8 questions could not be asked (the first: it needs 640 tokens of 512); the figure is over the others alone`;
     for (const name of ["acc", "acc_norm"]) expect(cell("F16", name, of)).toMatchObject({ notes: [{ text: note }] });
     const accuracy = cell("F16", "acc", of);
     expect(accuracy?.state === "measured" && accuracy.summary).toMatchObject({ n: 8 - count, value: share });
-    expect(markdown(of)).toContain(`${count} of 8 questions could not be asked`);
-    expect(text(of, 200).replace(/\s+/g, " ")).toContain(`${count} of 8 questions could not be asked`);
-    expect(text(of, 200)).toContain("unanswerable");
+    expect(markdown(found)).toContain(`${count} of 8 questions could not be asked`);
+    expect(text(found).replace(/\s+/g, " ")).toContain(`${count} of 8 questions could not be asked`);
     expect(wideCsv(of)).toContain(`hellaswag questions not asked: ${count}`);
     expect(longCsv(of)).toContain(`F16,llama,hellaswag,hellaswag,unanswerable,${count},,,,${count},1`);
   });
 
   test("a task of which no question could be asked has no accuracy", () => {
-    const of = tableFrom(replay(unasked(8)));
+    const found = factsFrom(replay(unasked(8)), "");
+    const of = found.table;
     const reason = "no question could be asked: it needs 640 tokens of 512";
     expect(cell("F16", "acc", of)).toEqual({ state: "impossible", reason });
     expect(wideCsv(of)).toContain(reason);
-    expect(markdown(of)).toContain(reason);
+    expect(markdown(found)).toContain(reason);
   });
 
   test("a variant of which all questions were asked shows 0 beside one of which some were not; else there is no column", () => {
@@ -151,7 +153,7 @@ describe("the grid", () => {
 
 describe("what comes from outside stays inert", () => {
   test("no HTML and no further cells in Markdown", () => {
-    const lines = markdown(table).split("\n");
+    const lines = markdown(facts).split("\n");
     expect(lines.filter((line) => line.includes("<img"))).toEqual([]);
     const rows = lines.filter((line) => line.startsWith("| "));
     const cells = (line: string) => line.split(/(?<!\\)\|/).length;
@@ -162,7 +164,7 @@ describe("what comes from outside stays inert", () => {
     const [first, ...rest] = events;
     const escaped = { ...first, variants: [{ ...table.rows[0]!.variant, name: "a\u001b[2Jb\u0007" }] } as StoredEvent;
     for (const render of [text, markdown])
-      expect(render(tableFrom(replay([escaped, ...rest.filter((event) => event.type !== "started")])))).not.toMatch(
+      expect(render(factsFrom(replay([escaped, ...rest.filter((event) => event.type !== "started")]), ""))).not.toMatch(
         /[\u0000-\u0009\u000b-\u001f]/,
       );
   });
@@ -180,13 +182,13 @@ describe("what comes from outside stays inert", () => {
   });
 });
 
-test("a terminal of 80 columns shows a figure of every measurement in one block, a wide one all", () => {
+test("a terminal of 80 columns shows the change of every measurement in one block, a wide one the figures with it", () => {
   for (const width of [80, 120, 200])
-    for (const line of text(table, width).split("\n")) expect(stringWidth(line)).toBeLessThanOrEqual(width);
-  const [block] = text(table, 80).split("\n\n");
-  for (const head of ["size MB", "perplexity", "perplexity-zh", "tg128", "acc %"]) expect(block).toContain(head);
-  expect(text(table, 80)).toMatch(/^\d+ more columns: table\.md$/m);
-  for (const head of ["BPW", "pp512", "acc_norm %", "peak memory MB"]) expect(text(table, 200)).toContain(head);
+    for (const line of text(facts, { width }).split("\n")) expect(stringWidth(line)).toBeLessThanOrEqual(width);
+  const [block] = text(facts).split("\n\n");
+  for (const head of ["size MB", "perplexity", "perplexity-zh", "tg128 ↑", "acc % ↑"]) expect(block).toContain(head);
+  expect(text(facts, { width: 50 })).toMatch(/^\d+ more columns?: table\.md$/m);
+  for (const head of ["BPW", "pp512 ↑", "27.1 ± 2.6"]) expect(text(facts, { width: 200 })).toContain(head);
 });
 
 test("writes whole files, the same bytes for the same events", async () => {

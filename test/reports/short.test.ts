@@ -64,7 +64,7 @@ describe("the short table", () => {
       /^Smallest file not shown to be worse than F16: Q8_0 \(46 % smaller, PPL \+0\.0\d %, hellaswag acc ±0 points, tg128 1\.8× faster\)\.$/,
     );
     expect(made.conclusions[1]).toMatch(
-      /^Smallest shown to be within 1 % of F16 in PPL: Q4_K_M-im \(61 % smaller, PPL \+0\.8\d? %/,
+      /^Smallest shown to be within 1 % of F16's PPL: Q4_K_M-im \(61 % smaller, PPL \+0\.8\d? %/,
     );
   });
 

@@ -109,7 +109,7 @@ describe("a task of several subjects", () => {
   });
 
   test("stands in Markdown, in the terminal and in a CSV file of its own", async () => {
-    const report = markdown(tableFrom(good), verdictsFrom(good), [], tasksFrom(good));
+    const report = markdown(factsFrom(good, ""));
     expect(report).toContain("### ceval: split val, 5-shot, style ymcui, guessing gives 25.0 %");
     expect(report).toMatch(/\| micro average +\| +240 \|/);
     expect(report).toMatch(/\| macro average of 6 subjects +\| +240 \|/);
@@ -118,7 +118,7 @@ describe("a task of several subjects", () => {
     // A title that only writes the name as prompts do is not told beside it.
     expect(report).toMatch(/\| music +\| +52 \|/);
     expect(report).toContain("micro average: all questions of 6 subjects alike");
-    const screen = text(tableFrom(good), 80, undefined, tasksFrom(good));
+    const screen = text(factsFrom(good, ""));
     expect(screen).toMatch(
       /ceval: split val, 5-shot, style ymcui, guessing gives 25\.0 %\n {2}F16 {3}micro \d+\.\d, macro \d+\.\d; STEM/,
     );
@@ -150,12 +150,8 @@ test("what is asked of the data stands wherever figures do", async () => {
   );
   const asked = "in-chat: ceval, split val, 0-shot, style chat, subjects law, STEM, limit 240";
   const told = (events: StoredEvent[]) => {
-    const found = replay(events);
-    const tasks = tasksFrom(found);
-    return {
-      report: markdown(tableFrom(found), undefined, [], tasks),
-      screen: text(tableFrom(found), 200, undefined, tasks),
-    };
+    const facts = factsFrom(replay(events), "");
+    return { report: markdown(facts), screen: text(facts, { width: 200 }) };
   };
   const { report, screen } = told(some);
   expect(report).toContain(`### ${asked}, guessing gives 25.0 %`);
@@ -173,14 +169,16 @@ test("what is asked of the data stands wherever figures do", async () => {
 
 describe("a figure that is not above chance", () => {
   test("is marked in the table, in both forms for people, and in the status", () => {
-    const of = tableFrom(biased);
+    const facts = factsFrom(biased, "");
+    const of = facts.table;
     const [first, second] = of.rows.map(({ cells }) => cells[of.columns.findIndex(({ name }) => name === "acc")]);
     expect(first).not.toHaveProperty("guessed");
     expect(second).toMatchObject({ guessed: "not shown to be above chance: 25 %" });
     const said = "better than guessing, which gives 25 %: the 95 % interval is not above it";
-    expect(markdown(of)).toContain(`° ceval: not shown to be ${said}`);
-    expect(text(of, 200).replace(/\s+/g, " ")).toContain(`° ceval: not shown to be ${said}`);
-    expect(text(of, 200)).toMatch(/Q2_K .* °/);
+    expect(markdown(facts)).toContain(`° ceval: not shown to be ${said}`);
+    const screen = text(facts, { width: 200 });
+    expect(screen.replace(/\s+/g, " ")).toContain(`° ceval: not shown to be ${said}`);
+    expect(screen).toMatch(/Q2_K .* °/);
   });
 
   test("is not compared with another such: neither is called better, and no file is recommended", () => {
@@ -212,7 +210,7 @@ describe("a figure that is not above chance", () => {
       ...first.slice(1),
       ...second.slice(1).map((event) => ({ ...event, job: renamed((event as { job: string }).job) }) as StoredEvent),
     ];
-    const report = markdown(tableFrom(replay(events)));
+    const report = markdown(factsFrom(replay(events), ""));
     expect(report).toContain("° four: not shown to be better than guessing, which gives 25 %");
     expect(report).toContain("° two: not shown to be better than guessing, which gives 50 %");
     expect(report).not.toContain("at chance");
@@ -224,10 +222,10 @@ describe("a figure that is not above chance", () => {
       samples: [{ metric: "acc", value: 0, weight: 1 }, one.samples[1]!],
     }));
     const below = replay(run({ [F16]: wrong, [Q2_K]: wrong }));
-    expect(markdown(tableFrom(below))).toContain("↓ ceval: worse than guessing, which gives 25 %");
-    expect(markdown(tableFrom(below))).not.toContain("°");
+    expect(markdown(factsFrom(below, ""))).toContain("↓ ceval: worse than guessing, which gives 25 %");
+    expect(markdown(factsFrom(below, ""))).not.toContain("°");
     const unknown = replay(run({ [F16]: wrong, [Q2_K]: wrong }, { task: {} }));
-    expect(markdown(tableFrom(unknown))).not.toContain("chance");
+    expect(markdown(factsFrom(unknown, "")).split("## Verdicts")[0]).not.toMatch(/chance|guessing/);
   });
 });
 
@@ -237,7 +235,7 @@ describe("answers by letter", () => {
       const some = answers(1, 0, 1, 3).slice(0, count);
       const unread = some.map(({ prediction, ...one }, i) => (i % 4 === 0 ? one : { ...one, prediction: prediction! }));
       const found = replay(run({ [F16]: some, [Q2_K]: unread }));
-      return markdown(tableFrom(found), undefined, [], tasksFrom(found));
+      return markdown(factsFrom(found, ""));
     };
     expect(told(40)).toContain("¶ Q2_K in ceval: answers B in 75 % of 40 questions");
     expect(told(40)).toMatch(/\| Q2_K +\| +0\.0 \| +75\.0 \| +0\.0 \| +0\.0 \| +10 \|/);
@@ -245,12 +243,12 @@ describe("answers by letter", () => {
   });
 
   test("that are nearly all one are told beside the accuracy", () => {
-    const report = markdown(tableFrom(biased), undefined, [], tasksFrom(biased));
+    const report = markdown(factsFrom(biased, ""));
     expect(report).toContain("¶ F16 in ceval: answers B in 68 % of 240 questions");
     expect(report).toContain("¶ Q2_K in ceval: answers B in 100 % of 240 questions");
     expect(report).toMatch(/\| \(right answers\) +(\| +25\.0 ){4}\|/);
     expect(report).toMatch(/\| Q2_K +\| +0\.0 \| +100\.0 \| +0\.0 \| +0\.0 \| +0 \|/);
-    expect(markdown(tableFrom(good))).not.toContain("¶");
+    expect(markdown(factsFrom(good, ""))).not.toContain("¶");
   });
 
   test("less their priors show what the model knows", () => {
@@ -267,7 +265,7 @@ describe("answers by letter", () => {
   test("with little probability on them are no answers by letter", () => {
     const quiet = answers(1, 0.9, 0, 0).map((one) => ({ ...one, scores: one.scores!.map((score) => score - 5) }));
     const of = replay(run({ [F16]: quiet, [Q2_K]: quiet }));
-    expect(markdown(tableFrom(of))).toMatch(
+    expect(markdown(factsFrom(of, ""))).toMatch(
       /¶ F16, Q2_K in ceval: 0\.\d % of the probability falls on A, B, C, D: the model does not answer in this form/,
     );
   });

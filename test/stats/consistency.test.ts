@@ -165,10 +165,11 @@ describe("words and intervals say the same, in reports of every metric, size and
     const sessions = [{ at: 0, command: [], outcome: "complete" as const }];
     for (const verdicts of reports) {
       const table = { started: { ...started, variants: [], jobs: [], measurements: [], provenance }, sessions };
-      const text = markdown(
-        { ...table, engines: new Map(), columns: [], rows: [], notes: [] },
-        { ...verdicts, ladders: [] },
-      );
+      const text = markdown({
+        table: { ...table, engines: new Map(), columns: [], rows: [], notes: [] },
+        verdicts: { ...verdicts, ladders: [] },
+        ...{ short: { columns: [], rows: [], conclusions: [] }, divergences: [], tasks: [] },
+      });
       expect(text).not.toMatch(/NaN|Infinity|undefined|(?<![.\d])\d{7,}|e\+\d/);
       expect(comparisonsCsv(verdicts)).not.toMatch(/NaN|Infinity|e\+\d/);
     }

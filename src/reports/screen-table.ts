@@ -1,0 +1,301 @@
+import { definite } from "../definite.js";
+import { harmless } from "../harmless.js";
+import { isDistance } from "../metrics.js";
+import { byteScale, counted } from "../units.js";
+import { labelOf } from "./conclusions.js";
+import { Footnotes, floorOf, notedIn, sharedMarks, without } from "./footnotes.js";
+import { shortNames, widthOf } from "./names.js";
+import type { Short, ShortCell, ShortColumn, ShortMark, ShortRow } from "./short.js";
+import { savedShare, wordOf } from "./short-table.js";
+import { type Cell, figureIn, type Table } from "./table.js";
+
+/** The short table as a terminal shows it. */
+export interface ScreenTable {
+  block: string;
+  /** Notes to the figures that are shown, with their marks. */
+  notes: string[];
+  /** Names as the table has them. */
+  shown(name: string): string;
+}
+
+/**
+ * The short table in `width` cells. The size and the change of each measurement get room first, then the figures themselves, second
+ * figures, and ±. Names get shorter and columns closer until all changes fit beside each other; if that is not enough, those of the
+ * last measurements are left to table.md.
+ */
+export function screenTable(facts: { table: Table; short: Short }, width: number): ScreenTable {
+  const all = new Set(facts.short.columns.keys());
+  const first = drawnWith(facts, all, width);
+  // Notes to figures that found no room stand in table.md; the others are numbered without them.
+  const { prefix, shown, lines, notes } =
+    first.columns.size < all.size ? drawnWith(facts, first.columns, width) : first;
+  const { missed } = first;
+  return {
+    block: [...(prefix ? [`All names begin with ${prefix}`, ""] : []), ...lines].join("\n"),
+    notes: [...notes, ...(missed > 0 ? [`${counted(missed, "more column")}: table.md`] : [])],
+    shown: (name) => shown.get(name) ?? harmless(name),
+  };
+}
+
+/** How long names may be and how close columns stand, the best to read first. */
+const manners = [
+  ...[32, 24].map((most) => ({ most, tight: false })),
+  ...[32, 24, 18, 14].map((most) => ({ most, tight: true })),
+];
+
+function drawnWith(facts: { table: Table; short: Short }, only: ReadonlySet<number>, width: number) {
+  const { short } = facts;
+  const noted = notesOf(facts, only);
+  const names = short.rows.map(({ variant }) => variant.name);
+  const tried = manners.map(({ most, tight }) => {
+    const { prefix, shown } = shortNames(names, most);
+    const drawn = fitted(short, noted, { width, tight, only }, (name) => shown.get(name)!);
+    return { prefix, shown, notes: noted.lines, ...drawn };
+  });
+  return tried.find(({ missed }) => missed === 0) ?? tried.at(-1)!;
+}
+
+// ---- Notes
+
+/** The notes to the figures of the short table. */
+interface Notes {
+  /** By row and column: marks, and what stands instead of a figure. */
+  cells: { marks: string; instead?: string }[][];
+  lines: string[];
+}
+
+/** `only`: of these columns. A note to all figures of a column names it, and one that says itself what it is about has no mark either: marks take room. */
+function notesOf({ table, short }: { table: Table; short: Short }, only: ReadonlySet<number>): Notes {
+  const footnotes = new Footnotes();
+  const { columns, rows } = short;
+  const plain: Notes["lines"] = [];
+  const drawn = rows.map(({ variant, cells }, at) => {
+    const told = new Set<string>();
+    return cells.map(({ cell }, i) => {
+      if (!only.has(i)) return { isFigure: false, marks: "" };
+      const { measurement, metric } = columns[i]!;
+      const place = table.columns.findIndex((one) => one.measurement === measurement && one.metric === metric);
+      const floor = floorOf(table.rows[at]!.cells, table.columns, place, variant);
+      if (floor !== undefined) plain.push(floor);
+      const { instead, notes } = notedIn(cell, {
+        told,
+        ofFile: false,
+        floor: undefined,
+        variant: harmless(variant.name),
+      });
+      return {
+        isFigure: instead === undefined,
+        ...definite({ instead }),
+        marks: notes.map((note) => footnotes.add(note)).join(""),
+      };
+    });
+  });
+  const shared = columns.map((_, i) => sharedMarks(drawn.map((cells) => cells[i]!)));
+  const { marks, lines } = footnotes.numbered(
+    drawn.flatMap((cells) => cells.map((cell, i) => without(cell.marks, shared[i]!))),
+  );
+  const cells = drawn.map((row) => row.map((cell, i) => ({ ...cell, marks: marks(without(cell.marks, shared[i]!)) })));
+  const ofColumns = columns.flatMap((column, i) =>
+    footnotes.numbered([shared[i]!]).lines.map((line) => `${labelOf(column)}: ${line.slice(line.indexOf(" ") + 1)}`),
+  );
+  return { cells, lines: [...plain, ...ofColumns, ...lines] };
+}
+
+// ---- Columns
+
+/** What a column shows: the change alone, the figure with it, the ± too. */
+type Level = 0 | 1 | 2;
+
+/** A column with its width, as lines of one width. */
+interface ColumnText {
+  head: [over: string, label: string];
+  cells: string[];
+  width: number;
+}
+
+/** The table's lines; how many measurements found no room; the columns that did. */
+function fitted(
+  { columns, rows }: Short,
+  noted: Notes,
+  { width, tight, only }: { width: number; tight: boolean; only: ReadonlySet<number> },
+  shown: (name: string) => string,
+) {
+  const gap = tight ? " " : "  ";
+  const names = rows.map(
+    ({ variant, mark }) => shown(variant.name) + (mark === "reference" || variant.reference ? " (ref)" : ""),
+  );
+  const name = drawnLeft(["", "variant"], names);
+  const size = sizesOf(rows);
+  const levels = columns.map((column, i) => {
+    const cells = rows.map((row, at) => ({ ...row.cells[i]!, ...noted.cells[at]![i]! }));
+    return ([0, 1, 2] as Level[]).map((level) => drawnFigures(column, cells, level, tight));
+  });
+  const facts = { quality: qualityOf(rows), saved: savedOf(rows), bits: bitsOf(rows) };
+  const chosen = new Map<number, Level>();
+  const beside = new Set<keyof typeof facts>();
+  const taken = () => [
+    name,
+    ...(size ? [size] : []),
+    ...(beside.has("saved") ? [facts.saved!] : []),
+    ...(beside.has("bits") ? [facts.bits!] : []),
+    ...(beside.has("quality") ? [facts.quality!] : []),
+    ...[...chosen].sort(([a], [b]) => a - b).map(([i, level]) => levels[i]![level]!),
+  ];
+  const fits = () => taken().reduce((sum, one) => sum + gap.length + one.width, -gap.length) <= width;
+  const wish = (i: number, level: Level) => {
+    const before = chosen.get(i);
+    if (level > 0 && before === undefined) return;
+    chosen.set(i, level);
+    if (fits()) return;
+    if (before === undefined) chosen.delete(i);
+    else chosen.set(i, before);
+  };
+  const wishFor = (fact: keyof typeof facts) => {
+    if (facts[fact] && beside.add(fact) && !fits()) beside.delete(fact);
+  };
+  const isEmpty = (i: number) => levels[i]![0]!.cells.every((cell) => cell.trim() === "");
+  const places = columns.map((_, i) => i).filter((i) => only.has(i) && !isEmpty(i));
+  const [leads, seconds] = [places.filter((i) => !columns[i]!.second), places.filter((i) => columns[i]!.second)];
+  for (const i of leads) wish(i, 0);
+  const missed = leads.length - chosen.size;
+  if (missed === 0 && !tight) {
+    wishFor("quality");
+    for (const i of leads) wish(i, 1);
+    wishFor("saved");
+    for (const i of seconds) wish(i, 0);
+    for (const i of seconds) wish(i, 1);
+    for (const i of leads) wish(i, 2);
+    wishFor("bits");
+    for (const i of seconds) wish(i, 2);
+  }
+  const drawn = taken();
+  const line = (parts: string[]) => parts.join(gap).trimEnd();
+  const heads = ([0, 1] as const).map((row) => line(drawn.map(({ head }) => head[row])));
+  return {
+    lines: [...heads.filter((head) => head !== ""), ...rows.map((_, i) => line(drawn.map(({ cells }) => cells[i]!)))],
+    missed,
+    columns: new Set(chosen.keys()),
+  };
+}
+
+/** Behind a change; a bracket before it is closed there. */
+const signs: Partial<Record<ShortMark, string>> = { "≈": " ≈", "?": " ?", "likely better": ")", "likely worse": ")" };
+
+type NotedCell = ShortCell & Notes["cells"][number][number];
+
+function drawnFigures(column: ShortColumn, cells: NotedCell[], level: Level, tight: boolean): ColumnText {
+  const { metric } = column;
+  const heads = headsOf(column);
+  const changes = cells.map(({ change = "", mark = "" }) => {
+    const text = change.replace(/ points$/, " pt");
+    return text !== "" && mark.startsWith("likely") ? `(${text}` : text;
+  });
+  const isTold = changes.some((change) => change !== "");
+  const isBrief = level === 0 && isDistance(metric);
+  const figures = cells.map(({ instead, figure, cell }) => instead ?? (isBrief ? twoDigits(cell) : figure));
+  const blocks =
+    level === 0 && isTold
+      ? [right(changes.map((change, i) => change || figures[i]!))]
+      : [
+          right(pointed(figures, cells)),
+          ...(level === 2 ? [left(cells.map(({ error }) => (error === undefined ? "" : `± ${error}`)))] : []),
+          ...(isTold ? [right(changes)] : []),
+        ];
+  const numbers = cells.map((_, i) =>
+    blocks
+      .map((block) => block[i]!)
+      .filter((text) => text !== "")
+      .join(" "),
+  );
+  const tails = left(
+    cells.map(
+      ({ mark, change }, i) => signIn(mark, change === undefined && !isDistance(metric), tight) + cells[i]!.marks,
+    ),
+  );
+  const tail = widest(tails);
+  // Heads stand above the figures, and where they are wider above the signs too.
+  const width = Math.max(widest(numbers) + tail, ...heads.map(widthOf));
+  const head = (text: string) => padEnd(padStart(text, width - tail), width);
+  return {
+    head: [head(heads[0]), head(heads[1])],
+    cells: numbers.map((text, i) => padStart(text, width - tail) + tails[i]!),
+    width,
+  };
+}
+
+/** A distance has no change, and its sign is its own. */
+function signIn(mark: ShortMark | undefined, isPlain: boolean, tight: boolean): string {
+  const sign = (mark !== undefined && !isPlain && signs[mark]) || "";
+  return tight ? sign.trim() : sign;
+}
+
+/** `prose-en` above `PPL ↓`, `tg128 ↑` above `tok/s`. */
+function headsOf({ over, head, unit, metric }: ShortColumn): [string, string] {
+  if (metric.per === "repetition") return [head, unit];
+  const arrow = head.slice(metric.label.length);
+  return [harmless(over), unit === "%" ? `${metric.label} %${arrow}` : head];
+}
+
+/** With the points below each other, whatever digits the errors leave. */
+function pointed(figures: string[], cells: NotedCell[]): string[] {
+  const decimals = figures.map((text) => text.length - `${text}.`.indexOf("."));
+  const most = Math.max(0, ...decimals.filter((_, i) => cells[i]!.instead === undefined));
+  return figures.map((text, i) => (cells[i]!.instead === undefined ? text + " ".repeat(most - decimals[i]!) : text));
+}
+
+/** Enough where its ± has no room. */
+function twoDigits(cell: Cell): string {
+  const value = figureIn(cell)?.value;
+  if (value === undefined) return "";
+  return value > 0 && value < 1e-4 ? value.toExponential(1) : value.toPrecision(2);
+}
+
+function sizesOf(rows: ShortRow[]): ColumnText | undefined {
+  const { unit, factor, digits } = byteScale(rows.flatMap(({ bytes }) => bytes ?? []));
+  const cells = rows.map(({ bytes }) => (bytes === undefined ? "" : (bytes * factor).toFixed(digits)));
+  return drawnRight(["", `size ${unit}`], cells);
+}
+
+function savedOf(rows: ShortRow[]): ColumnText | undefined {
+  const cells = rows.map(({ saved }) => (saved === undefined ? "" : savedShare(saved)));
+  return drawnRight(["", "Δ"], cells);
+}
+
+function bitsOf(rows: ShortRow[]): ColumnText | undefined {
+  return drawnRight(
+    ["", "BPW"],
+    rows.map(({ variant }) => variant.facts?.bpw.toFixed(2) ?? ""),
+  );
+}
+
+function qualityOf(rows: ShortRow[]): ColumnText | undefined {
+  const cells = rows.map(({ mark }) => wordOf(mark));
+  return cells.some((cell) => cell !== "") ? drawnLeft(["", "quality"], cells) : undefined;
+}
+
+const drawnLeft = (head: [string, string], cells: string[]): ColumnText => drawnAs(left, head, cells);
+
+const drawnRight = (head: [string, string], cells: string[]): ColumnText | undefined =>
+  cells.every((cell) => cell === "") ? undefined : drawnAs(right, head, cells);
+
+function drawnAs(align: (texts: string[]) => string[], head: [string, string], cells: string[]): ColumnText {
+  const [over, label, ...rest] = align([...head, ...cells]);
+  return { head: [over!, label!], cells: rest, width: widthOf(label!) };
+}
+
+const padEnd = (text: string, width: number) => text + " ".repeat(Math.max(0, width - widthOf(text)));
+const padStart = (text: string, width: number) => " ".repeat(Math.max(0, width - widthOf(text))) + text;
+const widest = (texts: string[]) => Math.max(0, ...texts.map(widthOf));
+const right = (texts: string[]) => texts.map((text) => padStart(text, widest(texts)));
+const left = (texts: string[]) => texts.map((text) => padEnd(text, widest(texts)));
+
+/** How many questions the accuracies rest on, where that is one number for all: `hellaswag 200`. */
+export function questionsIn({ columns, rows }: Short): string[] {
+  return columns.flatMap(({ over, measurement, metric }, i) => {
+    if (metric.per !== "question") return [];
+    const counts = new Set(rows.flatMap(({ cells }) => figureIn(cells[i]!.cell)?.n ?? []));
+    return counts.size === 0
+      ? []
+      : [`${harmless(over || measurement)} ${[...counts].sort((a, b) => a - b).join(" to ")}`];
+  });
+}

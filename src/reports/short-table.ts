@@ -1,0 +1,73 @@
+import { harmless } from "../harmless.js";
+import { byteScale, percent } from "../units.js";
+import { listed } from "./conclusions.js";
+import type { Heading, Layout } from "./layout.js";
+import type { Short, ShortColumn, ShortMark } from "./short.js";
+
+/** The short table as strings that are not escaped yet: size, quality, and each principal figure with its change. */
+export function shortTable(short: Short): Layout {
+  const { rows } = short;
+  const columns = short.columns.map((column, i) => ({ column, i })).filter(({ column }) => !column.second);
+  const { unit, factor, digits } = byteScale(rows.flatMap(({ bytes }) => bytes ?? []));
+  const isChanged = ({ i }: { i: number }) => rows.some(({ cells }) => cells[i]!.change !== undefined);
+  const parts: { head: Heading; cells: string[] }[] = [
+    {
+      head: left("variant"),
+      cells: rows.map(({ variant, mark }) => harmless(variant.name) + (mark === "reference" ? " (reference)" : "")),
+    },
+    {
+      head: right(`size ${unit}`),
+      cells: rows.map(({ bytes }) => (bytes === undefined ? "" : (bytes * factor).toFixed(digits))),
+    },
+    { head: right("Δ"), cells: rows.map(({ saved }) => (saved === undefined ? "" : savedShare(saved))) },
+    { head: left("quality"), cells: rows.map(({ mark }) => wordOf(mark)) },
+    ...columns.flatMap((one) => [
+      { head: right(headOf(one.column)), cells: rows.map(({ cells }) => cells[one.i]!.figure) },
+      ...(isChanged(one) ? [{ head: right("Δ"), cells: rows.map(({ cells }) => changeIn(cells[one.i]!)) }] : []),
+    ]),
+  ];
+  const told = parts.filter(({ cells }) => cells.some((cell) => cell !== ""));
+  return {
+    columns: told.map(({ head }) => head),
+    rows: rows.map((_, i) => told.map(({ cells }) => cells[i]!)),
+    footnotes: legendOf(short),
+  };
+}
+
+/** `−46 %` */
+export const savedShare = (saved: number) => `${saved < 0 ? "+" : "−"}${percent(Math.abs(saved))}`;
+
+const left = (text: string): Heading => ({ text, align: "left", minor: false });
+const right = (text: string): Heading => ({ text, align: "right", minor: false });
+
+/** A word over all quality figures; nothing for the reference, and where nothing was compared. */
+export const wordOf = (mark: ShortMark | undefined) =>
+  mark === undefined || mark === "reference" || mark === "none" ? "" : mark;
+
+/** `prose-en PPL ↓`, `tg128 tok/s ↑` */
+function headOf({ over, head, unit, metric }: ShortColumn): string {
+  const arrow = head.slice(metric.label.length);
+  return [harmless(over), metric.label, unit === "nat" ? "" : unit].filter(Boolean).join(" ") + arrow;
+}
+
+/** `+0.9 %`, `+0.05 % ≈`, `−0.4 points ?`, in brackets what is only likely. */
+function changeIn({ change, mark }: { change?: string; mark?: ShortMark }): string {
+  if (change === undefined) return "";
+  if (mark === "likely better" || mark === "likely worse") return `(${change})`;
+  return mark === "≈" || mark === "?" ? `${change} ${mark}` : change;
+}
+
+/** How the signs in the cells are read, and what changes are told against. */
+export function legendOf({ reference, rows }: Short, shown: (name: string) => string = harmless): string[] {
+  const bases = [...new Set(rows.flatMap(({ against }) => against ?? []))];
+  const cells = rows.flatMap((row) => row.cells);
+  if (bases.length === 0 || !cells.some(({ change }) => change !== undefined)) return [];
+  const told = reference === undefined ? `${listed(bases.map(shown))}, each against its own` : shown(reference);
+  const has = (...marks: ShortMark[]) => cells.some(({ mark }) => mark !== undefined && marks.includes(mark));
+  const explained = [
+    ...(has("≈") ? ["≈ too small to matter"] : []),
+    ...(has("?") ? ["? not decided"] : []),
+    ...(has("likely better", "likely worse") ? ["( ) likely"] : []),
+  ];
+  return [[`Changes against ${told}`, ...explained].join("; ")];
+}
