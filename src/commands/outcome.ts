@@ -28,7 +28,7 @@ export function conclusion(
   if (!isMeasured(facts.table)) return `${resume || "Nothing was measured.\n"}`;
   const { submissions } = facts;
   const closing = [
-    `Tables: ${path.join(folder, "table.md")}`,
+    `Tables: ${path.join(folder, "table.md")}; to read and to send: report.html`,
     ...(submissions.size > 0 ? [`Answers to send in: ${[...submissions.keys()].join(", ")}`] : []),
   ].map((line) => wrap(line, width));
   // The line of the prompt is the screen's, too.
