@@ -11,7 +11,7 @@ import { askedOf } from "./task-tables.js";
 export function explanations({ columns }: Table): string[] {
   return [
     ...errorsExplained(columns.map(({ metric }) => metric)),
-    "1 MB = 1,000,000 bytes; BPW: bits per weight. The CSV files hold bytes, and shares from 0 to 1.",
+    "1 MB = 1,000,000 bytes; BPW: bits per weight. table-long.csv holds bytes, shares from 0 to 1, and all digits.",
   ];
 }
 
@@ -21,9 +21,10 @@ export function howJudged({ columns }: Table): string[] {
   return [
     "Comparisons are paired when both variants have the same chunks, questions or turns.",
     "95 % CI: the interval of the difference. Its unit is a piece of text (a chunk, or a block of neighbours when their autocorrelation says that they hang together), a question or a subject of questions, a repetition.",
-    "Better, worse: certain also among the comparisons behind one line of an answer (one question, one metric). The chance of a single false one among them is at most 5 % (Holm p).",
+    "On average: the mean over the pairs of an answer, of their differences item by item (PPL, KLD: of the logarithms). Its interval is that of other text, or other questions, for just these pairs.",
+    "Better, worse: certain also among the comparisons of one answer (one question, one metric), of which the mean counts as much as all pairs together. The chance of a single false one among them is at most 5 % (Holm p), whatever else was measured.",
     "Likely: the interval shows it by itself; among so many comparisons, or from so few pieces, it is not certain.",
-    "`~`: the data show neither a difference nor equivalence. “Detectable” is the smallest difference that this report would have flagged with 80 % probability, given its number of comparisons.",
+    "`~`: the data show neither a difference nor equivalence. Detectable: the smallest difference that this report would have flagged with 80 % probability, given its number of comparisons.",
     `Equivalent: shown to be smaller than the margin that matters${margins === "" ? "" : ` (${margins})`}.`,
     "A distance from the reference (KLD) is a size, told in margins; it is not tested. The noise floor is the reference's distance from itself.",
     "Cannot tell: too few items for any interval, or an interval over more than a factor of ten.",
