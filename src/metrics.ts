@@ -87,6 +87,10 @@ export interface Metric {
   whenDiffers?: true;
   /** Each token reads all weights, so that its time grows with the bytes of the file. */
   memoryBound?: true;
+  /** A model card tells it beside the principal figures of the measurements. */
+  onCard?: true;
+  /** Its name among the metrics of the Hugging Face Hub, where that is another. */
+  hubName?: string;
   /** One sentence: what it is and whose definition. */
   meaning: string;
 }
@@ -241,6 +245,7 @@ const described: Record<string, Described> = {
     range: [0, 1],
     margin: onePoint,
     identical: 1,
+    onCard: true,
     meaning: "share of tokens whose most likely prediction is the reference's, as llama-perplexity",
   },
   delta_p: {
@@ -354,6 +359,7 @@ const described: Record<string, Described> = {
   acc: {
     ...accuracy,
     label: "acc",
+    hubName: "accuracy",
     leads: true,
     prominence: prominences.accuracy,
     meaning: "share of questions whose option with the highest sum of log-probabilities is right, as lm-eval's acc",
@@ -487,6 +493,7 @@ const described: Record<string, Described> = {
     width: 8,
     per: "variant",
     fact: "bytes",
+    onCard: true,
     meaning: "bytes of the model's files",
   },
   bpw: {
@@ -497,6 +504,7 @@ const described: Record<string, Described> = {
     digits: 2,
     per: "variant",
     fact: "bpw",
+    onCard: true,
     meaning: "bits per weight: 8 × bytes of all tensors / number of weights, as llama.cpp prints",
   },
   parameters: {
@@ -588,6 +596,7 @@ const families: { name?: string; pattern: RegExp; metric: (match: RegExpMatchArr
         aggregation: "single",
         digits: of === "kld" ? 6 : 5,
         ...(of === "kld" ? {} : { scale: "percent" }),
+        ...(of === "kld" && percent === "99" ? { onCard: true } : {}),
         per: "token",
         meaning: `${place} over the tokens of ${of === "kld" ? "the Kullback-Leibler divergence" : "the difference of the right token's probability"}, as llama-perplexity`,
       };

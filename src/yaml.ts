@@ -10,6 +10,7 @@ import {
   type ParseOptions,
   parseDocument,
   type SchemaOptions,
+  stringify,
   visit,
 } from "yaml";
 import { z } from "zod";
@@ -370,6 +371,11 @@ function shown(value: unknown): string {
   const plain = typeof value === "string" ? commandWithoutSecrets([value]).command[0] : value;
   const text = value === null ? "empty" : typeof value === "number" ? String(value) : JSON.stringify(plain);
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+/** Plain data as YAML that readers of 1.1 and 1.2 take for the same: texts that 1.1 reads as dates are quoted, 1e-7 is written 1.0e-7. */
+export function yamlText(value: unknown): string {
+  return stringify(value, { version: "1.1", lineWidth: 0 }).replace(/^(.*: -?\d+)(e[-+]\d+)$/gm, "$1.0$2");
 }
 
 /** A hint that names the known word most like an unknown one, and the others; of many, those that are like it. */

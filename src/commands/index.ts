@@ -105,9 +105,35 @@ export const commands = {
   report: command(async () => (await import("./report.js")).reportCommand, {
     line: (line) =>
       line
-        .description("make the tables of a run again from its events; needs no model")
-        .argument("<run>", "a run's folder"),
-    asked: (run: string) => ({ run }),
+        .description("make the tables of a run again from its events; or print it for a model card or another program")
+        .argument("<run>", "a run's folder")
+        .option("--card", "print the table for a model card, as Markdown; write nothing else")
+        .option(
+          "--columns <names>",
+          "its columns: size, ppl, kld, change, MEASUREMENT, MEASUREMENT.METRIC …; a,b or repeatable",
+          names,
+        )
+        .option("--sort <column>", "its rows, the best of this column first (default: as in the run)")
+        .option("--variant <name>", "this variant alone; repeatable (default: all)", list)
+        .option(
+          "--published <file>",
+          "figures of others beside those of the run, such as chinese-llama-3/published.json",
+        )
+        .option("--format <name>", "md (default), csv, html, json; or a form that another program reads, see below")
+        .option("-o, --out <file>", "where it goes (default: stdout)")
+        .addHelpText(
+          "after",
+          `
+Forms for other programs:
+  model-index              metadata of a model card (README.md on the Hugging Face Hub)
+  eval-results             .eval_results/*.yaml of a model on the Hugging Face Hub
+  customSmallerIsBetter    github-action-benchmark: perplexity, divergence, size, memory
+  customBiggerIsBetter     github-action-benchmark: accuracy and speed
+  bencher                  Bencher (\`bencher run --adapter json\`)
+  parquet                  table-long.csv with types, for DuckDB and pandas
+  parquet-samples          the raw values, one row per chunk, question or repetition`,
+        ),
+    asked: (run: string, { variant, ...options }) => ({ ...options, run, variants: variant }),
   }),
   compare: command(async () => (await import("./compare.js")).compareCommand, {
     line: (line) =>

@@ -59,6 +59,21 @@ async function cardsIn(root: string): Promise<CardFile[]> {
 
 const outline = z.looseObject({ kind: z.string(), name: cardKeys.name });
 
+const ofHub = z.object({ benchmark: cardKeys.benchmark.unwrap() });
+
+/** By the dataset's name, the benchmark of the Hugging Face Hub that it is. */
+export async function hubBenchmarks(
+  options: FindOptions = {},
+): Promise<Map<string, { dataset: string; task: string }>> {
+  const cards = await findCards(options);
+  return new Map(
+    cards.flatMap(({ name, read }) => {
+      const { data } = "file" in read ? ofHub.safeParse(read.file.value) : {};
+      return data ? [[name, data.benchmark] as const] : [];
+    }),
+  );
+}
+
 /** The card of a folder, or undefined if it has none. */
 export async function openCard(dir: string): Promise<CardFile | undefined> {
   const path = join(dir, "card.yaml");

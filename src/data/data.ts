@@ -123,6 +123,10 @@ export const cardKeys = {
   folder: z.string().optional().describe("Folder inside the data directory; by default the name."),
   file: fileName.describe("The file that is measured."),
   fetch: z.array(fetchable).min(1).optional().describe("What `gguf-bench fetch` brings into the dataset's folder."),
+  benchmark: z
+    .strictObject({ dataset: z.string().regex(/^[^/\s]+\/[^/\s]+$/), task: z.string().min(1) })
+    .optional()
+    .describe("The benchmark of the Hugging Face Hub that the data are: its dataset and the task there."),
   files: z
     .record(fileName, z.strictObject({ sha256: z.string().regex(/^[0-9a-f]{64}$/), bytes: z.int().positive() }))
     .default({})

@@ -8,7 +8,7 @@ import { generation } from "./generation.js";
 import { reference } from "./reference.js";
 import { text } from "./text.js";
 
-export { type CardFile, type FoundDataset, findCards } from "./cards.js";
+export { type CardFile, type FoundDataset, findCards, hubBenchmarks } from "./cards.js";
 export { type ChoiceDataset, type ChoiceItem, sameOptions } from "./choice/index.js";
 export { type DataFolders, type DataKind, type Dataset, measuredFile, type ShownQuestion } from "./data.js";
 export { type ForeignFile, foreignFile } from "./foreign/index.js";

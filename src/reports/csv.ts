@@ -4,7 +4,7 @@ import { isDetectable, markInFiles, type Verdicts } from "../judge/index.js";
 import { countsLeftOut, metric as describe, isExact, type Metric } from "../metrics.js";
 import { besideChance } from "../stats/chance.js";
 import type { Summary } from "../stats/summary.js";
-import { type Divergence, divergenceRows } from "./divergence.js";
+import type { Divergence } from "./divergence.js";
 import { absence, type Cell, type Column, figureIn, joinMemory, type Row, type Table } from "./table.js";
 import type { TaskReport } from "./tasks.js";
 
@@ -33,18 +33,57 @@ export function sheetOf(heads: readonly string[], records: readonly unknown[][])
   return /[^\x00-\x7f]/.test(text) ? byteOrderMark + text : text;
 }
 
-/** One row per measured variant × measurement × metric: for pandas, DuckDB and scripts. */
-export function longCsv({ rows, columns }: Table, divergences: Divergence[] = []): string {
-  const head = "variant,backend,measurement,dataset,metric,value,error,low,high,n,unit".split(",");
-  const records = rows.flatMap(({ variant, cells }) =>
+/** A figure in the long table: in the metric's own unit, all digits. */
+export type LongRow = Pick<Summary, "metric" | "value" | "unit" | "n"> &
+  Partial<Pick<Summary, "error" | "low" | "high">> & {
+    variant: string;
+    backend: string;
+    measurement: string;
+    dataset: string;
+  };
+
+/** One row per measured variant × measurement × metric, then what the per-token values add to a divergence. */
+export function longRows({ rows, columns }: Table, divergences: Divergence[] = []): LongRow[] {
+  const measured = rows.flatMap(({ variant, cells }) =>
     columns.flatMap(({ measurement, dataset, metric }, index) => {
       const summary = figureIn(cells[index]);
       if (!summary) return [];
       const { value, error, low, high, n, unit } = summary;
-      return [[variant.name, variant.backend, measurement, dataset, metric.name, value, error, low, high, n, unit]];
+      const of = { variant: variant.name, backend: variant.backend, measurement, dataset };
+      return [{ ...of, metric: metric.name, value, error, low, high, n, unit }];
     }),
   );
-  return csvOf(head, [...records, ...divergenceRows(divergences)]);
+  const perToken = divergences.flatMap(({ job, variant, n, figures }) =>
+    figures
+      .filter(({ metric }) => !job.metrics.includes(metric))
+      .map(({ metric, value, error }) => ({
+        ...{ variant: job.variant, backend: variant.backend, measurement: job.measurement, dataset: job.dataset },
+        ...{ metric, value, error, n, unit: describe(metric).unit },
+      })),
+  );
+  return [...measured, ...perToken];
+}
+
+const longHeads = [
+  "variant",
+  "backend",
+  "measurement",
+  "dataset",
+  "metric",
+  "value",
+  "error",
+  "low",
+  "high",
+  "n",
+  "unit",
+] as const;
+
+/** For pandas, DuckDB and scripts. */
+export function longCsv(table: Table, divergences: Divergence[] = []): string {
+  return csvOf(
+    longHeads,
+    longRows(table, divergences).map((row) => longHeads.map((head) => row[head])),
+  );
 }
 
 /** One row per variant, value and error of every metric, and what is missing in words: for spreadsheets. */

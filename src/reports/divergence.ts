@@ -2,7 +2,6 @@ import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 import type { JobRecord, TokenPlace, VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
-import { metric as describe } from "../metrics.js";
 import type { Run } from "../replay/index.js";
 import { type Breakdown, breakdownOf, type ChunkTokens } from "../stats/breakdown.js";
 import { type DivergenceFigure, deltaPercents, divergenceFigures, kldPercents } from "../stats/divergence.js";
@@ -112,18 +111,6 @@ function joined<Values extends Float64Array | Float32Array | Int32Array>(
     at += place[1];
   }
   return values;
-}
-
-/** Rows of the long table: what the samples alone do not give. */
-export function divergenceRows(divergences: Divergence[]): unknown[][] {
-  return divergences.flatMap(({ job, variant, n, figures }) =>
-    figures
-      .filter(({ metric }) => !job.metrics.includes(metric))
-      .map(({ metric, value, error }) => {
-        const { unit } = describe(metric);
-        return [job.variant, variant.backend, job.measurement, job.dataset, metric, value, error, "", "", n, unit];
-      }),
-  );
 }
 
 interface DivergencePart {

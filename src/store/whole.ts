@@ -3,7 +3,7 @@ import fs from "node:fs";
 import { BenchError, messageOf } from "../errors.js";
 
 /** Writes a file whole or not at all, so that half a file is never taken for it. Throws a BenchError that names it. */
-export function writeWhole(file: string, content: string): void {
+export function writeWhole(file: string, content: string | Uint8Array): void {
   let draft = "";
   try {
     const there = fs.statSync(file, { throwIfNoEntry: false });

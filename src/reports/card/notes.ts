@@ -1,0 +1,65 @@
+import { harmless, several } from "../../harmless.js";
+import type { Metric } from "../../metrics.js";
+import type { Facts } from "../index.js";
+import { absence, type Row, type Table } from "../table.js";
+import type { Changes } from "./change.js";
+import type { Offered } from "./columns.js";
+
+/** What the columns mean, for one who has not seen this program: a sentence each. */
+export function explained(
+  { verdicts }: Pick<Facts, "verdicts">,
+  rows: readonly Row[],
+  columns: readonly Offered[],
+): string[] {
+  const names = new Set(rows.map(({ variant }) => variant.name));
+  const asked = verdicts.questions.filter(({ pairs }) => pairs.some(({ b }) => names.has(b)));
+  const bases = [...new Set(asked.flatMap(({ base }) => base ?? []))];
+  const against = bases.length > 1 ? `each one's reference (${several(bases, 4)})` : several(bases);
+  const isChanged = against !== "" && columns.some(({ name }) => name.endsWith(".change"));
+  const isDistant = columns.some(({ metric }) => metric?.identical === 0);
+  return [
+    ...(isChanged ? [`Δ: against ${against}; ≈ is too little to matter, ? is not shown to be there.`] : []),
+    ...(isDistant
+      ? [
+          `KLD: how far the predictions are from those of ${against || "the reference"}; the mean over the tokens, and what 99 % of them stay below.`,
+        ]
+      : []),
+  ];
+}
+
+/** Sentences of one kind; what is beyond them stands in table.md. */
+const most = 6;
+
+/** What is not told, and why. */
+export function leftOut(
+  { table }: Pick<Facts, "table">,
+  rows: readonly Row[],
+  columns: readonly Offered[],
+  changes: Changes,
+): string[] {
+  const said = new Map<string, Set<string>>();
+  const tell = (why: string, variant: string) => said.set(why, (said.get(why) ?? new Set()).add(variant));
+  for (const row of rows)
+    for (const { measurement, metric, name } of columns) {
+      if (!metric || measurement === undefined) continue;
+      const { name: variant } = row.variant;
+      const why = name.endsWith(".change")
+        ? changes(variant, measurement, metric.name)?.refused
+        : absenceOf(table, row, measurement, metric);
+      if (why !== undefined) tell(why, variant);
+    }
+  const sentences = Array.from(said, ([why, variants]) => `${several([...variants], 4)}: ${sentence(why)}`);
+  return [
+    ...table.notes.slice(0, most).map((note) => sentence(harmless(note))),
+    ...sentences.slice(0, most),
+    ...(sentences.length > most ? [`${sentences.length - most} more notes stand in table.md.`] : []),
+  ];
+}
+
+function absenceOf({ columns }: Table, { cells }: Row, measurement: string, metric: Metric): string | undefined {
+  const cell = cells[columns.findIndex((one) => one.measurement === measurement && one.metric === metric)];
+  const why = cell && absence(cell);
+  return why === undefined || metric.fact !== undefined ? why : `${measurement} ${why}`;
+}
+
+const sentence = (text: string) => (/[.!?…]$/.test(text) ? text : `${text}.`);
