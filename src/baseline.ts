@@ -92,9 +92,16 @@ const compareText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 const rounded = (value: number) => (Number.isFinite(value) ? Number(value.toPrecision(9)) : null);
 
 /** Without what only the machine that measured it knows. */
-function about({ variant, job, engine, machine, file }: Series) {
+function about({ variant, job, engine, machine, file, foreign }: Series) {
   const { facts, ...rest } = variant;
-  return { variant: { ...rest, ...(facts ? { facts: { ...facts, files: [] } } : {}) }, job, engine, machine, file };
+  return {
+    variant: { ...rest, ...(facts ? { facts: { ...facts, files: [] } } : {}) },
+    job,
+    engine,
+    machine,
+    file,
+    foreign,
+  };
 }
 
 function lines({ observations, clusters }: Series, key: string): ItemLine[] {

@@ -392,6 +392,7 @@ const seriesForm = z.looseObject({
   engine: engineForm.optional(),
   machine: z.looseObject({ cpu: text, cpus: z.number() }),
   file: text,
+  foreign: z.number().min(0).optional(),
 });
 
 /** Why a line of a baseline does not introduce a variant and its measurement; undefined where it does. */

@@ -1,5 +1,6 @@
 import { acrossTokenizers, countsLeftOut, metric as describe } from "../metrics.js";
 import type { Series } from "../stats/series.js";
+import { assumedSpread, fewestRuns, runsIn } from "../stats/speed.js";
 
 /** Whether two figures may be compared. */
 export interface Comparability {
@@ -21,11 +22,12 @@ const extent = new Set(["chunks", "limit", "repetitions"]);
  * different runs, and so another engine or another setting may be what is compared.
  */
 export function comparability(name: string, a: Series, b: Series, { across = false } = {}): Comparability {
-  const refusal = refusalOf(name, a, b, across);
   const sameTokens = sameTokenizer(a, b);
   const { per } = describe(name);
-  // Repetitions of one run take turns, those of two runs do not meet; chunk 7 holds another text in other tokens.
-  const paired = per === "repetition" ? !across : sameTokens || per === "question" || per === "variant";
+  // Repetitions of one session take turns, those of two do not meet; chunk 7 holds another text in other tokens.
+  const paired =
+    per === "repetition" ? !across && haveCommon(name, a, b) : sameTokens || per === "question" || per === "variant";
+  const refusal = refusalOf(name, a, b, { across, paired });
   const notes = [
     ...enginesNote(a, b),
     ...settingsNote(a, b),
@@ -44,7 +46,7 @@ function refusalOf(
   name: string,
   a: Series,
   b: Series,
-  across: boolean,
+  { across, paired }: { across: boolean; paired: boolean },
 ): Pick<Comparability, "refused" | "instead"> | undefined {
   const { label, per } = describe(name);
   for (const { broken, variant } of [a, b])
@@ -67,6 +69,11 @@ function refusalOf(
     return { refused: `${label} is not compared: the chat templates differ, so the models saw different prompts.` };
   if (per === "repetition" && !sameMachine(a, b))
     return { refused: `${label} is not compared: ${a.machine.cpu} against ${b.machine.cpu} is another machine.` };
+  const disturbed = per === "repetition" && !paired ? [a, b].find((one) => isDisturbed(name, one)) : undefined;
+  if (disturbed)
+    return {
+      refused: `${label} is not compared: other processes used ${disturbed.foreign!.toFixed(1)} of ${disturbed.machine.cpus} CPU cores while ${disturbed.variant.name} was timed; ${fewestRuns} runs on each side (\`--again\`) show what that does.`,
+    };
   if (per === "token") {
     const [x, y] = [a.variant.facts, b.variant.facts];
     if (x && y && x.vocabulary !== y.vocabulary)
@@ -90,6 +97,18 @@ function refusalOf(
     };
   return undefined;
 }
+
+const haveCommon = (name: string, a: Series, b: Series) => {
+  const items = new Set(a.observations.get(name)?.map(({ item }) => item));
+  return b.observations.get(name)?.some(({ item }) => items.has(item)) ?? false;
+};
+
+/** The share of the machine that others may take before speeds of single runs are not compared: that of `assumedSpread`. */
+const mostForeign = assumedSpread;
+
+/** Timed in fewer runs than would show what other processes did to it. */
+const isDisturbed = (name: string, { foreign = 0, machine, observations, clusters }: Series) =>
+  foreign > mostForeign * machine.cpus && runsIn(observations.get(name) ?? [], clusters) < fewestRuns;
 
 /** Another file may hold the same questions, and another card asks the same file in another way. */
 function dataRefusal(a: Series, b: Series): string | undefined {
@@ -160,13 +179,10 @@ function methodsTold(a: Series, b: Series): string | undefined {
 }
 
 function unpairedNote(name: string, paired: boolean): string[] {
-  if (paired) return [];
   const { label, per } = describe(name);
-  return [
-    per === "repetition"
-      ? `${label}: the two were not timed in turns; what the machine did in between is not in the interval.`
-      : `${label}: the tokenizers differ, so the chunks hold other text; compared unpaired, which sees far less.`,
-  ];
+  // A comparison of speeds says by itself what it takes runs apart to do.
+  if (paired || per === "repetition") return [];
+  return [`${label}: the tokenizers differ, so the chunks hold other text; compared unpaired, which sees far less.`];
 }
 
 /** Pairing leaves out what was not asked of both. */

@@ -1,8 +1,9 @@
+import { definite } from "../definite.js";
 import type { JobRecord } from "../events.js";
 import { metric as describe, isMeantBy, leadsAmong } from "../metrics.js";
 import type { Comparison, Observation } from "../stats/comparison.js";
 import { compare, level } from "../stats/estimate.js";
-import type { Series } from "../stats/series.js";
+import { clustersIn, type Series } from "../stats/series.js";
 import { comparability } from "./comparable.js";
 import { partner } from "./partner.js";
 import { asPrinted } from "./rounding.js";
@@ -121,7 +122,7 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
       const { old, sameJob, notes, paired, before: earlier } = before;
       const common = commonOf(name);
       const signed = common.rises ? size : -size;
-      const clusters = clustersOf(series);
+      const clusters = definite({ clusters: clustersIn(earlier, series) });
       const plain = asPrinted(compare(name, old, own, { paired, ...clusters }), earlier, series);
       const allowed = relative ? percent(size) : isShare(name) ? points(size) : inUnit(size, name);
       const told = {

@@ -4,7 +4,7 @@ import { metric as describe, isDistance } from "../metrics.js";
 import { besideChance, chanceOf } from "../stats/chance.js";
 import type { Comparison } from "../stats/comparison.js";
 import { compare, level } from "../stats/estimate.js";
-import type { Series } from "../stats/series.js";
+import { clustersIn, type Series } from "../stats/series.js";
 import { comparability } from "./comparable.js";
 import { asPrinted } from "./rounding.js";
 import type { Verdict } from "./verdict.js";
@@ -57,7 +57,7 @@ function measuredPair(name: string, a: Series, b: Series, across: boolean): Resu
     return [{ ...result, refused, notes: [] }, ...offered];
   }
   const [x, y] = [a.observations.get(name)!, b.observations.get(name)!];
-  const clusters = a.clusters ?? b.clusters;
+  const clusters = clustersIn(a, b);
   const options = clusters ? { clusters } : {};
   // The reference's distance from itself is the noise floor, measured on fewer chunks; its size is the same in all of them.
   const floor = a.job.against !== undefined && a.job.against === a.job.variant;

@@ -323,8 +323,8 @@ function piecesOf(comparison: Comparison): string {
   const items = counted(n, itemsOf(comparison));
   if (block > 1) return `${items} in ${clusters} blocks of ${block}`;
   const { per } = describe(metric);
-  const groups = per === "question" ? "subjects" : "documents";
-  return clusters < n && per !== "repetition" ? `${items} in ${counted(clusters, groups)}` : items;
+  const groups = per === "question" ? "subjects" : per === "repetition" ? "sessions" : "documents";
+  return clusters < n ? `${items} in ${counted(clusters, groups)}` : items;
 }
 
 const counted = (n: number, items: string) => `${n} ${n === 1 ? items.slice(0, -1) : items}`;

@@ -7,11 +7,12 @@ import { alpha, type Comparison, natural, type Observation, oneSided } from "./c
 import { type Design, designOf } from "./design.js";
 import { binomialHigh, binomialLow, tQuantile } from "./distributions.js";
 import { fewestPieces } from "./family.js";
+import { compareSpeeds, errorOfSpeed } from "./speed.js";
 
 export interface CompareOptions {
   /** False when the same item is another thing in each: a repetition of another run, a chunk of another tokenizer. */
   paired?: boolean;
-  /** Which items hang together: documents of a text, subjects of a task. */
+  /** Which items hang together: documents of a text, subjects of a task, sessions of a speed. */
   clusters?: ReadonlyMap<string, string>;
   /** A is a noise floor, measured on a few items: by how many times B is A, unpaired. */
   floor?: boolean;
@@ -35,8 +36,7 @@ const widest = Math.log(10);
  * - Accuracy: flips of the same questions; p and interval by Tango's score test, with subjects on the flips over their
  *   design effect, see `designOf`.
  * - Mean scores of questions: as flips of which each is as large as its change, see `scores`.
- * - Speed: mean of the log ratios of repetitions with a t interval, told as `speed(B) / speed(A) − 1`. With the usual five
- *   repetitions a percentile bootstrap covers only 84 %, t covers 95 % (`test/stats/simulation.test.ts`).
+ * - Speed: see `compareSpeeds`.
  */
 export function compare(name: string, a: Observation[], b: Observation[], options: CompareOptions = {}): Comparison {
   const metric = describe(name);
@@ -50,6 +50,11 @@ export function compare(name: string, a: Observation[], b: Observation[], option
         : "There is nothing to compare.",
     ]);
   const form = forms[metric.aggregation];
+  if (form.counts === "repetitions") {
+    const one = compareSpeeds(name, first, second, { paired, ...definite({ runs: options.clusters }) });
+    // Speeds of two sessions are told as such.
+    return { ...one, warnings: [...(paired ? warnings : []), ...one.warnings] };
+  }
   const found = isBinary(form, [...first, ...second])
     ? accuracies(name, first, second, paired, options.clusters)
     : (form.counts === "scores" || form.counts === "items") && paired
@@ -224,9 +229,9 @@ interface Form {
   compared(items: Observation[]): Scale;
   /**
    * Items, or tokens of items, that are right or wrong: their counts follow the binomial law; or scores of items, of which at most
-   * as much is left to chance.
+   * as much is left to chance; or timings.
    */
-  counts?: "items" | "tokens" | "scores";
+  counts?: "items" | "tokens" | "scores" | "repetitions";
 }
 
 const always = (scale: Scale): Form => ({ alone: () => scale, compared: () => scale });
@@ -243,8 +248,7 @@ const forms: Record<Aggregation, Form> = {
   "root-mean-square": always(root),
   proportion: { ...always(plain), counts: "items" },
   mean: { ...always(plain), counts: "scores" },
-  // Repetitions that are compared take turns.
-  rate: { alone: (items) => (items.some(isAbove0) ? logOfMean : meanOfLogs), compared: () => meanOfLogs },
+  rate: { alone: () => logOfMean, compared: () => meanOfLogs, counts: "repetitions" },
   count: always(plain),
   maximum: always(plain),
   single: always(plain),
@@ -278,14 +282,15 @@ function errorOf(
   items: Observation[],
   clusters: CompareOptions["clusters"],
 ): Clustered {
+  if (per === "repetition") return errorOfSpeed(residuals, items, clusters);
   if (clusters) {
     const weights = items.map(({ weight }) => weight);
     const found = clusteredError(sumsBy(items, clusters, residuals), sumsBy(items, clusters, weights));
     // A few documents of a text would decide alone: then blocks of chunks are the better pieces.
     if (found.clusters >= enoughClusters || per === "question") return found;
   }
-  // Neither repetitions nor questions follow from each other.
-  return per === "repetition" || per === "question" ? clusteredError(residuals) : blockedError(residuals);
+  // Questions do not follow from each other.
+  return per === "question" ? clusteredError(residuals) : blockedError(residuals);
 }
 
 function sumsBy(items: Observation[], clusters: ReadonlyMap<string, string>, values: number[]): number[] {

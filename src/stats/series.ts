@@ -5,6 +5,7 @@ import type { Machine } from "../machine.js";
 import { metric as describe, isQuality, soundness } from "../metrics.js";
 import { engineOf, type JobResult, planOf, type Run } from "../replay/index.js";
 import type { Observation } from "./comparison.js";
+import { meanOf } from "./location.js";
 import { running } from "./summary.js";
 
 /** The values of one variant under one measurement, with all that decides whether it may be compared. */
@@ -22,6 +23,8 @@ export interface Series {
   clusters?: ReadonlyMap<string, string>;
   /** By item: digests of the token ids that were scored, where they are kept. */
   ids?: ReadonlyMap<string, string>;
+  /** CPU cores that other processes used while it was timed, on average; absent where it was not, or nobody saw. */
+  foreign?: number;
   /** Why its figures must not be believed, in one sentence without its end. */
   broken?: string;
   /** Why there is nothing, in words. */
@@ -44,6 +47,7 @@ export function seriesFrom(run: Run): Series[] {
     );
     const missing = missingIn(result);
     const { clusters, ids } = result;
+    const foreign = result.foreign.size > 0 ? meanOf([...result.foreign.values()]) : undefined;
     const one: Series = {
       variant,
       job,
@@ -51,11 +55,16 @@ export function seriesFrom(run: Run): Series[] {
       machine: { cpu: provenance.machine.cpu, cpus: provenance.machine.cpus },
       file: dataset?.path.split(/[/\\]/).at(-1) ?? "",
       observations: missing === undefined ? observationsOf(result) : new Map(),
-      ...definite({ clusters, ids, missing }),
+      ...definite({ clusters, ids, foreign, missing }),
     };
     return [one];
   });
   return believed(series);
+}
+
+/** What the items of either hang together with: sessions of the one may be none of the other's. */
+export function clustersIn({ clusters: a }: Series, { clusters: b }: Series): ReadonlyMap<string, string> | undefined {
+  return a && b && a !== b ? new Map([...a, ...b]) : (a ?? b);
 }
 
 /** By metric, one per item. */

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { baselineText, readBaseline } from "../../dist/baseline.js";
-import { type Gate, gate } from "../../dist/judge/gate.js";
+import { type Check, type Gate, gate } from "../../dist/judge/gate.js";
 import { parseRule } from "../../dist/judge/rules.js";
 import { replay } from "../../dist/replay/index.js";
 import { junit } from "../../dist/reports/junit.js";
@@ -257,16 +257,51 @@ describe("the gate's answers", () => {
       expect(ask([of()], [of()], rule).checks[0]).toMatchObject({ outcome: "undecided" });
   });
 
-  test("speed: five per cent slower is shown or not", () => {
-    const rate = (mean: number) => [mean, mean * 1.01, mean * 0.99, mean * 1.005, mean * 0.995];
-    const old = [series("a", { tg128: rate(50) })];
-    expect(ask([series("a", { tg128: rate(50.1) })], old, "tg: -5%").outcome).toBe("passed");
-    expect(ask([series("a", { tg128: rate(42) })], old, "tg: -5%").outcome).toBe("failed");
-    expect(ask([series("a", { tg128: rate(47.6) })], old, "tg: -5%").outcome).toBe("undecided");
-    const elsewhere = [{ ...series("a", { tg128: rate(50) }), machine: { cpu: "B", cpus: 8 } }];
-    expect(ask(elsewhere, old, "tg: -5%").checks[0]).toMatchObject({
-      outcome: "undecided",
-      sentence: expect.stringContaining("is another machine"),
+  describe("speed of runs apart", () => {
+    const once = (mean: number) => [mean, mean * 1.01, mean * 0.99, mean * 1.005, mean * 0.995];
+    const one = (mean: number): Series => series("a", { tg128: once(mean) });
+    /** Three runs, each with a pace of its own. */
+    const three = (mean: number): Series => {
+      const found = series("a", { tg128: [0.99, 1, 1.01].flatMap((pace) => once(mean * pace)) });
+      const later = found.observations.get("tg128")!.slice(5);
+      return { ...found, clusters: new Map(later.map(({ item }) => [item, `session ${Number(item) < 10 ? 2 : 3}`])) };
+    };
+    const asked = (now: Series, before: Series) => ask([now], [before], "tg: -5%").checks[0]!;
+
+    test("three runs on each side show whether it is five per cent slower", () => {
+      expect(asked(three(50.1), three(50)).outcome).toBe("passed");
+      expect(asked(three(42), three(50)).outcome).toBe("failed");
+      expect(asked(three(47.6), three(50)).outcome).toBe("undecided");
+    });
+
+    test("one run each fails for much, passes for little but a wide limit, and says what it assumes", () => {
+      const assumed = /1 run against 1: runs of one build are assumed to differ by 5 %/;
+      const told = ({ sentence, ...check }: Check) => [sentence, ...("notes" in check ? [check.notes] : [])].join(" ");
+      expect(asked(one(50.1), one(50)).outcome).toBe("undecided");
+      expect(asked(one(40), one(50)).outcome).toBe("failed");
+      expect(ask([one(50)], [one(50)], "tg: -15%").outcome).toBe("passed");
+      for (const mean of [40, 50]) expect(told(asked(one(mean), one(50)))).toMatch(assumed);
+      expect(told(asked(one(50), three(50)))).toMatch(/3 runs against 1: the one is taken to scatter as the 3 do/);
+    });
+
+    test("a run that other processes disturbed decides nothing by itself", () => {
+      const disturbed = { ...one(30), foreign: 1.6 };
+      for (const check of [asked(disturbed, one(50)), asked(one(50), disturbed), asked(disturbed, three(50))])
+        expect(check).toMatchObject({
+          outcome: "undecided",
+          sentence: expect.stringContaining("other processes used 1.6 of 2 CPU cores while a was timed"),
+        });
+      // Runs show by themselves what it does to them.
+      expect(asked({ ...three(30), foreign: 1.6 }, three(50)).outcome).toBe("failed");
+      expect(asked({ ...one(50), foreign: 0.05 }, one(50)).sentence).not.toContain("other processes");
+    });
+
+    test("another machine is refused", () => {
+      const elsewhere = { ...one(50), machine: { cpu: "B", cpus: 8 } };
+      expect(asked(elsewhere, one(50))).toMatchObject({
+        outcome: "undecided",
+        sentence: expect.stringContaining("is another machine"),
+      });
     });
   });
 

@@ -13,6 +13,10 @@ export interface T {
   estimate: number;
   error: number;
   freedom: number;
+  /** Errors towards smaller and larger values, where they differ; `error` then is their mean. */
+  sides?: { below: number; above: number };
+  /** One piece more is a whole run; absent: an item. */
+  per?: "run";
   floor?: number;
 }
 
@@ -33,13 +37,14 @@ export const reported: Record<Link, (estimate: number) => number> = {
 };
 
 export const t: Base<T> = {
-  atMost: ({ link, estimate, error, freedom }, limit) => tailOf((estimate - links[link](limit)) / error, freedom),
+  atMost: (basis, limit) => tailOf(beyond(basis, limit), basis.freedom),
 
-  atLeast: ({ link, estimate, error, freedom }, limit) => tailOf((links[link](limit) - estimate) / error, freedom),
+  atLeast: (basis, limit) => tailOf(-beyond(basis, limit), basis.freedom),
 
   certain: ({ link, estimate, error, freedom }) => (error === 0 && freedom >= 1 ? reported[link](estimate) : undefined),
 
-  pieces: (_, clusters) => clusters,
+  // So few runs that nothing is certain never come as pieces.
+  pieces: ({ per }, clusters) => (per === "run" ? Infinity : clusters),
 
   detectable({ link, error, freedom }, level) {
     if (freedom < 1 || !Number.isFinite(error)) return Infinity;
@@ -68,6 +73,12 @@ export const t: Base<T> = {
         : Math.expm1(Math.log1p(limit) + step);
   },
 };
+
+/** How far the estimate lies above a limit, in standard errors. */
+function beyond({ link, estimate, error, sides }: T, limit: number): number {
+  const distance = estimate - links[link](limit);
+  return distance / (sides ? (distance > 0 ? sides.below : sides.above) : error);
+}
 
 /** `P(T > t)`; without any spread the data are certain. */
 export function tailOf(t: number, freedom: number): number {
