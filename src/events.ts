@@ -27,7 +27,7 @@ export type TokenValues = Float64Array | Float32Array | Int32Array;
 
 /** Facts of an item that statistics and notes read beside its samples. */
 export interface ItemFacts {
-  /** The group that the item hangs together with: the same for items of one document or one subject. */
+  /** The group that the item hangs together with: the same for items of one document, one subject, or one session after the first. */
   cluster?: string;
   /** CPU cores that other processes used while it was timed. */
   foreign?: number;
@@ -177,6 +177,9 @@ export type Event =
         data?: Record<string, unknown>;
       }[];
       provenance: Provenance;
+      /** What is timed now, see `Timing`; absent in the first session. */
+      session?: number;
+      again?: boolean;
     }
   /** The plan as it is since a variant was fetched or quantized: it takes the place of what `started` said. `notes`: new ones. */
   | { type: "planned"; at: number; variants: VariantRecord[]; jobs: JobRecord[]; notes: string[] }
@@ -218,11 +221,31 @@ export interface StoredSamples extends Omit<Measured, "tokens"> {
 /** An event as it is on disk. */
 export type StoredEvent = Exclude<Event, { type: "samples" | "progress" | "fetching" | "quantizing" }> | StoredSamples;
 
-/** A session begins: the plan, and where the figures come from. */
+/** The command starts: the plan, and where the figures come from. */
 export type Started = Extract<Event, { type: "started" }>;
 
 /** The item under which a job's peak memory is kept, beside the items of its measurement. */
 export const memoryItem = "peak_memory";
+
+/**
+ * Speed is timed in sessions, apart in time: the machine's pace changes from one to the next. `again`: the session times once more
+ * what earlier ones have timed; else it times what none has.
+ */
+export interface Timing {
+  session: number;
+  again: boolean;
+}
+
+const ofSession = /^session (\d+)\/(.*)$/;
+
+/** An item of a session as it is kept, beside those of the first, which bear their own names. */
+export const keptItem = (session: number, item: string) => (session > 1 ? `session ${session}/${item}` : item);
+
+/** The session of a kept item, and the item's own name. */
+export function itemOf(kept: string): { session: number; item: string } {
+  const [, session, item] = kept.match(ofSession) ?? [];
+  return session === undefined ? { session: 1, item: kept } : { session: Number(session), item: item! };
+}
 
 // ---- What a stored event must look like. Readers then trust its type; what they do not read is not looked at.
 
@@ -329,6 +352,8 @@ const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
         ),
         folders: z.looseObject({ baseDir: text, dataDir: text.optional() }).optional(),
       }),
+      session: z.int().min(1).optional(),
+      again: z.boolean().optional(),
     })
     .refine(ofItsVariants, unnamed),
   planned: z.looseObject({ at: time, ...cells, notes: z.array(text) }).refine(ofItsVariants, unnamed),

@@ -15,7 +15,7 @@ import { librariesIn } from "../models/builds.js";
 import { makePlan, type Plan } from "../plan/index.js";
 import { Fold, type JobProgress, progressOf } from "../replay/index.js";
 import { factsFrom } from "../reports/index.js";
-import { run } from "../run/index.js";
+import { nextTiming, run } from "../run/index.js";
 import { type Series, seriesFrom } from "../stats/series.js";
 import { Store } from "../store/index.js";
 import { say } from "../terminal.js";
@@ -247,9 +247,11 @@ class Builds {
       view.resume(this.#fold.run);
       // One that failed is not tried again for the sake of another.
       const others = plan.jobs.filter((job) => !own.includes(job)).map(({ record }) => record.id);
-      const done = progressOf(this.#fold.run);
+      // Builds are timed apart, each in a session of its own.
+      const timing = nextTiming(this.#fold.run, plan);
+      const done = progressOf(this.#fold.run, timing);
       for (const id of others) done.set(id, over);
-      const options = { executor, done, signal };
+      const options = { executor, done, timing, signal };
       for await (const event of run(plan, options)) {
         const stored = this.#store.append(event);
         if (stored) this.#fold.add(stored);

@@ -94,6 +94,7 @@ export const commands = {
           integer(1),
         )
         .addOption(timeout("a job"))
+        .option("--again", "time the speed of a run that is there once more, as another session in its folder")
         .option("--dry-run", "print the plan, with estimated memory and time; measure nothing")
         .option("--plain", "lines instead of the live view")
         .option("--json", "events as JSON lines on stdout"),

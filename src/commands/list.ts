@@ -5,9 +5,10 @@ import { backendNames } from "../backends/index.js";
 import { describeTask, readDatasets } from "../data/index.js";
 import { definite } from "../definite.js";
 import { exitCodes } from "../errors.js";
-import { replay } from "../replay/index.js";
+import { type Run, replay, timingOf } from "../replay/index.js";
 import { readEvents } from "../store/index.js";
 import { say } from "../terminal.js";
+import { counted } from "../units.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
 import { datasetLines, section } from "./dataset.js";
 
@@ -54,18 +55,25 @@ function runs(folder: string): string[][] {
     .filter((name) => fs.existsSync(path.join(folder, name, "events.jsonl")))
     .map((name) => {
       try {
-        const { plan, jobs } = replay(readEvents(path.join(folder, name)));
+        const run = replay(readEvents(path.join(folder, name)));
+        const { plan, jobs } = run;
         if (!plan) return [name, "empty", ""];
         const done = plan.jobs.filter(({ id }) => jobs.get(id)!.done).length;
         return [
           name,
           new Date(plan.at).toISOString().slice(0, 16).replace("T", " "),
-          `${done} of ${plan.jobs.length} jobs done`,
+          `${done} of ${plan.jobs.length} jobs done${sessionsTold(run)}`,
         ];
       } catch {
         return [name, "damaged", ""];
       }
     });
+}
+
+function sessionsTold(run: Run): string {
+  const { sessions, open } = timingOf(run);
+  const unfinished = open ? `, session ${run.timing.session} not finished` : "";
+  return sessions > 1 || open ? `, speed in ${counted(sessions, "session")}${unfinished}` : "";
 }
 
 /** Each file says in its first comment which question it answers. */

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import path from "node:path";
 import { flagsOf, type QuickOptions, quickBenchmark, readBenchmark, sortArguments } from "../benchmark/index.js";
 import { definite } from "../definite.js";
@@ -10,12 +11,13 @@ import { measurements } from "../measurements/index.js";
 import { withoutKeeping } from "../models/cache.js";
 import { isAddress } from "../models/folder.js";
 import { describePlan, makePlan, type Plan } from "../plan/index.js";
-import { Fold, progressOf, type Run } from "../replay/index.js";
+import { Fold, isTimed, progressOf, type Run, replay } from "../replay/index.js";
 import { factsFrom, writeReports } from "../reports/index.js";
-import { run } from "../run/index.js";
-import { Store } from "../store/index.js";
+import { nextTiming, run } from "../run/index.js";
+import { readEvents, Store } from "../store/index.js";
 import { onLost, say, type Writer } from "../terminal.js";
 import { openView, type StopKind, type View } from "../tui/index.js";
+import { counted } from "../units.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
 import { conclusion, exitCode, writeTables } from "./outcome.js";
 import { stopper, unlessStopped } from "./stop.js";
@@ -37,6 +39,8 @@ export interface RunCommand
   only?: string[];
   exclude?: string[];
   dryRun?: boolean;
+  /** Times the speed of an existing run once more, as another session in its folder. */
+  again?: boolean;
   /** Bytes that engines may use. */
   memoryLimit?: number;
   /** How many variants may be measured side by side, see `RunOptions`. */
@@ -82,16 +86,19 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
       );
     const plan = await (executor ? planned() : withoutKeeping(planned));
     if (plan && !executor) {
-      say(stdout, describePlan(plan));
-      return foreseenCode(plan);
+      const shown = options.again ? againIn(folderOf(plan, asked), plan) : plan;
+      say(stdout, describePlan(shown));
+      return foreseenCode(shown);
     }
     if (!plan || !executor) {
       stderr.write("Stopped; the same command goes on where it ended.\n");
       return exitCodes.stopped;
     }
-    const folder = options.out ?? path.join("reports", asked.file ? plan.name : quickName(plan, options.reference));
+    const folder = folderOf(plan, asked);
+    if (options.again) checkAgain(folder, plan);
     const fold = new Fold();
     const store = Store.open(folder, (event) => fold.add(event));
+    const timing = nextTiming(fold.run, plan, options.again);
     if (!options.json) say(stdout, supersededNote(folder, fold.run, plan));
     if (!options.json) say(stdout, plan.notes.map((note) => `${harmless(note)}\n`).join(""));
     const view = await viewOf(options, where, stop.ask);
@@ -99,7 +106,8 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
       view.resume(fold.run);
       const how = {
         executor,
-        done: progressOf(fold.run),
+        done: progressOf(fold.run, timing),
+        timing,
         signal: stop.signal,
         ...definite({ parallel: options.parallel }),
       };
@@ -124,11 +132,45 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
         stdout,
         conclusion(folder, facts, { width: stdout.columns, height: stdout.rows, stopped: stop.signal.aborted }),
       );
-    return exitCode(facts, stop.signal.aborted);
+    const code = exitCode(facts, stop.signal.aborted);
+    // The figures of earlier sessions stand.
+    const failed = plan.jobs.some(({ record }) => fold.run.jobs.get(record.id)?.failedIn(timing.session));
+    return code === exitCodes.allMeasured && failed ? exitCodes.someFailed : code;
   } finally {
     stop.end();
     await executor?.close();
   }
+}
+
+const folderOf = (plan: Plan, { out, file, reference }: RunCommand) =>
+  out ?? path.join("reports", file ? plan.name : quickName(plan, reference));
+
+/** Throws where there is nothing to time once more: no run, or no speed in it. */
+function checkAgain(folder: string, { jobs }: Plan): void {
+  if (!existsSync(path.join(folder, "events.jsonl")))
+    throw new BenchError("nothing-run", `${folder} holds no run yet that could be timed once more`, {
+      hint: "run the same command without --again first, or name the run's folder with --out",
+    });
+  if (!jobs.some(({ record }) => isTimed(record) && record.impossible === undefined))
+    throw new BenchError("config", "--again times speed once more, and nothing is timed here", {
+      hint: "add --measure speed, or `speed` to the measurements of the file",
+    });
+}
+
+/** The part of the plan that another session is made of. */
+function againIn(folder: string, plan: Plan): Plan {
+  checkAgain(folder, plan);
+  const run = replay(readEvents(folder));
+  const timing = nextTiming(run, plan, true);
+  const done = progressOf(run, timing);
+  const jobs = plan.jobs.filter(({ record }) => !done.get(record.id)?.complete);
+  const timed = jobs.filter(({ record }) => isTimed(record)).length;
+  const begun = timing.again ? "times speed once more" : "is not finished, and goes on";
+  return {
+    ...plan,
+    jobs,
+    notes: [`Session ${timing.session} of speed in ${folder} ${begun}: ${counted(timed, "job")}.`, ...plan.notes],
+  };
 }
 
 /** One line where results of an earlier session no longer count, because their identity is another one now. */

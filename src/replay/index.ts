@@ -3,13 +3,16 @@ import { definite } from "../definite.js";
 import { BenchError, type Failure } from "../errors.js";
 import {
   type Instead,
+  itemOf,
   type JobRecord,
   memoryItem,
   type Started,
   type StoredEvent,
   type StoredSamples,
+  type Timing,
   type TokenPlace,
 } from "../events.js";
+import { metric as describe } from "../metrics.js";
 import { AnswerColumns, type ItemSample, MetricColumn, type OptionAnswer } from "./columns.js";
 
 export type { ItemSample, OptionAnswer } from "./columns.js";
@@ -33,6 +36,8 @@ export interface Run {
   sessions: Session[];
   /** The last plan: its variants and jobs count, whichever session measured them. Absent before the first. */
   plan?: Started;
+  /** The last session of speed. */
+  timing: Timing;
   /** By id, those of earlier plans too. Variants that are alike but for their names have their jobs in common. */
   jobs: Map<string, JobResult>;
   /** By variant, as last opened. */
@@ -67,7 +72,13 @@ export function replay(events: Iterable<StoredEvent>, kept?: KeptJob): Run {
 
 /** `replay` for events that come one by one. */
 export class Fold {
-  readonly run: Run = { sessions: [], jobs: new Map(), engines: new Map(), warnings: [] };
+  readonly run: Run = {
+    sessions: [],
+    timing: { session: 1, again: false },
+    jobs: new Map(),
+    engines: new Map(),
+    warnings: [],
+  };
   readonly #shared = new SharedByJobs();
   readonly #kept: KeptJob | undefined;
 
@@ -81,6 +92,7 @@ export class Fold {
       case "started":
         run.sessions.push({ at: event.at, command: event.provenance.command, outcome: "cut off" });
         for (const job of run.jobs.values()) job.rest();
+        run.timing = { session: event.session ?? 1, again: event.again ?? false };
         this.#plan(event);
         break;
       case "planned":
@@ -96,13 +108,13 @@ export class Fold {
         this.#job(event.job).take(event);
         break;
       case "job-started":
-        this.#job(event.job).begin(event.done);
+        this.#job(event.job).begin(event.done, run.timing.session);
         break;
       case "job-done":
         this.#job(event.job).end(event);
         break;
       case "job-failed":
-        this.#job(event.job).fail(event.failure);
+        this.#job(event.job).fail(event.failure, run.timing.session);
         break;
       case "warning": {
         const { message, variant, job } = event;
@@ -168,7 +180,14 @@ export class JobResult {
   /** Present when it was measured in another way than the plan says. */
   instead: Instead | undefined;
 
+  /** Sessions in which all of it was measured. */
+  readonly sessions = new Set<number>();
+
   readonly #shared: SharedByJobs;
+  /** By item, those of a session that measures it once more, until all of them are there. */
+  readonly #later = new Map<string, StoredSamples>();
+  /** In which it was last taken up. */
+  #session = 1;
   #list: ItemList = { items: [] };
   /** By item, while the job is being measured: its place in the list. */
   #places: Map<string, number> | undefined;
@@ -252,7 +271,23 @@ export class JobResult {
     if (keeping) this.details ??= new Map();
   }
 
-  begin(from: number): void {
+  /** Items of one session, as the measurement names them; those of a session that is not whole yet, too. */
+  itemsIn(session: number): string[] {
+    const own = [...this.items, ...this.#later.keys()].map(itemOf).filter((one) => one.session === session);
+    return own.map(({ item }) => item);
+  }
+
+  /** Items of all sessions. */
+  get held(): number {
+    return this.items.length + this.#later.size;
+  }
+
+  failedIn(session: number): boolean {
+    return this.failure !== undefined && (this.#session === session || this.#broken !== undefined);
+  }
+
+  begin(from: number, session: number): void {
+    this.#session = session;
     this.#failure = undefined;
     this.#running = true;
     this.from = from;
@@ -267,6 +302,12 @@ export class JobResult {
       this.memory = { samples, models: event.models ?? 1 };
       return;
     }
+    // Half a session more would not be the figure of any.
+    if (this.#done && this.#running) this.#later.set(event.item, event);
+    else this.#keep(event);
+  }
+
+  #keep(event: StoredSamples): void {
     const item = this.#shared.text(event.item);
     const place = this.#placeOf(item);
     for (const sample of event.samples) {
@@ -294,8 +335,11 @@ export class JobResult {
   /** The end of a job some items of which are missing counts as not told: the same command measures them. */
   end({ items, seconds, engine, instead }: Extract<StoredEvent, { type: "job-done" }>): void {
     this.#running = false;
-    if (this.items.length + (this.memory && this.#resumed ? 1 : 0) < items) return;
+    if (this.held + (this.memory && this.#resumed ? 1 : 0) < items) return;
     this.#done = true;
+    this.sessions.add(this.#session);
+    for (const event of this.#later.values()) this.#keep(event);
+    this.#later.clear();
     this.seconds = seconds;
     if (engine) this.engine = engine;
     this.instead = instead;
@@ -305,8 +349,9 @@ export class JobResult {
     this.#answers.seal();
   }
 
-  fail(failure: Failure): void {
+  fail(failure: Failure, session: number): void {
     this.#running = false;
+    this.#session = session;
     this.#failure = failure;
   }
 
@@ -344,27 +389,53 @@ export function engineOf({ jobs, engines }: Run, { id, variant }: JobRecord): En
   return { version, library, ...definite({ build, environment, rounding }) };
 }
 
+/** Whether a job is timed, so that each session gives other figures. */
+export const isTimed = ({ metrics }: Pick<JobRecord, "metrics">) =>
+  metrics.some((name) => describe(name).per === "repetition");
+
+/** How often speed was timed, and whether its last session waits to be finished. */
+export function timingOf({ plan, jobs, timing }: Run): { sessions: number; open: boolean } {
+  const timed = (plan?.jobs ?? []).flatMap((record) =>
+    isTimed(record) && record.impossible === undefined ? (jobs.get(record.id) ?? []) : [],
+  );
+  return {
+    sessions: new Set(timed.flatMap((job) => [...job.sessions])).size,
+    open: timing.again && timed.some((job) => !isOver(job, timing)),
+  };
+}
+
+/** Whether the session has nothing to time of a job any more: all of it is there, or it failed. */
+export const isOver = (job: JobResult, timing: Timing): boolean => isWhole(job, timing) || job.failedIn(timing.session);
+
+const isWhole = (job: JobResult, { session, again }: Timing) => (again ? job.sessions.has(session) : job.done);
+
 /** The part of a job that is there already when a run continues. */
 export interface JobProgress {
+  /** Of what is timed: those of the session. */
   items: ReadonlySet<string>;
+  /** How many items other sessions have. */
+  others?: number;
   complete: boolean;
   /** Bytes. */
   peakMemory?: number;
   cacheBytes?: number;
 }
 
-/** By job id: what need not be measured again. */
-export function progressOf({ jobs }: Run): Map<string, JobProgress> {
+/** By job id: what need not be measured again. `timing`: the session of speed that is measured now. */
+export function progressOf({ jobs }: Run, timing: Timing = { session: 1, again: false }): Map<string, JobProgress> {
   return new Map(
     Array.from(jobs, ([id, job]): [string, JobProgress] => {
-      const { memory, done } = job;
+      const { memory, done, record } = job;
+      const timed = record !== undefined && isTimed(record);
+      const own = timed ? job.itemsIn(timing.session) : undefined;
       return [
         id,
         {
           get items() {
-            return new Set(job.items);
+            return new Set(own ?? job.items);
           },
-          complete: done,
+          ...(own ? { others: job.held - own.length } : {}),
+          complete: timed ? isWhole(job, timing) : done,
           ...definite({ peakMemory: memory?.samples.get("peak_memory"), cacheBytes: memory?.samples.get("kv_cache") }),
         },
       ];

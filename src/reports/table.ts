@@ -18,7 +18,7 @@ import {
   variantMetrics,
 } from "../metrics.js";
 
-import { type JobResult, planOf, type Run, type Session } from "../replay/index.js";
+import { type JobResult, planOf, type Run, type Session, timingOf } from "../replay/index.js";
 import { habitOf, warningsOf } from "../stats/answers.js";
 import { besideChance, chanceOf } from "../stats/chance.js";
 import { macroMean } from "../stats/macro.js";
@@ -449,7 +449,27 @@ function notesOf(started: Started, run: Run, jobs: Map<string, Planned>): string
           `${open.length} of ${counted(possible.length, "job")} ${open.length === 1 ? "is" : "are"} not finished: the same command continues where it stopped`,
         ]
       : []),
+    ...sessionNotes(run, jobs),
     ...new Set([...notesOfData(started.provenance), ...warnings]),
+  ];
+}
+
+/** What a reader of speeds should know of the sessions in which they were timed. */
+function sessionNotes(run: Run, jobs: Map<string, Planned>): string[] {
+  const { session } = run.timing;
+  const { sessions, open } = timingOf(run);
+  const failed = [...jobs.values()].filter(({ result }) => result.done && result.failedIn(session));
+  return [
+    ...(sessions > 1
+      ? [`Speed was timed in ${sessions} sessions; from three on they are the pieces of its intervals`]
+      : []),
+    ...(open
+      ? [`Session ${session} of speed is not finished and does not count yet: the same command continues it`]
+      : []),
+    ...failed.map(
+      ({ record, result }) =>
+        `${record.variant}: ${record.measurement} failed in session ${session}, and does without it: ${result.failure!.message}`,
+    ),
   ];
 }
 

@@ -1,5 +1,5 @@
 import type { Failure } from "../errors.js";
-import type { Event, VariantRecord } from "../events.js";
+import type { Event, Timing, VariantRecord } from "../events.js";
 import type { Executor } from "../executors/index.js";
 import { physicalCores } from "../machine.js";
 import type { Plan } from "../plan/index.js";
@@ -13,11 +13,14 @@ import { jobsOf, type Step, schedule } from "./schedule.js";
 import { sideBySide } from "./side-by-side.js";
 
 export { type Step, schedule, stepForm } from "./schedule.js";
+export { nextTiming } from "./timing.js";
 
 export interface RunOptions {
   executor: Executor;
   /** By job id. */
   done: ReadonlyMap<string, JobProgress>;
+  /** The session of speed; by default the first. */
+  timing?: Timing;
   /** Ends the run after the items at hand, or after some seconds without them. */
   signal: AbortSignal;
   /** How many steps may run side by side; by default as many as the cores have threads for. */
@@ -44,13 +47,14 @@ export async function* run(plan: Plan, options: RunOptions): AsyncGenerator<Even
 
 async function* events(
   first: Plan,
-  { executor, done, signal, parallel = Infinity }: RunOptions,
+  { executor, done, signal, parallel = Infinity, timing = { session: 1, again: false } }: RunOptions,
 ): AsyncGenerator<Event> {
   // Completed in place: all that belongs to the run looks at this one.
   const plan = { ...first };
   const { name, variants, measurements: asked, provenance, memoryLimit: memory } = plan;
   const jobs = plan.jobs.map(({ record }) => record);
-  yield { type: "started", at: Date.now(), name, variants, jobs, measurements: asked, provenance };
+  const session = timing.session > 1 ? timing : {};
+  yield { type: "started", at: Date.now(), name, variants, jobs, measurements: asked, provenance, ...session };
   yield* notesOf(variants);
 
   const engines = new Engines(plan, executor);
@@ -63,8 +67,10 @@ async function* events(
   const scheduleAnew = () => {
     for (const { name, failure } of plan.variants) if (failure) failed.set(name, failure);
     for (const job of plan.jobs.toReversed())
-      if (!begun.has(job.record.id)) runs.set(job.record.id, new JobRun(job, done.get(job.record.id)));
-    waiting = [...schedule(plan, done, begun)].filter((step) => step.kind !== "prepare" || !begun.has(nameOf(step)));
+      if (!begun.has(job.record.id)) runs.set(job.record.id, new JobRun(job, done.get(job.record.id), timing.session));
+    waiting = [...schedule(plan, done, { begun, session: timing.session })].filter(
+      (step) => step.kind !== "prepare" || !begun.has(nameOf(step)),
+    );
     engines.expect([...running, ...waiting]);
   };
   async function* completed(variant: string): AsyncGenerator<Event> {

@@ -1,7 +1,7 @@
 import type { EngineName } from "../backends/backend.js";
 import { definite } from "../definite.js";
 import type { Failure } from "../errors.js";
-import { type Event, type Instead, memoryItem } from "../events.js";
+import { type Event, type Instead, keptItem, memoryItem } from "../events.js";
 import type { EngineWarning, MeasureReply, OpenedEngine, TakenMemory } from "../executors/index.js";
 import type { Job } from "../plan/index.js";
 import type { JobProgress } from "../replay/index.js";
@@ -10,9 +10,13 @@ export function* said(warnings: readonly EngineWarning[]): Generator<Event> {
   for (const warning of warnings) yield { ...warning, at: Date.now() };
 }
 
-/** The state of one job in this session. */
+/** The state of one job while the command runs. */
 export class JobRun {
+  /** Of what is timed: those of the session. */
   readonly items: Set<string>;
+  /** Items of other sessions. */
+  readonly #others: number;
+  readonly #session: number;
   over = false;
   #seconds = 0;
   #taken: Required<TakenMemory>;
@@ -25,7 +29,10 @@ export class JobRun {
   constructor(
     readonly job: Job,
     earlier: JobProgress | undefined,
+    session: number,
   ) {
+    this.#session = job.record.mode === "turns" ? session : 1;
+    this.#others = earlier?.others ?? 0;
     this.items = new Set(earlier?.items);
     this.items.delete(memoryItem);
     this.#taken = { peakMemory: earlier?.peakMemory ?? 0, cacheBytes: earlier?.cacheBytes ?? 0 };
@@ -61,7 +68,8 @@ export class JobRun {
       kind,
       settings,
       ...definite({ dataset: data }),
-      done: [...this.items],
+      // One whose turn has come is measured, also when it was before.
+      done: [...this.items].filter((one) => one !== item),
       ...(item === undefined ? {} : { only: [item] }),
     });
     for await (const reply of replies) {
@@ -80,7 +88,9 @@ export class JobRun {
 
   *keep({ type: _, job: __, ...measured }: Extract<MeasureReply, { type: "measured" }>): Generator<Event> {
     this.items.add(measured.item);
-    yield { type: "samples", job: this.job.record.id, ...measured };
+    const later = this.#session > 1 ? { cluster: `session ${this.#session}` } : {};
+    const item = keptItem(this.#session, measured.item);
+    yield { type: "samples", job: this.job.record.id, ...measured, item, ...later };
   }
 
   *end(seconds = 0): Generator<Event> {
@@ -100,7 +110,7 @@ export class JobRun {
         samples,
         ...(this.#models > 1 ? { models: this.#models } : {}),
       };
-    const [items, engine, instead] = [this.items.size, this.#engine, this.#instead];
+    const [items, engine, instead] = [this.items.size + this.#others, this.#engine, this.#instead];
     yield {
       type: "job-done",
       at: Date.now(),

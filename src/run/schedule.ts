@@ -38,14 +38,15 @@ export function jobsOf(step: Step): string[] {
 
 /**
  * The steps of a plan that are left to do, in order: the preparations; then the jobs of each variant; then the jobs that take turns,
- * item by item over all variants, every second round in reverse; then the jobs that are measured with a reference. A job waits for
- * the preparation of its own variant; those that are measured in turns or together, for all of theirs. When a preparation has
- * completed the plan, it is scheduled again, without the jobs that have `begun`.
+ * item by item over all variants, every second round in reverse, and so the first of every second `session`; then the jobs that
+ * are measured with a reference. A round of which one turn is missing is taken as a whole, for its others are of another moment. A
+ * job waits for the preparation of its own variant; those that are measured in turns or together, for all of theirs. When a
+ * preparation has completed the plan, it is scheduled again, without the jobs that have `begun`.
  */
 export function* schedule(
   plan: Plan,
   done: ReadonlyMap<string, JobProgress>,
-  begun: ReadonlySet<string> = new Set(),
+  { begun = new Set(), session = 1 }: { begun?: ReadonlySet<string>; session?: number } = {},
 ): Generator<Step> {
   for (const { variant, work } of plan.preparations)
     yield { kind: "prepare", variant, work, memory: 0, ...(work === "fetch" ? { threads: 0 } : {}) };
@@ -71,12 +72,12 @@ export function* schedule(
   for (const jobs of grouped("turns", ({ record }) => record.measurement).values()) {
     const mode = modeOf(jobs[0]!);
     const items = mode.kind === "turns" ? mode.items(jobs[0]!.record.settings) : [];
+    const isThere = (item: string) => jobs.every(({ record: { id } }) => done.get(id)?.items.has(item));
     // There and back: a machine that slows down steadily then slows all variants alike.
-    const turns = items.flatMap((item) =>
-      (repetitionOf(item) % 2 === 0 ? jobs : jobs.toReversed()).flatMap(({ record: { id } }) =>
-        done.get(id)?.items.has(item) ? [] : { job: id, item },
-      ),
-    );
+    const turns = items.flatMap((item) => {
+      const order = (repetitionOf(item) + session) % 2 === 1 ? jobs : jobs.toReversed();
+      return isThere(item) ? [] : order.map(({ record: { id } }) => ({ job: id, item }));
+    });
     yield { kind: "turns", turns, ...needs(jobs) };
   }
 

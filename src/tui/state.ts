@@ -1,9 +1,9 @@
-import type { Event, JobRecord, StoredEvent, VariantRecord } from "../events.js";
+import type { Event, JobRecord, StoredEvent, Timing, VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
 import { metric as describe, isTally } from "../metrics.js";
 import type { Quantizing } from "../models/quantize.js";
 import type { Fetching } from "../models/sources.js";
-import type { JobResult, Run } from "../replay/index.js";
+import { isTimed, type JobResult, type Run } from "../replay/index.js";
 import { vocabularyOf } from "../stats/series.js";
 import { type Running, running } from "../stats/summary.js";
 import { bytes, duration } from "../units.js";
@@ -105,6 +105,8 @@ export interface LiveState {
   cells: Map<string, LiveJob>;
   /** Results of earlier sessions, by job id. */
   kept: Map<string, JobResult>;
+  /** The session of speed that is measured. */
+  timing: Timing;
   /** The download on its way. */
   fetching: Download | undefined;
   /** The quantization on its way. */
@@ -131,6 +133,7 @@ export function initialState(): LiveState {
     rows: [],
     cells: new Map(),
     kept: new Map(),
+    timing: { session: 1, again: false },
     fetching: undefined,
     quantizing: undefined,
     current: undefined,
@@ -344,7 +347,9 @@ export function tick(state: LiveState, now: number): LiveState {
 function start(state: LiveState, event: Extract<Event, { type: "started" }>): void {
   state.fetching = undefined;
   state.quantizing = undefined;
-  state.name = event.name;
+  const { session = 1, again = false } = event;
+  state.name = session > 1 ? `${event.name}, session ${session} of speed` : event.name;
+  state.timing = { session, again };
   state.startedAt = event.at;
   state.reportedAt = event.at;
   state.outcome = undefined;
@@ -397,7 +402,7 @@ function lay(
       enter(
         state,
         takenUp(before.get(job.id), job, column, row.variant) ??
-          judged(state, newCell(job, column, row.variant, state.kept)),
+          judged(state, newCell(job, column, row.variant, state)),
       );
   }
 }
@@ -408,9 +413,16 @@ function takenUp(cell: LiveJob | undefined, job: JobRecord, column: number, vari
 }
 
 /** A job's cell before it begins, with all that an earlier session kept. */
-function newCell(job: JobRecord, column: number, variant: VariantRecord, earlier: LiveState["kept"]): LiveJob {
+function newCell(
+  job: JobRecord,
+  column: number,
+  variant: VariantRecord,
+  { kept: earlier, timing }: LiveState,
+): LiveJob {
   const kept = earlier.get(job.id);
-  const items = kept?.items.length ?? 0;
+  const timedAgain = kept !== undefined && isTimed(job) && timing.again;
+  const isDone = timedAgain ? kept.sessions.has(timing.session) : (kept?.done ?? false);
+  const items = (timedAgain ? kept.itemsIn(timing.session).length : kept?.items.length) ?? 0;
   return {
     job,
     variant,
@@ -419,13 +431,13 @@ function newCell(job: JobRecord, column: number, variant: VariantRecord, earlier
     accumulators: new Map(kept?.metrics.map((name) => [name, accumulated(name, variant, kept)])),
     items,
     done: items,
-    total: kept?.done ? items : undefined,
+    total: isDone ? items : undefined,
     unit: "items",
     pace: {
-      from: kept?.done ? kept.from : undefined,
+      from: isDone ? kept?.from : undefined,
       busy: 0,
       seconds: kept?.seconds,
-      before: kept?.done ?? false,
+      before: isDone,
     },
     inTurns: false,
   };
