@@ -177,7 +177,7 @@ export type Event =
         data?: Record<string, unknown>;
       }[];
       provenance: Provenance;
-      /** What is timed now, see `Timing`; absent in the first session. */
+      /** What is timed now, see `SpeedSession`; absent in the first session. */
       session?: number;
       again?: boolean;
     }
@@ -231,7 +231,7 @@ export const memoryItem = "peak_memory";
  * Speed is timed in sessions, apart in time: the machine's pace changes from one to the next. `again`: the session times once more
  * what earlier ones have timed; else it times what none has.
  */
-export interface Timing {
+export interface SpeedSession {
   session: number;
   again: boolean;
 }

@@ -6,10 +6,10 @@ import {
   itemOf,
   type JobRecord,
   memoryItem,
+  type SpeedSession,
   type Started,
   type StoredEvent,
   type StoredSamples,
-  type Timing,
   type TokenPlace,
 } from "../events.js";
 import { metric as describe } from "../metrics.js";
@@ -37,7 +37,7 @@ export interface Run {
   /** The last plan: its variants and jobs count, whichever session measured them. Absent before the first. */
   plan?: Started;
   /** The last session of speed. */
-  timing: Timing;
+  timing: SpeedSession;
   /** By id, those of earlier plans too. Variants that are alike but for their names have their jobs in common. */
   jobs: Map<string, JobResult>;
   /** By variant, as last opened. */
@@ -405,9 +405,10 @@ export function timingOf({ plan, jobs, timing }: Run): { sessions: number; open:
 }
 
 /** Whether the session has nothing to time of a job any more: all of it is there, or it failed. */
-export const isOver = (job: JobResult, timing: Timing): boolean => isWhole(job, timing) || job.failedIn(timing.session);
+export const isOver = (job: JobResult, timing: SpeedSession): boolean =>
+  isWhole(job, timing) || job.failedIn(timing.session);
 
-const isWhole = (job: JobResult, { session, again }: Timing) => (again ? job.sessions.has(session) : job.done);
+const isWhole = (job: JobResult, { session, again }: SpeedSession) => (again ? job.sessions.has(session) : job.done);
 
 /** The part of a job that is there already when a run continues. */
 export interface JobProgress {
@@ -422,7 +423,10 @@ export interface JobProgress {
 }
 
 /** By job id: what need not be measured again. `timing`: the session of speed that is measured now. */
-export function progressOf({ jobs }: Run, timing: Timing = { session: 1, again: false }): Map<string, JobProgress> {
+export function progressOf(
+  { jobs }: Run,
+  timing: SpeedSession = { session: 1, again: false },
+): Map<string, JobProgress> {
   return new Map(
     Array.from(jobs, ([id, job]): [string, JobProgress] => {
       const { memory, done, record } = job;

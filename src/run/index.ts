@@ -1,5 +1,5 @@
 import type { Failure } from "../errors.js";
-import type { Event, Timing, VariantRecord } from "../events.js";
+import type { Event, SpeedSession, VariantRecord } from "../events.js";
 import type { Executor } from "../executors/index.js";
 import { physicalCores } from "../machine.js";
 import type { Plan } from "../plan/index.js";
@@ -20,7 +20,7 @@ export interface RunOptions {
   /** By job id. */
   done: ReadonlyMap<string, JobProgress>;
   /** The session of speed; by default the first. */
-  timing?: Timing;
+  timing?: SpeedSession;
   /** Ends the run after the items at hand, or after some seconds without them. */
   signal: AbortSignal;
   /** How many steps may run side by side; by default as many as the cores have threads for. */

@@ -1,4 +1,4 @@
-import type { JobRecord, Timing } from "../events.js";
+import type { JobRecord, SpeedSession } from "../events.js";
 import type { Plan } from "../plan/index.js";
 import { isOver, isTimed, type Run } from "../replay/index.js";
 
@@ -7,7 +7,7 @@ import { isOver, isTimed, type Run } from "../replay/index.js";
  * there or has failed, so that a killed command and the same one again make one session. Then `again` begins another one of all that is timed;
  * without it there is another one only of jobs that none has: timed now, they did not take turns with the others.
  */
-export function nextTiming(run: Run, { jobs }: Pick<Plan, "jobs">, again = false): Timing {
+export function nextTiming(run: Run, { jobs }: Pick<Plan, "jobs">, again = false): SpeedSession {
   const last = run.timing;
   const isLeft = ({ impossible, ...record }: JobRecord) => isTimed(record) && impossible === undefined;
   const isStillPlanned = ({ id, variant, measurement }: JobRecord) =>

@@ -67,7 +67,7 @@ export function compareSpeeds(
   return { ...comparison, warnings: [...fewNote(comparison), ...warnings, ...contradiction(comparison)] };
 }
 
-interface Found extends Location {
+interface SpeedRatio extends Location {
   /** Independent pieces that the errors rest on: repetitions, or runs. */
   pieces: number;
   perRun: boolean;
@@ -76,7 +76,7 @@ interface Found extends Location {
   warnings: string[];
 }
 
-function inTurns(first: Observation[], second: Observation[], runs: Runs): Found {
+function inTurns(first: Observation[], second: Observation[], runs: Runs): SpeedRatio {
   const ratios = second.map(({ value }, i) => Math.log(value / first[i]!.value));
   const sessions = byRun(first, runs, ratios);
   if (sessions.length >= fewestRuns) return { ...overRuns(sessions), warnings: [] };
@@ -86,14 +86,14 @@ function inTurns(first: Observation[], second: Observation[], runs: Runs): Found
 }
 
 /** Each run has one typical value; the mean over runs. */
-function overRuns(runs: number[][]): Omit<Found, "warnings"> {
+function overRuns(runs: number[][]): Omit<SpeedRatio, "warnings"> {
   const centres = runs.map((values) => location(values).estimate);
   const estimate = meanOf(centres);
   const { error, freedom } = clusteredError(centres.map((one) => (one - estimate) / centres.length));
   return { estimate, below: error, above: error, freedom, pieces: runs.length, perRun: true };
 }
 
-function apart(first: Observation[], second: Observation[], runs: Runs): Found {
+function apart(first: Observation[], second: Observation[], runs: Runs): SpeedRatio {
   const logs = (items: Observation[]) =>
     byRun(
       items,
@@ -122,7 +122,7 @@ function apart(first: Observation[], second: Observation[], runs: Runs): Found {
       ],
     };
   }
-  const assumed = (side: Side) => ({
+  const assumed = (side: OneSide) => ({
     variance: Math.max(assumedSpread ** 2 / side.runs, side.between),
     freedom: Number.POSITIVE_INFINITY,
   });
@@ -142,7 +142,7 @@ interface Variance {
   freedom: number;
 }
 
-interface Side {
+interface OneSide {
   estimate: number;
   runs: number;
   /** Of the mean over runs, as the runs show it; absent where there are too few. */
@@ -153,7 +153,7 @@ interface Side {
   between: number;
 }
 
-function sideOf(runs: number[][]): Side {
+function sideOf(runs: number[][]): OneSide {
   const count = runs.length;
   const centres = runs.map((values) => location(values));
   const estimate = meanOf(centres.map((one) => one.estimate));

@@ -1,4 +1,4 @@
-import type { Event, JobRecord, StoredEvent, Timing, VariantRecord } from "../events.js";
+import type { Event, JobRecord, SpeedSession, StoredEvent, VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
 import { metric as describe, isTally } from "../metrics.js";
 import type { Quantizing } from "../models/quantize.js";
@@ -106,7 +106,7 @@ export interface LiveState {
   /** Results of earlier sessions, by job id. */
   kept: Map<string, JobResult>;
   /** The session of speed that is measured. */
-  timing: Timing;
+  timing: SpeedSession;
   /** The download on its way. */
   fetching: Download | undefined;
   /** The quantization on its way. */
