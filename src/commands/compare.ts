@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { readSeries } from "../baseline.js";
 import { BenchError, exitCodes } from "../errors.js";
 import { harmless, harmlessJson, several } from "../harmless.js";
-import { type Asked, verdictsOver } from "../judge/index.js";
+import { type Asked, comparedIn, verdictsOver } from "../judge/index.js";
 import { isMeantBy, usualName } from "../metrics.js";
 import { replay } from "../replay/index.js";
 import { type Series, seriesFrom } from "../stats/series.js";
@@ -33,6 +33,8 @@ export async function compareCommand(
     (name, side) => (side === "a" ? first : second).series.filter(({ variant }) => variant.name === name),
     {
       across,
+      // Of one run its report tells the same.
+      beside: across ? [] : comparedIn(first.all),
       ...(metrics ? { metrics: metricsOf([...first.series, ...second.series], metrics) } : {}),
       shown: (name, side) => (across ? `${name} (${(side === "a" ? first : second).path})` : name),
     },
@@ -49,6 +51,8 @@ interface Side {
   path: string;
   variant: string | undefined;
   series: Series[];
+  /** Those of its other variants, too. */
+  all: Series[];
 }
 
 /** The metrics that are meant, as the runs have them: `ppl` is perplexity, `tg` every generation speed. */
@@ -77,7 +81,7 @@ function sideOf(text: string): Side {
     throw new BenchError("config", `${path} has no variant named "${variant}"`, {
       hint: nearest(variant ?? "", [...new Set(all.map((one) => one.variant.name))]),
     });
-  return { path, variant, series };
+  return { path, variant, series, all };
 }
 
 /** One variant each, or the variants of the same name; two runs of one variant each are a pair whatever its name. */

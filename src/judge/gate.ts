@@ -6,7 +6,9 @@ import { holm } from "../stats/family.js";
 import type { Series } from "../stats/series.js";
 import { nearest } from "../yaml.js";
 import { exactCheck, isExactly } from "./exact.js";
-import { type LimitTest, limitForm } from "./limits.js";
+import { type LimitTest, limitForm, type Subject } from "./limits.js";
+import { partner } from "./partner.js";
+import { dependencesOf } from "./results.js";
 import type { Rule } from "./rules.js";
 import { amount, probability, untold } from "./words.js";
 
@@ -39,8 +41,13 @@ export interface Gate {
  * or was not measured is undecided, never passed.
  */
 export function gate(run: Series[], baseline: Series[], rules: Rule[]): Gate {
+  const pairs = run.flatMap((series): [Series[], Series[]][] => {
+    const before = partner(series, baseline, run);
+    return typeof before === "string" ? [] : [[[before], [series]]];
+  });
+  const against = { run, baseline, dependences: dependencesOf(pairs, true) };
   const asked = rules.flatMap((rule) => {
-    const found = run.flatMap((series) => questionsOf(rule, series, run, baseline));
+    const found = run.flatMap((series) => questionsOf(rule, series, against));
     if (found.length === 0)
       throw new BenchError("rule", `the rule "${rule.text}" fits nothing in the run`, { hint: unfit(rule, run) });
     return found;
@@ -71,12 +78,16 @@ function unfit({ measurement }: Rule, run: Series[]): string {
 type Named = Pick<Check, "rule" | "variant" | "measurement" | "metric">;
 type OpenCheck = Named & LimitTest;
 
-function questionsOf(rule: Rule, series: Series, run: Series[], baseline: Series[]): (OpenCheck | Check)[] {
+function questionsOf(
+  rule: Rule,
+  series: Series,
+  against: Pick<Subject, "run" | "baseline" | "dependences">,
+): (OpenCheck | Check)[] {
   const { job, variant } = series;
   const { measurement } = job;
   if (rule.measurement !== undefined && ![rule.measurement, usualName(rule.measurement)].includes(measurement))
     return [];
-  if (isExactly(rule.metric)) return exactCheck(rule, series, run, baseline);
+  if (isExactly(rule.metric)) return exactCheck(rule, series, against.run, against.baseline);
   const form = limitForm(rule.limit);
   return form.metrics(rule.metric, job).map((name) => {
     const named: Named = { rule: rule.text, variant: variant.name, measurement, metric: name };
@@ -95,7 +106,7 @@ function questionsOf(rule: Rule, series: Series, run: Series[], baseline: Series
       };
     if (series.broken !== undefined) return undecided(`broken: ${series.broken}.`);
     if (series.missing !== undefined) return undecided(`${series.missing.replace(/\.$/, "")}.`);
-    const test = form.test(rule.limit, { name, series, own, run, baseline });
+    const test = form.test(rule.limit, { name, series, own, ...against });
     return typeof test === "string" ? undecided(test) : { ...named, ...test };
   });
 }

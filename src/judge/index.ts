@@ -10,5 +10,5 @@ export { changeOf, type Mark, markOf } from "./reading.js";
 export type { Result } from "./results.js";
 export { parseRule, type Rule } from "./rules.js";
 export { differenceIn, isUndecided, type Verdict, verdict } from "./verdict.js";
-export { type Question, type Verdicts, verdictsFrom, verdictsOver } from "./verdicts.js";
+export { comparedIn, type Question, type Verdicts, verdictsFrom, verdictsOver } from "./verdicts.js";
 export { isDetectable, isIdentical, marginsOf, mark, markInFiles, tabulated } from "./words.js";

@@ -6,6 +6,7 @@ import { compare, level } from "../stats/estimate.js";
 import { clustersIn, type Series } from "../stats/series.js";
 import { comparability } from "./comparable.js";
 import { partner } from "./partner.js";
+import { type Dependences, driftNote } from "./results.js";
 import { asPrinted } from "./rounding.js";
 import type { RuleLimit } from "./rules.js";
 import { amount, changed, flipped, interval, isShare, itemsOf } from "./words.js";
@@ -37,6 +38,7 @@ export interface Subject {
   own: Observation[];
   run: Series[];
   baseline: Series[];
+  dependences: Dependences;
 }
 
 /** A kind of limit that a rule can set. */
@@ -60,6 +62,7 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
         limit: size,
         found: `${label} is ${amount(comparison, comparison.difference)}${interval(comparison)}`,
         allowed: `the ${isShare(name) ? percent(size) : inUnit(size, name)} ${rises ? "allowed" : "asked for"}`,
+        notes: driftNote(label, comparison, series),
       };
     },
   },
@@ -122,20 +125,22 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
       const { old, sameJob, notes, paired, before: earlier } = before;
       const common = commonOf(name);
       const signed = common.rises ? size : -size;
-      const clusters = definite({ clusters: clustersIn(earlier, series) });
-      const plain = asPrinted(compare(name, old, own, { paired, ...clusters }), earlier, series);
+      const clusters = clustersIn(earlier, series);
+      const dependence = subject.dependences(series.job.measurement, name);
+      const how = { paired, ...definite({ clusters, dependence }) };
+      const plain = asPrinted(compare(name, old, own, how), earlier, series);
       const allowed = relative ? percent(size) : isShare(name) ? points(size) : inUnit(size, name);
       const told = {
         ...common,
         same: sameJob && plain.flips !== undefined && plain.flips.toRight + plain.flips.toWrong === 0,
         found: `${common.label} ${changed(plain)}`,
         allowed: `the ${allowed} allowed`,
-        notes: [...notes, ...plain.warnings],
+        notes: [...notes, ...plain.warnings, ...driftNote(common.label, plain, series)],
       };
       if (relative === (plain.scale === "relative")) return { ...told, comparison: plain, limit: signed };
       if (!relative) return { ...told, comparison: plain, limit: signed / plain.a };
       // A share of a figure that is compared by its difference: then B is set against that multiple of A.
-      const comparison = compare(name, scaled(old, 1 + signed), own, { paired, ...clusters });
+      const comparison = compare(name, scaled(old, 1 + signed), own, how);
       return { ...told, comparison, limit: 0 };
     },
   },

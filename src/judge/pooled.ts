@@ -1,10 +1,11 @@
 import { definite } from "../definite.js";
 import { metric as describe, itemsPer } from "../metrics.js";
+import type { Dependence } from "../stats/blocks.js";
 import type { Comparison } from "../stats/comparison.js";
 import { pooled } from "../stats/pooled.js";
 import type { Series } from "../stats/series.js";
 import { sameTokenizer } from "./comparable.js";
-import type { Result } from "./results.js";
+import type { Dependences, Result } from "./results.js";
 import { asPrinted } from "./rounding.js";
 import { isAtChance } from "./verdict.js";
 
@@ -44,11 +45,11 @@ interface PooledPair {
  * The mean over the pairs of a question, a result per metric of a measurement that several pairs have; refused, with the reason, where
  * they have none. Its verdict is given with those of its pairs.
  */
-export function pooledOf(pairs: MeasuredPair[]): Result[] {
+export function pooledOf(pairs: MeasuredPair[], dependences: Dependences): Result[] {
   return byMetric(pairs.flatMap(measuredOf), ({ result }) => result).flatMap((family): Result[] => {
     const { measurement, dataset, metric, label } = family[0]!.result;
     if (family.length < 2 || describe(metric).per === "repetition") return [];
-    const found = meanOf(metric, family);
+    const found = meanOf(metric, family, dependences(measurement, metric));
     const what = typeof found === "string" ? { refused: `no mean: ${found}` } : { comparison: found };
     return [{ measurement, dataset, metric, label, ...what, notes: [] }];
   });
@@ -61,7 +62,7 @@ const measuredOf = ({ a, b, results }: MeasuredPair): PooledPair[] =>
   });
 
 /** The mean, or why there is none, as the end of a sentence. */
-function meanOf(metric: string, family: PooledPair[]): Comparison | string {
+function meanOf(metric: string, family: PooledPair[], dependence: Dependence | undefined): Comparison | string {
   const { first, second, result } = family[0]!;
   const paired = result.comparison!.paired;
   // Under another tokenizer the same chunk is another text, whose residuals belong to nothing here.
@@ -73,7 +74,7 @@ function meanOf(metric: string, family: PooledPair[]): Comparison | string {
   const found = pooled(
     metric,
     family.map((one) => ({ a: one.first.observations.get(metric)!, b: one.second.observations.get(metric)! })),
-    { paired, ...definite({ clusters }) },
+    { paired, ...definite({ clusters, dependence }) },
   );
   if (!found) return `the pairs share no ${itemsPer[describe(metric).per]} with a value above 0`;
   const rounding = ({ engine }: Series) => engine?.rounding ?? 0;

@@ -1,9 +1,10 @@
 import { definite } from "../definite.js";
 import type { JobRecord } from "../events.js";
 import { metric as describe, isDistance } from "../metrics.js";
+import { type Dependence, dependenceOf } from "../stats/blocks.js";
 import { besideChance, chanceOf } from "../stats/chance.js";
 import type { Comparison } from "../stats/comparison.js";
-import { compare, level } from "../stats/estimate.js";
+import { compare, level, residualsOf } from "../stats/estimate.js";
 import { clustersIn, type Series } from "../stats/series.js";
 import { comparability } from "./comparable.js";
 import { asPrinted } from "./rounding.js";
@@ -29,19 +30,66 @@ export interface Result {
 /** Whether a metric of a job is compared. */
 export type WantedMetric = (metric: string, job: JobRecord) => boolean;
 
+/** How the chunks of a measurement's text hang together under a metric. */
+export type Dependences = (measurement: string, metric: string) => Dependence | undefined;
+
 /** All that was measured of both, compared metric by metric. */
-export function resultsOf(a: Series[], b: Series[], wanted: WantedMetric, across: boolean): Result[] {
-  return a.flatMap((first) => {
+export function resultsOf(
+  a: Series[],
+  b: Series[],
+  wanted: WantedMetric,
+  { across, dependences }: { across: boolean; dependences: Dependences },
+): Result[] {
+  return measuredOfBoth(a, b).flatMap(([first, second]) =>
+    first.job.metrics
+      .filter((name) => wanted(name, first.job) && isInBoth(name, first, second))
+      .flatMap((name) => measuredPair(name, first, second, across, dependences)),
+  );
+}
+
+/** One dependence per text and metric, from all `pairs` that are compared on it: found when it is asked for. */
+export function dependencesOf(pairs: readonly (readonly [Series[], Series[]])[], across: boolean): Dependences {
+  const known = new Map<string, Dependence | undefined>();
+  return (measurement, metric) => {
+    const key = JSON.stringify([measurement, metric]);
+    if (!known.has(key)) {
+      const measured = pairs.flatMap(([a, b]) => measuredOfBoth(a, b));
+      const series = measured.flatMap(([first, second]) =>
+        first.job.measurement === measurement ? chunksOf(metric, first, second, across) : [],
+      );
+      known.set(key, series.length > 0 ? dependenceOf(series) : undefined);
+    }
+    return known.get(key);
+  };
+}
+
+function chunksOf(name: string, a: Series, b: Series, across: boolean): number[][] {
+  if (!isInBoth(name, a, b) || isFloor(a)) return [];
+  const { refused, paired } = comparability(name, a, b, { across });
+  if (refused !== undefined || !paired) return [];
+  const residuals = residualsOf(
+    name,
+    a.observations.get(name)!,
+    b.observations.get(name)!,
+    definite({ clusters: clustersIn(a, b) }),
+  );
+  return residuals ? [residuals] : [];
+}
+
+/** The measurements that both have. */
+function measuredOfBoth(a: Series[], b: Series[]): [Series, Series][] {
+  return a.flatMap((first): [Series, Series][] => {
     const second = b.find(({ job }) => job.measurement === first.job.measurement);
-    if (!second) return [];
-    if (first.missing !== undefined || second.missing !== undefined) return [];
-    return first.job.metrics
-      .filter((name) => wanted(name, first.job) && first.observations.has(name) && second.observations.has(name))
-      .flatMap((name) => measuredPair(name, first, second, across));
+    return second && first.missing === undefined && second.missing === undefined ? [[first, second]] : [];
   });
 }
 
-function measuredPair(name: string, a: Series, b: Series, across: boolean): Result[] {
+const isInBoth = (name: string, a: Series, b: Series) => a.observations.has(name) && b.observations.has(name);
+
+/** The reference's distance from itself is the noise floor, measured on fewer chunks; its size is the same in all of them. */
+const isFloor = ({ job }: Series) => job.against !== undefined && job.against === job.variant;
+
+function measuredPair(name: string, a: Series, b: Series, across: boolean, dependences: Dependences): Result[] {
   const { refused, instead, paired, notes } = comparability(name, a, b, { across });
   const { measurement, dataset, kind } = a.job;
   const { label, per } = describe(name);
@@ -51,27 +99,38 @@ function measuredPair(name: string, a: Series, b: Series, across: boolean): Resu
     metric: name,
     label: measurement === kind || per === "repetition" ? label : `${measurement} ${label}`,
   };
-  const noted = ({ warnings }: Comparison) => [...notes, ...warnings.map((warning) => `${result.label}: ${warning}`)];
+  const noted = (found: Comparison) => [
+    ...notes,
+    ...found.warnings.map((warning) => `${result.label}: ${warning}`),
+    ...driftNote(result.label, found, b),
+  ];
   if (refused !== undefined) {
-    const offered = instead && a.observations.has(instead) ? measuredPair(instead, a, b, across) : [];
+    const offered = instead && a.observations.has(instead) ? measuredPair(instead, a, b, across, dependences) : [];
     return [{ ...result, refused, notes: [] }, ...offered];
   }
   const [x, y] = [a.observations.get(name)!, b.observations.get(name)!];
-  const clusters = clustersIn(a, b);
-  const options = clusters ? { clusters } : {};
-  // The reference's distance from itself is the noise floor, measured on fewer chunks; its size is the same in all of them.
-  const floor = a.job.against !== undefined && a.job.against === a.job.variant;
-  if (floor && isDistance(describe(name))) {
+  const options = definite({ clusters: clustersIn(a, b) });
+  if (isFloor(a) && isDistance(describe(name))) {
     const found = { ...level(name, y, options), a: level(name, x).b };
     return [{ ...result, comparison: found, verdict: sizeOf(name, found), notes: noted(found) }];
   }
-  const comparison = asPrinted(compare(name, x, y, { paired: paired && !floor, ...options }), a, b);
+  const dependence = dependences(measurement, name);
+  const compared = compare(name, x, y, { paired: paired && !isFloor(a), ...options, ...definite({ dependence }) });
+  const comparison = asPrinted(compared, a, b);
   if (comparison.n === 0)
     return [{ ...result, refused: `${result.label} is not compared: ${comparison.warnings.join(" ")}`, notes: [] }];
   const chance = chanceOf(a.job, name);
   const guessed = chance !== undefined && [x, y].every((items) => besideChance(level(name, items, options), chance));
   const verdict: Verdict | undefined = guessed ? { kind: "chance", chance } : undefined;
   return [{ ...result, comparison, ...definite({ verdict }), notes: noted(comparison) }];
+}
+
+/** Chunks from all over a text are a sample of it, whatever drifts there; chunks in a row are not. */
+export function driftNote(label: string, { drifts }: Comparison, { job }: Series): string[] {
+  if (!drifts || job.settings.spread !== undefined) return [];
+  return [
+    `${label}: Chunks far from each other are alike, too, so the interval may be too narrow: take chunks from all over the text (spread: N).`,
+  ];
 }
 
 /** The place of a distance's interval: within the margin, around it, or beyond. */

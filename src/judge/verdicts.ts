@@ -9,7 +9,7 @@ import { imatrixFlag } from "./comparable.js";
 import { type Ladder, laddersOf } from "./ladder.js";
 import { type Asked, askedOf } from "./pairs.js";
 import { byMetric, keyOf, type MeasuredPair, pooledOf } from "./pooled.js";
-import { type Result, resultsOf, type WantedMetric } from "./results.js";
+import { dependencesOf, type Result, resultsOf, type WantedMetric } from "./results.js";
 import { verdict } from "./verdict.js";
 
 /** Which differences of a run are real, in words and as data. */
@@ -36,33 +36,56 @@ export interface Question {
 /** Every variant against its reference, and the pairs that tags make. */
 export function verdictsFrom(run: Run): Verdicts {
   const all = seriesFrom(run);
+  const { asked, seriesOf } = askedIn(all);
+  const { questions, notes } = verdictsOver(asked, seriesOf);
+  return { questions, ladders: laddersOf(run, all, questions), notes };
+}
+
+/** All that the report of a run compares, from its series: `beside` for who compares two of its variants. */
+export function comparedIn(all: Series[]): [Series[], Series[]][] {
+  const { asked, seriesOf } = askedIn(all);
+  return asked.flatMap(({ pairs }) => pairs.map(([a, b]): [Series[], Series[]] => [seriesOf(a), seriesOf(b)]));
+}
+
+function askedIn(all: Series[]) {
   const versions = new Map(all.map(({ variant }) => [variant.name, variant.tags.version]));
   // The distance between two versions does not measure what quantization cost.
   const series = all.filter(
     ({ job }) => job.against === undefined || versions.get(job.against) === versions.get(job.variant),
   );
   const variants = [...new Map(all.map(({ variant }) => [variant.name, variant])).values()];
-  const { questions, notes } = verdictsOver(askedOf(variants), (name) =>
-    series.filter(({ variant }) => variant.name === name),
-  );
-  return { questions, ladders: laddersOf(run, all, questions), notes };
+  const seriesOf = (name: string) => series.filter(({ variant }) => variant.name === name);
+  return { asked: askedOf(variants), seriesOf };
 }
 
-/** The answers to questions, with the variants' series wherever they come from. `metrics`: instead of the leading ones. */
+/**
+ * The answers to questions, with the variants' series wherever they come from. `metrics`: instead of the leading ones; `beside`:
+ * all comparisons on the same texts, where more are made than these, for how a text hangs together is one thing for all of them.
+ */
 export function verdictsOver(
   asked: Asked[],
   seriesOf: (variant: string, side: "a" | "b") => Series[],
   {
     across = false,
     metrics,
+    beside = [],
     shown = (variant) => variant,
-  }: { across?: boolean; metrics?: string[]; shown?: (variant: string, side: "a" | "b") => string } = {},
+  }: {
+    across?: boolean;
+    metrics?: string[];
+    beside?: [Series[], Series[]][];
+    shown?: (variant: string, side: "a" | "b") => string;
+  } = {},
 ): Omit<Verdicts, "ladders"> {
   const wanted: WantedMetric = metrics
     ? (name) => metrics.includes(name)
     : (name, job) => leadsAmong(name, job.metrics);
   const flags = new Set<string>();
   const lines: Line[] = [];
+  const own = asked.flatMap(({ pairs }) =>
+    pairs.map(([a, b]): [Series[], Series[]] => [seriesOf(a, "a"), seriesOf(b, "b")]),
+  );
+  const dependences = dependencesOf(beside.length > 0 ? beside : own, across);
   const measured = asked.map(({ pairs, without = () => false }) =>
     pairs.map(([a, b]): MeasuredPair => {
       const [first, second] = [seriesOf(a, "a"), seriesOf(b, "b")];
@@ -70,14 +93,17 @@ export function verdictsOver(
         const flag = imatrixFlag(one);
         if (flag) flags.add(flag);
       }
-      const results = resultsOf(first, second, (metric, job) => wanted(metric, job) && !without(metric), across);
+      const results = resultsOf(first, second, (metric, job) => wanted(metric, job) && !without(metric), {
+        across,
+        dependences,
+      });
       return { a: first, b: second, results };
     }),
   );
   const common = notesInCommon(measured.flat());
   const questions = asked.map(({ title, base, pairs, says }, question): Question => {
     const of = measured[question]!;
-    const pooled = says ? pooledOf(of) : [];
+    const pooled = says ? pooledOf(of, dependences) : [];
     const all = of.flatMap(({ results }) => results);
     lines.push(...adjust(all, pooled).map((line) => ({ ...line, title })));
     const made = pairs.map(([a, b], i): Pair => {

@@ -248,6 +248,7 @@ function jobCell(
       ...(other ? [other] : []),
       ...(guessed ? [guessed.note] : []),
       ...summary.warnings.map((text) => ({ text })),
+      ...driftNote(summary, record),
       ...(unasked ? [unasked] : []),
       ...unreadNote(metric, record, result),
       ...cutOffNote(metric, record, result),
@@ -341,6 +342,16 @@ function averageNote(metric: Metric, record: JobRecord, { clusters }: JobResult)
   const subjects = new Set(clusters.values()).size;
   if (subjects < 2) return [];
   return [{ text: `micro average: all questions of ${subjects} subjects alike; the macro average stands under Tasks` }];
+}
+
+/** Chunks from all over a text are a sample of it, whatever drifts there. */
+function driftNote({ drifts }: Summary, { settings }: JobRecord): Note[] {
+  if (!drifts || settings.spread !== undefined) return [];
+  return [
+    {
+      text: "chunks far from each other are alike, too, so that the interval may be too narrow: take chunks from all over the text (spread: N)",
+    },
+  ];
 }
 
 /** The same of answers without their end. */

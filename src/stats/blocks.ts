@@ -1,3 +1,5 @@
+import { fTail } from "./distributions.js";
+
 /** The standard error of a sum of residuals, and what it rests on. */
 export interface Clustered {
   error: number;
@@ -6,6 +8,8 @@ export interface Clustered {
   /** Consecutive items that form a block; 1 when they were given clusters or are taken as independent. */
   block: number;
   freedom: number;
+  /** Of blocks: as of `Dependence`. */
+  drift?: number;
 }
 
 /** From fewer blocks than these a variance is too uncertain to be worth less bias. */
@@ -28,13 +32,12 @@ const leftOver = 0.1;
  *     left = 2ρ(1 − φ^L) / (L(1 − φ)(1 − φ + 2ρ))
  *
  * of the variance. The shortest L that misses at most 10 % is taken, as far as 8 blocks remain, and what it misses is put
- * back. ρ is the autocorrelation of the residuals at lag 1 plus (1 + 4ρ)/n, its bias (Marriott & Pope 1954); a negative one
- * is taken as 0, which errs on the wide side. φ cannot be told from few chunks; it is taken as one half, or as ρ where that is
- * more. `test/stats/simulation.test.ts` shows the coverage that this has.
+ * back. ρ is that of `dependence`, of these residuals alone where none is given. φ cannot be told from few chunks; it is taken as
+ * one half, or as ρ where that is more. `test/stats/simulation/` shows the coverage that this has.
  */
-export function blockedError(residuals: ArrayLike<number>): Clustered {
+export function blockedError(residuals: ArrayLike<number>, dependence?: Dependence): Clustered {
+  const { lag1: rho, drift } = dependence ?? dependenceOf([residuals]);
   const n = residuals.length;
-  const rho = autocorrelation(residuals);
   let block = 1;
   while (missing(rho, block) > leftOver && Math.floor(n / (block + 1)) >= fewestBlocks) block++;
   const clusters = Math.floor(n / block);
@@ -42,7 +45,63 @@ export function blockedError(residuals: ArrayLike<number>): Clustered {
   // Borders are spread evenly, so that no item of an incomplete block is lost.
   for (let i = 0; i < n; i++) sums[Math.min(clusters - 1, Math.floor(((i + 0.5) * clusters) / n))]! += residuals[i]!;
   const { error, freedom } = clusteredError(sums);
-  return { error: error / Math.sqrt(1 - missing(rho, n / clusters)), clusters, block, freedom };
+  return { error: error / Math.sqrt(1 - missing(rho, n / clusters)), clusters, block, freedom, drift };
+}
+
+/** How the neighbours of a text hang together, as far as some series of residuals over its chunks show. */
+export interface Dependence {
+  /** Autocorrelation at lag 1, between 0 and 0.9. */
+  lag1: number;
+  /** p of "nothing hangs together over longer stretches than the blocks of that autocorrelation see". */
+  drift: number;
+}
+
+/**
+ * One dependence for all series (the comparisons on one text), each over its chunks in order: that of a single series of 16 to 64
+ * chunks is mostly noise, and cuts a third of independent ones into blocks.
+ *
+ * `lag1` is the mean over the series of the autocorrelation r at lag 1 plus (1 + 4r)/n, its bias (Marriott & Pope 1954); a
+ * negative mean is taken as 0, which errs on the wide side.
+ *
+ * `drift` asks the waves over 64 chunks and longer. Were there no dependence but the one that blocks allow for, each of the coefficients
+ *
+ *     c_k = √2 Σ r_i cos(πk(i + ½)/n),   k = 1 … n/32
+ *
+ * would have the variance of Σ r_i (Müller & Watson 2008), which is that of independent items over 1 − left at L = 1, and the mean of
+ * their squares over it an F distribution. Of several series the mean of this ratio is taken: unless they are all alike it scatters less.
+ */
+export function dependenceOf(series: readonly ArrayLike<number>[]): Dependence {
+  const varied = series.filter((residuals) => residuals.length > 2 && sumOfSquares(residuals) > 0);
+  if (varied.length === 0) return { lag1: 0, drift: 1 };
+  const mean = (of: (residuals: ArrayLike<number>) => number) =>
+    varied.reduce((sum, one) => sum + of(one), 0) / varied.length;
+  const lag1 = Math.min(0.9, Math.max(0, mean(autocorrelation)));
+  const n = Math.min(...varied.map(({ length }) => length));
+  const waves = Math.max(1, Math.round(n / shortestWave));
+  const expected = (residuals: ArrayLike<number>) => clusteredError(residuals).error ** 2 / (1 - missing(lag1, 1));
+  return {
+    lag1,
+    drift: fTail(
+      mean((one) => slowWaves(one, waves) / expected(one)),
+      waves,
+      n - 1,
+    ),
+  };
+}
+
+/** Half the length of the shortest wave that counts as drift, in chunks: blocks are rarely longer. */
+const shortestWave = 32;
+
+/** The mean square of the coefficients of the slowest waves. */
+function slowWaves(residuals: ArrayLike<number>, waves: number): number {
+  const n = residuals.length;
+  let squares = 0;
+  for (let k = 1; k <= waves; k++) {
+    let sum = 0;
+    for (let i = 0; i < n; i++) sum += residuals[i]! * Math.cos((Math.PI * k * (i + 0.5)) / n);
+    squares += 2 * sum * sum;
+  }
+  return squares / waves;
 }
 
 /**
@@ -85,15 +144,17 @@ function missing(rho: number, length: number): number {
   return (2 * rho * (1 - phi ** length)) / (length * (1 - phi) * (1 - phi + 2 * rho));
 }
 
-/** At lag 1, its bias taken out, between 0 and 0.9. */
+/** At lag 1, its bias taken out. */
 function autocorrelation(residuals: ArrayLike<number>): number {
   const n = residuals.length;
-  let [lagged, squares] = [0, 0];
-  for (let i = 0; i < n; i++) {
-    squares += residuals[i]! ** 2;
-    if (i > 0) lagged += residuals[i]! * residuals[i - 1]!;
-  }
-  if (squares === 0 || n < 3) return 0;
-  const raw = lagged / squares;
-  return Math.min(0.9, Math.max(0, raw + (1 + 4 * raw) / n));
+  let lagged = 0;
+  for (let i = 1; i < n; i++) lagged += residuals[i]! * residuals[i - 1]!;
+  const raw = lagged / sumOfSquares(residuals);
+  return raw + (1 + 4 * raw) / n;
+}
+
+function sumOfSquares(residuals: ArrayLike<number>): number {
+  let squares = 0;
+  for (let i = 0; i < residuals.length; i++) squares += residuals[i]! ** 2;
+  return squares;
 }

@@ -43,6 +43,8 @@ export interface Comparison {
   /** Independent pieces that the error rests on, and consecutive items in each. */
   clusters: number;
   block: number;
+  /** Chunks of the text hang together over longer stretches than the error sees, so that the interval may be too narrow. */
+  drifts?: true;
   /**
    * The smallest difference that a two-sided test at 5 % finds with 80 % power; within a family under Holm's adjustment, with
    * all other comparisons as they are, see `inFamily`.

@@ -27,6 +27,11 @@ export function tTail(t: number, freedom = Infinity): number {
   return t >= 0 ? half : 1 - half;
 }
 
+/** `P(F > f)` of the F distribution with `above` and `below` degrees of freedom. */
+export function fTail(f: number, above: number, below: number): number {
+  return f > 0 ? cephes.incbet(below / 2, above / 2, below / (below + above * f)) : 1;
+}
+
 /** `P(Z > z)` of the standard normal distribution. */
 function normalTail(z: number): number {
   return cephes.ndtr(-z);

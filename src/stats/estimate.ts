@@ -2,7 +2,7 @@ import { definite } from "../definite.js";
 import { type Aggregation, metric as describe, type Metric } from "../metrics.js";
 import { type Flips, type Score, score, scoreInterval, scoreP } from "./bases/score.js";
 import { type Link, reported, t as student, type T, tailOf } from "./bases/t.js";
-import { blockedError, type Clustered, clusteredError } from "./blocks.js";
+import { blockedError, type Clustered, clusteredError, type Dependence } from "./blocks.js";
 import { alpha, type Comparison, natural, type Observation, oneSided } from "./comparison.js";
 import { type Design, designOf } from "./design.js";
 import { binomialHigh, binomialLow, tQuantile } from "./distributions.js";
@@ -14,12 +14,19 @@ export interface CompareOptions {
   paired?: boolean;
   /** Which items hang together: documents of a text, subjects of a task, sessions of a speed. */
   clusters?: ReadonlyMap<string, string>;
+  /**
+   * How the chunks of the text hang together, over all comparisons on it: see `residualsOf` and `dependenceOf`. Absent: as far as
+   * this one shows. Of no effect where documents or items are the pieces.
+   */
+  dependence?: Dependence;
   /** A is a noise floor, measured on a few items: by how many times B is A, unpaired. */
   floor?: boolean;
 }
 
 /** Below this the t quantile is far from the normal one, and one odd piece decides. */
 const enoughClusters = 8;
+/** A p of "no drift" below this is taken for drift. */
+const surelyDrifts = 0.05;
 /** With fewer repetitions the spread is a guess. */
 const fewestRepetitions = 3;
 /** An interval wider than this factor is not shown: it tells nothing. */
@@ -41,7 +48,7 @@ const widest = Math.log(10);
 export function compare(name: string, a: Observation[], b: Observation[], options: CompareOptions = {}): Comparison {
   const metric = describe(name);
   const { first, second, paired, warnings } = pairs(a, b, !options.floor && (options.paired ?? true));
-  const broken = [...first, ...second].filter(({ value, weight }) => !Number.isFinite(value + weight)).length;
+  const broken = [...first, ...second].filter((one) => !isNumber(one)).length;
   if (broken > 0 || first.length === 0 || second.length === 0)
     return nothing(name, [
       ...warnings,
@@ -61,6 +68,24 @@ export function compare(name: string, a: Observation[], b: Observation[], option
       ? scores(name, first, second, options.clusters)
       : means(metric, first, second, paired, options);
   return { ...withinRange(found, metric, first, options), warnings: [...warnings, ...found.warnings] };
+}
+
+/**
+ * What each chunk of a text adds to the difference of two figures beyond its mean, in the text's order: that on which `compare`
+ * rests. Undefined where that rests on no neighbours: on questions, repetitions, documents, or on chunks of two tokenizers.
+ */
+export function residualsOf(
+  name: string,
+  a: Observation[],
+  b: Observation[],
+  { clusters, paired: wanted = true }: CompareOptions = {},
+): number[] | undefined {
+  const { first, second, paired } = pairs(a, b, wanted);
+  const metric = describe(name);
+  if (!paired || !first.every(isNumber) || !second.every(isNumber)) return undefined;
+  const [x, y] = onOneScale(metric, first, second);
+  const residuals = y.residuals.map((residual, i) => residual - x.residuals[i]!);
+  return errorOf(metric, residuals, first, definite({ clusters })).drift === undefined ? undefined : residuals;
 }
 
 /**
@@ -98,7 +123,7 @@ export function level(name: string, items: Observation[], { clusters: given }: C
   const subjects =
     given && metric.per === "question" ? new Set(sorted.map(({ item }) => given.get(item) ?? item)).size : Infinity;
   const clusters = subjects < fewestPieces ? undefined : given;
-  const broken = sorted.filter(({ value, weight }) => !Number.isFinite(value + weight)).length;
+  const broken = sorted.filter((one) => !isNumber(one)).length;
   if (broken > 0 || sorted.length === 0) return nothing(name, [`${broken} values are not numbers.`]);
   const form = forms[metric.aggregation];
   if (isBinary(form, sorted)) {
@@ -107,7 +132,7 @@ export function level(name: string, items: Observation[], { clusters: given }: C
     return share(name, count, sorted.length, clusters && groupsIn(sorted, clusters, right));
   }
   const { estimate, residuals, log } = linear(form.alone(sorted), sorted);
-  const spread = errorOf(metric, residuals, sorted, clusters);
+  const spread = errorOf(metric, residuals, sorted, definite({ clusters }));
   if (form.counts === "tokens") return tokenShare(name, sorted, estimate, spread);
   if (form.counts === "scores") return scoreShare(name, sorted, estimate, residuals, spread);
   const link = log ? "log" : "identity";
@@ -146,15 +171,15 @@ export function share(name: string, count: number, n: number, design?: Design): 
 }
 
 /** A share of tokens: as many independent ones as would scatter as its pieces do, and no more than there are. */
-function tokenShare(name: string, items: Observation[], value: number, { error, clusters, block, freedom }: Clustered) {
+function tokenShare(name: string, items: Observation[], value: number, spread: Clustered) {
+  const { error, clusters, block, freedom } = spread;
   const tokens = items.reduce((sum, { weight }) => sum + weight, 0);
   const n = items.length;
   // A single chunk cannot say how much chunks differ.
   if (!(freedom > 0)) return { ...unknown(nothing(name, []), n, 10), scale: "level" as const, b: value, n };
-  const spread = value * (1 - value);
-  const effect = Math.max(1, (tokens * error * error) / spread || 1);
+  const effect = Math.max(1, (tokens * error * error) / (value * (1 - value)) || 1);
   const found = share(name, value * tokens, tokens, { effect, groups: clusters, ...(effect > 1 ? { freedom } : {}) });
-  return { ...found, n, clusters, block, warnings: fewWarnings(name, n, clusters, block) };
+  return { ...found, n, clusters, block, ...drifting(spread), warnings: fewWarnings(name, n, clusters, block) };
 }
 
 /**
@@ -180,6 +205,8 @@ function atLeastIndependent(spread: Clustered, residuals: number[]): Clustered {
 
 /** A variance over the largest there can be, with one item more that has the largest. Where nothing varies, it is 1. */
 const smoothed = (effect: number, n: number) => (Number.isFinite(effect) ? (n * effect + 1) / (n + 1) : 1);
+
+const isNumber = ({ value, weight }: Observation) => Number.isFinite(value + weight);
 
 function pairs(a: Observation[], b: Observation[], wanted: boolean) {
   const byItem = new Map(b.map((one) => [one.item, one]));
@@ -276,21 +303,28 @@ function linear({ of, g, slope, log }: Scale, items: Observation[]) {
   return { estimate: g(mean), residuals, log };
 }
 
+function onOneScale({ aggregation }: Metric, first: Observation[], second: Observation[]) {
+  const scale = forms[aggregation].compared([...first, ...second]);
+  return [first, second].map((items) => ({ ...linear(scale, items), scale })) as [OnScale, OnScale];
+}
+
+type OnScale = ReturnType<typeof linear> & { scale: Scale };
+
 function errorOf(
   { per }: Metric,
   residuals: number[],
   items: Observation[],
-  clusters: CompareOptions["clusters"],
+  { clusters, dependence }: Pick<CompareOptions, "clusters" | "dependence">,
 ): Clustered {
   if (per === "repetition") return errorOfSpeed(residuals, items, clusters);
   if (clusters) {
     const weights = items.map(({ weight }) => weight);
     const found = clusteredError(sumsBy(items, clusters, residuals), sumsBy(items, clusters, weights));
-    // A few documents of a text would decide alone: then blocks of chunks are the better pieces.
-    if (found.clusters >= enoughClusters || per === "question") return found;
+    // How much so few documents differ cannot be told: then the interval is over other chunks of just these.
+    if (found.clusters >= fewestPieces || per === "question") return found;
   }
   // Questions do not follow from each other.
-  return per === "question" ? clusteredError(residuals) : blockedError(residuals);
+  return per === "question" ? clusteredError(residuals) : blockedError(residuals, dependence);
 }
 
 function sumsBy(items: Observation[], clusters: ReadonlyMap<string, string>, values: number[]): number[] {
@@ -307,16 +341,16 @@ function means(
   first: Observation[],
   second: Observation[],
   paired: boolean,
-  { clusters, floor = false }: CompareOptions,
+  { clusters, dependence, floor = false }: CompareOptions,
 ): Comparison {
-  const scale = forms[metric.aggregation].compared([...first, ...second]);
-  const [a, b] = [linear(scale, first), linear(scale, second)];
-  const error = (residuals: number[], items: Observation[]) => errorOf(metric, residuals, items, clusters);
+  const [a, b] = onOneScale(metric, first, second);
+  const error = (residuals: number[], items: Observation[]) =>
+    errorOf(metric, residuals, items, definite({ clusters, dependence: paired ? dependence : undefined }));
   let ofFloor: number | undefined;
   const unpaired = () => {
     const [x, y] = [error(a.residuals, first), error(b.residuals, second)];
     if (!floor) return welch(x, y);
-    const few = scale === logOfMean ? noSurer(x, y, second.length / first.length) : x;
+    const few = a.scale === logOfMean ? noSurer(x, y, second.length / first.length) : x;
     ofFloor = few.error;
     return welch(few, y);
   };
@@ -352,8 +386,8 @@ function welch(a: Clustered, b: Clustered): Clustered {
   const [x, y] = [a.error ** 2, b.error ** 2];
   const freedom = x + y === 0 ? a.freedom : (x + y) ** 2 / (x ** 2 / a.freedom + y ** 2 / b.freedom);
   // The one that the sum rests on.
-  const { clusters, block } = a.error > b.error ? a : b;
-  return { error: Math.sqrt(x + y), clusters, block, freedom: Math.max(1, freedom) };
+  const { clusters, block, drift } = a.error > b.error ? a : b;
+  return { error: Math.sqrt(x + y), clusters, block, freedom: Math.max(1, freedom), ...definite({ drift }) };
 }
 
 interface Found {
@@ -384,6 +418,7 @@ function fromT(name: string, { link, estimate, spread, a, b, n }: Found): Compar
     paired: true,
     clusters,
     block,
+    ...drifting(spread),
     detectable: student.detectable(basis, alpha),
     warnings: fewWarnings(name, n, clusters, block),
     basis,
@@ -392,6 +427,8 @@ function fromT(name: string, { link, estimate, spread, a, b, n }: Found): Compar
   const vague = !known || (link !== "identity" && half > widest) || (isRate && n < fewestRepetitions);
   return vague ? unknown(found, n, isRate ? 5 : 10) : found;
 }
+
+const drifting = ({ drift = 1 }: Clustered) => (drift < surelyDrifts ? { drifts: true as const } : {});
 
 /** Without a word on the difference; the two figures stay. */
 function unknown<One extends Comparison>(comparison: One, n: number, usual: number): One {
@@ -475,7 +512,7 @@ function scores(
   const [up, down] = [sum((change) => Math.max(0, change)), sum((change) => Math.max(0, -change))];
   const difference = (up - down) / n;
   const residuals = changes.map((change) => (change - difference) / n);
-  const spread = atLeastIndependent(errorOf(describe(name), residuals, first, clusters), residuals);
+  const spread = atLeastIndependent(errorOf(describe(name), residuals, first, definite({ clusters })), residuals);
   const effect = smoothed((n * spread.error ** 2) / ((up + down) / n - difference ** 2), n);
   const worth: Flips = { n: n / effect, toRight: up / effect, toWrong: down / effect };
   const freedom = spread.freedom > 0 ? spread.freedom : undefined;

@@ -19,6 +19,8 @@ export interface Summary {
   unit: string;
   /** Whole sentences: what a reader of this figure should know. */
   warnings: string[];
+  /** As of `Comparison`. */
+  drifts?: true;
   /** Why the figure must not be believed, one sentence: no table shows it, no verdict rests on it. */
   broken?: string;
 }
@@ -255,13 +257,14 @@ export function summarize(
   const summary = whole.summary();
   const metric = describe(name);
   if (isExact(metric) || !Number.isFinite(summary.value)) return summary;
-  const { low, high, needed, n } = level(name, sorted, clusters ? { clusters } : {});
+  const { low, high, needed, n, drifts } = level(name, sorted, clusters ? { clusters } : {});
   const vague = needed !== undefined && n > 1;
   return {
     ...summary,
     value: rounding === undefined ? summary.value : asPrinted(metric, summary.value, rounding),
     low: finite(low),
     high: finite(high),
+    ...definite({ drifts }),
     warnings: vague ? [`${n} ${itemsPer[metric.per]} are too few for an interval: take ${needed}`] : summary.warnings,
   };
 }
