@@ -120,7 +120,7 @@ describe.skipIf(!executable)("report.html in a browser", () => {
     for (const scheme of ["light", "dark"] as const) {
       const page = await opened(1280, scheme);
       const colours = await page.evaluate(
-        "[getComputedStyle(document.body).backgroundColor, ...['body', '.soft', '.good', '.bad'].map((one) => getComputedStyle(document.querySelector(one)).color), getComputedStyle(document.querySelector('figure svg [fill=\"#0072b2\"]') ?? document.body).fill]",
+        "[getComputedStyle(document.body).backgroundColor, ...['body', '.soft', '.good', '.bad'].map((one) => getComputedStyle(document.querySelector(one)).color), getComputedStyle(document.querySelector('figure svg [fill=\"#106bb7\"]') ?? document.body).fill]",
       );
       const [ground, ...inks] = (colours as string[]).map((text) => text.match(/\d+/g)!.slice(0, 3).map(Number));
       for (const ink of inks.slice(0, 4)) expect(contrast(ground!, ink)).toBeGreaterThan(4.5);

@@ -14,7 +14,10 @@ export async function draw(pictures: readonly Picture[]): Promise<Svg[]> {
   if (pictures.length === 0) return [];
   const [plot, { parseHTML }] = await Promise.all([import("@observablehq/plot"), import("linkedom")]);
   // Marks are called by name: a layer is data.
-  const marks: Record<Layer["mark"], (data: Layer["data"], options: Record<string, unknown>) => unknown> = {
+  const marks: Record<
+    Layer["mark"],
+    (data: Layer["data"], options: Record<string, unknown>) => ReturnType<typeof plot.dot>
+  > = {
     ...{ dot: plot.dot, text: plot.text, line: plot.line, link: plot.link, rect: plot.rect },
     ...{ ruleX: plot.ruleX, ruleY: plot.ruleY, tickX: plot.tickX },
   };
@@ -26,68 +29,31 @@ export async function draw(pictures: readonly Picture[]): Promise<Svg[]> {
       ...{ marginTop: margins.top, marginRight: margins.right, marginBottom: margins.bottom, marginLeft: margins.left },
       ...{ x: scaleOf(x), y: scaleOf(y) },
       marks: [
-        ...gridsOf(plot, chart),
-        plot.axisX({
-          ...ticksOf(x),
-          label: x.label ?? null,
-          labelAnchor: "center",
-          labelArrow: "none",
-          labelOffset: 36,
-          tickSize: 4,
-        }),
+        ...(x.grid ? [plot.gridX({ ...ticksOf(x), ...gridLook })] : []),
+        ...(y.grid ? [plot.gridY({ ...ticksOf(y), ...gridLook })] : []),
+        plot.axisX({ ...ticksOf(x), ...axisLook, label: x.label ?? null, text: written, labelOffset: 36 }),
         y.type === "band"
           ? plot.axisY({ label: null, tickSize: 0, tickPadding: 8 })
-          : plot.axisY({
-              ...ticksOf(y),
-              label: y.label ?? null,
-              labelAnchor: "center",
-              labelArrow: "none",
-              labelOffset: 64,
-              tickSize: 4,
-            }),
+          : plot.axisY({ ...ticksOf(y), ...axisLook, label: y.label ?? null, text: written, labelOffset: 64 }),
         ...layers.map(({ mark, data, options }) => marks[mark](data, options)),
-      ] as never,
+      ],
     });
     const svg = finished(String(drawn), about.title, about.caption);
     return { ...about, inline: svg, file: `${alone(svg, chart)}\n` };
   });
 }
 
-type Plotting = typeof import("@observablehq/plot");
-
+const gridLook = { stroke: grounds.grid[0], strokeOpacity: 1 };
+const axisLook = { labelAnchor: "center", labelArrow: "none", tickSize: 4 } as const;
 const scaleOf = ({ type, domain }: Axis) => ({ type, domain: [...domain], ...(type === "band" ? { padding: 0 } : {}) });
+const ticksOf = ({ ticks = 5 }: Axis) => ({ ticks: typeof ticks === "number" ? ticks : [...ticks] });
 
-/** Numbers with their unit's digits, `1e-7` where they are tiny; nothing is rounded away. */
-function ticksOf({ type, ticks, format }: Axis) {
-  const written =
-    format ??
-    ((value: number) => {
-      const size = Math.abs(value);
-      if (size !== 0 && (size < 1e-3 || size >= 1e6))
-        return value.toExponential(0).replace("e+", "e").replace("-", "−");
-      return Number(value.toPrecision(6)).toString().replace("-", "−");
-    });
-  const given = type === "log" && Array.isArray(ticks) ? thin(ticks) : ticks;
-  return {
-    ticks: given === undefined ? undefined : typeof given === "number" ? given : [...given],
-    tickFormat: written,
-  } as object;
-}
-
-/** No more numbers than have room beside each other. */
-function thin(ticks: readonly number[]): readonly number[] {
-  const step = Math.ceil(ticks.length / 8);
-  return step <= 1 ? ticks : ticks.filter((_tick, i) => i % step === 0);
-}
-
-function gridsOf(plot: Plotting, { x, y }: Chart) {
-  const look = { stroke: grounds.grid[0], strokeOpacity: 1 };
-  return [
-    ...(x.grid ? [plot.gridX({ ...(ticksOf(x) as { ticks: number }), tickFormat: undefined, ...look } as object)] : []),
-    ...(y.grid && y.type !== "band"
-      ? [plot.gridY({ ...(ticksOf(y) as { ticks: number }), tickFormat: undefined, ...look } as object)]
-      : []),
-  ];
+/** The shortest form of a number at an axis: `0.05`, `−2`, `1e−4`. */
+function written(value: number): string {
+  const size = Math.abs(value);
+  const isTiny = size !== 0 && (size < 1e-3 || size >= 1e6);
+  const text = isTiny ? value.toExponential(0).replace("e+", "e") : Number(value.toPrecision(6)).toString();
+  return text.replace(/-/g, "−");
 }
 
 const attribute = (text: string) =>

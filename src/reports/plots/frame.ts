@@ -46,20 +46,37 @@ export function axisOver(values: readonly number[], { log, room = 0.06, ...more 
   if (low > 0 && (log ?? high / low > wide)) {
     const factor = Math.max(1.1, (high / low) ** room);
     const domain = [low / factor, high * factor];
-    const decades = Math.log10(domain[1]! / domain[0]!);
-    return { type: "log", domain, ...logTicks(domain[0]!, domain[1]!, decades), ...more };
+    return { type: "log", domain, ticks: logTicks(domain[0]!, domain[1]!), ...more };
   }
   const pad = (high - low || Math.abs(high) || 1) * room;
   return { type: "linear", domain: [low - pad, high + pad], ticks: 5, ...more };
 }
 
-/** Powers of ten; where there are few of them, their two- and fivefold, too. */
-function logTicks(low: number, high: number, decades: number): Pick<Axis, "ticks"> {
-  const steps = decades > 3 ? [1] : decades > 1 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 8];
+const mostTicks = 7;
+
+/** Powers of ten with as many numbers between them as there is room for; over less than threefold even steps. */
+function logTicks(low: number, high: number): number[] {
+  if (high / low < 3) return evenTicks(low, high);
   const first = Math.floor(Math.log10(low));
   const powers = Array.from({ length: Math.ceil(Math.log10(high)) - first + 1 }, (_, i) => first + i);
-  const ticks = powers.flatMap((power) => steps.map((step) => Number(`${step}e${power}`)));
-  return { ticks: ticks.filter((tick) => tick >= low && tick <= high) };
+  const tried = [[1, 2, 3, 4, 6, 8], [1, 2, 5], [1, 3], [1]].map((steps) =>
+    powers
+      .flatMap((power) => steps.map((step) => Number(`${step}e${power}`)))
+      .filter((tick) => tick >= low && tick <= high),
+  );
+  const fitting = tried.find((ticks) => ticks.length <= mostTicks);
+  const decades = tried.at(-1)!;
+  return fitting ?? decades.filter((_, i) => i % Math.ceil(decades.length / mostTicks) === 0);
+}
+
+function evenTicks(low: number, high: number): number[] {
+  const rough = (high - low) / 5;
+  const power = Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((one) => Number(`${one}e${power}`)).find((one) => one >= rough)!;
+  const from = Math.ceil(low / step);
+  return Array.from({ length: Math.floor(high / step) - from + 1 }, (_, i) =>
+    Number(((from + i) * step).toPrecision(9)),
+  );
 }
 
 /** Keeps a text legible over the lines that it crosses. */

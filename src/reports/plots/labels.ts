@@ -25,18 +25,19 @@ const overlap = (a: Box, b: Box) =>
 
 /**
  * Places for the names of points: beside them where there is room, else near by with a line. No two names lie over each other or over a
- * point, and none over one of the upright `lines` if it can be helped. Undefined when there is no room for all; then a legend is better. `frame`: where names may
+ * point, and none over one of the `lines`, upright or level, if it can be helped. Undefined when there is no room for all; then a legend is better. `frame`: where names may
  * stand.
  */
 export function placeLabels(
   points: readonly { x: number; y: number; text: string }[],
   frame: Box,
-  lines: readonly { x: number; y1: number; y2: number }[] = [],
+  lines: readonly (readonly [x1: number, y1: number, x2: number, y2: number])[] = [],
 ): LabelPlace[] | undefined {
   const taken: Box[] = points.map(({ x, y }) => ({ left: x - 5, right: x + 5, top: y - 5, bottom: y + 5 }));
-  const strokes: Box[] = lines.map(({ x, y1, y2 }) => {
-    return { left: x - 1, right: x + 1, top: Math.min(y1, y2), bottom: Math.max(y1, y2) };
-  });
+  const strokes: Box[] = lines.map(([x1, y1, x2, y2]) => ({
+    ...{ left: Math.min(x1, x2) - 1, right: Math.max(x1, x2) + 1 },
+    ...{ top: Math.min(y1, y2) - 1, bottom: Math.max(y1, y2) + 1 },
+  }));
   const places: LabelPlace[] = [];
   // Those in a crowd choose first: they have the fewest places.
   const crowd = points.map(

@@ -3,13 +3,13 @@ import type { VariantRecord } from "../../events.js";
 /** Pairs for a light and for a dark ground. Told apart by people who see red and green alike; 3 : 1 or more with the ground. */
 export const colours: readonly (readonly [light: string, dark: string])[] = [
   ["#20262d", "#e6edf3"],
-  ["#0072b2", "#4aa8e8"],
-  ["#d55e00", "#ff8f3f"],
-  ["#00845f", "#2fc796"],
-  ["#a8468f", "#e58fcb"],
-  ["#9a6b00", "#e3b341"],
-  ["#2b93d1", "#9ad6ff"],
-  ["#7a1f3d", "#ff7d96"],
+  ["#106bb7", "#4aa9ea"],
+  ["#ea6e1a", "#fb8d3d"],
+  ["#088560", "#33ca99"],
+  ["#a7468e", "#e58ec5"],
+  ["#8e5f00", "#f7d44a"],
+  ["#3094d2", "#9ad6ff"],
+  ["#a1203d", "#e0566f"],
 ];
 
 /** Of what stands around the figures: lines that are no variant's, the grid, the ground. */

@@ -35,8 +35,6 @@ export interface Axis {
   label?: string;
   /** How many numbers stand at it, about; or which. */
   ticks?: number | readonly number[];
-  /** How they are written, as d3-format has it. */
-  format?: string;
   grid?: boolean;
 }
 

@@ -60,11 +60,13 @@ export function pointsChart(
     ...{ ...look, text, x, y, second, left: xs?.[0], right: xs?.[1], low: ys?.[0], high: ys?.[1] },
   }));
   const pixels = points.map((one) => ({ x: frame.toX(one.x), y: frame.toY(one.y), text: one.text }));
-  const lines = points.flatMap(({ x, y, ys = [y], second = y }) => {
+  const strokes = points.flatMap(({ x, y, xs, ys = [y], second = y }) => {
+    const [left, top] = [frame.toX(x), frame.toY(y)];
     const heights = [...ys, second].map(frame.toY);
-    return { x: frame.toX(x), y1: Math.min(...heights), y2: Math.max(...heights) };
+    const upright = [left, Math.min(...heights), left, Math.max(...heights)] as const;
+    return xs ? [upright, [frame.toX(xs[0]), top, frame.toX(xs[1]), top] as const] : [upright];
   });
-  const places = points.length <= mostDirect ? placeLabels(pixels, box, lines) : undefined;
+  const places = points.length <= mostDirect ? placeLabels(pixels, box, strokes) : undefined;
   const labels = (places ?? []).map(({ x: left, y: middle, led }, i) => {
     const { x, y } = pixels[i]!;
     const width = points[i]!.text.length * 3;

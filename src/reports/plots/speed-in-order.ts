@@ -36,7 +36,7 @@ export const speedInOrder: Plot = {
         chart: linesChart(
           lines.map(({ variant, points }) => ({ ...named(variant.name), points })),
           {
-            x: { label: "repetition", ticks: lines[0]!.points.map(({ x }) => x).slice(0, 12), format: "d", room: 0.05 },
+            x: { label: "repetition", ticks: lines[0]!.points.map(({ x }) => x).slice(0, 12), room: 0.05 },
             y: { label: metric.unit, grid: true },
             dots: true,
           },
