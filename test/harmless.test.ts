@@ -203,6 +203,7 @@ describe("a run with hostile text in every field", () => {
 
   const commands: Record<string, string[]> = {
     report: ["report", out],
+    choose: ["choose", out, "--max-size", "1GB"],
     compare: ["compare", `${out}:${every.slice(1)}`, out],
     "compare --json": ["compare", "--json", `${out}:${every.slice(1)}F16`, `${out}:b${every.slice(1)}`],
     baseline: ["baseline", out],

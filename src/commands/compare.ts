@@ -2,9 +2,11 @@ import { existsSync } from "node:fs";
 import { readSeries } from "../baseline.js";
 import { BenchError, exitCodes } from "../errors.js";
 import { harmless, harmlessJson, several } from "../harmless.js";
-import { type Asked, comparedIn, verdictsOver } from "../judge/index.js";
+import { type Asked, comparedIn, type Pair, verdictsOver } from "../judge/index.js";
 import { isMeantBy, usualName } from "../metrics.js";
 import { replay } from "../replay/index.js";
+import { compared } from "../reports/compared.js";
+import { wrap } from "../reports/text.js";
 import { type Series, seriesFrom } from "../stats/series.js";
 import { readEvents } from "../store/index.js";
 import { say } from "../terminal.js";
@@ -28,6 +30,8 @@ export async function compareCommand(
 ): Promise<number> {
   const [first, second] = [sideOf(a), sideOf(b)];
   const across = first.path !== second.path;
+  const shown = (name: string, side: "a" | "b") =>
+    across ? `${name} (${(side === "a" ? first : second).path})` : name;
   const verdicts = verdictsOver(
     [pairsOf(first, second)],
     (name, side) => (side === "a" ? first : second).series.filter(({ variant }) => variant.name === name),
@@ -36,15 +40,25 @@ export async function compareCommand(
       // Of one run its report tells the same.
       beside: across ? [] : comparedIn(first.all),
       ...(metrics ? { metrics: metricsOf([...first.series, ...second.series], metrics) } : {}),
-      shown: (name, side) => (across ? `${name} (${(side === "a" ? first : second).path})` : name),
+      shown,
     },
   );
-  const lines = verdicts.questions.flatMap(({ title, pairs }) => [
-    title,
-    ...pairs.map(({ sentence }) => `- ${harmless(sentence, { length: 5000 })}`),
-  ]);
-  say(stdout, json ? `${harmlessJson(verdicts, 2)}\n` : `${[...lines, ...verdicts.notes].join("\n")}\n`);
+  // What is piped on is searched by line.
+  const { columns: width = Infinity } = stdout;
+  const drawn = verdicts.questions.map(({ title, pairs }) => {
+    const sides = sidesOf(pairs, [first.path, second.path]);
+    return compared({ title, sides, pairs, shown }, width);
+  });
+  const notes = verdicts.notes.map((note) => wrap(harmless(note), width));
+  say(stdout, json ? `${harmlessJson(verdicts, 2)}\n` : `${[...drawn, ...notes].join("\n\n")}\n`);
   return exitCodes.allMeasured;
+}
+
+/** Heads of the two columns: the variants, or the runs if there are several pairs or both variants have one name. */
+function sidesOf(pairs: Pair[], runs: [a: string, b: string]): [a: string, b: string] {
+  const [only, ...others] = pairs;
+  if (!only || others.length > 0 || only.a === only.b) return runs;
+  return [only.a, only.b];
 }
 
 interface Side {

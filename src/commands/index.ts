@@ -8,6 +8,9 @@ import {
   integer,
   library,
   list,
+  margin,
+  maxSize,
+  minSpeed,
   mirror,
   modelsDir,
   names,
@@ -19,6 +22,7 @@ import type { RunCommand } from "./run.js";
 
 export type { BaselineCommand } from "./baseline.js";
 export type { BisectCommand } from "./bisect.js";
+export type { ChooseCommand } from "./choose.js";
 export type { Surroundings } from "./command.js";
 export type { CompareCommand } from "./compare.js";
 export type { DoctorCommand } from "./doctor.js";
@@ -97,7 +101,10 @@ export const commands = {
         .option("--again", "time the speed of a run that is there once more, as another session in its folder")
         .option("--dry-run", "print the plan, with estimated memory and time; measure nothing")
         .option("--plain", "lines instead of the live view")
-        .option("--json", "events as JSON lines on stdout"),
+        .option("--json", "events as JSON lines on stdout")
+        .addOption(maxSize())
+        .addOption(minSpeed())
+        .addOption(margin()),
     asked: (named: string[], { model, measure, ...options }) => {
       const command = ["gguf-bench", ...process.argv.slice(2)];
       return { ...options, named, models: model, measures: measure, command };
@@ -135,6 +142,25 @@ Forms for other programs:
   parquet-samples          the raw values, one row per chunk, question or repetition`,
         ),
     asked: (run: string, { variant, ...options }) => ({ ...options, run, variants: variant }),
+  }),
+  choose: command(async () => (await import("./choose.js")).chooseCommand, {
+    line: (line) =>
+      line
+        .description("say which file of a run to take, in two or three sentences; needs no model")
+        .argument("<run>", "a run's folder")
+        .addOption(maxSize())
+        .addOption(minSpeed())
+        .addOption(margin())
+        .option("--json", "the choice as JSON on stdout")
+        .addHelpText(
+          "after",
+          `
+Without a wish: the smallest file that is not shown to be worse than the reference. A file of which a figure is missing is never taken.
+
+Exit codes:
+  0 a file is named · 3 no file is as wished · 4 too little was measured to tell · 1 bad input`,
+        ),
+    asked: (run: string, options) => ({ ...options, run }),
   }),
   compare: command(async () => (await import("./compare.js")).compareCommand, {
     line: (line) =>

@@ -38,6 +38,29 @@ export const bytes = (text: string) => {
   return size;
 };
 
+export const positive = (text: string) => {
+  const value = Number(text);
+  if (text.trim() === "" || !(value > 0) || !Number.isFinite(value))
+    throw new InvalidArgumentError("a number above 0 is expected.");
+  return value;
+};
+
+export const share = (text: string) => {
+  const [, amount] = text.trim().match(/^(\d+(?:\.\d+)?) ?%$/) ?? [];
+  if (amount === undefined || !(Number(amount) > 0 && Number(amount) <= 100))
+    throw new InvalidArgumentError("per cent are expected, such as 1%.");
+  return Number(amount) / 100;
+};
+
+// What a file must be to be taken.
+
+export const maxSize = () =>
+  new Option("--max-size <size>", "name the best file of at most this size, such as 100MB").argParser(bytes);
+export const minSpeed = () =>
+  new Option("--min-speed <n>", "name the best file that generates so many tokens a second").argParser(positive);
+export const margin = () =>
+  new Option("--margin <percent>", "name the smallest file shown to lose less than this, such as 1%").argParser(share);
+
 // Options that several commands take.
 
 export const dataDir = () =>

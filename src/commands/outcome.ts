@@ -1,8 +1,9 @@
 import path from "node:path";
 import { BenchError, exitCodes } from "../errors.js";
+import { areWishes, chosenFrom, type Wishes } from "../reports/choice.js";
 import { type Facts, writeReports } from "../reports/index.js";
 import type { Table } from "../reports/table.js";
-import { type Terminal, text, wrap } from "../reports/text.js";
+import { type Terminal, text } from "../reports/text.js";
 
 /** Writes all tables of a run; where the disk is full, says how to make them later. */
 export async function writeTables(folder: string, facts: Facts): Promise<void> {
@@ -21,7 +22,7 @@ export async function writeTables(folder: string, facts: Facts): Promise<void> {
 export function conclusion(
   folder: string,
   facts: Facts,
-  { width = 80, height, stopped = false }: Terminal & { stopped?: boolean } = {},
+  { width = 80, height, stopped = false, wishes = {} }: Terminal & { stopped?: boolean; wishes?: Wishes } = {},
 ): string {
   const resume = stopped ? "Stopped; the same command goes on where it ended.\n" : "";
   // A run that failed altogether has said why; grids of nothing would bury it.
@@ -30,11 +31,20 @@ export function conclusion(
   const closing = [
     `Tables: ${path.join(folder, "table.md")}; to read and to send: report.html`,
     ...(submissions.size > 0 ? [`Answers to send in: ${[...submissions.keys()].join(", ")}`] : []),
-  ].map((line) => wrap(line, width));
-  // The line of the prompt is the screen's, too.
-  const taken = closing.join("\n").split("\n").length + (stopped ? 3 : 2);
-  const said = text(facts, { width, height: height && height - taken });
-  return `${said}\n${closing.join("\n")}\n${resume}`;
+  ];
+  const chosen = chosenIn(facts, wishes);
+  return `${text(facts, { width, height: height && height - (stopped ? 1 : 0), chosen, closing })}${resume}`;
+}
+
+/** The file that is as wished, in sentences; where the wish is about something that was not measured, that. */
+function chosenIn(facts: Facts, wishes: Wishes): string[] {
+  if (!areWishes(wishes)) return [];
+  try {
+    return chosenFrom(facts, wishes).sentences;
+  } catch (error) {
+    if (error instanceof BenchError) return [error.message, error.hint ?? ""].filter(Boolean);
+    throw error;
+  }
 }
 
 /** Sizes and other facts of the file alone do not count. */

@@ -12,6 +12,7 @@ import { withoutKeeping } from "../models/cache.js";
 import { isAddress } from "../models/folder.js";
 import { describePlan, makePlan, type Plan } from "../plan/index.js";
 import { Fold, isTimed, progressOf, type Run, replay } from "../replay/index.js";
+import type { Wishes } from "../reports/choice.js";
 import { factsFrom, writeReports } from "../reports/index.js";
 import { nextTiming, run } from "../run/index.js";
 import { readEvents, Store } from "../store/index.js";
@@ -25,7 +26,8 @@ import { versions } from "./versions.js";
 
 export interface RunCommand
   extends Omit<QuickOptions, "measurements" | "models" | "flags" | keyof FolderOptions>,
-    FolderOptions {
+    FolderOptions,
+    Wishes {
   /** A benchmark file, or models; what each is shows by its ending or content. */
   named?: string[];
   /** A benchmark file of whatever name; without one, `models` and `named` say what is measured. */
@@ -130,7 +132,10 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
     if (!options.json)
       say(
         stdout,
-        conclusion(folder, facts, { width: stdout.columns, height: stdout.rows, stopped: stop.signal.aborted }),
+        conclusion(folder, facts, {
+          ...{ width: stdout.columns, height: stdout.rows, stopped: stop.signal.aborted },
+          wishes: options,
+        }),
       );
     const code = exitCode(facts, stop.signal.aborted);
     // The figures of earlier sessions stand.

@@ -5,10 +5,10 @@ export { type Comparability, comparability, imatrixFlag } from "./comparable.js"
 export { type Check, type Gate, gate } from "./gate.js";
 export { isSameSize, type Ladder, type LadderStep } from "./ladder.js";
 export type { Asked } from "./pairs.js";
-export { beatenIn } from "./pareto.js";
-export { changeOf, type Mark, markOf } from "./reading.js";
+export { beatenIn, comparedOver } from "./pareto.js";
+export { changeOf, lossAtLeast, lossAtMost, type Mark, markOf } from "./reading.js";
 export type { Result } from "./results.js";
 export { parseRule, type Rule } from "./rules.js";
-export { differenceIn, isUndecided, type Verdict, verdict } from "./verdict.js";
+export { differenceIn, isUndecided, shownIn, type Verdict, verdict } from "./verdict.js";
 export { comparedIn, type Question, type Verdicts, verdictsFrom, verdictsOver } from "./verdicts.js";
-export { isDetectable, isIdentical, marginsOf, mark, markInFiles, tabulated } from "./words.js";
+export { clause, isDetectable, isIdentical, marginsOf, mark, markInFiles, tabulated, winner } from "./words.js";

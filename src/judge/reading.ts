@@ -85,6 +85,13 @@ export function lossAtMost(one: Comparison): number {
 
 const isMuch = (one: Comparison) => loss(one) >= much * (marginOf(one) ?? Infinity);
 
+/** The least loss that the 95 % interval allows. */
+export function lossAtLeast(one: Comparison): number {
+  const [low, high] = [relative(one, one.low), relative(one, one.high)];
+  const least = describe(one.metric).better === "higher" ? -high : low;
+  return Number.isNaN(least) ? -Infinity : least;
+}
+
 function loss(one: Comparison): number {
   const change = relative(one, one.difference);
   return describe(one.metric).better === "higher" ? -change : change;

@@ -1,5 +1,5 @@
 import { isSameSize, type Ladder, type LadderStep, type Verdicts } from "../judge/index.js";
-import { isQuality, type Metric } from "../metrics.js";
+import { isLikelihood, isQuality, type Metric } from "../metrics.js";
 import { percent } from "../units.js";
 import type { Short, ShortCell, ShortColumn } from "./short.js";
 
@@ -8,13 +8,14 @@ type Drawn = Pick<Short, "columns" | "rows">;
 
 /** The conclusions of a run: which file to take, and the first answer to each other question. */
 export function conclusionsFrom(short: Drawn, verdicts: Verdicts): string[] {
-  return [
-    ...recommended(short, verdicts),
-    ...verdicts.questions.flatMap(({ title, base, answers: [first] }) =>
-      base === undefined && first !== undefined ? [`${title} ${first}`] : [],
-    ),
-  ];
+  return [...recommended(short, verdicts), ...firstAnswers(verdicts)];
 }
+
+/** The first answer to each question but those of a ladder. */
+export const firstAnswers = ({ questions }: Verdicts): string[] =>
+  questions.flatMap(({ title, base, answers: [first] }) =>
+    base === undefined && first !== undefined ? [`${title} ${first}`] : [],
+  );
 
 /** Which file of each ladder to take, and which never to take; `shown`: how variants are named. */
 export function recommended(short: Drawn, verdicts: Verdicts, shown: Shown = (name) => name): string[] {
@@ -85,7 +86,10 @@ export function howMuch(variant: string, { columns, rows }: Drawn): string {
     const cell = row.cells[i]!;
     return cell.change === undefined || column.second ? [] : [{ column, cell, change: cell.change }];
   });
-  const quality = changed.filter(({ column: { metric } }) => isQuality(metric));
+  // An undecided change of a few answers would read as one.
+  const quality = changed.filter(
+    ({ column: { metric }, cell: { mark } }) => isQuality(metric) && (isLikelihood(metric) || mark !== "?"),
+  );
   const lost = quality.filter(({ cell: { mark } }) => mark === "worse" || mark === "much worse");
   const most = new Set([...quality.slice(0, mostChanges), ...lost.slice(0, mostChanges)]);
   const parts = [

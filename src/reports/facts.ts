@@ -23,14 +23,14 @@ export interface Facts {
 
 /** `folder`: of the run, for the per-token values. Throws a BenchError where nothing was started, or where values are damaged. */
 export function factsFrom(run: Run, folder: string): Facts {
-  const [table, verdicts] = [tableFrom(run), verdictsFrom(run)];
+  const [table, verdicts, series] = [tableFrom(run), verdictsFrom(run), seriesFrom(run)];
   return {
     table,
     verdicts,
-    short: shortFrom(run, table, verdicts),
+    short: shortFrom(series, table, verdicts),
     divergences: divergencesFrom(folder, run),
     tasks: tasksFrom(run),
-    series: seriesFrom(run),
+    series,
     submissions: submissions(run),
   };
 }

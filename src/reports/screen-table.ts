@@ -95,9 +95,13 @@ function notesOf({ table, short }: { table: Table; short: Short }, only: Readonl
     drawn.flatMap((cells) => cells.map((cell, i) => without(cell.marks, shared[i]!))),
   );
   const cells = drawn.map((row) => row.map((cell, i) => ({ ...cell, marks: marks(without(cell.marks, shared[i]!)) })));
-  const ofColumns = columns.flatMap((column, i) =>
-    footnotes.numbered([shared[i]!]).lines.map((line) => `${labelOf(column)}: ${line.slice(line.indexOf(" ") + 1)}`),
-  );
+  const about = new Map<string, string[]>();
+  for (const [i, column] of columns.entries())
+    for (const line of footnotes.numbered([shared[i]!]).lines) {
+      const text = line.slice(line.indexOf(" ") + 1);
+      about.set(text, [...(about.get(text) ?? []), labelOf(column)]);
+    }
+  const ofColumns = Array.from(about, ([text, labels]) => `${labels.join(", ")}: ${text}`);
   return { cells, lines: [...plain, ...ofColumns, ...lines] };
 }
 

@@ -12,8 +12,8 @@ import {
   type Verdicts,
 } from "../judge/index.js";
 import { isQuality, type Metric } from "../metrics.js";
-import type { Run } from "../replay/index.js";
 import type { Comparison } from "../stats/comparison.js";
+import type { Series } from "../stats/series.js";
 import { conclusionsFrom } from "./conclusions.js";
 import { figureOf, unitOf } from "./digits.js";
 import { leadsOf } from "./leads.js";
@@ -78,8 +78,8 @@ export interface ShortCell {
   verdict?: Verdict;
 }
 
-/** `run`: of which `table` and `verdicts` are made. */
-export function shortFrom(run: Run, table: Table, verdicts: Verdicts): Short {
+/** `series`: of the run of which `table` and `verdicts` are made. */
+export function shortFrom(series: Series[], table: Table, verdicts: Verdicts): Short {
   const places = [...leadsOf(table)].flatMap(([, { lead, second }]) => [
     { at: lead, second: false },
     ...(second === undefined ? [] : [{ at: second, second: true }]),
@@ -98,7 +98,7 @@ export function shortFrom(run: Run, table: Table, verdicts: Verdicts): Short {
       ...definite({ mark: step ? standings[step.standing] : bases.has(variant.name) ? "reference" : undefined }),
     };
   });
-  for (const [loser, winner] of beatenIn(run, candidates(columns, rows))) {
+  for (const [loser, winner] of beatenIn(series, candidates(columns, rows))) {
     const row = rows.find(({ variant }) => variant.name === loser)!;
     const better = (name: string | undefined) => rows.find(({ variant }) => variant.name === name)?.bytes ?? Infinity;
     // Of several, the smallest.

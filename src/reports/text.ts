@@ -1,7 +1,7 @@
 import { harmless } from "../harmless.js";
 import type { Verdicts } from "../judge/index.js";
 import { counted } from "../units.js";
-import { recommended } from "./conclusions.js";
+import { firstAnswers, recommended } from "./conclusions.js";
 import type { Facts } from "./facts.js";
 import { widthOf } from "./names.js";
 import { questionsIn, screenTable } from "./screen-table.js";
@@ -13,15 +13,19 @@ import type { TaskReport } from "./tasks.js";
 export interface Terminal {
   width?: number | undefined;
   height?: number | undefined;
+  /** Sentences on the file that is as the user wished. */
+  chosen?: string[];
+  /** Lines at the end. */
+  closing?: string[];
 }
 
 /**
  * The end of a run: what tasks ask, the short table, its notes, and the conclusions. If that is more than the screen is high, the
- * table and the conclusions come last, so that they are what stands there.
+ * table and the conclusions come last, so that they are what stands there, and other questions have as few answers as must be.
  */
 export function text(
   { table, short, verdicts, tasks }: Pick<Facts, "table" | "short" | "verdicts" | "tasks">,
-  { width = 80, height = Infinity }: Terminal = {},
+  { width = 80, height = Infinity, chosen = [], closing = [] }: Terminal = {},
 ): string {
   const { block, notes, shown } = screenTable({ table, short }, width);
   const lines = (all: string[]) => all.map((line) => wrap(harmless(line, { length: 2000 }), width)).join("\n");
@@ -35,15 +39,20 @@ export function text(
   ]);
   const averages = tasks.map((task) => averaged(task, width, shown));
   const figures = [block, lines(legendOf(short, shown))].filter(Boolean).join("\n");
-  const closing = (most: number) => [lines(recommended(short, verdicts, shown)), answers(verdicts, width, most)];
-  const whole = joined([...averages, figures, below, ...closing(Infinity)]);
-  if (linesIn(whole) <= height) return whole;
-  const counts = [...new Set(verdicts.questions.map(({ answers: said }) => said.length))].sort((a, b) => b - a);
-  const most = counts.find((count) => linesIn(joined([figures, ...closing(count)])) <= height) ?? 1;
-  return joined([...averages, below, figures, ...closing(most)]);
+  const files = [...chosen, ...recommended(short, verdicts, shown)];
+  const last = (most: number) => [lines(files), answers(verdicts, width, most), lines(closing)];
+  // The line of the prompt is the screen's, too.
+  const fits = (said: string) => said.split("\n").length <= height;
+  const whole = joined([...averages, figures, below, ...last(Infinity)]);
+  if (fits(whole)) return whole;
+  const counts = [...new Set(verdicts.questions.map(({ answers: said }) => said.length))]
+    .sort((a, b) => b - a)
+    .filter(Boolean);
+  const most = counts.find((count) => fits(joined([figures, ...last(count)])));
+  const brief = lines([...files, ...firstAnswers(verdicts), ...closing]);
+  return joined([...averages, below, figures, ...(most === undefined ? [brief] : last(most))]);
 }
 
-const linesIn = (said: string) => said.split("\n").length - 1;
 const joined = (parts: string[]) => `${parts.filter((part) => part !== "").join("\n\n")}\n`;
 
 /** What a task asks, where that is more than its name. */

@@ -1,0 +1,205 @@
+import { BenchError } from "../errors.js";
+import { comparedOver, differenceIn, lossAtLeast, lossAtMost } from "../judge/index.js";
+import { isDistance, isLikelihood, isQuality } from "../metrics.js";
+import { bytes, percent } from "../units.js";
+import { howMuch, labelOf, listed, recommended } from "./conclusions.js";
+import { figureOf } from "./digits.js";
+import type { Facts } from "./facts.js";
+import type { Short, ShortRow } from "./short.js";
+import { figureIn } from "./table.js";
+
+/** What a file must be to be taken. */
+export interface Wishes {
+  /** Bytes. */
+  maxSize?: number | undefined;
+  /** Tokens per second of generation. */
+  minSpeed?: number | undefined;
+  /** The loss against the reference that its interval must exclude: a share of PPL, or of the questions. */
+  margin?: number | undefined;
+}
+
+/** The file to take; `undecided`: too little was measured to tell, `none`: no file is as wished. */
+export interface Choice {
+  outcome: "found" | "undecided" | "none";
+  variant?: string;
+  /** Two or three sentences. */
+  sentences: string[];
+}
+
+type ChoiceFacts = Pick<Facts, "short" | "series" | "verdicts">;
+
+export const areWishes = ({ maxSize, minSpeed, margin }: Wishes): boolean =>
+  maxSize !== undefined || minSpeed !== undefined || margin !== undefined;
+
+/** Without a wish: the smallest file of the first ladder that is not shown to be worse; the best of all where there is no ladder. */
+export function recommendedIn(facts: ChoiceFacts): Choice {
+  const { short, verdicts } = facts;
+  if (verdicts.ladders.length === 0) return chosenFrom(facts, {});
+  const sentences = recommended(short, verdicts);
+  const taken = verdicts.ladders.flatMap(({ smallest, near }) => smallest ?? near ?? [])[0];
+  if (taken) return { outcome: "found", variant: taken.variant, sentences };
+  const isShown = verdicts.ladders.every(
+    ({ judged, unsound, steps }) =>
+      judged === "quality" && unsound === undefined && steps.every(({ standing }) => /worse|mixed/.test(standing)),
+  );
+  return { outcome: isShown ? "none" : "undecided", sentences };
+}
+
+/**
+ * Of the files that are small and fast enough: with a margin the smallest that is shown to lose less than it, else the best.
+ * Throws a BenchError when a wish is about something that was not measured.
+ */
+export function chosenFrom(facts: ChoiceFacts, wishes: Wishes): Choice {
+  const { short } = facts;
+  const wished = wordsOf(wishes);
+  const fit = fitting(short, wishes);
+  if (fit.length === 0)
+    return { outcome: "none", sentences: [`No file is ${wished.join(" and ")}${nearest(short, wishes)}.`] };
+  const whole = fit.filter((row) => isWhole(short, row));
+  const partly = fit.filter((row) => !whole.includes(row)).map(({ variant }) => variant.name);
+  const left = partly.length > 0 ? [`Left out, because a figure is missing: ${listed(partly)}.`] : [];
+  if (whole.length === 0)
+    return {
+      outcome: "undecided",
+      sentences: [`It cannot be told which file to take: no figure of quality is whole.`, ...left],
+    };
+  const { sentences, ...found } =
+    wishes.margin === undefined ? best(facts, whole, wished) : within(facts, whole, wishes.margin, wished);
+  return { ...found, sentences: [...sentences, ...left] };
+}
+
+function wordsOf({ maxSize, minSpeed }: Wishes): string[] {
+  return [
+    ...(maxSize === undefined ? [] : [`at most ${bytes(maxSize)}`]),
+    ...(minSpeed === undefined ? [] : [`at ${minSpeed} tok/s or more`]),
+  ];
+}
+
+const speedIn = ({ columns }: Short) =>
+  columns.findIndex(({ metric, second }) => metric.per === "repetition" && !second);
+
+function fitting(short: Short, { maxSize = Infinity, minSpeed }: Wishes): ShortRow[] {
+  const speed = speedIn(short);
+  if (minSpeed !== undefined && speed < 0)
+    throw new BenchError("config", "--min-speed: this run has no speed", { hint: "measure it: --measure speed" });
+  if (maxSize < Infinity && short.rows.every(({ bytes: size }) => size === undefined))
+    throw new BenchError("config", "--max-size: the sizes of these models are not known", {
+      hint: "files of models have sizes, servers tell none",
+    });
+  return short.rows.filter((row) => {
+    const rate = minSpeed === undefined ? undefined : figureIn(row.cells[speed]!.cell)?.value;
+    return (
+      (maxSize === Infinity || (row.bytes !== undefined && row.bytes <= maxSize)) &&
+      (minSpeed === undefined || (rate !== undefined && rate >= minSpeed))
+    );
+  });
+}
+
+/** What comes nearest to the wish that is hardest to meet. */
+function nearest(short: Short, { maxSize, minSpeed }: Wishes): string {
+  const bySize = short.rows.filter(({ bytes: size }) => size !== undefined).sort((a, b) => a.bytes! - b.bytes!);
+  if (maxSize !== undefined && bySize[0] && bySize[0].bytes! > maxSize)
+    return `: the smallest is ${bySize[0].variant.name} (${bytes(bySize[0].bytes!)})`;
+  const speed = speedIn(short);
+  if (minSpeed === undefined || speed < 0) return "";
+  const rates = short.rows.flatMap((row) => {
+    const summary = figureIn(row.cells[speed]!.cell);
+    return summary ? [{ row, summary }] : [];
+  });
+  const [fastest] = rates.sort((a, b) => b.summary.value - a.summary.value);
+  return fastest ? `: the fastest is ${fastest.row.variant.name} (${figureOf(fastest.summary).figure} tok/s)` : "";
+}
+
+/** By what a file is called good: perplexity says more than answers to questions, and these more than a distance. */
+function qualityIn({ columns }: Short): number[] {
+  const places = columns.flatMap(({ metric, second }, i) => (isQuality(metric) && !second ? [i] : []));
+  const rank = (i: number) => {
+    const { metric } = columns[i]!;
+    return isLikelihood(metric) ? 0 : isDistance(metric) ? 2 : 1;
+  };
+  const least = Math.min(...places.map(rank));
+  return places.filter((i) => rank(i) === least);
+}
+
+/** Whether every figure of quality that others have is there; a distance that is a noise floor is none of the file. */
+function isWhole(short: Short, row: ShortRow): boolean {
+  const asked = qualityIn(short);
+  if (asked.length === 0)
+    throw new BenchError("config", "No quality was measured, so no file can be chosen by it", {
+      hint: "measure perplexity, divergence or a task",
+    });
+  return asked.every((i) => figureIn(row.cells[i]!.cell) !== undefined);
+}
+
+/** The best by the first figure of quality; which others are not shown to be worse. */
+function best({ short, series }: ChoiceFacts, fit: ShortRow[], wished: string[]): Choice {
+  const [first] = qualityIn(short) as [number];
+  const column = short.columns[first]!;
+  const badness = (row: ShortRow) =>
+    figureIn(row.cells[first]!.cell)!.value * (column.metric.better === "lower" ? 1 : -1);
+  const [winner, ...others] = fit.toSorted((a, b) => badness(a) - badness(b)) as [ShortRow, ...ShortRow[]];
+  const name = winner.variant.name;
+  const compared = comparedOver(
+    series,
+    others.map(({ variant }) => [variant.name, name]),
+  );
+  const rivals = compared.flatMap(({ a, results }) => {
+    const result = results.find(
+      ({ measurement, metric }) => measurement === column.measurement && metric === column.metric.name,
+    );
+    const isBetter = result?.verdict !== undefined && differenceIn(result.verdict)?.direction === "better";
+    return isBetter ? [] : [a];
+  });
+  return {
+    outcome: "found",
+    variant: name,
+    sentences: [
+      `${wished.length > 0 ? `Best of the files ${wished.join(" and ")}` : "Best file"}: ${told(winner, short)}.`,
+      others.length === 0
+        ? "No other file is."
+        : rivals.length === 0
+          ? `By ${labelOf(column)} it is shown to be better than ${others.length === 1 ? others[0]!.variant.name : `each of the other ${others.length}`}.`
+          : `By ${labelOf(column)} it is not shown to be better than ${listed(rivals)}.`,
+    ],
+  };
+}
+
+/** The smallest that is shown to lose less than the margin in every figure that says what is better. */
+function within({ short, verdicts }: ChoiceFacts, fit: ShortRow[], margin: number, wished: string[]): Choice {
+  const [unsound] = verdicts.ladders.flatMap((ladder) => ladder.unsound ?? []);
+  if (unsound !== undefined) return { outcome: "undecided", sentences: [`${unsound}.`] };
+  const decisive = qualityIn(short).filter((i) => !isDistance(short.columns[i]!.metric));
+  if (decisive.length === 0 || !fit.some(({ against }) => against !== undefined))
+    throw new BenchError("config", "--margin: nothing was compared with a reference", {
+      hint: "a run with --reference and perplexity or a task says what each file loses",
+    });
+  const bySize = fit
+    .filter(({ against }) => against !== undefined)
+    .toSorted((a, b) => (a.bytes ?? Infinity) - (b.bytes ?? Infinity));
+  const losses = (row: ShortRow) => decisive.map((i) => row.cells[i]!.comparison);
+  const isWithin = (row: ShortRow) => losses(row).every((one) => one !== undefined && lossAtMost(one) < margin);
+  const mayBe = (row: ShortRow) => losses(row).every((one) => one === undefined || lossAtLeast(one) < margin);
+  const limit = `within ${percent(margin, margin < 0.01 ? 1 : 0)} of the reference`;
+  const of = wished.length > 0 ? `, ${wished.join(" and ")}` : "";
+  const found = bySize.find(isWithin);
+  const smaller = bySize.slice(0, found ? bySize.indexOf(found) : undefined).filter(mayBe);
+  const open =
+    smaller.length > 0
+      ? [`Not decided, the data allow both: ${listed(smaller.map(({ variant }) => variant.name))}.`]
+      : [];
+  if (found)
+    return {
+      outcome: "found",
+      variant: found.variant.name,
+      sentences: [`Smallest file shown to be ${limit}${of}: ${told(found, short)}.`, ...open],
+    };
+  return {
+    outcome: open.length > 0 ? "undecided" : "none",
+    sentences: [`No file${wished.length > 0 ? ` ${wished.join(" and ")}` : ""} is shown to be ${limit}.`, ...open],
+  };
+}
+
+function told({ variant, bytes: size }: ShortRow, short: Short): string {
+  const facts = [size === undefined ? "" : bytes(size), howMuch(variant.name, short)].filter(Boolean);
+  return `${variant.name}${facts.length > 0 ? ` (${facts.join(", ")})` : ""}`;
+}

@@ -1,0 +1,116 @@
+import { harmless, several } from "../harmless.js";
+import { clause, mark, type Pair, type Result, shownIn, tabulated, type Verdict, winner } from "../judge/index.js";
+import { metric as describe } from "../metrics.js";
+import { figureOf, unitOf } from "./digits.js";
+import { shortNames, widthOf } from "./names.js";
+import { wrap } from "./text.js";
+
+/** Pairs held against each other, with the names of both sides. */
+export interface Held {
+  title: string;
+  /** Heads of the two columns of figures. */
+  sides: [a: string, b: string];
+  pairs: Pair[];
+  /** How a variant is called in a sentence. */
+  shown(variant: string, side: "a" | "b"): string;
+}
+
+/** A line per metric: A, B, the difference, its interval, the verdict; then sentences for what differs, and why anything is missing. */
+export function compared({ title, sides, pairs, shown }: Held, width = 80): string {
+  const results = pairs.flatMap((pair) =>
+    pair.results.flatMap((result) => (result.comparison && result.verdict ? [{ pair, result }] : [])),
+  );
+  const sentences = results.flatMap(({ pair, result }) => told(result, shown(pair.a, "a"), shown(pair.b, "b")));
+  const parts = [
+    harmless(title),
+    results.length > 0 ? drawn(tabled(results, sides, pairs.length > 1), width) : "",
+    sentences.map((line) => wrap(`- ${harmless(line, { length: 5000 })}`, width)).join("\n"),
+    [...unclear(results), ...missing(pairs)].map((line) => wrap(harmless(line, { length: 5000 }), width)).join("\n"),
+  ];
+  return parts.filter((part) => part !== "").join("\n\n");
+}
+
+type HeldResult = { pair: Pair; result: Result };
+
+function tabled(results: HeldResult[], sides: Held["sides"], isMany: boolean): string[][] {
+  const { shown } = shortNames([...new Set(sides)], 18);
+  const head = [
+    ...(isMany ? ["variant"] : []),
+    "",
+    ...sides.map((side) => shown.get(side)!),
+    "difference",
+    "95 % CI",
+    "",
+  ];
+  const rows = results.map(({ pair, result }) => {
+    const { label, comparison, verdict, metric } = result;
+    const unit = unitOf(describe(metric));
+    const figure = (value: number) =>
+      [figureOf({ metric, value, error: undefined }).figure, unit].filter(Boolean).join(" ");
+    const isLevel = verdict!.kind === "size";
+    const [difference = "", interval = ""] = tabulated(comparison!);
+    return [
+      ...(isMany ? [pair.b] : []),
+      label,
+      isLevel || !Number.isFinite(comparison!.a) ? "—" : figure(comparison!.a),
+      Number.isFinite(comparison!.b) ? figure(comparison!.b) : "—",
+      // How many answers changed stands in the sentence.
+      isLevel ? "" : difference.replace(/ \(.*/, ""),
+      interval,
+      `${mark(verdict!, comparison)}${isSmall(result.verdict!) ? ", too small to matter" : ""}`,
+    ].map((cell) => harmless(cell));
+  });
+  return [head, ...rows];
+}
+
+const isSmall = (said: Verdict) => {
+  const what = shownIn(said)?.what;
+  return what?.kind === "different" && what.within;
+};
+
+/** Text left, figures right; without the intervals where there is no room for them. */
+function drawn(rows: string[][], width: number): string {
+  const columns = rows[0]!.map((_, i) => i);
+  const left = new Set([...columns.slice(0, columns.length - 5), columns.length - 1]);
+  const lines = (shown: number[]) => {
+    const widths = shown.map((i) => Math.max(...rows.map((row) => widthOf(row[i]!))));
+    return rows.map((row) =>
+      shown
+        .map((i, at) => {
+          const blank = " ".repeat(widths[at]! - widthOf(row[i]!));
+          return left.has(i) ? row[i]! + blank : blank + row[i]!;
+        })
+        .join("  ")
+        .trimEnd(),
+    );
+  };
+  const all = lines(columns);
+  const fits = Math.max(...all.map(widthOf)) <= width;
+  return (fits ? all : lines(columns.filter((i) => i !== columns.length - 2))).join("\n");
+}
+
+/** A sentence for what differs, surely or likely. */
+function told({ label, comparison, verdict }: Result, a: string, b: string): string[] {
+  if (shownIn(verdict!)?.what.kind !== "different") return [];
+  return [
+    `${winner(comparison!, verdict!, label, a, b) ?? `${b} against ${a}, ${label}: ${clause(comparison!, verdict!)}`}.`,
+  ];
+}
+
+function unclear(results: HeldResult[]): string[] {
+  return results.some(({ result }) => result.verdict!.kind === "undistinguished")
+    ? ["~: neither a difference nor equivalence is shown"]
+    : [];
+}
+
+/** Refusals and notes, each once. */
+function missing(pairs: Pair[]): string[] {
+  const about = new Map<string, string[]>();
+  for (const { b, results } of pairs) {
+    const texts = results.flatMap(({ refused, notes }) => [refused ?? [], notes].flat());
+    const isEmpty = !results.some(({ comparison }) => comparison);
+    for (const text of new Set([...texts, ...(isEmpty ? ["nothing was compared."] : [])]))
+      about.set(text, [...(about.get(text) ?? []), b]);
+  }
+  return Array.from(about, ([text, of]) => (pairs.length > 1 ? `${several(of)}: ${text}` : text));
+}

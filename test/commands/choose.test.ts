@@ -1,0 +1,113 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { beforeAll, describe, expect, test } from "vitest";
+import { commands } from "../../dist/index.js";
+import { eventsOf, type Made } from "../judge/ladders.js";
+import { temporaryFolder } from "../support.js";
+
+// Commands about runs that are there already.
+const folder = temporaryFolder();
+
+const f16 = { name: "F16", bytes: 270e6, reference: true, speed: 40 };
+const q8 = { name: "Q8_0", bytes: 145e6, cost: 0.0002, speed: 60 };
+const q2 = { name: "Q2_K", bytes: 88e6, cost: 0.4, speed: 90 };
+const foreign = { name: "other", bytes: 100e6, cost: 0.1, tokenizer: "u" };
+
+function written(name: string, variants: Made[], chunks = 32): string {
+  const made = eventsOf(variants, { kinds: ["perplexity", "speed"], spread: 0.1, chunks });
+  const out = join(folder, name);
+  mkdirSync(out);
+  // Ids as in a run.
+  const names = variants.flatMap((one) => ["perplexity", "speed"].map((kind) => `${one.name} ${kind}`));
+  const lines = made.map((event) => `${JSON.stringify(event)}\n`).join("");
+  const id = (i: number) => i.toString(16).padStart(16, "0");
+  writeFileSync(
+    join(out, "events.jsonl"),
+    names.reduce((text, one, i) => text.replaceAll(`"${one}"`, `"${id(i)}"`), lines),
+  );
+  return out;
+}
+
+let ladder: string;
+let later: string;
+beforeAll(() => {
+  ladder = written("ladder", [f16, q8, q2, foreign]);
+  later = written("later", [f16, { ...q8, cost: 0.03 }, q2]);
+});
+
+async function said(
+  call: (where: { stdout: PassThrough; stderr: PassThrough; env: NodeJS.ProcessEnv }) => Promise<number>,
+) {
+  const stdout = new PassThrough();
+  const code = await call({ stdout, stderr: new PassThrough(), env: {} });
+  return { code, text: String(stdout.read() ?? "") };
+}
+
+describe("choose", () => {
+  const choose = (asked: object) =>
+    said((where) => commands.choose({ run: ladder, ...asked } as Parameters<typeof commands.choose>[0], where));
+
+  test("exit codes say whether there is such a file", async () => {
+    const found = await choose({ maxSize: 90e6 });
+    expect(found).toEqual({
+      code: 0,
+      text: expect.stringMatching(/^Best of the files at most 90\.0 MB: Q2_K \(88\.0 MB/),
+    });
+    expect((await choose({ maxSize: 1e6 })).code).toBe(3);
+    const few = written("few", [f16, { ...q2, cost: 0.008 }], 2);
+    expect((await choose({ run: few, margin: 0.01 })).code).toBe(4);
+    expect(await choose({})).toEqual({ code: 0, text: expect.stringContaining("not shown to be worse than F16") });
+  });
+
+  test("--json gives the name", async () => {
+    const { text } = await choose({ maxSize: 90e6, json: true });
+    expect(JSON.parse(text)).toMatchObject({ outcome: "found", variant: "Q2_K" });
+  });
+});
+
+describe("compare", () => {
+  const compare = (a: string, b: string, metrics?: string[]) =>
+    said((where) => commands.compare({ a, b, metrics } as Parameters<typeof commands.compare>[0], where));
+
+  test("a line per metric: A, B, difference, interval, verdict; a sentence for what differs alone", async () => {
+    const { text } = await compare(`${ladder}:F16`, `${ladder}:Q2_K`, ["perplexity", "tg"]);
+    const [, table, sentences] = text.split("\n\n");
+    expect(table!.split("\n").map((line) => line.trim().split(/ {2,}/))).toEqual([
+      ["F16", "Q2_K", "difference", "95 % CI"],
+      [
+        "PPL",
+        "31.838",
+        expect.stringMatching(/^47\.\d+$/),
+        expect.stringMatching(/^\+49/),
+        expect.stringMatching(/ % *$/),
+        "worse",
+      ],
+      [
+        "tg128",
+        expect.stringMatching(/ tok\/s$/),
+        expect.stringMatching(/ tok\/s$/),
+        expect.stringMatching(/^\+12\d/),
+        expect.any(String),
+        "better",
+      ],
+    ]);
+    expect(sentences).toMatch(/^- Q2_K loses to F16 on PPL by 49\.\d % .*\n- Q2_K beats F16 on tg128 by 12\d/);
+    const same = await compare(`${ladder}:F16`, `${ladder}:Q8_0`, ["perplexity"]);
+    expect(same.text).toMatch(/ (equivalent|\w+, too small to matter)$/m);
+  });
+
+  test("runs of several variants: the variants are lines, the runs columns", async () => {
+    const { text } = await compare(ladder, later, ["perplexity"]);
+    expect(text).toMatch(/^variant +.*ladder +.*later +difference/m);
+    expect(text).toMatch(/^F16 +PPL +31\.838 +31\.838 .* identical$/m);
+    expect(text).toMatch(/^Q8_0 +PPL .* \+3\.0 % .* worse$/m);
+    expect(text).toMatch(/^- Q8_0 \(.*later\) loses to Q8_0 \(.*ladder\) on PPL by 3\.0 %/m);
+  });
+
+  test("what cannot be compared is said, and what can be is compared instead", async () => {
+    const { text } = await compare(`${ladder}:F16`, `${ladder}:other`, ["perplexity"]);
+    expect(text).toMatch(/^bits\/byte /m);
+    expect(text).toMatch(/PPL is not compared: the tokenizers differ/);
+  });
+});

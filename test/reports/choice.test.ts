@@ -1,0 +1,100 @@
+import { describe, expect, test } from "vitest";
+import { replay } from "../../dist/replay/index.js";
+import { chosenFrom, recommendedIn, type Wishes } from "../../dist/reports/choice.js";
+import { factsFrom } from "../../dist/reports/index.js";
+import { eventsOf, type Made, type MadeRun } from "../judge/ladders.js";
+
+const f16 = { name: "F16", bytes: 270e6, reference: true, speed: 40 };
+const q8 = { name: "Q8_0", bytes: 145e6, cost: 0.0002, speed: 60 };
+const q5 = { name: "Q5_K_M", bytes: 112e6, cost: 0.006, speed: 70 };
+const q4 = { name: "Q4_K_M", bytes: 105e6, cost: 0.03, speed: 80 };
+const q3 = { name: "Q3_K_M", bytes: 93e6, cost: 0.1, speed: 85 };
+const q2 = { name: "Q2_K", bytes: 88e6, cost: 0.4, speed: 90 };
+const all = [f16, q8, q5, q4, q3, q2];
+
+const facts = (variants: Made[], run: Partial<MadeRun> = {}) =>
+  factsFrom(replay(eventsOf(variants, { kinds: ["perplexity", "speed"], spread: 0.1, ...run })), "");
+const chosen = (wishes: Wishes, variants: Made[] = all, run: Partial<MadeRun> = {}) =>
+  chosenFrom(facts(variants, run), wishes);
+
+describe("which file to take", () => {
+  test("the best that is small enough, and what it is better than", () => {
+    expect(chosen({ maxSize: 100e6 })).toEqual({
+      outcome: "found",
+      variant: "Q3_K_M",
+      sentences: [
+        expect.stringMatching(
+          /^Best of the files at most 100\.0 MB: Q3_K_M \(93\.0 MB, 66 % smaller, PPL \+1\d %, tg128 2\.1× faster\)\.$/,
+        ),
+        "By PPL it is shown to be better than Q2_K.",
+      ],
+    });
+    expect(chosen({ maxSize: 90e6 })).toMatchObject({
+      variant: "Q2_K",
+      sentences: [/Q2_K/, "No other file is."].map((one) =>
+        typeof one === "string" ? one : expect.stringMatching(one),
+      ),
+    });
+  });
+
+  test("a better that is not shown is said", () => {
+    const { sentences, outcome } = chosen({ maxSize: 100e6 }, [f16, { ...q3, cost: 0.1 }, { ...q2, cost: 0.1001 }], {
+      spread: 0.5,
+    });
+    expect(outcome).toBe("found");
+    expect(sentences[1]).toMatch(/^By PPL it is not shown to be better than (Q2_K|Q3_K_M)\.$/);
+  });
+
+  test("fast enough; nothing fits", () => {
+    expect(chosen({ minSpeed: 75 })).toMatchObject({ outcome: "found", variant: "Q4_K_M" });
+    expect(chosen({ minSpeed: 75, maxSize: 100e6 })).toMatchObject({ variant: "Q3_K_M" });
+    expect(chosen({ maxSize: 10e6 })).toEqual({
+      outcome: "none",
+      sentences: ["No file is at most 10.0 MB: the smallest is Q2_K (88.0 MB)."],
+    });
+    expect(chosen({ minSpeed: 500 })).toMatchObject({
+      outcome: "none",
+      sentences: [
+        expect.stringMatching(/^No file is at 500 tok\/s or more: the fastest is Q2_K \(9\d(\.\d+)? tok\/s\)\.$/),
+      ],
+    });
+  });
+
+  test("the smallest that is shown to lose less than the margin", () => {
+    expect(chosen({ margin: 0.01 })).toMatchObject({ outcome: "found", variant: "Q5_K_M" });
+    expect(chosen({ margin: 0.05 })).toMatchObject({ outcome: "found", variant: "Q4_K_M" });
+    expect(chosen({ margin: 0.05, minSpeed: 75 })).toMatchObject({ variant: "Q4_K_M" });
+    expect(chosen({ margin: 0.01, maxSize: 100e6 })).toEqual({
+      outcome: "none",
+      sentences: ["No file at most 100.0 MB is shown to be within 1 % of the reference."],
+    });
+    const unsure = chosen({ margin: 0.01 }, [f16, { ...q4, cost: 0.008 }], { chunks: 3, spread: 5 });
+    expect(unsure.outcome).toBe("undecided");
+    expect(unsure.sentences[1]).toBe("Not decided, the data allow both: Q4_K_M.");
+  });
+
+  test("a file whose figure is missing is never chosen, and said to be left out", () => {
+    for (const end of ["failed", "unfinished", "not a number"] as const) {
+      const { variant, sentences } = chosen({ maxSize: 100e6 }, [f16, { ...q3, end }, q2]);
+      expect(variant).toBe("Q2_K");
+      expect(sentences.at(-1)).toBe("Left out, because a figure is missing: Q3_K_M.");
+    }
+  });
+
+  test("a wish about what was not measured is refused", () => {
+    expect(() => chosen({ minSpeed: 5 }, all, { kinds: ["perplexity"] })).toThrow("this run has no speed");
+    expect(() => chosen({ maxSize: 1e9 }, all, { kinds: ["speed"] })).toThrow("No quality was measured");
+    expect(() => chosen({ margin: 0.01 }, [{ ...f16, reference: false }, q8])).toThrow(
+      "nothing was compared with a reference",
+    );
+  });
+
+  test("without a wish, what the run itself concludes", () => {
+    expect(recommendedIn(facts(all))).toMatchObject({ outcome: "found", variant: "Q8_0" });
+    expect(recommendedIn(facts([f16, q2]))).toMatchObject({ outcome: "none" });
+    expect(recommendedIn(facts([f16, { ...q4, cost: 0.05 }], { chunks: 3, spread: 3 }))).toMatchObject({
+      outcome: "undecided",
+    });
+    expect(recommendedIn(facts([{ ...f16, reference: false }, q8]))).toMatchObject({ outcome: "found" });
+  });
+});
