@@ -41,7 +41,7 @@ Examples:
   gguf-bench report reports/smollm2
   gguf-bench items reports/smollm2 --task hellaswag --flipped Q8_0 Q2_K --limit 20
   gguf-bench compare reports/smollm2:Q4_K_M reports/smollm2:Q4_K_M-im
-  gguf-bench gate reports/new --baseline baseline.jsonl --rule "perplexity: +0.5%" --rule "flips: 2%"
+  gguf-bench gate reports/new --baseline ladder.baseline --rule "perplexity: +0.5%" --rule "flips: 2%"
 
 A model is a path, hf:owner/repo:quant or hf:owner/repo:file.gguf (@revision after it, if any), the same with ms:
 (ModelScope) or wisemodel:, https://…, or ollama:NAME, what Ollama keeps under this name.

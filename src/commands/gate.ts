@@ -1,7 +1,7 @@
 import { asInBaseline, readSeries } from "../baseline.js";
 import { exitCodes } from "../errors.js";
-import { harmless } from "../harmless.js";
 import { gate, parseRule } from "../judge/index.js";
+import { gateText } from "../reports/gate.js";
 import { junit } from "../reports/junit.js";
 import { writeWhole } from "../store/index.js";
 import { say } from "../terminal.js";
@@ -17,7 +17,6 @@ export interface GateCommand {
   junit?: string;
 }
 
-const marks = { passed: "pass", failed: "FAIL", undecided: "open" };
 const codes = {
   passed: exitCodes.allMeasured,
   failed: exitCodes.gateFailed,
@@ -31,7 +30,6 @@ export async function gateCommand(asked: GateCommand, { stdout }: Surroundings):
   const now = readSeries(asked.run).map(asInBaseline);
   const result = gate(now, before.map(asInBaseline), rules);
   if (asked.junit !== undefined) writeWhole(asked.junit, junit(result));
-  const lines = result.checks.map(({ rule, outcome, sentence }) => harmless(`${marks[outcome]}  ${rule}  ${sentence}`));
-  say(stdout, `${lines.join("\n")}\n\nGate: ${result.outcome}.\n`);
+  say(stdout, `${gateText(result, stdout.columns)}\n`);
   return codes[result.outcome];
 }

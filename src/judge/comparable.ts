@@ -1,3 +1,4 @@
+import type { JobRecord } from "../events.js";
 import { acrossTokenizers, countsLeftOut, metric as describe } from "../metrics.js";
 import type { Series } from "../stats/series.js";
 import { assumedSpread, fewestRuns, runsIn } from "../stats/speed.js";
@@ -16,6 +17,9 @@ export interface Comparability {
 
 /** Settings of a measurement that say how much is measured rather than what: the items that both have are compared. */
 const extent = new Set(["chunks", "limit", "repetitions"]);
+
+/** Whether all of the data were asked for. */
+export const isWhole = ({ settings }: JobRecord) => [...extent].every((key) => settings[key] === undefined);
 
 /**
  * May B's figure be set against A's? Everything but the thing in question must be alike. `across`: the two come from

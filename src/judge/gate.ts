@@ -1,16 +1,17 @@
 import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 import { metric as describe, usualName } from "../metrics.js";
-import { certainValue, detectableHarm, furtherItems, oneSided, pAtLeast, pAtMost } from "../stats/comparison.js";
+import { certainValue, type Further, oneSided, pAtLeast, pAtMost } from "../stats/comparison.js";
 import { holm } from "../stats/family.js";
 import type { Series } from "../stats/series.js";
 import { nearest } from "../yaml.js";
 import { exactCheck, isExactly } from "./exact.js";
 import { type LimitTest, limitForm, type Subject } from "./limits.js";
+import { outlook } from "./outlook.js";
 import { partner } from "./partner.js";
 import { dependencesOf } from "./results.js";
 import type { Rule } from "./rules.js";
-import { amount, probability, untold } from "./words.js";
+import { probability, untold } from "./words.js";
 
 export type Outcome = "passed" | "failed" | "undecided";
 
@@ -23,8 +24,10 @@ export interface Check {
   outcome: Outcome;
   /** The answer: what was found, and what follows. */
   sentence: string;
+  /** Sentences that a reader of the answer should know. */
+  notes?: string[];
   /** Items that should decide what is undecided, on top of those there are; absent when no number can be promised. */
-  more?: number;
+  more?: Further;
 }
 
 export interface Gate {
@@ -137,51 +140,29 @@ function certainty({ comparison, limit, rises, same }: LimitTest): Outcome | und
 
 function answered(question: OpenCheck, adjusted: number, family: number): Check {
   const { rule, variant, measurement, metric, found, allowed, label, comparison, notes } = question;
-  const named: Named = { rule, variant, measurement, metric };
-  const said = (...sentences: string[]) => [...sentences, ...notes].join(" ");
-  const { needed, n } = comparison;
-  if (needed !== undefined) {
-    const sentence = said(`${variant}: ${label}: ${untold(comparison, needed)}.`);
-    return { ...named, outcome: "undecided", sentence, more: Math.max(1, needed - n) };
+  const named = { rule, variant, measurement, metric, ...(notes.length > 0 ? { notes } : {}) };
+  const { needed } = comparison;
+  if (needed !== undefined)
+    return { ...named, outcome: "undecided", sentence: `${variant}: ${label}: ${untold(comparison, needed)}.` };
+  if (question.same) {
+    const sentence = `${variant}: ${label}: the same model, engine and answers: nothing can have changed.`;
+    return { ...named, outcome: "passed", sentence };
   }
   const sure = certainty(question);
   const excluded = harmExcluded(question);
   const p = (value: number, name: string) => (sure === undefined ? ` (${name} ${probability(value)})` : "");
-  if (question.same) {
-    const sentence = said(`${variant}: ${label}: the same model, engine and answers: nothing can have changed.`);
-    return { ...named, outcome: "passed", sentence };
-  }
   const head = `${variant}: ${found}:`;
   const outcome = sure ?? (adjusted < oneSided ? "failed" : excluded < oneSided ? "passed" : "undecided");
   if (outcome === "failed")
-    return {
-      ...named,
-      outcome,
-      sentence: said(`${head} beyond ${allowed}${p(adjusted, family > 1 ? "Holm p" : "p")}.`),
-    };
-  if (outcome === "passed")
-    return { ...named, outcome, sentence: said(`${head} within ${allowed}${p(excluded, "p")}.`) };
-  const more = furtherItems(comparison, { ...question, family });
+    return { ...named, outcome, sentence: `${head} beyond ${allowed}${p(adjusted, family > 1 ? "Holm p" : "p")}.` };
+  if (outcome === "passed") return { ...named, outcome, sentence: `${head} within ${allowed}${p(excluded, "p")}.` };
   // One side of the limit, but not surely enough for one of so many checks.
   const narrow = harmShown(question) < oneSided ? ` (Holm p ${probability(adjusted)} over ${family} checks)` : "";
+  const { sentence, more } = outlook(question, family);
   return {
     ...named,
     outcome,
-    sentence: said(`${head} undecided against ${allowed}${narrow}.`, outlook(question, more, family)),
+    sentence: `${head} undecided against ${allowed}${narrow}. ${sentence}`,
     ...definite({ more }),
   };
-}
-
-/** The number of items that should decide, and the harm that would have been found. */
-function outlook({ comparison, limit, rises, items, floorOf }: LimitTest, more: number | undefined, family: number) {
-  const remedy =
-    more !== undefined
-      ? `About ${more} more ${more === 1 ? items.slice(0, -1) : items} should decide`
-      : floorOf === undefined
-        ? `It lies too near the limit for any affordable number of ${items} to decide`
-        : `The noise floor was measured on ${floorOf} ${items} alone: measure it on ${4 * floorOf} (floor: ${4 * floorOf})`;
-  const harm = detectableHarm(comparison, { limit, rises, family });
-  if (!Number.isFinite(harm) || limit === 0) return `${remedy}.`;
-  const what = comparison.scale === "level" ? "value" : "change";
-  return `${remedy}; a true ${what} of ${amount(comparison, Math.abs(harm))} would have failed with 80 % probability.`;
 }

@@ -1,10 +1,11 @@
 import { definite } from "../definite.js";
 import type { JobRecord } from "../events.js";
 import { metric as describe, isMeantBy, leadsAmong } from "../metrics.js";
+import { besideChance, chanceOf } from "../stats/chance.js";
 import type { Comparison, Observation } from "../stats/comparison.js";
 import { compare, level } from "../stats/estimate.js";
 import { clustersIn, type Series } from "../stats/series.js";
-import { comparability } from "./comparable.js";
+import { comparability, isWhole } from "./comparable.js";
 import { partner } from "./partner.js";
 import { type Dependences, driftNote } from "./results.js";
 import { asPrinted } from "./rounding.js";
@@ -22,8 +23,15 @@ export interface LimitTest {
   found: string;
   /** `the 0.5 % allowed` */
   allowed: string;
-  /** chunks, answers, repetitions */
+  /** chunks, questions, repetitions */
   items: string;
+  /** How many of them there are, and how many more the data have; `left` is absent when that is not known, or as many as one likes. */
+  n: number;
+  left?: number;
+  /** What has them: a text, a task. */
+  source: string;
+  /** The baseline has no more of them either. */
+  both?: boolean;
   /** Same model, data, settings, engine, and the same answers: then the answers to other questions are the same, too. */
   same?: boolean;
   /** Items of the noise floor, when the limit is a multiple of it. */
@@ -53,16 +61,21 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
   level: {
     metrics: meantIn,
     test({ size }, { name, series, own }) {
-      const common = commonOf(name);
+      const common = commonOf(name, series);
       const { label, rises } = common;
       const comparison = level(name, own, clustersOf(series));
+      const chance = chanceOf(series.job, name);
+      const guessed = chance !== undefined && size <= chance;
       return {
         ...common,
         comparison,
         limit: size,
         found: `${label} is ${amount(comparison, comparison.difference)}${interval(comparison)}`,
         allowed: `the ${isShare(name) ? percent(size) : inUnit(size, name)} ${rises ? "allowed" : "asked for"}`,
-        notes: driftNote(label, comparison, series),
+        notes: [
+          ...(guessed ? [`Guessing alone gives ${percent(chance)} of ${label}.`] : []),
+          ...driftNote(label, comparison, series),
+        ],
       };
     },
   },
@@ -77,7 +90,7 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
       );
       const noise = floor?.observations.get(name);
       if (!noise) return "the noise floor was not measured; the reference must be among the variants.";
-      const common = commonOf(name);
+      const common = commonOf(name, series);
       const clusters = clustersOf(series);
       // The floor is measured on fewer chunks, and its size is the same in all of them.
       const comparison = compare(name, scaled(noise, times), own, { floor: true, ...clusters });
@@ -100,11 +113,12 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
       const before = beforeOf(subject);
       if (typeof before === "string") return before;
       const { name, own, series } = subject;
-      const { flips } = compare(name, before.old, own);
-      if (!flips) return "answers are compared one by one, and the baseline has other questions.";
+      const { flips, paired } = compare(name, before.old, own);
+      if (!paired) return "answers are compared one by one, and the baseline has other questions.";
+      if (!flips) return `its answers have scores between right and wrong: set a limit on ${name}.`;
       const comparison = level(name, changes(before.old, own), clustersOf(series));
       return {
-        ...commonOf(name),
+        ...commonOf(name, series, before),
         rises: true,
         comparison,
         limit: size,
@@ -123,16 +137,21 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
       if (typeof before === "string") return before;
       const { name, own, series } = subject;
       const { old, sameJob, notes, paired, before: earlier } = before;
-      const common = commonOf(name);
+      const common = commonOf(name, series, before);
       const signed = common.rises ? size : -size;
       const clusters = clustersIn(earlier, series);
       const dependence = subject.dependences(series.job.measurement, name);
       const how = { paired, ...definite({ clusters, dependence }) };
       const plain = asPrinted(compare(name, old, own, how), earlier, series);
+      const same = sameJob && plain.flips !== undefined && plain.flips.toRight + plain.flips.toWrong === 0;
+      const chance = chanceOf(series.job, name);
+      const isGuessed = (items: Observation[]) => besideChance(level(name, items, definite({ clusters })), chance!);
+      if (!same && chance !== undefined && [old, own].every(isGuessed))
+        return `neither run is shown to do better than guessing (${percent(chance)}).`;
       const allowed = relative ? percent(size) : isShare(name) ? points(size) : inUnit(size, name);
       const told = {
         ...common,
-        same: sameJob && plain.flips !== undefined && plain.flips.toRight + plain.flips.toWrong === 0,
+        same,
         found: `${common.label} ${changed(plain)}`,
         allowed: `the ${allowed} allowed`,
         notes: [...notes, ...plain.warnings, ...driftNote(common.label, plain, series)],
@@ -149,11 +168,18 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
 /** How a limit is set against data. */
 export const limitForm = ({ kind }: RuleLimit) => forms[kind] as LimitForm<RuleLimit>;
 
-function commonOf(name: string) {
+function commonOf(name: string, { observations, there, job }: Series, before?: Before) {
   const { label, better, per } = describe(name);
-  const items = per === "question" ? "answers" : itemsOf({ metric: name });
+  const n = observations.get(name)?.length ?? 0;
+  // Speed can be timed as often as one likes.
+  const left = per === "repetition" ? undefined : isWhole(job) ? 0 : there === undefined ? undefined : there - n;
   const notes: string[] = [];
-  return { label, items, rises: better === "lower", notes };
+  return {
+    ...{ label, items: itemsOf({ metric: name }), n, rises: better === "lower", notes },
+    source: per === "question" ? "task" : "text",
+    ...definite({ left }),
+    ...(before?.paired && before.old.length <= n ? { both: true } : {}),
+  };
 }
 
 const clustersOf = ({ clusters }: Series) => (clusters ? { clusters } : {});
@@ -162,8 +188,18 @@ function meantIn(asked: string, { metrics }: JobRecord): string[] {
   return metrics.filter((name) => isMeantBy(asked, name));
 }
 
-/** The baseline's values of the same; or why they cannot be compared. */
-function beforeOf({ name, series, run, baseline }: Subject) {
+/** A baseline's values of the same metric of the same variant. */
+interface Before {
+  old: Observation[];
+  /** Whether the same item is the same piece of work in both. */
+  paired: boolean;
+  notes: string[];
+  sameJob: boolean;
+  before: Series;
+}
+
+/** Why there are none to compare is the end of a sentence. */
+function beforeOf({ name, series, run, baseline }: Subject): Before | string {
   const before = partner(series, baseline, run);
   if (typeof before === "string") return before;
   if (before.broken !== undefined) return `the baseline is broken: ${before.broken}.`;

@@ -21,12 +21,13 @@ export function junit({ checks }: Gate): string {
 
 const elements = { failed: "failure", undecided: "error" } as const;
 
-function testCase({ rule, variant, measurement, metric, outcome, sentence }: Check): string {
+function testCase({ rule, variant, measurement, metric, outcome, sentence, notes = [] }: Check): string {
+  const message = escaped([sentence, ...notes].join(" "));
   const head = `    <testcase classname="${escaped(variant)}" name="${escaped(`${rule} (${measurement} ${metric})`)}">`;
   const body =
     outcome === "passed"
-      ? `<system-out>${escaped(sentence)}</system-out>`
-      : `<${elements[outcome]} type="${outcome}" message="${escaped(sentence)}"/>`;
+      ? `<system-out>${message}</system-out>`
+      : `<${elements[outcome]} type="${outcome}" message="${message}"/>`;
   return `${head}\n      ${body}\n    </testcase>`;
 }
 

@@ -2,7 +2,7 @@ import type { Sample } from "../events.js";
 import { metric as describe } from "../metrics.js";
 import { type Basis, baseOf } from "./bases/index.js";
 import type { Flips } from "./bases/score.js";
-import { farthest, type Limit } from "./power.js";
+import { itemsFor, type Limit } from "./power.js";
 
 export { alpha, oneSided } from "./bases/basis.js";
 
@@ -57,6 +57,12 @@ export interface Comparison {
   basis: Basis;
 }
 
+/** Whether the error rests on whole runs as its pieces. */
+export const isOfRuns = ({ basis }: Comparison) => "per" in basis && basis.per === "run";
+
+/** Whether a part of the error is how much runs differ, which more items of one run do not tell. */
+export const isBoundByRuns = ({ basis }: Comparison) => "fixed" in basis && basis.fixed?.of === "runs";
+
 /** p of "the difference is at most `limit`": one-sided, small when the data show more than that. */
 export const pAtMost = ({ basis }: Comparison, limit: number) => baseOf(basis).atMost(basis, limit);
 
@@ -69,14 +75,47 @@ export const certainValue = ({ basis }: Comparison) => baseOf(basis).certain(bas
 /** The difference, or the figure, that would have failed the limit with 80 % power. NaN when there is none. */
 export const detectableHarm = ({ basis }: Comparison, limit: Limit) => baseOf(basis).harm(basis, limit);
 
+/** Items on top of those there are. */
+export interface Further {
+  from: number;
+  /** Infinity when no affordable number may do. */
+  to: number;
+}
+
 /**
- * How many more items would decide with 80 % power, if the truth is where it seems to be; two digits. Undefined when no number
- * can be promised.
+ * How many more items decide with 80 % power: `from` if the truth lies at the far end of its middle half, seen from the limit, `to`
+ * if at the near one. Two digits. `n`: items that there are. Undefined when not even the fewest can be afforded.
  */
-export function furtherItems({ basis, difference, n }: Comparison, limit: Limit): number | undefined {
-  const more = Math.max(1, Math.ceil(baseOf(basis).needed(basis, n, difference, limit) - n));
-  if (!(more <= farthest * n)) return undefined;
-  return more < 20 ? more : Number(more.toPrecision(2));
+export function furtherItems({ basis }: Comparison, asked: Limit, n: number): Further | undefined {
+  const base = baseOf(basis);
+  const { low, high } = base.half(basis);
+  const [one, other] = [low, high].map((truth) => itemsFor(n, (factor) => base.power(basis, factor, truth, asked)) - n);
+  const from = Math.min(one!, other!);
+  if (from === Infinity) return undefined;
+  const isBetween = low <= asked.limit && asked.limit <= high;
+  return { from: rounded(from), to: isBetween ? Infinity : rounded(Math.max(one!, other!)) };
+}
+
+/**
+ * Items of a noise floor with which a test against a multiple of it has 80 % power, if the truth lies at the near end of its middle half.
+ * `floor` and `n`: items that the floor and the variant have; more than n are meant of both. Undefined when no number can be promised.
+ */
+export function floorItems({ basis }: Comparison, asked: Limit, floor: number, n: number): number | undefined {
+  const base = baseOf(basis);
+  const { low, high } = base.half(basis);
+  if (low <= asked.limit && asked.limit <= high) return undefined;
+  const truth = low > asked.limit ? low : high;
+  const alone = itemsFor(floor, (factor) => base.power(basis, 1, truth, asked, factor));
+  if (alone <= n) return Math.min(n, rounded(alone));
+  const both = itemsFor(n, (factor) => base.power(basis, factor, truth, asked, (factor * n) / floor));
+  return both === Infinity ? undefined : rounded(both);
+}
+
+/** Upwards, to two digits and at least 1. */
+function rounded(items: number): number {
+  const whole = Math.max(1, Math.ceil(items - 1e-9));
+  const step = 10 ** Math.max(0, Math.floor(Math.log10(whole)) - 1);
+  return Number.isFinite(whole) ? Math.ceil(whole / step) * step : whole;
 }
 
 /** Whether margins of this metric are shares of A rather than in its unit. */

@@ -1,7 +1,7 @@
 import { definite } from "../definite.js";
 import { type Aggregation, metric as describe, type Metric } from "../metrics.js";
 import { type Flips, type Score, score, scoreInterval, scoreP } from "./bases/score.js";
-import { type Link, reported, t as student, type T, tailOf } from "./bases/t.js";
+import { type Fixed, type Link, reported, t as student, type T, tailOf } from "./bases/t.js";
 import { blockedError, type Clustered, clusteredError, type Dependence } from "./blocks.js";
 import { alpha, type Comparison, natural, type Observation, oneSided } from "./comparison.js";
 import { type Design, designOf } from "./design.js";
@@ -346,12 +346,12 @@ function means(
   const [a, b] = onOneScale(metric, first, second);
   const error = (residuals: number[], items: Observation[]) =>
     errorOf(metric, residuals, items, definite({ clusters, dependence: paired ? dependence : undefined }));
-  let ofFloor: number | undefined;
+  let fixed: Fixed | undefined;
   const unpaired = () => {
     const [x, y] = [error(a.residuals, first), error(b.residuals, second)];
     if (!floor) return welch(x, y);
     const few = a.scale === logOfMean ? noSurer(x, y, second.length / first.length) : x;
-    ofFloor = few.error;
+    fixed = { error: few.error, freedom: few.freedom, of: "floor" };
     return welch(few, y);
   };
   const differences = () => b.residuals.map((residual, i) => residual - a.residuals[i]!);
@@ -368,7 +368,7 @@ function means(
   return {
     ...found,
     paired,
-    basis: ofFloor === undefined ? found.basis : { ...found.basis, floor: ofFloor },
+    basis: { ...found.basis, ...definite({ fixed }) },
   };
 }
 

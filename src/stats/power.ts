@@ -20,13 +20,12 @@ export const reach = (level: number, freedom: number) =>
   (tQuantile(1 - level, freedom) + tQuantile(power, freedom)) * (1 + 1 / (4 * freedom));
 
 /** No more than this times as many items as there are can be promised to decide, from what so few have shown. */
-export const farthest = 40;
+const farthest = 100;
 
-/** The items, `n` times a factor, at which a test has its power; past `farthest` when there are none before. */
+/** The items, `n` times a factor of at least 1, with which a test has its power; Infinity when no affordable number has. */
 export function itemsFor(n: number, powerAt: (factor: number) => number): number {
-  let needed = n;
-  while (needed <= (farthest + 1) * n && !(powerAt(needed / n) >= power)) needed *= 1.05;
-  return needed;
+  for (let factor = 1; factor <= farthest; factor *= 1.02) if (powerAt(factor) >= power) return n * factor;
+  return Infinity;
 }
 
 /** From the limit outwards to the share, or change of a share, that a test finds; NaN when no share is far enough. */

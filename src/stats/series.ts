@@ -19,6 +19,8 @@ export interface Series {
   file: string;
   /** Empty where the job is not done. */
   observations: Observations;
+  /** Items that the data have, measured or not; absent when the run does not say. */
+  there?: number;
   /** Items that hang together (subjects of a task, documents of a text), where the items say so. */
   clusters?: ReadonlyMap<string, string>;
   /** By item: digests of the token ids that were scored, where they are kept. */

@@ -49,7 +49,9 @@ export function compareSpeeds(
     ...{ kind: "t", link: "log1p", estimate, error: (below + above) / 2, freedom },
     ...(below === above ? {} : { sides: { below, above } }),
     ...(perRun ? { per: "run" as const } : {}),
-    ...(fixed === undefined ? {} : { floor: fixed }),
+    ...(fixed === undefined
+      ? {}
+      : { fixed: { error: fixed, freedom: perRun ? freedom : Number.POSITIVE_INFINITY, of: "runs" as const } }),
   };
   const p = known ? Math.min(1, 2 * tailOf(Math.abs(estimate) / (estimate > 0 ? below : above), freedom)) : Number.NaN;
   const comparison: Comparison = {

@@ -37,7 +37,7 @@ function series(variant: string, values: Record<string, number[]>, change: Parti
       kind,
       dataset: "text",
       datasetSha256: "1",
-      settings: {},
+      settings: { chunks: 24 },
       metrics,
       ...change,
     },
@@ -153,12 +153,14 @@ describe("the gate's answers", () => {
       outcome: "passed",
       sentence: expect.stringMatching(/within the 0\.5 % allowed \(p < 0\.001\)/),
     });
-    const open = ask(worse(0.0056), before, "perplexity: +0.5%");
+    const open = ask(worse(0.0062), before, "perplexity: +0.5%");
     expect(open.outcome).toBe("undecided");
     expect(open.checks[0]!.sentence).toMatch(
-      /undecided against the 0\.5 % allowed\. About \d+ more chunks should decide; a true change of 0\.\d+ % would have failed with 80 % probability\.$/,
+      /undecided against the 0\.5 % allowed\. \d+ to \d+ more chunks of both should decide; a true change of 0\.\d+ % would have failed with 80 % probability\.$/,
     );
-    expect(open.checks[0]!.more).toBeGreaterThan(0);
+    const { from, to } = open.checks[0]!.more!;
+    expect(from).toBeGreaterThan(0);
+    expect(to).toBeGreaterThan(from);
   });
 
   test("each sentence has fewer than 200 characters, whatever is found", () => {
@@ -223,14 +225,68 @@ describe("the gate's answers", () => {
 
   test("where the floor's few chunks leave it open, more chunks of the variant are not promised to decide", () => {
     const few = [1, 1.6, 0.7, 1.2].map((one) => 1e-6 * one);
-    for (const n of [8, 16, 64]) {
-      const own = Array.from({ length: n }, (_, i) => 3e-6 * (1 + 0.2 * Math.sin(5 * i)));
-      const run = [series("F16", { kld: few }, { against: "F16" }), series("Q8", { kld: own }, { against: "F16" })];
-      const [check] = ask(run, [], "kld: 3x floor").checks;
-      expect(check).toMatchObject({ outcome: "undecided" });
-      expect(check!.sentence).toContain("The noise floor was measured on 4 chunks alone: measure it on 16 (floor: 16)");
+    const noisy = (n: number, times: number) =>
+      Array.from({ length: n }, (_, i) => times * 1e-6 * (1 + Math.sin(5 * i) / 5));
+    const said = (n: number, times: number) => {
+      const own = series("Q8", { kld: noisy(n, times) }, { against: "F16" });
+      return ask([series("F16", { kld: few }, { against: "F16" }), own], [], "kld: 3x floor").checks[0]!;
+    };
+    for (const [n, times, sentence] of [
+      [64, 3.4, /The noise floor was measured on 4 chunks alone: measure it on 64 \(floor: 64\)\.$/],
+      [64, 5, /The noise floor was measured on 4 chunks: measure it on \d+ \(floor: \d+\)\.$/],
+      [8, 4.8, /The noise floor was measured on 4 chunks: measure both on \d+ \(chunks: \d+, floor: \d+\)\.$/],
+    ] as const) {
+      const check = said(n, times);
+      expect(check).toMatchObject({ outcome: "undecided", sentence: expect.stringMatching(sentence) });
       expect(check).not.toHaveProperty("more");
     }
+  });
+
+  test("nothing is promised that the data cannot give", () => {
+    const open = (there: number | undefined, settings = { chunks: 24 }) => {
+      const run = worse(0.0062).map((one) => ({ ...one, job: { ...one.job, settings }, ...(there ? { there } : {}) }));
+      return ask(run, before, "perplexity: +0.5%").checks[0]!;
+    };
+    const { from, to } = open(undefined).more!;
+    expect(open(24 + to).more).toEqual({ from, to });
+    for (const [there, end] of [
+      [24 + to - 1, `should decide; the whole text has ${to - 1} more, which may not be enough`],
+      [24 + from - 1, `would be needed: the whole text has ${from - 1} more, not enough`],
+      [24, "would be needed: the whole text is measured"],
+    ] as const) {
+      expect(open(there)).not.toHaveProperty("more");
+      expect(open(there).sentence).toContain(`${from} to ${to} more chunks of both ${end}; a true change`);
+    }
+    // Whoever did not ask for fewer has measured all.
+    expect(open(undefined, {} as { chunks: number }).sentence).toContain("would be needed: the whole text is measured");
+  });
+
+  test("on the limit itself no number is promised", () => {
+    const { sentence, more } = ask(worse(Math.log(1.005)), before, "perplexity: +0.5%").checks[0]!;
+    expect(more).toBeUndefined();
+    expect(sentence).toMatch(
+      /It may lie at the limit: \d+ more chunks of both could decide, or no number does; |It lies too near the limit/,
+    );
+  });
+
+  test("an accuracy that neither run shows to be above chance is not judged; a fall to chance is", () => {
+    const task = { chance: 0.25 };
+    const answers = (right: number) => Array.from({ length: 200 }, (_, i) => ((i * 7919) % 200 < right ? 1 : 0));
+    const of = (right: number) => [series("a", { acc: answers(right) }, { task })];
+    const outcome = (now: number, old: number, ...rules: string[]) => ask(of(now), of(old), ...rules).checks;
+    const [guessed] = outcome(40, 58, "acc: -2%");
+    expect(guessed).toMatchObject({
+      outcome: "undecided",
+      sentence: "a: acc is undecided: neither run is shown to do better than guessing (25 %).",
+    });
+    expect(outcome(50, 120, "acc: -2%")[0]!.outcome).toBe("failed");
+    expect(outcome(60, 55, "flips: 1%")[0]!.outcome).not.toBe("passed");
+    expect(outcome(90, 55, "acc: 20%")[0]).toMatchObject({
+      outcome: "passed",
+      notes: ["Guessing alone gives 25 % of acc."],
+    });
+    const same = [series("a", { acc: answers(50) }, { task, id: "one" })];
+    expect(ask(same, same, "acc: -2%").outcome).toBe("passed");
   });
 
   test("fewer than three repetitions, or an interval over more than tenfold, cannot tell", () => {
@@ -433,7 +489,7 @@ describe("from the command line, with models whose truth is known", () => {
 
     const rules = ["--baseline", file, "--rule", "perplexity: +0.5%", "--rule", "tg: -50%"];
     const copy = await bench(["gate", good, ...rules]);
-    expect(copy.stdout).toMatch(/Gate: passed\.\n$/);
+    expect(copy.stdout).toMatch(/Gate: passed \(2 checks\)\.\n$/);
     expect(copy.code).toBe(0);
     const xml = join(folder, "junit.xml");
     const damaged = await bench(["gate", bad, ...rules, "--junit", xml]);

@@ -15,8 +15,13 @@ export interface Base<B> {
   pieces(basis: B, clusters: number): number;
   /** The smallest difference from none that a two-sided test at `level` finds with 80 % power; NaN where none is tested. */
   detectable(basis: B, level: number): number;
-  /** Items, of now `n`, with which a test against the limit has 80 % power if `found` is the truth. */
-  needed(basis: B, n: number, found: number, limit: Limit): number;
+  /** The middle half of what the truth may be: it lies in there as likely as not. */
+  half(basis: B): { low: number; high: number };
+  /**
+   * The power of a test against the limit on `factor` times as many items, if this is the truth; `fixed`: times as many behind the
+   * part of the error that more items leave as it is.
+   */
+  power(basis: B, factor: number, truth: number, limit: Limit, fixed?: number): number;
   /** The value that would have failed the limit with 80 % power, all other checks adjusted for. */
   harm(basis: B, limit: Limit): number;
 }
@@ -25,3 +30,7 @@ export interface Base<B> {
 export const alpha = 0.05;
 /** Level of each one-sided test. At α/2 it decides exactly when the 95 % interval lies wholly on one side of the limit. */
 export const oneSided = alpha / 2;
+
+/** The level of the test that decides if this is the truth: harm has to be shown among all checks, its absence by itself. */
+export const levelAt = (truth: number, { limit, rises, family }: Limit) =>
+  (rises ? truth > limit : truth < limit) ? oneSided / family : oneSided;

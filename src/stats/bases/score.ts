@@ -1,6 +1,6 @@
 import { binomialAtLeast, binomialAtMost, tQuantile, tTail } from "../distributions.js";
-import { harmFor, itemsFor, power } from "../power.js";
-import { type Base, oneSided } from "./basis.js";
+import { harmFor, type Limit, power } from "../power.js";
+import { alpha, type Base, levelAt } from "./basis.js";
 
 /** Answers to the same questions that changed under another variant; questions that both got right, or both wrong, say nothing. */
 export interface Flips {
@@ -31,16 +31,11 @@ export const score: Base<Score> = {
 
   detectable: ({ flips, freedom }, level) => detectableChange(flips, level, freedom),
 
-  needed({ flips, freedom }, n, found, { limit, rises, family }) {
-    const beyond = rises ? found > limit : found < limit;
-    const level = beyond ? oneSided / family : oneSided;
-    return itemsFor(n, (factor) => powerAgainst(grown(flips, factor), freedom, limit, found, level));
-  },
+  half: ({ flips, freedom }) => scoreInterval(flips, freedom, 0.5),
 
-  harm({ flips, freedom }, asked) {
-    const { limit, family } = asked;
-    return harmFor(asked, (harm) => powerAgainst(flips, freedom, limit, harm, oneSided / family));
-  },
+  power: ({ flips, freedom }, factor, truth, limit) => powerAgainst(grown(flips, factor), freedom, truth, limit),
+
+  harm: ({ flips, freedom }, asked) => harmFor(asked, (harm) => powerAgainst(flips, freedom, harm, asked)),
 };
 
 /** The same shares among more questions. */
@@ -50,16 +45,12 @@ const grown = ({ n, toRight, toWrong }: Flips, factor: number): Flips => ({
   toWrong: toWrong * factor,
 });
 
-function powerAgainst(
-  { n, toRight, toWrong }: Flips,
-  freedom: number | undefined,
-  limit: number,
-  harm: number,
-  level: number,
-) {
-  // As many answers flip as did, or as the harm needs by itself.
+function powerAgainst({ n, toRight, toWrong }: Flips, freedom: number | undefined, truth: number, asked: Limit) {
+  const { limit } = asked;
+  // As many answers flip as did, or as the change needs by itself.
   const spread = (shift: number) => Math.sqrt((Math.max((toRight + toWrong) / n, Math.abs(shift)) - shift * shift) / n);
-  return tTail((tQuantile(1 - level, freedom) * spread(limit) - Math.abs(harm - limit)) / spread(harm));
+  const critical = tQuantile(1 - levelAt(truth, asked), freedom) * spread(limit);
+  return tTail((critical - Math.abs(truth - limit)) / spread(truth));
 }
 
 /**
@@ -84,9 +75,9 @@ const scoreTail = (flips: Flips, delta: number, freedom?: number) => tTail(score
 /** Two-sided p of "the accuracies are equal": below 5 % just where `scoreInterval` excludes 0. */
 export const scoreP = (flips: Flips, freedom?: number) => Math.min(1, 2 * tTail(Math.abs(scoreZ(flips, 0)), freedom));
 
-/** The differences that the score test does not reject at 5 %. */
-export function scoreInterval(flips: Flips, freedom?: number): { low: number; high: number } {
-  const z = tQuantile(0.975, freedom);
+/** The differences that the score test does not reject at this two-sided level. */
+export function scoreInterval(flips: Flips, freedom?: number, level = alpha): { low: number; high: number } {
+  const z = tQuantile(1 - level / 2, freedom);
   const middle = (flips.toRight - flips.toWrong) / flips.n;
   return {
     low: middle <= -1 ? -1 : bisect(-1, middle, (delta) => scoreZ(flips, delta) > z),

@@ -1,6 +1,6 @@
-import { binomialAtLeast, binomialAtMost } from "../distributions.js";
-import { harmFor, itemsFor } from "../power.js";
-import { type Base, oneSided } from "./basis.js";
+import { binomialAtLeast, binomialAtMost, binomialLow } from "../distributions.js";
+import { harmFor, type Limit } from "../power.js";
+import { type Base, levelAt } from "./basis.js";
 
 /** `count` of `n`, by the exact binomial law; both over the design effect of the items' groups, and so not whole. */
 export interface Share {
@@ -20,27 +20,25 @@ export const share: Base<Share> = {
 
   detectable: () => Number.NaN,
 
-  needed({ n: effective }, n, found, { limit, rises, family }) {
-    const beyond = rises ? found > limit : found < limit;
-    const [side, level] = beyond ? [rises, oneSided / family] : [!rises, oneSided];
-    return itemsFor(n, (factor) => powerAgainst(effective * factor, limit, found, side, level));
-  },
+  // Jeffreys' interval: Clopper and Pearson's would hold far more than half.
+  half: ({ count, n }) => ({ low: binomialLow(count + 0.5, n, 0.25), high: binomialLow(count + 0.5, n, 0.75) }),
 
-  harm({ n }, asked) {
-    const { limit, rises, family } = asked;
-    return harmFor(asked, (harm) => powerAgainst(n, limit, harm, rises, oneSided / family));
-  },
+  power: ({ n }, factor, truth, limit) => powerAgainst(n * factor, truth, limit),
+
+  harm: ({ n }, asked) => harmFor(asked, (harm) => powerAgainst(n, harm, asked)),
 };
 
-/** The chance that the exact test of `limit` fails when the share is `harm`. */
-function powerAgainst(n: number, limit: number, harm: number, rises: boolean, level: number): number {
-  if (harm < 0) return 0;
-  // The first count that fails.
+/** The chance that the exact test of the limit finds on which side of it this share lies. */
+function powerAgainst(n: number, truth: number, asked: Limit): number {
+  if (truth < 0) return 0;
+  const { limit } = asked;
+  const level = levelAt(truth, asked);
+  // The first count that is significant.
   let count = Math.round(n * limit);
-  if (rises) {
+  if (truth > limit) {
     while (count <= n && binomialAtLeast(count, n, limit) >= level) count++;
-    return binomialAtLeast(count, n, harm);
+    return binomialAtLeast(count, n, truth);
   }
   while (count >= 0 && binomialAtMost(count, n, limit) >= level) count--;
-  return binomialAtMost(count, n, harm);
+  return binomialAtMost(count, n, truth);
 }

@@ -1,11 +1,10 @@
 import { tQuantile, tTail } from "../distributions.js";
 import { power, reach } from "../power.js";
-import { type Base, oneSided } from "./basis.js";
+import { type Base, levelAt, oneSided } from "./basis.js";
 
 /**
  * An estimate with a standard error, which scatters by Student's t. `link`: from a difference as reported to the scale on
- * which the estimate is a mean. `floor`: the part of the error that comes from a noise floor, which more items of B do not
- * make smaller.
+ * which the estimate is a mean.
  */
 export interface T {
   kind: "t";
@@ -17,7 +16,14 @@ export interface T {
   sides?: { below: number; above: number };
   /** One piece more is a whole run; absent: an item. */
   per?: "run";
-  floor?: number;
+  fixed?: Fixed;
+}
+
+/** The part of an error that more items of B do not make smaller: that of a noise floor, or of how much runs differ. */
+export interface Fixed {
+  error: number;
+  freedom: number;
+  of: "floor" | "runs";
 }
 
 export type Link = "log1p" | "log" | "identity";
@@ -55,12 +61,18 @@ export const t: Base<T> = {
     return link === "log1p" ? Math.expm1(found) : found;
   },
 
-  needed({ link, estimate, error, freedom, floor = 0 }, n, _, { limit, family }) {
-    // The error falls with the root of the number, but for the noise floor's part of it.
-    const own = error ** 2 - floor ** 2;
-    const far = (estimate - links[link](limit)) / reach(oneSided / family, Math.max(1, freedom));
-    const allowed = far ** 2 - floor ** 2;
-    return allowed > 0 ? (n * own) / allowed : Infinity;
+  half({ link, estimate, error, freedom }) {
+    const reach = tQuantile(0.75, Math.max(1, freedom)) * error;
+    return { low: reported[link](estimate - reach), high: reported[link](estimate + reach) };
+  },
+
+  power(basis, factor, truth, asked, fixed = 1) {
+    const { link, freedom: now } = basis;
+    const { error, freedom } = grown(basis, factor, fixed);
+    const distance = Math.abs(links[link](truth) - links[link](asked.limit));
+    // As in `reach`: the error, as far as it is known today, is too small on average.
+    const widened = error * (1 + 1 / (4 * Math.max(1, now)));
+    return tTail(tQuantile(1 - levelAt(truth, asked), freedom) - distance / widened, freedom);
   },
 
   harm({ link, error, freedom }, { limit, rises, family }) {
@@ -78,6 +90,20 @@ export const t: Base<T> = {
 function beyond({ link, estimate, error, sides }: T, limit: number): number {
   const distance = estimate - links[link](limit);
   return distance / (sides ? (distance > 0 ? sides.below : sides.above) : error);
+}
+
+/** The error of `factor` times as many items, with `times` as many behind its fixed part. */
+function grown({ error, freedom, fixed }: T, factor: number, times: number): Pick<T, "error" | "freedom"> {
+  const ofPieces = (count: number, more: number) => (count + 1) * more - 1;
+  if (!fixed) return { error: error / Math.sqrt(factor), freedom: ofPieces(Math.max(1, freedom), factor) };
+  // Of two parts, each of its own freedom (Satterthwaite 1946): the first is what is left of the whole without the other.
+  const [y, all] = [fixed.error ** 2, error ** 2];
+  const x = Math.max(0, all - y);
+  const ofX = x === 0 ? Infinity : x ** 2 / Math.max(1e-300, all ** 2 / freedom - y ** 2 / fixed.freedom);
+  const [own, other] = [x / factor, y / times];
+  const sum = own + other;
+  const spread = own ** 2 / ofPieces(ofX, factor) + other ** 2 / ofPieces(fixed.freedom, times);
+  return { error: Math.sqrt(sum), freedom: Math.max(1, sum ** 2 / spread) };
 }
 
 /** `P(T > t)`; without any spread the data are certain. */

@@ -1,0 +1,90 @@
+import { definite } from "../definite.js";
+import {
+  type Comparison,
+  detectableHarm,
+  type Further,
+  floorItems,
+  furtherItems,
+  isBoundByRuns,
+  isOfRuns,
+} from "../stats/comparison.js";
+import type { Limit } from "../stats/power.js";
+import type { LimitTest } from "./limits.js";
+import { amount } from "./words.js";
+
+/** What would decide a check that is undecided. */
+export interface Outlook {
+  sentence: string;
+  /** Items on top of those there are. Absent when no number can be promised. */
+  more?: Further;
+}
+
+/** `family`: how many checks Holm's adjustment is over. */
+export function outlook(test: LimitTest, family: number): Outlook {
+  const { comparison, limit, rises } = test;
+  const asked = { limit, rises, family };
+  const supply = supplyOf(test);
+  const more = furtherItems(comparison, asked, supply.n);
+  const isPromised = more !== undefined && more.to <= (supply.left ?? Number.MAX_VALUE);
+  const instead = isPromised ? undefined : (ofFloor(test, asked) ?? ofRuns(test));
+  const remedy = instead ?? inItems(more, supply);
+  return { sentence: `${remedy}${harmSeen(comparison, asked)}.`, ...definite({ more: isPromised ? more : undefined }) };
+}
+
+/** The pieces that more of would decide: items of the data, or whole runs. */
+interface Supply {
+  name: string;
+  n: number;
+  /** How many more there are; absent when that is not known, or as many as one likes. */
+  left?: number;
+  /** What has them: a text, a task. */
+  source: string;
+  /** The baseline needs as many. */
+  both: boolean;
+  /** How they are had. */
+  how: string;
+}
+
+function supplyOf({ comparison, items, source, n, left, both = false }: LimitTest): Supply {
+  if (isOfRuns(comparison)) return { name: "runs", n: comparison.clusters, source, both: true, how: " (--again)" };
+  return { name: items, n, source, both, how: "", ...definite({ left }) };
+}
+
+/** `60 to 400 more chunks should decide`, `about 3 more runs of both should decide (--again)`, or why no such thing can be promised. */
+function inItems(more: Further | undefined, { name, source, left = Infinity, both, how }: Supply): string {
+  if (more === undefined) return `It lies too near the limit for any affordable number of ${name} to decide`;
+  const { from, to } = more;
+  const counted = (count: number) => `more ${count === 1 ? name.slice(0, -1) : name}${both ? " of both" : ""}`;
+  const short = left === 0 ? `the whole ${source} is measured` : `the whole ${source} has ${left} more, not enough`;
+  if (to === Infinity) {
+    const rest = left < from ? `; ${short}` : "";
+    return `It may lie at the limit: ${from} ${counted(from)} could decide, or no number does${how}${rest}`;
+  }
+  const wanted = `${from === to ? `About ${to}` : `${from} to ${to}`} ${counted(to)}`;
+  if (left < from) return `${wanted} would be needed: ${short}`;
+  const rest = left < to ? `; the whole ${source} has ${left} more, which may not be enough` : "";
+  return `${wanted} should decide${how}${rest}`;
+}
+
+/** The floor's part of the error, which more items of the variant do not make smaller. */
+function ofFloor({ comparison, floorOf, n, items, left }: LimitTest, asked: Limit): string | undefined {
+  if (floorOf === undefined || floorOf >= n) return undefined;
+  const measured = `The noise floor was measured on ${floorOf} ${items}`;
+  const needed = floorItems(comparison, asked, floorOf, n);
+  if (needed === undefined) return `${measured} alone: measure it on ${n} (floor: ${n})`;
+  if (needed <= n) return `${measured}: measure it on ${needed} (floor: ${needed})`;
+  if (left !== undefined && needed > n + left) return undefined;
+  return `${measured}: measure both on ${needed} (chunks: ${needed}, floor: ${needed})`;
+}
+
+function ofRuns({ comparison, items }: LimitTest): string | undefined {
+  if (!isBoundByRuns(comparison)) return undefined;
+  return `More ${items} of one run do not decide: 3 runs of both or more could (--again)`;
+}
+
+function harmSeen(comparison: Comparison, asked: Limit): string {
+  const harm = detectableHarm(comparison, asked);
+  if (!Number.isFinite(harm) || asked.limit === 0) return "";
+  const what = comparison.scale === "level" ? "value" : "change";
+  return `; a true ${what} of ${amount(comparison, Math.abs(harm))} would have failed with 80 % probability`;
+}
