@@ -29,7 +29,7 @@ const program = new Command("gguf-bench")
     `
 Examples:
   gguf-bench run benchmarks/smollm2.yaml --models-dir models --data-dir data
-  gguf-bench run *.gguf --text book.txt --chunks 16
+  gguf-bench run *.gguf --text book.txt --spread 16
   gguf-bench run models --measure perplexity,divergence --text book.txt --reference model-F16
   gguf-bench run model-Q4_K_M.gguf --measure speed --prompt 512 --generate 128
   gguf-bench quantize model-F16.gguf --types Q8_0,Q4_K_M,Q2_K --imatrix model.imatrix.gguf

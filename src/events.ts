@@ -37,6 +37,8 @@ export interface ItemFacts {
   alone?: true;
   /** Models that the process held at once, of a peak of memory. */
   models?: number;
+  /** How many items the data have, where the settings ask for a part of them. */
+  of?: number;
   /** Digest of the token ids that the item is made of: items of two variants with the same one are the same piece of work. */
   ids?: string;
   /** Of a question with options, as indices of them: which one the model takes for right, unless it names none; and which one is. */
@@ -441,6 +443,7 @@ const factTypes = Object.entries({
   unanswerable: "string",
   alone: "boolean",
   models: "number",
+  of: "number",
   ids: "string",
   prediction: "number",
   gold: "number",

@@ -156,10 +156,14 @@ export interface Windows {
   ): Promise<WindowComparison[][]>;
 }
 
-/** How a text is cut into chunks of `context` tokens, at most `chunks` of them, and which ones need no answer. */
+/** How a text is cut into chunks of `context` tokens, which of them are asked, and which ones need no answer. */
 export interface ChunkRequest {
   context: number;
+  /** So many from the start. */
   chunks?: number | undefined;
+  /** So many drawn over the whole text, by this seed: see `askedChunks`. Only `passages` knows how. */
+  spread?: number | undefined;
+  seed?: number | undefined;
   done: ReadonlySet<string>;
   /** Called often, with the number of chunks that are done. */
   progress(done: number, total: number): void;
@@ -168,6 +172,8 @@ export interface ChunkRequest {
 /** The likelihood of the scored tokens of one chunk. */
 export interface ChunkLikelihood {
   chunk: number;
+  /** How many chunks the whole text has, if the engine tells. */
+  of?: number;
   /** Mean of −ln p in nats, over `weight` tokens, and mean of its square. */
   mean: number;
   weight: number;
@@ -324,6 +330,8 @@ export interface Timing {
 /** The parts that an engine may have; a measurement says which of them it needs. */
 export interface Parts {
   likelihood: Likelihood;
+  /** The same of chunks from all over a text, without those between them. */
+  passages: Likelihood;
   options: Options;
   /**
    * Options of a single letter, by sampling that is constrained to them. A question of which an option could not be scored is
@@ -339,6 +347,7 @@ export type Part = keyof Parts;
 /** Each part as it is named in the reason why a cell cannot be measured. */
 export const partNames: Record<Part, string> = {
   likelihood: "log-probabilities of a text",
+  passages: "log-probabilities of chunks from all over a text",
   options: "log-probabilities of options",
   letters: "log-probabilities of letters",
   generation: "generated text",

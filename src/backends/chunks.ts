@@ -1,35 +1,45 @@
 import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
-import type { ChunkLikelihood, Likelihood, WindowRequest, Windows } from "./backend.js";
+import { uniforms } from "../kernels/sampling.js";
+import type { ChunkLikelihood, ChunkRequest, Likelihood, WindowRequest, Windows } from "./backend.js";
 
-/** Chunks that are decoded together. */
+/** Chunks that are decoded together, by their numbers in the text. */
 export interface ChunkGroup {
   chunks: number[];
-  /** `context` tokens for each chunk. */
+  /** Those of them that are measured; the others fill up a batch, whose size decides last digits. */
+  asked: number[];
+  /** How many chunks are measured in the groups before this one. */
+  before: number;
+}
+
+/** The group's chunks as tokens, `context` of each. */
+interface CutGroup extends ChunkGroup {
   windows: Int32Array[];
 }
 
-type ChunkFacts = Required<Pick<ChunkLikelihood, "chunk" | "text" | "before" | "ids">>;
+type ChunkFacts = Required<Pick<ChunkLikelihood, "chunk" | "of" | "text" | "before" | "ids">>;
 
 /** How a text becomes chunks: see `chunked`. */
-export interface TextChunks {
+export interface TextChunks extends ChunkExtent {
   /** Tokens of a chunk. */
   context: number;
-  /** How many of them at most. */
-  chunks?: number | undefined;
   /** A chunk begins so many tokens after the one before it, and its last so many are scored; absent: its second half. */
   stride?: number | undefined;
   /** Special tokens that the text spells out are read as such; absent: as text. */
   special?: "parse" | undefined;
 }
 
+/** Which chunks of a text are measured: all of them, the first ones, or some from all over it. */
+export type ChunkExtent = Pick<ChunkRequest, "chunks" | "spread" | "seed">;
+
 /** A text in chunks. */
 interface Chunked {
+  /** How many chunks are measured. */
   count: number;
   /** Of all its windows: their length, and what is scored of them. */
   cut: Pick<WindowRequest, "context" | "scoreFrom" | "asTheyAre">;
-  groups: ChunkGroup[];
-  /** The ids of all chunks. */
+  groups: CutGroup[];
+  /** The ids up to the end of the last chunk that is measured. */
   used: Int32Array;
   /** The text that a chunk's tokens stand for; asks the engine. */
   facts(chunk: number): ChunkFacts;
@@ -52,27 +62,32 @@ interface Chunked {
  *     next           | t256 …                  … | t1024 … t1279 |
  *
  * The chunks that are decoded together shape each other's last digits, so the groups depend on the text and the settings
- * alone: a resumed job forms the same ones.
+ * alone: a resumed job forms the same ones, and chunks from all over the text stand in batches as large as in a run over all of it.
  */
 export function chunked(engine: Windows, text: string, settings: TextChunks): Chunked {
   const { context, stride } = settings;
   const tokens = tokenized(engine, text, settings);
-  const count = chunkCount(tokens.length, settings);
+  const { of, asked } = chunksOf(tokens.length, settings);
   const step = stride ?? context;
   const scoreFrom = stride === undefined ? Math.floor(context / 2) : context - 1 - stride;
   const window = (chunk: number) => tokens.subarray(chunk * step, chunk * step + context);
-  const together = grouped(stride === undefined ? engine.parallel(context) : 1, count);
-  const groups = together.map((chunks) => ({ chunks, windows: chunks.map(window) }));
+  const together = stride === undefined ? engine.parallel(context) : 1;
+  const groups = groupsOf(asked, of, together, settings).map((group) => ({
+    ...group,
+    windows: group.chunks.map(window),
+  }));
   const before = bytesBefore(engine, tokens, (chunk) => chunk * step + scoreFrom);
   const facts = (chunk: number) => ({
     chunk,
+    of,
     // The tokens that a window's rows predict: row i the token after position scoreFrom + i.
     text: engine.measureTokens(window(chunk).subarray(scoreFrom + 1, context)),
     before: before(chunk),
     ids: idsDigest(window(chunk)),
   });
   const cut = { context, scoreFrom, ...(stride === undefined ? {} : { asTheyAre: true }) };
-  return { count, cut, groups, used: tokens.subarray(0, (count - 1) * step + context), facts };
+  const used = tokens.subarray(0, asked.at(-1)! * step + context);
+  return { count: asked.length, cut, groups, used, facts };
 }
 
 /** A chunk whose tokens cost `nll` nats each. */
@@ -83,12 +98,62 @@ export function likelihoodOf(facts: ChunkFacts, nll: Float64Array): ChunkLikelih
 const tokenized = (engine: Windows, text: string, { special }: Pick<TextChunks, "special">) =>
   engine.tokenize(text.replace(/\n$/, ""), true, special === "parse");
 
-/** Chunks from the first on, so many together. */
-export function grouped(together: number, count: number): number[][] {
-  return Array.from({ length: Math.ceil(count / together) }, (_, group) =>
-    Array.from({ length: Math.min(together, count - group * together) }, (_, i) => group * together + i),
-  );
+/**
+ * The chunks that are asked of the `of` chunks of a text, in order. With `spread` they are a stratified sample: the text is cut
+ * into so many stretches, as equal as can be, and one chunk is drawn in each. The draw depends on these numbers alone, so all
+ * variants of one tokenizer are measured on the same chunks.
+ */
+export function askedChunks(of: number, { chunks, spread, seed = 0 }: ChunkExtent): number[] {
+  if (spread === undefined || spread >= of)
+    return Array.from({ length: Math.min(chunks ?? of, of) }, (_, chunk) => chunk);
+  const next = uniforms(`spread ${seed}`);
+  return Array.from({ length: spread }, (_, stretch) => {
+    const [from, to] = [stretch, stretch + 1].map((border) => Math.floor((border * of) / spread)) as [number, number];
+    return from + Math.floor(next() * (to - from));
+  });
 }
+
+/**
+ * Chunks that are decoded together, so many of them. The first ones of a text are decoded as llama-perplexity decodes them, the last
+ * group perhaps a smaller one. Chunks from all over it stand in groups of the size that they have in a run over the whole text,
+ * where all groups but the last are full: others fill up what is missing.
+ */
+export function groupsOf(
+  asked: readonly number[],
+  of: number,
+  together: number,
+  { spread }: ChunkExtent,
+): ChunkGroup[] {
+  if (spread === undefined || asked.length === of) return inGroups(asked, together).map(withBefore(asked));
+  const full = of - (of % together);
+  const [early, late] = [asked.filter((chunk) => chunk < full), asked.filter((chunk) => chunk >= full)];
+  const drawn = new Set(early);
+  const filling: number[] = [];
+  for (let chunk = 0; (early.length + filling.length) % together > 0; chunk++)
+    if (!drawn.has(chunk)) filling.push(chunk);
+  const rest = late.length === 0 ? [] : [Array.from({ length: of - full }, (_, i) => full + i)];
+  return [...inGroups([...early, ...filling], together), ...rest].map(withBefore(asked));
+}
+
+const inGroups = (chunks: readonly number[], together: number): number[][] =>
+  Array.from({ length: Math.ceil(chunks.length / together) }, (_, group) =>
+    chunks.slice(group * together, (group + 1) * together),
+  );
+
+/** Adds to the groups, called for one after another, what is asked of them. */
+function withBefore(asked: readonly number[]): (chunks: number[]) => ChunkGroup {
+  const wanted = new Set(asked);
+  let through = 0;
+  return (chunks) => {
+    const own = chunks.filter((chunk) => wanted.has(chunk));
+    through += own.length;
+    return { chunks, asked: own, before: through - own.length };
+  };
+}
+
+/** Chunks that are measured, in part or whole, when so many tokens of a group are decoded. */
+export const throughGroup = ({ chunks, asked, before }: ChunkGroup, decoded: number, context: number): number =>
+  before + (asked.length * decoded) / (chunks.length * context);
 
 /** Digest of the token ids of an item. */
 export function idsDigest(tokens: Int32Array): string {
@@ -125,16 +190,16 @@ function bytesBefore(engine: Windows, tokens: Int32Array, start: (chunk: number)
   };
 }
 
-/** How many chunks a text of so many tokens has. Throws a BenchError `text-too-short`. */
-export function chunkCount(tokens: number, { context, chunks, stride }: TextChunks): number {
+/** How many chunks a text of so many tokens has, and which of them are asked. Throws a BenchError `text-too-short`. */
+export function chunksOf(tokens: number, { context, stride, ...extent }: TextChunks): { of: number; asked: number[] } {
   if (tokens < 2 * context)
     throw new BenchError(
       "text-too-short",
       `the text has ${tokens} tokens; a context of ${context} needs at least ${2 * context}`,
       { hint: `take a longer text, or a context of at most ${Math.floor(tokens / 2)}` },
     );
-  const all = stride === undefined ? Math.floor(tokens / context) : Math.ceil((tokens - context) / stride);
-  return chunks === undefined ? all : Math.min(chunks, all);
+  const of = stride === undefined ? Math.floor(tokens / context) : Math.ceil((tokens - context) / stride);
+  return { of, asked: askedChunks(of, extent) };
 }
 
 /** Mean and mean of squares of one value per token, and how many they are. */
@@ -155,15 +220,15 @@ export function byWindows(engine: Windows, how: Pick<TextChunks, "stride" | "spe
       const { stride, special } = how;
       const { count, cut, groups, facts } = chunked(engine, text, { ...asked, stride, special });
       progress(0, count);
-      for (const { chunks, windows } of groups) {
-        if (chunks.every((chunk) => done.has(String(chunk)))) continue;
+      for (const group of groups) {
+        const left = group.asked.filter((chunk) => !done.has(String(chunk)));
+        if (left.length === 0) continue;
         let decoded = 0;
-        const nll = await engine.score({ ...cut, windows }, (tokens) => {
+        const nll = await engine.score({ ...cut, windows: group.windows }, (tokens) => {
           decoded += tokens;
-          progress(chunks[0]! + decoded / cut.context, count);
+          progress(throughGroup(group, decoded, cut.context), count);
         });
-        for (const [i, chunk] of chunks.entries())
-          if (!done.has(String(chunk))) yield likelihoodOf(facts(chunk), nll[i]!);
+        for (const chunk of left) yield likelihoodOf(facts(chunk), nll[group.chunks.indexOf(chunk)]!);
       }
     },
   };

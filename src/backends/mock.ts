@@ -87,7 +87,7 @@ function normals(name: string): () => number {
 
 export const mock = {
   name: "mock",
-  parts: ["likelihood", "options", "letters", "generation", "timing", "windows"],
+  parts: ["likelihood", "passages", "options", "letters", "generation", "timing", "windows"],
   version: async () => ({ version: "mock 1", library: "mock", origin: "mock", gpu: false }),
   settingsFacts: mockSettingsFacts,
   async locate({ model, lora }) {
@@ -130,6 +130,7 @@ class MockEngine implements Engine {
   readonly facts: EngineFacts;
   readonly windows: Windows;
   readonly likelihood: Likelihood;
+  readonly passages: Likelihood;
   readonly options: Options;
   readonly letters: Options;
   readonly generation: Generation;
@@ -158,6 +159,7 @@ class MockEngine implements Engine {
     const law = new Law(this.#settings);
     this.windows = new MockWindows(law, batch);
     this.likelihood = byWindows(this.windows);
+    this.passages = this.likelihood;
     this.options = byTokens(new MockOptions(law));
     this.letters = this.options;
     this.generation = generationByTokens(new MockGeneration(law, this.#settings));

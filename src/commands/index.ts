@@ -14,6 +14,7 @@ import {
   mirror,
   modelsDir,
   names,
+  spread,
   type Typed,
   threads,
   timeout,
@@ -71,7 +72,12 @@ export const commands = {
           integer(1),
         )
         .addOption(chunks())
-        .option("--limit <n>", "questions of a task, from the first on (default: all)", integer(1))
+        .addOption(spread())
+        .option(
+          "--limit <n>",
+          "questions of a task: the first ones, or the first of each subject (default: all)",
+          integer(1),
+        )
         .option("--split <name>", "the split of a task that is measured (default: what its card says)")
         .option(
           "--shots <n>",
@@ -88,7 +94,10 @@ export const commands = {
         .option("--repetitions <n>", "how often each speed test is timed (default: 5)", integer(1))
         .addOption(dataDir())
         .addOption(modelsDir())
-        .option("-o, --out <folder>", "the run's folder (default: reports/NAME)")
+        .option(
+          "-o, --out <folder>",
+          "the run's folder (default: in reports/, named by the file, or by the day and the models)",
+        )
         .option("--only <pattern>", "these variants or measurements alone, * stands for anything; repeatable", list)
         .option("--exclude <pattern>", "not these; repeatable", list)
         .option("--memory-limit <size>", "memory that engines may use, such as 4GB (default: what is free)", bytes)
@@ -114,7 +123,7 @@ export const commands = {
     line: (line) =>
       line
         .description("make the tables of a run again from its events; or print it for a model card or another program")
-        .argument("<run>", "a run's folder")
+        .argument("[run]", "a run's folder (default: the latest run)")
         .option("--card", "print the table for a model card, as Markdown; write nothing else")
         .option(
           "--columns <names>",
@@ -141,7 +150,7 @@ Forms for other programs:
   parquet                  table-long.csv with types, for DuckDB and pandas
   parquet-samples          the raw values, one row per chunk, question or repetition`,
         ),
-    asked: (run: string, { variant, ...options }) => ({ ...options, run, variants: variant }),
+    asked: (run: string | undefined, { variant, ...options }) => ({ ...options, run, variants: variant }),
   }),
   choose: command(async () => (await import("./choose.js")).chooseCommand, {
     line: (line) =>
@@ -180,7 +189,7 @@ Exit codes:
     line: (line) =>
       line
         .description("show what a task asked and what each variant answered, side by side; needs no model")
-        .argument("<run>", "a run's folder")
+        .argument("[run]", "a run's folder (default: the latest run)")
         .option("--task <name>", "a measurement or a dataset (default: the only task of the run)")
         .option("--variant <name>", "this variant alone; repeatable (default: all)", list)
         .option("--wrong", "items that are answered wrong; with --flipped those that became wrong")
@@ -191,7 +200,7 @@ Exit codes:
         .option("--skip <n>", "how many are passed over before them", integer(0))
         .addOption(dataDir())
         .option("--json", "everything as JSON on stdout, texts whole"),
-    asked: (run: string, { variant, subject, ...options }) => ({
+    asked: (run: string | undefined, { variant, subject, ...options }) => ({
       ...options,
       run,
       variants: variant,
@@ -249,7 +258,12 @@ A rule fails where the data show more harm than it allows, passes where they exc
         .option("--base <file>", "stored reference for --measure stored-divergence")
         .option("-c, --context <n>", "tokens per chunk of a text (default: 512), or per question", integer(1))
         .addOption(chunks())
-        .option("--limit <n>", "questions of a task, from the first on (default: all)", integer(1))
+        .addOption(spread())
+        .option(
+          "--limit <n>",
+          "questions of a task: the first ones, or the first of each subject (default: all)",
+          integer(1),
+        )
         .addOption(threads())
         .option("--prompt <n>", "tokens of the prompt speed test; 0: none (default: 512)", integer(0))
         .option("--generate <n>", "tokens of the generation speed test; 0: none (default: 128)", integer(0))
@@ -300,6 +314,7 @@ Exit codes:
         .requiredOption("-o, --out <file>", "the file; it is there whole or not at all")
         .option("-c, --context <n>", "tokens per chunk", integer(8), 512)
         .addOption(chunks())
+        .addOption(spread().hideHelp())
         .addOption(
           line
             .createOption("--form <name>", "llama: as llama-perplexity --kl-divergence-base; compact: a fiftieth of it")

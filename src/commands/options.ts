@@ -75,7 +75,10 @@ export const threads = () =>
   new Option("-t, --threads <n>", "CPU threads (default: the physical cores)").argParser(integer(1));
 export const library = () =>
   new Option("--library <dir>", "a folder with a build of libllama to compute with (default: the one that is shipped)");
-export const chunks = () => new Option("--chunks <n>", "chunks of the text (default: all)").argParser(integer(1));
+export const chunks = () =>
+  new Option("--chunks <n>", "the first chunks of the text alone (default: all)").argParser(integer(1));
+export const spread = () =>
+  new Option("--spread <n>", "so many chunks of the text, from all over it (default: all)").argParser(integer(1));
 export const timeout = (given: string) =>
   new Option("--timeout <seconds>", `give ${given} up after so long without a sign of life (default: 600)`).argParser(
     integer(1, 2_000_000),

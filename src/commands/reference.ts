@@ -22,6 +22,8 @@ export interface ReferenceCommand extends FolderOptions {
   /** Tokens per chunk; by default 512. */
   context?: number;
   chunks?: number;
+  /** Refused: neither form of file has numbers for its chunks. */
+  spread?: number;
   out: string;
   /** `llama`, as llama-perplexity writes it (the default), or `compact`. */
   form?: string;
@@ -97,6 +99,14 @@ async function recordFile(
   const { model, text: name, chunks, out, top, threads, library, modelsDir, dataDir } = asked;
   const { context = 512, form = "llama", timeout = 600 } = asked;
   findForm(form);
+  if (asked.spread !== undefined)
+    throw new BenchError(
+      "config",
+      "a stored reference holds a text's chunks from the first on, so it takes no --spread",
+      {
+        hint: "store more of them with --chunks; `run --measure divergence --base FILE --spread N` draws among those",
+      },
+    );
   if (top !== undefined && form !== "compact")
     throw new BenchError("config", "--top is for the compact form alone", { hint: "add --form compact" });
   const backend = await findBackend(backendOf(model));

@@ -24,6 +24,7 @@ const tests = {
   options: (engine: Engine, beside?: Engine) => ofOptions(engine.options!, beside?.options),
   letters: (engine: Engine, beside?: Engine) => ofOptions(engine.letters!, beside?.options),
   likelihood: (engine: Engine, beside?: Engine) => ofLikelihood(engine.likelihood!, beside?.likelihood),
+  passages: (engine: Engine, beside?: Engine) => ofLikelihood(engine.passages!, beside?.passages),
 } satisfies Partial<Record<Part, unknown>>;
 
 /** Builds differ in the last digits of a log-probability; quantized kernels by some hundredths of a nat. */

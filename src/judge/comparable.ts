@@ -16,7 +16,11 @@ export interface Comparability {
 }
 
 /** Settings of a measurement that say how much is measured rather than what: the items that both have are compared. */
-const extent = new Set(["chunks", "limit", "repetitions"]);
+const extent = new Set(["chunks", "spread", "limit", "repetitions"]);
+
+/** A seed is one where it draws the items, and not where it draws answers. */
+const isExtent = (key: string, ...jobs: Series["job"][]) =>
+  extent.has(key) || (key === "seed" && jobs.some(({ settings }) => settings.spread !== undefined));
 
 /** Whether all of the data were asked for. */
 export const isWhole = ({ settings }: JobRecord) => [...extent].every((key) => settings[key] === undefined);
@@ -38,6 +42,7 @@ export function comparability(name: string, a: Series, b: Series, { across = fal
     ...machineNote(name, a, b),
     ...unpairedNote(name, paired),
     ...unaskedNote(name, a, b),
+    ...partsNote(name, a, b),
   ];
   return {
     ...(refusal ?? {}),
@@ -63,7 +68,7 @@ function refusalOf(
     };
   const data = dataRefusal(a, b);
   if (data) return { refused: `${label} is not compared: ${data}.` };
-  const settings = differences(a.job.settings, b.job.settings).filter((key) => !extent.has(key));
+  const settings = differences(a.job.settings, b.job.settings).filter((key) => !isExtent(key, a.job, b.job));
   if (settings.length > 0) {
     const why = methodsTold(a, b) ?? told(settings, a.job.settings, b.job.settings);
     return { refused: `${label} is not compared: ${why}.` };
@@ -91,6 +96,9 @@ function refusalOf(
         instead: acrossTokenizers,
       };
   }
+  const parts = partsOf(name, a, b);
+  if (parts?.shared === 0 && parts.smaller > 0 && sameTokenizer(a, b))
+    return { refused: `${label} is not compared: ${parts.told}, and no chunk is in both.` };
   if (a.job.against !== b.job.against)
     return {
       refused: `${label} is not compared: one is the distance from ${a.job.against}, the other from ${b.job.against}.`,
@@ -187,6 +195,38 @@ function unpairedNote(name: string, paired: boolean): string[] {
   // A comparison of speeds says by itself what it takes runs apart to do.
   if (paired || per === "repetition") return [];
   return [`${label}: the tokenizers differ, so the chunks hold other text; compared unpaired, which sees far less.`];
+}
+
+/** With fewer chunks the interval rests on few pieces of text. */
+const enoughChunks = 10;
+
+/** Two unlike parts of one text: how they were chosen, and how many chunks are in both and in the smaller of them. */
+function partsOf(name: string, a: Series, b: Series): { told: string; shared: number; smaller: number } | undefined {
+  const { per } = describe(name);
+  if (per !== "token" && per !== "text") return undefined;
+  const [first, second] = [a.job.settings, b.job.settings];
+  if (differences(first, second).every((key) => !isExtent(key, a.job, b.job))) return undefined;
+  const items = new Set(a.observations.get(name)?.map(({ item }) => item));
+  const others = b.observations.get(name) ?? [];
+  const shared = others.filter(({ item }) => items.has(item)).length;
+  return {
+    told: `${partTold(first)} were measured for one, ${partTold(second)} for the other`,
+    shared,
+    smaller: Math.min(items.size, others.length),
+  };
+}
+
+const partTold = ({ chunks, spread }: Record<string, unknown>) =>
+  spread !== undefined
+    ? `${spread} chunks from all over the text`
+    : chunks !== undefined
+      ? `its first ${chunks} chunks`
+      : "all chunks";
+
+function partsNote(name: string, a: Series, b: Series): string[] {
+  const parts = partsOf(name, a, b);
+  if (!parts || parts.shared === 0 || parts.shared >= Math.min(enoughChunks, parts.smaller)) return [];
+  return [`${describe(name).label}: ${parts.told}; those in both are few.`];
 }
 
 /** Pairing leaves out what was not asked of both. */

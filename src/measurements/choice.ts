@@ -8,7 +8,7 @@ import { metric as describe, isQuality } from "../metrics.js";
 import { answered, answeredByLetter, type Scoring, scoredBy, textsOf, unasked, written } from "./answers.js";
 import { type LetterQuestion, lettered } from "./letters.js";
 import type { MeasureContext, Measurement } from "./measurement.js";
-import { limited, limitHelp } from "./questions.js";
+import { limited, limitHelp, partOfTask } from "./questions.js";
 
 const ways = ["likelihood", "letter", "generation"] as const;
 type Way = (typeof ways)[number];
@@ -149,7 +149,8 @@ export const choice: Measurement<ChoiceSettings, "choice", ChoicePart> = {
     return `no question can be asked by ${way}: ${reason}; \`by: likelihood\` scores the options' texts`;
   },
 
-  measure: (context) => measureBy[wayOf(context.settings)](context),
+  measure: (context) =>
+    partOfTask(measureBy[wayOf(context.settings)](context), context.data.items, context.settings.limit),
 };
 
 const isKeyless = ({ gold, right }: ChoiceItem) => gold === undefined && right === undefined;

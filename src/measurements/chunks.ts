@@ -1,21 +1,56 @@
 import { z } from "zod";
 import type { ChunkLikelihood } from "../backends/backend.js";
-import { meanOf } from "../backends/chunks.js";
+import { type ChunkExtent, meanOf } from "../backends/chunks.js";
 import type { TextDataset } from "../data/index.js";
 import { definite } from "../definite.js";
 import type { Measured, Sample } from "../events.js";
 import type { Cost, EngineLimits } from "./measurement.js";
 
-/** Settings of what is measured on a text. */
+/** Which chunks are measured; for `inParts`. */
+export const extentShape = {
+  chunks: z
+    .int()
+    .min(1)
+    .max(1_000_000_000)
+    .optional()
+    .describe("The first so many chunks alone, as llama-perplexity's --chunks; by default all."),
+  spread: z
+    .int()
+    .min(1)
+    .max(1_000_000_000)
+    .optional()
+    .describe("So many chunks from all over the text: one drawn in each of so many stretches of it. By default all."),
+  seed: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1)
+    .optional()
+    .describe("Of the draw of `spread`; 0 by default."),
+};
+
+/** Settings of what is measured on a text; for `inParts`. */
 export const chunkSettings = z.strictObject({
   context: z.int().min(8).max(1_048_576).default(512).describe("Tokens per chunk."),
-  chunks: z.int().min(1).max(1_000_000_000).optional().describe("How many chunks from the start; by default all."),
+  ...extentShape,
   special: z
     .literal("parse")
     .optional()
     .describe("parse: special tokens that the text spells out, such as <|im_start|>, are read as such, not as text."),
 });
 export type ChunkSettings = z.infer<typeof chunkSettings>;
+
+/** Settings with an extent that says one thing; a draw has its seed, which is recorded. */
+export const inParts = <Settings extends z.ZodObject<typeof extentShape>>(settings: Settings) =>
+  settings
+    .refine(({ chunks, spread }) => chunks === undefined || spread === undefined, {
+      path: ["spread"],
+      message: "it excludes `chunks`: keep `chunks` for the first ones, or `spread` for some from all over the text",
+    })
+    .refine(({ spread, seed }) => seed === undefined || spread !== undefined, {
+      path: ["seed"],
+      message: "it is that of `spread`, which is missing",
+    })
+    .overwrite((said) => (said.spread === undefined ? said : { ...said, seed: said.seed ?? 0 }));
 
 /** Sequences that llama.cpp decodes side by side at most, its LLAMA_MAX_SEQ. */
 const mostParallel = 256;
@@ -28,23 +63,28 @@ export function heldChunks(context: number, { batch, ubatch }: EngineLimits) {
 
 /** The cost of measuring chunks of a text; four bytes of text make a token, roughly. */
 export const chunkCost = (
-  { context, chunks = Infinity, stride }: ChunkSettings & { stride?: number | undefined },
+  { context, chunks, spread, stride }: ChunkSettings & { stride?: number | undefined },
   data: TextDataset | undefined,
   engine: EngineLimits,
 ): Cost => ({
   ...(stride === undefined
     ? heldChunks(context, engine)
     : { context, parallel: 1, rows: Math.min(engine.ubatch, context) }),
-  prompt: Math.min(chunks, (data?.bytes ?? 0) / 4 / (stride ?? context)) * context,
+  prompt: Math.min(chunks ?? spread ?? Infinity, (data?.bytes ?? 0) / 4 / (stride ?? context)) * context,
   generated: 0,
 });
 
 /** The metrics of `likelihoodItem`. */
 export const likelihoodMetrics = ["perplexity", "bits_per_byte", "bits_per_character"];
 
+/** What an item says of the data of which a part is measured. */
+export const partOf = ({ chunks, spread }: ChunkExtent, of: number | undefined): Pick<Measured, "of"> =>
+  (chunks ?? spread) === undefined ? {} : definite({ of });
+
 /** The perplexity of a chunk's scored tokens as an item, with bits per byte and per character if the engine tells of those. */
 export function likelihoodItem(
-  { chunk, mean, weight, square, nll, text, before, ids }: ChunkLikelihood,
+  { chunk, of, mean, weight, square, nll, text, before, ids }: ChunkLikelihood,
+  extent: ChunkExtent,
   documents?: number[],
 ): Measured {
   const bits = (mean * weight) / Math.LN2;
@@ -58,6 +98,7 @@ export function likelihoodItem(
     samples,
     ...(nll ? { tokens: { nll } } : {}),
     ...definite({ ids }),
+    ...partOf(extent, of),
     ...documentAt(before, documents),
   };
 }

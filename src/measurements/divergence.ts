@@ -1,31 +1,37 @@
 import { z } from "zod";
-import { checkTokens, chunked, grouped, idsDigest, likelihoodOf } from "../backends/chunks.js";
+import { askedChunks, checkTokens, chunked, groupsOf, idsDigest, likelihoodOf } from "../backends/chunks.js";
 import { BenchError } from "../errors.js";
 import type { Measured } from "../events.js";
 import type { WindowComparison } from "../kernels/comparison.js";
 import { openReference } from "../references/index.js";
 import { scoredFrom } from "../references/reference.js";
 import { storedRows } from "../references/stored.js";
-import { chunkCost, chunkSettings, documentAt, heldChunks, likelihoodItem, tokenSample } from "./chunks.js";
+import {
+  chunkCost,
+  chunkSettings,
+  documentAt,
+  extentShape,
+  heldChunks,
+  inParts,
+  likelihoodItem,
+  partOf,
+  tokenSample,
+} from "./chunks.js";
 import type { Measurement, TogetherJob } from "./measurement.js";
 
-const settings = chunkSettings.extend({
-  floor: z
-    .int()
-    .min(0)
-    .default(4)
-    .describe("Chunks of the noise floor, the reference against itself in another batch shape; 0: leave it out."),
-});
+const settings = inParts(
+  chunkSettings.extend({
+    floor: z
+      .int()
+      .min(0)
+      .default(4)
+      .describe("Chunks of the noise floor, the reference against itself in another batch shape; 0: leave it out."),
+  }),
+);
 type DivergenceSettings = z.infer<typeof settings>;
 
-const storedSettings = z.strictObject({
-  chunks: z
-    .int()
-    .min(1)
-    .max(1_000_000_000)
-    .optional()
-    .describe("How many chunks of the file from the start; by default all."),
-});
+/** Chunks are those of the file. */
+const storedSettings = inParts(z.strictObject(extentShape));
 
 /**
  * Divergence from a reference that was written to a file: llama-perplexity's own (`--kl-divergence-base`), whose figures are
@@ -41,9 +47,13 @@ const stored: Measurement<z.infer<typeof storedSettings>, "reference", "windows"
   mode: { kind: "alone" },
   machineBound: false,
   metrics: (_, data) => [...(data?.head.metrics ?? []), ...nextToken, "perplexity"],
-  cost({ chunks = Infinity }, data, engine) {
+  cost({ chunks, spread }, data, engine) {
     const { context, chunks: there } = data?.head ?? { context: 512, chunks: 1 };
-    return { ...heldChunks(context, engine), prompt: Math.min(chunks, there) * context, generated: 0 };
+    return {
+      ...heldChunks(context, engine),
+      prompt: Math.min(chunks ?? spread ?? there, there) * context,
+      generated: 0,
+    };
   },
 
   async *measure({ engine: { windows: engine }, settings, data, done, progress, stopped }) {
@@ -55,12 +65,14 @@ const stored: Measurement<z.infer<typeof storedSettings>, "reference", "windows"
         `the stored reference has a vocabulary of ${vocabulary} tokens, this model one of ${engine.vocabulary}`,
         { hint: "compare with a reference of the same tokenizer, or compare bits per byte" },
       );
-    const count = Math.min(settings.chunks ?? there, there);
+    const asked = askedChunks(there, settings);
+    const count = asked.length;
     progress(0, count, "chunks");
-    const groups = grouped(engine.parallel(context), count)
-      .filter((chunks) => chunks.some((chunk) => !done.has(String(chunk))))
-      .map((chunks) => ({
-        ...{ chunks, windows: chunks.map((chunk) => reference.tokens(chunk)), variants: [""], reference: false },
+    const groups = groupsOf(asked, there, engine.parallel(context), settings)
+      .filter((group) => group.asked.some((chunk) => !done.has(String(chunk))))
+      .map((group) => ({
+        ...{ ...group, windows: group.chunks.map((chunk) => reference.tokens(chunk)) },
+        ...{ variants: [""], reference: false },
       }));
     try {
       const compared = storedRows(reference, engine).compare({
@@ -68,11 +80,15 @@ const stored: Measurement<z.infer<typeof storedSettings>, "reference", "windows"
         progress: (chunks) => progress(chunks, count, "chunks"),
       });
       for await (const { group, nll, against } of compared)
-        for (const [i, chunk] of group.chunks.entries()) {
+        for (const chunk of group.asked) {
           if (done.has(String(chunk))) continue;
+          const i = group.chunks.indexOf(chunk);
           const { samples, ...rest } = divergenceItem(chunk, against![i]!, "single", metrics);
           const ids = idsDigest(group.windows[i]!);
-          yield { ...rest, samples: [...samples, tokenSample("perplexity", nll[i]!)], ids };
+          yield {
+            ...{ ...rest, samples: [...samples, tokenSample("perplexity", nll[i]!)], ids },
+            ...partOf(settings, there),
+          };
         }
     } finally {
       reference.close();
@@ -89,7 +105,7 @@ const stored: Measurement<z.infer<typeof storedSettings>, "reference", "windows"
  * `kld` = Σ p ln(p/q), `same_top` = [argmax p = argmax q], `delta_p` = q(t) − p(t), `ln_ppl_ratio` = ln p(t) − ln q(t).
  * One sample of each per chunk; the per-token values go beside the events.
  *
- * The noise floor, the reference against itself in another batch shape, is measured on the first chunks alone: a thousand
+ * The noise floor, the reference against itself in another batch shape, is measured on the first of the chunks alone: a thousand
  * tokens tell its size, and the reference is the slowest of all to decode.
  */
 export const divergence: Measurement<DivergenceSettings, "text", "windows"> = {
@@ -102,8 +118,7 @@ export const divergence: Measurement<DivergenceSettings, "text", "windows"> = {
   mode: {
     kind: "together",
     // Perplexity, say: the likelihoods of reference and variants are part of every comparison.
-    feeds: ({ context, chunks, special }, other) =>
-      other.context === context && other.chunks === chunks && other.special === special && other.stride === undefined,
+    feeds: (own, other) => other.stride === undefined && alike.every((key) => own[key] === other[key]),
   },
   machineBound: false,
   metrics: () => ["kld", ...nextToken],
@@ -112,39 +127,46 @@ export const divergence: Measurement<DivergenceSettings, "text", "windows"> = {
   async *compare({ rows, jobs, riders, settings, data, progress, stopped }) {
     const chunks = chunked(rows.reference!, data.text, settings);
     const { count, cut, used } = chunks;
+    const measured = chunks.groups.flatMap(({ asked }) => asked);
+    const floored = new Set(measured.slice(0, settings.floor));
     const missing = ({ done, floor }: TogetherJob, chunk: number) =>
-      !done.has(String(chunk)) && !(floor && chunk >= settings.floor);
+      !done.has(String(chunk)) && !(floor && !floored.has(chunk));
     progress(0, count, "chunks");
     const all = [...jobs, ...riders];
     const groups = chunks.groups.flatMap((group) => {
-      const wanting = all.filter((job) => group.chunks.some((chunk) => missing(job, chunk)));
+      const wanting = all.filter((job) => group.asked.some((chunk) => missing(job, chunk)));
       const variants = [...new Set(wanting.flatMap(({ variant }) => variant ?? []))];
       const reference = wanting.some(({ variant }) => variant === undefined);
       return wanting.length > 0 ? [{ ...group, variants, reference }] : [];
     });
     // Known before models take turns: the reference's engine tells.
-    const facts = new Map(groups.flatMap(({ chunks }) => chunks).map((chunk) => [chunk, chunks.facts(chunk)]));
+    const facts = new Map(groups.flatMap(({ asked }) => asked).map((chunk) => [chunk, chunks.facts(chunk)]));
     const compared = rows.compare({
       ...{ ...cut, groups, stopped },
       progress: (chunks) => progress(chunks, count, "chunks"),
       check: (variant) => checkTokens(variant, data, settings, used),
     });
     for await (const { variant, group, nll, against } of compared)
-      for (const [i, chunk] of group.chunks.entries()) {
+      for (const chunk of group.asked) {
+        const i = group.chunks.indexOf(chunk);
         const asked = (job: TogetherJob) => job.variant === variant && missing(job, chunk);
-        const { ids, before } = facts.get(chunk)!;
+        const { of, ids, before } = facts.get(chunk)!;
         for (const { id } of riders.filter(asked))
-          yield { job: id, ...likelihoodItem(likelihoodOf(facts.get(chunk)!, nll[i]!), data.documents) };
+          yield { job: id, ...likelihoodItem(likelihoodOf(facts.get(chunk)!, nll[i]!), settings, data.documents) };
         for (const { id } of jobs.filter(asked))
           yield {
             job: id,
             ...divergenceItem(chunk, against![i]!, "double"),
             ids,
+            ...partOf(settings, of),
             ...documentAt(before, data.documents),
           };
       }
   },
 };
+
+/** Settings that decide which tokens are decoded together. */
+const alike = ["context", "chunks", "spread", "seed", "special"] as const;
 
 /** Metrics of the next token alone, besides those of the whole distribution. */
 const nextToken = ["same_top", "delta_p", "delta_p_rms", "ln_ppl_ratio"];

@@ -7,8 +7,8 @@ import { definite } from "../definite.js";
 import { sha256 } from "../digest.js";
 import type { Measured } from "../events.js";
 import { type ScoreRule, scoreOf } from "../scores/index.js";
-import type { Measurement } from "./measurement.js";
-import { limited, limitHelp } from "./questions.js";
+import type { MeasureContext, Measurement } from "./measurement.js";
+import { limited, limitHelp, partOfTask } from "./questions.js";
 
 const settings = z
   .strictObject({
@@ -101,25 +101,29 @@ export const generation: Measurement<GenerationSettings, "generation", "generati
     return { context, parallel, rows: parallel, prompt, generated: asked.length * most };
   },
 
-  async *measure({ engine, settings, data, done, progress }) {
-    const { limit, temperature = 0, topK, topP, seed = 0, maxTokens = data.maxTokens } = settings;
-    const asked = limited(data.items, limit);
-    const byId = new Map(asked.map((item) => [item.id, item]));
-    const { chats } = engine.generation;
-    const prompts: Prompt[] = [];
-    for (const item of asked) {
-      const prompt = promptOf(item, settings, chats);
-      if (prompt) prompts.push(prompt);
-      else if (!done.has(item.id)) yield unasked(item, "it is a conversation, and `template: none` wants a text");
-    }
-    const answers = engine.generation.answer(prompts, {
-      ...{ done, maxTokens, stop: data.stop, temperature, seed },
-      ...definite({ truncate: data.truncate, topK, topP, show: asked[0]?.id }),
-      progress: (count) => progress(count, asked.length, "questions"),
-    });
-    for await (const answer of answers) yield written(byId.get(answer.id)!, answer, data.scores);
-  },
+  measure: (context) => partOfTask(answersOf(context), context.data.items, context.settings.limit),
 };
+
+type AnswerContext = MeasureContext<GenerationSettings, "generation", "generation">;
+
+async function* answersOf({ engine, settings, data, done, progress }: AnswerContext): AsyncGenerator<Measured> {
+  const { limit, temperature = 0, topK, topP, seed = 0, maxTokens = data.maxTokens } = settings;
+  const asked = limited(data.items, limit);
+  const byId = new Map(asked.map((item) => [item.id, item]));
+  const { chats } = engine.generation;
+  const prompts: Prompt[] = [];
+  for (const item of asked) {
+    const prompt = promptOf(item, settings, chats);
+    if (prompt) prompts.push(prompt);
+    else if (!done.has(item.id)) yield unasked(item, "it is a conversation, and `template: none` wants a text");
+  }
+  const answers = engine.generation.answer(prompts, {
+    ...{ done, maxTokens, stop: data.stop, temperature, seed },
+    ...definite({ truncate: data.truncate, topK, topP, show: asked[0]?.id }),
+    progress: (count) => progress(count, asked.length, "questions"),
+  });
+  for await (const answer of answers) yield written(byId.get(answer.id)!, answer, data.scores);
+}
 
 const isKeyless = ({ answers }: GenerationItem) => answers.length === 0;
 

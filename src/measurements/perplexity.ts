@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { byWindows } from "../backends/chunks.js";
-import { chunkCost, chunkSettings, likelihoodItem, likelihoodMetrics } from "./chunks.js";
+import { chunkCost, chunkSettings, inParts, likelihoodItem, likelihoodMetrics } from "./chunks.js";
 import type { Measurement } from "./measurement.js";
 
-const settings = chunkSettings
-  .extend({
+const settings = inParts(
+  chunkSettings.extend({
     stride: z
       .int()
       .min(1)
@@ -13,13 +13,15 @@ const settings = chunkSettings
       .describe(
         "Score every token once: chunks begin so many tokens after each other, and the last so many of each are scored, as llama-perplexity's --ppl-stride. By default chunks do not overlap, and their second halves are scored.",
       ),
-  })
-  .refine(({ context, stride }) => stride === undefined || stride < context, {
-    path: ["stride"],
-    message: "a stride must be shorter than the context.",
-  });
+  }),
+).refine(({ context, stride }) => stride === undefined || stride < context, {
+  path: ["stride"],
+  message: "a stride must be shorter than the context.",
+});
 type PerplexitySettings = z.infer<typeof settings>;
 
+/** A program that reads a text from its beginning does not stop in the middle of it. */
+const plainPart = ({ spread }: PerplexitySettings) => (spread === undefined ? "likelihood" : "passages");
 const isPlain = ({ stride, special }: PerplexitySettings) => stride === undefined && special === undefined;
 
 /**
@@ -27,12 +29,12 @@ const isPlain = ({ stride, special }: PerplexitySettings) => stride === undefine
  * every token (see `chunked`). One sample per chunk, `value` in nats per token. Bits per byte and per character are over the text of
  * the scored tokens, and so are comparable across tokenizers.
  */
-export const perplexity: Measurement<PerplexitySettings, "text", "likelihood" | "windows"> = {
+export const perplexity: Measurement<PerplexitySettings, "text", "likelihood" | "passages" | "windows"> = {
   name: "perplexity",
   rule: 1,
   settings,
   // Only an engine with tokens in its hands cuts and reads a text in other ways.
-  needs: (settings) => (isPlain(settings) ? ["likelihood"] : ["windows"]),
+  needs: (settings) => [isPlain(settings) ? plainPart(settings) : "windows"],
   data: "text",
   mode: { kind: "alone" },
   likelihoods: (settings) => settings,
@@ -41,10 +43,10 @@ export const perplexity: Measurement<PerplexitySettings, "text", "likelihood" | 
   cost: chunkCost,
 
   async *measure({ engine, settings, data: { text, documents }, done, progress }) {
-    const { context, chunks: most } = settings;
-    const told = (chunks: number, of: number) => progress(chunks, of, "chunks");
-    const likelihood = isPlain(settings) ? engine.likelihood : byWindows(engine.windows, settings);
-    for await (const chunk of likelihood.measure(text, { context, chunks: most, done, progress: told }))
-      yield likelihoodItem(chunk, documents);
+    const { context, chunks, spread, seed } = settings;
+    const told = (through: number, of: number) => progress(through, of, "chunks");
+    const request = { context, chunks, spread, seed, done, progress: told };
+    const likelihood = isPlain(settings) ? engine[plainPart(settings)] : byWindows(engine.windows, settings);
+    for await (const chunk of likelihood.measure(text, request)) yield likelihoodItem(chunk, settings, documents);
   },
 };

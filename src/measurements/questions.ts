@@ -1,3 +1,6 @@
+import { definite } from "../definite.js";
+import type { Measured } from "../events.js";
+
 /** A question of a task, as far as its place in it goes. */
 export interface Placed {
   id: string;
@@ -49,6 +52,16 @@ function sharesOf(items: readonly Placed[], limit: number): Map<string, number> 
   return shares;
 }
 
+/** Items that say of how many they are a part, if a limit makes them one. */
+export async function* partOfTask(
+  measured: AsyncIterable<Measured>,
+  items: readonly Placed[],
+  limit: number | undefined,
+): AsyncGenerator<Measured> {
+  const of = limit === undefined ? undefined : items.length;
+  for await (const one of measured) yield { ...one, ...definite({ of }) };
+}
+
 /** What a measurement's `limit` says of itself. */
 export const limitHelp =
-  "How many questions: the first ones; of a task in subjects the first of each, in proportion. By default all.";
+  "How many questions: of a task in subjects the first of each, in proportion; of others the first ones. By default all.";

@@ -1,5 +1,5 @@
 import type { Windows } from "../backends/backend.js";
-import { chunked } from "../backends/chunks.js";
+import { chunked, throughGroup } from "../backends/chunks.js";
 import type { TextDataset } from "../data/index.js";
 import { type ReferencePlan, type ReferenceWriter, scoredFrom } from "../references/reference.js";
 import type { ChunkSettings } from "./chunks.js";
@@ -26,14 +26,15 @@ export async function recordReference(
     for (const [i, chunk] of chunks.entries()) tokens.set(windows[i]!, chunk * context);
   const writer = create({ context, vocabulary: engine.vocabulary, tokens });
   progress(0, count);
-  for (const { chunks, windows } of groups) {
+  for (const group of groups) {
+    const { chunks, windows } = group;
     let decoded = 0;
     await engine.visit(
       { context, windows, scoreFrom: scoredFrom(context) },
       ({ window, row, logits, token }) => writer.add(chunks[window]!, row, logits, token),
       (more) => {
         decoded += more;
-        progress(chunks[0]! + decoded / context, count);
+        progress(throughGroup(group, decoded, context), count);
       },
     );
     progress(chunks.at(-1)! + 1, count);

@@ -1,4 +1,5 @@
 import type { Windows } from "../backends/backend.js";
+import { throughGroup } from "../backends/chunks.js";
 import type { ReferenceRows } from "./rows.js";
 
 /** Reference and variants are all in memory and decode the same chunks side by side: no row is kept. */
@@ -12,7 +13,7 @@ export function liveRows(reference: Windows, variants: ReadonlyMap<string, Windo
         let decoded = 0;
         const tell = (tokens: number) => {
           decoded += tokens;
-          progress(group.chunks[0]! + decoded / context);
+          progress(throughGroup(group, decoded, context));
         };
         const request = { context, windows: group.windows, scoreFrom };
         const names = group.variants;

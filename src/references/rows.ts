@@ -1,9 +1,9 @@
 import type { Windows } from "../backends/backend.js";
+import type { ChunkGroup } from "../backends/chunks.js";
 import type { WindowComparison } from "../kernels/comparison.js";
 
 /** Chunks that are decoded together, and by which variants. */
-export interface ComparedGroup {
-  chunks: number[];
+export interface ComparedGroup extends ChunkGroup {
   /** `context` tokens for each chunk. */
   windows: Int32Array[];
   /** Names of the variants that are compared with the reference here. */
@@ -46,7 +46,7 @@ export interface ReferenceRows {
 
 /** Progress through groups that are decoded `passes` times each, from the first chunk of the first group on. */
 export function through({ context, groups, progress }: ComparisonRequest, passes: ComparedGroup[]) {
-  const [first, last] = [groups[0]?.chunks[0] ?? 0, (groups.at(-1)?.chunks.at(-1) ?? -1) + 1];
+  const [first, last] = [groups[0]?.before ?? 0, (groups.at(-1)?.before ?? 0) + (groups.at(-1)?.asked.length ?? 0)];
   const all = passes.reduce((sum, { windows }) => sum + windows.length * context, 0);
   let decoded = 0;
   return (tokens: number) => {

@@ -1,4 +1,5 @@
 import type { Windows } from "../backends/backend.js";
+import { throughGroup } from "../backends/chunks.js";
 import { WindowComparison } from "../kernels/comparison.js";
 import type { StoredReference } from "./reference.js";
 import type { ReferenceRows } from "./rows.js";
@@ -19,7 +20,7 @@ export function storedRows(reference: StoredReference, variant: Windows): Refere
             against[window]!.keep(row, reference.compare(chunks[window]!, row, logits, token)),
           (tokens) => {
             decoded += tokens;
-            progress(chunks[0]! + decoded / context);
+            progress(throughGroup(group, decoded, context));
           },
         );
         for (const name of variants) yield { variant: name, group, nll: against.map(({ nll }) => nll), against };

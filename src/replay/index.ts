@@ -177,6 +177,8 @@ export class JobResult {
   details: Map<string, Record<string, unknown>> | undefined;
   /** Whether options were scored one by one. */
   alone = false;
+  /** How many items its data have, of which it measures a part. */
+  of: number | undefined;
   /** Present when it was measured in another way than the plan says. */
   instead: Instead | undefined;
 
@@ -326,6 +328,7 @@ export class JobResult {
     if (event.foreign !== undefined) this.foreign.set(item, event.foreign);
     if (event.tokens) this.tokens.set(item, event.tokens);
     if (event.alone) this.alone = true;
+    this.of = event.of ?? this.of;
     if (this.details) {
       const { type: _, job: __, item: ___, samples: ____, tokens: _____, detail, ...facts } = event;
       this.details.set(item, { ...detail, ...facts });

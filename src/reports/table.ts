@@ -249,6 +249,7 @@ function jobCell(
       ...(guessed ? [guessed.note] : []),
       ...summary.warnings.map((text) => ({ text })),
       ...driftNote(summary, record),
+      ...partNote(metric, record, result),
       ...(unasked ? [unasked] : []),
       ...unreadNote(metric, record, result),
       ...cutOffNote(metric, record, result),
@@ -275,6 +276,30 @@ const countsItems = (metric: Metric, { metrics }: JobRecord) =>
 const cellIn = ({ variant, measurement }: JobRecord): NotedCells => ({ variant, measurement });
 /** From this share of the questions on, a figure is not one of the task. */
 const manyUnasked = 0.01;
+
+/** What a figure over a part of the data speaks for. */
+function partNote({ name, per }: Metric, record: JobRecord, { items, of, clusters }: JobResult): Note[] {
+  const { metrics, settings, variant, against } = record;
+  // The noise floor is no figure of the text.
+  if (of === undefined || against === variant || !leadsAmong(name, metrics)) return [];
+  const n = items.length;
+  const { chunks, spread } = settings;
+  const wanted = Number(chunks ?? spread ?? 0);
+  if (wanted > of) return [{ text: `the text has ${counted(of, "chunk")}, not ${wanted}` }];
+  if (n >= of) return [];
+  if (spread !== undefined) return [{ text: `${n} of ${of} chunks, drawn from all over the text` }];
+  if (per === "token" || per === "text")
+    return [
+      {
+        text: `the first ${n} of ${of} chunks: they speak for the beginning of the text; spread: ${n} speaks for all of it`,
+      },
+    ];
+  if (per !== "question") return [];
+  const bySubject = clusters && [...clusters].every(([item, subject]) => item.startsWith(`${subject}/`));
+  return [
+    { text: bySubject ? `${n} of ${of} questions, the first of each subject` : `the first ${n} of ${of} questions` },
+  ];
+}
 
 /** The questions that an accuracy leaves out. One reason stands for all: the others differ in their numbers. */
 function unaskedNote(metric: Metric, record: JobRecord, { unanswerable, items }: JobResult): Note | undefined {

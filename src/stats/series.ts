@@ -27,6 +27,8 @@ export interface Series {
   ids?: ReadonlyMap<string, string>;
   /** CPU cores that other processes used while it was timed, on average; absent where it was not, or nobody saw. */
   foreign?: number;
+  /** Items that the data have, measured or not; absent where that is not told. */
+  there?: number;
   /** Why its figures must not be believed, in one sentence without its end. */
   broken?: string;
   /** Why there is nothing, in words. */
@@ -50,6 +52,7 @@ export function seriesFrom(run: Run): Series[] {
     const missing = missingIn(result);
     const { clusters, ids } = result;
     const foreign = result.foreign.size > 0 ? meanOf([...result.foreign.values()]) : undefined;
+    const there = result.of ?? (isPart(job) ? undefined : result.items.length);
     const one: Series = {
       variant,
       job,
@@ -57,7 +60,7 @@ export function seriesFrom(run: Run): Series[] {
       machine: { cpu: provenance.machine.cpu, cpus: provenance.machine.cpus },
       file: dataset?.path.split(/[/\\]/).at(-1) ?? "",
       observations: missing === undefined ? observationsOf(result) : new Map(),
-      ...definite({ clusters, ids, foreign, missing }),
+      ...definite({ clusters, ids, foreign, there, missing }),
     };
     return [one];
   });
@@ -68,6 +71,7 @@ export function seriesFrom(run: Run): Series[] {
 export function clustersIn({ clusters: a }: Series, { clusters: b }: Series): ReadonlyMap<string, string> | undefined {
   return a && b && a !== b ? new Map([...a, ...b]) : (a ?? b);
 }
+const isPart = ({ settings: { chunks, spread, limit } }: JobRecord) => (chunks ?? spread ?? limit) !== undefined;
 
 /** By metric, one per item. */
 export type Observations = Pick<ReadonlyMap<string, Observation[]>, "has" | "get" | "keys">;

@@ -17,8 +17,9 @@ interface Known {
   others: Set<string>;
   /** The item with the largest number. */
   last: { number: number; line: number };
-  /** How many items the job has, if its end or its settings say so. */
+  /** How many items the job has, if its end says so, and of how many they are a part. */
   items: number | undefined;
+  of: number | undefined;
 }
 
 /**
@@ -52,8 +53,10 @@ export class Consistency {
       others: new Set(),
       last: { number: -1, line },
       items: undefined,
+      of: undefined,
     };
     this.#jobs.set(job, known);
+    known.of = event.of ?? known.of;
     const number = Number(item.match(/\d+$/)?.[0] ?? -1);
     if (number > known.last.number) known.last = { number, line };
     const seen = /^\d{1,7}$/.test(item) ? known.numbers.has(number) : known.others.has(item);
@@ -64,10 +67,11 @@ export class Consistency {
 
   /** The first inconsistency. `samplesAgain` reads the file's samples anew; called only if some item is there twice. */
   fault(samplesAgain: () => Iterable<{ line: number; event: StoredSamples }>): Inconsistency | undefined {
-    for (const [id, { line, last, items }] of this.#jobs) {
+    for (const [id, { line, last, items, of }] of this.#jobs) {
       if (this.#hasPlan && !this.#planned.has(id)) return { line, reason: `is of a job that no plan has: ${id}` };
-      const size = items ?? this.#planned.get(id);
-      if (size !== undefined && last.number >= size)
+      // Of a part of the data, the items are numbered as in the whole.
+      const size = Math.min(of ?? items ?? Infinity, this.#planned.get(id) ?? Infinity);
+      if (last.number >= size)
         return { line: last.line, reason: `is of the item ${last.number}, but its job has ${size} of them` };
     }
     if (this.#doubles.size === 0) return undefined;

@@ -9,6 +9,7 @@ import type {
   OptionScores,
   Prompt,
 } from "../../dist/backends/backend.js";
+import { askedChunks } from "../../dist/backends/chunks.js";
 import { findBackend } from "../../dist/backends/index.js";
 import { Client, Declined } from "../../dist/backends/openai/client.js";
 import { targetOf } from "../../dist/backends/openai/settings.js";
@@ -425,6 +426,19 @@ describe("vLLM: log-probabilities of prompts", () => {
         9,
       );
     for (const { body } of fake.asked) expect(Number(body.prompt_logprobs ?? 0)).toBeLessThanOrEqual(1);
+  });
+
+  it("of chunks from all over a text too, and of no others", async () => {
+    const fake = await fakeServer("vllm");
+    const { likelihood, passages } = await opened(`openai:${fake.url}`);
+    const request = { context: 64, done: new Set<string>(), progress: () => {} };
+    const whole = await all<ChunkLikelihood>(likelihood!.measure(text, request));
+    const before = fake.asked.length;
+    const some = await all<ChunkLikelihood>(passages!.measure(text, { ...request, spread: 5 }));
+    const drawn = askedChunks(whole.length, { spread: 5 });
+    expect(some.map(({ chunk }) => chunk).sort((a, b) => a - b)).toEqual(drawn);
+    for (const one of some) expect(one).toEqual(whole.find(({ chunk }) => chunk === one.chunk));
+    expect(fake.asked.slice(before).filter(({ body }) => Array.isArray(body.prompt))).toHaveLength(5);
   });
 
   it("options of a conversation, which the server writes", async () => {

@@ -349,7 +349,7 @@ test.each([
   [
     `${variant}measurements: {perplexity: {text: a, chunks: 0}}`,
     "b.yaml:2:46: `chunks` must be a whole number from 1 to 1000000000, not 0.",
-    "How many chunks",
+    "The first so many chunks",
   ],
   [
     `${variant}measurements: {perplexity: {text: a, threads: 4}}`,
@@ -632,6 +632,7 @@ measurements:
       "repetitions",
       "shots",
       "split",
+      "spread",
       "style",
       "subjects",
       "system",

@@ -18,6 +18,7 @@ export class LlamaEngine implements Engine {
   readonly facts: EngineFacts;
   readonly windows: Windows;
   readonly likelihood: Likelihood;
+  readonly passages: Likelihood;
   readonly options: Options;
   readonly letters: Options;
   readonly generation: Generation;
@@ -35,6 +36,7 @@ export class LlamaEngine implements Engine {
     this.facts = { ...model.facts, ...definite({ conversationDay: this.#chat.day }) };
     this.windows = new LlamaWindows(model, tokens);
     this.likelihood = byWindows(this.windows);
+    this.passages = this.likelihood;
     this.options = byTokens(new LlamaOptions(model, tokens, this.#chat));
     // Every token's probability is there: a letter is an option like any other.
     this.letters = this.options;

@@ -11,7 +11,7 @@ import { llamaSettings, llamaSettingsFacts } from "./settings.js";
 /** llama.cpp in this process, through the library that node-llama-cpp supplies. */
 export const llama = {
   name: "llama",
-  parts: ["likelihood", "options", "letters", "generation", "timing", "windows"],
+  parts: ["likelihood", "passages", "options", "letters", "generation", "timing", "windows"],
   settingsFacts: llamaSettingsFacts,
   async version({ settings }) {
     // Nothing is computed where the card is not there: the plan says so.

@@ -13,7 +13,7 @@ export const ollama = {
   claims: ["letters"],
   through: {
     backend: "llama",
-    parts: ["likelihood", "options", "windows"],
+    parts: ["likelihood", "passages", "options", "windows"],
     method: "in process, on the model's own file",
     settings: ({ threads, gpuLayers, templateKwargs, conversationDay }) =>
       definite({ threads, gpuLayers, templateKwargs, conversationDay }),

@@ -31,7 +31,7 @@ const usualSlots = 4;
 /** What servers of each kind can do. */
 export function partsOf({ kind }: { kind: ServerKind }): readonly Part[] {
   if (kind === "llama-server") return ["options", "letters", "generation", "timing"];
-  if (kind === "vllm") return ["likelihood", "options", "letters", "generation"];
+  if (kind === "vllm") return ["likelihood", "passages", "options", "letters", "generation"];
   return ["generation"];
 }
 
@@ -50,6 +50,7 @@ interface KnownBesides {
 export class ServerEngine implements Engine {
   readonly facts: EngineFacts;
   readonly likelihood?: Likelihood;
+  readonly passages?: Likelihood;
   readonly options?: Options;
   readonly letters?: Options;
   readonly generation: Generation;
@@ -111,6 +112,7 @@ export class ServerEngine implements Engine {
       case "vllm": {
         const scorer = new PromptScorer(said.model);
         this.likelihood = promptLikelihood(answering, scorer);
+        this.passages = this.likelihood;
         this.options = byQuestions({
           trainedContext: bound,
           parallel: answering.lanes,

@@ -21,11 +21,11 @@ import { modelScheme, openaiSettingsFacts, type StartedServer, type Target, targ
 export const openai = {
   name: "openai",
   // Some server has each of them; which ones the server at hand has is asked of it.
-  parts: ["likelihood", "options", "letters", "generation", "timing"],
-  claims: ["likelihood", "options", "letters"],
+  parts: ["likelihood", "passages", "options", "letters", "generation", "timing"],
+  claims: ["likelihood", "passages", "options", "letters"],
   through: {
     backend: "llama",
-    parts: ["likelihood", "windows"],
+    parts: ["likelihood", "passages", "windows"],
     settings: () => ({}),
     method: "in process, on the model's own file",
   },

@@ -5,7 +5,7 @@ import { checkWhole, type Message } from "../../chat/template.js";
 import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
 import type { Likelihood } from "../backend.js";
-import { chunkCount, idsDigest, meanOf } from "../chunks.js";
+import { chunksOf, idsDigest, meanOf } from "../chunks.js";
 import { concurrently } from "../concurrent.js";
 import type { OptionRequest } from "../options.js";
 import { type Client, Declined } from "./client.js";
@@ -111,16 +111,17 @@ const ignored = ({ base }: Client, how: string) =>
 /** Texts in chunks, each a prompt of its own. */
 export function promptLikelihood(fleet: Fleet, scorer: PromptScorer): Likelihood {
   return {
-    async *measure(text, { context, chunks: most, done, progress }) {
+    async *measure(text, { done, progress, ...cut }) {
+      const { context } = cut;
       const [tokens, [bos]] = await fleet.run(async ({ client }) => [
         await scorer.tokenize(client, text.replace(/\n$/, "")),
         await scorer.tokenize(client, ""),
       ]);
-      const count = chunkCount(tokens.length, { context, chunks: most });
+      const { of, asked: all } = chunksOf(tokens.length, cut);
       const scoreFrom = Math.floor(context / 2);
-      const asked = Array.from({ length: count }, (_, chunk) => chunk).filter((chunk) => !done.has(String(chunk)));
-      let through = count - asked.length;
-      progress(through, count);
+      const asked = all.filter((chunk) => !done.has(String(chunk)));
+      let through = all.length - asked.length;
+      progress(through, all.length);
       const scoredChunks = concurrently(asked, fleet.lanes, (chunk) =>
         fleet.run(async ({ client }) => {
           const window = tokens.slice(chunk * context, (chunk + 1) * context);
@@ -131,11 +132,11 @@ export function promptLikelihood(fleet: Fleet, scorer: PromptScorer): Likelihood
             throw new BenchError("not-finite", `${client.base} gives a token of the text the probability 0`, {
               hint: "its log may say why",
             });
-          return { chunk, nll, ids, ...meanOf(nll) };
+          return { chunk, of, nll, ids, ...meanOf(nll) };
         }),
       );
       for await (const one of scoredChunks) {
-        progress(++through, count);
+        progress(++through, all.length);
         yield one;
       }
     },
