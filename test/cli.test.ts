@@ -185,7 +185,7 @@ describe("what the user can mend is one sentence and a remedy, exit code 1", () 
       ["run", "--chunks", "many"],
       ["run", "--beauty"],
       ["ruin"],
-      ["report"],
+      ["gate"],
       ["run", "--memory-limit", "much"],
       ["run", "--measure", ""],
       ["run", "--measure", "speed,,perplexity"],
@@ -227,7 +227,7 @@ describe("a run without a file", () => {
     expect({ code: first.code, stderr: first.stderr }).toEqual({ code: 0, stderr: "" });
     expect(first.stdout).toMatch(/tiny-Q4_K_M +perplexity|tiny-Q4_K_M perplexity: PPL/);
     const [name] = readdirSync(join(folder, "reports"));
-    expect(name).toMatch(/^quick-[0-9a-f]{8}$/);
+    expect(name).toMatch(/^\d{4}-\d\d-\d\d-\d{4}-tiny-Q4_K_M-perplexity-[0-9a-f]{8}$/);
     // The same question has the same folder: there is nothing left to do.
     const second = await bench(args, { cwd: folder });
     expect(second.code).toBe(0);

@@ -57,7 +57,7 @@ const shared = ["chunks.ts", "recording.ts", "letters.ts", "answers.ts", "questi
 const aboutTokens = ["chunks.ts", "options.ts", "option-cut.ts", "option-batches.ts", "generation.ts", "concurrent.ts"];
 const aboutLlamaCpp = ["llama-cpp.ts"];
 
-/** What several commands share: options, being stopped, downloads, how a run ends, and what there is in a dataset. */
+/** What several commands share: options, being stopped, downloads, where runs lie and how they end, what there is in a dataset. */
 const aboutCommands = [
   "options.ts",
   "versions.ts",
@@ -65,6 +65,7 @@ const aboutCommands = [
   "downloads.ts",
   "outcome.ts",
   "columns.ts",
+  "folder.ts",
   "dataset.ts",
 ];
 

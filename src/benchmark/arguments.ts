@@ -4,7 +4,9 @@ import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 import { beginsAsGguf, isAddress } from "../models/folder.js";
 import { addressWithoutSecrets } from "../secrets.js";
+import { nearest } from "../yaml.js";
 import type { ReadOptions } from "./benchmark.js";
+import { shippedBenchmark, shippedBenchmarks } from "./shipped.js";
 
 /** The arguments of `run`, sorted: one benchmark file, or models (files, folders, patterns, addresses). */
 export interface Arguments {
@@ -15,11 +17,16 @@ export interface Arguments {
 const takes =
   "`gguf-bench run` takes one benchmark file (.yaml, .yml, .json), or models: .gguf files, folders, hf:owner/repo:quant.";
 
-/** Sorts the arguments by ending and content. Throws a BenchError with code `config` for what is neither. */
+/**
+ * Sorts the arguments by ending and content; a name that no file has may be that of a benchmark that comes with the program. Throws
+ * a BenchError with code `config` for what is none of these.
+ */
 export async function sortArguments(
-  given: string[],
+  named: string[],
   { modelsDir, models: flagged = [] }: Pick<ReadOptions, "modelsDir"> & { models?: string[] } = {},
 ): Promise<Arguments> {
+  const given: string[] = [];
+  for (const one of named) given.push((await shippedFor(one, modelsDir)) ?? one);
   const isFile = (one: string) => !isAddress(one) && /\.(ya?ml|json)$/i.test(one);
   const files = given.filter(isFile);
   const models = given.filter((one) => !isFile(one));
@@ -34,6 +41,15 @@ export async function sortArguments(
   return definite({ file: files[0], models });
 }
 
+/** The benchmark that is meant by a name; undefined for what is there, or may be a model. */
+async function shippedFor(one: string, modelsDir: string | undefined): Promise<string | undefined> {
+  const found = isAddress(one) ? undefined : shippedBenchmark(one);
+  if (found === undefined) return undefined;
+  const places = [one, ...(modelsDir === undefined ? [] : [resolve(modelsDir, one)])];
+  const there = await Promise.all(places.map((place) => stat(place).catch(() => undefined)));
+  return there.some((stats) => stats !== undefined) ? undefined : found;
+}
+
 /** Passes whatever may be a model; a file of another kind is told what it would be good for. */
 async function checkModelArgument(one: string, modelsDir: string | undefined): Promise<void> {
   if (one.trim() === "" || isAddress(one) || /\.gguf$/i.test(one) || /[*?]/.test(one)) return;
@@ -45,11 +61,15 @@ async function checkModelArgument(one: string, modelsDir: string | undefined): P
     const names = await readdir(dirname(place)).catch((): string[] => []);
     if (names.some((name) => /^(-\d{5}-of-\d{5})?\.gguf$/i.test(name.replace(basename(place), "")))) return;
   }
-  throw fault(`There is no file ${one}.`, takes);
+  // A name without an ending or a folder may be meant for one of the benchmarks.
+  const name = /^[\w-]+$/.test(one) ? nearest(one, shippedBenchmarks()) : "";
+  throw fault(`There is no file ${one}.`, /^Did you mean/.test(name) ? name : takes);
 }
 
 function purposeOf(path: string): string {
-  if (/\.(csv|jsonl|tsv)$/i.test(path)) return `Questions need a card: ${questionsNeed}`;
+  if (/\.(csv|tsv)$/i.test(path))
+    return `Questions are given with --measure: \`gguf-bench run MODEL.gguf --measure ${path}\`.`;
+  if (/\.jsonl$/i.test(path)) return `Questions need a card: ${questionsNeed}`;
   if (/\.(txt|raw|md)$/i.test(path))
     return `A text is given with --text: \`gguf-bench run MODEL.gguf --text ${path}\`.`;
   if (/\.kld$/i.test(path)) return `A stored reference is given with --measure divergence --base ${path}.`;

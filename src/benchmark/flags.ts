@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { type DataKind, dataKinds, findKind, foreignFile } from "../data/index.js";
+import { type DataKind, dataKinds, findKind, taskFile } from "../data/index.js";
 import { definite } from "../definite.js";
 import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
@@ -59,8 +59,7 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
     const said = typeof kind === "object" ? {} : taken(flags, keysOf(formFor(family[kind]!, flags)));
     // A task of another program's has a name of its own.
     const { named } = (typeof kind === "string" && findKind(family[kind]!.data)) || {};
-    const foreign =
-      named && !Object.hasOwn(family, name) ? await foreignFile(name, { ...options, baseDir }) : undefined;
+    const foreign = named && !Object.hasOwn(family, name) ? await taskFile(name, { ...options, baseDir }) : undefined;
     if (foreign && named) entries[nameable(foreign.name)] = { [named]: literal(name), ...said };
     else entries[name] = said;
   }

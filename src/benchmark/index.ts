@@ -3,3 +3,4 @@ export type { Benchmark, MeasurementConfig, Measurements, ReadOptions, VariantCo
 export { readBenchmark } from "./file.js";
 export { type Flags, flagsOf, type QuickOptions, quickBenchmark } from "./flags.js";
 export { benchmarkSchema } from "./schema.js";
+export { shippedBenchmark, shippedBenchmarks } from "./shipped.js";

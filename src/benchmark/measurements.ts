@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { z } from "zod";
-import { type CardFile, type ForeignFile, findCards, findKind, foreignFile } from "../data/index.js";
+import { type CardFile, findCards, findKind, type TaskFile, taskFile } from "../data/index.js";
 import { definite } from "../definite.js";
 import { several } from "../harmless.js";
 import { usualName } from "../metrics.js";
@@ -84,7 +84,7 @@ async function partsOfGroup(
 ): Promise<EntryPart[] | undefined> {
   const { named } = findKind(data) ?? {};
   if (named === undefined) return undefined;
-  const found = await foreignFile(String(entry[named] ?? name), options);
+  const found = await taskFile(String(entry[named] ?? name), options);
   if (!found || found.tasks.length === 1) return undefined;
   const stray = found.tasks.find((task) => task.kind() !== data);
   if (stray)
@@ -173,7 +173,7 @@ export async function measurementOf(name: string, entry: Record<string, unknown>
 }
 
 /** The measurement on data of the kind that another program's tasks make. */
-function neededBy({ tasks }: ForeignFile, measurements: ReadOptions["measurements"]): string | Misnamed {
+function neededBy({ tasks }: TaskFile, measurements: ReadOptions["measurements"]): string | Misnamed {
   const kind = tasks[0]!.kind();
   return (
     Object.keys(measurements).find((one) => measurements[one]!.data === kind) ?? {
@@ -218,14 +218,19 @@ async function byDataset(name: string, { measurements, dataDir, baseDir }: Namin
   const kind = card && findKind(card.kind);
   const needing = Object.keys(measurements).find((one) => kind && measurements[one]!.data === kind.name);
   if (kind?.named !== undefined && needing !== undefined) return needing;
-  const foreign = card ? undefined : await foreignFile(name, definite({ baseDir, dataDir }));
+  const foreign = card ? undefined : await taskFile(name, definite({ baseDir, dataDir }));
   if (foreign) return neededBy(foreign, measurements);
   if (/\.ya?ml(#|$)/i.test(name))
     return {
       message: `there is no file ${name} of tasks.`,
       hint: `Paths start at ${[baseDir, ...(dataDir ? [dataDir] : [])].join(" or at ")}.`,
     };
-  if (/\.(csv|jsonl|tsv)$|[/\\]/i.test(name))
+  if (/\.(csv|tsv)$/i.test(name))
+    return {
+      message: `there is no file ${name} of questions.`,
+      hint: `Paths start at ${[baseDir, ...(dataDir ? [dataDir] : [])].join(" or at ")}.`,
+    };
+  if (/\.jsonl$|[/\\]/i.test(name))
     return {
       message: `${name} is a file or a folder; questions go by the name on their card.`,
       hint: questionsNeed,

@@ -4,9 +4,9 @@ import {
   type DataKind,
   type FoundDataset,
   findKind,
-  foreignFile,
   measuredFile,
   readDatasets,
+  taskFile,
 } from "../data/index.js";
 import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
@@ -36,7 +36,7 @@ export async function datasetLines(wanted: string, dataDir: string | undefined):
   if (fault) throw fault;
   const dataset = found.find(({ card }) => card.name === wanted) ?? (await inFolder(dir, dataDir));
   if (dataset) return carded(dataset, folders);
-  const file = await foreignFile(wanted, folders);
+  const file = await taskFile(wanted, folders);
   if (file)
     return section(
       `${file.name}: tasks of another program`,

@@ -7,10 +7,11 @@ import { itemsText } from "../reports/items.js";
 import { readEvents } from "../store/index.js";
 import { say } from "../terminal.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
+import { runOf } from "./folder.js";
 
 export interface ItemsCommand extends Pick<FolderOptions, "dataDir"> {
-  /** A run's folder. */
-  run: string;
+  /** A run's folder; by default that of the latest run. */
+  run?: string | undefined;
   /** Name of a measurement, or of a dataset. */
   task?: string;
   variants?: string[];
@@ -40,7 +41,7 @@ export async function itemsCommand(asked: ItemsCommand, where: Surroundings): Pr
       hint: "Name the run before it: items RUN --flipped A B.",
     });
   const { stdout } = where;
-  const run = replay(readEvents(asked.run), isAsked);
+  const run = replay(readEvents(runOf(asked.run, where)), isAsked);
   const [from, to] = flipped ?? [];
   const found = itemsOf(run, {
     ...wanted,

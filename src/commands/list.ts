@@ -1,18 +1,18 @@
 import fs from "node:fs";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { backendNames } from "../backends/index.js";
+import { shippedBenchmark, shippedBenchmarks } from "../benchmark/index.js";
 import { describeTask, readDatasets } from "../data/index.js";
 import { definite } from "../definite.js";
 import { exitCodes } from "../errors.js";
+import { several } from "../harmless.js";
 import { type Run, replay, timingOf } from "../replay/index.js";
 import { readEvents } from "../store/index.js";
 import { say } from "../terminal.js";
 import { counted } from "../units.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
 import { datasetLines, section } from "./dataset.js";
-
-const packaged = fileURLToPath(new URL("../../benchmarks", import.meta.url));
+import { runFolders, runsFolder } from "./folder.js";
 
 export interface ListCommand extends Pick<FolderOptions, "dataDir"> {
   /** A dataset's name or folder, or a file of tasks: what there is to choose from in it. */
@@ -28,8 +28,8 @@ export async function listCommand(asked: ListCommand, where: Surroundings): Prom
   }
   const { found, broken } = await readDatasets(definite({ dataDir }));
   const lines = [
-    ...section("Runs (reports/)", runs("reports")),
-    ...section("Benchmark files", benchmarkFiles()),
+    ...section(`Runs (${runsFolder}/)`, runFolders().map(told)),
+    ...section("Benchmark files (gguf-bench run NAME)", benchmarkFiles()),
     ...section("Datasets", [
       ...found.flatMap(({ card, path: file }) => {
         const told = describeTask(card);
@@ -47,27 +47,33 @@ export async function listCommand(asked: ListCommand, where: Surroundings): Prom
   return exitCodes.allMeasured;
 }
 
-function runs(folder: string): string[][] {
-  if (!fs.existsSync(folder)) return [];
-  return fs
-    .readdirSync(folder)
-    .sort()
-    .filter((name) => fs.existsSync(path.join(folder, name, "events.jsonl")))
-    .map((name) => {
-      try {
-        const run = replay(readEvents(path.join(folder, name)));
-        const { plan, jobs } = run;
-        if (!plan) return [name, "empty", ""];
-        const done = plan.jobs.filter(({ id }) => jobs.get(id)!.done).length;
-        return [
-          name,
-          new Date(plan.at).toISOString().slice(0, 16).replace("T", " "),
-          `${done} of ${plan.jobs.length} jobs done${sessionsTold(run)}`,
-        ];
-      } catch {
-        return [name, "damaged", ""];
-      }
-    });
+/** A run with its state, when it was last planned, and its variants. */
+function told(name: string): string[] {
+  try {
+    const run = replay(readEvents(path.join(runsFolder, name)));
+    const { plan, jobs } = run;
+    if (!plan) return [name, "", "empty", ""];
+    const states = plan.jobs.map(({ id }) => jobs.get(id)!.state);
+    const possible = states.filter((state) => state !== "impossible").length;
+    const [done, failed] = ["done", "failed"].map((wanted) => states.filter((state) => state === wanted).length);
+    const parts = [
+      done === possible ? "complete" : `${done} of ${counted(possible, "job")} done`,
+      ...(failed ? [`${failed} failed`] : []),
+    ];
+    const measured = [...new Set(plan.jobs.map(({ measurement }) => measurement))];
+    const what = `${several(
+      plan.variants.map((one) => one.name),
+      4,
+    )}: ${several(measured, 4)}`;
+    return [
+      name,
+      new Date(plan.at).toISOString().slice(0, 16).replace("T", " "),
+      `${parts.join(", ")}${sessionsTold(run)}`,
+      what,
+    ];
+  } catch {
+    return [name, "", "damaged", ""];
+  }
 }
 
 function sessionsTold(run: Run): string {
@@ -78,16 +84,11 @@ function sessionsTold(run: Run): string {
 
 /** Each file says in its first comment which question it answers. */
 function benchmarkFiles(): string[][] {
-  return fs
-    .readdirSync(packaged, { recursive: true, encoding: "utf8" })
-    .map((name) => name.split(path.sep).join("/"))
-    .filter((name) => name.endsWith(".yaml"))
-    .sort()
-    .map((name) => {
-      const comment = fs
-        .readFileSync(path.join(packaged, name), "utf8")
-        .split("\n")
-        .find((line) => line.startsWith("# ") && !line.includes("yaml-language-server"));
-      return [`benchmarks/${name}`, comment?.slice(2) ?? ""];
-    });
+  return shippedBenchmarks().map((name) => {
+    const comment = fs
+      .readFileSync(shippedBenchmark(name)!, "utf8")
+      .replace(/^# yaml-language-server.*\n#\n/, "")
+      .replace(/\n# /g, " ");
+    return [name, comment.match(/^# ([^?\n]*\?)/)?.[1] ?? ""];
+  });
 }

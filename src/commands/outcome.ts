@@ -48,7 +48,7 @@ function chosenIn(facts: Facts, wishes: Wishes): string[] {
 }
 
 /** Sizes and other facts of the file alone do not count. */
-const isMeasured = ({ rows, columns }: Table) =>
+export const isMeasured = ({ rows, columns }: Table) =>
   rows.some(({ cells }) =>
     cells.some(
       (cell, i) =>

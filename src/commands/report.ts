@@ -7,11 +7,12 @@ import { factsFrom } from "../reports/index.js";
 import { readEvents, writeWhole } from "../store/index.js";
 import { say } from "../terminal.js";
 import type { Surroundings } from "./command.js";
+import { runOf } from "./folder.js";
 import { conclusion, writeTables } from "./outcome.js";
 
 export interface ReportCommand {
-  /** A run's folder. */
-  run: string;
+  /** A run's folder; by default that of the latest run. */
+  run?: string | undefined;
   /** Print the table for a model card, and write nothing else. So do all options below, by themselves. */
   card?: boolean;
   /** Names of its columns, and of the one that it is sorted by. */
@@ -29,8 +30,9 @@ export interface ReportCommand {
 
 /** Makes all tables of a run again from its events, or tells it in a form for others; no model is needed. */
 export async function reportCommand(asked: ReportCommand, where: Surroundings): Promise<number> {
-  const { run: folder, card, ...wishes } = asked;
-  if (card || Object.values(wishes).some((wish) => wish !== undefined)) return cardCommand(asked, where);
+  const { run, card, ...wishes } = asked;
+  const folder = runOf(run, where);
+  if (card || Object.values(wishes).some((wish) => wish !== undefined)) return cardCommand(folder, asked, where);
   const facts = factsFrom(replay(readEvents(folder)), folder);
   await writeTables(folder, facts);
   say(where.stdout, conclusion(folder, facts, { width: where.stdout.columns, height: where.stdout.rows }));
@@ -38,7 +40,8 @@ export async function reportCommand(asked: ReportCommand, where: Surroundings): 
 }
 
 async function cardCommand(
-  { run: folder, columns, sort, variants, published, format: name = "md", out }: ReportCommand,
+  folder: string,
+  { columns, sort, variants, published, format: name = "md", out }: ReportCommand,
   { stdout, stderr }: Surroundings,
 ): Promise<number> {
   const format = findFormat(name);

@@ -2,14 +2,12 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { flagsOf, type QuickOptions, quickBenchmark, readBenchmark, sortArguments } from "../benchmark/index.js";
 import { definite } from "../definite.js";
-import { sha256 } from "../digest.js";
 import { BenchError, exitCodes } from "../errors.js";
 import type { Event, JobRecord } from "../events.js";
 import { type Executor, localPlace } from "../executors/index.js";
 import { harmless, harmlessJson } from "../harmless.js";
 import { measurements } from "../measurements/index.js";
 import { withoutKeeping } from "../models/cache.js";
-import { isAddress } from "../models/folder.js";
 import { describePlan, makePlan, type Plan } from "../plan/index.js";
 import { Fold, isTimed, progressOf, type Run, replay } from "../replay/index.js";
 import type { Wishes } from "../reports/choice.js";
@@ -20,7 +18,8 @@ import { onLost, say, type Writer } from "../terminal.js";
 import { openView, type StopKind, type View } from "../tui/index.js";
 import { counted } from "../units.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
-import { conclusion, exitCode, writeTables } from "./outcome.js";
+import { folderOfQuestion, forget, runsFolder } from "./folder.js";
+import { conclusion, exitCode, isMeasured, writeTables } from "./outcome.js";
 import { stopper, unlessStopped } from "./stop.js";
 import { versions } from "./versions.js";
 
@@ -98,6 +97,7 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
     }
     const folder = folderOf(plan, asked);
     if (options.again) checkAgain(folder, plan);
+    const isNew = !existsSync(folder);
     const fold = new Fold();
     const store = Store.open(folder, (event) => fold.add(event));
     const timing = nextTiming(fold.run, plan, options.again);
@@ -128,7 +128,9 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
       store.close();
     }
     const facts = factsFrom(fold.run, folder);
-    await writeTables(folder, facts);
+    // Who names a folder gets one, whatever became of the run.
+    if (isNew && options.out === undefined && !isMeasured(facts.table)) forget(folder);
+    else await writeTables(folder, facts);
     if (!options.json)
       say(
         stdout,
@@ -148,7 +150,7 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
 }
 
 const folderOf = (plan: Plan, { out, file, reference }: RunCommand) =>
-  out ?? path.join("reports", file ? plan.name : quickName(plan, reference));
+  out ?? (file ? path.join(runsFolder, plan.name) : folderOfQuestion(plan, reference));
 
 /** Throws where there is nothing to time once more: no run, or no speed in it. */
 function checkAgain(folder: string, { jobs }: Plan): void {
@@ -225,23 +227,6 @@ async function benchmarkOf(options: RunCommand, places: FolderOptions & Pick<Sur
         flags: flagsOf(options, measurements),
       });
   return { ...benchmark, ...definite({ memoryLimit: options.memoryLimit, timeout: options.timeout }) };
-}
-
-/**
- * The same question has the same folder, so that the same command goes on. Models count by their names, for one may be still to
- * be fetched.
- */
-function quickName({ jobs, variants }: Plan, reference: string | undefined): string {
-  const models = variants.map(({ name, model, backend, settings }) => {
-    return [name, isAddress(model) ? model : path.resolve(model), backend, settings];
-  });
-  const asked = jobs.map(({ record }) => {
-    const { variant, measurement, kind, settings, askedSha256 } = record;
-    return [variant, measurement, kind, settings, askedSha256];
-  });
-  // An adapter is named by its path as well as by its bytes.
-  const named = (key: string, value: unknown) => (key === "sha256" ? undefined : value);
-  return `quick-${sha256(JSON.stringify([models, asked, reference], named)).slice(0, 8)}`;
 }
 
 async function viewOf(

@@ -2,8 +2,9 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { BenchError } from "../errors.js";
 import { type CardFile, checkCard, type FindOptions, type FoundDataset, findCards } from "./cards.js";
-import { choice } from "./choice/index.js";
-import type { Card, DataKind, Dataset } from "./data.js";
+import { choice, tableFile, tableName } from "./choice/index.js";
+import type { Card, DataFolders, DataKind, Dataset } from "./data.js";
+import { type ForeignTask, foreignFile } from "./foreign/index.js";
 import { generation } from "./generation.js";
 import { reference } from "./reference.js";
 import { text } from "./text.js";
@@ -11,7 +12,6 @@ import { text } from "./text.js";
 export { type CardFile, type FoundDataset, findCards, hubBenchmarks } from "./cards.js";
 export { type ChoiceDataset, type ChoiceItem, sameOptions } from "./choice/index.js";
 export { type DataFolders, type DataKind, type Dataset, measuredFile, type ShownQuestion } from "./data.js";
-export { type ForeignFile, foreignFile } from "./foreign/index.js";
 export type { GenerationDataset, GenerationItem } from "./generation.js";
 export type { ReferenceData } from "./reference.js";
 export { describeTask } from "./task/index.js";
@@ -28,6 +28,20 @@ export type DataOf = {
 /** The member of this name; undefined for a measurement without data. */
 export function findKind(name: string): DataKind | undefined {
   return Object.values<DataKind>(dataKinds).find((kind) => kind.name === name);
+}
+
+/** A file that a path names as data of its own, without a card: tasks of another program's, or a table of questions. */
+export interface TaskFile {
+  name: string;
+  tasks: Pick<ForeignTask, "name" | "dataset" | "kind">[];
+}
+
+/** Undefined where the path leads to no such file. */
+export async function taskFile(named: string, folders: DataFolders): Promise<TaskFile | undefined> {
+  const table = await tableFile(named, folders);
+  if (table === undefined) return foreignFile(named, folders);
+  const name = tableName(table);
+  return { name, tasks: [{ name, dataset: named, kind: () => "choice" }] };
 }
 
 /** A card that cannot be used, under its name or, if that cannot be read, the name of its folder. */

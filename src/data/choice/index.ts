@@ -18,6 +18,9 @@ import {
 } from "../task/index.js";
 import { type ChoiceSolution, letter, solve } from "./answers.js";
 import { type ChoiceCard, choiceCard } from "./card.js";
+import { tableCard, tableFile } from "./table.js";
+
+export { tableFile, tableName } from "./table.js";
 
 /** A question with options. */
 export type ChoiceItem = {
@@ -63,6 +66,8 @@ export const choice: DataKind<ChoiceDataset, TaskSaid> = {
     if (found) return readChoice(found, said, folders);
     const foreign = await foreignQuestions("choice", said, folders);
     if (foreign) return foreign;
+    const table = await tableFile(said.dataset, folders);
+    if (table !== undefined) return readChoice(await tableCard(table), { file: table, ...said }, folders);
     throw new BenchError("dataset-unknown", `There are no questions "${said.dataset}": no dataset of that name.`, {
       hint: await namesLike(said.dataset, "choice", folders),
     });

@@ -17,7 +17,7 @@ export { checkTask, describeTask, type Style, type TaskCard, type TaskSaid, task
 export { filledAt, hasNoText, isBlank, listAt, textAt, twinOf, valueAt, valuesAt } from "./cells.js";
 export { styleOf } from "./prompts.js";
 export type { FilledQuestion, HowToSolve, TaskItem, TaskQuestion, TaskReader } from "./questions.js";
-export type { Refusal, TaskRow } from "./rows.js";
+export { type Refusal, readTable, type TaskRow } from "./rows.js";
 export { sixLineColumns } from "./six-lines.js";
 
 /** The questions of a task, in the order of its subjects and rows. */
