@@ -120,6 +120,8 @@ beforeAll(async () => {
     await copyFile(model, join(clone, name));
   }
   await copyFile(join(clone, "datasets/demo-en/heldout-en.txt"), join(clone, "book.txt"));
+  const questions = ["question,A,B,C,D,answer", "2 + 2 is,3,4,5,6,B", "The sky is,blue,red,green,pink,A"];
+  await writeFile(join(clone, "questions.csv"), `${questions.join("\n")}\n`);
   await mkdir(join(clone, "data/hellaswag"), { recursive: true });
   await writeFile(join(clone, "data/hellaswag/hellaswag_val_full.txt"), someQuestions(24));
   // Files that the documents show, under the name in their first line.
