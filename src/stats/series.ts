@@ -27,8 +27,6 @@ export interface Series {
   ids?: ReadonlyMap<string, string>;
   /** CPU cores that other processes used while it was timed, on average; absent where it was not, or nobody saw. */
   foreign?: number;
-  /** Items that the data have, measured or not; absent where that is not told. */
-  there?: number;
   /** Why its figures must not be believed, in one sentence without its end. */
   broken?: string;
   /** Why there is nothing, in words. */
