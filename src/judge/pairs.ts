@@ -92,9 +92,20 @@ export function askedOf(variants: VariantRecord[]): Asked[] {
       pairs: matrix,
     },
     ...steps,
-    ...Array.from(bases, ([base, list]): Asked => ({ title: `What does it cost against ${base}?`, base, pairs: list })),
+    ...Array.from(bases, ([base, list]): Asked => ({ title: titleOf(base, list, variants), base, pairs: list })),
   ];
   return all.filter((question) => question.pairs.length > 0);
+}
+
+/** A file costs something against the one that it was made from; other models differ. */
+function titleOf(base: string, pairs: [string, string][], variants: VariantRecord[]): string {
+  const weights = (wanted: string) => {
+    const facts = variants.find(({ name }) => name === wanted)?.facts;
+    return facts && `${facts.architecture} ${facts.parameters}`;
+  };
+  const own = weights(base);
+  const isOther = (name: string) => own !== undefined && weights(name) !== undefined && weights(name) !== own;
+  return pairs.some(([, b]) => isOther(b)) ? `How do they differ from ${base}?` : `What does it cost against ${base}?`;
 }
 
 /** The reference; for another version than the reference's, the one of its own with the most bits per weight. */

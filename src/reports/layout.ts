@@ -5,7 +5,16 @@ import type { Summary } from "../stats/summary.js";
 import { byteScale } from "../units.js";
 import { Footnotes, floorOf, notedIn, sharedMarks, type Telling, without } from "./footnotes.js";
 import { leadsOf } from "./leads.js";
-import { type Cell, type Column, figureIn, joinMemory, modelFacts, type Table, withoutAlike } from "./table.js";
+import {
+  type Cell,
+  type Column,
+  figureIn,
+  joinMemory,
+  modelFacts,
+  type Table,
+  withoutAlike,
+  withoutTwins,
+} from "./table.js";
 
 /** A table for people, as strings that are not escaped yet; Markdown and the terminal only draw it. */
 export interface Layout {
@@ -79,7 +88,7 @@ export function layoutOf(table: Table): Layout {
       ...columns.map(({ heading, minor, marks }) => ({ text: heading + marks, align: "right" as const, minor })),
     ],
     rows: rows.map(({ variant, cells }) => [
-      harmless(variant.name) + (variant.reference ? " (reference)" : ""),
+      harmless(variant.name) + (variant.reference && rows.length > 1 ? " (reference)" : ""),
       ...cells.map(({ text, error, after, marks }) => text + error + after + marks),
     ]),
     footnotes,
@@ -87,7 +96,7 @@ export function layoutOf(table: Table): Layout {
 }
 
 export function gridOf(table: Table): Grid {
-  const shown = withoutAlike(joinMemory(table));
+  const shown = withoutTwins(withoutAlike(joinMemory(table)));
   const { columns, rows } = shown;
   const views = viewsOf(columns, rows);
   const ranks = ranksOf(shown, columns, views);
@@ -233,11 +242,7 @@ function columnViews({ metric }: Column, summaries: Summary[]): PartialView[] {
   if (scale === "bytes") return [bytesView(label, summaries)];
   if (scale === "percent")
     return [{ ...(per === "question" ? countedShareView : shareView)(metric, summaries), minor }];
-  if (per === "repetition")
-    return [
-      { over: label, label: unit, digits: rateDigits(metric, summaries) },
-      { over: label, label: "ms/token", minor: true, convert: perToken },
-    ];
+  if (per === "repetition") return [{ over: label, label: unit, digits: rateDigits(metric, summaries) }];
   return [{ label: unit === "s" ? `${label} s` : label, minor }];
 }
 
@@ -277,16 +282,3 @@ const scaled =
     low: times(low, factor),
     high: times(high, factor),
   });
-
-/**
- * Milliseconds per token from tokens per second r: 1000 / r, its error by the delta method 1000 / r² times that of r,
- * its interval the other's ends turned round.
- */
-function perToken({ value, error, low, high }: ShownFigure): ShownFigure {
-  return {
-    value: 1000 / value,
-    error: times(error, 1000 / value ** 2),
-    low: high === undefined ? undefined : 1000 / high,
-    high: low === undefined ? undefined : 1000 / low,
-  };
-}

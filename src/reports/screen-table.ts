@@ -126,7 +126,8 @@ function fitted(
 ) {
   const gap = tight ? " " : "  ";
   const names = rows.map(
-    ({ variant, mark }) => shown(variant.name) + (mark === "reference" || variant.reference ? " (ref)" : ""),
+    ({ variant, mark }) =>
+      shown(variant.name) + (mark === "reference" || (variant.reference && rows.length > 1) ? " (ref)" : ""),
   );
   const name = drawnLeft(["", "variant"], names);
   const size = sizesOf(rows);

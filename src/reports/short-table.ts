@@ -13,7 +13,11 @@ export function shortTable(short: Short): Layout {
   const parts: { head: Heading; cells: string[] }[] = [
     {
       head: left("variant"),
-      cells: rows.map(({ variant, mark }) => harmless(variant.name) + (mark === "reference" ? " (reference)" : "")),
+      cells: rows.map(
+        ({ variant, mark }) =>
+          harmless(variant.name) +
+          (mark === "reference" || (variant.reference && rows.length > 1) ? " (reference)" : ""),
+      ),
     },
     {
       head: right(`size ${unit}`),

@@ -550,6 +550,23 @@ export function withoutAlike(table: Table): Table {
   };
 }
 
+/** The same table without columns that repeat another of their measurement: for ASCII a character is a byte. */
+export function withoutTwins(table: Table): Table {
+  const figures = (at: number) => table.rows.map(({ cells }) => figureIn(cells[at])?.value);
+  const repeats = (at: number, other: number) => {
+    const [one, two] = [table.columns[at]!, table.columns[other]!];
+    if (one.measurement !== two.measurement || one.metric.per !== "text" || two.metric.per !== "text") return false;
+    const [own, theirs] = [figures(at), figures(other)];
+    return own.some((value) => value !== undefined) && own.every((value, i) => value === theirs[i]);
+  };
+  const keep = (_: unknown, at: number) => !table.columns.some((_, other) => other < at && repeats(at, other));
+  return {
+    ...table,
+    columns: table.columns.filter(keep),
+    rows: table.rows.map((row) => ({ ...row, cells: row.cells.filter(keep) })),
+  };
+}
+
 /** Cells of failed jobs beside measured ones do not hide the memory that was measured. */
 function largest(cells: Cell[]): Cell {
   const measured = cells.filter((cell) => cell.state === "measured");

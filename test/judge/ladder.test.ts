@@ -241,6 +241,39 @@ test("changes have room first, then the figures, then their ±", () => {
   expect(at(120)).toEqual({ changes: true, figures: true, errors: true });
 });
 
+describe("on a low screen", () => {
+  const variants: Made[] = [
+    { ...f16, tags: { imatrix: "false" } },
+    ...[q8, q4, q2].flatMap((one): Made[] => [
+      { ...one, tags: { imatrix: "false" } },
+      { ...one, name: `${one.name}-im`, cost: one.cost / 2, tags: { imatrix: "true" } },
+    ]),
+  ];
+  const kinds = ["perplexity", "divergence", "hellaswag", "speed"] as const;
+  const { facts } = made(variants, { kinds, chunks: 4, spread: 0.5 });
+  const lines = (height?: number) =>
+    text(facts, { width: 80, height, closing: ["Tables: x"] })
+      .split("\n")
+      .slice(0, -1);
+
+  test("the table and the conclusions stand there, notes above them, and other questions have one answer", () => {
+    const low = lines(24);
+    const head = low.findIndex((line) => line.startsWith("variant"));
+    expect(low.length - head).toBeLessThan(24);
+    expect(low.slice(head + 1, head + 8).map((line) => line.split(" ")[0])).toEqual(variants.map(({ name }) => name));
+    expect(low.slice(0, head).join("\n")).toContain("few pieces of text");
+    expect(low.slice(head).join("\n")).toMatch(/Does the importance matrix help\? PPL: /);
+    expect(low.at(-1)).toBe("Tables: x");
+  });
+
+  test("a high one shows all of it in the order of reading", () => {
+    expect(lines(200)).toEqual(lines());
+    const whole = lines().join("\n");
+    expect(whole.indexOf("few pieces of text")).toBeGreaterThan(whole.indexOf("Changes against F16"));
+    expect(whole.match(/^ {2}(PPL|KLD|hellaswag acc): /gm)).toHaveLength(3);
+  });
+});
+
 describe("figures that must not be set beside each other", () => {
   const foreign = { ...q4, name: "other", tokenizer: "u", cost: -1 };
 
