@@ -146,12 +146,19 @@ describe("the card", () => {
     );
     expect(foreign.columns.map(({ name }) => name)).not.toContain("perplexity");
     expect(foreign.columns.map(({ name }) => name)).toContain("bits_per_byte");
+    expect(foreign.notes.join("\n")).toMatch(
+      /small-Q4_K_M: other tokenizer than that of small-F16: compare bits\/byte/,
+    );
   });
 
   test("no reference: no changes, and no word of them", () => {
     const alone = cardOf(factsOf(eventsOf([{ ...ladder[2]!, reference: false }], { kinds: ["perplexity"] })));
     expect(alone.columns.map(({ head }) => head).join()).not.toContain("Δ");
     expect(alone.legend).toEqual([]);
+    const two = ladder.slice(2).map((one) => ({ ...one, reference: false }));
+    expect(cardOf(factsOf(eventsOf(two, { kinds: ["perplexity"] }))).notes).toContain(
+      "No variant is the reference, so that no change is told.",
+    );
   });
 
   test("what comes from outside stays inert in every form", async () => {

@@ -32,14 +32,15 @@ const most = 6;
 
 /** What is not told, and why. */
 export function leftOut(
-  { table }: Pick<Facts, "table">,
+  { table, verdicts }: Pick<Facts, "table" | "verdicts">,
   rows: readonly Row[],
   columns: readonly Offered[],
   changes: Changes,
 ): string[] {
   const said = new Map<string, Set<string>>();
   const tell = (why: string, variant: string) => said.set(why, (said.get(why) ?? new Set()).add(variant));
-  for (const row of rows)
+  for (const row of rows) {
+    for (const why of foreignIn(row)) tell(why, row.variant.name);
     for (const { measurement, metric, name } of columns) {
       if (!metric || measurement === undefined) continue;
       const { name: variant } = row.variant;
@@ -48,13 +49,26 @@ export function leftOut(
         : absenceOf(table, row, measurement, metric);
       if (why !== undefined) tell(why, variant);
     }
+  }
   const sentences = Array.from(said, ([why, variants]) => `${several([...variants], 4)}: ${sentence(why)}`);
   return [
+    ...unreferenced(verdicts, rows),
     ...table.notes.slice(0, most).map((note) => sentence(harmless(note))),
     ...sentences.slice(0, most),
     ...(sentences.length > most ? [`${sentences.length - most} more notes stand in table.md.`] : []),
   ];
 }
+
+const unreferenced = ({ questions }: Facts["verdicts"], rows: readonly Row[]) =>
+  rows.length > 1 && !questions.some(({ base }) => base !== undefined)
+    ? ["No variant is the reference, so that no change is told."]
+    : [];
+
+/** Figures per token of another tokenizer, which stand in no column beside the others' unless somebody asks for them. */
+const foreignIn = ({ cells }: Row) =>
+  cells.flatMap((cell) =>
+    cell.state === "measured" && cell.foreign ? cell.notes.slice(0, 1).map(({ text }) => text) : [],
+  );
 
 function absenceOf({ columns }: Table, { cells }: Row, measurement: string, metric: Metric): string | undefined {
   const cell = cells[columns.findIndex((one) => one.measurement === measurement && one.metric === metric)];

@@ -14,10 +14,14 @@ export const md: Format = {
   }),
 };
 
+/** An arrow alone on a line would say nothing. */
+const headOf = (head: string) => head.replace(/ (?=[↓↑]$)/, "\u00a0");
+
 /** A figure and its ± stay on one line. */
 const unbroken = (text: string) => text.replaceAll(" ", "\u00a0");
 
-function parts({ files, columns, rows, legend, notes, provenance, command }: ModelCard): string[] {
+function parts({ files, columns: of, rows, legend, notes, provenance, command }: ModelCard): string[] {
+  const columns = of.map((column) => ({ ...column, head: headOf(column.head) }));
   const texts = rows.map(({ cells }) =>
     cells.map(({ text, plusMinus, marks = "" }, i) =>
       columns[i]!.align === "left"
