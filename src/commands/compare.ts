@@ -12,9 +12,10 @@ import { readEvents } from "../store/index.js";
 import { say } from "../terminal.js";
 import { nearest } from "../yaml.js";
 import type { Surroundings } from "./command.js";
+import { runFolders, runOf } from "./folder.js";
 
 export interface CompareCommand {
-  /** A run's folder, `RUN:VARIANT`, or a baseline's file. */
+  /** A run's folder, `RUN:VARIANT`, a variant of the latest run, or a baseline's file. */
   a: string;
   b: string;
   /** Compare these only; `tg` stands for every generation speed. */
@@ -24,11 +25,14 @@ export interface CompareCommand {
 }
 
 /** Compares two runs, or two variants, and says which differences are real. */
-export async function compareCommand(
-  { a, b, metrics, json }: CompareCommand,
-  { stdout }: Surroundings,
-): Promise<number> {
-  const [first, second] = [sideOf(a), sideOf(b)];
+export async function compareCommand({ a, b, metrics, json }: CompareCommand, where: Surroundings): Promise<number> {
+  const { stdout } = where;
+  let latest: string | undefined;
+  const latestRun = () => {
+    latest ??= runFolders().length > 0 ? runOf(undefined, where) : undefined;
+    return latest;
+  };
+  const [first, second] = [sideOf(a, latestRun), sideOf(b, latestRun)];
   const across = first.path !== second.path;
   const shown = (name: string, side: "a" | "b") =>
     across ? `${name} (${(side === "a" ? first : second).path})` : name;
@@ -82,11 +86,17 @@ function metricsOf(series: Series[], asked: string[]): string[] {
   });
 }
 
-/** `RUN` or `RUN:VARIANT`; a folder may have a colon in its name, a variant too. */
-function sideOf(text: string): Side {
+/** `RUN`, `RUN:VARIANT`, or a variant of the latest run; a folder may have a colon in its name, a variant too. */
+function sideOf(text: string, latestRun: () => string | undefined): Side {
   const at = existsSync(text)
     ? -1
     : Array.from(text.matchAll(/:/g), ({ index }) => index).find((i) => existsSync(text.slice(0, i)));
+  if (at === undefined) {
+    const path = latestRun();
+    const all = path === undefined ? [] : readSeries(path);
+    const series = all.filter(({ variant }) => variant.name === text);
+    if (path !== undefined && series.length > 0) return { path, variant: text, series, all };
+  }
   const path = at === undefined || at < 0 ? text : text.slice(0, at);
   const variant = path === text ? undefined : text.slice(path.length + 1);
   const all = existsSync(path) ? readSeries(path) : seriesFrom(replay(readEvents(path)));

@@ -156,7 +156,7 @@ Forms for other programs:
     line: (line) =>
       line
         .description("say which file of a run to take, in two or three sentences; needs no model")
-        .argument("<run>", "a run's folder")
+        .argument("[run]", "a run's folder (default: the latest run)")
         .addOption(maxSize())
         .addOption(minSpeed())
         .addOption(margin())
@@ -169,13 +169,13 @@ Without a wish: the smallest file that is not shown to be worse than the referen
 Exit codes:
   0 a file is named · 3 no file is as wished · 4 too little was measured to tell · 1 bad input`,
         ),
-    asked: (run: string, options) => ({ ...options, run }),
+    asked: (run: string | undefined, options) => ({ ...options, run }),
   }),
   compare: command(async () => (await import("./compare.js")).compareCommand, {
     line: (line) =>
       line
         .description("say which differences between two runs, or two variants of a run, are real")
-        .argument("<a>", "a run's folder, RUN:VARIANT, or a baseline file")
+        .argument("<a>", "a run's folder, RUN:VARIANT, a variant of the latest run, or a baseline file")
         .argument("<b>", "what it is compared with")
         .option(
           "--metric <names>",

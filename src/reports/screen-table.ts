@@ -12,6 +12,8 @@ import { type Cell, figureIn, type Table } from "./table.js";
 /** The short table as a terminal shows it. */
 export interface ScreenTable {
   block: string;
+  /** Its heads once more, for where they are far above the last rows. */
+  heads: string;
   /** Notes to the figures that are shown, with their marks. */
   notes: string[];
   /** Names as the table has them. */
@@ -27,11 +29,12 @@ export function screenTable(facts: { table: Table; short: Short }, width: number
   const all = new Set(facts.short.columns.keys());
   const first = drawnWith(facts, all, width);
   // Notes to figures that found no room stand in table.md; the others are numbered without them.
-  const { prefix, shown, lines, notes } =
+  const { prefix, shown, heads, lines, notes } =
     first.columns.size < all.size ? drawnWith(facts, first.columns, width) : first;
   const { missed } = first;
   return {
     block: [...(prefix ? [`All names begin with ${prefix}`, ""] : []), ...lines].join("\n"),
+    heads: heads.join("\n"),
     notes: [...notes, ...(missed > 0 ? [`${counted(missed, "more column")}: table.md`] : [])],
     shown: (name) => shown.get(name) ?? harmless(name),
   };
@@ -47,12 +50,14 @@ function drawnWith(facts: { table: Table; short: Short }, only: ReadonlySet<numb
   const { short } = facts;
   const noted = notesOf(facts, only);
   const names = short.rows.map(({ variant }) => variant.name);
-  const tried = manners.map(({ most, tight }) => {
+  const drawn = ({ most, tight }: (typeof manners)[number]) => {
     const { prefix, shown } = shortNames(names, most);
-    const drawn = fitted(short, noted, { width, tight, only }, (name) => shown.get(name)!);
-    return { prefix, shown, notes: noted.lines, ...drawn };
-  });
-  return tried.find(({ missed }) => missed === 0) ?? tried.at(-1)!;
+    const columns = fitted(short, noted, { width, tight, only }, (name) => shown.get(name)!);
+    return { prefix, shown, notes: noted.lines, ...columns };
+  };
+  let best = drawn(manners[0]!);
+  for (const manner of manners.slice(1)) if (best.missed > 0) best = drawn(manner);
+  return best;
 }
 
 // ---- Notes
@@ -147,13 +152,21 @@ function fitted(
     ...[...chosen].sort(([a], [b]) => a - b).map(([i, level]) => levels[i]![level]!),
   ];
   const fits = () => taken().reduce((sum, one) => sum + gap.length + one.width, -gap.length) <= width;
-  const wish = (i: number, level: Level) => {
-    const before = chosen.get(i);
-    if (level > 0 && before === undefined) return;
-    chosen.set(i, level);
+  const wish = (some: number[], level: Level) => {
+    const before = some.map((i) => [i, chosen.get(i)] as const);
+    for (const i of some) chosen.set(i, level);
     if (fits()) return;
-    if (before === undefined) chosen.delete(i);
-    else chosen.set(i, before);
+    for (const [i, was] of before)
+      if (was === undefined) chosen.delete(i);
+      else chosen.set(i, was);
+  };
+  // Columns of one metric look alike.
+  const wishAlike = (some: number[], level: Level) => {
+    for (const label of new Set(some.map((i) => columns[i]!.metric.label)))
+      wish(
+        some.filter((i) => chosen.has(i) && columns[i]!.metric.label === label),
+        level,
+      );
   };
   const wishFor = (fact: keyof typeof facts) => {
     if (facts[fact] && beside.add(fact) && !fits()) beside.delete(fact);
@@ -161,23 +174,24 @@ function fitted(
   const isEmpty = (i: number) => levels[i]![0]!.cells.every((cell) => cell.trim() === "");
   const places = columns.map((_, i) => i).filter((i) => only.has(i) && !isEmpty(i));
   const [leads, seconds] = [places.filter((i) => !columns[i]!.second), places.filter((i) => columns[i]!.second)];
-  for (const i of leads) wish(i, 0);
+  for (const i of leads) wish([i], 0);
   const missed = leads.length - chosen.size;
   if (missed === 0 && !tight) {
     wishFor("quality");
-    for (const i of leads) wish(i, 1);
+    wishAlike(leads, 1);
     wishFor("saved");
-    for (const i of seconds) wish(i, 0);
-    for (const i of seconds) wish(i, 1);
-    for (const i of leads) wish(i, 2);
+    for (const i of seconds) wish([i], 0);
+    wishAlike(seconds, 1);
+    wishAlike(leads, 2);
     wishFor("bits");
-    for (const i of seconds) wish(i, 2);
+    wishAlike(seconds, 2);
   }
   const drawn = taken();
   const line = (parts: string[]) => parts.join(gap).trimEnd();
-  const heads = ([0, 1] as const).map((row) => line(drawn.map(({ head }) => head[row])));
+  const heads = ([0, 1] as const).map((row) => line(drawn.map(({ head }) => head[row]))).filter((head) => head !== "");
   return {
-    lines: [...heads.filter((head) => head !== ""), ...rows.map((_, i) => line(drawn.map(({ cells }) => cells[i]!)))],
+    heads,
+    lines: [...heads, ...rows.map((_, i) => line(drawn.map(({ cells }) => cells[i]!)))],
     missed,
     columns: new Set(chosen.keys()),
   };

@@ -27,7 +27,7 @@ export function text(
   { table, short, verdicts, tasks }: Pick<Facts, "table" | "short" | "verdicts" | "tasks">,
   { width = 80, height = Infinity, chosen = [], closing = [] }: Terminal = {},
 ): string {
-  const { block, notes, shown } = screenTable({ table, short }, width);
+  const { block, heads, notes, shown } = screenTable({ table, short }, width);
   const lines = (all: string[]) => all.map((line) => wrap(harmless(line, { length: 2000 }), width)).join("\n");
   const questions = questionsIn(short);
   const below = lines([
@@ -38,7 +38,8 @@ export function text(
     ...verdicts.notes,
   ]);
   const averages = tasks.map((task) => averaged(task, width, shown));
-  const figures = [block, lines(legendOf(short, shown))].filter(Boolean).join("\n");
+  const tabled = (...parts: string[]) => [...parts, lines(legendOf(short, shown))].filter(Boolean).join("\n");
+  const figures = tabled(block);
   const files = [...chosen, ...recommended(short, verdicts, shown)];
   const last = (most: number) => [lines(files), answers(verdicts, width, most), lines(closing)];
   // The line of the prompt is the screen's, too.
@@ -50,7 +51,9 @@ export function text(
     .filter(Boolean);
   const most = counts.find((count) => fits(joined([figures, ...last(count)])));
   const brief = lines([...files, ...firstAnswers(verdicts), ...closing]);
-  return joined([...averages, below, figures, ...(most === undefined ? [brief] : last(most))]);
+  if (most !== undefined) return joined([...averages, below, figures, ...last(most)]);
+  const isHigh = fits(joined([figures, brief]));
+  return joined([...averages, below, isHigh ? figures : tabled(block, heads), brief]);
 }
 
 const joined = (parts: string[]) => `${parts.filter((part) => part !== "").join("\n\n")}\n`;
