@@ -173,7 +173,7 @@ describe("models that are fetched", () => {
     const { at, asked } = await serve((request, response) => send(request, response, first));
     const { options, cache } = place();
     const dry = await bench(["run", "--model", local, "--model", `${at}/m.gguf`, ...measured, "--dry-run"], options);
-    expect(dry.stdout).toMatch(/-------- +m +perplexity +to be fetched first: m\.gguf, \S+ [kM]B$/m);
+    expect(dry.stdout).toMatch(/^m +\S+ [kM]B to fetch +\?$[\s\S]*^to fetch: m\.gguf, \S+ [kM]B$/m);
     expect(asked.map(({ method }) => method)).toEqual(["HEAD"]);
     expect(everything(cache)).toBe("");
   });

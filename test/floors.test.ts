@@ -66,6 +66,7 @@ const aboutCommands = [
   "outcome.ts",
   "columns.ts",
   "folder.ts",
+  "describe.ts",
   "dataset.ts",
 ];
 

@@ -108,7 +108,7 @@ export const commands = {
         )
         .addOption(timeout("a job"))
         .option("--again", "time the speed of a run that is there once more, as another session in its folder")
-        .option("--dry-run", "print the plan, with estimated memory and time; measure nothing")
+        .option("--dry-run", "print the plan as a table, with estimated memory and time; measure nothing")
         .option("--plain", "lines instead of the live view")
         .option("--json", "events as JSON lines on stdout")
         .addOption(maxSize())

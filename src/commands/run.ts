@@ -8,7 +8,7 @@ import { type Executor, localPlace } from "../executors/index.js";
 import { harmless, harmlessJson } from "../harmless.js";
 import { measurements } from "../measurements/index.js";
 import { withoutKeeping } from "../models/cache.js";
-import { describePlan, makePlan, type Plan } from "../plan/index.js";
+import { makePlan, type Plan } from "../plan/index.js";
 import { Fold, isTimed, progressOf, type Run, replay } from "../replay/index.js";
 import type { Wishes } from "../reports/choice.js";
 import { factsFrom, writeReports } from "../reports/index.js";
@@ -18,6 +18,7 @@ import { onLost, say, type Writer } from "../terminal.js";
 import { openView, type StopKind, type View } from "../tui/index.js";
 import { counted } from "../units.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
+import { describePlan, planAsJson } from "./describe.js";
 import { folderOfQuestion, forget, runsFolder } from "./folder.js";
 import { conclusion, exitCode, isMeasured, writeTables } from "./outcome.js";
 import { stopper, unlessStopped } from "./stop.js";
@@ -88,7 +89,7 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
     const plan = await (executor ? planned() : withoutKeeping(planned));
     if (plan && !executor) {
       const shown = options.again ? againIn(folderOf(plan, asked), plan) : plan;
-      say(stdout, describePlan(shown));
+      say(stdout, options.json ? planAsJson(shown) : describePlan(shown));
       return foreseenCode(shown);
     }
     if (!plan || !executor) {

@@ -12,7 +12,6 @@ import { type Selected, selection } from "./selection.js";
 import { type Inspected, type InspectOptions, inspect, type Preparation } from "./variants.js";
 
 export { memoryTogether, togetherGroups } from "./cost.js";
-export { describePlan } from "./describe.js";
 export type { Job } from "./job.js";
 export type { Preparation } from "./variants.js";
 

@@ -120,7 +120,7 @@ describe.each(names)("%s", (name) => {
     hub.asked = [];
     const { code, stdout, stderr } = await bench(["run", file, ...data, "--dry-run"], options);
     expect(code, stdout + stderr).toBe(0);
-    expect(stdout).toMatch(/to be fetched first: ggml-model-\S+\.gguf, \d/);
+    expect(stdout).toMatch(/^to fetch: ggml-model-\S+\.gguf, \d/m);
     expect(stdout).not.toMatch(/cannot be measured|not possible/);
     expect(hub.fetched).toEqual([]);
   });

@@ -378,7 +378,7 @@ describe("a quantization in the cache is used while it is as it was made", () =>
       `variants: {small: {model: ${model}, quantize: Q4_0}}\nmeasurements: {perplexity: {text: demo-en, chunks: 2}}\n`,
     );
     const dry = await bench(["run", file, "--dry-run"]);
-    expect(dry.stdout).toMatch(/to be quantized anew \(Q4_0\): its file in the cache is damaged/);
+    expect(dry.stdout).toMatch(/^small +to quantize anew /m);
     const { code, stdout } = await bench(["run", file, "--plain", "--out", join(folder, "damaged-run")]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^warning: small: its Q4_0 file in the cache is damaged and is made anew$/m);

@@ -3,9 +3,10 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { quickBenchmark, readBenchmark } from "../../dist/benchmark/index.js";
+import { describePlan } from "../../dist/commands/describe.js";
 import { localPlace } from "../../dist/executors/index.js";
 import { measurements } from "../../dist/measurements/index.js";
-import { describePlan, makePlan, type Plan, type PlanOptions } from "../../dist/plan/index.js";
+import { makePlan, type Plan, type PlanOptions } from "../../dist/plan/index.js";
 import { tinyGguf } from "../models/tiny-gguf.js";
 import {
   bench,
@@ -110,7 +111,7 @@ variants:
 
   it("are the same in another process", async () => {
     const before = Object.values(await ids(two));
-    const said = execFileSync(process.execPath, [cli, "run", file, "--dry-run"], { encoding: "utf8" });
+    const said = execFileSync(process.execPath, [cli, "run", file, "--dry-run", "--json"], { encoding: "utf8" });
     expect(before.map((id) => said.includes(id.slice(0, 8)))).toEqual(before.map(() => true));
   });
 
@@ -377,7 +378,9 @@ measurements:
     const failures = Object.fromEntries(variants.map(({ name, failure }) => [name, failure?.code]));
     expect(failures).toEqual({ c: "model-invalid", a: undefined, b: expect.stringContaining("model") });
     expect(jobs).toHaveLength(9);
-    expect(describePlan(await plan(broken))).toMatch(/c +perplexity +cannot be measured: "what=1" is no setting/);
+    expect(describePlan(await plan(broken))).toMatch(
+      /^c +failed \[1\][\s\S]*\[1\] cannot be measured: "what=1" is no setting/m,
+    );
   });
 
   it("data that are not there stop the plan", async () => {
@@ -410,11 +413,11 @@ metric_list: [${metrics.map((metric) => `{ metric: ${metric} }`)}]
     expect(only).not.toHaveProperty("entries");
   });
 
-  it("a line a job with memory and time, and what may be used", async () => {
+  it("a row a variant with file, memory and times, and what may be used", async () => {
     const model = writeRandomLlama(folder, "shown");
     const said = describePlan(await plan(two.replace('"mock:seed=1"', model)));
-    expect(said.split("\n").filter((line) => /^[0-9a-f]{8} /.test(line))).toHaveLength(6);
-    expect(said).toMatch(/a +perplexity +[\d.]+ MB +about \d+ s/);
+    expect(said).toMatch(/^variant +file +memory +perplexity +hellaswag +speed$/m);
+    expect(said).toMatch(/^a \(ref\) +[\d.]+ [kM]B +[\d.]+ MB +\d+ s +\d+ s +\d+ s$/m);
     expect(said).toMatch(/6 jobs, very roughly .* in all; engines may use \d+\.\d+ GB\n$/);
   });
 
@@ -522,8 +525,8 @@ variants:
 measurements: {${measured}}
 `;
   writeRandomLlama(folder, "made", { seed: 7 });
-  const dry = (cache: string) =>
-    execFileSync(process.execPath, [cli, "run", file, "--dry-run"], {
+  const dry = (cache: string, ...more: string[]) =>
+    execFileSync(process.execPath, [cli, "run", file, "--dry-run", ...more], {
       encoding: "utf8",
       env: { ...process.env, GGUF_BENCH_CACHE: cache },
     });
@@ -531,18 +534,19 @@ measurements: {${measured}}
   it("a dry run makes none of them and writes nothing, and knows their ids", async () => {
     const cache = join(folder, "cache-of-dry-run");
     await plan(quantized());
-    const before = dry(cache);
-    expect(before).toMatch(/^[0-9a-f]{8} +small +perplexity +to be quantized first \(Q8_0\)$/m);
+    const before = dry(cache, "--json");
+    expect(dry(cache)).toMatch(/^small +to quantize +\?$/m);
+    expect(dry(cache)).toContain("1 model to quantize first");
     expect(existsSync(cache)).toBe(false);
     const out = join(folder, "made-run");
     const options = { env: { GGUF_BENCH_CACHE: cache } };
     const { code, stdout } = await bench(["run", file, "--plain", "--out", out], options);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^quantizing made-Q8_0\.gguf: tensor \d+ of \d+$/m);
-    const idsIn = (said: string) => said.match(/^[0-9a-f]{8}(?= )/gm);
-    expect(idsIn(dry(cache))).toEqual(idsIn(before));
+    const idsIn = (said: string) => JSON.parse(said).jobs.map(({ id }: { id: string }) => id);
+    expect(idsIn(dry(cache, "--json"))).toEqual(idsIn(before));
     const jobs = eventsOf(out).flatMap((event) => (event.type === "started" ? event.jobs : []));
-    expect(jobs.map(({ id }) => id.slice(0, 8))).toEqual(idsIn(before));
+    expect(jobs.map(({ id }) => id)).toEqual(idsIn(before));
     // Nothing is left to be made or measured.
     const again = await bench(["run", file, "--plain", "--out", out], options);
     expect(again.stdout).not.toMatch(/quantizing|started/);

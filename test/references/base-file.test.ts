@@ -303,7 +303,7 @@ describe("a file that cannot be used", () => {
   });
 
   it("a job is another one for another file of the same name", async () => {
-    const id = async () => (await bench([...using(base), "--dry-run"])).stdout.slice(0, 8);
+    const id = async () => JSON.parse((await bench([...using(base), "--dry-run", "--json"])).stdout).jobs[0].id;
     const before = await id();
     expect(await id()).toBe(before);
     const changed = readFileSync(base);
