@@ -175,6 +175,29 @@ describe("the card", () => {
     expect(JSON.parse(await drawnAs("json", facts, card, hostile)).rows).toHaveLength(5);
   });
 
+  test("nor does a file's name reach the terminal as it is", async () => {
+    const events = hostile.map((event) =>
+      event.type === "started"
+        ? {
+            ...event,
+            variants: event.variants.slice(0, 2).map((variant) => ({
+              ...variant,
+              facts: { ...variant.facts!, files: [`/m/long-\u001b[2J\n\`name\`-<b>-${variant.name}.gguf`] },
+            })),
+            jobs: event.jobs.filter(({ variant }) => variant === "F16" || variant === "Q2_K"),
+          }
+        : event,
+    );
+    const facts = factsOf(events);
+    const card = cardOf(facts);
+    expect(card.files).toContain("name");
+    for (const format of ["md", "html", "csv", "json"])
+      expect(await drawnAs(format, facts, card, events), format).not.toMatch(/[\u0000-\u0009\u000b-\u001f]/);
+    expect((await drawnAs("md", facts, card, events)).split("\n").filter((line) => line.startsWith("Files:"))).toEqual([
+      expect.stringMatching(/^Files: ``.*``\./),
+    ]);
+  });
+
   test("the help names every format", async () => {
     const { stdout } = await bench(["report", "--help"]);
     for (const { name } of formats) expect(stdout).toContain(name);

@@ -1,5 +1,6 @@
 import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
+import { harmless } from "../../harmless.js";
 import { nearest } from "../../yaml.js";
 import { Footnotes } from "../footnotes.js";
 import type { Facts } from "../index.js";
@@ -74,9 +75,9 @@ function rowsOf({ table }: Facts, variants: readonly string[] | undefined): Row[
  */
 function nameColumn(rows: Row[], offered: Offered[]): [column: Offered, files: string | undefined] {
   const column = (name: string) => offered.find((one) => one.name === name)!;
-  const stems = rows.map((row) => fileOf(row)?.match(/^(.+)\.gguf$/i)?.[1]);
+  const stems = rows.map((row) => harmless(fileOf(row) ?? "").match(/^(.+)\.gguf$/i)?.[1]);
   const isByFile = !stems.includes(undefined) && new Set(stems).size === rows.length;
-  const names = isByFile ? (stems as string[]) : rows.map(({ variant }) => variant.name);
+  const names = isByFile ? (stems as string[]) : rows.map(({ variant }) => harmless(variant.name));
   const { prefix } = shortNames(names, 14);
   const rest = names.every((name) => name.startsWith(prefix)) ? names.map((name) => name.slice(prefix.length)) : names;
   const told = new Map(rows.map(({ variant }, i) => [variant.name, rest[i]!]));

@@ -1,3 +1,4 @@
+import { harmless } from "../../harmless.js";
 import type { BesideTable, ModelCard } from "../card/card.js";
 import { fitting } from "../card/width.js";
 import { bullets, draw, inert } from "../markup.js";
@@ -69,7 +70,8 @@ function beside({ title, source, heads, rows, notes }: BesideTable): string[] {
 }
 
 /** A code span that no text inside it can end. */
-function code(text: string): string {
+function code(inside: string): string {
+  const text = harmless(inside);
   const longest = Math.max(0, ...Array.from(text.matchAll(/`+/g), ([run]) => run.length));
   const fence = "`".repeat(longest + 1);
   const blank = text.startsWith("`") || text.endsWith("`") ? " " : "";
