@@ -58,7 +58,10 @@ for (const [name, command] of Object.entries(commands))
   command.line(program.command(name)).action(async (...typed: unknown[]) => exit(await command.typed(...typed)));
 
 outliveReaders();
-program.parseAsync().catch(async (error) => {
+// Help for a command that there is not is answered as that command is: by the ones that it may have been meant for.
+const [node, script, first, wanted = ""] = process.argv as [string, string, ...string[]];
+const isStray = first === "help" && /^\w/.test(wanted) && wanted !== "help" && !Object.hasOwn(commands, wanted);
+program.parseAsync(isStray ? [node, script, wanted] : process.argv).catch(async (error) => {
   process.stderr.write((await import("./errors.js")).describeError(error));
   process.exitCode = 1;
 });

@@ -73,6 +73,8 @@ describe("what people type", () => {
     };
     await same(["help", "run"], ["run", "--help"]);
     await same(["help"], ["--help"]);
+    const stray = await bench(["help", "runn"]);
+    expect(stray).toMatchObject({ code: 1, stderr: expect.stringContaining("Did you mean run?") });
     await same(["-v"], ["--version"]);
     await same(["-V"], ["--version"]);
   });

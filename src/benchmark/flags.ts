@@ -71,7 +71,7 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
     variants: Object.fromEntries(variants),
     measurements: entries,
   });
-  const benchmark = await readWritten(written, { name: "quick", baseDir }, options);
+  const benchmark = await readWritten(written, { name: titleOf(names, measures), baseDir }, options);
   const used = new Set([settings, ...Object.values(entries)].flatMap((one) => Object.keys(one)));
   const idle = Object.keys(flags).find((flag) => !used.has(flag));
   if (idle)
@@ -79,6 +79,12 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
       hint: `Leave --${idle} out.`,
     });
   return notes.length > 0 ? { ...benchmark, notes } : benchmark;
+}
+
+/** `model-F16 +3 perplexity`: what a reader calls a question without a file. */
+function titleOf([first = "", ...others]: string[], measures: string[]): string {
+  const more = others.length > 0 ? [`+${others.length}`] : [];
+  return nameable([first, ...more, measures.join(" ")].join(" ").replace(/[/\\]/g, "-"));
 }
 
 /** Keys of an entry of the measurement, without the one that names the measurement. */

@@ -6,6 +6,7 @@ import type { DataRecord, Provenance, Started, VariantRecord } from "../events.j
 import { several } from "../harmless.js";
 import { freeMemory } from "../machine.js";
 import { addressWithoutSecrets } from "../secrets.js";
+import { togetherGroups } from "./cost.js";
 import { type AskedData, type Job, makeJob } from "./job.js";
 import { chooseReference, namedReference } from "./reference.js";
 import { type Selected, selection } from "./selection.js";
@@ -100,6 +101,9 @@ function assemble(
       return { ...job, identified: job.identified && settled };
     }),
   );
+  // The decode of a comparison takes no longer for what it feeds.
+  const possible = jobs.filter(({ record }) => record.impossible === undefined);
+  for (const { riders } of togetherGroups(possible)) for (const { record } of riders) record.estimate &&= 0;
   const { engine, machine } = all[0]!.routes[0].place;
   const { version, library, origin } = engine;
   return {

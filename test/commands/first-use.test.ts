@@ -16,6 +16,7 @@ describe("a run without a file", () => {
   it("is named by the day and what is measured; the same command goes on in its folder", async () => {
     expect((await here("run", "mock:seed=1", "mock:seed=2", ...asked)).code).toBe(0);
     const [name] = runs();
+    expect(readFileSync(join(cwd, "reports", name!, "table.md"), "utf8")).toMatch(/^# seed=1 \+1 perplexity\n/);
     expect(name).toMatch(/^\d{4}-\d\d-\d\d-\d{4}-seed-1\+1-perplexity-[0-9a-f]{8}$/);
     const again = await here("run", "mock:seed=1", "mock:seed=2", ...asked);
     expect(again.stdout).not.toContain(": started");

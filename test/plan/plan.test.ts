@@ -421,6 +421,26 @@ metric_list: [${metrics.map((metric) => `{ metric: ${metric} }`)}]
     expect(said).toMatch(/6 jobs, very roughly .* in all; engines may use \d+\.\d+ GB\n$/);
   });
 
+  it("counts a decode once, where a comparison feeds the perplexity of its text", async () => {
+    const yaml = (chunks: number) => `
+variants:
+  a: {model: "mock:seed=1,bytes=6e11", reference: true}
+  b: {model: "mock:seed=1,damage=0.1,bytes=6e11"}
+measurements:
+  divergence: {text: text.txt, context: 64, chunks: 8}
+  perplexity: {text: text.txt, context: 64, chunks: ${chunks}}
+`;
+    const estimates = async (chunks: number) =>
+      (await plan(yaml(chunks))).jobs.map(({ record: { kind, estimate } }) => [kind, estimate! > 0]);
+    expect(await estimates(8)).toEqual([
+      ["divergence", true],
+      ["perplexity", false],
+      ["divergence", true],
+      ["perplexity", false],
+    ]);
+    expect((await estimates(7)).every(([, counts]) => counts)).toBe(true);
+  });
+
   it("says where a reference and its variants take turns in memory", async () => {
     const yaml = `
 variants:
