@@ -55,11 +55,18 @@ export const share = (text: string) => {
 // What a file must be to be taken.
 
 export const maxSize = () =>
-  new Option("--max-size <size>", "name the best file of at most this size, such as 100MB").argParser(bytes);
+  new Option("--max-size <size>", "name the best file of at most this size, such as 100MB (default: any)").argParser(
+    bytes,
+  );
 export const minSpeed = () =>
-  new Option("--min-speed <n>", "name the best file that generates so many tokens a second").argParser(positive);
+  new Option("--min-speed <n>", "name the best file that generates so many tokens a second (default: any)").argParser(
+    positive,
+  );
 export const margin = () =>
-  new Option("--margin <percent>", "name the smallest file shown to lose less than this, such as 1%").argParser(share);
+  new Option(
+    "--margin <percent>",
+    "name the smallest file shown to lose less than this, such as 1% (default: none)",
+  ).argParser(share);
 
 // Options that several commands take.
 
