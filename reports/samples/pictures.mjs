@@ -30,7 +30,7 @@ try {
   let live = "";
   let frame = "";
   const end = Date.now() + 20 * 60_000;
-  while (!/^Beside it: /m.test(plain(frame))) {
+  while (!/^Tables: /m.test(plain(frame))) {
     if (Date.now() > end) throw new Error("the demo did not end within 20 minutes");
     await sleep(0.5);
     frame = screen();
@@ -45,7 +45,7 @@ try {
   const command = `node dist/cli.js report ${folder}; sleep 60`;
   tmux("new-session", "-d", "-s", long, "-x", "120", "-y", "300", "-c", root, command);
   let report = "";
-  while (!/^Beside it: /m.test(report)) {
+  while (!/^Tables: /m.test(report)) {
     await sleep(0.5);
     report = tmux("capture-pane", "-t", long, "-p");
   }
