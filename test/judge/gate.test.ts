@@ -361,6 +361,23 @@ describe("the gate's answers", () => {
     });
   });
 
+  test("speed across runs: more repetitions of one run do not decide, more runs do", () => {
+    const timed = (runs: number, mean: number) => {
+      const values = Array.from({ length: 5 * runs }, (_, i) => {
+        const run = Math.floor(i / 5);
+        return mean * (1 + 0.02 * Math.sin(5 * run + mean) + 0.002 * Math.sin(9 * i));
+      });
+      const clusters = new Map(values.map((_, i) => [String(i), `run ${Math.floor(i / 5)}`]));
+      return [{ ...series("a", { tg128: values }), clusters }];
+    };
+    const sentence = (runs: number, mean: number) =>
+      ask(timed(runs, mean), timed(runs, 50), "tg: -5%").checks[0]!.sentence;
+    expect(sentence(1, 47)).toContain(
+      "More repetitions of one run do not decide: 3 runs of both or more could (--again)",
+    );
+    expect(sentence(4, 48.5)).toMatch(/\d+ (to \d+ )?more runs of both should decide \(--again\)/);
+  });
+
   test("what was not measured, or cannot be compared, never passes", () => {
     const failed = [{ ...series("Q4", { perplexity: [] }), observations: new Map(), missing: "failed: no memory" }];
     expect(ask(failed, before, "perplexity: +1%").checks[0]!.sentence).toBe("Q4: PPL is undecided: failed: no memory.");

@@ -113,16 +113,17 @@ export const cells = [
     chunks(0.005 * share, 0.014, 0.3),
   ),
   ...over("flips", "flips: 2%", [200, 400], (share) => answers(0, Math.max(0.005, 0.02 * share))),
-  ...over("acc", "acc: -2%", [200, 400], (share) => answers(-0.02 * share, Math.max(0.055, 0.02 * share))),
+  ...over("acc", "acc: -2%", [200, 400], (share) => answers(-0.02 * share, 0.055 + 0.02 * share)),
   ...over("tg, runs", "tg: -5%", [3, 5], (share) => runs(-0.05 * share, 0.025, 0.01)),
   ...over("kld", "kld: 3x floor", [8, 64], (share) => distances(Math.max(1, 3 * share), 0.6)),
 ];
 
 /**
  * `draws` runs that are each asked a rule: how many are undecided, how many of those are promised a number of items, and how many of
- * these decide when they have them: the run goes on (`kept`), or another one has so many items from the start (`anew`).
+ * these decide when they have them: the run goes on (`kept`), another one has so many items from the start (`anew`), or the run has
+ * half of them (`middle`, of the logarithms). `brief`: `kept` alone.
  */
-export function promises({ rule: text, n, share, drawn }, draws, seed = 1) {
+export function promises({ rule: text, n, share, drawn }, draws, { seed = 1, brief = false } = {}) {
   const [normal, uniform] = [normals(seed), random(seed + 1)];
   const rule = parseRule(text);
   const ask = (run) => gate(...run, [rule]).checks.find(({ variant }) => variant === "v");
@@ -142,17 +143,43 @@ export function promises({ rule: text, n, share, drawn }, draws, seed = 1) {
       found.sizes.push([Number(floor), Number(floor)]);
       const items = [both ? Number(both) : n, Number(floor)];
       if (ask(run(...items)).outcome !== "undecided") found.kept++;
-      if (ask(drawn(truth)(normal, uniform)(...items)).outcome !== "undecided") found.anew++;
+      if (!brief && ask(drawn(truth)(normal, uniform)(...items)).outcome !== "undecided") found.anew++;
       continue;
     }
     if (!more) continue;
     found.promised++;
     found.sizes.push([more.from, more.to]);
     if (ask(run(n + more.to)).outcome !== "undecided") found.kept++;
+    if (brief) continue;
     if (ask(drawn(truth)(normal, uniform)(n + more.to)).outcome !== "undecided") found.anew++;
     if (ask(run(n + Math.round(Math.sqrt(more.from * more.to)))).outcome !== "undecided") found.middle++;
   }
   return found;
+}
+
+/**
+ * The mean of the harm that gates of unharmed variants say they would have seen, and how often it is seen when the first of so many
+ * variants has it.
+ */
+export function harmSeen({ rule: text, n, drawn }, draws, variants, seed = 1) {
+  const [normal, uniform] = [normals(seed), random(seed + 1)];
+  const rule = parseRule(text);
+  const renamed = (list, name) =>
+    list.map((one) => ({ ...one, variant: { ...one.variant, name }, job: { ...one.job, variant: name } }));
+  const together = (first) => {
+    const all = Array.from({ length: variants }, (_, i) => drawn(i === 0 ? first : 0)(normal, uniform)(n));
+    return [0, 1].map((side) => all.flatMap((runs, i) => renamed(runs[side], `v${i}`)));
+  };
+  const first = (run) => gate(...run, [rule]).checks.find(({ variant }) => variant === "v0");
+  const sizes = [];
+  for (let draw = 0; draw < draws; draw++) {
+    const [, size] = first(together(0)).sentence.match(/a true \w+ of ([\d.]+) /) ?? [];
+    if (size) sizes.push(Number(size) / 100);
+  }
+  const mean = sizes.reduce((sum, one) => sum + one, 0) / sizes.length;
+  let seen = 0;
+  for (let draw = 0; draw < draws; draw++) if (first(together(mean / rule.limit.size)).outcome === "failed") seen++;
+  return { size: mean, seen: (100 * seen) / draws };
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {

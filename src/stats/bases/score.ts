@@ -45,12 +45,14 @@ const grown = ({ n, toRight, toWrong }: Flips, factor: number): Flips => ({
   toWrong: toWrong * factor,
 });
 
+/** The chance that the score test of the limit finds on which side of it a true change lies. */
 function powerAgainst({ n, toRight, toWrong }: Flips, freedom: number | undefined, truth: number, asked: Limit) {
   const { limit } = asked;
-  // As many answers flip as did, or as the change needs by itself.
-  const spread = (shift: number) => Math.sqrt((Math.max((toRight + toWrong) / n, Math.abs(shift)) - shift * shift) / n);
+  // A change beyond the one that was seen comes on top of the answers that flipped already.
+  const rate = Math.min(1, (toRight + toWrong) / n + Math.abs(truth - (toRight - toWrong) / n));
+  const spread = (shift: number) => Math.sqrt(Math.max(0, rate - shift * shift) / n);
   const critical = tQuantile(1 - levelAt(truth, asked), freedom) * spread(limit);
-  return tTail((critical - Math.abs(truth - limit)) / spread(truth));
+  return tTail((critical - Math.abs(truth - limit)) / spread(truth), freedom);
 }
 
 /**
