@@ -111,6 +111,20 @@ describe("figures, from the CSV again", () => {
       expect(ends.some((end) => Math.abs(Number(end) - csv(name, "perplexity", "perplexity")) < 1e-9)).toBe(true);
   });
 
+  test("repetitions of later sessions stand apart from the first ones", () => {
+    const series = facts.series.map((one) => {
+      const again = (name: string) =>
+        one.observations.get(name)?.flatMap((item) => [item, { ...item, item: `session 2/${item.item}` }]);
+      return one.job.measurement === "speed" ? { ...one, observations: { ...one.observations, get: again } } : one;
+    });
+    const picture = picturesOf({ ...facts, series }).find(({ name }) => name === "speed-in-order")!;
+    expect(layersOf(picture, "ruleX")[0]!.data).toEqual([{ at: 5.5, text: "session 2" }]);
+    const [{ data } = { data: [] }] = layersOf(picture, "line");
+    expect(data.map(({ x, part }) => [x, part])).toEqual(Array.from({ length: 10 }, (_, i) => [i + 1, i < 5 ? 1 : 2]));
+    expect(data.slice(0, 5).map(({ y }) => y)).toEqual(data.slice(5).map(({ y }) => y));
+    expect(layersOf(called("speed-in-order"), "ruleX")).toEqual([]);
+  });
+
   test("distances by position are those of all tokens together", () => {
     for (const { job, where, figures, tokens } of facts.divergences) {
       if (job.against === job.variant) continue;

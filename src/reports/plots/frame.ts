@@ -124,6 +124,16 @@ const pieceOf = (one: { colour: string; dash: string }): Layer => ({
   },
 });
 
+/** Upright lines with their names above the frame. */
+export const ruleLayers = (rules: readonly { at: number; text: string }[]): Layer[] => [
+  { mark: "ruleX", data: rules, options: { x: "at", stroke: grounds.guide[0], strokeDasharray: "4 3" } },
+  {
+    mark: "text",
+    data: rules,
+    options: { x: "at", text: "text", frameAnchor: "top", dy: -12, fill: grounds.guide[0] },
+  },
+];
+
 /** The signs of variants. */
 export const signs = (data: Layer["data"], x: string, y: string, more: Record<string, unknown> = {}): Layer => ({
   mark: "dot",

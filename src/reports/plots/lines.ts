@@ -1,4 +1,13 @@
-import { type AxisAsked, axisOver, chartIn, chartWidth, Frame, legendHeight, legendLayers } from "./frame.js";
+import {
+  type AxisAsked,
+  axisOver,
+  chartIn,
+  chartWidth,
+  Frame,
+  legendHeight,
+  legendLayers,
+  ruleLayers,
+} from "./frame.js";
 import { spreadLabels, textWidth } from "./labels.js";
 import { grounds, type Look } from "./palette.js";
 import type { Chart, Layer } from "./plot.js";
@@ -7,15 +16,24 @@ import type { Chart, Layer } from "./plot.js";
 export interface LineFigure {
   text: string;
   look: Look;
-  points: readonly { x: number; y: number }[];
+  /** `part`: no line leads from one part to the next. */
+  points: readonly { x: number; y: number; part?: number }[];
 }
 
 const mostDirect = 12;
 
-/** Lines with their names at their ends, or a legend where there is no room. `dots`: each point is a measurement of its own. */
+/**
+ * Lines with their names at their ends, or a legend where there is no room. `dots`: each point is a measurement of its own; `rules`: where
+ * something else begins.
+ */
 export function linesChart(
   lines: readonly LineFigure[],
-  { x: xAsked, y: yAsked, dots = false }: { x: AxisAsked; y: AxisAsked; dots?: boolean },
+  {
+    x: xAsked,
+    y: yAsked,
+    dots = false,
+    rules = [],
+  }: { x: AxisAsked; y: AxisAsked; dots?: boolean; rules?: readonly { at: number; text: string }[] },
 ): Chart {
   const all = lines.flatMap(({ points }) => points);
   const x = axisOver(
@@ -27,7 +45,7 @@ export function linesChart(
     yAsked,
   );
   const widest = Math.max(...lines.map(({ text }) => textWidth(text)));
-  const wanted = { left: 74, right: chartWidth - widest - 22, top: 12, bottom: 300 };
+  const wanted = { left: 74, right: chartWidth - widest - 22, top: rules.length > 0 ? 22 : 12, bottom: 300 };
   const ends = (frame: Frame) => lines.map(({ points }) => frame.toY(points.at(-1)!.y));
   const heights =
     lines.length <= mostDirect ? spreadLabels(ends(new Frame(wanted, x, y)), wanted.top, wanted.bottom) : undefined;
@@ -43,12 +61,13 @@ export function linesChart(
     };
   });
   const layers: Layer[] = [
+    ...(rules.length > 0 ? ruleLayers(rules) : []),
     ...lines.map(
       ({ look, points }): Layer => ({
         mark: "line",
         data: points,
         options: {
-          ...{ x: "x", y: "y", stroke: look.colour, strokeWidth: 1.6 },
+          ...{ x: "x", y: "y", z: "part", stroke: look.colour, strokeWidth: 1.6 },
           ...(look.dash === "none" ? {} : { strokeDasharray: look.dash }),
         },
       }),

@@ -1,4 +1,4 @@
-import { type AxisAsked, axisOver, chartIn, chartWidth, Frame, signs } from "./frame.js";
+import { type AxisAsked, axisOver, chartIn, chartWidth, Frame, ruleLayers, signs } from "./frame.js";
 import { textWidth } from "./labels.js";
 import { grounds, type Look } from "./palette.js";
 import type { Axis, Chart, Layer } from "./plot.js";
@@ -53,20 +53,7 @@ export function rowsChart(
           },
         ]
       : []),
-    ...(rules.length > 0
-      ? [
-          {
-            mark: "ruleX" as const,
-            data: rules,
-            options: { x: "at", stroke: grounds.guide[0], strokeDasharray: "4 3" },
-          },
-          {
-            mark: "text" as const,
-            data: rules,
-            options: { x: "at", text: "text", frameAnchor: "top", dy: -12, fill: grounds.guide[0] },
-          },
-        ]
-      : []),
+    ...(rules.length > 0 ? ruleLayers(rules) : []),
     ...(isHere("low")
       ? [
           {
