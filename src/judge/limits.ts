@@ -205,7 +205,8 @@ function beforeOf({ name, series, run, baseline }: Subject): Before | string {
   if (before.broken !== undefined) return `the baseline is broken: ${before.broken}.`;
   if (before.missing !== undefined) return `the baseline has no figure: ${before.missing}.`;
   const { refused, paired, notes } = comparability(name, before, series, { across: true });
-  if (refused !== undefined) return refused;
+  // The check's sentence begins with the metric already.
+  if (refused !== undefined) return refused.replace(`${describe(name).label} is not compared: `, "");
   const old = before.observations.get(name);
   if (!old) return "the baseline does not have it; make it again with this measurement.";
   return { old, paired, notes, sameJob: before.job.id === series.job.id, before };
