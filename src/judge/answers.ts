@@ -117,7 +117,8 @@ function groupsOf(told: PairResult[], says: Says): Group[] {
 /** Each with its pairs by name, but for the most common one, which has those that are not named. `of`: `of 6` */
 function listed(groups: Group[], of: string): string {
   const [shown, other] = groups;
-  if (groups.length === 1 && shown!.names.length > 1) return of.replace("of", "all");
+  const all = shown!.names.length;
+  if (groups.length === 1 && all > 1) return all === 2 ? of.replace("of 2", "both") : of.replace("of", "all");
   if (groups.length === 2 && shown!.names.length === 0 && other!.words === unsure) return `none ${of}`;
   const most = Math.max(...groups.map(({ names }) => names.length));
   const common = groups.find(({ names }) => names.length === most)!;

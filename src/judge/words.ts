@@ -33,9 +33,9 @@ function number({ metric, scale }: Pick<Comparison, "metric" | "scale">, size: n
   const shown = scale === "relative" || isShare(metric) ? 100 * size : size;
   const fixed = shown.toFixed(isShare(metric) ? digits - 2 : digits);
   const asIs = scale === "level" && (shown === 0 || Number(fixed) !== 0);
-  const tiny = Math.abs(shown) < 1e-8;
   // A noise floor may be that small, a difference that anyone looks for is not.
-  const text = asIs ? fixed : !tiny ? trimmed(shown) : unit === "nat" && shown !== 0 ? shown.toExponential(1) : "0.0";
+  const isTiny = Math.abs(shown) < (unit === "nat" ? 1e-5 : 1e-8);
+  const text = asIs ? fixed : !isTiny ? trimmed(shown) : unit === "nat" && shown !== 0 ? shown.toExponential(1) : "0.0";
   return text.replace("-", "−");
 }
 
@@ -234,7 +234,7 @@ function doubt(comparison: Comparison, { among }: { among?: number }): string {
   return among === undefined ? `not certain from ${piecesOf(comparison)}` : `not certain among ${among}`;
 }
 
-/** `0.055 nat (95 % CI 0.030 … 0.10 nat; 8 chunks): 55 × the margin of 0.001 nat; noise floor 0.000000070 nat` */
+/** `0.055 nat (95 % CI 0.030 … 0.10 nat; 8 chunks): 55 × the margin of 0.001 nat; noise floor 7.0e-8 nat` */
 function sized(comparison: Comparison, { place, margin, floor }: Extract<Verdict, { kind: "size" }>): string {
   const told = {
     ...comparison,

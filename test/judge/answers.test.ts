@@ -63,7 +63,7 @@ test("pairs of two tokenizers have counts and the reason why they have no mean",
       [{ tokenizer: "t" }, { tokenizer: "other" }],
     ),
   );
-  expect(answers[0]).toBe("PPL: helps in all 2 pairs; no mean: the pairs are of different tokenizers.");
+  expect(answers[0]).toBe("PPL: helps in both pairs; no mean: the pairs are of different tokenizers.");
   expect(pooled).toMatchObject([{ refused: "no mean: the pairs are of different tokenizers" }]);
 });
 
