@@ -33,18 +33,26 @@ const leftOver = 0.1;
  *
  * of the variance. The shortest L that misses at most 10 % is taken, as far as 8 blocks remain, and what it misses is put
  * back. ρ is that of `dependence`, of these residuals alone where none is given. φ cannot be told from few chunks; it is taken as
- * one half, or as ρ where that is more. `test/stats/simulation/` shows the coverage that this has.
+ * one half, or as ρ where that is more. `weights`: those of the items, where they are not alike, as of `clusteredError`.
+ * `test/stats/simulation/` shows the coverage that this has.
  */
-export function blockedError(residuals: ArrayLike<number>, dependence?: Dependence): Clustered {
+export function blockedError(
+  residuals: ArrayLike<number>,
+  dependence?: Dependence,
+  weights?: ArrayLike<number>,
+): Clustered {
   const { lag1: rho, drift } = dependence ?? dependenceOf([residuals]);
   const n = residuals.length;
   let block = 1;
   while (missing(rho, block) > leftOver && Math.floor(n / (block + 1)) >= fewestBlocks) block++;
   const clusters = Math.floor(n / block);
-  const sums = new Float64Array(clusters);
-  // Borders are spread evenly, so that no item of an incomplete block is lost.
-  for (let i = 0; i < n; i++) sums[Math.min(clusters - 1, Math.floor(((i + 0.5) * clusters) / n))]! += residuals[i]!;
-  const { error, freedom } = clusteredError(sums);
+  const inBlocks = (values: ArrayLike<number>) => {
+    const sums = new Float64Array(clusters);
+    // Borders are spread evenly, so that no item of an incomplete block is lost.
+    for (let i = 0; i < n; i++) sums[Math.min(clusters - 1, Math.floor(((i + 0.5) * clusters) / n))]! += values[i]!;
+    return sums;
+  };
+  const { error, freedom } = clusteredError(inBlocks(residuals), weights && inBlocks(weights));
   return { error: error / Math.sqrt(1 - missing(rho, n / clusters)), clusters, block, freedom, drift };
 }
 

@@ -131,8 +131,8 @@ export function level(name: string, items: Observation[], { clusters: given }: C
     const count = right.filter((value) => value === 1).length;
     return share(name, count, sorted.length, clusters && groupsIn(sorted, clusters, right));
   }
-  const { estimate, residuals, log } = linear(form.alone(sorted), sorted);
-  const spread = errorOf(metric, residuals, sorted, definite({ clusters }));
+  const { estimate, residuals, log, shares } = linear(form.alone(sorted), sorted);
+  const spread = errorOf(metric, residuals, sorted, definite({ clusters, shares }));
   if (form.counts === "tokens") return tokenShare(name, sorted, estimate, spread);
   if (form.counts === "scores") return scoreShare(name, sorted, estimate, residuals, spread);
   const link = log ? "log" : "identity";
@@ -233,6 +233,8 @@ export interface Scale {
   /** g′ */
   slope(mean: number): number;
   log: boolean;
+  /** Values scatter by factors, so that an item counts in the figure by its own size, too. */
+  bySize?: true;
 }
 
 const same = (value: number) => value;
@@ -240,6 +242,7 @@ const plain: Scale = { of: same, g: same, inverse: same, slope: () => 1, log: fa
 /** Values are logarithms already. */
 const ofLogs: Scale = { ...plain, log: true };
 const logOfMean: Scale = { ...plain, g: Math.log, inverse: Math.exp, slope: (mean) => 1 / mean, log: true };
+const logOfFactors: Scale = { ...logOfMean, bySize: true };
 const meanOfLogs: Scale = { ...plain, of: Math.log, log: true };
 const root: Scale = {
   ...plain,
@@ -264,7 +267,7 @@ interface Form {
 const always = (scale: Scale): Form => ({ alone: () => scale, compared: () => scale });
 const isAbove0 = ({ value }: Observation) => value > 0;
 /** The scale of values that scatter by factors. A KLD near its floor may round to 0 or below in a chunk: then there is no logarithm. */
-const factors = (items: Observation[]) => (items.every(isAbove0) ? logOfMean : plain);
+const factors = (items: Observation[]) => (items.every(isAbove0) ? logOfFactors : plain);
 
 const forms: Record<Aggregation, Form> = {
   perplexity: always(ofLogs),
@@ -289,8 +292,12 @@ export const comparedOn = (name: string, items: Observation[]): Scale =>
 const isBinary = ({ counts }: Form, items: Observation[]): boolean =>
   counts === "items" && items.every(({ value }) => value === 0 || value === 1);
 
-/** A figure g(m) of a weighted mean m, with each item's residual `g′(m) · w(v − m) / Σw`; they sum to 0, their spread is that of g(m). */
-function linear({ of, g, slope, log }: Scale, items: Observation[]) {
+/**
+ * A figure g(m) of a weighted mean m, with each item's residual `g′(m) · w(v − m) / Σw`; they sum to 0, their spread is that of g(m).
+ * `shares`: what scatters by factors changes by factors, so that an item has the part w·v / Σw·v in a change of the figure: one
+ * chunk of a large KLD may be worth more than all others, and then few decide.
+ */
+function linear({ of, g, slope, log, bySize }: Scale, items: Observation[]) {
   const values = items.map(({ value }) => of(value));
   let [weights, sum] = [0, 0];
   items.forEach(({ weight }, i) => {
@@ -300,7 +307,8 @@ function linear({ of, g, slope, log }: Scale, items: Observation[]) {
   const mean = sum / weights;
   const steepness = slope(mean);
   const residuals = items.map(({ weight }, i) => (steepness * weight * (values[i]! - mean)) / weights);
-  return { estimate: g(mean), residuals, log };
+  const shares = bySize ? items.map(({ weight }, i) => (weight * values[i]!) / sum) : undefined;
+  return { estimate: g(mean), residuals, log, ...definite({ shares }) };
 }
 
 function onOneScale({ aggregation }: Metric, first: Observation[], second: Observation[]) {
@@ -314,17 +322,17 @@ function errorOf(
   { per }: Metric,
   residuals: number[],
   items: Observation[],
-  { clusters, dependence }: Pick<CompareOptions, "clusters" | "dependence">,
+  { clusters, dependence, shares }: Pick<CompareOptions, "clusters" | "dependence"> & { shares?: number[] },
 ): Clustered {
   if (per === "repetition") return errorOfSpeed(residuals, items, clusters);
   if (clusters) {
-    const weights = items.map(({ weight }) => weight);
+    const weights = shares ?? items.map(({ weight }) => weight);
     const found = clusteredError(sumsBy(items, clusters, residuals), sumsBy(items, clusters, weights));
     // How much so few documents differ cannot be told: then the interval is over other chunks of just these.
     if (found.clusters >= fewestPieces || per === "question") return found;
   }
   // Questions do not follow from each other.
-  return per === "question" ? clusteredError(residuals) : blockedError(residuals, dependence);
+  return per === "question" ? clusteredError(residuals) : blockedError(residuals, dependence, shares);
 }
 
 function sumsBy(items: Observation[], clusters: ReadonlyMap<string, string>, values: number[]): number[] {
@@ -344,18 +352,19 @@ function means(
   { clusters, dependence, floor = false }: CompareOptions,
 ): Comparison {
   const [a, b] = onOneScale(metric, first, second);
-  const error = (residuals: number[], items: Observation[]) =>
-    errorOf(metric, residuals, items, definite({ clusters, dependence: paired ? dependence : undefined }));
+  const error = (residuals: number[], items: Observation[], shares?: number[]) =>
+    errorOf(metric, residuals, items, definite({ clusters, shares, dependence: paired ? dependence : undefined }));
   let fixed: Fixed | undefined;
   const unpaired = () => {
-    const [x, y] = [error(a.residuals, first), error(b.residuals, second)];
+    const [x, y] = [error(a.residuals, first, a.shares), error(b.residuals, second, b.shares)];
     if (!floor) return welch(x, y);
-    const few = a.scale === logOfMean ? noSurer(x, y, second.length / first.length) : x;
+    const few = a.scale.bySize ? noSurer(x, y, second.length / first.length) : x;
     fixed = { error: few.error, freedom: few.freedom, of: "floor" };
     return welch(few, y);
   };
   const differences = () => b.residuals.map((residual, i) => residual - a.residuals[i]!);
-  const spread = paired ? error(differences(), first) : unpaired();
+  const both = a.shares?.map((share, i) => share + b.shares![i]!);
+  const spread = paired ? error(differences(), first, both) : unpaired();
   const value = (estimate: number) => (a.log ? Math.exp(estimate) : estimate);
   const found = fromT(metric.name, {
     link: a.log ? "log1p" : "identity",

@@ -1,6 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
 import { describe, expect, test } from "vitest";
+import { compareCommand } from "../../dist/commands/compare.js";
 import { type Verdicts, verdictsFrom, verdictsOver } from "../../dist/judge/verdicts.js";
 import { mark } from "../../dist/judge/words.js";
 import { replay } from "../../dist/replay/index.js";
@@ -178,7 +180,7 @@ describe("what else was measured changes no verdict", () => {
       join(folder, "b.yaml"),
       `variants:
   a: { model: "mock:seed=1", reference: true }
-  \${damage}: { matrix: { damage: [0.01, 0.02, 0.1] }, model: "mock:seed=1,damage=\${damage}" }
+  \${damage}: { matrix: { damage: [0.02, 0.1] }, model: "mock:seed=1,damage=\${damage}" }
 measurements:
   perplexity: { text: text.txt, context: 64 }
   divergence: { text: text.txt, context: 64 }
@@ -187,12 +189,14 @@ measurements:
     );
     const run = join(folder, "run");
     expect((await bench(["run", join(folder, "b.yaml"), "--out", run])).code).toBe(0);
-    for (const b of ["0.01", "0.02", "0.1"]) {
-      const said = async (...more: string[]) => {
-        const { stdout } = await bench(["compare", `${run}:a`, `${run}:${b}`, "--json", ...more]);
-        return (JSON.parse(stdout) as Verdicts).questions[0]!.pairs[0]!.results;
+    for (const b of ["0.02", "0.1"]) {
+      const said = async (metrics?: string[]) => {
+        const stdout = new PassThrough();
+        const command = { a: `${run}:a`, b: `${run}:${b}`, metrics, json: true };
+        await compareCommand(command, { stdout } as unknown as Parameters<typeof compareCommand>[1]);
+        return (JSON.parse(String(stdout.read())) as Verdicts).questions[0]!.pairs[0]!.results;
       };
-      const [all, alone] = [await said(), await said("--metric", "perplexity")];
+      const [all, alone] = [await said(), await said(["perplexity"])];
       expect([all.length, alone.map(({ metric }) => metric)]).toEqual([4, ["perplexity"]]);
       expect(all.find(({ metric }) => metric === "perplexity")).toEqual(alone[0]);
       expect(alone[0]!.verdict).toBeDefined();
