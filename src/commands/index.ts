@@ -36,6 +36,7 @@ export type { QuantizeCommand } from "./quantize.js";
 export type { ReferenceCommand } from "./reference.js";
 export type { ReportCommand } from "./report.js";
 export type { RunCommand } from "./run.js";
+export type { ViewCommand } from "./view.js";
 
 /** A command whose code is loaded when it is called, so that `--help` answers at once. Returns the exit code. */
 const command = <Asked>(load: () => Promise<Command<Asked>>, { line, asked }: Typed<Asked>) => {
@@ -206,6 +207,20 @@ Exit codes:
       variants: variant,
       subjects: subject,
     }),
+  }),
+  view: command(async () => (await import("./view.js")).viewCommand, {
+    line: (line) =>
+      line
+        .description("look at a run as the live view shows it: all columns, each cell with its items; needs no model")
+        .argument("[run]", "a run's folder (default: the latest run)"),
+    asked: (run: string | undefined) => ({ run }),
+  }),
+  watch: command(async () => (await import("./view.js")).viewCommand, {
+    line: (line) =>
+      line
+        .description("the same of a run that another process measures now, with its figures as they come")
+        .argument("[run]", "a run's folder (default: the latest run)"),
+    asked: (run: string | undefined) => ({ run, follow: true }),
   }),
   baseline: command(async () => (await import("./baseline.js")).baselineCommand, {
     line: (line) =>

@@ -8,7 +8,8 @@ import { isAbandoned, takeLock } from "./lock.js";
 import { checkedEvents, repair, unreadable } from "./reading.js";
 import { syncFolder, TokenWriter } from "./tokens.js";
 
-export { readEvents } from "./reading.js";
+export { isLocked } from "./lock.js";
+export { Follower, readEvents } from "./reading.js";
 export { readTokens } from "./tokens.js";
 export { writeWhole } from "./whole.js";
 

@@ -138,6 +138,15 @@ function processStart(pid: number): string {
   }
 }
 
+/** Whether a process has a run's folder open for writing. */
+export function isLocked(folder: string): boolean {
+  try {
+    return isHeld(readLock(path.join(folder, "lock")));
+  } catch {
+    return false;
+  }
+}
+
 /** Whether the last process that wrote into a run's folder ended without a word: it was killed, or the power went. */
 export function isAbandoned(folder: string): boolean {
   const lock = path.join(folder, "lock");

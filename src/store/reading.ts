@@ -30,23 +30,16 @@ export function* checkedEvents(
   const ends: TokenEnds = new Map();
   const translated = translator();
   const consistency = new Consistency();
-  let version: string | undefined;
+  const check = checker(file);
   let number = 0;
   let end = 0;
   try {
     const doubtful = abandoned ? unsyncedFrom(file) : Infinity;
     for (const line of linesOf(file)) {
       number++;
-      const { fault, event } = checkedEvent(parsed(line));
-      if (end >= doubtful && (fault || !hasTokens(folder, event))) break;
-      if (fault?.foreign && version !== undefined)
-        throw new BenchError(
-          "run-foreign",
-          `${file}:${number} ${fault.reason}, which this version does not know; gguf-bench ${version} wrote it`,
-          { hint: `read it with that version or a later one: npx gguf-bench@${version}` },
-        );
-      if (fault) throw new BenchError("run-damaged", `${file}:${number} ${fault.reason}`, { hint: lineHint });
-      if (event.type === "started") version = event.provenance.versions["gguf-bench"];
+      const checked = checkedEvent(parsed(line));
+      if (end >= doubtful && (checked.fault || !hasTokens(folder, checked.event))) break;
+      const event = check(checked, number);
       end += line.length + 1;
       noteEnds(ends, folder, event);
       consistency.see(event, number);
@@ -60,6 +53,68 @@ export function* checkedEvents(
   if (fault) throw new BenchError("run-damaged", `${file}:${fault.line} ${fault.reason}`, { hint: lineHint });
   checkSizes(ends);
   return { end, ends };
+}
+
+/** Lets an event through, and throws where its line is none; it then knows which version wrote the file. */
+function checker(file: string): (checked: ReturnType<typeof checkedEvent>, line: number) => StoredEvent {
+  let version: string | undefined;
+  return ({ fault, event }, line) => {
+    if (fault?.foreign && version !== undefined)
+      throw new BenchError(
+        "run-foreign",
+        `${file}:${line} ${fault.reason}, which this version does not know; gguf-bench ${version} wrote it`,
+        { hint: `read it with that version or a later one: npx gguf-bench@${version}` },
+      );
+    if (fault) throw new BenchError("run-damaged", `${file}:${line} ${fault.reason}`, { hint: lineHint });
+    if (event.type === "started") version = event.provenance.versions["gguf-bench"];
+    return event;
+  };
+}
+
+/**
+ * The events of a run that another process may be writing: `read` gives all that are there, and called again those that came
+ * since. It costs a look at the file's size when nothing came. Throws as `readEvents`.
+ */
+export class Follower {
+  readonly #file: string;
+  readonly #check: ReturnType<typeof checker>;
+  /** Bytes and lines read so far, whole lines alone; undefined before the first. */
+  #read: { bytes: number; lines: number } | undefined;
+
+  constructor(readonly folder: string) {
+    this.#file = path.join(folder, "events.jsonl");
+    this.#check = checker(this.#file);
+  }
+
+  *read(): Generator<StoredEvent, void> {
+    if (!this.#read) {
+      const events = checkedEvents(this.folder, isAbandoned(this.folder));
+      let lines = 0;
+      let next = events.next();
+      for (; !next.done; next = events.next()) {
+        lines++;
+        yield next.value;
+      }
+      this.#read = { bytes: next.value.end, lines };
+      return;
+    }
+    try {
+      const { size } = fs.statSync(this.#file);
+      if (size < this.#read.bytes)
+        throw new BenchError("file-changed", `${this.#file} became shorter while it was read`, {
+          hint: "another process mends or replaced it; give the same command again",
+        });
+      if (size === this.#read.bytes) return;
+      for (const line of linesOf(this.#file, this.#read.bytes)) {
+        const event = this.#check(checkedEvent(parsed(line)), this.#read.lines + 1);
+        this.#read.lines++;
+        this.#read.bytes += line.length + 1;
+        yield event;
+      }
+    } catch (error) {
+      throw unreadable(error, this.#file);
+    }
+  }
 }
 
 function* samplesIn(file: string): Generator<{ line: number; event: StoredSamples }> {
@@ -144,14 +199,17 @@ function parsed(line: Buffer): unknown {
 /** Bytes. No event is nearly as long, and JavaScript cannot hold a text of twice the size. */
 const longestLine = 256 * 1024 * 1024;
 
-/** The lines of a file that have a line end, without it. Each is valid until the next is asked for. */
-function* linesOf(name: string): Generator<Buffer> {
+/** The lines of a file from a byte on that have a line end, without it. Each is valid until the next is asked for. */
+function* linesOf(name: string, at = 0): Generator<Buffer> {
   const file = openFile(name, "r");
   try {
     const piece = Buffer.allocUnsafe(1 << 20);
     let before: Buffer[] = [];
     let length = 0;
-    for (let bytes = fs.readSync(file, piece); bytes > 0; bytes = fs.readSync(file, piece)) {
+    let place = at;
+    const more = () => fs.readSync(file, piece, 0, piece.length, place);
+    for (let bytes = more(); bytes > 0; bytes = more()) {
+      place += bytes;
       const read = piece.subarray(0, bytes);
       let from = 0;
       for (let end = read.indexOf(10); end >= 0; end = read.indexOf(10, from)) {

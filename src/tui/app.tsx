@@ -270,7 +270,8 @@ function NoteLine(props: AppProps & { note: LiveNote }): ReactElement {
 function Footer(props: AppProps & { clipped: string; table: MatrixLayout }): ReactElement {
   const { state, looking, columns, lines, glyphs, clipped, table } = props;
   const keys: string[] = [];
-  if (!state.outcome) keys.push(looking.stopping ? "q stop now" : "q stop");
+  if (looking.onlooking) keys.push("q end");
+  else if (!state.outcome) keys.push(looking.stopping ? "q stop now" : "q stop");
   if (clipped) keys.push(`${glyphs.rowKeys} rows (${clipped})${looking.follow ? "" : `${gap}f follow`}`);
   if (table.hidden > 0) keys.push(`${glyphs.columnKeys} columns (${table.hidden} more)`);
   const legend = (["done", "running", "waiting", "failed", "impossible"] as const)

@@ -10,6 +10,8 @@ export interface Looking {
   /** Page of the matrix's columns; 0: what a person looks for first. */
   page: number;
   stopping: StopKind | undefined;
+  /** The run is another process's, which no key stops. */
+  onlooking?: boolean;
 }
 
 /** The number of lines of each part. The matrix comes first, but failures keep at least a few lines. */

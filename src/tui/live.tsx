@@ -7,10 +7,12 @@ import { type KeyName, look } from "./keys.js";
 import { ascii, unicode } from "./matrix.js";
 import { openScreen } from "./screen.js";
 import { initialState, reduce, resumed, tick } from "./state.js";
-import type { StopKind, View } from "./view.js";
+import type { Onlooked, StopKind, View } from "./view.js";
 
 interface LiveOptions {
   onStop(kind: StopKind): void;
+  /** The run is another process's: q leaves it as it is. */
+  onlooked?: Onlooked;
   stdout: Writer;
   stdin?: ReadStream;
   env?: NodeJS.ProcessEnv;
@@ -20,6 +22,7 @@ interface LiveOptions {
 /** The live view on a terminal. Ink lays the frame out and reads the keys; `screen.ts` brings it to the terminal. */
 export function startView({
   onStop,
+  onlooked,
   stdout,
   stdin = process.stdin,
   env = process.env,
@@ -27,9 +30,12 @@ export function startView({
 }: LiveOptions): View {
   const colour = !env.NO_COLOR;
   const glyphs = speaksUnicode(env) ? unicode : ascii;
-  let state = initialState();
-  let looking: Looking = { row: 0, follow: true, page: 0, stopping: undefined };
-  let live = false;
+  const onlooking = onlooked !== undefined;
+  let state = onlooked ? resumed(onlooked.run) : initialState();
+  // Before the screen opens: what is wrong with the past is said on the first one.
+  for (const event of onlooked?.past ?? []) state = reduce(state, event);
+  let looking: Looking = { row: 0, follow: true, page: 0, stopping: undefined, onlooking };
+  let live = onlooked?.follow ?? false;
   let closed = false;
 
   const screen = openScreen(stdout);
@@ -65,6 +71,10 @@ export function startView({
   const frames = new FrameBudget(screen.ready, () => instance.rerender(frame()));
 
   function onKey(key: KeyName): void {
+    if (onlooking && key === "stop") {
+      onStop("now");
+      return;
+    }
     looking = look(looking, key, state, height(), stdout.columns || 80);
     if (key === "stop" && looking.stopping) onStop(looking.stopping);
     frames.soon();
@@ -77,8 +87,8 @@ export function startView({
   const instance = render(frame(), { stdout: paper, stdin, debug: true, exitOnCtrlC: false, patchConsole: false });
   frames.drawn();
   stdout.on("resize", onResize);
-  // The elapsed time changes without any event.
-  const clock = setInterval(() => frames.calmly(), 1000);
+  // The elapsed time of a run that goes on changes without any event.
+  const clock = setInterval(() => !(onlooking && state.outcome) && frames.calmly(), 1000);
   clock.unref();
   // A full repaint removes whatever else was written to the terminal, such as a warning of Node.
   const mend = setInterval(screen.forget, 10_000);

@@ -1,0 +1,156 @@
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, it } from "vitest";
+import { itemsOf, ladder, started, wholeRun } from "../tui/recorded.mjs";
+
+const cli = fileURLToPath(new URL("../../dist/cli.js", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "gguf-bench-onlooking-"));
+const socket = `onlooking-${process.pid}`;
+const found = spawnSync("tmux", ["-V"]).status === 0;
+
+afterAll(() => {
+  if (found) spawnSync("tmux", ["-L", socket, "kill-server"]);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const T = 1_700_000_000_000;
+const engine = { version: "1", library: "a", origin: "b" };
+const provenance = {
+  command: ["gguf-bench"],
+  versions: {},
+  machine: { cpu: "x", cpus: 2, memoryBytes: 1, os: "linux", arch: "x64" },
+  engine,
+  datasets: [],
+};
+const file = { files: [], sha256: "", tensorBytes: 1, contextLength: 1, vocabulary: 49152, layers: 1, quant: "Q" };
+const named = { architecture: "llama", name: "", tokenizerSha256: "" };
+
+/** A made-up run as the store writes it, line by line; `items` of a perplexity. */
+function linesOf(items: Record<string, number> = itemsOf): string[] {
+  let at = T;
+  const first = started(at, ladder);
+  const id = (name: string) => name.replace(/[^\w-]/g, "_");
+  const events: object[] = [
+    {
+      ...first,
+      provenance,
+      variants: first.variants.map((one) => ({ ...one, facts: { ...file, ...named, ...one.facts } })),
+      jobs: first.jobs.map((one) => ({ ...one, id: id(one.id) })),
+    },
+  ];
+  for (const [pause, event] of wholeRun(ladder, { items })) {
+    at += pause;
+    if (event.type === "progress") continue;
+    const ofJob = event.job === undefined ? {} : { job: id(event.job) };
+    const opened = event.type === "opened" ? { engine: { ...engine, loadSeconds: 0.3 } } : {};
+    events.push({ ...event, ...ofJob, ...opened, ...(event.type === "samples" ? {} : { at }) });
+  }
+  events.push({ type: "finished", at, outcome: "complete" });
+  return events.map((event) => `${JSON.stringify(event)}\n`);
+}
+
+function runFolder(name: string, lines: string[]): string {
+  const run = join(folder, name);
+  mkdirSync(join(run, "tokens"), { recursive: true });
+  writeFileSync(join(run, "events.jsonl"), lines.join(""));
+  return run;
+}
+
+const tmux = (...parts: string[]) =>
+  execFileSync("tmux", ["-L", socket, "-f", "/dev/null", ...parts], { encoding: "utf8" });
+const sleep = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+function open(session: string, [columns, rows]: readonly [number, number], ...typed: string[]): void {
+  const command = [
+    "env -u CI -u NO_COLOR TERM=tmux-256color LANG=C.UTF-8 LC_ALL=C.UTF-8",
+    `'${process.execPath}' '${cli}' ${typed.map((one) => `'${one}'`).join(" ")};`,
+    "echo ended with $?; sleep 1000",
+  ].join(" ");
+  tmux("new-session", "-d", "-s", session, "-x", String(columns), "-y", String(rows), command);
+}
+
+/** Waits until the screen satisfies; gives the screen's lines. */
+async function screen(session: string, satisfies: string | RegExp, what: string): Promise<string[]> {
+  let text = "";
+  for (let attempt = 0; attempt < 250; attempt++) {
+    text = tmux("capture-pane", "-p", "-t", session).replace(/\n$/, "");
+    if (typeof satisfies === "string" ? text.includes(satisfies) : satisfies.test(text)) return text.split("\n");
+    await sleep(100);
+  }
+  throw new Error(`the terminal never showed ${what}:\n${text}`);
+}
+
+describe.skipIf(!found)("view and watch in a terminal (tmux)", { timeout: 90_000 }, () => {
+  for (const size of [
+    [80, 24],
+    [120, 40],
+  ] as const)
+    it(`view at ${size.join("×")}: the matrix of a finished run, until q`, async () => {
+      const run = runFolder(`finished-${size[0]}`, linesOf());
+      const before = readFileSync(join(run, "events.jsonl"));
+      const session = `view-${size[0]}`;
+      open(session, size, "view", run);
+      const lines = await screen(session, "finished", "the run");
+      expect(lines.every((line) => [...line].length <= size[0])).toBe(true);
+      expect(lines[0]).toMatch(/^smollm2 .*18\/18 jobs/);
+      expect(lines.filter((line) => /^SmolLM2-135M-\S+ .*✓ +\d+\.\d{4}/.test(line))).toHaveLength(6);
+      expect(lines[size[1] - 2]).toMatch(/^q end/);
+      tmux("send-keys", "-t", session, "q");
+      const after = await screen(session, "ended with 0", "the end");
+      expect(after[0]).toBe("ended with 0");
+      expect(readFileSync(join(run, "events.jsonl")).equals(before)).toBe(true);
+    });
+
+  it("watch: figures come as another process writes them, half a line is no event, and its end is told", async () => {
+    const lines = linesOf();
+    const half = Math.floor(lines.length / 3);
+    const run = runFolder("written", lines.slice(0, half));
+    const writer = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
+    const stat = readFileSync(`/proc/${writer.pid}/stat`, "utf8");
+    const lock = { pid: writer.pid, started: stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] };
+    writeFileSync(
+      join(run, "lock"),
+      JSON.stringify({ ...lock, host: execFileSync("hostname", { encoding: "utf8" }).trim() }),
+    );
+    try {
+      open("watch", [80, 24], "watch", run);
+      const early = await screen("watch", /▶ +\d|▶ SmolLM2/, "a running job");
+      const done = Number(/(\d+)\/18 jobs/.exec(early[0]!)![1]);
+      expect(done).toBeLessThan(9);
+      const next = lines.slice(half, 2 * half).join("");
+      appendFileSync(join(run, "events.jsonl"), next.slice(0, -9));
+      await screen(
+        "watch",
+        new RegExp(`(?:${[...Array(17 - done).keys()].map((n) => n + done + 1).join("|")})/18 jobs`),
+        "more jobs",
+      );
+      appendFileSync(join(run, "events.jsonl"), next.slice(-9));
+      writer.kill("SIGKILL");
+      await screen("watch", "the process that measured is gone", "that nobody measures");
+      expect((await screen("watch", "stopped", "the state"))[1]).toContain("stopped");
+      // The same command goes on.
+      rmSync(join(run, "lock"));
+      appendFileSync(join(run, "events.jsonl"), lines.slice(2 * half).join(""));
+      await screen("watch", "18/18 jobs", "the end of the run");
+      tmux("send-keys", "-t", "watch", "q");
+      await screen("watch", "ended with 0", "the end");
+    } finally {
+      writer.kill("SIGKILL");
+    }
+  });
+});
+
+describe("view without a terminal, or a run", () => {
+  const said = (...typed: string[]) => spawnSync(process.execPath, [cli, ...typed], { encoding: "utf8", cwd: folder });
+  it("is one sentence", () => {
+    const run = runFolder("alone", linesOf());
+    for (const command of ["view", "watch"]) {
+      const { status, stdout, stderr } = said(command, run);
+      expect([status, stdout]).toEqual([1, ""]);
+      expect(stderr).toContain(`${command} shows a run on a terminal, and here is none.`);
+    }
+  });
+});
