@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -17,6 +17,8 @@ import { finish, root } from "../repository.js";
 import { bench, llamaPerplexity, native, someText, temporaryFolder, until, writeRandomLlama } from "../support.js";
 
 const folder = temporaryFolder();
+/** Whether a program may be started with a real-time priority here: Linux, as root. */
+const canComeFirst = spawnSync("chrt", ["--rr", "1", "true"]).status === 0;
 const weight = 127;
 
 /** What llama-perplexity would print for chunks whose tokens cost so much. */
@@ -219,10 +221,16 @@ for (const { what, tools } of builds)
     it("perplexity and ± are the program's own line, the same whatever is done already", async () => {
       writeFileSync(join(folder, "text"), text);
       const args = ["-m", model, "-f", join(folder, "text"), "-c", "256", "--chunks", "5", "-t", "1", "-b", "256"];
+      const program = join(settings.tools, "llama-perplexity");
       let said: string | undefined;
-      // It loses its last line now and then.
-      for (let attempt = 0; said === undefined && attempt < 10; attempt++)
-        said = (await finish(join(settings.tools, "llama-perplexity"), args)).output.match(/Final estimate.*/)?.[0];
+      // A thread prints, and the program does not wait for it at its end: on a busy machine the last line is lost nearly
+      // always, unless the scheduler lets that thread come first.
+      for (let attempt = 0; said === undefined && attempt < 20; attempt++) {
+        const { output } = await (attempt % 2 === 0 && canComeFirst
+          ? finish("chrt", ["--rr", "1", program, ...args])
+          : finish(program, args));
+        said = output.match(/Final estimate.*/)?.[0];
+      }
       const all = await asked([]);
       const { value, error } = summarize("perplexity", all.map(observed), { rounding: 5e-7 });
       expect(`Final estimate: PPL = ${value.toFixed(4)} +/- ${error!.toFixed(5)}`).toBe(said);
@@ -252,7 +260,8 @@ for (const { what, tools } of builds)
         const found: number[] = [];
         for await (const { mean } of likelihood.measure(text, {
           context: 64,
-          chunks: 2,
+          // A whole batch of 256 tokens, so that a further one can be asked for and the last rows are not lost.
+          chunks: 4,
           done: new Set(),
           progress() {},
         }))
@@ -321,7 +330,7 @@ measurements:
     expect(said.code, said.stdout + said.stderr).toBe(0);
     const table = readFileSync(join(out, "table.md"), "utf8");
     expect(table).toMatch(/measured by llama-server of the same build/);
-    expect(table).toMatch(/tools against inside, PPL: .*: equivalent within 0\.50 %/);
+    expect(table).toMatch(/^\| tools +\| PPL +\| equivalent +\|/m);
     expect(table).toMatch(/a difference below 0\.00010 % is not seen/);
     // It tells no bits per byte, which is not the file's fault.
     expect(table).not.toMatch(/perplexity not measured/);
