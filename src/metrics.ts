@@ -756,7 +756,7 @@ const explanations: Partial<Record<Aggregation, string>> = {
     "KLD: ± is llama-perplexity's, which takes the tokens as independent. The 95 % interval takes chunks as the unit and is made on the log scale, for what a quantization costs a chunk scatters by factors.",
   proportion:
     "Accuracy: ± is the standard error, as llama-perplexity and lm-eval print it; the 95 % interval is Clopper and Pearson's, with subjects on as many questions as they are worth.",
-  rate: "Speed: ± is the standard deviation of single repetitions, as llama-bench prints it; the 95 % interval is that of their mean, made on the log scale; 3 repetitions or more give one, and from three sessions on they are its pieces. A difference is that of typical repetitions in turns, from ten on by ranks (Hodges and Lehmann), so that a few that are far off do not decide.",
+  rate: "Speed: ± is the standard deviation of single repetitions, as llama-bench prints it; the 95 % interval is that of their mean, made on the log scale. It takes 3 repetitions or more; from three sessions on, the sessions are its pieces. A difference is that of typical repetitions in turns, from ten on by ranks (Hodges and Lehmann), so that a few that are far off do not decide.",
 };
 
 // ---- Names

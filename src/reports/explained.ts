@@ -20,7 +20,7 @@ export function howJudged({ columns }: Table): string[] {
   const margins = marginsOf(columns.map(({ metric }) => metric));
   return [
     "Comparisons are paired when both variants have the same chunks, questions or turns.",
-    "95 % CI: the interval of the difference. Its unit is a piece of text (a chunk, or a block of neighbours when the mean autocorrelation over the comparisons on the text says that they hang together), a question or a subject of questions, a repetition.",
+    "95 % CI: the interval of the difference. Its unit is a piece of text, a question or a subject of questions, a repetition. A piece of text is a chunk, or a block of neighbours when the mean autocorrelation over the comparisons on the text says that they hang together.",
     "On average: the mean over the pairs of an answer, of their differences item by item (PPL, KLD: of the logarithms). Its interval is that of other text, or other questions, for just these pairs.",
     "Better, worse: certain also among the comparisons of one answer (one question, one metric), of which the mean counts as much as all pairs together. The chance of a single false one among them is at most 5 % (Holm p), whatever else was measured.",
     "Likely: the interval shows it by itself; among so many comparisons, or from so few pieces, it is not certain.",
