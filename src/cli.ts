@@ -55,7 +55,9 @@ Exit codes:
   );
 
 for (const [name, command] of Object.entries(commands))
-  command.line(program.command(name)).action(async (...typed: unknown[]) => exit(await command.typed(...typed)));
+  command
+    .line(program.command(name).showHelpAfterError(`(gguf-bench help ${name} shows what there is)`))
+    .action(async (...typed: unknown[]) => exit(await command.typed(...typed)));
 
 outliveReaders();
 // Help for a command that there is not is answered as that command is: by the ones that it may have been meant for.

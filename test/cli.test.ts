@@ -189,6 +189,7 @@ describe("what the user can mend is one sentence and a remedy, exit code 1", () 
       ["ruin"],
       ["gate"],
       ["run", "--memory-limit", "much"],
+      ["choose", "--max-size", "100"],
       ["run", "--measure", ""],
       ["run", "--measure", "speed,,perplexity"],
       ["quantize", "m.gguf", "--types", ""],

@@ -84,7 +84,9 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
 /** `model-F16 +3 perplexity`: what a reader calls a question without a file. */
 function titleOf([first = "", ...others]: string[], measures: string[]): string {
   const more = others.length > 0 ? [`+${others.length}`] : [];
-  return nameable([first, ...more, measures.join(" ")].join(" ").replace(/[/\\]/g, "-"));
+  // A task that is a file goes by its name, as in every place that others read.
+  const asked = measures.map((one) => one.split(/[/\\]/).at(-1) || one);
+  return nameable([first, ...more, ...asked].join(" ").replace(/[/\\]/g, "-"));
 }
 
 /** Keys of an entry of the measurement, without the one that names the measurement. */

@@ -12,7 +12,7 @@ import { readEvents } from "../store/index.js";
 import { say } from "../terminal.js";
 import { nearest } from "../yaml.js";
 import type { Surroundings } from "./command.js";
-import { runFolders, runOf } from "./folder.js";
+import { runFolders, runOf, sayIfMeasured } from "./folder.js";
 
 export interface CompareCommand {
   /** A run's folder, `RUN:VARIANT`, a variant of the latest run, or a baseline's file. */
@@ -33,6 +33,7 @@ export async function compareCommand({ a, b, metrics, json }: CompareCommand, wh
     return latest;
   };
   const [first, second] = [sideOf(a, latestRun), sideOf(b, latestRun)];
+  for (const path of new Set([first.path, second.path])) if (path !== latest) sayIfMeasured(path, where);
   const across = first.path !== second.path;
   const shown = (name: string, side: "a" | "b") =>
     across ? `${name} (${(side === "a" ? first : second).path})` : name;

@@ -5,6 +5,7 @@ import { BenchError } from "../errors.js";
 import { harmless } from "../harmless.js";
 import { isAddress } from "../models/folder.js";
 import type { Plan } from "../plan/index.js";
+import { isLocked } from "../store/index.js";
 import type { Surroundings } from "./command.js";
 
 /** Where the folders of runs lie, unless `--out` names another place. */
@@ -21,7 +22,10 @@ export function runFolders(): string[] {
 
 /** The run that a command is about: the one that is named, else the latest, and then it says which. Throws a BenchError. */
 export function runOf(named: string | undefined, { stderr }: Pick<Surroundings, "stderr">): string {
-  if (named !== undefined) return named;
+  if (named !== undefined) {
+    sayIfMeasured(named, { stderr });
+    return named;
+  }
   const [latest] = runFolders()
     .map((name) => path.join(runsFolder, name))
     .map((folder) => ({ folder, at: fs.statSync(path.join(folder, "events.jsonl")).mtimeMs }))
@@ -31,7 +35,14 @@ export function runOf(named: string | undefined, { stderr }: Pick<Surroundings, 
       hint: "name the folder of one, or measure something first: gguf-bench run",
     });
   stderr.write(`${harmless(latest.folder)}, the latest run:\n`);
+  sayIfMeasured(latest.folder, { stderr });
   return latest.folder;
+}
+
+/** A run that is not finished looks like one that was stopped. */
+export function sayIfMeasured(folder: string, { stderr }: Pick<Surroundings, "stderr">): void {
+  if (isLocked(folder))
+    stderr.write(`${harmless(folder)} is being measured now by another process; this is what it has so far:\n`);
 }
 
 /** Removes the folder of a run in which nothing was measured: what lies there besides stays, and the folder then, too. */

@@ -7,7 +7,7 @@ import { definite } from "../definite.js";
 import { exitCodes } from "../errors.js";
 import { several } from "../harmless.js";
 import { type Run, replay, timingOf } from "../replay/index.js";
-import { readEvents } from "../store/index.js";
+import { isLocked, readEvents } from "../store/index.js";
 import { say } from "../terminal.js";
 import { counted } from "../units.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
@@ -57,6 +57,7 @@ function told(name: string): string[] {
     const possible = states.filter((state) => state !== "impossible").length;
     const [done, failed] = ["done", "failed"].map((wanted) => states.filter((state) => state === wanted).length);
     const parts = [
+      ...(isLocked(path.join(runsFolder, name)) ? ["running now"] : []),
       done === possible ? "complete" : `${done} of ${counted(possible, "job")} done`,
       ...(failed ? [`${failed} failed`] : []),
     ];

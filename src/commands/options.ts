@@ -33,6 +33,9 @@ export const names = (value: string, before: string[] = []) => {
 
 export const bytes = (text: string) => {
   const size = readBytes(text);
+  // A number alone is meant in MB or GB, and would be bytes.
+  if (/\d$/.test(text.trim()))
+    throw new InvalidArgumentError(`a unit is missing: ${text.trim()}MB or ${text.trim()}GB?`);
   if (!size || !Number.isSafeInteger(size))
     throw new InvalidArgumentError("a size is expected, such as 800MB or 4GiB.");
   return size;

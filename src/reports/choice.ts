@@ -5,6 +5,7 @@ import { bytes, percent } from "../units.js";
 import { howMuch, labelOf, listed, recommended } from "./conclusions.js";
 import { figureOf } from "./digits.js";
 import type { Facts } from "./facts.js";
+import { Footnotes } from "./footnotes.js";
 import type { Short, ShortRow } from "./short.js";
 import { figureIn } from "./table.js";
 
@@ -53,8 +54,12 @@ export function chosenFrom(facts: ChoiceFacts, wishes: Wishes): Choice {
   const { short } = facts;
   const wished = wordsOf(wishes);
   const fit = fitting(short, wishes);
+  const { close, sentences: doubts } = doubtsOfSpeed(short, wishes);
   if (fit.length === 0)
-    return { outcome: "none", sentences: [`No file is ${wished.join(" and ")}${nearest(short, wishes)}.`] };
+    return {
+      outcome: close ? "undecided" : "none",
+      sentences: [`No file is ${wished.join(" and ")}${nearest(short, wishes)}.`, ...doubts],
+    };
   const whole = fit.filter((row) => isWhole(short, row));
   const partly = fit.filter((row) => !whole.includes(row)).map(({ variant }) => variant.name);
   const left = partly.length > 0 ? [`Left out, because a figure is missing: ${listed(partly)}.`] : [];
@@ -65,7 +70,7 @@ export function chosenFrom(facts: ChoiceFacts, wishes: Wishes): Choice {
     };
   const { sentences, ...found } =
     wishes.margin === undefined ? best(facts, whole, wished) : within(facts, whole, wishes.margin, wished);
-  return { ...found, sentences: [...sentences, ...left] };
+  return { ...found, sentences: [...sentences, ...left, ...doubts] };
 }
 
 function wordsOf({ maxSize, minSpeed }: Wishes): string[] {
@@ -88,11 +93,33 @@ function fitting(short: Short, { maxSize = Infinity, minSpeed }: Wishes): ShortR
     });
   return short.rows.filter((row) => {
     const rate = minSpeed === undefined ? undefined : figureIn(row.cells[speed]!.cell)?.value;
-    return (
-      (maxSize === Infinity || (row.bytes !== undefined && row.bytes <= maxSize)) &&
-      (minSpeed === undefined || (rate !== undefined && rate >= minSpeed))
-    );
+    return isSmall(row, maxSize) && (minSpeed === undefined || (rate !== undefined && rate >= minSpeed));
   });
+}
+
+const isSmall = ({ bytes: size }: ShortRow, maxSize = Infinity) =>
+  maxSize === Infinity || (size !== undefined && size <= maxSize);
+
+/** What a reader of a choice by speed must know: which files may be on the other side of the limit, and what slowed the timing. */
+function doubtsOfSpeed(short: Short, { maxSize, minSpeed }: Wishes): { close: boolean; sentences: string[] } {
+  const speed = speedIn(short);
+  if (minSpeed === undefined || speed < 0) return { close: false, sentences: [] };
+  const timed = short.rows.flatMap((row) => {
+    const { cell } = row.cells[speed]!;
+    const summary = isSmall(row, maxSize) ? figureIn(cell) : undefined;
+    return summary && cell.state === "measured" ? [{ name: row.variant.name, summary, notes: cell.notes }] : [];
+  });
+  const close = timed.filter(({ summary: { value, low = value, high = value } }) => low < minSpeed && high >= minSpeed);
+  const rates = close.map(({ name, summary: { low, high } }) => `${name} (${low!.toFixed(0)} … ${high!.toFixed(0)})`);
+  const footnotes = new Footnotes();
+  const held = timed.flatMap(({ notes }) => notes.map((note) => footnotes.add(note)));
+  return {
+    close: close.length > 0,
+    sentences: [
+      ...(close.length > 0 ? [`Not decided, ${minSpeed} tok/s is within their 95 % interval: ${listed(rates)}.`] : []),
+      ...footnotes.numbered(held).lines.map((line) => `Speeds: ${line.replace(/^\S+ /, "")}.`),
+    ],
+  };
 }
 
 /** What comes nearest to the wish that is hardest to meet. */

@@ -1,4 +1,6 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -58,6 +60,27 @@ describe("choose", () => {
     const few = written("few", [f16, { ...q2, cost: 0.008 }], 2);
     expect((await choose({ run: few, margin: 0.01 })).code).toBe(4);
     expect(await choose({})).toEqual({ code: 0, text: expect.stringContaining("not shown to be worse than F16") });
+  });
+
+  test("a run that another process measures is told from one that was stopped", async () => {
+    const now = written("now", [f16, q8]);
+    const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
+    const of = (pid: number) => readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ")[19];
+    const lock = (pid: number, started: string | undefined) =>
+      writeFileSync(join(now, "lock"), JSON.stringify({ pid, started, host: hostname() }));
+    const stderr = new PassThrough();
+    const told = async () => {
+      await commands.choose({ run: now }, { stdout: new PassThrough(), stderr, env: {} });
+      return String(stderr.read() ?? "");
+    };
+    try {
+      lock(child.pid!, of(child.pid!));
+      expect(await told()).toMatch(/now is being measured now by another process; this is what it has so far:\n$/);
+      lock(child.pid!, "1");
+      expect(await told()).toBe("");
+    } finally {
+      child.kill();
+    }
   });
 
   test("--json gives the name", async () => {

@@ -60,6 +60,28 @@ describe("which file to take", () => {
     });
   });
 
+  test("a speed whose interval holds the limit is not decided, and what disturbed the timing is said", () => {
+    const noisy = facts([f16, q4, q2]);
+    const speed = noisy.short.columns.findIndex(({ metric }) => metric.per === "repetition");
+    for (const [i, low, high] of [
+      [1, 70, 95],
+      [2, 86, 99],
+    ] as const) {
+      const { cell } = noisy.short.rows[i]!.cells[speed]!;
+      if (cell.state !== "measured") throw new Error("a speed is there");
+      Object.assign(cell.summary, { low, high });
+      cell.notes = [{ mark: "†", text: `other processes used 1.${i} CPU cores while this was timed` }];
+    }
+    const { sentences } = chosenFrom(noisy, { minSpeed: 75 });
+    expect(sentences.slice(-2)).toEqual([
+      "Not decided, 75 tok/s is within their 95 % interval: Q4_K_M (70 … 95).",
+      "Speeds: other processes used 1.1 and 1.2 CPU cores while this was timed.",
+    ]);
+    expect(chosenFrom(noisy, { minSpeed: 98 }).outcome).toBe("undecided");
+    expect(chosenFrom(noisy, { minSpeed: 98, maxSize: 80e6 }).outcome).toBe("none");
+    expect(chosenFrom(noisy, { minSpeed: 120 }).outcome).toBe("none");
+  });
+
   test("the smallest that is shown to lose less than the margin", () => {
     expect(chosen({ margin: 0.01 })).toMatchObject({ outcome: "found", variant: "Q5_K_M" });
     expect(chosen({ margin: 0.05 })).toMatchObject({ outcome: "found", variant: "Q4_K_M" });

@@ -5,6 +5,7 @@ import { nearest } from "../../yaml.js";
 import { Footnotes } from "../footnotes.js";
 import type { Facts } from "../index.js";
 import { shortNames } from "../names.js";
+import { withoutFolders } from "../places.js";
 import type { Row } from "../table.js";
 import { besideOf } from "./beside.js";
 import type { CardCell, CardRow, ModelCard } from "./card.js";
@@ -52,7 +53,7 @@ export function cardOf(facts: Facts, { columns, sort, variants, published }: Car
       }),
     ),
     legend: explained(facts, rows, all),
-    notes: [...lines, ...leftOut(facts, rows, [...all, ...empty], changes)],
+    notes: [...lines, ...leftOut(facts, rows, [...all, ...empty], changes)].map(withoutFolders(facts.table.started)),
     ...provenanceOf(facts, rows, all),
     published: published ? besideOf(facts, rows, published, changes) : [],
   };

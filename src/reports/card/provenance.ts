@@ -2,18 +2,19 @@ import { harmless } from "../../harmless.js";
 import { counted } from "../../units.js";
 import type { Facts } from "../index.js";
 import { inShell } from "../markup.js";
+import { commandWithoutFolders, withoutFolders } from "../places.js";
 import type { Row } from "../table.js";
 import { askedOf } from "../task-tables.js";
 import type { ModelCard } from "./card.js";
 import type { Offered } from "./columns.js";
 
-/** Engine and build, data, the machine where speed is told, the date, and the command. */
+/** Engine and build, data, the machine where speed is told, the date, and the command; no folder of this machine. */
 export function provenanceOf(
-  { table: { started, engines, sessions } }: Facts,
+  { table: { started, engines, sessions } }: Pick<Facts, "table">,
   rows: readonly Row[],
   columns: readonly Offered[],
 ): Pick<ModelCard, "provenance" | "command"> {
-  const { engine, machine, versions, command } = started.provenance;
+  const { engine, machine, versions } = started.provenance;
   const used = new Set(
     rows.map(({ variant }) => {
       const { version, library, build } = engines.get(variant.name) ?? { ...engine, build: undefined };
@@ -38,7 +39,9 @@ export function provenanceOf(
       ...jobs.map((job) => `${job.measurement}: ${[job.dataset, ...askedOf(job)].filter(Boolean).join(", ")}`),
       ...(timed ? [`timed on ${[machine.cpu, ...machine.gpus, ...cores].join(", ")}`] : []),
       ...(last ? [new Date(last.at).toISOString().slice(0, 10)] : []),
-    ].map((phrase) => harmless(phrase)),
-    command: command.map((argument) => inShell(harmless(argument))).join(" "),
+    ].map((phrase) => harmless(withoutFolders(started)(phrase))),
+    command: commandWithoutFolders(started)
+      .map((argument) => inShell(harmless(argument)))
+      .join(" "),
   };
 }

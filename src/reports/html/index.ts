@@ -4,6 +4,7 @@ import { divergenceTables } from "../divergence.js";
 import { explanations, howAveraged, howDiverging, provenance, quoted } from "../explained.js";
 import type { Facts } from "../facts.js";
 import { intervalsOf, layoutOf } from "../layout.js";
+import { commandWithoutFolders, foldersIn } from "../places.js";
 import { darkened, type PlacedSvg } from "../plots/index.js";
 import { taskSections } from "../task-tables.js";
 import { behaviour } from "./behaviour.js";
@@ -35,6 +36,16 @@ export function page(facts: Facts, svgs: readonly PlacedSvg[]): string {
   ].flatMap((one) => one ?? []);
   const day = new Date(sessions[0]!.at).toISOString().slice(0, 10);
   const title = `${started.name}: gguf-bench`;
+  const body = html`<header>
+<h1>${started.name}</h1>
+<p class="soft">${started.variants.length} variants, measured ${day}</p>
+${answer(short.conclusions)}
+</header>
+<main>
+${sections}
+</main>`;
+  const folders = foldersIn(started).map((folder) => html`${folder}`.text);
+  const withoutKnown = (text: string) => folders.reduce((left, folder) => left.replaceAll(folder, ""), text);
   return `${
     html`<!doctype html>
 <html lang="en">
@@ -47,14 +58,7 @@ export function page(facts: Facts, svgs: readonly PlacedSvg[]): string {
 <style>${new Markup(wholeStyle)}</style>
 </head>
 <body>
-<header>
-<h1>${started.name}</h1>
-<p class="soft">${started.variants.length} variants, measured ${day}</p>
-${answer(short.conclusions)}
-</header>
-<main>
-${sections}
-</main>
+${new Markup(withoutKnown(body.text))}
 <p id="said" class="unseen" role="status"></p>
 <script>${new Markup(behaviour)}</script>
 </body>
@@ -121,7 +125,9 @@ function sources({ table }: Facts): Content {
     const at = line.indexOf(": ");
     return at > 0 ? [line.slice(0, at), line.slice(at + 2)] : ["Versions", line];
   });
-  const command = table.started.provenance.command.map((argument) => quoted(harmless(argument))).join(" ");
+  const command = commandWithoutFolders(table.started)
+    .map((argument) => quoted(harmless(argument)))
+    .join(" ");
   return [
     html`<dl class="small">${lines.map(([name, text]) => html`<dt>${name}</dt><dd>${text}</dd>`)}</dl>`,
     html`<pre>${command}</pre>`,
