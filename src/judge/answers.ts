@@ -72,12 +72,27 @@ function answered(told: PairResult[], mean: Result | undefined, says: Says): str
   }
   const groups = groupsOf(told, says);
   const isSplit = groups.some(({ side }) => side === "better") && groups.some(({ side }) => side === "worse");
-  const over = compared.flatMap(({ result }) => (hasEffect(result) ? [result.comparison!] : []));
-  const average = mean?.comparison && opening(mean.comparison, mean.verdict!, says, over);
+  const effective = compared.filter(({ result }) => hasEffect(result));
+  const over = effective.map(({ result }) => result.comparison!);
+  const average =
+    mean?.comparison &&
+    opening(mean.comparison, mean.verdict!, says, { over, ...definite({ most: mostOf(effective) }) });
   const counts = `${says.better} in ${listed(groups, `of ${told.length} pairs`)}`;
   if (isSplit) return `no common answer: ${counts}${average ? `; ${average}` : ""}`;
   if (average) return `${average}. Shown by itself in ${listed(groups, `of ${told.length}`)}`;
   return `${counts}${mean?.refused ? `; ${mean.refused}` : ""}`;
+}
+
+/** The pair without which the mean would be less than half as large, or turn round. */
+function mostOf(pairs: PairResult[]): string | undefined {
+  const sizes = pairs.map(({ result: { comparison } }) =>
+    comparison!.scale === "relative" ? Math.log1p(comparison!.difference) : comparison!.difference,
+  );
+  if (sizes.length < 3 || !sizes.every(Number.isFinite)) return undefined;
+  const sum = sizes.reduce((all, size) => all + size, 0);
+  const mean = Math.abs(sum) / sizes.length;
+  const most = sizes.findIndex((size) => ((sum - size) * Math.sign(sum)) / (sizes.length - 1) < mean / 2);
+  return most < 0 ? undefined : pairs[most]!.b;
 }
 
 /** Pairs that say the same. */

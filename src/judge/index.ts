@@ -11,4 +11,14 @@ export type { Result } from "./results.js";
 export { parseRule, type Rule } from "./rules.js";
 export { differenceIn, isUndecided, shownIn, type Verdict, verdict } from "./verdict.js";
 export { comparedIn, type Question, type Verdicts, verdictsFrom, verdictsOver } from "./verdicts.js";
-export { clause, isDetectable, isIdentical, marginsOf, mark, markInFiles, tabulated, winner } from "./words.js";
+export {
+  clause,
+  detectableOf,
+  isDetectable,
+  isIdentical,
+  marginsOf,
+  mark,
+  markInFiles,
+  tabulated,
+  winner,
+} from "./words.js";

@@ -18,6 +18,7 @@ import {
 } from "./reading.js";
 import type { Result } from "./results.js";
 import { isAtChance, isWithinMargin } from "./verdict.js";
+import { detectableOf } from "./words.js";
 
 /** The cost of each file against the one that it was made from, and which of them to take. */
 export interface Ladder {
@@ -143,7 +144,7 @@ function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
     ...(standing === "open" && open[0]
       ? {
           detectable: open
-            .map(({ label, comparison }) => `${label} ${size(comparison!, comparison!.detectable)}`)
+            .map(({ label, comparison }) => `${label} ${size(comparison!, detectableOf(comparison!))}`)
             .join(", "),
         }
       : {}),

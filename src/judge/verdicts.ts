@@ -1,4 +1,5 @@
 import { definite } from "../definite.js";
+import { several } from "../harmless.js";
 import { metric as describe, leadsAmong } from "../metrics.js";
 import type { Run } from "../replay/index.js";
 import type { Comparison } from "../stats/comparison.js";
@@ -105,7 +106,14 @@ export function verdictsOver(
     const of = measured[question]!;
     const pooled = says ? pooledOf(of, dependences) : [];
     const all = of.flatMap(({ results }) => results);
-    lines.push(...adjust(all, pooled).map((line) => ({ ...line, title })));
+    const variantOf = new Map(of.flatMap(({ results }, i) => results.map((one) => [one, pairs[i]![1]] as const)));
+    lines.push(
+      ...adjust(all, pooled).map((line) => ({
+        ...line,
+        title,
+        names: line.results.map((one) => variantOf.get(one)!),
+      })),
+    );
     const made = pairs.map(([a, b], i): Pair => {
       const { results } = of[i]!;
       return { a, b, results, sentence: sentenceOf(shown(a, "a"), shown(b, "b"), results, common.strings) };
@@ -143,6 +151,8 @@ function notesInCommon(pairs: MeasuredPair[]): { strings: ReadonlySet<string>; t
 interface Line {
   title: string;
   results: Result[];
+  /** By result: the variant that is B. */
+  names: string[];
   pooled?: Result;
 }
 
@@ -160,16 +170,16 @@ function overallNote(lines: Line[]): string[] {
     return { pairs: results.map(({ comparison }) => comparison!), ...definite({ pooled: average }) };
   });
   const uncertain = new Set(uncertainOverall(families));
-  const named = lines.flatMap(({ title, results, pooled }) => {
+  const named = lines.flatMap(({ title, results, names, pooled }) => {
     for (const one of pooled ? [...results, pooled] : results)
       if (one.comparison && uncertain.has(one.comparison)) one.doubted = true;
-    const count = results.filter(({ doubted }) => doubted).length;
-    const parts = [...(pooled?.doubted ? ["the mean"] : []), ...(count > 0 ? [`${count}`] : [])];
-    return parts.length > 0 ? [`${parts.join(" and ")} of ${results[0]!.label} (${title})`] : [];
+    const doubted = names.filter((_, i) => results[i]!.doubted);
+    const parts = [...(pooled?.doubted ? ["the mean"] : []), ...(doubted.length > 0 ? [several(doubted)] : [])];
+    return parts.length > 0 ? [`${results[0]!.label} of ${parts.join(" and ")} (${title})`] : [];
   });
   if (named.length === 0) return [];
   return [
-    `Each answer errs in 5 % at most; over all ${lines.length} answers together these differences are less certain: ${named.join(", ")}.`,
+    `Each answer errs in 5 % at most; over all ${lines.length} answers together these differences (*) are less certain: ${named.join("; ")}.`,
   ];
 }
 
@@ -177,7 +187,7 @@ function overallNote(lines: Line[]): string[] {
  * The pairs of one question under one metric of one measurement and their mean are a family: just what stands in one line of its
  * answer. Other measurements and questions do not change their verdicts.
  */
-function adjust(results: Result[], pooled: Result[]): Omit<Line, "title">[] {
+function adjust(results: Result[], pooled: Result[]): Omit<Line, "title" | "names">[] {
   const open = results.filter(({ comparison, verdict }) => comparison && !verdict);
   return byMetric(open, (result) => result).map((line) => {
     const mean = pooled.find((one) => keyOf(one) === keyOf(line[0]!) && one.comparison);

@@ -23,9 +23,11 @@ function range(comparison: Comparison, low: number, high: number): string {
   return `${number(comparison, low)} … ${number(comparison, high)}${unitOf(comparison)}`;
 }
 
+/** Ten times as much, as a difference: a share of what there was. */
+const tenfold = 9;
 /** Per cent are for what is less than tenfold. */
-const manifold = ({ scale }: Pick<Comparison, "scale">, size: number) => scale === "relative" && size >= 9;
-const factor = (size: number) => (size > 1e5 ? "over ×100000" : `×${(1 + size).toFixed(size < 9 ? 1 : 0)}`);
+const manifold = ({ scale }: Pick<Comparison, "scale">, size: number) => scale === "relative" && size >= tenfold;
+const factor = (size: number) => (size > 1e5 ? "over ×100000" : `×${(1 + size).toFixed(size < tenfold ? 1 : 0)}`);
 
 function number({ metric, scale }: Pick<Comparison, "metric" | "scale">, size: number): string {
   if (!Number.isFinite(size)) return "?";
@@ -74,7 +76,7 @@ export function probability(p: number): string {
 }
 
 /**
- * A comparison in words, without the names; the size comes first, then whether it is sure: `2.8 % better (95 % CI 1.9 … 3.7 %, Holm
+ * A comparison in words, without the names; the size comes first, then whether it is sure: `2.8 % better (95 % CI 1.9 … 3.7 %, adjusted
  * p < 0.001; 32 chunks)`, `+0.3 % (95 % CI −0.2 … 0.8 %; 32 chunks): no difference shown (detectable: 0.7 %)`.
  */
 export function clause(comparison: Comparison, said: Verdict = verdict(comparison)): string {
@@ -116,20 +118,26 @@ export interface Says {
 
 /**
  * The same as an answer's opening, which a verb begins: `helps: 21 % lower on average over 6 pairs (95 % CI 20 … 22 %; pairs 0.6 … 43 %;
- * 38 chunks)`. `over`: the pairs of which it is the mean; one pair stands for itself.
+ * 38 chunks)`. `over`: the pairs of which it is the mean, one pair stands for itself; `most`: the one that makes most of it.
  */
-export function opening(comparison: Comparison, said: Verdict, says: Says, over: Comparison[] = []): string {
+export function opening(
+  comparison: Comparison,
+  said: Verdict,
+  says: Says,
+  { over = [], most }: { over?: Comparison[]; most?: string } = {},
+): string {
   const shown = shownIn(said);
   if (isIdentical(comparison) || !(shown || isUndistinguished(said))) return clause(comparison, said);
   const difference = shown && differenceIn(said, shown.sure);
   const fell = comparison.difference < 0;
   const changed = `${amount(comparison, Math.abs(comparison.difference))} ${fell ? "lower" : "higher"}`;
-  const mean = over.length > 1 ? ` on average over ${over.length} pairs` : "";
+  const by = most === undefined ? "" : `, mostly by ${most}`;
+  const mean = over.length > 1 ? ` on average over ${over.length} pairs${by}` : "";
   const size = `${difference ? changed : signed(comparison)}${mean}${difference ? small(difference) : ""}`;
   const open = said.kind === "likely" ? doubt(comparison, said) : shown ? "" : detectableIn(comparison);
   const parts = [
     confidence(comparison, difference !== undefined),
-    spread(comparison, over, difference !== undefined && fell),
+    spread(comparison, over, difference !== undefined),
     open,
     ...[basisOf(comparison)].filter((piece) => !open.endsWith(piece)),
   ];
@@ -145,12 +153,22 @@ function opened(comparison: Comparison, said: Verdict, says: Says): string {
   return sure ? words : `likely ${words}`;
 }
 
-/** From the least to the most that single pairs show, where all are on one scale. */
-function spread(comparison: Comparison, over: Comparison[], turned: boolean): string {
-  const sizes = over.filter(({ scale }) => scale === comparison.scale).map(({ difference }) => difference);
-  const told = sizes.filter(Number.isFinite).map((size) => (turned ? -size : size));
-  if (told.length < 2) return "";
-  return `pairs ${range(comparison, Math.min(...told), Math.max(...told))}`;
+/**
+ * From the least to the most that single pairs show, where all are on one scale. `isShown`: the headline has a direction, and a sign
+ * against it would be a riddle: `pairs from 12 % higher to 43 % lower`.
+ */
+function spread(comparison: Comparison, over: Comparison[], isShown: boolean): string {
+  const sizes = over
+    .flatMap(({ scale, difference }) => (scale === comparison.scale && Number.isFinite(difference) ? [difference] : []))
+    .sort((a, b) => a - b);
+  if (sizes.length < 2) return "";
+  const [low, high] = [sizes[0]!, sizes.at(-1)!];
+  const fell = comparison.difference < 0;
+  if (!isShown) return `pairs ${range(comparison, low, high)}`;
+  if (low >= 0 || high <= 0) return `pairs ${fell ? range(comparison, -high, -low) : range(comparison, low, high)}`;
+  const down = `${amount(comparison, -low)} lower`;
+  const up = `${amount(comparison, high)} higher`;
+  return fell ? `pairs from ${up} to ${down}` : `pairs from ${down} to ${up}`;
 }
 
 /** A verdict in a table's cell: `better`, `likely better`, `~`. */
@@ -208,7 +226,15 @@ function unshown(comparison: Comparison): string {
 }
 
 function detectableIn(comparison: Comparison): string {
-  return isDetectable(comparison) ? `detectable: ${amount(comparison, comparison.detectable)}` : "";
+  return isDetectable(comparison) ? `detectable: ${amount(comparison, detectableOf(comparison))}` : "";
+}
+
+/**
+ * The detectable difference on the side on which the data lie. On a log scale a fall has another size than the rise that is as
+ * far away: what detects +142 % detects −59 %.
+ */
+export function detectableOf({ scale, detectable, difference }: Comparison): number {
+  return scale === "relative" && difference < 0 ? detectable / (1 + detectable) : detectable;
 }
 
 /** What a size rests on: its interval, the p of a difference, and the pieces. */
@@ -216,7 +242,7 @@ function evidence(comparison: Comparison, difference?: Different, doubt?: string
   const { adjusted, family = 1, p } = comparison;
   // A p that no family has adjusted is not what keeps it from being certain.
   const isTold = difference && !Number.isNaN(adjusted ?? p);
-  const told = isTold ? `, ${family > 1 ? "Holm p" : "p"} ${probability(adjusted ?? p)}` : "";
+  const told = isTold ? `, ${family > 1 ? "adjusted p" : "p"} ${probability(adjusted ?? p)}` : "";
   return [
     `${confidence(comparison, difference !== undefined)}${told}`,
     ...(doubt ? [doubt] : []),
@@ -276,9 +302,15 @@ function confidence(comparison: Comparison, turned = false): string {
   return `95 % CI ${down ? range(comparison, -high, -low) : range(comparison, low, high)}`;
 }
 
+/** Only more than anyone looks for, or nothing at all. */
+function undetectable({ scale, detectable, difference }: Comparison): string {
+  if (scale !== "relative" || !Number.isFinite(detectable)) return "none";
+  return difference < 0 ? "over 90 %" : "over ×10";
+}
+
 /** Whether a difference that anyone looks for would be detected: nobody looks for more than tenfold. */
 export function isDetectable({ scale, detectable }: Comparison): boolean {
-  return scale === "relative" ? detectable < 10 : Number.isFinite(detectable);
+  return scale === "relative" ? detectable < tenfold : Number.isFinite(detectable);
 }
 
 function directed({ metric }: Comparison, direction: string): string {
@@ -299,8 +331,8 @@ export function tabulated(comparison: Comparison): string[] {
     Number.isNaN(detectable) || needed !== undefined
       ? ""
       : isDetectable(comparison)
-        ? amount(comparison, detectable)
-        : "never",
+        ? amount(comparison, detectableOf(comparison))
+        : undetectable(comparison),
     needed === undefined ? basisOf(comparison) : `${basisOf(comparison)}, take ${needed}`,
   ];
 }

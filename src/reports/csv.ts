@@ -1,6 +1,6 @@
 import { stringify } from "csv-stringify/sync";
 import { harmless } from "../harmless.js";
-import { isDetectable, markInFiles, type Verdicts } from "../judge/index.js";
+import { detectableOf, isDetectable, markInFiles, type Verdicts } from "../judge/index.js";
 import { countsLeftOut, metric as describe, isExact, type Metric } from "../metrics.js";
 import { besideChance } from "../stats/chance.js";
 import type { Summary } from "../stats/summary.js";
@@ -199,7 +199,7 @@ export function comparisonsCsv({ questions }: Pick<Verdicts, "questions">): stri
       "95 % CI low",
       "95 % CI high",
     ],
-    ...["detectable", "unit of difference", "value_a", "value_b", "unit", "p", "p_holm", "n", "paired", "clusters"],
+    ...["detectable", "unit of difference", "value_a", "value_b", "unit", "p", "p_adjusted", "n", "paired", "clusters"],
     ...["block", "to_right", "to_wrong", "notes"],
   ];
   const records = questions.flatMap(({ title, pairs }) =>
@@ -208,7 +208,7 @@ export function comparisonsCsv({ questions }: Pick<Verdicts, "questions">): stri
         const metric = describe(name);
         const relative = one?.scale === "relative";
         const change = (size: number | undefined) => inSheet(relative ? { ...metric, scale: "percent" } : metric, size);
-        const detectable = one && isDetectable(one) ? one.detectable : undefined;
+        const detectable = one && isDetectable(one) ? detectableOf(one) : undefined;
         const unit = sheetUnit(metric).trim();
         return [
           ...[title, a, b, measurement, dataset, name, verdict ? markInFiles(verdict, one) : "refused"],

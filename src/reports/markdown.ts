@@ -84,7 +84,7 @@ function judged(table: Table, verdicts: Verdicts): string {
 /** What is decided, what is not, and what was not compared and why. */
 function comparisonsOf({ base, pairs }: Question): string[] {
   const rows = pairs.flatMap(({ a, b, results }) =>
-    results.flatMap(({ label, comparison, verdict }) =>
+    results.flatMap(({ label, comparison, verdict, doubted }) =>
       comparison && verdict
         ? [
             {
@@ -92,7 +92,7 @@ function comparisonsOf({ base, pairs }: Question): string[] {
                 b,
                 ...(base === undefined ? [a] : []),
                 label,
-                mark(verdict, comparison),
+                `${mark(verdict, comparison)}${doubted ? " *" : ""}`,
                 ...tabulated(comparison),
               ],
               isOpen: isUndecided(verdict),
@@ -102,7 +102,7 @@ function comparisonsOf({ base, pairs }: Question): string[] {
     ),
   );
   const left = ["", ...(base === undefined ? ["against"] : []), "metric", "verdict"];
-  const right = ["difference", "95 % CI", "Holm p", "detectable", "rests on"];
+  const right = ["difference", "95 % CI", "adjusted p", "detectable", "rests on"];
   const columns = [
     ...left.map((text) => ({ text, align: "left" as const, minor: false })),
     ...right.map((text) => ({ text, align: "right" as const, minor: false })),

@@ -33,7 +33,7 @@ export interface Comparison {
   /** How many comparisons that family has. */
   family?: number;
   /**
-   * Set when the data cannot tell anything (too few items, or an interval over more than a factor of ten): the number of items
+   * Set when the data cannot tell anything (too few items, or an interval that reaches beyond ten times the estimate): the number of items
    * that could begin to. Then there is no interval and no p.
    */
   needed?: number;

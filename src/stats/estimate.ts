@@ -29,7 +29,7 @@ const enoughClusters = 8;
 const surelyDrifts = 0.05;
 /** With fewer repetitions the spread is a guess. */
 const fewestRepetitions = 3;
-/** An interval wider than this factor is not shown: it tells nothing. */
+/** An interval that reaches further than this factor up or down is not shown: it tells nothing. */
 const widest = Math.log(10);
 
 /**

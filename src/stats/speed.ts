@@ -9,7 +9,7 @@ import { type Location, location, meanOf } from "./location.js";
 export const fewestRuns = 3;
 /** With fewer repetitions the spread is a guess. */
 const fewestRepetitions = 3;
-/** An interval wider than this factor is not shown: it tells nothing. */
+/** An interval that reaches further than this factor up or down is not shown: it tells nothing. */
 const widest = Math.log(10);
 /**
  * The standard deviation between runs of one build on one quiet machine that is assumed where fewer than three runs show it. Single

@@ -4,7 +4,7 @@ import { PassThrough } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { compareCommand } from "../../dist/commands/compare.js";
 import { type Verdicts, verdictsFrom, verdictsOver } from "../../dist/judge/verdicts.js";
-import { mark } from "../../dist/judge/words.js";
+import { detectableOf, mark, tabulated } from "../../dist/judge/words.js";
 import { replay } from "../../dist/replay/index.js";
 import { comparisonsCsv } from "../../dist/reports/csv.js";
 import { factsFrom } from "../../dist/reports/index.js";
@@ -36,7 +36,7 @@ describe("verdicts in words", () => {
     const { "Does the importance matrix help?": pairs } = sentences(ladder);
     expect(pairs).toHaveLength(2);
     expect(pairs![0]).toMatch(
-      /^Q4_K_M-im beats Q4_K_M on PPL by 2\.\d % \(95 % CI 2\.\d … \d\.\d %, Holm p < 0\.001; 32 chunks\)\. hellaswag acc: 0\.0 points \(95 % CI −2\.3 … 2\.3 points; 2 answers of 200 flipped, 1 to right, 1 to wrong\): no difference shown \(detectable: \d\.\d points\)\.$/,
+      /^Q4_K_M-im beats Q4_K_M on PPL by 2\.\d % \(95 % CI 2\.\d … \d\.\d %, adjusted p < 0\.001; 32 chunks\)\. hellaswag acc: 0\.0 points \(95 % CI −2\.3 … 2\.3 points; 2 answers of 200 flipped, 1 to right, 1 to wrong\): no difference shown \(detectable: \d\.\d points\)\.$/,
     );
   });
 
@@ -140,6 +140,19 @@ describe("verdicts in words", () => {
     expect(rows[1]).toContain(",better,");
   });
 
+  test("what is detectable of a fall is a fall, which is nowhere 100 %, as far on the log scale as the rise", () => {
+    const { comparison } = verdictsFrom(replay(events(ladder)))
+      .questions.flatMap(({ pairs }) => pairs)
+      .flatMap(({ results }) => results)
+      .find(({ metric }) => metric === "perplexity")!;
+    const [rise, fall] = [0.4, -0.4].map((difference) => ({ ...comparison!, difference, detectable: 1.42 }));
+    expect(detectableOf(rise!)).toBe(1.42);
+    expect(1 - detectableOf(fall!)).toBeCloseTo(1 / 2.42, 12);
+    expect([rise!, fall!].map((one) => tabulated(one)[3])).toEqual(["142 %", "58.7 %"]);
+    const far = [rise!, fall!].map((one) => tabulated({ ...one, detectable: 12 })[3]);
+    expect(far).toEqual(["over ×10", "over 90 %"]);
+  });
+
   test("one variant alone is compared with nothing", () => {
     const list = events([{ name: "a", cost: 0 }]);
     expect(verdictsFrom(replay(list))).toEqual({ questions: [], ladders: [], notes: [] });
@@ -225,7 +238,7 @@ measurements:
     expect(found.map(({ verdict }) => mark(verdict!))).toEqual(["likely worse", "~", "~"]);
     const { questions } = verdictsFrom(replay(events(made)));
     expect(questions[0]!.pairs[0]!.sentence).toMatch(
-      /likely 4\.0 points worse \(95 % CI 0\.\d+ … \d\.\d points, Holm p = 0\.06\d; not certain among 3; 12 answers/,
+      /likely 4\.0 points worse \(95 % CI 0\.\d+ … \d\.\d points, adjusted p = 0\.06\d; not certain among 3; 12 answers/,
     );
     // By itself it is certain.
     expect(mark(said([["a", "b"]])[0]!.acc!.verdict!)).toBe("worse");

@@ -36,18 +36,18 @@ const mostOpen = 40;
 
 function asQuestion({ title, answers, pairs, base }: Verdicts["questions"][number]): Markup {
   const compared = pairs.flatMap(({ a, b, results }) =>
-    results.flatMap(({ label, comparison, verdict }) =>
-      comparison && verdict ? [{ a, b, label, comparison, verdict }] : [],
+    results.flatMap(({ label, comparison, verdict, doubted = false }) =>
+      comparison && verdict ? [{ a, b, label, comparison, verdict, doubted }] : [],
     ),
   );
   const labels = [...new Set(compared.map(({ label }) => label))];
   const isPaired = base === undefined;
   const [left, right] = [
     ["variant", ...(isPaired ? ["against"] : []), "verdict"],
-    ["difference", "95 % CI", "Holm p", "detectable", "rests on"],
+    ["difference", "95 % CI", "adjusted p", "detectable", "rests on"],
   ];
-  const rowOf = ({ a, b, comparison, verdict }: (typeof compared)[number]) =>
-    html`<tr data-different="${isDifferent(verdict) ? "yes" : "no"}"><th scope="row">${b}</th>${isPaired ? html`<td>${a}</td>` : ""}<td class="nowrap ${toneOf(verdict)}">${mark(verdict, comparison)}</td>${tabulated(comparison).map((text) => html`<td class="number">${text}</td>`)}</tr>`;
+  const rowOf = ({ a, b, comparison, verdict, doubted }: (typeof compared)[number]) =>
+    html`<tr data-different="${isDifferent(verdict) ? "yes" : "no"}"><th scope="row">${b}</th>${isPaired ? html`<td>${a}</td>` : ""}<td class="nowrap ${toneOf(verdict)}">${mark(verdict, comparison)}${doubted ? " *" : ""}</td>${tabulated(comparison).map((text) => html`<td class="number">${text}</td>`)}</tr>`;
   const bodies = labels.map(
     (label) =>
       html`<tbody data-compared="yes"><tr><th scope="rowgroup" colspan="${left.length + right.length}">${label}</th></tr>${compared.filter((one) => one.label === label).map(rowOf)}</tbody>`,
