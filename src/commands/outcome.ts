@@ -2,7 +2,7 @@ import path from "node:path";
 import { BenchError, exitCodes } from "../errors.js";
 import { areWishes, chosenFrom, type Wishes } from "../reports/choice.js";
 import { type Facts, writeReports } from "../reports/index.js";
-import type { Table } from "../reports/table.js";
+import { resuming, type Table } from "../reports/table.js";
 import { type Terminal, text } from "../reports/text.js";
 
 /** Writes all tables of a run; where the disk is full, says how to make them later. */
@@ -24,16 +24,18 @@ export function conclusion(
   facts: Facts,
   { width = 80, height, stopped = false, wishes = {} }: Terminal & { stopped?: boolean; wishes?: Wishes } = {},
 ): string {
-  const resume = stopped ? "Stopped; the same command goes on where it ended.\n" : "";
+  const resume = stopped ? "Stopped; the same command continues.\n" : "";
   // A run that failed altogether has said why; grids of nothing would bury it.
   if (!isMeasured(facts.table)) return `${resume || "Nothing was measured.\n"}`;
   const { submissions } = facts;
   const closing = [
-    `Tables: ${path.join(folder, "table.md")}; to read and to send: report.html`,
+    `To read and to send: report.html. Tables: ${path.join(folder, "table.md")}`,
     ...(submissions.size > 0 ? [`Answers to send in: ${[...submissions.keys()].join(", ")}`] : []),
   ];
   const chosen = chosenIn(facts, wishes);
-  return `${text(facts, { width, height: height && height - (stopped ? 1 : 0), chosen, closing })}${resume}`;
+  const notes = facts.table.notes.map((note) => (stopped ? note.replace(resuming, "") : note));
+  const shown = { ...facts, table: { ...facts.table, notes } };
+  return `${text(shown, { width, height: height && height - (stopped ? 1 : 0), chosen, closing })}${resume}`;
 }
 
 /** The file that is as wished, in sentences; where the wish is about something that was not measured, that. */

@@ -118,5 +118,5 @@ export function unsoundBase(
     ? `${name} ${first.fault === "failed" ? "" : "is "}${first.fault}: nothing is compared with it`
     : `${name}: ${harmless(first.measurement)} ${first.fault}: no file is recommended against it`;
   const remedy = it.reference && instead ? `; --reference ${harmless(instead.name)}` : "";
-  return { text: `${what}${first.fault === "not finished" ? "; the same command continues" : remedy}`, whole };
+  return { text: `${what}${first.fault === "not finished" ? "" : remedy}`, whole };
 }

@@ -136,9 +136,11 @@ function fitted(
   );
   const name = drawnLeft(["", "variant"], names);
   const size = sizesOf(rows);
+  const bare = withoutChange({ columns, rows });
   const levels = columns.map((column, i) => {
     const cells = rows.map((row, at) => ({ ...row.cells[i]!, ...noted.cells[at]![i]! }));
-    return ([0, 1, 2] as Level[]).map((level) => drawnFigures(column, cells, level, tight));
+    const isBare = bare.has(column.metric.label);
+    return ([0, 1, 2] as Level[]).map((level) => drawnFigures(column, cells, { level, tight, isBare }));
   });
   const facts = { quality: qualityOf(rows), saved: savedOf(rows), bits: bitsOf(rows) };
   const chosen = new Map<number, Level>();
@@ -202,23 +204,39 @@ const signs: Partial<Record<ShortMark, string>> = { "≈": " ≈", "?": " ?", "l
 
 type NotedCell = ShortCell & Notes["cells"][number][number];
 
-function drawnFigures(column: ShortColumn, cells: NotedCell[], level: Level, tight: boolean): ColumnText {
+/**
+ * Metrics of which some figures have no change beside the reference's. With room for one number, their columns show figures: changes
+ * and figures under one head would be read as one kind.
+ */
+function withoutChange({ columns, rows }: Pick<Short, "columns" | "rows">): Set<string> {
+  const isBare = (i: number) =>
+    rows.some(
+      ({ mark, cells }) =>
+        mark !== "reference" && cells[i]!.change === undefined && figureIn(cells[i]!.cell) !== undefined,
+    );
+  return new Set(columns.flatMap(({ metric }, i) => (isBare(i) ? [metric.label] : [])));
+}
+
+function drawnFigures(
+  column: ShortColumn,
+  cells: NotedCell[],
+  { level, tight, isBare }: { level: Level; tight: boolean; isBare: boolean },
+): ColumnText {
   const { metric } = column;
   const heads = headsOf(column);
-  const changes = cells.map(({ change = "", mark = "" }) => {
-    const text = change.replace(/ points$/, " pt");
-    return text !== "" && mark.startsWith("likely") ? `(${text}` : text;
-  });
+  const opened = (text: string, { change, mark }: NotedCell) =>
+    change !== undefined && mark?.startsWith("likely") ? `(${text}` : text;
+  const changes = cells.map((cell) => opened((cell.change ?? "").replace(/ points$/, " pt"), cell));
   const isTold = changes.some((change) => change !== "");
   const isBrief = level === 0 && isDistance(metric);
   const figures = cells.map(({ instead, figure, cell }) => instead ?? (isBrief ? twoDigits(cell) : figure));
   const blocks =
-    level === 0 && isTold
+    level === 0 && isTold && !isBare
       ? [right(changes.map((change, i) => change || figures[i]!))]
       : [
-          right(pointed(figures, cells)),
+          right(pointed(figures, cells).map((text, i) => (level === 0 ? opened(text, cells[i]!) : text))),
           ...(level === 2 ? [left(cells.map(({ error }) => (error === undefined ? "" : `± ${error}`)))] : []),
-          ...(isTold ? [right(changes)] : []),
+          ...(isTold && level > 0 ? [right(changes)] : []),
         ];
   const numbers = cells.map((_, i) =>
     blocks
@@ -308,13 +326,19 @@ const widest = (texts: string[]) => Math.max(0, ...texts.map(widthOf));
 const right = (texts: string[]) => texts.map((text) => padStart(text, widest(texts)));
 const left = (texts: string[]) => texts.map((text) => padEnd(text, widest(texts)));
 
-/** How many questions the accuracies rest on, where that is one number for all: `hellaswag 200`. */
-export function questionsIn({ columns, rows }: Short): string[] {
+/** How many questions the accuracies of a measurement rest on: `200`, or `180 to 200` where variants differ. */
+export interface QuestionCount {
+  measurement: string;
+  count: string;
+  /** `hellaswag 200` */
+  text: string;
+}
+
+export function questionsIn({ columns, rows }: Short): QuestionCount[] {
   return columns.flatMap(({ over, measurement, metric }, i) => {
     if (metric.per !== "question") return [];
-    const counts = new Set(rows.flatMap(({ cells }) => figureIn(cells[i]!.cell)?.n ?? []));
-    return counts.size === 0
-      ? []
-      : [`${harmless(over || measurement)} ${[...counts].sort((a, b) => a - b).join(" to ")}`];
+    const counts = [...new Set(rows.flatMap(({ cells }) => figureIn(cells[i]!.cell)?.n ?? []))].sort((a, b) => a - b);
+    const count = counts.length > 2 ? `${counts[0]} to ${counts.at(-1)}` : counts.join(" to ");
+    return counts.length === 0 ? [] : [{ measurement, count, text: `${harmless(over || measurement)} ${count}` }];
   });
 }

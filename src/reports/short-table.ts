@@ -1,4 +1,5 @@
 import { harmless } from "../harmless.js";
+import { isDistance, isQuality, type Metric } from "../metrics.js";
 import { byteScale, percent } from "../units.js";
 import { listed } from "./conclusions.js";
 import type { Heading, Layout } from "./layout.js";
@@ -62,7 +63,7 @@ function changeIn({ change, mark }: { change?: string; mark?: ShortMark }): stri
 }
 
 /** How the signs in the cells are read, and what changes are told against. */
-export function legendOf({ reference, rows }: Short, shown: (name: string) => string = harmless): string[] {
+export function legendOf({ reference, columns, rows }: Short, shown: (name: string) => string = harmless): string[] {
   const bases = [...new Set(rows.flatMap(({ against }) => against ?? []))];
   const cells = rows.flatMap((row) => row.cells);
   if (bases.length === 0 || !cells.some(({ change }) => change !== undefined)) return [];
@@ -73,5 +74,19 @@ export function legendOf({ reference, rows }: Short, shown: (name: string) => st
     ...(has("?") ? ["? not decided"] : []),
     ...(has("likely better", "likely worse") ? ["( ) likely"] : []),
   ];
-  return [[`Changes against ${told}`, ...explained].join("; ")];
+  const undecided = (i: number) => rows.some(({ cells: of }) => of[i]!.mark === "≈" || of[i]!.mark === "?");
+  const margins = new Set(
+    columns.flatMap(({ metric }, i) => (isQuality(metric) && undecided(i) ? marginIn(metric) : [])),
+  );
+  const matter = margins.size > 0 ? [`what matters: from ${[...margins].join(", ")}`] : [];
+  return [[`Changes against ${told}`, ...explained, ...matter].join("; ")];
+}
+
+/** `PPL 0.5 %`, `acc 1 point`; none of a distance, whose figure is no change. */
+function marginIn(metric: Metric): string[] {
+  const { margin, label, scale } = metric;
+  if (!margin || isDistance(metric)) return [];
+  if (margin.relative) return [`${label} ${100 * margin.size} %`];
+  if (scale !== "percent") return [`${label} ${margin.size}`];
+  return [`${label} ${100 * margin.size === 1 ? "1 point" : `${100 * margin.size} points`}`];
 }

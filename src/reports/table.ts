@@ -462,6 +462,9 @@ function togetherNote(metric: Metric, { memory }: JobResult): Note[] {
   return [{ text: `${memory.models} models were in memory at once: the figure is that of all of them` }];
 }
 
+/** The end of the note on jobs that are not finished: a run that says it itself leaves it out. */
+export const resuming = ": the same command continues where it stopped";
+
 function notesOf(started: Started, run: Run, jobs: Map<string, Planned>): string[] {
   const states = [...jobs.values()].map(({ result }) => result.state);
   const possible = states.filter((state) => state !== "impossible");
@@ -482,7 +485,7 @@ function notesOf(started: Started, run: Run, jobs: Map<string, Planned>): string
   return [
     ...(open.length > 0
       ? [
-          `${open.length} of ${counted(possible.length, "job")} ${open.length === 1 ? "is" : "are"} not finished: the same command continues where it stopped`,
+          `${open.length} of ${counted(possible.length, "job")} ${open.length === 1 ? "is" : "are"} not finished${resuming}`,
         ]
       : []),
     ...sessionNotes(run, jobs),

@@ -20,12 +20,16 @@ export function taskSections(tasks: TaskReport[]): TaskSection[] {
   });
 }
 
-/** `law: ceval, split val, 5-shot, style ymcui, subjects law, limit 20, guessing gives 25.0 %` */
-export function titleOf({ measurement, dataset, variants, facts, settings }: TaskReport): string {
+/**
+ * `law: ceval, split val, 5-shot, style ymcui, subjects law, limit 20, guessing gives 25.0 %`; `questions`: how many were answered, told
+ * instead of a limit of that number.
+ */
+export function titleOf({ measurement, dataset, variants, facts, settings }: TaskReport, questions?: string): string {
   const chance = variants.find(({ figure }) => figure?.chance !== undefined)?.figure?.chance;
   const told = [
     ...(dataset === measurement ? [] : [dataset]),
-    ...askedOf({ task: facts, settings }),
+    ...askedOf({ task: facts, settings }).filter((phrase) => phrase !== `limit ${questions}`),
+    ...(questions === undefined ? [] : [`${questions} ${questions === "1" ? "question" : "questions"}`]),
     ...(chance === undefined ? [] : [`guessing gives ${percent(chance, 1)}`]),
   ].join(", ");
   return harmless(told === "" ? measurement : `${measurement}: ${told}`);

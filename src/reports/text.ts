@@ -5,6 +5,7 @@ import { firstAnswers, recommended } from "./conclusions.js";
 import type { Facts } from "./facts.js";
 import { widthOf } from "./names.js";
 import { questionsIn, screenTable } from "./screen-table.js";
+import type { Short } from "./short.js";
 import { legendOf } from "./short-table.js";
 import { askedOf, taskLines, titleOf } from "./task-tables.js";
 import type { TaskReport } from "./tasks.js";
@@ -29,15 +30,20 @@ export function text(
 ): string {
   const { block, heads, notes, shown } = screenTable({ table, short }, width);
   const lines = (all: string[]) => all.map((line) => wrap(harmless(line, { length: 2000 }), width)).join("\n");
-  const questions = questionsIn(short);
+  const asked = tasks.flatMap((task) => (taskLines(task, shown).length === 0 ? askedIn(task, short) : []));
+  // A task that has said what it asks has said how many questions, too.
+  const questions = questionsIn(short).flatMap(({ measurement, text: told }) =>
+    tasks.some((task) => task.measurement === measurement && askedIn(task, short).length > 0) ? [] : [told],
+  );
   const below = lines([
     ...notes,
-    ...tasks.flatMap((task) => (taskLines(task, shown).length === 0 ? askedIn(task) : [])),
+    ...asked,
     ...(questions.length > 0 ? [`Questions: ${questions.join(", ")}`] : []),
     ...table.notes,
     ...verdicts.notes,
   ]);
-  const averages = tasks.map((task) => averaged(task, width, shown));
+  const countOf = (task: TaskReport) => questionsIn(short).find((one) => one.measurement === task.measurement)?.count;
+  const averages = tasks.map((task) => averaged(task, countOf(task), width, shown));
   const tabled = (...parts: string[]) => [...parts, lines(legendOf(short, shown))].filter(Boolean).join("\n");
   const figures = tabled(block);
   const files = [...chosen, ...recommended(short, verdicts, shown)];
@@ -58,12 +64,15 @@ export function text(
 
 const joined = (parts: string[]) => `${parts.filter((part) => part !== "").join("\n\n")}\n`;
 
-/** What a task asks, where that is more than its name. */
-const askedIn = (task: TaskReport): string[] =>
-  askedOf({ ...task, task: task.facts }).length === 0 ? [] : [titleOf(task)];
+/** What a task asks, where that is more than its name: `hellaswag: 0-shot, 50 questions, guessing gives 25.0 %`. */
+function askedIn(task: TaskReport, short: Short): string[] {
+  if (askedOf({ ...task, task: task.facts }).length === 0) return [];
+  const questions = questionsIn(short).find(({ measurement }) => measurement === task.measurement);
+  return [titleOf(task, questions?.count)];
+}
 
 /** The averages of a task in subjects and of its groups, a line per variant. */
-function averaged(task: TaskReport, width: number, shown: (name: string) => string): string {
+function averaged(task: TaskReport, count: string | undefined, width: number, shown: (name: string) => string): string {
   const lines = taskLines(task, shown);
   if (lines.length === 0) return "";
   const nameWidth = Math.max(...lines.map(({ head }) => widthOf(head)));
@@ -72,7 +81,7 @@ function averaged(task: TaskReport, width: number, shown: (name: string) => stri
     const wrapped = wrap(said, width - indent, indent > width / 2 ? 4 - indent : 0);
     return `  ${head}${" ".repeat(nameWidth - widthOf(head))}  ${wrapped.split("\n").join(`\n${" ".repeat(indent)}`)}`;
   });
-  return [wrap(titleOf(task), width), ...drawn].join("\n");
+  return [wrap(titleOf(task, count), width), ...drawn].join("\n");
 }
 
 /** The other questions that the run answers, in short; pair by pair they stand in table.md. */
@@ -87,13 +96,17 @@ function answers({ questions }: Verdicts, width: number, most = Infinity): strin
     .join("\n\n");
 }
 
-/** Between words, a number and its % being one; a word longer than the line stays whole, for it may be a path to copy. */
+/**
+ * Between words, a number and its % being one. A word longer than the line stays whole, for it may be a path to copy, and one that the
+ * indent would make too long stands without it: a terminal that breaks a path cannot open it.
+ */
 export function wrap(text: string, width: number, indent = 4): string {
   const lines = [""];
   for (const word of text.split(/ (?!%)/)) {
     const line = lines.at(-1)!;
+    const before = Math.max(0, indent) + widthOf(word) > width ? 0 : indent;
     if (line !== "" && widthOf(line) + 1 + widthOf(word) > width)
-      lines.push(`${" ".repeat(Math.max(0, indent))}${word}`);
+      lines.push(`${" ".repeat(Math.max(0, before))}${word}`);
     else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
   }
   return lines.join("\n");

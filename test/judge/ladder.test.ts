@@ -83,7 +83,7 @@ describe("a ladder ends with its answer", () => {
 
   test.each([
     ["failed", "F16 failed: nothing is compared with it; --reference Q8_0"],
-    ["unfinished", "F16 is not finished: nothing is compared with it; the same command continues"],
+    ["unfinished", "F16 is not finished: nothing is compared with it"],
     ["not a number", "F16 is broken: nothing is compared with it; --reference Q8_0"],
     ["guessing", "F16 is broken: nothing is compared with it; --reference Q8_0"],
   ] as const)("against a reference that is %s nothing is compared, judged or recommended", (end, said) => {

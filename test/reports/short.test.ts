@@ -2,6 +2,8 @@ import { describe, expect, test } from "vitest";
 import { replay } from "../../dist/replay/index.js";
 import { figureOf } from "../../dist/reports/digits.js";
 import { factsFrom } from "../../dist/reports/index.js";
+import { screenTable } from "../../dist/reports/screen-table.js";
+import { wrap } from "../../dist/reports/text.js";
 import { eventsOf, type Made, type MadeRun } from "../judge/ladders.js";
 
 const kinds = ["perplexity", "divergence", "hellaswag", "speed"] as const;
@@ -78,6 +80,33 @@ describe("the short table", () => {
     const figures = states.rows.map(({ cells }) => cells[0]!.figure);
     expect(figures.slice(1)).toEqual(["failed", "3 so far", "broken"]);
     for (const { cells } of states.rows.slice(1)) expect(cells[0]!.change).toBeUndefined();
+  });
+});
+
+describe("the short table on a screen", () => {
+  test.each([80, 72, 64, 56])(
+    "%i wide, a column without room for both shows figures where some have no change",
+    (width) => {
+      const facts = factsFrom(replay(eventsOf([f16, q8, q4, q2], { kinds, questions: 400, spread: 0.1 })), "");
+      const at = facts.short.columns.findIndex(({ metric }) => metric.label === "acc");
+      delete facts.short.rows[1]!.cells[at]!.change;
+      facts.short.rows[2]!.cells[at]!.mark = "likely worse";
+      const { block } = screenTable(facts, width);
+      const lines = block.split("\n");
+      expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(width);
+      for (const { variant, cells } of facts.short.rows) {
+        const line = lines.find((one) => one.startsWith(`${variant.name} `))!;
+        const { figure, change } = cells[at]!;
+        if (line.includes(" pt")) expect(change && line).toContain(figure);
+        expect(line.split("(ref)").at(-1)!.split("(").length).toBe(line.split("(ref)").at(-1)!.split(")").length);
+      }
+    },
+  );
+
+  test("a path that fits the line is not broken for an indent", () => {
+    const path = `reports/${"x".repeat(70)}`;
+    expect(wrap(`Tables: ${path}`, 80)).toBe(`Tables:\n${path}`);
+    expect(wrap(`Tables: ${path.slice(0, 76)}`, 80)).toBe(`Tables:\n    ${path.slice(0, 76)}`);
   });
 });
 

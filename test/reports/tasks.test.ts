@@ -120,7 +120,7 @@ describe("a task of several subjects", () => {
     expect(report).toContain("micro average: all questions of 6 subjects alike");
     const screen = text(factsFrom(good, ""));
     expect(screen).toMatch(
-      /ceval: split val, 5-shot, style ymcui, guessing gives 25\.0 %\n {2}F16 {3}micro \d+\.\d, macro \d+\.\d; STEM/,
+      /ceval: split val, 5-shot, style ymcui, 240 questions, guessing gives 25\.0 %\n {2}F16 {3}micro \d+\.\d, macro \d+\.\d; STEM/,
     );
     for (const line of screen.split("\n")) expect(line.length).toBeLessThanOrEqual(80);
     const folder = mkdtempSync(join(tmpdir(), "gguf-bench-tasks-"));
@@ -156,10 +156,11 @@ test("what is asked of the data stands wherever figures do", async () => {
   const { report, screen } = told(some);
   expect(report).toContain(`### ${asked}, guessing gives 25.0 %`);
   expect(report).toContain(`- ${asked}\n`);
-  expect(screen).toContain(`${asked}, guessing gives 25.0 %\n  F16   micro`);
+  const counted = asked.replace("limit 240", "240 questions");
+  expect(screen).toContain(`${counted}, guessing gives 25.0 %\n  F16   micro`);
   // Questions of one subject have no averages.
   const single = some.map((event) => (event.type === "samples" ? { ...event, cluster: "law" } : event));
-  expect(told(single).screen).toContain(`\n${asked}, guessing gives 25.0 %\n`);
+  expect(told(single).screen).toContain(`\n${counted}, guessing gives 25.0 %\n`);
   const folder = mkdtempSync(join(tmpdir(), "gguf-bench-tasks-"));
   await writeReports(folder, factsFrom(replay(some), folder));
   expect(readFileSync(join(folder, "tasks.csv"), "utf8")).toMatch(
