@@ -3,7 +3,7 @@ import { type ReactElement, useLayoutEffect } from "react";
 import { harmless } from "../harmless.js";
 import { counted, duration } from "../units.js";
 import { bar, formatFigure, isPrincipal, oneOf } from "./figures.js";
-import { divide, firstRow, type Looking, runningTogether } from "./frame.js";
+import { divide, firstRow, footerLines, type Looking, runningTogether } from "./frame.js";
 import { type KeyName, keysIn } from "./keys.js";
 import {
   columnHeads,
@@ -16,6 +16,7 @@ import {
   rowPieces,
   type Tone,
 } from "./matrix.js";
+import { cellLines, keyLines } from "./pages.js";
 import {
   describePreparation,
   figure,
@@ -54,6 +55,26 @@ export function App(props: AppProps): ReactElement {
   const from = firstRow(state, looking, sections.rows);
   const rows = state.rows.slice(from, from + sections.rows);
   const left = timeLeft(state);
+  const page =
+    looking.over === "keys"
+      ? keyLines(looking)
+      : looking.over === "cell" && looking.cell && state.rows[looking.cell.row]
+        ? cellLines(state, looking.cell, width, glyphs)
+        : undefined;
+  if (page)
+    return (
+      <Box flexDirection="column" width={width} flexShrink={0}>
+        {onKey && <Keys onKey={onKey} />}
+        <Header {...props} left={left} bar={sections.bar} />
+        {page
+          .slice(0, Math.max(0, lines - 1 - (sections.bar ? 1 : 0) - footerLines(looking, lines)))
+          .map((text, index) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: lines have no identity but their place
+            <Tinted key={index} {...props} text={text || " "} />
+          ))}
+        <Footer {...props} clipped="" table={table} />
+      </Box>
+    );
   return (
     <Box flexDirection="column" width={width} flexShrink={0}>
       {onKey && <Keys onKey={onKey} />}
@@ -272,8 +293,10 @@ function Footer(props: AppProps & { clipped: string; table: MatrixLayout }): Rea
   const keys: string[] = [];
   if (looking.onlooking) keys.push("q end");
   else if (!state.outcome) keys.push(looking.stopping ? "q stop now" : "q stop");
+  if (looking.over) keys.push("Esc back", ...(looking.over === "cell" ? ["arrows other cells"] : []));
+  else keys.push("? keys");
   if (clipped) keys.push(`${glyphs.rowKeys} rows (${clipped})${looking.follow ? "" : `${gap}f follow`}`);
-  if (table.hidden > 0) keys.push(`${glyphs.columnKeys} columns (${table.hidden} more)`);
+  if (table.hidden > 0 && !looking.over) keys.push(`${glyphs.columnKeys} columns (${table.hidden} more)`);
   const legend = (["done", "running", "waiting", "failed", "impossible"] as const)
     .map((status) => `${glyphs.status[status]} ${status === "impossible" ? "not possible" : status}`)
     .join("  ");
@@ -376,7 +399,8 @@ function Keys({ onKey }: { onKey(key: KeyName): void }): null {
     else if (key.pageDown) onKey("page-down");
     else if (key.home) onKey("home");
     else if (key.end) onKey("end");
-    else if (key.escape) onKey("follow");
+    else if (key.escape) onKey("back");
+    else if (key.return) onKey("open");
     else for (const name of keysIn(input)) onKey(name);
   });
   return null;

@@ -10,6 +10,10 @@ export interface Looking {
   /** Page of the matrix's columns; 0: what a person looks for first. */
   page: number;
   stopping: StopKind | undefined;
+  /** What stands in the place of the matrix. */
+  over?: "keys" | "cell" | undefined;
+  /** The cell that was opened last; `column`: of `LiveState.measurements`. */
+  cell?: { row: number; column: number };
   /** The run is another process's, which no key stops. */
   onlooking?: boolean;
 }

@@ -2,7 +2,20 @@ import { divide, firstRow, type Looking } from "./frame.js";
 import { turnPage } from "./matrix.js";
 import type { LiveState } from "./state.js";
 
-export type KeyName = "stop" | "up" | "down" | "page-up" | "page-down" | "home" | "end" | "left" | "right" | "follow";
+export type KeyName =
+  | "stop"
+  | "up"
+  | "down"
+  | "page-up"
+  | "page-down"
+  | "home"
+  | "end"
+  | "left"
+  | "right"
+  | "follow"
+  | "help"
+  | "open"
+  | "back";
 
 const letters: Record<string, KeyName> = {
   "\u0003": "stop", // Ctrl-C
@@ -14,6 +27,8 @@ const letters: Record<string, KeyName> = {
   g: "home",
   G: "end",
   f: "follow",
+  "?": "help",
+  "\r": "open",
 };
 
 /** The last character of the sequence that a terminal sends for a key. */
@@ -40,6 +55,10 @@ export function keysIn(input: string): KeyName[] {
 
 /** The view after a key. */
 export function look(looking: Looking, key: KeyName, state: LiveState, lines: number, columns: number): Looking {
+  if (looking.over === "cell") {
+    const moved = move(looking, key, state);
+    if (moved) return moved;
+  }
   const shown = divide(state, looking, lines).rows;
   const row = firstRow(state, looking, shown);
   const last = Math.max(0, state.rows.length - shown);
@@ -65,5 +84,38 @@ export function look(looking: Looking, key: KeyName, state: LiveState, lines: nu
       return { ...looking, page: turnPage(state, columns, looking.page, 1) };
     case "follow":
       return { ...looking, follow: true };
+    case "help":
+      return { ...looking, over: looking.over === "keys" ? undefined : "keys" };
+    case "open":
+      return state.rows.length > 0
+        ? { ...looking, over: "cell", cell: looking.cell ?? firstCell(state, row) }
+        : looking;
+    case "back":
+      return looking.over ? { ...looking, over: undefined } : { ...looking, follow: true };
   }
+}
+
+/** The job at work, else the first one of the first row that is shown. */
+function firstCell({ rows, current }: LiveState, row: number): NonNullable<Looking["cell"]> {
+  if (!current) return { row, column: 0 };
+  return {
+    row: Math.max(
+      0,
+      rows.findIndex(({ cells }) => cells.includes(current)),
+    ),
+    column: current.column,
+  };
+}
+
+/** To a neighbour of the cell that is open; undefined for other keys. */
+function move(looking: Looking, key: KeyName, { rows, measurements }: LiveState): Looking | undefined {
+  const steps: Partial<Record<KeyName, [number, number]>> = { up: [-1, 0], down: [1, 0], left: [0, -1], right: [0, 1] };
+  const step = steps[key];
+  const { cell } = looking;
+  if (!step || !cell) return undefined;
+  const within = (at: number, count: number) => Math.min(Math.max(0, at), Math.max(0, count - 1));
+  return {
+    ...looking,
+    cell: { row: within(cell.row + step[0], rows.length), column: within(cell.column + step[1], measurements.length) },
+  };
 }

@@ -20,6 +20,8 @@ export interface Glyphs {
   separator: string;
   rowKeys: string;
   columnKeys: string;
+  /** From the lowest to the highest. */
+  bars: string;
 }
 
 export const unicode: Glyphs = {
@@ -32,6 +34,7 @@ export const unicode: Glyphs = {
   separator: " · ",
   rowKeys: "↑↓",
   columnKeys: "←→",
+  bars: "▁▂▃▄▅▆▇█",
 };
 
 /** For terminals that do not speak UTF-8. */
@@ -45,6 +48,7 @@ export const ascii: Glyphs = {
   separator: ", ",
   rowKeys: "j k",
   columnKeys: "h l",
+  bars: "_.:-=+*#",
 };
 
 /** Metrics that belong to the variant rather than to one measurement; they stand once, whichever job measured them. */

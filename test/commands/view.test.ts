@@ -38,7 +38,11 @@ function linesOf(items: Record<string, number> = itemsOf): string[] {
       ...first,
       provenance,
       variants: first.variants.map((one) => ({ ...one, facts: { ...file, ...named, ...one.facts } })),
-      jobs: first.jobs.map((one) => ({ ...one, id: id(one.id) })),
+      jobs: first.jobs.map((one) => ({
+        ...one,
+        id: id(one.id),
+        settings: one.kind === "choice" ? { limit: items.choice } : one.settings,
+      })),
     },
   ];
   for (const [pause, event] of wholeRun(ladder, { items })) {
@@ -98,11 +102,60 @@ describe.skipIf(!found)("view and watch in a terminal (tmux)", { timeout: 90_000
       expect(lines[0]).toMatch(/^smollm2 .*18\/18 jobs/);
       expect(lines.filter((line) => /^SmolLM2-135M-\S+ .*✓ +\d+\.\d{4}/.test(line))).toHaveLength(6);
       expect(lines[size[1] - 2]).toMatch(/^q end/);
-      tmux("send-keys", "-t", session, "q");
+      const press = (key: string) => tmux("send-keys", "-t", session, key);
+      press("?");
+      expect((await screen(session, "Esc back", "the keys")).join("\n")).toMatch(/Enter +one cell/);
+      press("Escape");
+      await screen(session, "? keys", "the matrix");
+      press("Enter");
+      const cell = (await screen(session, "last item: 15, PPL", "a cell")).join("\n");
+      expect(cell).toMatch(/SmolLM2-135M-F16: perplexity\n\n✓ done, 16\/16 items/);
+      expect(cell).toMatch(/PPL +\d+\.\d{4} ± \d\.\d+ +95 % \d+\.\d+ to \d+\.\d+/);
+      expect(cell).toMatch(/\n[▁-█]{16}\n/);
+      press("Down");
+      press("Right");
+      await screen(session, "SmolLM2-135M-Q8_0: speed", "another cell");
+      press("q");
       const after = await screen(session, "ended with 0", "the end");
       expect(after[0]).toBe("ended with 0");
       expect(readFileSync(join(run, "events.jsonl")).equals(before)).toBe(true);
     });
+
+  /** The process of node in a session. */
+  const processOf = (session: string) => {
+    const shell = tmux("display", "-p", "-t", session, "#{pane_pid}").trim();
+    return Number(execFileSync("ps", ["-o", "pid=", "--ppid", shell], { encoding: "utf8" }).trim().split("\n")[0]);
+  };
+  /** Seconds of a processor that it took so far: user and system. */
+  const secondsOf = (pid: number) => {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const [user, system] = stat
+      .slice(stat.lastIndexOf(")") + 2)
+      .split(" ")
+      .slice(11, 13);
+    return (Number(user) + Number(system)) / 100;
+  };
+
+  for (const command of ["view", "watch"])
+    it.skipIf(process.platform !== "linux")(
+      `${command}: 10,000 events take less than 150 MB, waiting less than 2 %`,
+      async () => {
+        // Of 6 variants: 16 chunks, 5 repetitions, and questions.
+        const lines = linesOf({ ...itemsOf, choice: 1650 });
+        expect(lines.length).toBeGreaterThan(10_000);
+        open(`cost-${command}`, [120, 40], command, runFolder(`cost-${command}`, lines));
+        await screen(`cost-${command}`, "finished", "the run");
+        const pid = processOf(`cost-${command}`);
+        await sleep(2000);
+        const before = secondsOf(pid);
+        const since = performance.now();
+        await sleep(10_000);
+        const share = (secondsOf(pid) - before) / ((performance.now() - since) / 1000);
+        const peak = Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) * 1024;
+        expect(share).toBeLessThan(0.02);
+        expect(peak).toBeLessThan(150e6);
+      },
+    );
 
   it("watch: figures come as another process writes them, half a line is no event, and its end is told", async () => {
     const lines = linesOf();

@@ -1,0 +1,87 @@
+import { harmless } from "../harmless.js";
+import { metric } from "../metrics.js";
+import { summarize } from "../stats/summary.js";
+import { formatFigure, formatValue, isPrincipal } from "./figures.js";
+import type { Looking } from "./frame.js";
+import type { Glyphs } from "./matrix.js";
+import { figure, type LiveState } from "./state.js";
+
+/** What the keys do, a line each. */
+export function keyLines({ onlooking }: Looking): string[] {
+  return [
+    "up, down, j, k      rows; PageUp, PageDown, Home (g), End (G)",
+    "left, right, h, l   columns",
+    "f                   follow the row that runs",
+    "Enter               one cell by itself; the arrows lead to others",
+    "Esc                 back",
+    onlooking ? "q, Ctrl-C           end" : "q, Ctrl-C           stop after the item at hand; twice: at once",
+    "?                   these keys",
+  ];
+}
+
+/** All that is known of one cell: its figures with their intervals, its items in order as a line of bars, the last one. */
+export function cellLines(
+  state: LiveState,
+  { row, column }: { row: number; column: number },
+  width: number,
+  glyphs: Glyphs,
+): string[] {
+  const { variant, cells } = state.rows[row]!;
+  const cell = cells[column];
+  const lines = [`${harmless(variant.name)}: ${harmless(state.measurements[column]?.name ?? "")}`, ""];
+  if (!cell) return [...lines, "nothing is measured here"];
+  const items = `${Math.floor(cell.done)}${cell.total === undefined ? "" : `/${cell.total}`} ${cell.unit}`;
+  lines.push(`${glyphs.status[cell.status]} ${cell.status}, ${items}`);
+  if (cell.reason !== undefined) lines.push(harmless(cell.reason, { length: 200 }));
+  lines.push("");
+  const result = state.kept.get(cell.job.id);
+  for (const name of cell.accumulators.keys()) {
+    const known = figure(cell, name);
+    if (!known) continue;
+    const label = metric(name).label.padEnd(14);
+    const { low, high } = result
+      ? summarize(name, result.samples(name), result.clusters ? { clusters: result.clusters } : {})
+      : {};
+    const of = metric(name);
+    const interval =
+      low === undefined || high === undefined || known.broken
+        ? ""
+        : `   95 % ${formatValue(of, low)} to ${formatValue(of, high)}`;
+    lines.push(`${label} ${formatFigure(name, known)}${interval}`);
+  }
+  const leading = cell.job.metrics.find(isPrincipal) ?? cell.job.metrics[0];
+  const samples =
+    result && leading !== undefined ? result.samples(leading).filter(({ value }) => Number.isFinite(value)) : [];
+  const last = samples.at(-1);
+  if (!last || leading === undefined) return lines;
+  const of = metric(leading);
+  const one = (sample: typeof last) => formatValue(of, summarize(leading, [sample]).value);
+  const [least, most] = [samples, samples].map((all, end) =>
+    all.reduce((a, b) => ((end === 0 ? b.value < a.value : b.value > a.value) ? b : a)),
+  );
+  lines.push("", `${of.label} item by item, ${one(least!)} to ${one(most!)}:`);
+  lines.push(
+    sparkline(
+      samples.map(({ value }) => value),
+      width,
+      glyphs,
+    ),
+  );
+  lines.push("", `last item: ${harmless(last.item, { length: 60 })}, ${of.label} ${one(last)}`);
+  return lines;
+}
+
+/** Values as bars between the least and the largest; several share a bar as their mean where there are more than `width`. */
+export function sparkline(values: number[], width: number, { bars }: Glyphs): string {
+  const count = Math.max(1, Math.min(width, values.length));
+  const means = Array.from({ length: count }, (_, at) => {
+    const part = values.slice(Math.floor((at * values.length) / count), Math.floor(((at + 1) * values.length) / count));
+    return part.reduce((sum, value) => sum + value, 0) / part.length;
+  });
+  const low = Math.min(...means);
+  const range = Math.max(...means) - low;
+  const last = bars.length - 1;
+  return means
+    .map((mean) => bars[range > 0 ? Math.round(((mean - low) / range) * last) : Math.floor(last / 2)])
+    .join("");
+}
