@@ -185,5 +185,20 @@ describe("the next session", () => {
     // A failure is tried again by itself.
     const lone = [started(["a", "b"]), begun("a"), sample("a", "tg8/0"), whole("a", 1), begun("b"), failed("b")];
     expect(nextTiming(replay(lone), planOf("a", "b"))).toEqual({ session: 2, again: false });
+    // All of them failed before one was whole: nothing is there that the rest could not take turns with.
+    const gone = (session: number) =>
+      ["a", "b"].flatMap((id) => [
+        begun(id),
+        sample(id, session > 1 ? `session ${session}/tg8/0` : "tg8/0"),
+        failed(id),
+      ]);
+    for (const again of [true, false]) {
+      expect(nextTiming(replay([started(["a", "b"]), ...gone(1)]), planOf("a", "b"), again)).toEqual({
+        session: 1,
+        again: false,
+      });
+      const second = replay([...first, started(["a", "b"], 2, true), ...gone(2)]);
+      expect(nextTiming(second, planOf("a", "b"), again)).toEqual({ session: 2, again: true });
+    }
   });
 });
