@@ -12,7 +12,7 @@ import { bench, eventsOf, someText, temporaryFolder, verdicts } from "../support
 
 const folder = temporaryFolder();
 const family = join(root, "benchmarks/chinese-llama-3");
-const names = readdirSync(family).map((file) => file.replace(".yaml", ""));
+const names = readdirSync(family).flatMap((file) => (file.endsWith(".yaml") ? [file.replace(".yaml", "")] : []));
 const hub = new HubServer();
 const repositories = ["", "-instruct", "-instruct-v2", "-instruct-v3"].map((name) => `llama-3-chinese-8b${name}-gguf`);
 const quants = ["f16", "q8_0", "q6_k", "q5_k", "q5_0", "q4_k", "q4_0", "q3_k", "q2_k"];
