@@ -98,19 +98,35 @@ export function likelihoodOf(facts: ChunkFacts, nll: Float64Array): ChunkLikelih
 const tokenized = (engine: Windows, text: string, { special }: Pick<TextChunks, "special">) =>
   engine.tokenize(text.replace(/\n$/, ""), true, special === "parse");
 
-/**
- * The chunks that are asked of the `of` chunks of a text, in order. With `spread` they are a stratified sample: the text is cut
- * into so many stretches, as equal as can be, and one chunk is drawn in each. The draw depends on these numbers alone, so all
- * variants of one tokenizer are measured on the same chunks.
- */
+/** The chunks that are asked of the `of` chunks of a text, in order: all, the first ones, or by `spread` some from all over it. */
 export function askedChunks(of: number, { chunks, spread, seed = 0 }: ChunkExtent): number[] {
-  if (spread === undefined || spread >= of)
-    return Array.from({ length: Math.min(chunks ?? of, of) }, (_, chunk) => chunk);
+  if (spread !== undefined && spread < of) return drawn(of, spread, seed).sort((a, b) => a - b);
+  return Array.from({ length: Math.min(chunks ?? of, of) }, (_, chunk) => chunk);
+}
+
+/**
+ * The first `count` of the `of` chunks of a text in an order by the seed of which every beginning lies all over the text, so that who
+ * measures more of it measures what is there already, too. These numbers alone decide, so all variants of one tokenizer are measured on
+ * the same chunks.
+ *
+ * The order is van der Corput's sequence in base 2 with nested uniform scrambling: Owen (1995), "Randomly permuted
+ * (t,m,s)-nets and (t,s)-sequences", Monte Carlo and Quasi-Monte Carlo Methods in Scientific Computing, Lecture Notes in Statistics
+ * 106. Its first 2^k points are one, uniform, in each of 2^k equal stretches. The next 2^k lie, one for each of those and in turn, in
+ * the other half of its stretch. A chunk that two points lie in counts once.
+ */
+function drawn(of: number, count: number, seed: number): number[] {
   const next = uniforms(`spread ${seed}`);
-  return Array.from({ length: spread }, (_, stretch) => {
-    const [from, to] = [stretch, stretch + 1].map((border) => Math.floor((border * of) / spread)) as [number, number];
-    return from + Math.floor(next() * (to - from));
-  });
+  const points = [next()];
+  const chunks = new Set([Math.floor(points[0]! * of)]);
+  for (let half = 1; chunks.size < count; half *= 2)
+    for (let i = 0; i < half && chunks.size < count; i++) {
+      const own = Math.floor(points[i]! * 2 * half);
+      const other = own % 2 === 0 ? own + 1 : own - 1;
+      const point = (other + next()) / (2 * half);
+      points.push(point);
+      chunks.add(Math.floor(point * of));
+    }
+  return [...chunks];
 }
 
 /**

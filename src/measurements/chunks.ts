@@ -19,7 +19,7 @@ export const extentShape = {
     .min(1)
     .max(1_000_000_000)
     .optional()
-    .describe("So many chunks from all over the text: one drawn in each of so many stretches of it. By default all."),
+    .describe("So many chunks from all over the text, drawn; more of them hold all that fewer hold. By default all."),
   seed: z
     .int()
     .min(0)

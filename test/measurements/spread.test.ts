@@ -39,23 +39,42 @@ function itemsOf(out: string): Map<string, Omit<StoredSamples, "of" | "type" | "
 }
 
 describe("which chunks", () => {
-  it("one in each stretch of the text, by the seed alone", () => {
-    for (const [of, spread] of [
-      [655, 16],
-      [17, 16],
-      [1000, 1],
-      [100, 99],
-    ] as const) {
-      const drawn = askedChunks(of, { spread, seed: 0 });
-      expect(drawn).toHaveLength(spread);
-      for (const [i, chunk] of drawn.entries()) {
-        expect(chunk).toBeGreaterThanOrEqual(Math.floor((i * of) / spread));
-        expect(chunk).toBeLessThan(Math.floor(((i + 1) * of) / spread));
+  it("by the seed alone; 2^k of them are one in each of so many stretches, which no larger number leaves out", () => {
+    for (const [of, seed] of [
+      [200, 0],
+      [128, 1],
+      [17, 2],
+    ] as const)
+      for (let spread = 1; spread < of; spread++) {
+        const chosen = askedChunks(of, { spread, seed });
+        expect(chosen).toEqual([...new Set(chosen)].sort((a, b) => a - b));
+        expect(chosen).toHaveLength(spread);
+        const stretches = 2 ** Math.floor(Math.log2(spread));
+        const held = Array.from({ length: stretches }, (_, i) => {
+          const [from, to] = [Math.floor((i * of) / stretches), Math.ceil(((i + 1) * of) / stretches)];
+          return chosen.filter((chunk) => from <= chunk && chunk < to).length;
+        });
+        expect(Math.min(...held)).toBeGreaterThan(0);
+        if (spread === stretches && of % stretches === 0) expect(Math.max(...held)).toBe(1);
       }
-      expect(askedChunks(of, { spread, seed: 0 })).toEqual(drawn);
-    }
     expect(askedChunks(655, { spread: 16 })).toEqual(askedChunks(655, { spread: 16, seed: 0 }));
     expect(askedChunks(655, { spread: 16, seed: 1 })).not.toEqual(askedChunks(655, { spread: 16 }));
+  });
+
+  it("more of them hold all that fewer hold", () => {
+    for (const [of, seed] of [
+      [300, 0],
+      [64, 7],
+      [3, 0],
+    ] as const)
+      for (let spread = 1; spread <= of; spread++) {
+        const more = new Set(askedChunks(of, { spread: spread + 1, seed }));
+        expect(askedChunks(of, { spread, seed }).every((chunk) => more.has(chunk))).toBe(true);
+      }
+  });
+
+  it("all but one of a long text's chunks are soon drawn", () => {
+    expect(new Set(askedChunks(20_000, { spread: 19_999 })).size).toBe(19_999);
   });
 
   it("each chunk of a stretch is as likely as the others", () => {
@@ -288,6 +307,25 @@ describe("beside other parts of the text", () => {
       "40 chunks from all over the text were measured for one, its first 20 chunks for the other; those in both are few.",
     );
     expect(await compared("mock-spread", "mock-one")).toContain("and no chunk is in both");
+  }, 120_000);
+
+  it("who draws more chunks than the baseline has is compared over all of the baseline's", async () => {
+    const mock = (seed: number, spread: string) =>
+      measuredBy(quick([`mock:seed=${seed}`], ["--spread", spread], `drawn-${spread}`));
+    await mock(1, "16");
+    await mock(2, "24");
+    const [few, more] = [join(folder, "drawn-16"), join(folder, "drawn-24")];
+    const left = "8 items are in one of the two alone and left out; 16 are compared";
+    for (const pair of [
+      [few, more],
+      [more, few],
+    ]) {
+      const { stdout } = await bench(["compare", ...pair, "--metric", "perplexity"]);
+      expect(stdout.replace(/\s+/g, " ")).toContain(left);
+    }
+    const { stdout } = await bench(["gate", more, "--baseline", few, "--rule", "perplexity: +0.5%"]);
+    expect(stdout.replace(/\s+/g, " ")).toContain(left);
+    expect(stdout).not.toContain("cannot tell");
   }, 120_000);
 
   it("a figure over the first chunks says that it speaks for the beginning, and which other it could be", async () => {

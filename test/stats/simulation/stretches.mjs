@@ -4,15 +4,6 @@
 export const contiguous = (of, n) =>
   Array.from({ length: of - n + 1 }, (_, from) => Array.from({ length: n }, (_, i) => from + i));
 
-/** Stratified samples: one chunk, drawn, of each of `n` stretches of the text. @param {number} of @param {number} n @param {number} draws @param {() => number} next */
-export const spread = (of, n, draws, next) =>
-  Array.from({ length: draws }, () =>
-    Array.from({ length: n }, (_, i) => {
-      const [from, to] = [Math.floor((i * of) / n), Math.floor(((i + 1) * of) / n)];
-      return from + Math.floor(next() * (to - from));
-    }),
-  );
-
 /**
  * Whether an interval holds the whole's value: as it is, and with the part of the whole that was measured taken out of it, the
  * factor √(1 − n/N). Ends and values on the scale on which the interval is symmetric.
