@@ -385,11 +385,15 @@ export function nearest(word: string, known: string[]): string {
   const ranked = known
     .map((name) => ({ name, steps: distance(bare(word), bare(name)) }))
     .sort((a, b) => a.steps - b.steps);
-  const { name, steps } = ranked[0]!;
+  const closest = ranked[0]!;
+  const isLike = ({ name, steps }: (typeof ranked)[number]) =>
+    steps <= Math.max(1, Math.floor(name.length / 3)) && steps < name.length;
+  // `Q8` is part of `model-Q8_0`, however many letters are missing.
+  const whole = bare(word).length > 1 ? ranked.find(({ name }) => bare(name).includes(bare(word))) : undefined;
+  const meant = isLike(closest) ? closest : whole;
   const shown = known.length > 16 ? ranked.map((one) => one.name) : known;
   const all = `Known: ${several(shown, known.length > 16 ? 6 : 16)}.`;
-  const like = steps <= Math.max(1, Math.floor(name.length / 3)) && steps < name.length;
-  return like ? `Did you mean \`${name}\`? ${all}` : all;
+  return meant ? `Did you mean \`${meant.name}\`? ${all}` : all;
 }
 
 /** How many letters must change, come, go, or change places with their neighbour (optimal string alignment). */

@@ -74,9 +74,15 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
   const benchmark = await readWritten(written, { name: titleOf(names, measures), baseDir }, options);
   const used = new Set([settings, ...Object.values(entries)].flatMap((one) => Object.keys(one)));
   const idle = Object.keys(flags).find((flag) => !used.has(flag));
+  const takers = Object.keys(family).filter(
+    (kind) => idle !== undefined && !measures.includes(kind) && keysOf(formFor(family[kind]!, flags)).includes(idle),
+  );
   if (idle)
     throw new BenchError("config", `--${idle} has no meaning for ${measures.join(", ")}.`, {
-      hint: `Leave --${idle} out.`,
+      hint:
+        takers.length > 0
+          ? `Leave --${idle} out, or ask for both: --measure ${takers[0]}, too.`
+          : `Leave --${idle} out.`,
     });
   return notes.length > 0 ? { ...benchmark, notes } : benchmark;
 }

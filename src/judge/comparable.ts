@@ -122,6 +122,12 @@ const mostForeign = assumedSpread;
 const isDisturbed = (name: string, { foreign = 0, machine, observations, clusters }: Series) =>
   foreign > mostForeign * machine.cpus && runsIn(observations.get(name) ?? [], clusters) < fewestRuns;
 
+/** Why a speed cannot be believed: the other processes while it was timed, in fewer runs than would show what they do. */
+export const disturbedSpeed = (name: string, one: Series): string | undefined =>
+  describe(name).per === "repetition" && one.observations.has(name) && isDisturbed(name, one)
+    ? `other processes used ${one.foreign!.toFixed(1)} of ${one.machine.cpus} CPU cores while ${one.variant.name} was timed; the difference may be theirs: ${fewestRuns} sessions (\`--again\`) show whether it is.`
+    : undefined;
+
 /** Another file may hold the same questions, and another card asks the same file in another way. */
 function dataRefusal(a: Series, b: Series): string | undefined {
   const digest = a.job.askedSha256 && b.job.askedSha256 ? "askedSha256" : "datasetSha256";

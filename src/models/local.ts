@@ -76,7 +76,8 @@ async function suggestion(places: string[]): Promise<string> {
   }
   if (there.length === 0) return "No .gguf file is there; give the path, or the models' folder with --models-dir.";
   const alike = [...new Set(there)].sort((a, b) => likeness(b, wanted) - likeness(a, wanted));
-  return `There: ${alike.slice(0, 4).join(", ")}${alike.length > 4 ? ` and ${alike.length - 4} more` : ""}.`;
+  const meant = likeness(alike[0]!, wanted) >= 0.75 ? `Did you mean ${alike[0]}? ` : "";
+  return `${meant}There: ${alike.slice(0, 4).join(", ")}${alike.length > 4 ? ` and ${alike.length - 4} more` : ""}.`;
 }
 
 /** Share of pairs of neighbouring letters that two names have in common (Dice's coefficient). */

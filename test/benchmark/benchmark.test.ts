@@ -762,6 +762,13 @@ measurements:
   });
 });
 
+test("a flag that none of the measurements takes: one that does", async () => {
+  const { hint } = await failure(
+    quickBenchmark({ measurements, models: ["a"], measures: ["speed"], flags: { text: "t" } }),
+  );
+  expect(hint).toBe("Leave --text out, or ask for both: --measure perplexity, too.");
+});
+
 describe("the files in benchmarks/", () => {
   const all = readdirSync("benchmarks", { recursive: true, encoding: "utf8" });
   const files = all.filter((name) => name.endsWith(".yaml"));

@@ -128,6 +128,27 @@ describe("compare", () => {
     expect(text).toMatch(/^- Q8_0 \(.*later\) loses to Q8_0 \(.*ladder\) on PPL by 3\.0 %/m);
   });
 
+  test("a name of a metric that people use is among those that may have been meant", async () => {
+    const { hint } = await compare(`${ladder}:F16`, `${ladder}:Q2_K`, ["pppl"]).catch((error) => error);
+    expect(hint).toMatch(/^Did you mean `ppl`\? /);
+  });
+
+  test("speeds that other processes disturbed in one run are told so", async () => {
+    const busy = written("busy", [f16, q8]);
+    const file = join(busy, "events.jsonl");
+    const lines = readFileSync(file, "utf8").replaceAll(/"foreign":[\d.]+/g, '"foreign":0.9');
+    writeFileSync(
+      file,
+      lines.includes('"foreign"')
+        ? lines
+        : lines.replaceAll(/("type":"samples",)(?=[^\n]*"metric":"tg128")/g, '$1"foreign":0.9,'),
+    );
+    const { text } = await compare(`${busy}:F16`, `${busy}:Q8_0`, ["tg"]);
+    expect(text).toMatch(
+      /\ntg128: other processes used 0\.9 of \d+ CPU cores while F16 was timed; the difference may be theirs/,
+    );
+  });
+
   test("what cannot be compared is said, and what can be is compared instead", async () => {
     const { text } = await compare(`${ladder}:F16`, `${ladder}:other`, ["perplexity"]);
     expect(text).toMatch(/^bits\/byte /m);

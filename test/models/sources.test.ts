@@ -82,7 +82,7 @@ describe("a path", () => {
     expect(error.code).toBe("model-missing");
     expect(error.message).toContain(join(folders.baseDir, "model-Q4_K_S.gguf"));
     expect(error.message).toContain(join(folders.modelsDir, "model-Q4_K_S.gguf"));
-    expect(error.hint).toMatch(/^There: model-Q4_K_M\.gguf, model-Q8_0\.gguf/);
+    expect(error.hint).toMatch(/^Did you mean model-Q4_K_M\.gguf\? There: model-Q4_K_M\.gguf, model-Q8_0\.gguf/);
   });
 
   test("of a folder: its models", async () => {

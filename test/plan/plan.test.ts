@@ -298,6 +298,7 @@ describe("the order", () => {
       [{ exclude: ["speeed"] }, /^Did you mean `speed`\?/],
       [{ only: ["perplexty"] }, /^Did you mean `perplexity`\?/],
       [{ only: ["a"], exclude: ["helaswag"] }, /^Did you mean `hellaswag`\?/],
+      [{ only: ["a", "swag"] }, /^Did you mean `hellaswag`\?/],
       [{ only: ["a", "c*"] }, /^Known: perplexity, hellaswag, speed, a, b\./],
       [{ exclude: ["a/sped"] }, /^Known: /],
     ] as [Partial<PlanOptions>, RegExp][]) {

@@ -119,6 +119,9 @@ describe("the card", () => {
     expect(() => cardOf(facts, { columns: ["sise"] })).toThrow(
       expect.objectContaining({ hint: expect.stringContaining("Did you mean `size`?") }),
     );
+    expect(() => cardOf(facts, { columns: ["ppll"] })).toThrow(
+      expect.objectContaining({ hint: expect.stringContaining("Did you mean `ppl`?") }),
+    );
     expect(() => cardOf(facts, { sort: "pl" })).toThrow(/--sort pl/);
     expect(() => cardOf(facts, { variants: ["small-Q4"] })).toThrow(/no variant of that name/);
     expect(() => findFormat("jsn")).toThrow(expect.objectContaining({ hint: expect.stringContaining("`json`") }));

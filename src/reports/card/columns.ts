@@ -2,6 +2,7 @@ import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
 import { harmless } from "../../harmless.js";
 import {
+  alsoCalled,
   metric as describe,
   isDistance,
   isMeantBy,
@@ -194,7 +195,7 @@ export function chosen(offered: Offered[], names: readonly string[], option: str
     const found = meant.find(({ length }) => length > 0);
     if (found) return found;
     throw new BenchError("config", `${option} ${name}: this run has no column of that name`, {
-      hint: nearest(usual, [...new Set(offered.map((one) => one.name))]),
+      hint: nearest(name, [...new Set(offered.flatMap((one) => [one.name, ...alsoCalled(one.name)]))]),
     });
   });
   return [...new Set(found)];

@@ -40,15 +40,18 @@ export function leftOut(
   const said = new Map<string, Set<string>>();
   const tell = (why: string, variant: string) => said.set(why, (said.get(why) ?? new Set()).add(variant));
   for (const row of rows) {
-    for (const why of foreignIn(row)) tell(why, row.variant.name);
+    const own = new Set(foreignIn(row));
     for (const { measurement, metric, name } of columns) {
       if (!metric || measurement === undefined) continue;
       const { name: variant } = row.variant;
       const why = name.endsWith(".change")
         ? changes(variant, measurement, metric.name)?.refused
         : absenceOf(table, row, measurement, metric);
-      if (why !== undefined) tell(why, variant);
+      if (why !== undefined) own.add(why);
     }
+    // A file that cannot be read fails in each measurement for that same reason.
+    for (const why of own)
+      if (![...own].some((one) => one !== why && why.endsWith(` ${one}`))) tell(why, row.variant.name);
   }
   const sentences = Array.from(said, ([why, variants]) => `${several([...variants], 4)}: ${sentence(why)}`);
   return [

@@ -15,9 +15,10 @@ export function provenanceOf(
   columns: readonly Offered[],
 ): Pick<ModelCard, "provenance" | "command"> {
   const { engine, machine, versions } = started.provenance;
+  // A variant that failed had no engine.
+  const had = rows.flatMap(({ variant }) => engines.get(variant.name) ?? []);
   const used = new Set(
-    rows.map(({ variant }) => {
-      const { version, library, build } = engines.get(variant.name) ?? { ...engine, build: undefined };
+    (had.length > 0 ? had : [{ ...engine, build: undefined }]).map(({ version, library, build }) => {
       return `${version} (${[library, ...(build === undefined ? [] : [`build ${build}`])].join(", ")})`;
     }),
   );

@@ -91,6 +91,7 @@ dd { margin: 0; }
 [hidden] { display: none !important; }
 @media (max-width: 40rem) {
   body { padding: 1rem 0.75rem 3rem; }
+  caption { max-width: calc(100vw - 1.5rem); }
   th, td { padding: 0.3rem 0.4rem; }
   tbody th { min-width: 5.5rem; max-width: 8rem; }
   dl { grid-template-columns: minmax(0, 1fr); }
