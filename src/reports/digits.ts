@@ -25,6 +25,12 @@ export function figureOf({ metric, value, error }: Pick<Summary, "metric" | "val
   return { figure: fixed(shown, places), error: fixed(spread, places) };
 }
 
+/** What there is of an unfinished figure: `12 so far`, of a speed `61.2 (n = 2)`; nothing where there is nothing. */
+export function unfinishedText({ n, part }: { n: number; part?: Summary }): string {
+  if (part !== undefined && part.broken === undefined) return `${figureOf(part).figure} (n = ${n})`;
+  return n > 0 ? `${n} so far` : "";
+}
+
 /** The unit of `figureOf`: `%`, `tok/s`, `nat`, or nothing where the number says all. */
 export function unitOf({ scale, unit }: Pick<Metric, "scale" | "unit">): string {
   if (scale === "percent") return "%";

@@ -6,6 +6,7 @@ import type { Run } from "../replay/index.js";
 import { type Breakdown, breakdownOf, type ChunkTokens } from "../stats/breakdown.js";
 import { type DivergenceFigure, deltaPercents, divergenceFigures, kldPercents } from "../stats/divergence.js";
 import { readTokens } from "../store/index.js";
+import { counted } from "../units.js";
 import type { Heading, Layout } from "./layout.js";
 
 /** All that the per-token values say of one variant against its reference. */
@@ -201,8 +202,10 @@ export function divergenceTables(divergences: Divergence[]): { title: string; ta
   });
 }
 
-const variantCell = ({ job, variant }: Divergence) =>
-  harmless(variant.name) + (job.against === job.variant ? " (against itself in another batch shape)" : "");
+/** The noise floor is of fewer chunks than the others, so that its perplexities are other ones, too. */
+const variantCell = ({ job, variant, n }: Divergence) =>
+  harmless(variant.name) +
+  (job.against === job.variant ? ` (against itself in another batch shape, ${counted(n, "chunk")})` : "");
 
 function shown(
   figures: DivergenceFigure[],

@@ -1,6 +1,7 @@
 import { harmless, several } from "../harmless.js";
 import { isDistance } from "../metrics.js";
 import { percent } from "../units.js";
+import { unfinishedText } from "./digits.js";
 import type { Cell, Column, Note } from "./table.js";
 
 /**
@@ -118,7 +119,7 @@ export function notedIn(cell: Cell, { told, ofFile, floor, variant }: Telling): 
     case "impossible":
       return { instead: "n/a", notes: [{ text: `not possible: ${harmless(cell.reason)}` }] };
     case "unfinished":
-      return { instead: cell.n > 0 ? `${cell.n} so far` : "", notes: [] };
+      return { instead: unfinishedText(cell), notes: [] };
   }
   const { broken } = cell.summary;
   if (broken !== undefined)

@@ -74,11 +74,12 @@ export function legendOf({ reference, columns, rows }: Short, shown: (name: stri
     ...(has("?") ? ["? not decided"] : []),
     ...(has("likely better", "likely worse") ? ["( ) likely"] : []),
   ];
-  const undecided = (i: number) => rows.some(({ cells: of }) => of[i]!.mark === "≈" || of[i]!.mark === "?");
-  const margins = new Set(
-    columns.flatMap(({ metric }, i) => (isQuality(metric) && undecided(i) ? marginIn(metric) : [])),
-  );
-  const matter = margins.size > 0 ? [`what matters: from ${[...margins].join(", ")}`] : [];
+  const isMuch = ({ mark }: { mark?: ShortMark }) => mark === "much worse";
+  const asked = (i: number) =>
+    rows.some(({ cells: of }) => of[i]!.mark === "≈" || of[i]!.mark === "?" || isMuch(of[i]!));
+  const margins = new Set(columns.flatMap(({ metric }, i) => (isQuality(metric) && asked(i) ? marginIn(metric) : [])));
+  const much = rows.some(isMuch) || cells.some(isMuch) ? "; much: ten times that" : "";
+  const matter = margins.size > 0 ? [`what matters: from ${[...margins].join(", ")}${much}`] : [];
   return [[`Changes against ${told}`, ...explained, ...matter].join("; ")];
 }
 

@@ -15,7 +15,7 @@ import { isQuality, type Metric } from "../metrics.js";
 import type { Comparison } from "../stats/comparison.js";
 import type { Series } from "../stats/series.js";
 import { conclusionsFrom } from "./conclusions.js";
-import { figureOf, unitOf } from "./digits.js";
+import { figureOf, unfinishedText, unitOf } from "./digits.js";
 import { leadsOf } from "./leads.js";
 import { type Cell, type Column, figureIn, type Table } from "./table.js";
 
@@ -159,7 +159,7 @@ function shownIn(cell: Cell): Pick<ShortCell, "figure" | "error"> {
     case "impossible":
       return { figure: "n/a" };
     case "unfinished":
-      return { figure: cell.n > 0 ? `${cell.n} so far` : "" };
+      return { figure: unfinishedText(cell) };
     case "absent":
       return { figure: "" };
   }

@@ -43,8 +43,11 @@ export type Cell =
     }
   | { state: "failed"; failure: Failure }
   | { state: "impossible"; reason: string }
-  /** Begun or waiting; `n` items are there so far. A figure over some of the items is no figure of the whole. */
-  | { state: "unfinished"; n: number }
+  /**
+   * Begun or waiting; `n` items are there so far. A figure over some of the items is no figure of the whole, but of a speed, whose
+   * repetitions are all of the same: `part`.
+   */
+  | { state: "unfinished"; n: number; part?: Summary }
   /** Nobody asked for it. */
   | { state: "absent" };
 
@@ -226,7 +229,7 @@ function jobCell(
   if (result.state === "impossible") return { state: "impossible", reason: record.impossible! };
   if (result.state === "failed") return { state: "failed", failure: result.failure! };
   const n = result.count(metric.name);
-  if (result.state !== "done") return { state: "unfinished", n };
+  if (result.state !== "done") return { state: "unfinished", n, ...definite({ part: partOf(metric, result) }) };
   const unasked = unaskedNote(metric, record, result);
   if (n === 0 && unasked) return { state: "impossible", reason: unasked.text };
   if (n === 0 && !countsItems(metric, record)) return { state: "absent" };
@@ -414,6 +417,11 @@ function believable(summary: Summary, broken?: string): Summary {
 /** The figure of a cell that has one to believe. */
 export function figureIn(cell: Cell | undefined): Summary | undefined {
   return cell?.state === "measured" && cell.summary.broken === undefined ? cell.summary : undefined;
+}
+
+function partOf(metric: Metric, result: JobResult): Summary | undefined {
+  const samples = metric.per === "repetition" ? result.samples(metric.name) : [];
+  return samples.length > 0 ? summarize(metric.name, samples) : undefined;
 }
 
 function loadNote(metric: Metric, result: JobResult): Note[] {

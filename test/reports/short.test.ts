@@ -3,6 +3,7 @@ import { replay } from "../../dist/replay/index.js";
 import { figureOf } from "../../dist/reports/digits.js";
 import { factsFrom } from "../../dist/reports/index.js";
 import { screenTable } from "../../dist/reports/screen-table.js";
+import { shortTable } from "../../dist/reports/short-table.js";
 import { wrap } from "../../dist/reports/text.js";
 import { eventsOf, type Made, type MadeRun } from "../judge/ladders.js";
 
@@ -102,6 +103,25 @@ describe("the short table on a screen", () => {
       }
     },
   );
+
+  test("an unfinished speed shows its repetitions so far, of which the others would tell the same", () => {
+    const events = eventsOf([f16, q8], { kinds, questions: 400, spread: 0.1 });
+    const stopped = events.slice(0, events.findLastIndex(({ type }) => type === "samples") + 1);
+    const facts = factsFrom(replay(stopped), "");
+    const speed = facts.short.columns.findIndex(({ metric }) => metric.label === "tg128");
+    const { figure, cell, change } = facts.short.rows[1]!.cells[speed]!;
+    expect(cell.state).toBe("unfinished");
+    expect(figure).toMatch(/^9\d(\.\d+)? \(n = \d+\)$/);
+    expect(change).toBeUndefined();
+    expect(screenTable(facts, 100).block).toContain(figure);
+  });
+
+  test("the legend says what is much", () => {
+    const { footnotes } = shortTable(short([f16, q8, q2]));
+    expect(footnotes).toEqual([
+      expect.stringContaining("what matters: from PPL 0.5 %, acc 1 point; much: ten times that"),
+    ]);
+  });
 
   test("a path that fits the line is not broken for an indent", () => {
     const path = `reports/${"x".repeat(70)}`;
