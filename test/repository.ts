@@ -1,4 +1,4 @@
-import { type SpawnOptions, spawn } from "node:child_process";
+import { type SpawnOptions, spawn, spawnSync } from "node:child_process";
 import { cp, mkdir, symlink } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -48,3 +48,13 @@ export function finish(command: string, args: string[], options: SpawnOptions = 
     child.on("close", (code) => resolve({ code, ...read }));
   });
 }
+
+/** Whether a program may be given a real-time priority here: Linux, as root. */
+const mayComeFirst = spawnSync("chrt", ["--rr", "1", "true"]).status === 0;
+
+/**
+ * A command of one of llama.cpp's programs and its arguments that the scheduler lets come first, where that is allowed. A thread
+ * writes what they print, and their end does not wait for it: on a busy machine the last lines are lost nearly always.
+ */
+export const comingFirst = (program: string, args: string[]): [command: string, args: string[]] =>
+  mayComeFirst ? ["chrt", ["--rr", "1", program, ...args]] : [program, args];

@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -13,12 +13,10 @@ import {
 import { findBackend } from "../../dist/backends/index.js";
 import { PerplexityReader } from "../../dist/backends/llama-tools/perplexity.js";
 import { summarize } from "../../dist/stats/summary.js";
-import { finish, root } from "../repository.js";
+import { comingFirst, finish, root } from "../repository.js";
 import { bench, llamaPerplexity, native, someText, temporaryFolder, until, writeRandomLlama } from "../support.js";
 
 const folder = temporaryFolder();
-/** Whether a program may be started with a real-time priority here: Linux, as root. */
-const canComeFirst = spawnSync("chrt", ["--rr", "1", "true"]).status === 0;
 const weight = 127;
 
 /** What llama-perplexity would print for chunks whose tokens cost so much. */
@@ -223,14 +221,8 @@ for (const { what, tools } of builds)
       const args = ["-m", model, "-f", join(folder, "text"), "-c", "256", "--chunks", "5", "-t", "1", "-b", "256"];
       const program = join(settings.tools, "llama-perplexity");
       let said: string | undefined;
-      // A thread prints, and the program does not wait for it at its end: on a busy machine the last line is lost nearly
-      // always, unless the scheduler lets that thread come first.
-      for (let attempt = 0; said === undefined && attempt < 20; attempt++) {
-        const { output } = await (attempt % 2 === 0 && canComeFirst
-          ? finish("chrt", ["--rr", "1", program, ...args])
-          : finish(program, args));
-        said = output.match(/Final estimate.*/)?.[0];
-      }
+      for (let attempt = 0; said === undefined && attempt < 20; attempt++)
+        said = (await finish(...comingFirst(program, args))).output.match(/Final estimate.*/)?.[0];
       const all = await asked([]);
       const { value, error } = summarize("perplexity", all.map(observed), { rounding: 5e-7 });
       expect(`Final estimate: PPL = ${value.toFixed(4)} +/- ${error!.toFixed(5)}`).toBe(said);

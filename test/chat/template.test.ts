@@ -241,6 +241,6 @@ describe.skipIf(!there)(
         `${Object.keys(templates).length} templates: ${alike} conversations alike, ${other.length} not\n`,
       );
       expect(other.map((one) => one.replace(/ \| .*/, ""))).toEqual(refused);
-    }, 120_000);
+    }, 600_000);
   },
 );

@@ -21,4 +21,4 @@ test("a report of the demo's shape without a difference: each answer errs in 5 %
   expect(share(held)).toBeLessThanOrEqual(6.5);
   // Draws that no adjustment need mend would prove nothing.
   expect(share(unadjusted)).toBeGreaterThan(90);
-});
+}, 1_800_000);

@@ -10,6 +10,7 @@ import { expf } from "../../dist/kernels/softmax.js";
 import { findForm, openReference } from "../../dist/references/index.js";
 import { rowsPerChunk } from "../../dist/references/reference.js";
 import { normals } from "../draws.mjs";
+import { comingFirst } from "../repository.js";
 import {
   bench,
   golden,
@@ -88,9 +89,9 @@ async function theirs(model: string, base: string, context: number) {
   const flags = ["-m", model, "-c", String(context), "-t", "1", "--kl-divergence", "--kl-divergence-base", base];
   // Its log is written by a thread that the end of the program may overtake; then it is asked again.
   const log = join(folder, "theirs.log");
-  for (let tries = 0; tries < 5; tries++) {
+  for (let tries = 0; tries < 20; tries++) {
     const file = openSync(log, "w");
-    const child = spawn(llamaPerplexity!, flags, { stdio: ["ignore", file, file] });
+    const child = spawn(...comingFirst(llamaPerplexity!, flags), { stdio: ["ignore", file, file] });
     await new Promise((resolve) => child.on("close", resolve));
     closeSync(file);
     const said = readFileSync(log, "utf8");
