@@ -62,8 +62,12 @@ function changeIn({ change, mark }: { change?: string; mark?: ShortMark }): stri
   return mark === "≈" || mark === "?" ? `${change} ${mark}` : change;
 }
 
-/** How the signs in the cells are read, and what changes are told against. */
-export function legendOf({ reference, columns, rows }: Short, shown: (name: string) => string = harmless): string[] {
+/** How the signs in the cells are read, and what changes are told against; `isBrief`: without what matters, for low screens. */
+export function legendOf(
+  { reference, columns, rows }: Short,
+  shown: (name: string) => string = harmless,
+  { isBrief = false } = {},
+): string[] {
   const bases = [...new Set(rows.flatMap(({ against }) => against ?? []))];
   const cells = rows.flatMap((row) => row.cells);
   if (bases.length === 0 || !cells.some(({ change }) => change !== undefined)) return [];
@@ -79,7 +83,7 @@ export function legendOf({ reference, columns, rows }: Short, shown: (name: stri
     rows.some(({ cells: of }) => of[i]!.mark === "≈" || of[i]!.mark === "?" || isMuch(of[i]!));
   const margins = new Set(columns.flatMap(({ metric }, i) => (isQuality(metric) && asked(i) ? marginIn(metric) : [])));
   const much = rows.some(isMuch) || cells.some(isMuch) ? "; much: ten times that" : "";
-  const matter = margins.size > 0 ? [`what matters: from ${[...margins].join(", ")}${much}`] : [];
+  const matter = margins.size > 0 && !isBrief ? [`what matters: from ${[...margins].join(", ")}${much}`] : [];
   return [[`Changes against ${told}`, ...explained, ...matter].join("; ")];
 }
 

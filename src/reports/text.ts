@@ -44,8 +44,9 @@ export function text(
   ]);
   const countOf = (task: TaskReport) => questionsIn(short).find((one) => one.measurement === task.measurement)?.count;
   const averages = tasks.map((task) => averaged(task, countOf(task), width, shown));
-  const tabled = (...parts: string[]) => [...parts, lines(legendOf(short, shown))].filter(Boolean).join("\n");
-  const figures = tabled(block);
+  const under = (isBrief: boolean, ...parts: string[]) =>
+    [...parts, lines(legendOf(short, shown, { isBrief }))].filter(Boolean).join("\n");
+  const figures = under(false, block);
   const files = [...chosen, ...recommended(short, verdicts, shown)];
   const last = (most: number) => [lines(files), answers(verdicts, width, most), lines(closing)];
   // The line of the prompt is the screen's, too.
@@ -58,8 +59,9 @@ export function text(
   const most = counts.find((count) => fits(joined([figures, ...last(count)])));
   const brief = lines([...files, ...firstAnswers(verdicts), ...closing]);
   if (most !== undefined) return joined([...averages, below, figures, ...last(most)]);
-  const isHigh = fits(joined([figures, brief]));
-  return joined([...averages, below, isHigh ? figures : tabled(block, heads), brief]);
+  // What is not in sight explains nothing: where the legend leaves no room, it is the shorter one.
+  const whichFits = [figures, under(true, block)].find((one) => fits(joined([one, brief])));
+  return joined([...averages, below, whichFits ?? under(false, block, heads), brief]);
 }
 
 const joined = (parts: string[]) => `${parts.filter((part) => part !== "").join("\n\n")}\n`;

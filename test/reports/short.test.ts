@@ -4,7 +4,7 @@ import { figureOf } from "../../dist/reports/digits.js";
 import { factsFrom } from "../../dist/reports/index.js";
 import { screenTable } from "../../dist/reports/screen-table.js";
 import { shortTable } from "../../dist/reports/short-table.js";
-import { wrap } from "../../dist/reports/text.js";
+import { text, wrap } from "../../dist/reports/text.js";
 import { eventsOf, type Made, type MadeRun } from "../judge/ladders.js";
 
 const kinds = ["perplexity", "divergence", "hellaswag", "speed"] as const;
@@ -121,6 +121,16 @@ describe("the short table on a screen", () => {
     expect(footnotes).toEqual([
       expect.stringContaining("what matters: from PPL 0.5 %, acc 1 point; much: ten times that"),
     ]);
+  });
+
+  test("on a screen too low for all, the legend gives way before the heads are far above", () => {
+    const facts = factsFrom(replay(eventsOf([f16, q8, q4, q2], { kinds, questions: 400, spread: 0.1 })), "");
+    const shown = (height: number) => text(facts, { width: 80, height });
+    const heights = Array.from({ length: 30 }, (_, i) => i + 8).filter(
+      (height) => !shown(height).includes("what matters"),
+    );
+    expect(heights.length).toBeGreaterThan(0);
+    for (const height of heights) expect(shown(height).match(/^variant /gm)).toHaveLength(1);
   });
 
   test("a path that fits the line is not broken for an indent", () => {
