@@ -6,7 +6,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts", "test/**/*.test.tsx"],
     // Engines and servers are real and the machine may be small: files one after another, generous time.
     fileParallelism: false,
-    testTimeout: 120_000,
-    hookTimeout: 300_000,
+    testTimeout: 360_000,
+    hookTimeout: 360_000,
   },
 });
