@@ -127,12 +127,13 @@ function harmExcluded({ comparison, limit, rises }: LimitTest): number {
 }
 
 /**
- * Item by item the same number leaves nothing to chance. Answers that happen to be the same do: others might flip, unless
- * model, engine and questions are the same, too.
+ * Item by item the same number leaves nothing to chance. Answers that happen to be the same do: others might flip, unless model,
+ * engine and questions are the same, too, see `isSame`.
  */
-function certainty({ comparison, limit, rises, same }: LimitTest): Outcome | undefined {
+function certainty({ comparison, limit, rises, same, none }: LimitTest): Outcome | undefined {
   if (same) return "passed";
   if (comparison.needed !== undefined) return "undecided";
+  if (none) return "passed";
   const value = certainValue(comparison);
   if (value === undefined) return undefined;
   return (rises ? value > limit : value < limit) ? "failed" : "passed";
@@ -142,12 +143,12 @@ function answered(question: OpenCheck, adjusted: number, family: number): Check 
   const { rule, variant, measurement, metric, found, allowed, label, comparison, notes } = question;
   const named = { rule, variant, measurement, metric, ...(notes.length > 0 ? { notes } : {}) };
   const { needed } = comparison;
-  if (needed !== undefined)
-    return { ...named, outcome: "undecided", sentence: `${variant}: ${label}: ${untold(comparison, needed)}.` };
   if (question.same) {
-    const sentence = `${variant}: ${label}: the same model, engine and answers: nothing can have changed.`;
+    const sentence = `${variant}: ${label}: the same model, engine and figures: nothing can have changed.`;
     return { ...named, outcome: "passed", sentence };
   }
+  if (needed !== undefined)
+    return { ...named, outcome: "undecided", sentence: `${variant}: ${label}: ${untold(comparison, needed)}.` };
   const sure = certainty(question);
   const excluded = harmExcluded(question);
   const p = (value: number, name: string) => (sure === undefined ? ` (${name} ${probability(value)})` : "");

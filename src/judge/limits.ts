@@ -10,6 +10,7 @@ import { partner } from "./partner.js";
 import { type Dependences, driftNote } from "./results.js";
 import { asPrinted } from "./rounding.js";
 import type { RuleLimit } from "./rules.js";
+import { isSame } from "./same.js";
 import { amount, changed, flipped, interval, isShare, itemsOf } from "./words.js";
 
 /** A limit set against data: what is to be decided by statistics. */
@@ -32,8 +33,10 @@ export interface LimitTest {
   source: string;
   /** The baseline has no more of them either. */
   both?: boolean;
-  /** Same model, data, settings, engine, and the same answers: then the answers to other questions are the same, too. */
+  /** Nothing is left to chance, see `isSame`. */
   same?: boolean;
+  /** The variant is no distance at all from its reference: within any limit. */
+  none?: boolean;
   /** Items of the noise floor, when the limit is a multiple of it. */
   floorOf?: number;
   notes: string[];
@@ -95,9 +98,11 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
       // The floor is measured on fewer chunks, and its size is the same in all of them.
       const comparison = compare(name, scaled(noise, times), own, { floor: true, ...clusters });
       const told = { metric: name, scale: "absolute" as const };
+      const none = own.every(({ value }) => value === describe(name).identical);
       return {
         ...common,
         comparison,
+        none,
         limit: 0,
         floorOf: noise.length,
         found: `${common.label} is ${amount(told, comparison.b)}${interval({ ...level(name, own, clusters), ...told })}`,
@@ -122,7 +127,7 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
         rises: true,
         comparison,
         limit: size,
-        same: before.sameJob && flips.toRight + flips.toWrong === 0,
+        same: before.same,
         found: `${flipped(flips)}${interval(comparison)}`,
         allowed: `the ${percent(size)} allowed`,
         notes: before.notes,
@@ -136,14 +141,13 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
       const before = beforeOf(subject);
       if (typeof before === "string") return before;
       const { name, own, series } = subject;
-      const { old, sameJob, notes, paired, before: earlier } = before;
+      const { old, same, notes, paired, before: earlier } = before;
       const common = commonOf(name, series, before);
       const signed = common.rises ? size : -size;
       const clusters = clustersIn(earlier, series);
       const dependence = subject.dependences(series.job.measurement, name);
       const how = { paired, ...definite({ clusters, dependence }) };
       const plain = asPrinted(compare(name, old, own, how), earlier, series);
-      const same = sameJob && plain.flips !== undefined && plain.flips.toRight + plain.flips.toWrong === 0;
       const chance = chanceOf(series.job, name);
       const isGuessed = (items: Observation[]) => besideChance(level(name, items, definite({ clusters })), chance!);
       if (!same && chance !== undefined && [old, own].every(isGuessed))
@@ -194,7 +198,8 @@ interface Before {
   /** Whether the same item is the same piece of work in both. */
   paired: boolean;
   notes: string[];
-  sameJob: boolean;
+  /** See `isSame`. */
+  same: boolean;
   before: Series;
 }
 
@@ -209,7 +214,7 @@ function beforeOf({ name, series, run, baseline }: Subject): Before | string {
   if (refused !== undefined) return refused.replace(`${describe(name).label} is not compared: `, "");
   const old = before.observations.get(name);
   if (!old) return "the baseline does not have it; make it again with this measurement.";
-  return { old, paired, notes, sameJob: before.job.id === series.job.id, before };
+  return { old, paired, notes, same: paired && isSame(name, before, series), before };
 }
 
 /** 1 where an answer is another than before. */

@@ -8,6 +8,7 @@ import { compare, level, residualsOf } from "../stats/estimate.js";
 import { clustersIn, type Series } from "../stats/series.js";
 import { comparability } from "./comparable.js";
 import { asPrinted } from "./rounding.js";
+import { isSame, withoutChance } from "./same.js";
 import type { Verdict } from "./verdict.js";
 import { distance } from "./words.js";
 
@@ -116,11 +117,13 @@ function measuredPair(name: string, a: Series, b: Series, across: boolean, depen
   }
   const dependence = dependences(measurement, name);
   const compared = compare(name, x, y, { paired: paired && !isFloor(a), ...options, ...definite({ dependence }) });
-  const comparison = asPrinted(compared, a, b);
+  const same = compared.paired && isSame(name, a, b);
+  const comparison = same ? withoutChance(compared) : asPrinted(compared, a, b);
   if (comparison.n === 0)
     return [{ ...result, refused: `${result.label} is not compared: ${comparison.warnings.join(" ")}`, notes: [] }];
   const chance = chanceOf(a.job, name);
-  const guessed = chance !== undefined && [x, y].every((items) => besideChance(level(name, items, options), chance));
+  const guessed =
+    !same && chance !== undefined && [x, y].every((items) => besideChance(level(name, items, options), chance));
   const verdict: Verdict | undefined = guessed ? { kind: "chance", chance } : undefined;
   return [{ ...result, comparison, ...definite({ verdict }), notes: noted(comparison) }];
 }

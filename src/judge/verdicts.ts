@@ -11,6 +11,7 @@ import { type Ladder, laddersOf } from "./ladder.js";
 import { type Asked, askedOf } from "./pairs.js";
 import { byMetric, keyOf, type MeasuredPair, pooledOf } from "./pooled.js";
 import { dependencesOf, type Result, resultsOf, type WantedMetric } from "./results.js";
+import { isSameFile } from "./same.js";
 import { verdict } from "./verdict.js";
 
 /** Which differences of a run are real, in words and as data. */
@@ -94,6 +95,7 @@ export function verdictsOver(
         const flag = imatrixFlag(one);
         if (flag) flags.add(flag);
       }
+      if (a !== b && isOneModel(first, second)) flags.add(`${shown(b, "b")} is the same file as ${shown(a, "a")}.`);
       const results = resultsOf(first, second, (metric, job) => wanted(metric, job) && !without(metric), {
         across,
         dependences,
@@ -128,6 +130,10 @@ export function verdictsOver(
   });
   return { questions, notes: [...flags, ...common.told, ...overallNote(lines)] };
 }
+
+/** One file under one engine's settings, whatever its names. */
+const isOneModel = (a: Series[], b: Series[]) =>
+  a.some((one) => b.some((other) => one.job.id === other.job.id && isSameFile(one, other)));
 
 /** Notes that several pairs have are told once, of the whole report: `pp128, tg128: The interval rests on 3 repetitions; …`. */
 function notesInCommon(pairs: MeasuredPair[]): { strings: ReadonlySet<string>; told: string[] } {

@@ -381,6 +381,6 @@ const waysOf = ({ toRight, toWrong }: Flips) => `${toRight} to right, ${toWrong}
 
 /** Item by item the same number. */
 export function isIdentical(comparison: Comparison): boolean {
-  const { difference, flips, scale } = comparison;
-  return difference === 0 && certainValue(comparison) !== undefined && flips === undefined && scale !== "level";
+  const { difference, scale } = comparison;
+  return difference === 0 && certainValue(comparison) !== undefined && scale !== "level";
 }
