@@ -24,7 +24,7 @@ export interface CompareCommand {
   json?: boolean;
 }
 
-/** Compares two runs, or two variants, and says which differences are real. */
+/** Compares two runs, or two variants, and says which differences are real; undecided where nothing can be compared. */
 export async function compareCommand({ a, b, metrics, json }: CompareCommand, where: Surroundings): Promise<number> {
   const { stdout } = where;
   let latest: string | undefined;
@@ -42,6 +42,7 @@ export async function compareCommand({ a, b, metrics, json }: CompareCommand, wh
     (name, side) => (side === "a" ? first : second).series.filter(({ variant }) => variant.name === name),
     {
       across,
+      complete: true,
       // Of one run its report tells the same.
       beside: across ? [] : comparedIn(first.all),
       ...(metrics ? { metrics: metricsOf([...first.series, ...second.series], metrics) } : {}),
@@ -64,7 +65,10 @@ export async function compareCommand({ a, b, metrics, json }: CompareCommand, wh
   const told = Array.from(doubts, ([why, labels]) => `${[...labels].join(", ")}: ${why}`);
   const notes = [...told, ...verdicts.notes].map((note) => wrap(harmless(note), width));
   say(stdout, json ? `${harmlessJson(verdicts, 2)}\n` : `${[...drawn, ...notes].join("\n\n")}\n`);
-  return exitCodes.allMeasured;
+  const isEmpty = !verdicts.questions.some(({ pairs }) =>
+    pairs.some(({ results }) => results.some(({ comparison }) => comparison)),
+  );
+  return isEmpty ? exitCodes.gateUndecided : exitCodes.allMeasured;
 }
 
 /** Heads of the two columns: the variants, or the runs if there are several pairs or both variants have one name. */

@@ -22,6 +22,9 @@ const extent = new Set(["chunks", "spread", "limit", "repetitions"]);
 const isExtent = (key: string, ...jobs: Series["job"][]) =>
   extent.has(key) || (key === "seed" && jobs.some(({ settings }) => settings.spread !== undefined));
 
+/** Settings of a speed that stand in its name: `pp128@d512` is the same work whatever else was timed. */
+const inNames = new Set(["prompt", "generate", "depth"]);
+
 /** Whether all of the data were asked for. */
 export const isWhole = ({ settings }: JobRecord) => [...extent].every((key) => settings[key] === undefined);
 
@@ -68,7 +71,9 @@ function refusalOf(
     };
   const data = dataRefusal(a, b);
   if (data) return { refused: `${label} is not compared: ${data}.` };
-  const settings = differences(a.job.settings, b.job.settings).filter((key) => !isExtent(key, a.job, b.job));
+  const settings = differences(a.job.settings, b.job.settings).filter(
+    (key) => !isExtent(key, a.job, b.job) && !(per === "repetition" && inNames.has(key)),
+  );
   if (settings.length > 0) {
     const why = methodsTold(a, b) ?? told(settings, a.job.settings, b.job.settings);
     return { refused: `${label} is not compared: ${why}.` };

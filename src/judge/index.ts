@@ -6,7 +6,7 @@ export { type Check, type Gate, gate } from "./gate.js";
 export { isSameSize, type Ladder, type LadderStep } from "./ladder.js";
 export type { Asked } from "./pairs.js";
 export { beatenIn, comparedOver } from "./pareto.js";
-export { changeOf, lossAtLeast, lossAtMost, type Mark, markOf } from "./reading.js";
+export { changeOf, lossAtLeast, lossAtMost, type Mark, markedVerdict, markOf } from "./reading.js";
 export type { Result } from "./results.js";
 export { parseRule, type Rule } from "./rules.js";
 export { differenceIn, isUndecided, shownIn, type Verdict, verdict } from "./verdict.js";
@@ -20,5 +20,6 @@ export {
   mark,
   markInFiles,
   tabulated,
+  timesMargin,
   winner,
 } from "./words.js";

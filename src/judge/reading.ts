@@ -2,7 +2,7 @@ import { metric as describe, isDistance, isLikelihood } from "../metrics.js";
 import type { Comparison } from "../stats/comparison.js";
 import type { Result } from "./results.js";
 import { differenceIn, isAtChance, isUndistinguished, shownIn } from "./verdict.js";
-import { isIdentical } from "./words.js";
+import { isIdentical, mark } from "./words.js";
 
 /** From here on a loss is "much": ten times what begins to matter (5 % of PPL, 10 points of accuracy). */
 const much = 10;
@@ -34,6 +34,12 @@ export function reading(result: Result): { state: Reading } {
 
 /** A result with what a ladder reads in it. */
 export type Read = Result & ReturnType<typeof reading>;
+
+/** The verdict in a table's cell, with `†` for a speed beside which others computed, and `*` for a difference that is less certain among all answers. */
+export const markedVerdict = ({ verdict, comparison, foreign, doubted }: Result): string =>
+  [verdict ? mark(verdict, comparison) : "", foreign === undefined ? "" : "†", doubted ? "*" : ""]
+    .filter(Boolean)
+    .join(" ");
 
 /**
  * What a comparison says of B, as one word for a table. `≈`: shown to be too little to matter; `?`: not decided; `none`: a distance

@@ -5,7 +5,7 @@ import { type Dependence, dependenceOf } from "../stats/blocks.js";
 import { besideChance, chanceOf } from "../stats/chance.js";
 import type { Comparison } from "../stats/comparison.js";
 import { compare, level, residualsOf } from "../stats/estimate.js";
-import { clustersIn, type Series } from "../stats/series.js";
+import { clustersIn, foreignLoad, type Series } from "../stats/series.js";
 import { comparability } from "./comparable.js";
 import { asPrinted } from "./rounding.js";
 import { isSame, withoutChance } from "./same.js";
@@ -24,6 +24,8 @@ export interface Result {
   verdict?: Verdict;
   /** A difference that holds in its own answer, but not if the mean error over all answers that show something is to be 5 %. */
   doubted?: true;
+  /** A speed beside which other processes computed: the CPU cores that they used, at most. */
+  foreign?: number;
   refused?: string;
   notes: string[];
 }
@@ -46,6 +48,55 @@ export function resultsOf(
       .filter((name) => wanted(name, first.job) && isInBoth(name, first, second))
       .flatMap((name) => measuredPair(name, first, second, across, dependences)),
   );
+}
+
+/** What was wanted of either and is not compared, because it is not in both: refused, with the reason. */
+export function leftOut(a: Series[], b: Series[], wanted: WantedMetric): Result[] {
+  const measurements = new Set([...a, ...b].map(({ job }) => job.measurement));
+  return [...measurements].flatMap((measurement): Result[] => {
+    const sides = [a, b].map((side) => side.find(({ job }) => job.measurement === measurement));
+    const there = sides.filter((one) => one !== undefined);
+    const why = whyAbsent(measurement, sides);
+    const names = [...new Set(there.flatMap(({ job }) => job.metrics.filter((name) => wanted(name, job))))];
+    return names.flatMap((metric) => {
+      const having = sides.filter((one) => one?.observations.has(metric));
+      const lacking =
+        why ?? (having.length === 1 ? `only ${having[0] === sides[0] ? "the first" : "the second"} has it` : undefined);
+      if (lacking === undefined) return [];
+      const label = labelOf(metric, there[0]!);
+      const { dataset } = there[0]!.job;
+      return [{ measurement, dataset, metric, label, refused: `${label} is not compared: ${lacking}.`, notes: [] }];
+    });
+  });
+}
+
+/** Why a measurement is not there to be compared, as the end of a sentence. */
+function whyAbsent(measurement: string, [first, second]: (Series | undefined)[]): string | undefined {
+  if (!first || !second) return `only ${first ? "the first" : "the second"} has a measurement ${measurement}`;
+  const told = (missing: string) => missing.replace(/\.$/, "");
+  if (first.missing !== undefined && first.missing === second.missing) return `both: ${told(first.missing)}`;
+  const reasons = [
+    ...(first.missing === undefined ? [] : [`the first: ${told(first.missing)}`]),
+    ...(second.missing === undefined ? [] : [`the second: ${told(second.missing)}`]),
+  ];
+  return reasons.length > 0 ? reasons.join("; ") : undefined;
+}
+
+/** `PPL`, `prose-en PPL` */
+function labelOf(name: string, { job: { measurement, kind } }: Series): string {
+  const { label, per } = describe(name);
+  return measurement === kind || per === "repetition" ? label : `${measurement} ${label}`;
+}
+
+/** The most that others took of the machine during a repetition of either, where speed suffers from it. */
+function foreignIn(name: string, ...sides: Series[]): number | undefined {
+  if (describe(name).per !== "repetition") return undefined;
+  const most = Math.max(
+    ...sides.flatMap(({ foreign = 0, foreignBy, observations }) =>
+      foreignBy ? (observations.get(name) ?? []).map(({ item }) => foreignBy.get(item) ?? 0) : [foreign],
+    ),
+  );
+  return most > foreignLoad ? most : undefined;
 }
 
 /** One dependence per text and metric, from all `pairs` that are compared on it: found when it is asked for. */
@@ -92,13 +143,13 @@ const isFloor = ({ job }: Series) => job.against !== undefined && job.against ==
 
 function measuredPair(name: string, a: Series, b: Series, across: boolean, dependences: Dependences): Result[] {
   const { refused, instead, paired, notes } = comparability(name, a, b, { across });
-  const { measurement, dataset, kind } = a.job;
-  const { label, per } = describe(name);
+  const { measurement, dataset } = a.job;
   const result = {
     measurement,
     dataset,
     metric: name,
-    label: measurement === kind || per === "repetition" ? label : `${measurement} ${label}`,
+    label: labelOf(name, a),
+    ...definite({ foreign: foreignIn(name, a, b) }),
   };
   const noted = (found: Comparison) => [
     ...notes,

@@ -10,7 +10,7 @@ import { imatrixFlag } from "./comparable.js";
 import { type Ladder, laddersOf } from "./ladder.js";
 import { type Asked, askedOf } from "./pairs.js";
 import { byMetric, keyOf, type MeasuredPair, pooledOf } from "./pooled.js";
-import { dependencesOf, type Result, resultsOf, type WantedMetric } from "./results.js";
+import { dependencesOf, leftOut, type Result, resultsOf, type WantedMetric } from "./results.js";
 import { isSameFile } from "./same.js";
 import { verdict } from "./verdict.js";
 
@@ -62,7 +62,8 @@ function askedIn(all: Series[]) {
 
 /**
  * The answers to questions, with the variants' series wherever they come from. `metrics`: instead of the leading ones; `beside`:
- * all comparisons on the same texts, where more are made than these, for how a text hangs together is one thing for all of them.
+ * all comparisons on the same texts, where more are made than these, for how a text hangs together is one thing for all of them; `complete`:
+ * what only one of a pair has, or is not finished, is among the results, refused.
  */
 export function verdictsOver(
   asked: Asked[],
@@ -71,11 +72,13 @@ export function verdictsOver(
     across = false,
     metrics,
     beside = [],
+    complete = false,
     shown = (variant) => variant,
   }: {
     across?: boolean;
     metrics?: string[];
     beside?: [Series[], Series[]][];
+    complete?: boolean;
     shown?: (variant: string, side: "a" | "b") => string;
   } = {},
 ): Omit<Verdicts, "ladders"> {
@@ -96,11 +99,9 @@ export function verdictsOver(
         if (flag) flags.add(flag);
       }
       if (a !== b && isOneModel(first, second)) flags.add(`${shown(b, "b")} is the same file as ${shown(a, "a")}.`);
-      const results = resultsOf(first, second, (metric, job) => wanted(metric, job) && !without(metric), {
-        across,
-        dependences,
-      });
-      return { a: first, b: second, results };
+      const asks: WantedMetric = (metric, job) => wanted(metric, job) && !without(metric);
+      const results = resultsOf(first, second, asks, { across, dependences });
+      return { a: first, b: second, results: [...results, ...(complete ? leftOut(first, second, asks) : [])] };
     }),
   );
   const common = notesInCommon(measured.flat());

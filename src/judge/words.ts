@@ -266,13 +266,18 @@ function sized(comparison: Comparison, { place, margin, floor }: Extract<Verdict
     ...comparison,
     scale: describe(comparison.metric).identical === 0 ? ("absolute" as const) : ("level" as const),
   };
-  const times = distance(comparison.metric, comparison.b) / margin;
   const where = {
     within: "within the margin",
     around: "about the margin",
-    beyond: `${times < 10 ? times.toFixed(1) : times.toFixed(0)} × the margin`,
+    beyond: timesMargin(comparison, margin),
   }[place];
   return `${amount(told, comparison.b)} (${[confidence(told), ...pieces(comparison)].join("; ")}): ${where} of ${marginIn(comparison, margin)}; noise floor ${amount(told, floor)}`;
+}
+
+/** `9.9 × the margin` */
+export function timesMargin({ metric, b }: Pick<Comparison, "metric" | "b">, margin: number): string {
+  const times = distance(metric, b) / margin;
+  return `${times < 10 ? times.toFixed(1) : times.toFixed(0)} × the margin`;
 }
 
 /** How far from the reference: a share of same predictions lacks that much of 1. */

@@ -1,5 +1,14 @@
 import { harmless, several } from "../harmless.js";
-import { clause, mark, type Pair, type Result, shownIn, tabulated, type Verdict, winner } from "../judge/index.js";
+import {
+  clause,
+  markedVerdict,
+  type Pair,
+  type Result,
+  shownIn,
+  tabulated,
+  type Verdict,
+  winner,
+} from "../judge/index.js";
 import { metric as describe } from "../metrics.js";
 import { figureOf, unitOf } from "./digits.js";
 import { shortNames, widthOf } from "./names.js";
@@ -57,7 +66,7 @@ function tabled(results: HeldResult[], sides: Held["sides"], isMany: boolean): s
       // How many answers changed stands in the sentence.
       isLevel ? "" : difference.replace(/ \(.*/, ""),
       interval,
-      `${mark(verdict!, comparison)}${isSmall(result.verdict!) ? ", too small to matter" : ""}`,
+      `${markedVerdict(result)}${isSmall(result.verdict!) ? ", too small to matter" : ""}`,
     ].map((cell) => harmless(cell));
   });
   return [head, ...rows];
@@ -90,17 +99,31 @@ function drawn(rows: string[][], width: number): string {
 }
 
 /** A sentence for what differs, surely or likely. */
-function told({ label, comparison, verdict }: Result, a: string, b: string): string[] {
+function told({ label, comparison, verdict, foreign }: Result, a: string, b: string): string[] {
   if (shownIn(verdict!)?.what.kind !== "different") return [];
   return [
-    `${winner(comparison!, verdict!, label, a, b) ?? `${b} against ${a}, ${label}: ${clause(comparison!, verdict!)}`}.`,
+    `${winner(comparison!, verdict!, label, a, b) ?? `${b} against ${a}, ${label}: ${clause(comparison!, verdict!)}`}${foreign === undefined ? "" : " †"}.`,
   ];
 }
 
 function unclear(results: HeldResult[]): string[] {
-  return results.some(({ result }) => result.verdict!.kind === "undistinguished")
-    ? ["~: neither a difference nor equivalence is shown"]
-    : [];
+  const most = Math.max(0, ...results.map(({ result: { foreign = 0 } }) => foreign));
+  const shown = results.filter(({ result }) => shownIn(result.verdict!)?.what.kind === "different");
+  const hasP = shown.filter(({ result: { comparison } }) => !Number.isNaN(comparison!.adjusted ?? comparison!.p));
+  const isAlone = hasP.some(({ result }) => (result.comparison!.family ?? 1) <= 1);
+  const isAmong = hasP.some(({ result }) => (result.comparison!.family ?? 1) > 1);
+  return [
+    ...(results.some(({ result }) => result.verdict!.kind === "undistinguished")
+      ? ["~: neither a difference nor equivalence is shown"]
+      : []),
+    ...(most > 0
+      ? [
+          `†: other processes used up to ${most.toFixed(1)} CPU cores while these were timed; figures may be too low, and differences theirs`,
+        ]
+      : []),
+    ...(isAlone ? ["p: of each comparison alone; a report's adjusted p allows for all comparisons of an answer"] : []),
+    ...(isAmong ? ["adjusted p: allows for all the pairs that are compared here on one metric"] : []),
+  ];
 }
 
 /** Refusals and notes, each once. */
@@ -112,5 +135,21 @@ function missing(pairs: Pair[]): string[] {
     for (const text of new Set([...texts, ...(isEmpty ? ["nothing was compared."] : [])]))
       about.set(text, [...(about.get(text) ?? []), b]);
   }
-  return Array.from(about, ([text, of]) => (pairs.length > 1 ? `${several(of)}: ${text}` : text));
+  return Array.from(joined(about), ([text, of]) => (pairs.length > 1 ? `${several(of)}: ${text}` : text));
+}
+
+/** Refusals of the same variants for the same reason are one: `PPL, KLD are not compared: the second: unfinished.` */
+function joined(about: Map<string, string[]>): [text: string, of: string[]][] {
+  const groups = new Map<string, { labels: string[]; reason: string; of: string[] }>();
+  for (const [text, of] of about) {
+    const [, label, reason] = /^(.{1,200}?) is not compared: (.*)$/s.exec(text) ?? [undefined, undefined, text];
+    const key = JSON.stringify([reason, label === undefined, of]);
+    const group = groups.get(key) ?? { labels: [], reason: reason!, of };
+    if (label !== undefined) group.labels.push(label);
+    groups.set(key, group);
+  }
+  return Array.from(groups.values(), ({ labels, reason, of }) => {
+    if (labels.length === 0) return [reason, of];
+    return [`${labels.join(", ")} ${labels.length === 1 ? "is" : "are"} not compared: ${reason}`, of];
+  });
 }

@@ -1,4 +1,4 @@
-import { isSameSize, type Ladder, type LadderStep, type Verdicts } from "../judge/index.js";
+import { isSameSize, type Ladder, type LadderStep, timesMargin, type Verdicts } from "../judge/index.js";
 import { isLikelihood, isQuality, type Metric } from "../metrics.js";
 import { percent } from "../units.js";
 import type { Short, ShortCell, ShortColumn } from "./short.js";
@@ -95,6 +95,7 @@ export function howMuch(variant: string, { columns, rows }: Drawn): string {
   const parts = [
     savedIn(row),
     ...changesIn(quality.filter((one) => most.has(one))),
+    ...columns.flatMap((column, i) => farIn(column, row.cells[i]!)),
     ...changed.flatMap(({ column: { metric }, cell }) => paceOf(metric, cell)),
   ];
   return parts.filter(Boolean).join(", ");
@@ -114,13 +115,20 @@ function changesIn(changed: { column: ShortColumn; change: string }[]): string[]
 export const labelOf = ({ over, metric }: Pick<ShortColumn, "over" | "metric">) =>
   [over, metric.label].filter(Boolean).join(" ");
 
+/** `KLD 9.9 × the margin`, of a file whose predictions are shown to be further from the reference's than does not matter. */
+function farIn(column: ShortColumn, { comparison, verdict }: ShortCell): string[] {
+  if (column.second || !comparison || verdict?.kind !== "size" || verdict.place !== "beyond") return [];
+  return [`${labelOf(column)} ${timesMargin(comparison, verdict.margin)}`];
+}
+
 /** `tg128 1.8× faster`, where a difference is shown and larger than machines make by themselves. */
-function paceOf({ per, label }: Metric, { comparison, mark }: ShortCell): string[] {
+function paceOf({ per, label }: Metric, { comparison, mark, disturbed }: ShortCell): string[] {
   if (per !== "repetition" || !comparison || (mark !== "better" && mark !== "worse")) return [];
   const ratio = comparison.b / comparison.a;
   if (Math.abs(ratio - 1) < samePace) return [];
   const times = (factor: number) => `${factor.toFixed(factor < 10 ? 1 : 0)}×`;
-  return [ratio > 1 ? `${label} ${times(ratio)} faster` : `${label} ${times(1 / ratio)} slower`];
+  const told = ratio > 1 ? `${label} ${times(ratio)} faster` : `${label} ${times(1 / ratio)} slower`;
+  return [disturbed ? `${told} beside other processes` : told];
 }
 
 /** Files that another makes pointless, by the one that does. */

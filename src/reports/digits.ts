@@ -18,6 +18,8 @@ export function figureOf({ metric, value, error }: Pick<Summary, "metric" | "val
   const { factor, digits: ofBytes } = byteScale([value]);
   const [times, most] = scale === "percent" ? [100, digits - 2] : scale === "bytes" ? [factor, ofBytes] : [1, digits];
   const shown = value * times;
+  // None or all of a few answers: digits after the point would claim what the missing error does not.
+  if (error === 0 && scale === "percent" && (value === 0 || value === 1)) return { figure: fixed(shown, 0) };
   if (error === undefined || !(error > 0) || !Number.isFinite(error))
     return { figure: fixed(shown, Math.min(most, significant - 1 - magnitude(shown))) };
   const spread = Number((error * times).toPrecision(2));

@@ -1,5 +1,5 @@
 import { harmless, several } from "../harmless.js";
-import { isUndecided, mark, type Question, tabulated, type Verdicts } from "../judge/index.js";
+import { isUndecided, markedVerdict, type Question, tabulated, type Verdicts } from "../judge/index.js";
 import { counted } from "../units.js";
 import { type Divergence, divergenceTables } from "./divergence.js";
 import { explanations, howAveraged, howDiverging, howJudged, provenance } from "./explained.js";
@@ -84,22 +84,17 @@ function judged(table: Table, verdicts: Verdicts): string {
 /** What is decided, what is not, and what was not compared and why. */
 function comparisonsOf({ base, pairs }: Question): string[] {
   const rows = pairs.flatMap(({ a, b, results }) =>
-    results.flatMap(({ label, comparison, verdict, doubted }) =>
-      comparison && verdict
+    results.flatMap((result) => {
+      const { label, comparison, verdict } = result;
+      return comparison && verdict
         ? [
             {
-              cells: [
-                b,
-                ...(base === undefined ? [a] : []),
-                label,
-                `${mark(verdict, comparison)}${doubted ? " *" : ""}`,
-                ...tabulated(comparison),
-              ],
+              cells: [b, ...(base === undefined ? [a] : []), label, markedVerdict(result), ...tabulated(comparison)],
               isOpen: isUndecided(verdict),
             },
           ]
-        : [],
-    ),
+        : [];
+    }),
   );
   const left = ["", ...(base === undefined ? ["against"] : []), "metric", "verdict"];
   const right = ["difference", "95 % CI", "adjusted p", "detectable", "rests on"];

@@ -76,6 +76,8 @@ export interface ShortCell {
   mark?: ShortMark;
   comparison?: Comparison;
   verdict?: Verdict;
+  /** A speed beside which other processes computed, this one's or the reference's. */
+  disturbed?: true;
 }
 
 /** `series`: of the run of which `table` and `verdicts` are made. */
@@ -145,7 +147,12 @@ function cellOf(cell: Cell, { measurement, metric }: Column, results: Result[]):
   return {
     cell,
     ...shownIn(cell),
-    ...definite({ ...compared, comparison: result?.comparison, verdict: result?.verdict }),
+    ...definite({
+      ...compared,
+      comparison: result?.comparison,
+      verdict: result?.verdict,
+      disturbed: result?.foreign === undefined ? undefined : (true as const),
+    }),
   };
 }
 

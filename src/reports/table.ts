@@ -22,7 +22,7 @@ import { type JobResult, planOf, type Run, type Session, timingOf } from "../rep
 import { habitOf, warningsOf } from "../stats/answers.js";
 import { besideChance, chanceOf } from "../stats/chance.js";
 import { macroMean } from "../stats/macro.js";
-import { type Series, seriesFrom } from "../stats/series.js";
+import { foreignLoad, type Series, seriesFrom } from "../stats/series.js";
 import { type Summary, summarize } from "../stats/summary.js";
 import { counted, percent } from "../units.js";
 
@@ -96,8 +96,6 @@ export interface Table {
 
 /** The measurement under which facts of the model file stand. */
 export const modelFacts = "model";
-/** CPU cores that others used during a repetition, from where on speed suffers visibly. */
-const foreignLoad = 0.1;
 
 /** A cell of the plan, and what the run holds of it. Variants that are alike but for their names share a result. */
 interface Planned {

@@ -27,11 +27,16 @@ export interface Series {
   ids?: ReadonlyMap<string, string>;
   /** CPU cores that other processes used while it was timed, on average; absent where it was not, or nobody saw. */
   foreign?: number;
+  /** The same by repetition; absent in a baseline. */
+  foreignBy?: ReadonlyMap<string, number>;
   /** Why its figures must not be believed, in one sentence without its end. */
   broken?: string;
   /** Why there is nothing, in words. */
   missing?: string;
 }
+
+/** CPU cores that others used during a repetition, from where on speed suffers visibly. */
+export const foreignLoad = 0.1;
 
 /** All series of a run, in the order of its last plan. An unfinished job has no observations: a part is not the whole. */
 export function seriesFrom(run: Run): Series[] {
@@ -58,7 +63,14 @@ export function seriesFrom(run: Run): Series[] {
       machine: { cpu: provenance.machine.cpu, cpus: provenance.machine.cpus },
       file: dataset?.path.split(/[/\\]/).at(-1) ?? "",
       observations: missing === undefined ? observationsOf(result) : new Map(),
-      ...definite({ clusters, ids, foreign, there, missing }),
+      ...definite({
+        clusters,
+        ids,
+        foreign,
+        foreignBy: foreign === undefined ? undefined : result.foreign,
+        there,
+        missing,
+      }),
     };
     return [one];
   });

@@ -151,7 +151,7 @@ describe("digits from the error", () => {
     ["tg128", 50.5, 0.0996, "50.50", "0.10"],
     ["acc", 0.979167, 0.00921, "97.92", "0.92"],
     ["acc", 0.625, 0.183, "63", "18"],
-    ["acc", 1, 0, "100.00", undefined],
+    ["acc", 1, 0, "100", undefined],
     ["size", 94.4e6, undefined, "94.4", undefined],
     ["delta_p", -0.25672, 0.01, "−25.7", "1.0"],
   ])("%s %d ± %d", (metric, value, error, figure, shown) => {

@@ -1,4 +1,4 @@
-import { differenceIn, mark, tabulated, type Verdict, type Verdicts } from "../../judge/index.js";
+import { differenceIn, markedVerdict, tabulated, type Verdict, type Verdicts } from "../../judge/index.js";
 import { counted } from "../../units.js";
 import { howJudged } from "../explained.js";
 import type { Table } from "../table.js";
@@ -36,9 +36,10 @@ const mostOpen = 40;
 
 function asQuestion({ title, answers, pairs, base }: Verdicts["questions"][number]): Markup {
   const compared = pairs.flatMap(({ a, b, results }) =>
-    results.flatMap(({ label, comparison, verdict, doubted = false }) =>
-      comparison && verdict ? [{ a, b, label, comparison, verdict, doubted }] : [],
-    ),
+    results.flatMap((result) => {
+      const { label, comparison, verdict } = result;
+      return comparison && verdict ? [{ a, b, label, comparison, verdict, told: markedVerdict(result) }] : [];
+    }),
   );
   const labels = [...new Set(compared.map(({ label }) => label))];
   const isPaired = base === undefined;
@@ -46,8 +47,8 @@ function asQuestion({ title, answers, pairs, base }: Verdicts["questions"][numbe
     ["variant", ...(isPaired ? ["against"] : []), "verdict"],
     ["difference", "95 % CI", "adjusted p", "detectable", "rests on"],
   ];
-  const rowOf = ({ a, b, comparison, verdict, doubted }: (typeof compared)[number]) =>
-    html`<tr data-different="${isDifferent(verdict) ? "yes" : "no"}"><th scope="row">${b}</th>${isPaired ? html`<td>${a}</td>` : ""}<td class="nowrap ${toneOf(verdict)}">${mark(verdict, comparison)}${doubted ? " *" : ""}</td>${tabulated(comparison).map((text) => html`<td class="number">${text}</td>`)}</tr>`;
+  const rowOf = ({ a, b, comparison, verdict, told }: (typeof compared)[number]) =>
+    html`<tr data-different="${isDifferent(verdict) ? "yes" : "no"}"><th scope="row">${b}</th>${isPaired ? html`<td>${a}</td>` : ""}<td class="nowrap ${toneOf(verdict)}">${told}</td>${tabulated(comparison).map((text) => html`<td class="number">${text}</td>`)}</tr>`;
   const bodies = labels.map(
     (label) =>
       html`<tbody data-compared="yes"><tr><th scope="rowgroup" colspan="${left.length + right.length}">${label}</th></tr>${compared.filter((one) => one.label === label).map(rowOf)}</tbody>`,
