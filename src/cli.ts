@@ -51,7 +51,8 @@ to huggingface.co, or to the first mirror in HF_ENDPOINT (one or several address
 
 Exit codes:
   0 all measured · 1 bad input or nothing measured · 2 some cells failed
-  3 gate failed · 4 gate undecided · 130 stopped by the user (the same command goes on)`,
+  3 gate failed, or choose names none · 4 gate, choose or compare cannot tell
+  130 stopped by the user (the same command goes on)`,
   );
 
 for (const [name, command] of Object.entries(commands))

@@ -37,6 +37,8 @@ export interface WorstToken {
 
 /** Where a variant is far from its reference. */
 export interface Breakdown {
+  /** Of what the distances are; groups of too few tokens are left out, all of them in a short text. */
+  metric: string;
   /** By tokens of the chunk before the predicted one. */
   positions: TokenGroup[];
   /** By the probability that the reference gives the token which follows. */
@@ -59,6 +61,7 @@ export function breakdownOf(metric: string, chunks: ChunkTokens[]): Breakdown {
   const edges = (i: number) => Math.round((i * longest) / bins);
   const start = offset ?? 0;
   return {
+    metric,
     positions: groups(metric, chunks, (_, place) =>
       Math.min(bins - 1, Math.floor(((place + 0.5) * bins) / longest)),
     ).map(({ key, ...group }) => ({ ...group, of: [start + edges(key), start + edges(key + 1)] as const })),

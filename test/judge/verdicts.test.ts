@@ -244,3 +244,38 @@ measurements:
     expect(mark(said([["a", "b"]])[0]!.acc!.verdict!)).toBe("worse");
   });
 });
+
+describe("what is the same under two names", () => {
+  const made: Made[] = [{ name: "a", reference: true, cost: 0, flips: [2, 5] }];
+  const series = seriesFrom(replay(events(made)));
+  const results = (pairs: [string, string][]) =>
+    verdictsOver([{ title: "", pairs }], () => series, { metrics: ["perplexity", "acc"] });
+
+  test("a variant against itself is identical in every figure, accuracy too", () => {
+    const { questions, notes } = results([["a", "a"]]);
+    const found = questions[0]!.pairs[0]!.results;
+    expect(found.map(({ metric }) => metric)).toEqual(["perplexity", "acc"]);
+    for (const { comparison, verdict } of found) {
+      expect(mark(verdict!, comparison!)).toBe("identical");
+      expect([comparison!.difference, comparison!.low, comparison!.high]).toEqual([0, 0, 0]);
+    }
+    expect(notes).toEqual([]);
+  });
+
+  test("one file under a second name is told once", () => {
+    expect(results([["a", "b"]]).notes).toContain("b is the same file as a.");
+  });
+
+  test("other answers of the same model are no proof that nothing changed", () => {
+    const [own] = series.filter(({ job }) => job.kind === "choice");
+    const other = eventsOf([{ name: "b", reference: true, cost: 0, flips: [2, 5] }], { kinds: ["hellaswag"] });
+    const [twin] = seriesFrom(replay(other));
+    const { questions } = verdictsOver([{ title: "", pairs: [["a", "b"]] }], (name) => [name === "a" ? own! : twin!], {
+      metrics: ["acc"],
+    });
+    const { comparison, verdict } = questions[0]!.pairs[0]!.results[0]!;
+    expect(comparison!.difference).toBe(0);
+    expect(mark(verdict!, comparison!)).not.toBe("identical");
+    expect(comparison!.high).toBeGreaterThan(0);
+  });
+});

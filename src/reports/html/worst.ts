@@ -19,7 +19,7 @@ export function worstTokens(divergences: Divergence[]): Content {
     html`<p class="small soft">The text of a token is not part of a run: they are named by their chunk (the first is 0) and their place in it. p is the probability of the token that follows in the text.</p>${told.map(
       ({ job, where }) => {
         const name = several ? `${job.variant}, ${job.measurement}` : job.variant;
-        const { unit } = describe(where.positions[0]!.summary.metric);
+        const { unit } = describe(where.metric);
         const rows = where.worst.map(({ item, place, before = place, distance, p, pReference }) => [
           item,
           String(before),

@@ -104,4 +104,4 @@ export const kldWhere: Plot = {
 const mostDocuments = 40;
 const meanIn = ({ where }: Divergence) =>
   where!.documents.reduce((sum, { summary, tokens }) => sum + summary.value * tokens, 0);
-const metricOf = ({ where }: Divergence) => where!.positions[0]!.summary.metric;
+const metricOf = ({ where }: Divergence) => where!.metric;
