@@ -85,8 +85,10 @@ async function survives(
     expect(got.wide).toEqual(expected.wide);
     expect(got.tokens.length).toBe(expected.tokens.length);
     expect(got.tokens.every((file, i) => file === expected.tokens[i])).toBe(true);
-    // Every item once: nothing lost, nothing measured twice.
-    expect([...got.items].sort()).toEqual([...expected.items].sort());
+    // Every item once: nothing lost, nothing measured twice, but for rounds of timings that a kill cut: they are timed anew as a whole.
+    const isTimed = (item: string) => / (pp|tg)\d/.test(item);
+    const once = got.items.filter((item, i) => !isTimed(item) || got.items.indexOf(item) === i);
+    expect(once.sort()).toEqual([...expected.items].sort());
   }
   process.stdout.write(`${name}: ${killed} kills, ${inside} of them after new samples\n`);
   expect(inside).toBeGreaterThan(0);

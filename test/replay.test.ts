@@ -197,6 +197,7 @@ describe("a run", () => {
   });
 
   it("of no event is empty", () => {
-    expect(replay([])).toEqual({ sessions: [], jobs: new Map(), engines: new Map(), warnings: [] });
+    const timing = { session: 1, again: false };
+    expect(replay([])).toEqual({ sessions: [], jobs: new Map(), engines: new Map(), warnings: [], timing });
   });
 });

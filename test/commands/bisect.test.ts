@@ -82,7 +82,9 @@ for (const [k, { kind, here, make }] of kinds.entries())
       it("finds it in two measurements after the ends, and measures nothing twice", { timeout: 60_000 }, async () => {
         const said = await bisect(builds, ...out("whole"));
         expect(said.code, said.stdout + said.stderr).toBe(3);
-        expect(said.stdout).toMatch(/^kind\d\/b1: good: PPL is the same in every item: within the 1 % allowed\./m);
+        expect(said.stdout).toMatch(
+          /^kind\d\/b1: good: PPL: the same model, engine and figures: nothing can have changed\./m,
+        );
         expect(said.stdout).toMatch(
           /^First bad build: kind\d\/b3: PPL rose by [\d.]+ % \(95 % CI .*\): beyond the 1 % allowed \(p [<=] 0\.\d+\)\./m,
         );
