@@ -186,7 +186,7 @@ function overallNote(lines: Line[]): string[] {
   });
   if (named.length === 0) return [];
   return [
-    `Each answer errs in 5 % at most; over all ${lines.length} answers together these differences (*) are less certain: ${named.join("; ")}.`,
+    `Each answer errs in 5 % at most. Over all ${lines.length} answers together these differences (*) are less certain: ${named.join("; ")}.`,
   ];
 }
 
