@@ -100,7 +100,7 @@ describe("arguments of run", () => {
   test("a file of another kind is told what it is good for", async () => {
     for (const [name, hint] of [
       ["notes.txt", /--text .*notes\.txt/],
-      ["quiz.csv", /card\.yaml.*--measure NAME/],
+      ["quiz.csv", /Questions are given with --measure/],
       ["f16.kld", /--base .*f16\.kld/],
       ["picture.png", /takes one benchmark file/],
     ] as const) {
