@@ -85,7 +85,7 @@ const examples: Example[] = [
     what: "a fake of vLLM",
     model: async () => `openai:${(await fakeServer("vllm")).url}`,
     settings: {},
-    parts: ["likelihood", "options", "letters", "generation"],
+    parts: ["likelihood", "passages", "options", "letters", "generation"],
     parrot: true,
     unknown: "openai:http://127.0.0.1:1",
     noise: 0,
