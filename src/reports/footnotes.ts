@@ -12,8 +12,8 @@ export class Footnotes {
   readonly #kinds = new Map<string, Kind>();
 
   /** The text that stands in the cell until all notes are known. */
-  add({ text, mark, of }: Note): string {
-    const template = of ? text : text.replace(loneNumber, "\u0000");
+  add({ text, mark, of, exact }: Note): string {
+    const template = of || exact ? text : text.replace(loneNumber, "\u0000");
     const { variant, measurement } = { variant: undefined, measurement: undefined, ...of };
     const key = measurement === undefined ? template : `${template}\u0003${measurement}`;
     const kind = this.#kinds.get(key) ?? { mark, template, numbers: [], variants: new Set(), measurement };

@@ -56,6 +56,8 @@ export interface Note {
   text: string;
   /** Instead of a number, for what concerns many figures. */
   mark?: string;
+  /** Its numbers belong together, as `the first 8 of 38`: it is not told as one with a note of other numbers. */
+  exact?: true;
   /** What it is about, where the mark alone would not tell which of several notes is meant. */
   of?: NotedCells;
   /** The same with the circumstances of this one figure, for run.json. */
@@ -288,18 +290,18 @@ function partNote({ name, per }: Metric, record: JobRecord, { items, of, cluster
   const wanted = Number(chunks ?? spread ?? 0);
   if (wanted > of) return [{ text: `the text has ${counted(of, "chunk")}, not ${wanted}` }];
   if (n >= of) return [];
-  if (spread !== undefined) return [{ text: `${n} of ${of} chunks, drawn from all over the text` }];
+  if (spread !== undefined) return [{ text: `${n} of ${of} chunks, drawn from all over the text`, exact: true }];
   if (per === "token" || per === "text")
     return [
       {
         text: `the first ${n} of ${of} chunks: they speak for the beginning of the text; spread: ${n} speaks for all of it`,
+        exact: true,
       },
     ];
   if (per !== "question") return [];
   const bySubject = clusters && [...clusters].every(([item, subject]) => item.startsWith(`${subject}/`));
-  return [
-    { text: bySubject ? `${n} of ${of} questions, the first of each subject` : `the first ${n} of ${of} questions` },
-  ];
+  const text = bySubject ? `${n} of ${of} questions, the first of each subject` : `the first ${n} of ${of} questions`;
+  return [{ text, exact: true }];
 }
 
 /** The questions that an accuracy leaves out. One reason stands for all: the others differ in their numbers. */

@@ -1,6 +1,6 @@
 import type { VariantRecord } from "../../events.js";
 import { harmless } from "../../harmless.js";
-import { isLikelihood, isTally, leadsAmong, type Metric, prominences } from "../../metrics.js";
+import { isLikelihood, isTally, leadsAmong, type Metric } from "../../metrics.js";
 import type { Summary } from "../../stats/summary.js";
 import type { Facts } from "../facts.js";
 import { shortNames } from "../names.js";
@@ -44,8 +44,6 @@ export function speedColumn(facts: Pick<Facts, "table">): FigureColumn | undefin
     .filter(({ figures }) => figures.length === most && most > 1)
     .sort((a, b) => b.metric.prominence - a.metric.prominence)[0];
 }
-
-export const isOfGenerating = ({ prominence }: Metric) => prominence >= prominences.generation;
 
 /** Names and signs of the variants, the same in all pictures of a run. */
 export function drawnAs({ table }: Pick<Facts, "table">, width = 22): (name: string) => { text: string; look: Look } {
