@@ -1,6 +1,6 @@
 import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
-import { metric as describe, usualName } from "../metrics.js";
+import { usualName } from "../metrics.js";
 import { certainValue, type Further, oneSided, pAtLeast, pAtMost } from "../stats/comparison.js";
 import { holm } from "../stats/family.js";
 import type { Series } from "../stats/series.js";
@@ -9,7 +9,7 @@ import { exactCheck, isExactly } from "./exact.js";
 import { type LimitTest, limitForm, type Subject } from "./limits.js";
 import { outlook } from "./outlook.js";
 import { partner } from "./partner.js";
-import { dependencesOf } from "./results.js";
+import { dependencesOf, labelOf } from "./results.js";
 import type { Rule } from "./rules.js";
 import { probability, untold } from "./words.js";
 
@@ -94,7 +94,7 @@ function questionsOf(
   const form = limitForm(rule.limit);
   return form.metrics(rule.metric, job).map((name) => {
     const named: Named = { rule: rule.text, variant: variant.name, measurement, metric: name };
-    const { label } = describe(name);
+    const label = labelOf(name, series);
     const undecided = (why: string): Check => ({
       ...named,
       outcome: "undecided",
@@ -139,6 +139,9 @@ function certainty({ comparison, limit, rises, same, none }: LimitTest): Outcome
   return (rises ? value > limit : value < limit) ? "failed" : "passed";
 }
 
+/** The p of the limit itself: where it is below 5 %, the 95 % interval excludes the limit, as in reports. */
+const twoSided = (p: number) => probability(Math.min(1, 2 * p));
+
 function answered(question: OpenCheck, adjusted: number, family: number): Check {
   const { rule, variant, measurement, metric, found, allowed, label, comparison, notes } = question;
   const named = { rule, variant, measurement, metric, ...(notes.length > 0 ? { notes } : {}) };
@@ -151,19 +154,22 @@ function answered(question: OpenCheck, adjusted: number, family: number): Check 
     return { ...named, outcome: "undecided", sentence: `${variant}: ${label}: ${untold(comparison, needed)}.` };
   const sure = certainty(question);
   const excluded = harmExcluded(question);
-  const p = (value: number, name: string) => (sure === undefined ? ` (${name} ${probability(value)})` : "");
+  const p = (value: number, name: string) => (sure === undefined ? ` (${name} ${twoSided(value)})` : "");
   const head = `${variant}: ${found}:`;
   const outcome = sure ?? (adjusted < oneSided ? "failed" : excluded < oneSided ? "passed" : "undecided");
   if (outcome === "failed")
-    return { ...named, outcome, sentence: `${head} beyond ${allowed}${p(adjusted, family > 1 ? "Holm p" : "p")}.` };
+    return { ...named, outcome, sentence: `${head} beyond ${allowed}${p(adjusted, family > 1 ? "adjusted p" : "p")}.` };
   if (outcome === "passed") return { ...named, outcome, sentence: `${head} within ${allowed}${p(excluded, "p")}.` };
   // One side of the limit, but not surely enough for one of so many checks.
-  const narrow = harmShown(question) < oneSided ? ` (Holm p ${probability(adjusted)} over ${family} checks)` : "";
+  const open =
+    harmShown(question) < oneSided
+      ? `likely beyond ${allowed}, not certain among ${family} tested checks (adjusted p ${twoSided(adjusted)})`
+      : `undecided against ${allowed}`;
   const { sentence, more } = outlook(question, family);
   return {
     ...named,
     outcome,
-    sentence: `${head} undecided against ${allowed}${narrow}. ${sentence}`,
+    sentence: `${head} ${open}. ${sentence}`,
     ...definite({ more }),
   };
 }

@@ -7,10 +7,10 @@ import { compare, level } from "../stats/estimate.js";
 import { clustersIn, type Series } from "../stats/series.js";
 import { comparability, isWhole } from "./comparable.js";
 import { partner } from "./partner.js";
-import { type Dependences, driftNote } from "./results.js";
+import { type Dependences, driftNote, labelOf } from "./results.js";
 import { asPrinted } from "./rounding.js";
 import type { RuleLimit } from "./rules.js";
-import { isSame } from "./same.js";
+import { isSame, withoutChance } from "./same.js";
 import { amount, changed, flipped, interval, isShare, itemsOf } from "./words.js";
 
 /** A limit set against data: what is to be decided by statistics. */
@@ -26,7 +26,7 @@ export interface LimitTest {
   allowed: string;
   /** chunks, questions, repetitions */
   items: string;
-  /** How many of them there are, and how many more the data have; `left` is absent when that is not known, or as many as one likes. */
+  /** How many of them there are, and how many more the data have (Infinity: as many as one likes); `left` is absent when that is not known. */
   n: number;
   left?: number;
   /** What has them: a text, a task. */
@@ -63,8 +63,8 @@ interface LimitForm<L> {
 const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind: Kind }>> } = {
   level: {
     metrics: meantIn,
-    test({ size }, { name, series, own }) {
-      const common = commonOf(name, series);
+    test({ size }, { name, series, own, run }) {
+      const common = commonOf(name, series, run);
       const { label, rises } = common;
       const comparison = level(name, own, clustersOf(series));
       const chance = chanceOf(series.job, name);
@@ -93,7 +93,7 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
       );
       const noise = floor?.observations.get(name);
       if (!noise) return "the noise floor was not measured; the reference must be among the variants.";
-      const common = commonOf(name, series);
+      const common = commonOf(name, series, run);
       const clusters = clustersOf(series);
       // The floor is measured on fewer chunks, and its size is the same in all of them.
       const comparison = compare(name, scaled(noise, times), own, { floor: true, ...clusters });
@@ -122,13 +122,16 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
       if (!paired) return "answers are compared one by one, and the baseline has other questions.";
       if (!flips) return `its answers have scores between right and wrong: set a limit on ${name}.`;
       const comparison = level(name, changes(before.old, own), clustersOf(series));
+      const common = commonOf(name, series, subject.run, before);
+      const { measurement, kind } = series.job;
+      const of = measurement === kind ? "" : `${measurement}: `;
       return {
-        ...commonOf(name, series, before),
+        ...common,
         rises: true,
         comparison,
         limit: size,
         same: before.same,
-        found: `${flipped(flips)}${interval(comparison)}`,
+        found: `${of}${flipped(flips)}${interval(comparison)}`,
         allowed: `the ${percent(size)} allowed`,
         notes: before.notes,
       };
@@ -142,12 +145,13 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
       if (typeof before === "string") return before;
       const { name, own, series } = subject;
       const { old, same, notes, paired, before: earlier } = before;
-      const common = commonOf(name, series, before);
+      const common = commonOf(name, series, subject.run, before);
       const signed = common.rises ? size : -size;
       const clusters = clustersIn(earlier, series);
       const dependence = subject.dependences(series.job.measurement, name);
       const how = { paired, ...definite({ clusters, dependence }) };
-      const plain = asPrinted(compare(name, old, own, how), earlier, series);
+      const compared = compare(name, old, own, how);
+      const plain = same ? withoutChance(compared) : asPrinted(compared, earlier, series);
       const chance = chanceOf(series.job, name);
       const isGuessed = (items: Observation[]) => besideChance(level(name, items, definite({ clusters })), chance!);
       if (!same && chance !== undefined && [old, own].every(isGuessed))
@@ -172,11 +176,14 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
 /** How a limit is set against data. */
 export const limitForm = ({ kind }: RuleLimit) => forms[kind] as LimitForm<RuleLimit>;
 
-function commonOf(name: string, { observations, there, job }: Series, before?: Before) {
-  const { label, better, per } = describe(name);
+function commonOf(name: string, series: Series, run: Series[], before?: Before) {
+  const { observations, job } = series;
+  const { better, per } = describe(name);
+  const label = labelOf(name, series);
   const n = observations.get(name)?.length ?? 0;
   // Speed can be timed as often as one likes.
-  const left = per === "repetition" ? undefined : isWhole(job) ? 0 : there === undefined ? undefined : there - n;
+  const there = per === "repetition" ? Infinity : isWhole(job) ? n : (series.there ?? elsewhere(series, run));
+  const left = there === undefined ? undefined : there - n;
   const notes: string[] = [];
   return {
     ...{ label, items: itemsOf({ metric: name }), n, rises: better === "lower", notes },
@@ -184,6 +191,16 @@ function commonOf(name: string, { observations, there, job }: Series, before?: B
     ...definite({ left }),
     ...(before?.paired && before.old.length <= n ? { both: true } : {}),
   };
+}
+
+/** How many items the same data have, where another measurement of the run tells. */
+function elsewhere({ job }: Series, run: Series[]): number | undefined {
+  const isAlike = ({ job: other }: Series) =>
+    other.variant === job.variant &&
+    other.askedSha256 !== undefined &&
+    other.askedSha256 === job.askedSha256 &&
+    other.settings.context === job.settings.context;
+  return run.find((one) => one.there !== undefined && isAlike(one))?.there;
 }
 
 const clustersOf = ({ clusters }: Series) => (clusters ? { clusters } : {});

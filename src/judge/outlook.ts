@@ -25,9 +25,10 @@ export function outlook(test: LimitTest, family: number): Outlook {
   const asked = { limit, rises, family };
   const supply = supplyOf(test);
   const more = furtherItems(comparison, asked, supply.n);
-  const isPromised = more !== undefined && more.to <= (supply.left ?? Number.MAX_VALUE);
-  const instead = isPromised ? undefined : (ofFloor(test, asked) ?? ofRuns(test));
-  const remedy = instead ?? inItems(more, supply);
+  const byRuns = ofRuns(test);
+  const isPromised =
+    byRuns === undefined && more !== undefined && more.to <= Math.min(Number.MAX_VALUE, supply.left ?? Infinity);
+  const remedy = byRuns ?? (isPromised ? undefined : ofFloor(test, asked)) ?? inItems(more, supply);
   return { sentence: `${remedy}${harmSeen(comparison, asked)}.`, ...definite({ more: isPromised ? more : undefined }) };
 }
 
@@ -35,7 +36,7 @@ export function outlook(test: LimitTest, family: number): Outlook {
 interface Supply {
   name: string;
   n: number;
-  /** How many more there are; absent when that is not known, or as many as one likes. */
+  /** How many more there are: Infinity when as many as one likes; absent when that is not known. */
   left?: number;
   /** What has them: a text, a task. */
   source: string;
@@ -46,23 +47,26 @@ interface Supply {
 }
 
 function supplyOf({ comparison, items, source, n, left, both = false }: LimitTest): Supply {
-  if (isOfRuns(comparison)) return { name: "runs", n: comparison.clusters, source, both: true, how: " (--again)" };
+  if (isOfRuns(comparison))
+    return { name: "runs", n: comparison.clusters, source, left: Infinity, both: true, how: " (--again)" };
   return { name: items, n, source, both, how: "", ...definite({ left }) };
 }
 
 /** `60 to 400 more chunks should decide`, `about 3 more runs of both should decide (--again)`, or why no such thing can be promised. */
-function inItems(more: Further | undefined, { name, source, left = Infinity, both, how }: Supply): string {
+function inItems(more: Further | undefined, { name, source, left, both, how }: Supply): string {
   if (more === undefined) return `It lies too near the limit for any affordable number of ${name} to decide`;
   const { from, to } = more;
   const counted = (count: number) => `more ${count === 1 ? name.slice(0, -1) : name}${both ? " of both" : ""}`;
   const short = left === 0 ? `the whole ${source} is measured` : `the whole ${source} has ${left} more, not enough`;
+  const unknown = `; the run does not say how many the ${source} has`;
   if (to === Infinity) {
-    const rest = left < from ? `; ${short}` : "";
+    const rest = left === undefined ? unknown : left < from ? `; ${short}` : "";
     return `It may lie at the limit: ${from} ${counted(from)} could decide, or no number does${how}${rest}`;
   }
   const wanted = `${from === to ? `About ${to}` : `${from} to ${to}`} ${counted(to)}`;
-  if (left < from) return `${wanted} would be needed: ${short}`;
-  const rest = left < to ? `; the whole ${source} has ${left} more, which may not be enough` : "";
+  if (left !== undefined && left < from) return `${wanted} would be needed: ${short}`;
+  const rest =
+    left === undefined ? unknown : left < to ? `; the whole ${source} has ${left} more, which may not be enough` : "";
   return `${wanted} should decide${how}${rest}`;
 }
 
@@ -70,21 +74,27 @@ function inItems(more: Further | undefined, { name, source, left = Infinity, bot
 function ofFloor({ comparison, floorOf, n, items, left }: LimitTest, asked: Limit): string | undefined {
   if (floorOf === undefined || floorOf >= n) return undefined;
   const measured = `The noise floor was measured on ${floorOf} ${items}`;
-  const needed = floorItems(comparison, asked, floorOf, n);
-  if (needed === undefined) return `${measured} alone: measure it on ${n} (floor: ${n})`;
+  const { needed, isSure } = floorItems(comparison, asked, floorOf, n);
+  // Then the floor is not what keeps it open.
+  if (needed === undefined) return undefined;
+  if (!isSure)
+    return needed <= n
+      ? `It may lie at the limit. ${measured}: on ${needed} (floor: ${needed}) it could decide, or no number does`
+      : undefined;
   if (needed <= n) return `${measured}: measure it on ${needed} (floor: ${needed})`;
   if (left !== undefined && needed > n + left) return undefined;
   return `${measured}: measure both on ${needed} (chunks: ${needed}, floor: ${needed})`;
 }
 
+/** How much runs differ is a part of the error, which repetitions of one run do not show. */
 function ofRuns({ comparison, items }: LimitTest): string | undefined {
   if (!isBoundByRuns(comparison)) return undefined;
-  return `More ${items} of one run do not decide: 3 runs of both or more could (--again)`;
+  return `3 runs of both or more could decide (--again); more ${items} of one run do not show how much runs differ`;
 }
 
 function harmSeen(comparison: Comparison, asked: Limit): string {
   const harm = detectableHarm(comparison, asked);
   if (!Number.isFinite(harm) || asked.limit === 0) return "";
-  const what = comparison.scale === "level" ? "value" : "change";
+  const what = comparison.scale === "level" ? "value" : harm < 0 ? "fall" : "rise";
   return `; a true ${what} of ${amount(comparison, Math.abs(harm))} would have failed with 80 % probability`;
 }

@@ -15,5 +15,5 @@ export function partner(series: Series, baseline: Series[], run: Series[]): Seri
   if (found) return found;
   return old.includes(name)
     ? `the baseline has no ${series.job.measurement} of ${name}.`
-    : `the baseline has no variant named ${name}, only ${several(old)}.`;
+    : `the baseline has no variant named ${name}, only ${several(old, 3)}.`;
 }

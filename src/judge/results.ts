@@ -83,7 +83,7 @@ function whyAbsent(measurement: string, [first, second]: (Series | undefined)[])
 }
 
 /** `PPL`, `prose-en PPL` */
-function labelOf(name: string, { job: { measurement, kind } }: Series): string {
+export function labelOf(name: string, { job: { measurement, kind } }: Series): string {
   const { label, per } = describe(name);
   return measurement === kind || per === "repetition" ? label : `${measurement} ${label}`;
 }

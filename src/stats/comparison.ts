@@ -98,17 +98,24 @@ export function furtherItems({ basis }: Comparison, asked: Limit, n: number): Fu
 
 /**
  * Items of a noise floor with which a test against a multiple of it has 80 % power, if the truth lies at the near end of its middle half.
- * `floor` and `n`: items that the floor and the variant have; more than n are meant of both. Undefined when no number can be promised.
+ * When the limit lies in that half, `isSure` is false and the truth is taken at the far end: so many could decide. `floor` and `n`: items that
+ * the floor and the variant have; more than n are meant of both. No `needed`: no affordable number has that power.
  */
-export function floorItems({ basis }: Comparison, asked: Limit, floor: number, n: number): number | undefined {
+export function floorItems(
+  { basis }: Comparison,
+  asked: Limit,
+  floor: number,
+  n: number,
+): { needed?: number; isSure: boolean } {
   const base = baseOf(basis);
   const { low, high } = base.half(basis);
-  if (low <= asked.limit && asked.limit <= high) return undefined;
-  const truth = low > asked.limit ? low : high;
+  const isSure = low > asked.limit || high < asked.limit;
+  const isAbove = isSure ? low > asked.limit : high - asked.limit < asked.limit - low;
+  const truth = isAbove ? low : high;
   const alone = itemsFor(floor, (factor) => base.power(basis, 1, truth, asked, factor));
-  if (alone <= n) return Math.min(n, rounded(alone));
+  if (alone <= n) return { needed: Math.min(n, rounded(alone)), isSure };
   const both = itemsFor(n, (factor) => base.power(basis, factor, truth, asked, (factor * n) / floor));
-  return both === Infinity ? undefined : rounded(both);
+  return both === Infinity ? { isSure } : { needed: rounded(both), isSure };
 }
 
 /** Upwards, to two digits and at least 1. */

@@ -156,7 +156,7 @@ describe("the gate's answers", () => {
     const open = ask(worse(0.0062), before, "perplexity: +0.5%");
     expect(open.outcome).toBe("undecided");
     expect(open.checks[0]!.sentence).toMatch(
-      /undecided against the 0\.5 % allowed\. \d+ to \d+ more chunks of both should decide; a true change of 0\.\d+ % would have failed with 80 % probability\.$/,
+      /undecided against the 0\.5 % allowed\. \d+ to \d+ more chunks of both should decide; the run does not say how many the text has; a true rise of 0\.\d+ % would have failed with 80 % probability\.$/,
     );
     const { from, to } = open.checks[0]!.more!;
     expect(from).toBeGreaterThan(0);
@@ -232,7 +232,12 @@ describe("the gate's answers", () => {
       return ask([series("F16", { kld: few }, { against: "F16" }), own], [], "kld: 3x floor").checks[0]!;
     };
     for (const [n, times, sentence] of [
-      [64, 3.4, /The noise floor was measured on 4 chunks alone: measure it on 64 \(floor: 64\)\.$/],
+      // On any number of chunks it may lie at the limit.
+      [
+        64,
+        3.4,
+        /It may lie at the limit\. The noise floor was measured on 4 chunks: on \d+ \(floor: \d+\) it could decide, or no number does\.$/,
+      ],
       [64, 5, /The noise floor was measured on 4 chunks: measure it on \d+ \(floor: \d+\)\.$/],
       [8, 4.8, /The noise floor was measured on 4 chunks: measure both on \d+ \(chunks: \d+, floor: \d+\)\.$/],
     ] as const) {
@@ -255,10 +260,72 @@ describe("the gate's answers", () => {
       [24, "would be needed: the whole text is measured"],
     ] as const) {
       expect(open(there)).not.toHaveProperty("more");
-      expect(open(there).sentence).toContain(`${from} to ${to} more chunks of both ${end}; a true change`);
+      expect(open(there).sentence).toContain(`${from} to ${to} more chunks of both ${end}; a true rise`);
     }
     // Whoever did not ask for fewer has measured all.
     expect(open(undefined, {} as { chunks: number }).sentence).toContain("would be needed: the whole text is measured");
+  });
+
+  test("where the run does not say how much text there is, another measurement of it does, or the answer says that nobody knows", () => {
+    const part = (more: Partial<Series>, job: Partial<Series["job"]>) => {
+      const [one] = worse(0.0062);
+      return { ...one!, job: { ...one!.job, askedSha256: "t", ...job }, ...more };
+    };
+    const asked = (...run: Series[]) => ask(run, before, "perplexity: +0.5%").checks[0]!;
+    const unknown = asked(part({}, {}));
+    expect(unknown.sentence).toContain("should decide; the run does not say how many the text has; a true rise");
+    const beside = (job: Partial<Series["job"]>) =>
+      part({ there: 40 }, { measurement: "divergence", metrics: ["kld"], ...job });
+    const { to, from } = unknown.more!;
+    expect(to).toBeGreaterThan(16);
+    const told = asked(part({}, {}), beside({}));
+    expect(told).not.toHaveProperty("more");
+    expect(told.sentence).toContain(
+      `the whole text has 16 more, ${from > 16 ? "not enough" : "which may not be enough"}`,
+    );
+    for (const other of [{ askedSha256: "u" }, { settings: { chunks: 24, context: 99 } }, { variant: "Q5" }])
+      expect(asked(part({}, {}), beside(other)).sentence).toBe(unknown.sentence);
+  });
+
+  test("5 % of a two-sided p decides, just where the 95 % interval does; among several checks it is adjusted", () => {
+    const alone = (by: number) => ask(worse(by), before, "perplexity: +0.5%").checks[0]!;
+    // The least harm that fails by itself.
+    let by = 0.005;
+    while (alone(by).outcome !== "failed") by += 0.000005;
+    const { sentence } = alone(by);
+    expect(sentence).toMatch(/\(95 % CI 0\.50 … .*\(p = 0\.0(49|50)\)\.$/);
+    const among = ask(
+      [...worse(by), series("Q5", { perplexity: chunks.map((nll, i) => nll + 0.0062 + wobble(i)) })],
+      [...before, series("Q5", { perplexity: chunks })],
+      "perplexity: +0.5%",
+    ).checks[0]!;
+    expect(among).toMatchObject({
+      outcome: "undecided",
+      sentence: expect.stringMatching(
+        /: likely beyond the 0\.5 % allowed, not certain among 2 tested checks \(adjusted p = 0\.(099|100?)\)\. /,
+      ),
+    });
+  });
+
+  test("a measurement is named where its kind is not its name; a baseline's names are told in short", () => {
+    const named = (measurement: string) => ({ measurement, datasetSha256: measurement });
+    const of = (name: string) => [
+      series(name, { perplexity: chunks }, named("prose-en")),
+      series(name, { perplexity: chunks }, named("prose-zh")),
+      series(name, { acc: [1, 0, 1, 1] }, { ...named("facts"), id: "one" }),
+    ];
+    const rules = ["perplexity: +0%", "flips: 1%"];
+    expect(
+      ask(of("a"), of("a"), ...rules).checks.map(({ sentence }) => sentence.split(":").slice(0, 2).join(":")),
+    ).toEqual([
+      "a: prose-en PPL is the same in every item",
+      "a: prose-zh PPL is the same in every item",
+      "a: facts acc",
+    ]);
+    const others = ["b", "c", "d", "e", "f"].flatMap(of);
+    expect(ask([...of("a"), ...of("b")], others, "perplexity: +0%").checks[0]!.sentence).toBe(
+      "a: prose-en PPL is undecided: the baseline has no variant named a, only b, c, d and 2 more.",
+    );
   });
 
   test("on the limit itself no number is promised", () => {
@@ -373,7 +440,7 @@ describe("the gate's answers", () => {
     const sentence = (runs: number, mean: number) =>
       ask(timed(runs, mean), timed(runs, 50), "tg: -5%").checks[0]!.sentence;
     expect(sentence(1, 47)).toContain(
-      "More repetitions of one run do not decide: 3 runs of both or more could (--again)",
+      "3 runs of both or more could decide (--again); more repetitions of one run do not show how much runs differ",
     );
     expect(sentence(4, 48.5)).toMatch(/\d+ (to \d+ )?more runs of both should decide \(--again\)/);
   });

@@ -137,7 +137,7 @@ export function promises({ rule: text, n, share, drawn }, draws, { seed = 1, bri
     const [, both, floor] = check.sentence.match(/(?:chunks: (\d+), )?floor: (\d+)\)/) ?? [];
     const { more } = check;
     if (floor) {
-      if (/alone/.test(check.sentence)) continue;
+      if (/could decide/.test(check.sentence)) continue;
       found.promised++;
       found.floors++;
       found.sizes.push([Number(floor), Number(floor)]);
