@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
+import { leaveSignalsToParent } from "./terminal.js";
 
 /** What one question may take, once the process is ready. */
 export interface ConfinedLimits {
@@ -96,6 +97,7 @@ export function answerParent<Asked, Answer extends object>(answer: (asked: Asked
   // What never ends would outlive a parent that was killed: nothing else of its thread runs meanwhile.
   const watch = `setInterval(() => process.ppid === ${process.ppid} || process.kill(process.pid, "SIGKILL"), 1000)`;
   new Worker(watch, { eval: true }).unref();
+  leaveSignalsToParent();
   process.on("message", (asked: Asked) => {
     const given = answer(asked);
     if (given) process.send!(given);

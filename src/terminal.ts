@@ -7,6 +7,14 @@ import { harmless, harmlessLines } from "./harmless.js";
 export type Writer = NodeJS.WritableStream &
   Partial<Pick<WriteStream, "isTTY" | "columns" | "rows" | "writableNeedDrain">>;
 
+/**
+ * For a process that works for another one. A terminal's Ctrl-C and its end, and what stops a batch job, reach all processes of a
+ * group alike; whoever started this one decides what becomes of it.
+ */
+export function leaveSignalsToParent(): void {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+}
+
 /** Why nothing can be written to the process's stdout any more. */
 let lost: NodeJS.ErrnoException | undefined;
 let whenLost: (() => void) | undefined;

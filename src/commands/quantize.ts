@@ -11,6 +11,7 @@ import { say } from "../terminal.js";
 import { bytes } from "../units.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
 import { downloadLines } from "./downloads.js";
+import { stopper, unlessStopped } from "./stop.js";
 
 export interface QuantizeCommand extends Pick<FolderOptions, "modelsDir"> {
   /** An unquantized model: a path, or where it is fetched from. */
@@ -25,10 +26,28 @@ export interface QuantizeCommand extends Pick<FolderOptions, "modelsDir"> {
 
 /** Makes quantizations of one model file, named after it. A file that is there already is left alone. */
 export async function quantizeCommand(asked: QuantizeCommand, where: Surroundings): Promise<number> {
+  const stop = stopper(
+    () => {},
+    () => {},
+  );
+  const making = make(asked, where, stop.signal);
+  try {
+    const code = await unlessStopped(making, stop.signal);
+    if (code !== undefined) return code;
+    // The file that is half written is taken away first.
+    await making.catch(() => {});
+    where.stderr.write("Stopped; the same command makes what is missing.\n");
+    return exitCodes.stopped;
+  } finally {
+    stop.end();
+  }
+}
+
+async function make(asked: QuantizeCommand, where: Surroundings, signal: AbortSignal): Promise<number> {
   const { model, types, imatrix, out, allowRequantize: requantize = false } = asked;
   const { stdout, stderr } = where;
   const { modelsDir } = foldersOf(asked, where);
-  const folders = { baseDir: process.cwd(), ...definite({ modelsDir }), ...(await downloadLines(where)) };
+  const folders = { baseDir: process.cwd(), ...definite({ modelsDir, signal }), ...(await downloadLines(where)) };
   const { path: source } = await resolveModel(model, folders);
   const fetched = imatrix && isRemote(imatrix);
   const matrix = fetched ? (await resolveModel(imatrix, { ...folders, expect: "matrix" })).path : imatrix;
@@ -41,7 +60,7 @@ export async function quantizeCommand(asked: QuantizeCommand, where: Surrounding
     if (!there) {
       // A model of several GB takes minutes.
       if (stderr.isTTY) stderr.write(harmless(`${output} …`));
-      await quantizeFile(source, output, quantization).finally(() => {
+      await quantizeFile(source, output, quantization, { signal }).finally(() => {
         if (stderr.isTTY) stderr.write("\r\u001b[K");
       });
     }

@@ -129,6 +129,8 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
       store.close();
     }
     const facts = factsFrom(fold.run, folder);
+    // A signal that comes when all is measured stops nothing.
+    const stopped = fold.run.sessions.at(-1)?.outcome === "stopped";
     // Who names a folder gets one, whatever became of the run.
     if (isNew && options.out === undefined && !isMeasured(facts.table)) forget(folder);
     else await writeTables(folder, facts);
@@ -136,11 +138,11 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
       say(
         stdout,
         conclusion(folder, facts, {
-          ...{ width: stdout.columns, height: stdout.rows, stopped: stop.signal.aborted },
+          ...{ width: stdout.columns, height: stdout.rows, stopped },
           wishes: options,
         }),
       );
-    const code = exitCode(facts, stop.signal.aborted);
+    const code = exitCode(facts, stopped);
     // The figures of earlier sessions stand.
     const failed = plan.jobs.some(({ record }) => fold.run.jobs.get(record.id)?.failedIn(timing.session));
     return code === exitCodes.allMeasured && failed ? exitCodes.someFailed : code;

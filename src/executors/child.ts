@@ -53,9 +53,12 @@ export function childExecutor(): Executor {
   // Started while the plan is still being made; the first engine need not wait for it.
   let spare: EngineProcess | undefined = new EngineProcess();
   open.add(spare);
+  let stopped = false;
   return {
     place: localPlace,
     async open(variant, options) {
+      // A stop may come between two engines of one job: while the first is closed to make room, say.
+      if (stopped) throw new BenchError("stopped", `the engine of ${variant.name} was not opened any more`);
       const engine = spare ?? new EngineProcess();
       spare = undefined;
       open.add(engine);
@@ -63,9 +66,11 @@ export function childExecutor(): Executor {
       return engine;
     },
     stop() {
+      stopped = true;
       for (const engine of open) engine.stop();
     },
     async close() {
+      stopped = true;
       for (const engine of open) engine.kill();
       await Promise.all([...open].map((engine) => engine.gone));
     },

@@ -24,11 +24,13 @@ import { findForm } from "../references/index.js";
 import { liveRows } from "../references/live.js";
 import type { ReferenceRows } from "../references/rows.js";
 import { scratchRows } from "../references/scratch.js";
+import { leaveSignalsToParent } from "../terminal.js";
 import type { ToEngine, ToParent } from "./child.js";
 import type { MeasureRequest, TakenMemory, TogetherRequest } from "./executor.js";
 import { selfTest } from "./self-test.js";
 
 dieWithParent();
+leaveSignalsToParent();
 // The most likely backend is loaded while the parent still makes its plan.
 void findBackend("llama");
 
@@ -351,5 +353,3 @@ process.on("message", (message: ToEngine) => {
   });
 });
 process.on("disconnect", () => process.exit(0));
-// Ctrl-C reaches the whole group of processes; the parent decides what becomes of the engines.
-process.on("SIGINT", () => {});

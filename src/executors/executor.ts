@@ -120,6 +120,7 @@ export interface Place {
 export interface Executor {
   /** Where an engine of this variant would be opened. Throws a BenchError when the server that computes cannot be asked. */
   place(variant: Pick<VariantSpec, "backend" | "model" | "settings">): Promise<Place>;
+  /** Throws a BenchError `stopped` after a stop. */
   open(variant: VariantSpec, options: OpenOptions): Promise<OpenedEngine>;
   /** Graceful: every engine ends after the item at hand, and is killed when that takes more than a few seconds. */
   stop(): void;

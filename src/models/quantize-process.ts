@@ -2,8 +2,10 @@
 import { toFailure } from "../errors.js";
 import { dieWithParent } from "../llama/library.js";
 import { type QuantizeRequest, quantize } from "../llama/quantize.js";
+import { leaveSignalsToParent } from "../terminal.js";
 
 dieWithParent();
+leaveSignalsToParent();
 process.once("message", (request: QuantizeRequest) => {
   let failure: ReturnType<typeof toFailure> | undefined;
   try {

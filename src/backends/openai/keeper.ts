@@ -2,6 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { accessSync, constants, ftruncateSync, openSync, rmSync, writeSync } from "node:fs";
+import { leaveSignalsToParent } from "../../terminal.js";
 
 /** What to start, and where its output goes. */
 export interface Kept {
@@ -78,5 +79,4 @@ process.once("message", ({ command: [program, ...parameters], log }: Kept) => {
   });
   process.on("disconnect", end);
 });
-// The terminal's signals are for whoever asked.
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+leaveSignalsToParent();
