@@ -57,9 +57,10 @@ const shared = ["chunks.ts", "recording.ts", "letters.ts", "answers.ts", "questi
 const aboutTokens = ["chunks.ts", "options.ts", "option-cut.ts", "option-batches.ts", "generation.ts", "concurrent.ts"];
 const aboutLlamaCpp = ["llama-cpp.ts"];
 
-/** What several commands share: options, being stopped, downloads, where runs lie and how they end, what there is in a dataset. */
+/** What several commands share: options, changes that the live view shows, being stopped, downloads, where runs lie and how they end, what there is in a dataset. */
 const aboutCommands = [
   "options.ts",
+  "changes.ts",
   "versions.ts",
   "stop.ts",
   "downloads.ts",

@@ -17,6 +17,7 @@ import { readEvents, Store } from "../store/index.js";
 import { onLost, say, type Writer } from "../terminal.js";
 import { openView, type StopKind, type View } from "../tui/index.js";
 import { counted } from "../units.js";
+import { Comparing } from "./changes.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
 import { describePlan, planAsJson } from "./describe.js";
 import { folderOfQuestion, forget, runsFolder } from "./folder.js";
@@ -105,6 +106,7 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
     if (!options.json) say(stdout, supersededNote(folder, fold.run, plan));
     if (!options.json) say(stdout, plan.notes.map((note) => `${harmless(note)}\n`).join(""));
     const view = await viewOf(options, where, stop.ask);
+    const comparing = new Comparing(view, fold.run);
     try {
       view.resume(fold.run);
       const how = {
@@ -118,6 +120,7 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
         const stored = store.append(event);
         if (stored) fold.add(stored);
         view.handle(event);
+        comparing.look();
       }
     } catch (error) {
       // The first error is the one to report; the tables can be made again.

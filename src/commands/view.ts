@@ -4,6 +4,7 @@ import { Fold } from "../replay/index.js";
 import { Follower, isLocked } from "../store/index.js";
 import { onLost } from "../terminal.js";
 import { openOnlooker } from "../tui/index.js";
+import { Comparing } from "./changes.js";
 import type { Surroundings } from "./command.js";
 import { runOf } from "./folder.js";
 
@@ -33,9 +34,12 @@ export async function viewCommand({ run, follow = false }: ViewCommand, where: S
       hint: "anywhere else: gguf-bench report --card, gguf-bench compare, gguf-bench choose",
     });
   onLost(leave);
+  const comparing = new Comparing(view, onlooked.run);
+  comparing.look();
   const look = () => {
     try {
       for (const event of onlooked.since()) view.handle(event);
+      comparing.look();
     } catch (error) {
       fail(error);
     }

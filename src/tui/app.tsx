@@ -91,7 +91,7 @@ export function App(props: AppProps): ReactElement {
               text={row.variant.name}
             />
           </Box>
-          <Line {...props} pieces={rowPieces(row, table.columns, glyphs)} />
+          <Line {...props} pieces={rowPieces(state, row, table.columns, glyphs)} />
         </Box>
       ))}
       {sections.blanks && sections.running > 0 && <Text> </Text>}
@@ -154,7 +154,7 @@ function Header(props: AppProps & { left: ReturnType<typeof timeLeft>; bar: bool
 }
 
 function Heads(props: AppProps & { table: MatrixLayout }): ReactElement {
-  const { state, table } = props;
+  const { state, table, glyphs } = props;
   return (
     <>
       <Box height={1}>
@@ -169,7 +169,7 @@ function Heads(props: AppProps & { table: MatrixLayout }): ReactElement {
         <Box width={table.nameWidth} flexShrink={0}>
           <Tinted {...props} tone="quiet" text="variant" />
         </Box>
-        <Tinted {...props} tone="quiet" text={columnHeads(table.columns)} />
+        <Tinted {...props} tone="quiet" text={columnHeads(table.columns, glyphs)} />
       </Box>
     </>
   );

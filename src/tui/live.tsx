@@ -6,8 +6,8 @@ import { footerLines, type Looking } from "./frame.js";
 import { type KeyName, look } from "./keys.js";
 import { ascii, unicode } from "./matrix.js";
 import { openScreen } from "./screen.js";
-import { initialState, reduce, resumed, tick } from "./state.js";
-import type { Onlooked, StopKind, View } from "./view.js";
+import { compared, initialState, reduce, resumed, tick } from "./state.js";
+import type { LiveChange, Onlooked, StopKind, View } from "./view.js";
 
 interface LiveOptions {
   onStop(kind: StopKind): void;
@@ -95,6 +95,10 @@ export function startView({
   mend.unref();
 
   return {
+    compare(changes: LiveChange[]) {
+      state = compared(state, changes);
+      frames.soon();
+    },
     resume(run) {
       state = resumed(run);
     },

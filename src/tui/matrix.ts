@@ -1,6 +1,6 @@
-import { isExact, metric, prominences, variantMetrics } from "../metrics.js";
+import { isDistance, isExact, metric, prominences, variantMetrics } from "../metrics.js";
 import { formatValue, isPrincipal } from "./figures.js";
-import { figure, type LiveJob, type LiveState, type LiveVariant, type Status } from "./state.js";
+import { changeIn, figure, isReference, type LiveJob, type LiveState, type LiveVariant, type Status } from "./state.js";
 
 /** How a piece of a line is meant; the drawing turns it into colour or leaves it. Never the only carrier of a meaning. */
 export type Tone = "plain" | "quiet" | "running" | "done" | "failed" | "warning";
@@ -16,6 +16,10 @@ export interface Glyphs {
   full: string;
   empty: string;
   plusMinus: string;
+  /** The head of a column of changes, and the signs before and in a change. */
+  delta: string;
+  minus: string;
+  times: string;
   unknown: string;
   separator: string;
   rowKeys: string;
@@ -30,6 +34,9 @@ export const unicode: Glyphs = {
   full: "█",
   empty: "░",
   plusMinus: "±",
+  delta: "Δ",
+  minus: "−",
+  times: "×",
   unknown: "—",
   separator: " · ",
   rowKeys: "↑↓",
@@ -44,6 +51,9 @@ export const ascii: Glyphs = {
   full: "#",
   empty: ".",
   plusMinus: "+-",
+  delta: "diff",
+  minus: "-",
+  times: "x",
   unknown: "?",
   separator: ", ",
   rowKeys: "j k",
@@ -62,6 +72,8 @@ export interface MatrixColumn {
   metric: string;
   /** Index into `LiveState.measurements`; undefined for what belongs to the variant. */
   measurement: number | undefined;
+  /** What the metric differs by from the reference's, rather than its value. */
+  isChange: boolean;
   label: string;
   valueWidth: number;
   /** Width of ` ± error`; 0 if it is not shown. */
@@ -91,7 +103,7 @@ const markWidth = 2;
  * Which columns fit into `width`. Widths hang on the metrics, not on the values, so that nothing moves while the figures
  * grow.
  *
- * `page` 0 is the overview: what a person looks for first, one figure per measurement, then its error, then size, then the
+ * `page` 0 is the overview: what a person looks for first, one figure per measurement, then its change, then its error, then size, then the
  * rest. Page n leaves the order of reading as it is and begins with its n-th column, so that every column can be reached;
  * a page beyond the one that shows the last column is that one.
  */
@@ -115,7 +127,10 @@ export function layout(state: LiveState, width: number, page = 0): MatrixLayout 
 export function turnPage(state: LiveState, width: number, page: number, step: 1 | -1): number {
   const look = (at: number) => {
     const { columns, page } = layout(state, width, at);
-    return { page, shown: columns.map(({ metric, measurement }) => `${measurement} ${metric}`).join() };
+    return {
+      page,
+      shown: columns.map(({ metric, measurement, isChange }) => `${measurement} ${metric} ${isChange}`).join(),
+    };
   };
   const now = look(page);
   for (let next = now.page + step; next >= 0; next += step) {
@@ -146,10 +161,14 @@ function inOrder(state: LiveState, offered: MatrixColumn[], room: number): Matri
 function overview(state: LiveState, offered: MatrixColumn[], room: number): MatrixColumn[] {
   const fitting = new Fitting(state, offered, room);
   const isRate = (column: MatrixColumn) => metric(column.metric).per === "repetition";
-  const principal = offered.filter((column) => isPrincipal(column.metric));
+  const principal = offered.filter((column) => isPrincipal(column.metric) && !column.isChange);
+  const changes = offered.filter(({ isChange }) => isChange);
   const others = offered.filter((column) => !isPrincipal(column.metric));
   const early = others.filter((column) => metric(column.metric).prominence > prominences.last);
   for (const column of principal) fitting.show(column);
+  // A change beside a later figure alone would look like that of the first.
+  const ofQuality = changes.filter((column) => !isRate(column));
+  const areTold = ofQuality.every((column) => fitting.show(column));
   for (const column of principal) if (!isRate(column)) fitting.showError(column);
   let sized = true;
   for (const column of early) {
@@ -159,6 +178,7 @@ function overview(state: LiveState, offered: MatrixColumn[], room: number): Matr
     const shown = fitting.show(column);
     if (ofFacts) sized = shown;
   }
+  if (areTold) for (const column of changes) fitting.show(column);
   for (const column of principal) fitting.showError(column);
   for (const column of early) fitting.showError(column);
   for (const column of others) fitting.show(column);
@@ -190,7 +210,7 @@ class Fitting {
 
   showError(column: MatrixColumn): void {
     if (!this.#shown.has(column)) return;
-    column.errorWidth = errorWidth(column.metric);
+    column.errorWidth = column.isChange ? 0 : errorWidth(column.metric);
     if (!this.#fits()) column.errorWidth = 0;
   }
 
@@ -202,17 +222,16 @@ class Fitting {
 /** Every column there is, in the order of reading: the file, the measurements as listed, what else the engine told. */
 function allColumns(state: LiveState): MatrixColumn[] {
   const blank = { errorWidth: 0, marked: false, gap };
-  const column = (name: string, measurement: number | undefined): MatrixColumn => {
+  const column = (name: string, measurement: number | undefined, isChange = false): MatrixColumn => {
     const of = metric(name);
     const label = of.scale === "percent" ? `${of.label} %` : of.label;
-    return {
-      ...blank,
-      metric: name,
-      measurement,
-      label,
-      valueWidth: Math.max(label.length, valueWidth(name)),
-    };
+    return { ...blank, metric: name, measurement, isChange, label: isChange ? "" : label, valueWidth: 0 };
   };
+  const isCompared = state.rows.some((row) => isReference(state, row));
+  const withChange = (name: string, measurement: number) =>
+    isCompared && isPrincipal(name) && !isDistance(metric(name))
+      ? [column(name, measurement), column(name, measurement, true)]
+      : [column(name, measurement)];
   const measured = new Set(state.measurements.flatMap(({ metrics }) => metrics));
   if (state.rows.some((row) => row.variant.facts)) for (const name of ofFile) measured.add(name);
   for (const { name, opened } of variantMetrics)
@@ -220,7 +239,7 @@ function allColumns(state: LiveState): MatrixColumn[] {
   return [
     ...ofFile.filter((name) => measured.has(name)).map((name) => column(name, undefined)),
     ...state.measurements.flatMap(({ metrics }, index) =>
-      metrics.filter((name) => !ofVariant.includes(name)).map((name) => column(name, index)),
+      metrics.filter((name) => !ofVariant.includes(name)).flatMap((name) => withChange(name, index)),
     ),
     ...ofVariant.filter((name) => measured.has(name) && !ofFile.includes(name)).map((n) => column(n, undefined)),
   ];
@@ -233,7 +252,7 @@ function arrange(state: LiveState, columns: MatrixColumn[]): { columns: MatrixCo
     const first = column.measurement !== last;
     column.marked = first && column.measurement !== undefined;
     column.gap = first ? groupGap : gap;
-    column.valueWidth = Math.max(column.label.length, valueWidth(column.metric));
+    column.valueWidth = column.isChange ? changeWidth : Math.max(column.label.length, valueWidth(column.metric));
     last = column.measurement;
   }
   for (const [index, column] of columns.entries()) {
@@ -250,6 +269,9 @@ function arrange(state: LiveState, columns: MatrixColumn[]): { columns: MatrixCo
 function columnWidth(column: MatrixColumn): number {
   return column.gap + (column.marked ? markWidth : 0) + column.valueWidth + column.errorWidth;
 }
+
+/** `−0.42 pt` */
+const changeWidth = 8;
 
 function valueWidth(name: string): number {
   return metric(name).width;
@@ -291,19 +313,19 @@ export function groupHeads(state: LiveState, columns: MatrixColumn[]): Head[] {
 }
 
 /** The labels, each above its values. */
-export function columnHeads(columns: MatrixColumn[]): string {
+export function columnHeads(columns: MatrixColumn[], glyphs: Glyphs): string {
   return columns
     .map(
       (column) =>
         " ".repeat(column.gap + (column.marked ? markWidth : 0)) +
-        column.label.padStart(column.valueWidth) +
+        (column.isChange ? glyphs.delta : column.label).padStart(column.valueWidth) +
         " ".repeat(column.errorWidth),
     )
     .join("");
 }
 
 /** One variant's figures; one sentence instead where nothing of it can be measured for one and the same reason. */
-export function rowPieces(row: LiveVariant, columns: MatrixColumn[], glyphs: Glyphs): Piece[] {
+export function rowPieces(state: LiveState, row: LiveVariant, columns: MatrixColumn[], glyphs: Glyphs): Piece[] {
   const reason = sharedReason(row);
   if (reason !== undefined) {
     const failed = row.cells.some((cell) => cell?.status === "failed");
@@ -316,7 +338,8 @@ export function rowPieces(row: LiveVariant, columns: MatrixColumn[], glyphs: Gly
     pieces.push({ text: " ".repeat(column.gap), tone: "plain" });
     if (column.marked)
       pieces.push({ text: (cell ? glyphs.status[cell.status] : " ").padEnd(markWidth), tone: markTone(cell) });
-    pieces.push({ text: content(row, cell, column, glyphs), tone: valueTone(cell) });
+    const text = column.isChange ? change(state, row, cell, column, glyphs) : content(row, cell, column, glyphs);
+    pieces.push({ text, tone: valueTone(cell) });
   }
   return pieces;
 }
@@ -340,6 +363,27 @@ function content(row: LiveVariant, cell: LiveJob | undefined, column: MatrixColu
       : ` ${glyphs.plusMinus}${formatValue(of, known.error, column.errorWidth - 1 - glyphs.plusMinus.length)}`;
   return value + spread.padEnd(column.errorWidth);
 }
+
+function change(
+  state: LiveState,
+  row: LiveVariant,
+  cell: LiveJob | undefined,
+  { metric, valueWidth }: MatrixColumn,
+  glyphs: Glyphs,
+): string {
+  const known = cell && changeIn(state, cell, row.variant.name, metric);
+  const text = known ? changeText(known.text, glyphs) : cell && isReference(state, row) ? "ref" : "";
+  const fitted = [text, text.replace(" ", ""), glyphs.unknown].find(({ length }) => length <= valueWidth)!;
+  return fitted.padStart(valueWidth);
+}
+
+/** A change with the signs that the terminal has. */
+export const changeText = (text: string, { minus, times, plusMinus }: Glyphs): string =>
+  text
+    .replace(/ points?$/, " pt")
+    .replaceAll("−", minus)
+    .replaceAll("×", times)
+    .replaceAll("±", plusMinus);
 
 /** From the file where it says so, else as measured; the largest where several jobs measured it. */
 function variantValue(row: LiveVariant, name: string): number | undefined {

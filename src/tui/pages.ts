@@ -3,8 +3,8 @@ import { metric } from "../metrics.js";
 import { summarize } from "../stats/summary.js";
 import { formatFigure, formatValue, isPrincipal } from "./figures.js";
 import type { Looking } from "./frame.js";
-import type { Glyphs } from "./matrix.js";
-import { figure, type LiveState } from "./state.js";
+import { changeText, type Glyphs } from "./matrix.js";
+import { changeIn, figure, type LiveState } from "./state.js";
 
 /** What the keys do, a line each. */
 export function keyLines({ onlooking }: Looking): string[] {
@@ -47,7 +47,9 @@ export function cellLines(
       low === undefined || high === undefined || known.broken
         ? ""
         : `   95 % ${formatValue(of, low)} to ${formatValue(of, high)}`;
-    lines.push(`${label} ${formatFigure(name, known)}${interval}`);
+    const change = changeIn(state, cell, variant.name, name);
+    const against = change ? `   ${changeText(change.text, glyphs)} against ${harmless(change.against)}` : "";
+    lines.push(`${label} ${formatFigure(name, known)}${interval}${against}`);
   }
   const leading = cell.job.metrics.find(isPrincipal) ?? cell.job.metrics[0];
   const samples =

@@ -7,6 +7,7 @@ import { isTimed, type JobResult, type Run } from "../replay/index.js";
 import { vocabularyOf } from "../stats/series.js";
 import { type Running, running } from "../stats/summary.js";
 import { bytes, duration } from "../units.js";
+import type { LiveChange } from "./view.js";
 
 export type Status = "waiting" | "running" | "done" | "failed" | "impossible";
 
@@ -105,6 +106,8 @@ export interface LiveState {
   cells: Map<string, LiveJob>;
   /** Results of earlier sessions, by job id. */
   kept: Map<string, JobResult>;
+  /** Changes against the reference, see `changeIn`. */
+  changes: Map<string, LiveChange>;
   /** The session of speed that is measured. */
   timing: SpeedSession;
   /** The download on its way. */
@@ -133,6 +136,7 @@ export function initialState(): LiveState {
     rows: [],
     cells: new Map(),
     kept: new Map(),
+    changes: new Map(),
     timing: { session: 1, again: false },
     fetching: undefined,
     quantizing: undefined,
@@ -151,6 +155,24 @@ export function initialState(): LiveState {
 export function resumed({ jobs }: Run): LiveState {
   return { ...initialState(), kept: jobs };
 }
+
+/** The state with these changes in the place of earlier ones. */
+export function compared(state: LiveState, changes: LiveChange[]): LiveState {
+  return {
+    ...state,
+    changes: new Map(changes.map((one) => [changeKey(one.variant, one.measurement, one.metric), one])),
+  };
+}
+
+const changeKey = (...names: [variant: string, measurement: string, metric: string]) => names.join("\n");
+
+/** Of a variant's figure, against the reference; undefined while nothing was compared. */
+export const changeIn = ({ changes }: LiveState, { job }: LiveJob, variant: string, metric: string) =>
+  changes.get(changeKey(variant, job.measurement, metric));
+
+/** Whether variants are held against this one. */
+export const isReference = ({ rows, changes }: LiveState, { variant }: LiveVariant): boolean =>
+  rows.length > 1 && (variant.reference || [...changes.values()].some(({ against }) => against === variant.name));
 
 /** Notes kept for the view, the latest ones; the report keeps all. */
 const keptNotes = 200;

@@ -6,8 +6,21 @@ export interface View {
   /** Takes the results of earlier sessions; their events do not follow. */
   resume(run: Run): void;
   handle(event: Event | StoredEvent): void;
+  /** Takes the changes against the reference, all that there are. Absent where none are shown, so that nobody computes them. */
+  compare?(changes: LiveChange[]): void;
   /** Gives the terminal back as it was. */
   close(): Promise<void>;
+}
+
+/** How a variant's figure differs from its reference's, as the tables of the run tell it. */
+export interface LiveChange {
+  variant: string;
+  /** The reference. */
+  against: string;
+  measurement: string;
+  metric: string;
+  /** `+0.9 %`, `−2.1 points`, `×2.1` */
+  text: string;
 }
 
 /** A run that another process measures, or measured. */

@@ -37,7 +37,11 @@ function linesOf(items: Record<string, number> = itemsOf): string[] {
     {
       ...first,
       provenance,
-      variants: first.variants.map((one) => ({ ...one, facts: { ...file, ...named, ...one.facts } })),
+      variants: first.variants.map((one, i) => ({
+        ...one,
+        reference: i === 0,
+        facts: { ...file, ...named, ...one.facts },
+      })),
       jobs: first.jobs.map((one) => ({
         ...one,
         id: id(one.id),
@@ -101,6 +105,13 @@ describe.skipIf(!found)("view and watch in a terminal (tmux)", { timeout: 90_000
       expect(lines.every((line) => [...line].length <= size[0])).toBe(true);
       expect(lines[0]).toMatch(/^smollm2 .*18\/18 jobs/);
       expect(lines.filter((line) => /^SmolLM2-135M-\S+ .*✓ +\d+\.\d{4}/.test(line))).toHaveLength(6);
+      // Changes against the first, as a report tells them.
+      if (size[0] > 80)
+        expect(
+          (await screen(session, / [+−]\d\S* %/, "changes")).filter((line) =>
+            /^SmolLM2-135M-Q\S+ .*✓ .* [+−]\d\S* %/.test(line),
+          ),
+        ).toHaveLength(5);
       expect(lines[size[1] - 2]).toMatch(/^q end/);
       const press = (key: string) => tmux("send-keys", "-t", session, key);
       press("?");

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { replay } from "../../dist/replay/index.js";
+import { changesFrom } from "../../dist/reports/changes.js";
 import { figureOf } from "../../dist/reports/digits.js";
 import { factsFrom } from "../../dist/reports/index.js";
 import { screenTable } from "../../dist/reports/screen-table.js";
@@ -48,6 +49,22 @@ describe("the short table", () => {
     expect(cell("Q8_0", "tg128")).toMatchObject({ change: "×1.8", mark: "better" });
     expect(row("Q2_K").mark).toBe("much worse");
     expect(cell("Q2_K", "acc")).toMatchObject({ change: "−22 points", mark: "much worse" });
+  });
+
+  test("the live view is given the changes that stand there, and no others", () => {
+    const run = replay(eventsOf([f16, q8, q4, q4im, q2], { kinds, questions: 400, spread: 0.1 }));
+    const told = (text: string | undefined) => text !== undefined;
+    const here = made.rows.flatMap(({ variant, against, cells }) =>
+      cells.flatMap(({ change }, i) => {
+        const { measurement, metric } = made.columns[i]!;
+        return told(change) ? [{ variant: variant.name, against, measurement, metric: metric.name, text: change }] : [];
+      }),
+    );
+    const given = changesFrom(run).filter(({ metric }) => made.columns.some((one) => one.metric.name === metric));
+    const sorted = (all: { variant: string; metric: string }[]) =>
+      all.toSorted((a, b) => `${a.variant} ${a.metric}`.localeCompare(`${b.variant} ${b.metric}`));
+    expect(here.length).toBeGreaterThan(10);
+    expect(sorted(given)).toEqual(sorted(here as typeof given));
   });
 
   test("a file that another beats in size and quality is named with its better", () => {

@@ -9,7 +9,7 @@ import { App, type AppProps } from "../../dist/tui/app.js";
 import { type KeyName, keysIn, look } from "../../dist/tui/keys.js";
 import { startView } from "../../dist/tui/live.js";
 import { ascii, layout, unicode } from "../../dist/tui/matrix.js";
-import { initialState, type LiveState, reduce, tick } from "../../dist/tui/state.js";
+import { compared, initialState, type LiveState, reduce, tick } from "../../dist/tui/state.js";
 import { jobId, ladder, started, variant, wholeRun } from "./recorded.mjs";
 
 const T = 1_700_000_000_000;
@@ -84,6 +84,40 @@ describe("frames", () => {
     const lines = frame(stateAfter(800), 200, 60);
     await expect(`${lines.join("\n")}\n`).toMatchFileSnapshot("golden/running-200x60.txt");
     for (const head of ["bits/byte", "size", "BPW", "peak memory", "acc_norm"]) expect(lines[4]).toContain(head);
+  });
+
+  it("show changes beside their figures where there is room, and which variant is the reference", () => {
+    const variants = ladder.map((one, i) => ({ ...one, reference: i === 0 }));
+    const told = (name: string, measurement: string, metric: string, text: string) => ({
+      ...{ variant: name, against: ladder[0]!.name },
+      ...{ measurement, metric, text },
+    });
+    const q8 = "SmolLM2-135M-Q8_0";
+    const state = compared(stateAfter(1e6, variants), [
+      told(q8, "perplexity", "perplexity", "−0.42 %"),
+      told(q8, "hellaswag", "acc", "−12 points"),
+      told(q8, "speed", "tg128", "×1.8"),
+      told("SmolLM2-135M-Q2_K", "perplexity", "perplexity", "+1234567890 %"),
+    ]);
+    const rows = (columns: number, props = {}) => {
+      const lines = frame(state, columns, 24, props);
+      expectFits(lines, columns, 24);
+      return [lines[4]!, ...lines.filter((line) => /^SmolLM2/.test(line))];
+    };
+    const [heads, f16, second] = rows(120);
+    expect(heads).toMatch(/PPL +Δ +pp512 .*acc % +Δ/);
+    expect(f16).toMatch(/✓ +\d+\.\d{4} .*ref /);
+    expect(second).toMatch(/✓ +\d+\.\d{4}(?: ±\d\.\d{4})? +−0\.42 % .* −12 pt$/);
+    expect(rows(200)[2]).toMatch(/×1\.8/);
+    expect(rows(120).find((line) => line.includes("Q2_K"))).not.toContain("1234567890");
+    expect(rows(120, { glyphs: ascii })[2]).toMatch(/ -0\.42 % .* -12 pt$/);
+    expect(rows(120, { glyphs: ascii })[0]).toMatch(/PPL +diff/);
+    // No room for all of quality at 80 columns: the first has its change, and nothing beside speed.
+    expect(rows(80)[0]!.split("Δ").length).toBeLessThanOrEqual(2);
+    const looking = { row: 0, follow: true, page: 0, stopping: undefined, over: "cell", cell: { row: 1, column: 0 } };
+    expect(frame(state, 80, 24, { looking } as Partial<AppProps>).join("\n")).toContain(
+      `−0.42 % against ${ladder[0]!.name}`,
+    );
   });
 
   it("stand still while figures grow: no column moves", () => {
