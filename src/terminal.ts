@@ -19,10 +19,27 @@ export function leaveSignalsToParent(): void {
 let lost: NodeJS.ErrnoException | undefined;
 let whenLost: (() => void) | undefined;
 
-/** Writes a command's answer. Whatever its lines quote, no terminal obeys it. */
-export function say(stdout: Writer, lines: string): void {
-  if (!(lost && stdout === process.stdout)) stdout.write(harmlessLines(lines));
+/**
+ * Writes a command's answer. Whatever its lines quote, no terminal obeys it; `colours`: but those of `coloured`, in text that is
+ * harmless but for them.
+ */
+export function say(stdout: Writer, lines: string, { colours = false } = {}): void {
+  if (lost && stdout === process.stdout) return;
+  const parts = colours ? lines.split(colourCodes) : [lines];
+  stdout.write(parts.map((part, i) => (i % 2 === 0 ? harmlessLines(part) : part)).join(""));
 }
+
+const codes = { good: "32", doubtful: "33", bad: "31", worst: "1;31" };
+export type Colour = keyof typeof codes;
+const colourCodes = /(\x1b\[(?:0|32|33|31|1;31)m)/;
+
+/** The text between codes that `say` lets pass; blanks around it stay outside. */
+export const coloured = (text: string, colour: Colour): string =>
+  text.replace(/\S(?:.*\S)?/s, (words) => `\x1b[${codes[colour]}m${words}\x1b[0m`);
+
+/** Whether answers have colours: on a terminal that has them, unless the user wants none (no-color.org). */
+export const isColoured = ({ isTTY }: Writer, { NO_COLOR, TERM }: NodeJS.ProcessEnv): boolean =>
+  isTTY === true && !NO_COLOR && TERM !== "dumb";
 
 /** Calls back once when stdout cannot be written any more: its reader ended (`| head`), its terminal was closed, its disk is full. */
 export function onLost(callback: () => void): void {

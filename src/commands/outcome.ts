@@ -4,6 +4,8 @@ import { areWishes, chosenFrom, type Wishes } from "../reports/choice.js";
 import { type Facts, writeReports } from "../reports/index.js";
 import { resuming, type Table } from "../reports/table.js";
 import { type Terminal, text } from "../reports/text.js";
+import { isColoured, say } from "../terminal.js";
+import type { Surroundings } from "./command.js";
 
 /** Writes all tables of a run; where the disk is full, says how to make them later. */
 export async function writeTables(folder: string, facts: Facts): Promise<void> {
@@ -19,10 +21,21 @@ export async function writeTables(folder: string, facts: Facts): Promise<void> {
 }
 
 /** The end of a run on the screen: the table, the verdicts, and which files hold more. */
-export function conclusion(
+export function sayConclusion(
   folder: string,
   facts: Facts,
-  { width = 80, height, stopped = false, wishes = {} }: Terminal & { stopped?: boolean; wishes?: Wishes } = {},
+  { stdout, env }: Surroundings,
+  { stopped = false, wishes = {} }: { stopped?: boolean; wishes?: Wishes } = {},
+): void {
+  const { columns: width = 80, rows: height } = stdout;
+  const colours = isColoured(stdout, env);
+  say(stdout, conclusion(folder, facts, { width, height, colours, stopped, wishes }), { colours });
+}
+
+function conclusion(
+  folder: string,
+  facts: Facts,
+  { width, height, colours, stopped, wishes }: Terminal & { stopped: boolean; wishes: Wishes },
 ): string {
   const resume = stopped ? "Stopped; the same command continues.\n" : "";
   // A run that failed altogether has said why; grids of nothing would bury it.
@@ -35,7 +48,7 @@ export function conclusion(
   const chosen = chosenIn(facts, wishes);
   const notes = facts.table.notes.map((note) => (stopped ? note.replace(resuming, "") : note));
   const shown = { ...facts, table: { ...facts.table, notes } };
-  return `${text(shown, { width, height: height && height - (stopped ? 1 : 0), chosen, closing })}${resume}`;
+  return `${text(shown, { width, height: height && height - (stopped ? 1 : 0), colours, chosen, closing })}${resume}`;
 }
 
 /** The file that is as wished, in sentences; where the wish is about something that was not measured, that. */

@@ -8,7 +8,7 @@ import { readEvents, writeWhole } from "../store/index.js";
 import { say } from "../terminal.js";
 import type { Surroundings } from "./command.js";
 import { runOf } from "./folder.js";
-import { conclusion, writeTables } from "./outcome.js";
+import { sayConclusion, writeTables } from "./outcome.js";
 
 export interface ReportCommand {
   /** A run's folder; by default that of the latest run. */
@@ -35,7 +35,7 @@ export async function reportCommand(asked: ReportCommand, where: Surroundings): 
   if (card || Object.values(wishes).some((wish) => wish !== undefined)) return cardCommand(folder, asked, where);
   const facts = factsFrom(replay(readEvents(folder)), folder);
   await writeTables(folder, facts);
-  say(where.stdout, conclusion(folder, facts, { width: where.stdout.columns, height: where.stdout.rows }));
+  sayConclusion(folder, facts, where);
   return exitCodes.allMeasured;
 }
 

@@ -21,7 +21,7 @@ import { Comparing } from "./changes.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
 import { describePlan, planAsJson } from "./describe.js";
 import { folderOfQuestion, forget, runsFolder } from "./folder.js";
-import { conclusion, exitCode, isMeasured, writeTables } from "./outcome.js";
+import { exitCode, isMeasured, sayConclusion, writeTables } from "./outcome.js";
 import { stopper, unlessStopped } from "./stop.js";
 import { versions } from "./versions.js";
 
@@ -137,14 +137,7 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
     // Who names a folder gets one, whatever became of the run.
     if (isNew && options.out === undefined && !isMeasured(facts.table)) forget(folder);
     else await writeTables(folder, facts);
-    if (!options.json)
-      say(
-        stdout,
-        conclusion(folder, facts, {
-          ...{ width: stdout.columns, height: stdout.rows, stopped },
-          wishes: options,
-        }),
-      );
+    if (!options.json) sayConclusion(folder, facts, where, { stopped, wishes: options });
     const code = exitCode(facts, stopped);
     // The figures of earlier sessions stand.
     const failed = plan.jobs.some(({ record }) => fold.run.jobs.get(record.id)?.failedIn(timing.session));

@@ -2,7 +2,7 @@ import { BenchError } from "../errors.js";
 import { comparedOver, differenceIn, lossAtLeast, lossAtMost } from "../judge/index.js";
 import { isDistance, isLikelihood, isQuality } from "../metrics.js";
 import { bytes, percent } from "../units.js";
-import { howMuch, labelOf, listed, recommended } from "./conclusions.js";
+import { beaten, howMuch, labelOf, listed, recommended } from "./conclusions.js";
 import { figureOf } from "./digits.js";
 import type { Facts } from "./facts.js";
 import { Footnotes } from "./footnotes.js";
@@ -36,7 +36,7 @@ export const areWishes = ({ maxSize, minSpeed, margin }: Wishes): boolean =>
 export function recommendedIn(facts: ChoiceFacts): Choice {
   const { short, verdicts } = facts;
   if (verdicts.ladders.length === 0) return chosenFrom(facts, {});
-  const sentences = recommended(short, verdicts);
+  const sentences = [...recommended(short, verdicts), ...beaten(short)];
   const taken = verdicts.ladders.flatMap(({ smallest, near }) => smallest ?? near ?? [])[0];
   if (taken) return { outcome: "found", variant: taken.variant, sentences };
   const isShown = verdicts.ladders.every(

@@ -8,7 +8,7 @@ type Drawn = Pick<Short, "columns" | "rows">;
 
 /** The conclusions of a run: which file to take, and the first answer to each other question. */
 export function conclusionsFrom(short: Drawn, verdicts: Verdicts): string[] {
-  return [...recommended(short, verdicts), ...firstAnswers(verdicts)];
+  return [...recommended(short, verdicts), ...beaten(short), ...firstAnswers(verdicts)];
 }
 
 /** The first answer to each question but those of a ladder. */
@@ -17,9 +17,9 @@ export const firstAnswers = ({ questions }: Verdicts): string[] =>
     base === undefined && first !== undefined ? [`${title} ${first}`] : [],
   );
 
-/** Which file of each ladder to take, and which never to take; `shown`: how variants are named. */
-export function recommended(short: Drawn, verdicts: Verdicts, shown: Shown = (name) => name): string[] {
-  return [...verdicts.ladders.flatMap((ladder) => recommendations(ladder, short, shown)), ...beaten(short, shown)];
+/** Which file of each ladder to take; `shown`: how variants are named. */
+export function recommended(short: Drawn, { ladders }: Verdicts, shown: Shown = (name) => name): string[] {
+  return ladders.flatMap((ladder) => recommendations(ladder, short, shown));
 }
 
 /** Which file of a ladder to take, in one to three sentences. */
@@ -131,8 +131,8 @@ function paceOf({ per, label }: Metric, { comparison, mark, disturbed }: ShortCe
   return [disturbed ? `${told} beside other processes` : told];
 }
 
-/** Files that another makes pointless, by the one that does. */
-function beaten({ rows }: Drawn, shown: Shown): string[] {
+/** Which file never to take, because another is no larger and better. */
+export function beaten({ rows }: Pick<Drawn, "rows">, shown: Shown = (name) => name): string[] {
   const losers = new Map<string, string[]>();
   for (const { variant, beatenBy } of rows)
     if (beatenBy !== undefined) losers.set(beatenBy, [...(losers.get(beatenBy) ?? []), shown(variant.name)]);

@@ -1,6 +1,7 @@
 import { definite } from "../definite.js";
 import { harmless } from "../harmless.js";
 import { isDistance } from "../metrics.js";
+import { type Colour, coloured } from "../terminal.js";
 import { byteScale, counted } from "../units.js";
 import { labelOf } from "./conclusions.js";
 import { Footnotes, floorOf, notedIn, sharedMarks, without } from "./footnotes.js";
@@ -12,6 +13,8 @@ import { type Cell, figureIn, type Table } from "./table.js";
 /** The short table as a terminal shows it. */
 export interface ScreenTable {
   block: string;
+  /** The block without these rows. */
+  without(variants: ReadonlySet<string>): string;
   /** Its heads once more, for where they are far above the last rows. */
   heads: string;
   /** Notes to the figures that are shown, with their marks. */
@@ -25,15 +28,23 @@ export interface ScreenTable {
  * figures, and ±. Names get shorter and columns closer until all changes fit beside each other; if that is not enough, those of the
  * last measurements are left to table.md.
  */
-export function screenTable(facts: { table: Table; short: Short }, width: number): ScreenTable {
+export function screenTable(
+  facts: { table: Table; short: Short },
+  width: number,
+  { colours = false } = {},
+): ScreenTable {
   const all = new Set(facts.short.columns.keys());
-  const first = drawnWith(facts, all, width);
+  const paper = { width, colours };
+  const first = drawnWith(facts, all, paper);
   // Notes to figures that found no room stand in table.md; the others are numbered without them.
   const { prefix, shown, heads, lines, notes } =
-    first.columns.size < all.size ? drawnWith(facts, first.columns, width) : first;
+    first.columns.size < all.size ? drawnWith(facts, first.columns, paper) : first;
   const { missed } = first;
+  const top = [...(prefix ? [`All names begin with ${prefix}`, ""] : []), ...heads];
+  const { rows } = facts.short;
   return {
-    block: [...(prefix ? [`All names begin with ${prefix}`, ""] : []), ...lines].join("\n"),
+    block: [...top, ...lines].join("\n"),
+    without: (variants) => [...top, ...lines.filter((_, i) => !variants.has(rows[i]!.variant.name))].join("\n"),
     heads: heads.join("\n"),
     notes: [...notes, ...(missed > 0 ? [`${counted(missed, "more column")}: table.md`] : [])],
     shown: (name) => shown.get(name) ?? harmless(name),
@@ -46,13 +57,18 @@ const manners = [
   ...[32, 24, 18, 14].map((most) => ({ most, tight: true })),
 ];
 
-function drawnWith(facts: { table: Table; short: Short }, only: ReadonlySet<number>, width: number) {
+interface Paper {
+  width: number;
+  colours: boolean;
+}
+
+function drawnWith(facts: { table: Table; short: Short }, only: ReadonlySet<number>, paper: Paper) {
   const { short } = facts;
   const noted = notesOf(facts, only);
   const names = short.rows.map(({ variant }) => variant.name);
   const drawn = ({ most, tight }: (typeof manners)[number]) => {
     const { prefix, shown } = shortNames(names, most);
-    const columns = fitted(short, noted, { width, tight, only }, (name) => shown.get(name)!);
+    const columns = fitted(short, noted, { ...paper, tight, only }, (name) => shown.get(name)!);
     return { prefix, shown, notes: noted.lines, ...columns };
   };
   let best = drawn(manners[0]!);
@@ -119,14 +135,16 @@ type Level = 0 | 1 | 2;
 interface ColumnText {
   head: [over: string, label: string];
   cells: string[];
+  /** By cell; said by words and signs, too. */
+  colours?: (Colour | undefined)[];
   width: number;
 }
 
-/** The table's lines; how many measurements found no room; the columns that did. */
+/** The table's heads and rows; how many measurements found no room; the columns that did. */
 function fitted(
   { columns, rows }: Short,
   noted: Notes,
-  { width, tight, only }: { width: number; tight: boolean; only: ReadonlySet<number> },
+  { width, colours, tight, only }: Paper & { tight: boolean; only: ReadonlySet<number> },
   shown: (name: string) => string,
 ) {
   const gap = tight ? " " : "  ";
@@ -191,9 +209,13 @@ function fitted(
   const drawn = taken();
   const line = (parts: string[]) => parts.join(gap).trimEnd();
   const heads = ([0, 1] as const).map((row) => line(drawn.map(({ head }) => head[row]))).filter((head) => head !== "");
+  const cellIn = (i: number) => (column: ColumnText) => {
+    const colour = colours ? column.colours?.[i] : undefined;
+    return colour ? coloured(column.cells[i]!, colour) : column.cells[i]!;
+  };
   return {
     heads,
-    lines: [...heads, ...rows.map((_, i) => line(drawn.map(({ cells }) => cells[i]!)))],
+    lines: rows.map((_, i) => line(drawn.map(cellIn(i)))),
     missed,
     columns: new Set(chosen.keys()),
   };
@@ -256,6 +278,7 @@ function drawnFigures(
   return {
     head: [head(heads[0]), head(heads[1])],
     cells: numbers.map((text, i) => padStart(text, width - tail) + tails[i]!),
+    colours: cells.map(({ mark }) => colourOf(mark)),
     width,
   };
 }
@@ -307,8 +330,20 @@ function bitsOf(rows: ShortRow[]): ColumnText | undefined {
 
 function qualityOf(rows: ShortRow[]): ColumnText | undefined {
   const cells = rows.map(({ mark }) => wordOf(mark));
-  return cells.some((cell) => cell !== "") ? drawnLeft(["", "quality"], cells) : undefined;
+  if (cells.every((cell) => cell === "")) return undefined;
+  return { ...drawnLeft(["", "quality"], cells), colours: rows.map(({ mark }) => colourOf(mark)) };
 }
+
+const colourOf = (mark: ShortMark | undefined): Colour | undefined => mark && colourOfMarks[mark];
+
+const colourOfMarks: Partial<Record<ShortMark, Colour>> = {
+  better: "good",
+  "likely better": "good",
+  "≈": "good",
+  "likely worse": "doubtful",
+  worse: "bad",
+  "much worse": "worst",
+};
 
 const drawnLeft = (head: [string, string], cells: string[]): ColumnText => drawnAs(left, head, cells);
 

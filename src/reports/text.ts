@@ -1,11 +1,12 @@
 import { harmless } from "../harmless.js";
 import type { Verdicts } from "../judge/index.js";
+import { isQuality } from "../metrics.js";
 import { counted } from "../units.js";
-import { firstAnswers, recommended } from "./conclusions.js";
+import { beaten, firstAnswers, labelOf, recommended } from "./conclusions.js";
 import type { Facts } from "./facts.js";
 import { widthOf } from "./names.js";
 import { questionsIn, screenTable } from "./screen-table.js";
-import type { Short } from "./short.js";
+import type { Short, ShortRow } from "./short.js";
 import { legendOf } from "./short-table.js";
 import { askedOf, taskLines, titleOf } from "./task-tables.js";
 import type { TaskReport } from "./tasks.js";
@@ -14,6 +15,8 @@ import type { TaskReport } from "./tasks.js";
 export interface Terminal {
   width?: number | undefined;
   height?: number | undefined;
+  /** With codes of colours in it, see `say`. */
+  colours?: boolean | undefined;
   /** Sentences on the file that is as the user wished. */
   chosen?: string[];
   /** Lines at the end. */
@@ -22,13 +25,15 @@ export interface Terminal {
 
 /**
  * The end of a run: what tasks ask, the short table, its notes, and the conclusions. If that is more than the screen is high, the
- * table and the conclusions come last, so that they are what stands there, and other questions have as few answers as must be.
+ * table and the conclusions come last, so that they are what stands there, and other questions have as few answers as must be. Where
+ * that is not enough, files that nobody takes have no rows: those that another beats, then those that are much worse, too. At last
+ * the other questions are answered above the table.
  */
 export function text(
   { table, short, verdicts, tasks }: Pick<Facts, "table" | "short" | "verdicts" | "tasks">,
-  { width = 80, height = Infinity, chosen = [], closing = [] }: Terminal = {},
+  { width = 80, height = Infinity, colours = false, chosen = [], closing = [] }: Terminal = {},
 ): string {
-  const { block, heads, notes, shown } = screenTable({ table, short }, width);
+  const { block, without, heads, notes, shown } = screenTable({ table, short }, width, { colours });
   const lines = (all: string[]) => all.map((line) => wrap(harmless(line, { length: 2000 }), width)).join("\n");
   const asked = tasks.flatMap((task) => (taskLines(task, shown).length === 0 ? askedIn(task, short) : []));
   // A task that has said what it asks has said how many questions, too.
@@ -47,7 +52,9 @@ export function text(
   const under = (isBrief: boolean, ...parts: string[]) =>
     [...parts, lines(legendOf(short, shown, { isBrief }))].filter(Boolean).join("\n");
   const figures = under(false, block);
-  const files = [...chosen, ...recommended(short, verdicts, shown)];
+  const taken = [...chosen, ...recommended(short, verdicts, shown)];
+  const losers = beaten(short, shown);
+  const files = [...taken, ...losers];
   const last = (most: number) => [lines(files), answers(verdicts, width, most), lines(closing)];
   // The line of the prompt is the screen's, too.
   const fits = (said: string) => said.split("\n").length <= height;
@@ -61,7 +68,31 @@ export function text(
   if (most !== undefined) return joined([...averages, below, figures, ...last(most)]);
   // What is not in sight explains nothing: where the legend leaves no room, it is the shorter one.
   const whichFits = [figures, under(true, block)].find((one) => fits(joined([one, brief])));
-  return joined([...averages, below, whichFits ?? under(false, block, heads), brief]);
+  if (whichFits !== undefined) return joined([...averages, below, whichFits, brief]);
+  const fewer = [isBeaten, (row: ShortRow) => isBeaten(row) || row.mark === "much worse"].map((isLeftOut) => {
+    const rows = short.rows.filter(isLeftOut);
+    return under(true, without(new Set(rows.map(({ variant }) => variant.name))), lines(leftOut(rows, short, shown)));
+  });
+  const shorter = fewer.find((one) => fits(joined([one, brief])));
+  if (shorter !== undefined) return joined([...averages, below, shorter, brief]);
+  const briefest = lines([...taken, ...closing]);
+  const shortest = fewer.find((one) => fits(joined([one, briefest])));
+  if (shortest !== undefined)
+    return joined([...averages, below, lines(losers), answers(verdicts, width), shortest, briefest]);
+  return joined([...averages, below, under(false, block, heads), brief]);
+}
+
+const isBeaten = ({ beatenBy }: ShortRow) => beatenBy !== undefined;
+
+/** `Left to table.md (PPL): Q3_K_M +14 %, Q2_K +38 %`: rows with their changes in the first figure of quality. */
+function leftOut(rows: ShortRow[], { columns }: Short, shown: (name: string) => string): string[] {
+  if (rows.length === 0) return [];
+  const first = columns.findIndex(
+    ({ metric }, i) => isQuality(metric) && rows.some(({ cells }) => cells[i]!.change !== undefined),
+  );
+  const label = first < 0 ? "" : ` (${labelOf(columns[first]!)})`;
+  const told = rows.map(({ variant, cells }) => [shown(variant.name), cells[first]?.change ?? []].flat().join(" "));
+  return [`Left to table.md${label}: ${told.join(", ")}`];
 }
 
 const joined = (parts: string[]) => `${parts.filter((part) => part !== "").join("\n\n")}\n`;

@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from "node:util";
 import { describe, expect, test } from "vitest";
 import { replay } from "../../dist/replay/index.js";
 import { changesFrom } from "../../dist/reports/changes.js";
@@ -6,6 +7,7 @@ import { factsFrom } from "../../dist/reports/index.js";
 import { screenTable } from "../../dist/reports/screen-table.js";
 import { shortTable } from "../../dist/reports/short-table.js";
 import { text, wrap } from "../../dist/reports/text.js";
+import { coloured, isColoured, say } from "../../dist/terminal.js";
 import { eventsOf, type Made, type MadeRun } from "../judge/ladders.js";
 
 const kinds = ["perplexity", "divergence", "hellaswag", "speed"] as const;
@@ -173,5 +175,79 @@ describe("digits from the error", () => {
     ["delta_p", -0.25672, 0.01, "−25.7", "1.0"],
   ])("%s %d ± %d", (metric, value, error, figure, shown) => {
     expect(figureOf({ metric, value, error })).toEqual(shown === undefined ? { figure } : { figure, error: shown });
+  });
+});
+
+describe("colours at the end of a run", () => {
+  const facts = factsFrom(replay(eventsOf([f16, q8, q4, q4im, q2], { kinds, questions: 400, spread: 0.1 })), "");
+  const [plain, drawn] = [false, true].map((colours) => text(facts, { width: 100, colours }));
+  const written = (lines: string, options = {}) => {
+    let all = "";
+    say({ write: (part: string) => (all += part) } as never, lines, options);
+    return all;
+  };
+
+  test("repeat what words and signs say, and move nothing", () => {
+    expect(stripVTControlCharacters(drawn!)).toBe(plain);
+    const row = drawn!.split("\n").find((line) => line.startsWith("Q2_K "))!;
+    expect(row).toContain("\x1b[1;31mmuch worse\x1b[0m");
+    expect(row.split("\x1b[1;31m").length).toBeGreaterThan(2);
+    expect(drawn!.split("\n").find((line) => line.startsWith("Q8_0 "))).toMatch(/\x1b\[32m\S+ \+0\.0\d % ≈\x1b\[0m/);
+    expect(drawn!.split("\n").find((line) => line.startsWith("F16 "))).not.toContain("\x1b");
+  });
+
+  test("are on terminals that have them, and nowhere else; no other code gets there", () => {
+    const env = { TERM: "xterm" };
+    expect(isColoured({ isTTY: true } as never, env)).toBe(true);
+    for (const [tty, over] of [
+      [false, {}],
+      [true, { NO_COLOR: "1" }],
+      [true, { TERM: "dumb" }],
+    ] as const)
+      expect(isColoured({ isTTY: tty } as never, { ...env, ...over })).toBe(false);
+    expect(written(drawn!, { colours: true })).toBe(drawn);
+    expect(written(drawn!)).not.toContain("\x1b");
+    const hostile = `${coloured(" a b ", "good")}\x1b]0;title\x07\x1b[2J\x1b[5m`;
+    expect(written(hostile, { colours: true }).match(/\x1b/g)).toHaveLength(2);
+    expect(written(hostile, { colours: true })).toContain(" \x1b[32ma b\x1b[0m ");
+  });
+});
+
+describe("a screen that is too low for the rows", () => {
+  const sizes = Array.from({ length: 12 }, (_, i): Made => {
+    const worse = i >= 7;
+    return {
+      ...q4,
+      name: `Q${i}`,
+      bytes: (260 - 10 * i) * 1e6,
+      cost: worse ? 0.3 + i / 50 : 0.01 + i / 500,
+      kld: 0.01,
+    };
+  });
+  // Larger than the last and no better.
+  const beaten: Made = { ...q4, name: "QX", bytes: 255e6, cost: 0.28, kld: 0.02 };
+  const facts = factsFrom(replay(eventsOf([f16, ...sizes, beaten], { kinds: ["perplexity"], spread: 0.1 })), "");
+  const closing = ["Tables: x"];
+  const whole = text(facts, { width: 80, closing });
+  const rowsIn = (said: string) => said.split("\n").filter((line) => /^(F16|Q\w+) /.test(line)).length;
+
+  test("files that nobody takes are folded into a line, and the table and the answer stand on it", () => {
+    expect(rowsIn(whole)).toBe(14);
+    const lengths = new Set<number>();
+    for (let height = whole.split("\n").length - 1; height > 14; height--) {
+      const said = text(facts, { width: 80, height, closing });
+      const screen = said.split("\n").slice(-height).join("\n");
+      if (!screen.includes("Left to table.md")) continue;
+      lengths.add(rowsIn(screen));
+      expect(screen).toMatch(/^variant /m);
+      expect(screen).toMatch(/^F16 \(ref\)/m);
+      expect(screen).toMatch(/Smallest|No smaller/);
+      expect(screen).toMatch(/Left to table\.md \(PPL\): .*QX\s+\+\d/s);
+      // Each file has a row or its place in the line.
+      const folded = /Left to table\.md \(PPL\): (.*?)\nChanges/s.exec(screen)![1]!.split(",").length;
+      expect(rowsIn(screen) + folded).toBe(14);
+      expect(screen.trimEnd()).toMatch(/Tables: x$/);
+    }
+    expect(lengths.size).toBeGreaterThan(0);
   });
 });
