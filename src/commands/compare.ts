@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { readSeries } from "../baseline.js";
 import { BenchError, exitCodes } from "../errors.js";
 import { harmless, harmlessJson, several } from "../harmless.js";
-import { type Asked, comparedIn, disturbedSpeed, type Pair, verdictsOver } from "../judge/index.js";
+import { type Asked, comparedIn, type Pair, verdictsOver } from "../judge/index.js";
 import { alsoCalled, isMeantBy, usualName } from "../metrics.js";
 import { replay } from "../replay/index.js";
 import { compared } from "../reports/compared.js";
@@ -55,15 +55,7 @@ export async function compareCommand({ a, b, metrics, json }: CompareCommand, wh
     const sides = sidesOf(pairs, [first.path, second.path]);
     return compared({ title, sides, pairs, shown }, width);
   });
-  const side = (name: string, of: Side) => of.series.filter(({ variant }) => variant.name === name);
-  const doubts = new Map<string, Set<string>>();
-  for (const { a: x, b: y, results } of verdicts.questions.flatMap(({ pairs }) => pairs))
-    for (const { metric, label, comparison } of results) {
-      const [why] = [...side(x, first), ...side(y, second)].flatMap((one) => disturbedSpeed(metric, one) ?? []);
-      if (comparison && why !== undefined) doubts.set(why, (doubts.get(why) ?? new Set()).add(label));
-    }
-  const told = Array.from(doubts, ([why, labels]) => `${[...labels].join(", ")}: ${why}`);
-  const notes = [...told, ...verdicts.notes].map((note) => wrap(harmless(note), width));
+  const notes = verdicts.notes.map((note) => wrap(harmless(note), width));
   say(stdout, json ? `${harmlessJson(verdicts, 2)}\n` : `${[...drawn, ...notes].join("\n\n")}\n`);
   const isEmpty = !verdicts.questions.some(({ pairs }) =>
     pairs.some(({ results }) => results.some(({ comparison }) => comparison)),

@@ -1,6 +1,6 @@
 import type { JobRecord } from "../events.js";
 import { acrossTokenizers, countsLeftOut, metric as describe } from "../metrics.js";
-import type { Series } from "../stats/series.js";
+import { foreignLoad, type Series } from "../stats/series.js";
 import { assumedSpread, fewestRuns, runsIn } from "../stats/speed.js";
 
 /** Whether two figures may be compared. */
@@ -120,18 +120,13 @@ const haveCommon = (name: string, a: Series, b: Series) => {
   return b.observations.get(name)?.some(({ item }) => items.has(item)) ?? false;
 };
 
-/** The share of the machine that others may take before speeds of single runs are not compared: that of `assumedSpread`. */
+/** The share of the machine that others may take before speeds of single runs are not believed: that of `assumedSpread`. */
 const mostForeign = assumedSpread;
 
-/** Timed in fewer runs than would show what other processes did to it. */
-const isDisturbed = (name: string, { foreign = 0, machine, observations, clusters }: Series) =>
-  foreign > mostForeign * machine.cpus && runsIn(observations.get(name) ?? [], clusters) < fewestRuns;
-
-/** Why a speed cannot be believed: the other processes while it was timed, in fewer runs than would show what they do. */
-export const disturbedSpeed = (name: string, one: Series): string | undefined =>
-  describe(name).per === "repetition" && one.observations.has(name) && isDisturbed(name, one)
-    ? `other processes used ${one.foreign!.toFixed(1)} of ${one.machine.cpus} CPU cores while ${one.variant.name} was timed; the difference may be theirs: ${fewestRuns} sessions (\`--again\`) show whether it is.`
-    : undefined;
+/** Whether other processes took much of the machine while a speed was timed, in fewer runs than would show what they did to it. */
+export const isDisturbed = (name: string, { foreign = 0, machine, observations, clusters }: Series) =>
+  foreign > Math.max(foreignLoad, mostForeign * machine.cpus) &&
+  runsIn(observations.get(name) ?? [], clusters) < fewestRuns;
 
 /** Another file may hold the same questions, and another card asks the same file in another way. */
 function dataRefusal(a: Series, b: Series): string | undefined {

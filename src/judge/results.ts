@@ -6,7 +6,7 @@ import { besideChance, chanceOf } from "../stats/chance.js";
 import type { Comparison } from "../stats/comparison.js";
 import { compare, level, residualsOf } from "../stats/estimate.js";
 import { clustersIn, foreignLoad, type Series } from "../stats/series.js";
-import { comparability } from "./comparable.js";
+import { comparability, isDisturbed } from "./comparable.js";
 import { asPrinted } from "./rounding.js";
 import { isSame, withoutChance } from "./same.js";
 import type { Verdict } from "./verdict.js";
@@ -169,7 +169,11 @@ function measuredPair(name: string, a: Series, b: Series, across: boolean, depen
   const dependence = dependences(measurement, name);
   const compared = compare(name, x, y, { paired: paired && !isFloor(a), ...options, ...definite({ dependence }) });
   const same = compared.paired && isSame(name, a, b);
-  const comparison = same ? withoutChance(compared) : asPrinted(compared, a, b);
+  const isDoubtful = describe(name).per === "repetition" && [a, b].some((one) => isDisturbed(name, one));
+  const comparison: Comparison = {
+    ...(same ? withoutChance(compared) : asPrinted(compared, a, b)),
+    ...(isDoubtful ? { disturbed: true } : {}),
+  };
   if (comparison.n === 0)
     return [{ ...result, refused: `${result.label} is not compared: ${comparison.warnings.join(" ")}`, notes: [] }];
   const chance = chanceOf(a.job, name);

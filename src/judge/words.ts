@@ -257,6 +257,7 @@ export function untold(comparison: Comparison, needed: number): string {
 
 /** What keeps the one that the interval shows from being certain. */
 function doubt(comparison: Comparison, { among }: { among?: number }): string {
+  if (comparison.disturbed) return "not certain beside other processes";
   return among === undefined ? `not certain from ${piecesOf(comparison)}` : `not certain among ${among}`;
 }
 

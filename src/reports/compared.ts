@@ -110,6 +110,7 @@ function unclear(results: HeldResult[]): string[] {
   const most = Math.max(0, ...results.map(({ result: { foreign = 0 } }) => foreign));
   const shown = results.filter(({ result }) => shownIn(result.verdict!)?.what.kind === "different");
   const hasP = shown.filter(({ result: { comparison } }) => !Number.isNaN(comparison!.adjusted ?? comparison!.p));
+  const isDisturbed = results.some(({ result }) => result.comparison!.disturbed);
   const isAlone = hasP.some(({ result }) => (result.comparison!.family ?? 1) <= 1);
   const isAmong = hasP.some(({ result }) => (result.comparison!.family ?? 1) > 1);
   return [
@@ -118,7 +119,7 @@ function unclear(results: HeldResult[]): string[] {
       : []),
     ...(most > 0
       ? [
-          `†: other processes used up to ${most.toFixed(1)} CPU cores while these were timed; figures may be too low, and differences theirs`,
+          `†: other processes used up to ${most.toFixed(1)} CPU cores while these were timed; figures may be too low, and differences theirs${isDisturbed ? ", so none is certain: three sessions (--again) show what they do" : ""}`,
         ]
       : []),
     ...(isAlone ? ["p: of each comparison alone; a report's adjusted p allows for all comparisons of an answer"] : []),

@@ -121,13 +121,19 @@ function farIn(column: ShortColumn, { comparison, verdict }: ShortCell): string[
   return [`${labelOf(column)} ${timesMargin(comparison, verdict.margin)}`];
 }
 
-/** `tg128 1.8× faster`, where a difference is shown and larger than machines make by themselves. */
+/**
+ * `tg128 1.8× faster`, where a difference is shown and larger than machines make by themselves; `tg128 likely 1.8× faster beside other
+ * processes`, which keep it from being certain.
+ */
 function paceOf({ per, label }: Metric, { comparison, mark, disturbed }: ShortCell): string[] {
-  if (per !== "repetition" || !comparison || (mark !== "better" && mark !== "worse")) return [];
+  if (per !== "repetition" || !comparison) return [];
+  const isSure = mark === "better" || mark === "worse";
+  if (!isSure && !(comparison.disturbed && (mark === "likely better" || mark === "likely worse"))) return [];
   const ratio = comparison.b / comparison.a;
   if (Math.abs(ratio - 1) < samePace) return [];
   const times = (factor: number) => `${factor.toFixed(factor < 10 ? 1 : 0)}×`;
-  const told = ratio > 1 ? `${label} ${times(ratio)} faster` : `${label} ${times(1 / ratio)} slower`;
+  const pace = ratio > 1 ? `${times(ratio)} faster` : `${times(1 / ratio)} slower`;
+  const told = `${label} ${isSure ? "" : "likely "}${pace}`;
   return [disturbed ? `${told} beside other processes` : told];
 }
 

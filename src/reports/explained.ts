@@ -23,7 +23,7 @@ export function howJudged({ columns }: Table): string[] {
     "95 % CI: the interval of the difference. Its unit is a piece of text, a question or a subject of questions, a repetition. A piece of text is a chunk, or a block of neighbours when the mean autocorrelation over the comparisons on the text says that they hang together.",
     "On average: the mean over the pairs of an answer, of their differences item by item (PPL, KLD: of the logarithms). Its interval is that of other text, or other questions, for just these pairs.",
     "Better, worse: certain also among the comparisons of one answer (one question, one metric), of which the mean counts as much as all pairs together. The chance of a single false one among them is at most 5 % (adjusted p: Holm's, with these weights), whatever else was measured.",
-    "Likely: the interval shows it by itself; among so many comparisons, or from so few pieces, it is not certain.",
+    "Likely: the interval shows it by itself; among so many comparisons, from so few pieces, or (a speed, †) in fewer than three sessions beside other processes, it is not certain.",
     "`~`: the data show neither a difference nor equivalence. Detectable: the smallest difference that this report would have flagged with 80 % probability, given its number of comparisons. Over ×10, of a fall over 90 %: no smaller one would have been flagged; none: so few pieces flag no difference.",
     `Equivalent: shown to be smaller than the margin that matters${margins === "" ? "" : ` (${margins})`}.`,
     "A distance from the reference (KLD) is a size, told in margins; it is not tested. The noise floor is the reference's distance from itself.",

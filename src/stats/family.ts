@@ -40,8 +40,8 @@ export interface Family {
 }
 
 /**
- * The members of a family with their weights. Comparisons of too few pieces are none: they cannot be certain, and would cost the
- * others power. The mean weighs as much as all pairs together: it is what is asked first, and once it is shown the pairs have
+ * The members of a family with their weights. Comparisons of too few pieces and disturbed speeds are none: they cannot be certain, and
+ * would cost the others power. The mean weighs as much as all pairs together: it is what is asked first, and once it is shown the pairs have
  * the whole 5 %.
  */
 function membersOf({ pairs, pooled }: Family): { one: Comparison; weight: number }[] {
@@ -98,7 +98,7 @@ export function uncertainOverall(families: Family[]): Comparison[] {
   );
 }
 
-function isCertain({ p, basis, clusters, detectable, needed }: Comparison): boolean {
-  if (needed !== undefined || Number.isNaN(p)) return false;
+function isCertain({ p, basis, clusters, detectable, needed, disturbed }: Comparison): boolean {
+  if (needed !== undefined || Number.isNaN(p) || disturbed) return false;
   return baseOf(basis).pieces(basis, clusters) >= fewestPieces && Number.isFinite(detectable);
 }

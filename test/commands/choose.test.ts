@@ -144,8 +144,13 @@ describe("compare", () => {
         : lines.replaceAll(/("type":"samples",)(?=[^\n]*"metric":"tg128")/g, '$1"foreign":0.9,'),
     );
     const { text } = await compare(`${busy}:F16`, `${busy}:Q8_0`, ["tg"]);
+    expect(text).toMatch(/likely (better|worse) †/);
     expect(text).toMatch(
-      /\ntg128: other processes used 0\.9 of \d+ CPU cores while F16 was timed; the difference may be theirs/,
+      / likely [\d.]+ % (faster|slower) \(95 % CI .*not certain beside other processes; 8 repetitions\) †\./s,
+    );
+    expect(text.match(/other processes used/g)).toHaveLength(1);
+    expect(text.replaceAll("\n", " ")).toMatch(
+      /†: other processes used up to 0\.9 CPU cores while these were timed; .* so none is certain: three sessions \(--again\) show what they do/,
     );
   });
 

@@ -6,7 +6,9 @@ import { compareCommand } from "../../dist/commands/compare.js";
 import { type Verdicts, verdictsFrom, verdictsOver } from "../../dist/judge/verdicts.js";
 import { detectableOf, mark, tabulated } from "../../dist/judge/words.js";
 import { replay } from "../../dist/replay/index.js";
+import { cardOf } from "../../dist/reports/card/index.js";
 import { comparisonsCsv } from "../../dist/reports/csv.js";
+import { page } from "../../dist/reports/html/index.js";
 import { factsFrom } from "../../dist/reports/index.js";
 import { markdown } from "../../dist/reports/markdown.js";
 import { seriesFrom } from "../../dist/stats/series.js";
@@ -277,5 +279,55 @@ describe("what is the same under two names", () => {
     expect(comparison!.difference).toBe(0);
     expect(mark(verdict!, comparison!)).not.toBe("identical");
     expect(comparison!.high).toBeGreaterThan(0);
+  });
+});
+
+describe("a speed beside other processes", () => {
+  const f16: Made = { name: "F16", reference: true, bytes: 9e7, tags: { quant: "F16" } };
+  const q8: Made = { name: "Q8_0", bytes: 5e7, speed: 75, cost: 0.0001, tags: { quant: "Q8_0" } };
+  const made = eventsOf([f16, q8], { kinds: ["perplexity", "speed"] });
+  const beside = (cores: number, sessions = 1) =>
+    factsFrom(
+      replay(
+        made.map((event) => {
+          if (event.type !== "samples" || event.job !== "Q8_0 speed") return event;
+          return { ...event, foreign: cores, cluster: `session ${Number(event.item) % sessions}` };
+        }),
+      ),
+      "",
+    );
+  const said = (facts: ReturnType<typeof beside>) => ({
+    table: /Q8_0 +\| tg128 +\| ([^|]*?) +\|/.exec(markdown(facts))![1],
+    conclusion: /tg128 [^,)]*/.exec(facts.short.conclusions.join(" "))![0],
+    card: cardOf(facts, { columns: ["tg128.change"] }).rows[1]!.cells.at(-1)!.text,
+    page: /tg128<\/th><\/tr><tr[^>]*><th scope="row">Q8_0<\/th><td class="[^"]*">([^<]*)</.exec(page(facts, []))![1],
+  });
+
+  test("is likely another at most, wherever it is told", () => {
+    expect(said(beside(0))).toEqual({
+      ...{
+        table: "better",
+        conclusion: "tg128 1.5× faster",
+        card: expect.stringMatching(/^×1\.5\d*$/),
+        page: "better",
+      },
+    });
+    expect(said(beside(0.9))).toEqual({
+      table: "likely better †",
+      conclusion: "tg128 likely 1.5× faster beside other processes",
+      card: expect.stringMatching(/^\(×1\.5\d*\)$/),
+      page: "likely better †",
+    });
+    const facts = beside(0.9);
+    expect(cardOf(facts, { columns: ["tg128.change"] }).legend.join(" ")).toContain("( ) is likely.");
+    expect(facts.verdicts.questions[0]!.pairs[0]!.sentence).toMatch(
+      /tg128: likely [\d.]+ % faster \(95 % CI [^;]*; not certain beside other processes; 8 repetitions\)/,
+    );
+  });
+
+  test("three sessions show what others did, and little is marked alone", () => {
+    expect(said(beside(0.9, 3)).table).toBe("better †");
+    expect(said(beside(0.9, 2)).table).toBe("likely better †");
+    expect(said(beside(0.09)).table).toBe("better");
   });
 });

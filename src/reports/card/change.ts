@@ -26,7 +26,7 @@ export function unitOfChange(metric: string): string {
   return per === "repetition" ? "×" : scale === "percent" ? "points" : "%";
 }
 
-/** `+0.9`; `≈` after it where it is shown not to matter, `?` where it is not shown to be there. */
+/** `+0.9`; `≈` after it where it is shown not to matter, `?` where it is not shown to be there; in brackets what is only likely. */
 export function changeCell(result: Result | undefined): CardCell {
   if (result?.refused !== undefined) return { text: "n/a" };
   const change = result && changeOf(result);
@@ -36,8 +36,10 @@ export function changeCell(result: Result | undefined): CardCell {
   // Bits per byte are compared in bits, and told in per cent as PPL is.
   const share = (amount: number) =>
     scale === "relative" || describe(metric).scale === "percent" ? amount : amount / a;
+  const text = change.replace(/ (%|points)$/, "");
+  const isLikely = mark === "likely better" || mark === "likely worse";
   return {
-    text: change.replace(/ (%|points)$/, "") + (mark === "≈" || mark === "?" ? ` ${mark}` : ""),
+    text: isLikely ? `(${text})` : mark === "≈" || mark === "?" ? `${text} ${mark}` : text,
     value: share(difference),
     ...(Number.isFinite(low) ? { low: share(low), high: share(high) } : {}),
     unit: "1",

@@ -15,10 +15,15 @@ export function explained(
   const asked = verdicts.questions.filter(({ pairs }) => pairs.some(({ b }) => names.has(b)));
   const bases = [...new Set(asked.flatMap(({ base }) => base ?? []))];
   const against = bases.length > 1 ? `each one's reference (${several(bases, 4)})` : several(bases);
-  const isChanged = against !== "" && columns.some(({ name }) => name.endsWith(".change"));
+  const changed = against === "" ? [] : columns.filter(({ name }) => name.endsWith(".change"));
+  const isLikely = changed.some(({ cell }) => rows.some((row) => cell(row).text.startsWith("(")));
   const isDistant = columns.some(({ metric }) => metric?.identical === 0);
   return [
-    ...(isChanged ? [`Δ: against ${against}; ≈ is too little to matter, ? is not shown to be there.`] : []),
+    ...(changed.length > 0
+      ? [
+          `Δ: against ${against}; ≈ is too little to matter, ? is not shown to be there${isLikely ? ", ( ) is likely" : ""}.`,
+        ]
+      : []),
     ...(isDistant
       ? [
           `KLD: how far the predictions are from those of ${against || "the reference"}; the mean over the tokens, and what 99 % of them stay below.`,
