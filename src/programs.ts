@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { afterWaiting } from "./clock.js";
 import { BenchError } from "./errors.js";
 import { harmless } from "./harmless.js";
 import { highWaterMark } from "./machine.js";
@@ -108,7 +109,7 @@ export async function* runProgram(
   const late =
     timeout === undefined
       ? undefined
-      : setTimeout(() => fail(new BenchError("timeout", `${name} did not end within ${timeout} s`)), timeout * 1000);
+      : afterWaiting(timeout, () => fail(new BenchError("timeout", `${name} did not end within ${timeout} s`)));
   // Often at first: some programs are over soon.
   let pause = 10;
   const see = () => {
@@ -139,7 +140,7 @@ export async function* runProgram(
     if (broken) throw broken;
     if (end.error || end.code !== 0) throw failure(name, end, log);
   } finally {
-    clearTimeout(late);
+    late?.();
     clearTimeout(looking);
     if (!end) child.kill("SIGKILL");
   }

@@ -162,7 +162,7 @@ class Writers {
   readonly #sequences: (Writing | undefined)[];
   readonly #choose: TokenChooser;
   readonly #stops: Buffer[];
-  #letIn = Date.now();
+  #letIn = performance.now();
 
   constructor(
     private readonly generator: TokenGenerator,
@@ -226,10 +226,10 @@ class Writers {
 
   /** Decoding blocks the event loop: a stop, or the parent's end, is heard between the tokens. */
   async #pause(): Promise<void> {
-    if (Date.now() - this.#letIn < patience) return;
+    if (performance.now() - this.#letIn < patience) return;
     this.alive();
     await new Promise((resolve) => setImmediate(resolve));
-    this.#letIn = Date.now();
+    this.#letIn = performance.now();
   }
 }
 

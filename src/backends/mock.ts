@@ -46,11 +46,15 @@ interface MockSettings {
   hang: number;
   /** 1: it cannot be loaded. */
   broken: number;
+  /** Seconds that loading takes. */
+  load: number;
   /** Size of the "file" in bytes. */
   bytes: number;
 }
 
-const defaults: MockSettings = { seed: 1, damage: 0, rate: 200, delay: 0, crash: 0, hang: 0, broken: 0, bytes: 1e6 };
+const defaults: MockSettings = {
+  ...{ seed: 1, damage: 0, rate: 200, delay: 0, crash: 0, hang: 0, broken: 0, load: 0, bytes: 1e6 },
+};
 
 const vocabulary = 257;
 const bosToken = 256;
@@ -122,6 +126,8 @@ export const mock = {
   },
   async prepare() {},
   async open(variant) {
+    const { load } = mockSettings(variant.model);
+    await new Promise((loaded) => setTimeout(loaded, load * 1000));
     return new MockEngine(variant);
   },
 } satisfies BackendWith<Part>;
@@ -154,7 +160,7 @@ class MockEngine implements Engine {
       vocabulary,
       trainedContext,
       addsBos: true,
-      loadSeconds: 0,
+      loadSeconds: this.#settings.load,
     };
     const law = new Law(this.#settings);
     this.windows = new MockWindows(law, batch);

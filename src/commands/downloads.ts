@@ -1,3 +1,4 @@
+import { now } from "../clock.js";
 import type { Event } from "../events.js";
 import type { SourceFolders } from "../models/sources.js";
 import { openView } from "../tui/index.js";
@@ -11,7 +12,7 @@ export async function downloadLines({
   const view = await openView({ plain: true, stdout: stderr, env, onStop: () => {} });
   const tell = (event: Event) => view.handle(event);
   return {
-    fetching: (state) => tell({ type: "fetching", at: Date.now(), ...state }),
-    warning: (message) => tell({ type: "warning", at: Date.now(), message }),
+    fetching: (state) => tell({ type: "fetching", at: now(), ...state }),
+    warning: (message) => tell({ type: "warning", at: now(), message }),
   };
 }

@@ -1,3 +1,4 @@
+import { now } from "../clock.js";
 import { BenchError, exitCodes } from "../errors.js";
 import type { StoredEvent } from "../events.js";
 import { Fold } from "../replay/index.js";
@@ -92,7 +93,7 @@ class Onlooking {
       ? "it is being measured: gguf-bench watch shows what comes"
       : "the process that measured is gone: the same command goes on where it ended";
     // Of the time that they belong to.
-    const at = this.follow && sessions.length > 0 ? Date.now() : 0;
+    const at = this.follow && sessions.length > 0 ? now() : 0;
     yield { type: "warning", at, message };
     if (!isWritten) yield { type: "finished", at, outcome: "stopped" };
   }

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { EngineFacts, VariantSpec } from "../backends/backend.js";
 import { findBackend } from "../backends/index.js";
+import { afterWaiting } from "../clock.js";
 import { definite } from "../definite.js";
 import { BenchError, type Failure, fromFailure } from "../errors.js";
 import { physicalCores, thisMachine } from "../machine.js";
@@ -76,9 +77,6 @@ export function childExecutor(): Executor {
     },
   };
 }
-
-/** Milliseconds that Node's timers hold; a longer one would be over at once. */
-const longestTimer = 2 ** 31 - 1;
 
 /** Milliseconds that an engine may take for the item at hand when the user stops: a group of windows of a large model takes minutes. */
 const stopPatience = 3000;
@@ -215,13 +213,13 @@ class EngineProcess implements OpenedEngine {
    */
   async #sent(message: ToEngine): Promise<void> {
     if (!this.#process.connected) return;
-    let late: NodeJS.Timeout | undefined;
+    let heard = () => {};
     const patience = new Promise<void>((over) => {
-      late = setTimeout(over, Math.min(this.#timeout * 1000, longestTimer));
+      heard = afterWaiting(this.#timeout, over);
     });
     const taken = new Promise<void>((over) => this.#process.send(message, () => over()));
     await Promise.race([taken, this.gone, patience]);
-    clearTimeout(late);
+    heard();
   }
 
   #send(message: ToEngine): void {
@@ -240,12 +238,12 @@ class EngineProcess implements OpenedEngine {
       const message = this.#inbox.shift();
       if (message) return message;
       if (this.#ended !== undefined) throw this.#death(doing);
-      let timer: NodeJS.Timeout | undefined;
+      let heard = () => {};
       const timedOut = await new Promise<boolean>((resolve) => {
         this.#wake = () => resolve(false);
-        timer = setTimeout(() => resolve(true), Math.min(this.#timeout * 1000, longestTimer));
+        heard = afterWaiting(this.#timeout, () => resolve(true));
       });
-      clearTimeout(timer);
+      heard();
       this.#wake = undefined;
       if (timedOut && this.#inbox.length === 0) {
         this.kill();

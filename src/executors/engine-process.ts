@@ -11,6 +11,7 @@ import {
   type Windows,
 } from "../backends/backend.js";
 import { findBackend } from "../backends/index.js";
+import { pausesFromNow } from "../clock.js";
 import { definite } from "../definite.js";
 import { BenchError, toFailure } from "../errors.js";
 import type { Measured } from "../events.js";
@@ -62,16 +63,29 @@ const send = (message: ToParent) => process.send!(message);
 /** Lets messages in: decoding blocks the event loop. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
+/** Loads, see `loadKey`, that took the time of a pause, too. */
+const slowLoads = new Set<string>();
+
 /** State of the current measurement. */
 let textName: string | undefined;
 
 async function openVariant(variant: VariantSpec, all: Opened["files"]): Promise<Engine> {
   const files = new UnchangedFiles().addModel(variant);
   await files.check();
+  const paused = pausesFromNow();
   const engine = await (await findBackend(variant.backend)).open(variant, {
     doing: (step) => send({ type: "doing", step: step === "tokenizing" ? `tokenizing ${textName ?? "a text"}` : step }),
     warning: (message) => send({ type: "warning", variant: variant.name, message }),
   });
+  // Engines of one load have its time in common.
+  const load = await loadOf(variant);
+  const pause = await paused();
+  if (pause) {
+    if (load !== undefined) slowLoads.add(load);
+    const message = `its load time is not told: ${pause} meanwhile`;
+    send({ type: "warning", variant: variant.name, message });
+  }
+  if (pause || (load !== undefined && slowLoads.has(load))) delete engine.facts.loadSeconds;
   // Another file may have come while it was loaded.
   await files.check();
   all.set(variant.name, files);
@@ -239,6 +253,26 @@ function without(whole: Engine, part: Part): Engine {
   };
 }
 
+/** The same; what depends on the machine and was measured while this process did not run all the time is measured again. */
+async function* withoutPauses(request: MeasureRequest, opened: Opened): ReturnType<typeof measured> {
+  if (!measurementOn(request.kind, request.dataset?.kind).machineBound) return yield* measured(request, opened);
+  for (let only = request.only; ; ) {
+    const dropped: string[] = [];
+    let paused = pausesFromNow();
+    for await (const item of measured({ ...request, ...definite({ only }) }, opened)) {
+      const pause = await paused();
+      if (pause) {
+        dropped.push(item.item);
+        const message = `a timing was dropped and made again: ${pause} meanwhile`;
+        send({ type: "warning", variant: opened.first.name, message });
+      } else yield item;
+      paused = pausesFromNow();
+    }
+    if (dropped.length === 0) return;
+    only = dropped;
+  }
+}
+
 /** The items that this request yields. */
 async function* measured(
   { kind, settings, dataset, done, only, together }: MeasureRequest,
@@ -302,7 +336,7 @@ async function handle(message: ToEngine): Promise<void> {
       const stored = new UnchangedFiles();
       if (dataset?.reread) stored.add(dataset.path, dataset.sha256);
       takeAll(opened); // from here on
-      for await (const item of measured(request, opened)) {
+      for await (const item of withoutPauses(request, opened)) {
         await checkFiles(stored);
         send({ type: "measured", ...item });
         await turn();

@@ -98,7 +98,7 @@ async function modelIn(folder: string, kind: "download" | "quantization"): Promi
 function usedBy(marks: string[], at: (name: string) => number): string | undefined {
   for (const name of marks) {
     const [, owner = ""] = name.match(mark) ?? [];
-    const running = isRunning(owner) ?? Date.now() - at(name) < foreignUse;
+    const running = isRunning(owner) ?? Math.abs(Date.now() - at(name)) < foreignUse;
     if (running && owner !== thisProcess) return `in use by process ${owner.split("-")[1]}`;
   }
   return undefined;
@@ -111,7 +111,7 @@ function writtenBy(files: string[], at: (name: string) => number): string | unde
   for (const name of files.filter((one) => one.endsWith(".part"))) {
     const [, owner] = name.match(/\.(\w+-\d+)-[0-9a-f]+\.part$/) ?? [];
     if (owner !== undefined && isRunning(owner)) return `being fetched by process ${owner.split("-")[1]}`;
-    if (owner === undefined && Date.now() - at(name) < stillMade) return "being made";
+    if (owner === undefined && Math.abs(Date.now() - at(name)) < stillMade) return "being made";
   }
   return undefined;
 }

@@ -1,4 +1,5 @@
 import type { EngineFacts, VariantSpec } from "../backends/backend.js";
+import { now } from "../clock.js";
 import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 import type { Event } from "../events.js";
@@ -144,8 +145,7 @@ function* toldOpened(
   const alike = here.flatMap((record) => (own.has(record.id) ? [record.variant] : []));
   const names = new Set([variant, ...alike]);
   for (const one of variants)
-    if (one.backend === backend && names.has(one.name))
-      yield { type: "opened", at: Date.now(), variant: one.name, engine };
+    if (one.backend === backend && names.has(one.name)) yield { type: "opened", at: now(), variant: one.name, engine };
 }
 
 /** Why a job cannot run within `limit` bytes of memory. A reference and its variants may take turns, so each must fit by itself. */

@@ -1,3 +1,4 @@
+import { now } from "../clock.js";
 import type { Failure } from "../errors.js";
 import type { Event, SpeedSession, VariantRecord } from "../events.js";
 import type { Executor } from "../executors/index.js";
@@ -54,7 +55,7 @@ async function* events(
   const { name, variants, measurements: asked, provenance, memoryLimit: memory } = plan;
   const jobs = plan.jobs.map(({ record }) => record);
   const session = timing.session > 1 ? timing : {};
-  yield { type: "started", at: Date.now(), name, variants, jobs, measurements: asked, provenance, ...session };
+  yield { type: "started", at: now(), name, variants, jobs, measurements: asked, provenance, ...session };
   yield* notesOf(variants);
 
   const engines = new Engines(plan, executor);
@@ -77,15 +78,15 @@ async function* events(
     const preparation = plan.preparations.find((one) => one.variant === variant)!;
     const failure = yield* prepare(preparation, signal);
     if (signal.aborted) return;
-    const now = await plan.completed(variant, failure).catch((error) => {
+    const whole = await plan.completed(variant, failure).catch((error) => {
       if (!signal.aborted) throw error;
     });
-    if (!now) return;
-    const notes = now.notes.filter((note) => !plan.notes.includes(note));
+    if (!whole) return;
+    const notes = whole.notes.filter((note) => !plan.notes.includes(note));
     // Less memory is free while engines are open.
-    Object.assign(plan, now, { memoryLimit: memory });
+    Object.assign(plan, whole, { memoryLimit: memory });
     const records = plan.jobs.map(({ record }) => record);
-    yield { type: "planned", at: Date.now(), variants: plan.variants, jobs: records, notes };
+    yield { type: "planned", at: now(), variants: plan.variants, jobs: records, notes };
     yield* notesOf(plan.variants.filter((one) => one.name === variant));
     scheduleAnew();
   }
@@ -106,7 +107,7 @@ async function* events(
   }
   yield* sideBySide(next, performed, signal);
   await engines.releaseIdle();
-  yield { type: "finished", at: Date.now(), outcome: signal.aborted ? "stopped" : "complete" };
+  yield { type: "finished", at: now(), outcome: signal.aborted ? "stopped" : "complete" };
 }
 
 /** Tells a preparation from others, and from all jobs. */
@@ -114,7 +115,7 @@ const nameOf = ({ variant, work }: Extract<Step, { kind: "prepare" }>) => `${wor
 
 function* notesOf(variants: readonly VariantRecord[]): Generator<Event> {
   for (const { name: variant, facts } of variants)
-    for (const message of facts?.notes ?? []) yield { type: "warning", at: Date.now(), variant, message };
+    for (const message of facts?.notes ?? []) yield { type: "warning", at: now(), variant, message };
 }
 
 /**

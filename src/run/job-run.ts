@@ -1,4 +1,5 @@
 import type { EngineName } from "../backends/backend.js";
+import { now } from "../clock.js";
 import { definite } from "../definite.js";
 import type { Failure } from "../errors.js";
 import { type Event, type Instead, keptItem, memoryItem } from "../events.js";
@@ -7,7 +8,7 @@ import type { Job } from "../plan/index.js";
 import type { JobProgress } from "../replay/index.js";
 
 export function* said(warnings: readonly EngineWarning[]): Generator<Event> {
-  for (const warning of warnings) yield { ...warning, at: Date.now() };
+  for (const warning of warnings) yield { ...warning, at: now() };
 }
 
 /** The state of one job while the command runs. */
@@ -55,7 +56,7 @@ export class JobRun {
   *begin(): Generator<Event> {
     if (this.#begun) return;
     this.#begun = true;
-    yield { type: "job-started", at: Date.now(), job: this.job.record.id, done: this.items.size };
+    yield { type: "job-started", at: now(), job: this.job.record.id, done: this.items.size };
   }
 
   /** Measures `item`, or all that is left if it is absent, and yields what the engine says. Ends the job when all of it is measured. */
@@ -113,7 +114,7 @@ export class JobRun {
     const [items, engine, instead] = [this.items.size + this.#others, this.#engine, this.#instead];
     yield {
       type: "job-done",
-      at: Date.now(),
+      at: now(),
       job: id,
       items,
       seconds: this.#seconds,
@@ -123,6 +124,6 @@ export class JobRun {
 
   *fail(failure: Failure): Generator<Event> {
     this.over = true;
-    yield { type: "job-failed", at: Date.now(), job: this.job.record.id, failure };
+    yield { type: "job-failed", at: now(), job: this.job.record.id, failure };
   }
 }

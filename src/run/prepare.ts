@@ -1,4 +1,5 @@
 import { findBackend } from "../backends/index.js";
+import { now } from "../clock.js";
 import { type Failure, toFailure } from "../errors.js";
 import type { Event } from "../events.js";
 import type { Preparation } from "../plan/index.js";
@@ -15,9 +16,9 @@ export async function* prepare(
         ...folders,
         signal,
         fetchOnly: work === "fetch",
-        fetching: (state) => tell({ type: "fetching", at: Date.now(), ...state }),
-        quantizing: (state) => tell({ type: "quantizing", at: Date.now(), ...state }),
-        warning: (message) => tell({ type: "warning", at: Date.now(), variant, message }),
+        fetching: (state) => tell({ type: "fetching", at: now(), ...state }),
+        quantizing: (state) => tell({ type: "quantizing", at: now(), ...state }),
+        warning: (message) => tell({ type: "warning", at: now(), variant, message }),
       }),
     );
     return undefined;

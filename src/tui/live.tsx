@@ -1,5 +1,6 @@
 import type { ReadStream, WriteStream } from "node:tty";
 import { render } from "ink";
+import { now as clockNow } from "../clock.js";
 import type { Writer } from "../terminal.js";
 import { App } from "./app.js";
 import { footerLines, type Looking } from "./frame.js";
@@ -26,7 +27,7 @@ export function startView({
   stdout,
   stdin = process.stdin,
   env = process.env,
-  now = Date.now,
+  now = clockNow,
 }: LiveOptions): View {
   const colour = !env.NO_COLOR;
   const glyphs = speaksUnicode(env) ? unicode : ascii;

@@ -1,3 +1,4 @@
+import { now as clockNow } from "../clock.js";
 import type { Failure } from "../errors.js";
 import type { Event } from "../events.js";
 import { harmless } from "../harmless.js";
@@ -41,7 +42,7 @@ class PlainView implements View {
   /** Sentences on impossible cells, each told once. */
   readonly #impossible = new Set<string>();
 
-  constructor({ write, now = Date.now }: PlainOptions) {
+  constructor({ write, now = clockNow }: PlainOptions) {
     this.#write = write;
     this.#now = now;
     this.#toldAt = now();

@@ -2,6 +2,7 @@ import { request as plainRequest } from "node:http";
 import { request as secureRequest } from "node:https";
 import { Readable, Transform } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
+import { waitingSignal } from "../../clock.js";
 
 /**
  * `fetch` for servers that take their time. Node's own gives up after 300 s without a first byte, and a long prompt on a slow
@@ -11,7 +12,8 @@ import type { ReadableStream } from "node:stream/web";
 export function patientFetch({ seconds, bytes }: { seconds: number; bytes: number }): typeof fetch {
   return (input, { method = "GET", headers, body, signal } = {}) => {
     const url = new URL(input instanceof Request ? input.url : input);
-    const limits = [AbortSignal.timeout(seconds * 1000), ...(signal ? [signal] : [])];
+    const late = waitingSignal(seconds);
+    const limits = [late.signal, ...(signal ? [signal] : [])];
     return new Promise((resolve, reject) => {
       const request = url.protocol === "https:" ? secureRequest : plainRequest;
       const sent = request(
@@ -32,6 +34,7 @@ export function patientFetch({ seconds, bytes }: { seconds: number; bytes: numbe
         },
       );
       sent.on("error", reject);
+      sent.on("close", late.done);
       sent.end(typeof body === "string" ? body : undefined);
     });
   };

@@ -1,5 +1,6 @@
 import pRetry from "p-retry";
 import { z } from "zod";
+import { afterWaiting } from "../../clock.js";
 import { definite } from "../../definite.js";
 import { BenchError, type ErrorCode } from "../../errors.js";
 import { readable } from "../../harmless.js";
@@ -115,7 +116,7 @@ export class Client {
 
   #ask<Result>(path: string, body: object | undefined, read: Reader<Result>): Promise<Result> {
     const { patience, waiting, ended } = this.options;
-    const started = Date.now();
+    const started = performance.now();
     return pRetry(() => this.#once(path, body, read), {
       retries: 10_000,
       minTimeout: 250,
@@ -124,7 +125,7 @@ export class Client {
       async shouldRetry({ error }) {
         if (!(error instanceof Passing) || (await ended?.())) return false;
         const { kind, after = 0 } = error;
-        if ((Date.now() - started) / 1000 + after > patience[kind]) return false;
+        if ((performance.now() - started) / 1000 + after > patience[kind]) return false;
         waiting(error.message);
         await new Promise((resolve) => setTimeout(resolve, after * 1000));
         return true;
@@ -137,10 +138,10 @@ export class Client {
   async #once<Result>(path: string, body: object | undefined, read: Reader<Result>): Promise<Result> {
     const over = new AbortController();
     const { requestTimeout } = this.options;
-    const late = setTimeout(() => {
+    const heard = afterWaiting(requestTimeout, () => {
       const message = `${this.base} gave no whole answer to ${path} in ${requestTimeout} s`;
       over.abort(new BenchError("timeout", message, { hint: "raise `requestTimeout` if the server is just slow" }));
-    }, requestTimeout * 1000);
+    });
     try {
       const response = await this.#fetch(path, body, over.signal);
       if (!response.ok) throw await this.#refusal(path, response, over.signal);
@@ -149,7 +150,7 @@ export class Client {
       over.signal.throwIfAborted();
       throw this.#understood(error);
     } finally {
-      clearTimeout(late);
+      heard();
       over.abort();
     }
   }
@@ -416,13 +417,13 @@ function afterOf(response: Response): number | undefined {
 }
 
 async function withoutPause<Result>(work: Promise<Result>, late: () => Error): Promise<Result> {
-  let timer: NodeJS.Timeout | undefined;
+  let heard = () => {};
   const pause = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(late()), longestPause * 1000);
+    heard = afterWaiting(longestPause, () => reject(late()));
   });
   try {
     return await Promise.race([work, pause]);
   } finally {
-    clearTimeout(timer);
+    heard();
   }
 }

@@ -72,7 +72,11 @@ export class ServerProcess {
   }
 
   async #untilReady(health: string, startup: number): Promise<void> {
-    for (const late = Date.now() + startup * 1000; ; await new Promise((resolve) => setTimeout(resolve, pause))) {
+    for (
+      const late = performance.now() + startup * 1000;
+      ;
+      await new Promise((resolve) => setTimeout(resolve, pause))
+    ) {
       const ended = await this.ended();
       if (ended) throw ended;
       const answer = await fetch(this.base + health, { redirect: "manual", signal: AbortSignal.timeout(5000) }).catch(
@@ -80,7 +84,7 @@ export class ServerProcess {
       );
       await answer?.body?.cancel();
       if (answer?.status === 200) break;
-      if (Date.now() > late)
+      if (performance.now() > late)
         throw new BenchError(
           "server-failed",
           `${this.name} was not ready after ${startup} s: ${this.base}${health} does not answer 200`,

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { afterWaiting } from "../../clock.js";
 import { type Address, downloadError, Interrupted, type Transfer } from "./address.js";
 
 /** A server that sends less in `patience` than a modem did is given up. */
@@ -21,7 +22,7 @@ export async function persist<Result>(
   const silence = new AbortController();
   const either = signal ? AbortSignal.any([signal, silence.signal]) : silence.signal;
   const giveUp = () => silence.abort();
-  let timer = setTimeout(giveUp, patience);
+  let heardIn = afterWaiting(patience / 1000, giveUp);
   let since = 0;
   let idle = 0;
   let ever = false;
@@ -31,8 +32,8 @@ export async function persist<Result>(
     if (fresh) idle = 0;
     if (since < leastBytes) return;
     since = 0;
-    clearTimeout(timer);
-    timer = setTimeout(giveUp, patience);
+    heardIn();
+    heardIn = afterWaiting(patience / 1000, giveUp);
   };
   const silent = (last?: Interrupted) =>
     last
@@ -68,6 +69,6 @@ export async function persist<Result>(
       });
     }
   } finally {
-    clearTimeout(timer);
+    heardIn();
   }
 }
