@@ -46,7 +46,7 @@ const rows = [
   // Not even a message is made without it.
   ["harmless"],
   // No error's sentence holds a secret.
-  ["secrets", "definite", "digest", "clock"],
+  ["secrets", "definite", "digest", "clock", "share"],
 ];
 
 /** Imports along a row, each with its reason. */

@@ -4,6 +4,7 @@ import type { Adapter } from "../models/adapters.js";
 import type { ModelFacts } from "../models/gguf.js";
 import type { Located, ModelSource, PreparationFolders } from "../models/preparation.js";
 import type { SourceFolders } from "../models/sources.js";
+import type { Share } from "../share.js";
 
 export type { Message } from "../chat/template.js";
 
@@ -164,6 +165,8 @@ export interface ChunkRequest {
   /** So many drawn over the whole text, by this seed: see `askedChunks`. Only `passages` knows how. */
   spread?: number | undefined;
   seed?: number | undefined;
+  /** Of these chunks the part that is asked, in whole batches. Only `passages` knows how. */
+  share?: Share | undefined;
   done: ReadonlySet<string>;
   /** Called often, with the number of chunks that are done. */
   progress(done: number, total: number): void;

@@ -1,6 +1,7 @@
 import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
 import { uniforms } from "../kernels/sampling.js";
+import { rangeOf, type Share } from "../share.js";
 import type { ChunkLikelihood, ChunkRequest, Likelihood, WindowRequest, Windows } from "./backend.js";
 
 /** Chunks that are decoded together, by their numbers in the text. */
@@ -34,7 +35,9 @@ export type ChunkExtent = Pick<ChunkRequest, "chunks" | "spread" | "seed">;
 
 /** A text in chunks. */
 interface Chunked {
-  /** How many chunks are measured. */
+  /** The chunks that are asked of the whole text, in order. */
+  asked: number[];
+  /** How many of them are measured, in this part. */
   count: number;
   /** Of all its windows: their length, and what is scored of them. */
   cut: Pick<WindowRequest, "context" | "scoreFrom" | "asTheyAre">;
@@ -64,7 +67,7 @@ interface Chunked {
  * The chunks that are decoded together shape each other's last digits, so the groups depend on the text and the settings
  * alone: a resumed job forms the same ones, and chunks from all over the text stand in batches as large as in a run over all of it.
  */
-export function chunked(engine: Windows, text: string, settings: TextChunks): Chunked {
+export function chunked(engine: Windows, text: string, settings: TextChunks, share?: Share): Chunked {
   const { context, stride } = settings;
   const tokens = tokenized(engine, text, settings);
   const { of, asked } = chunksOf(tokens.length, settings);
@@ -72,7 +75,7 @@ export function chunked(engine: Windows, text: string, settings: TextChunks): Ch
   const scoreFrom = stride === undefined ? Math.floor(context / 2) : context - 1 - stride;
   const window = (chunk: number) => tokens.subarray(chunk * step, chunk * step + context);
   const together = stride === undefined ? engine.parallel(context) : 1;
-  const groups = groupsOf(asked, of, together, settings).map((group) => ({
+  const groups = inPart(groupsOf(asked, of, together, settings), share).map((group) => ({
     ...group,
     windows: group.chunks.map(window),
   }));
@@ -87,7 +90,7 @@ export function chunked(engine: Windows, text: string, settings: TextChunks): Ch
   });
   const cut = { context, scoreFrom, ...(stride === undefined ? {} : { asTheyAre: true }) };
   const used = tokens.subarray(0, asked.at(-1)! * step + context);
-  return { count: asked.length, cut, groups, used, facts };
+  return { asked, count: countOf(groups), cut, groups, used, facts };
 }
 
 /** A chunk whose tokens cost `nll` nats each. */
@@ -150,6 +153,17 @@ export function groupsOf(
   const rest = late.length === 0 ? [] : [Array.from({ length: of - full }, (_, i) => full + i)];
   return [...inGroups([...early, ...filling], together), ...rest].map(withBefore(asked));
 }
+
+/** The groups of this part, as if there were no others. */
+export function inPart(groups: readonly ChunkGroup[], share: Share | undefined): ChunkGroup[] {
+  const own = rangeOf(groups, share);
+  const [first] = own;
+  return own.map((group) => ({ ...group, before: group.before - first!.before }));
+}
+
+/** How many chunks of the groups are measured. */
+export const countOf = (groups: readonly ChunkGroup[]): number =>
+  groups.reduce((sum, { asked }) => sum + asked.length, 0);
 
 const inGroups = (chunks: readonly number[], together: number): number[][] =>
   Array.from({ length: Math.ceil(chunks.length / together) }, (_, group) =>
@@ -232,9 +246,9 @@ export function meanOf(values: ArrayLike<number>) {
 /** The log-probability of a text from its windows of tokens. */
 export function byWindows(engine: Windows, how: Pick<TextChunks, "stride" | "special"> = {}): Likelihood {
   return {
-    async *measure(text, { done, progress, ...asked }) {
+    async *measure(text, { done, progress, share, ...asked }) {
       const { stride, special } = how;
-      const { count, cut, groups, facts } = chunked(engine, text, { ...asked, stride, special });
+      const { count, cut, groups, facts } = chunked(engine, text, { ...asked, stride, special }, share);
       progress(0, count);
       for (const group of groups) {
         const left = group.asked.filter((chunk) => !done.has(String(chunk)));

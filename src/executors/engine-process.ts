@@ -275,13 +275,14 @@ async function* withoutPauses(request: MeasureRequest, opened: Opened): ReturnTy
 
 /** The items that this request yields. */
 async function* measured(
-  { kind, settings, dataset, done, only, together }: MeasureRequest,
+  { kind, settings, dataset, done, only, share, together }: MeasureRequest,
   opened: Opened,
 ): AsyncGenerator<Measured & { job?: string }> {
   const measurement = measurementOn(kind, dataset?.kind);
   const asked = {
     settings,
     data: dataset,
+    ...definite({ share }),
     stopped: async () => {
       await turn();
       return stopping;

@@ -3,6 +3,7 @@ import type { Dataset, TextDataset } from "../data/index.js";
 import type { Instead, Measured } from "../events.js";
 import type { Machine } from "../machine.js";
 import type { ReferencePlan } from "../references/reference.js";
+import type { Share } from "../share.js";
 
 /** A job, or the items of it, to be measured now. */
 export interface MeasureRequest {
@@ -14,6 +15,11 @@ export interface MeasureRequest {
   done: string[];
   /** These items alone. */
   only?: string[];
+  /**
+   * The part of the items that is measured: chunks in whole batches, for each of the jobs `together`; questions by their
+   * subjects. The parts of one `of`, joined, are the undivided job, digit by digit; a part may be empty. What takes turns has none.
+   */
+  share?: Share;
   /**
    * Of a measurement that is made on a reference and its variants together: its jobs, and those of another measurement
    * that the same decode feeds.

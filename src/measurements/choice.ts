@@ -8,7 +8,7 @@ import { metric as describe, isQuality } from "../metrics.js";
 import { answered, answeredByLetter, type Scoring, scoredBy, textsOf, unasked, written } from "./answers.js";
 import { type LetterQuestion, lettered } from "./letters.js";
 import type { MeasureContext, Measurement } from "./measurement.js";
-import { limited, limitHelp, partOfTask } from "./questions.js";
+import { inPart, limited, limitHelp, partOfTask } from "./questions.js";
 
 const ways = ["likelihood", "letter", "generation"] as const;
 type Way = (typeof ways)[number];
@@ -123,8 +123,7 @@ export const choice: Measurement<ChoiceSettings, "choice", ChoicePart> = {
     { ubatch, trained = Infinity },
   ) {
     const { items = [], delimiter = "", bytes = 0 } = data ?? {};
-    const bytesOf = (item: ChoiceItem) =>
-      item.options.reduce((sum, option) => sum + Buffer.byteLength(delimiter + option), contextBytes(item) + aside);
+    const bytesOf = (item: ChoiceItem) => contextBytes(item) + aside + optionBytes(item, { delimiter });
     const asked = limited(items, limit);
     const largest = asked.reduce((most, item) => Math.max(most, bytesOf(item)), 0);
     const share = Math.min(1, limit / Math.max(1, items.length));
@@ -149,8 +148,14 @@ export const choice: Measurement<ChoiceSettings, "choice", ChoicePart> = {
     return `no question can be asked by ${way}: ${reason}; \`by: likelihood\` scores the options' texts`;
   },
 
-  measure: (context) =>
-    partOfTask(measureBy[wayOf(context.settings)](context), context.data.items, context.settings.limit),
+  measure(context) {
+    const { settings, data } = context;
+    const { limit, maxTokens = defaultMaxTokens } = settings;
+    const way = wayOf(settings);
+    const answer = way === "generation" ? maxTokens * bytesPerToken : 0;
+    const weigh = (item: ChoiceItem) => ({ text: textsOf(item).join(""), more: optionBytes(item, data) + answer });
+    return partOfTask(inPart(context, limited(data.items, limit), weigh, measureBy[way]), data.items, limit);
+  },
 };
 
 const isKeyless = ({ gold, right }: ChoiceItem) => gold === undefined && right === undefined;
@@ -243,6 +248,12 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
 
 /** Bytes for BOS and the blank that some tokenizers put before a text. */
 const aside = 8;
+
+/** Of text, roughly. */
+const bytesPerToken = 4;
+
+const optionBytes = ({ options }: ChoiceItem, { delimiter }: Pick<ChoiceDataset, "delimiter">) =>
+  options.reduce((sum, option) => sum + Buffer.byteLength(delimiter + option), 0);
 
 const contextBytes = (item: ChoiceItem) => textsOf(item).reduce((sum, text) => sum + Buffer.byteLength(text), 0);
 

@@ -1,5 +1,14 @@
 import { z } from "zod";
-import { askedChunks, checkTokens, chunked, groupsOf, idsDigest, likelihoodOf } from "../backends/chunks.js";
+import {
+  askedChunks,
+  checkTokens,
+  chunked,
+  countOf,
+  groupsOf,
+  idsDigest,
+  inPart,
+  likelihoodOf,
+} from "../backends/chunks.js";
 import { BenchError } from "../errors.js";
 import type { Measured } from "../events.js";
 import type { WindowComparison } from "../kernels/comparison.js";
@@ -56,7 +65,7 @@ const stored: Measurement<z.infer<typeof storedSettings>, "reference", "windows"
     };
   },
 
-  async *measure({ engine: { windows: engine }, settings, data, done, progress, stopped }) {
+  async *measure({ engine: { windows: engine }, settings, data, done, share, progress, stopped }) {
     const reference = openReference(data.path);
     const { context, vocabulary, chunks: there, metrics } = reference.head;
     if (vocabulary !== engine.vocabulary)
@@ -66,9 +75,10 @@ const stored: Measurement<z.infer<typeof storedSettings>, "reference", "windows"
         { hint: "compare with a reference of the same tokenizer, or compare bits per byte" },
       );
     const asked = askedChunks(there, settings);
-    const count = asked.length;
+    const own = inPart(groupsOf(asked, there, engine.parallel(context), settings), share);
+    const count = countOf(own);
     progress(0, count, "chunks");
-    const groups = groupsOf(asked, there, engine.parallel(context), settings)
+    const groups = own
       .filter((group) => group.asked.some((chunk) => !done.has(String(chunk))))
       .map((group) => ({
         ...{ ...group, windows: group.chunks.map((chunk) => reference.tokens(chunk)) },
@@ -124,11 +134,10 @@ export const divergence: Measurement<DivergenceSettings, "text", "windows"> = {
   metrics: () => ["kld", ...nextToken],
   cost: chunkCost,
 
-  async *compare({ rows, jobs, riders, settings, data, progress, stopped }) {
-    const chunks = chunked(rows.reference!, data.text, settings);
+  async *compare({ rows, jobs, riders, settings, data, share, progress, stopped }) {
+    const chunks = chunked(rows.reference!, data.text, settings, share);
     const { count, cut, used } = chunks;
-    const measured = chunks.groups.flatMap(({ asked }) => asked);
-    const floored = new Set(measured.slice(0, settings.floor));
+    const floored = new Set(chunks.asked.slice(0, settings.floor));
     const missing = ({ done, floor }: TogetherJob, chunk: number) =>
       !done.has(String(chunk)) && !(floor && !floored.has(chunk));
     progress(0, count, "chunks");

@@ -8,7 +8,7 @@ import { sha256 } from "../digest.js";
 import type { Measured } from "../events.js";
 import { type ScoreRule, scoreOf } from "../scores/index.js";
 import type { MeasureContext, Measurement } from "./measurement.js";
-import { limited, limitHelp, partOfTask } from "./questions.js";
+import { inPart, limited, limitHelp, partOfTask } from "./questions.js";
 
 const settings = z
   .strictObject({
@@ -101,7 +101,16 @@ export const generation: Measurement<GenerationSettings, "generation", "generati
     return { context, parallel, rows: parallel, prompt, generated: asked.length * most };
   },
 
-  measure: (context) => partOfTask(answersOf(context), context.data.items, context.settings.limit),
+  measure(context) {
+    const { settings, data } = context;
+    const { limit, maxTokens = data.maxTokens } = settings;
+    // Prompts are decoded one by one, whatever they have in common; a token stands for four bytes of text, roughly.
+    const weigh = (item: GenerationItem) => ({
+      text: "",
+      more: Buffer.byteLength(textsOf(item).join("")) + 4 * maxTokens,
+    });
+    return partOfTask(inPart(context, limited(data.items, limit), weigh, answersOf), data.items, limit);
+  },
 };
 
 type AnswerContext = MeasureContext<GenerationSettings, "generation", "generation">;

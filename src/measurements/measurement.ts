@@ -4,6 +4,7 @@ import type { TextChunks } from "../backends/chunks.js";
 import type { DataOf } from "../data/index.js";
 import type { Measured } from "../events.js";
 import type { ReferenceRows } from "../references/rows.js";
+import type { Share } from "../share.js";
 
 /** The type of the data of each kind; a measurement may need none. */
 export type DataFor = DataOf & { none: undefined };
@@ -11,6 +12,8 @@ export type DataFor = DataOf & { none: undefined };
 interface Asking<Settings, Kind extends keyof DataFor> {
   settings: Settings;
   data: DataFor[Kind];
+  /** The part of the items that is measured, see `MeasureRequest`; all of them if absent. */
+  share?: Share;
   /** Whether the user wants it to end: to be asked if no item comes for long. */
   stopped(): Promise<boolean>;
   /** Called often; also the sign of life that the watchdog waits for. */

@@ -1,5 +1,7 @@
 import { z } from "zod";
+import { has } from "../backends/backend.js";
 import { byWindows } from "../backends/chunks.js";
+import { rangeOf } from "../share.js";
 import { chunkCost, chunkSettings, inParts, likelihoodItem, likelihoodMetrics } from "./chunks.js";
 import type { Measurement } from "./measurement.js";
 
@@ -42,11 +44,15 @@ export const perplexity: Measurement<PerplexitySettings, "text", "likelihood" | 
   metrics: () => likelihoodMetrics,
   cost: chunkCost,
 
-  async *measure({ engine, settings, data: { text, documents }, done, progress }) {
+  async *measure({ engine, settings, data: { text, documents }, done, share, progress }) {
     const { context, chunks, spread, seed } = settings;
     const told = (through: number, of: number) => progress(through, of, "chunks");
-    const request = { context, chunks, spread, seed, done, progress: told };
-    const likelihood = isPlain(settings) ? engine[plainPart(settings)] : byWindows(engine.windows, settings);
+    const divides = !isPlain(settings) || has(engine, ["passages"]);
+    const request = { context, chunks, spread, seed, done, share: divides ? share : undefined, progress: told };
+    // To a program that reads a text from its beginning, the whole text is one batch.
+    if (!divides && rangeOf([text], share).length === 0) return;
+    const plain = share && divides ? "passages" : plainPart(settings);
+    const likelihood = isPlain(settings) ? engine[plain] : byWindows(engine.windows, settings);
     for await (const chunk of likelihood.measure(text, request)) yield likelihoodItem(chunk, settings, documents);
   },
 };

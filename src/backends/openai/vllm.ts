@@ -4,6 +4,7 @@ import { type Conversation, opensThought } from "../../chat/conversation.js";
 import { checkWhole, type Message } from "../../chat/template.js";
 import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
+import { rangeOf } from "../../share.js";
 import type { Likelihood } from "../backend.js";
 import { chunksOf, idsDigest, meanOf } from "../chunks.js";
 import { concurrently } from "../concurrent.js";
@@ -111,13 +112,15 @@ const ignored = ({ base }: Client, how: string) =>
 /** Texts in chunks, each a prompt of its own. */
 export function promptLikelihood(fleet: Fleet, scorer: PromptScorer): Likelihood {
   return {
-    async *measure(text, { done, progress, ...cut }) {
+    async *measure(text, { done, progress, share, ...cut }) {
       const { context } = cut;
       const [tokens, [bos]] = await fleet.run(async ({ client }) => [
         await scorer.tokenize(client, text.replace(/\n$/, "")),
         await scorer.tokenize(client, ""),
       ]);
-      const { of, asked: all } = chunksOf(tokens.length, cut);
+      const chunks = chunksOf(tokens.length, cut);
+      const { of } = chunks;
+      const all = rangeOf(chunks.asked, share);
       const scoreFrom = Math.floor(context / 2);
       const asked = all.filter((chunk) => !done.has(String(chunk)));
       let through = all.length - asked.length;

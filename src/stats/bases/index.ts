@@ -1,10 +1,10 @@
 import type { Base } from "./basis.js";
 import { type Score, score } from "./score.js";
-import { type Share, share } from "./share.js";
+import { type Proportion, share } from "./share.js";
 import { type T, t } from "./t.js";
 
 /** All that a test at any limit needs. Plain data: it goes into files as it is. */
-export type Basis = T | Score | Share;
+export type Basis = T | Score | Proportion;
 
 const bases: { [Kind in Basis["kind"]]: Base<Extract<Basis, { kind: Kind }>> } = { t, score, share };
 

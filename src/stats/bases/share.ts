@@ -3,13 +3,13 @@ import { harmFor, type Limit } from "../power.js";
 import { type Base, levelAt } from "./basis.js";
 
 /** `count` of `n`, by the exact binomial law; both over the design effect of the items' groups, and so not whole. */
-export interface Share {
+export interface Proportion {
   kind: "share";
   count: number;
   n: number;
 }
 
-export const share: Base<Share> = {
+export const share: Base<Proportion> = {
   atMost: ({ count, n }, limit) => binomialAtLeast(count, n, limit),
 
   atLeast: ({ count, n }, limit) => binomialAtMost(count, n, limit),
