@@ -12,3 +12,13 @@ export async function sha256OfFile(path: string): Promise<string> {
   for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
   return hash.digest("hex");
 }
+
+/** The first 16 digits of the digest of plain data, whatever the order of its keys; a key that is undefined is none. */
+export function digestOfParts(parts: unknown): string {
+  const canonical = JSON.stringify(parts, (_, value) =>
+    value && typeof value === "object" && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
+  return sha256(canonical).slice(0, 16);
+}

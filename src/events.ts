@@ -188,7 +188,8 @@ export type Event =
   | { type: "opened"; at: number; variant: string; engine: EngineFacts }
   | { type: "job-started"; at: number; job: string; done: number }
   | ({ type: "samples"; job: string } & Measured)
-  | { type: "progress"; job: string; done: number; total: number; unit: string }
+  /** `where`: the name of who measures, where that is not this machine. */
+  | { type: "progress"; job: string; done: number; total: number; unit: string; where?: string }
   /** A download on its way. */
   | ({ type: "fetching"; at: number } & Fetching)
   /** A quantization that is being made. */

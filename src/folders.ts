@@ -39,3 +39,8 @@ export async function isFile(path: string): Promise<boolean> {
   const stats = await fs.promises.stat(path).catch(() => undefined);
   return stats?.isFile() ?? false;
 }
+
+export async function isFolder(path: string): Promise<boolean> {
+  const stats = await fs.promises.stat(path).catch(() => undefined);
+  return stats?.isDirectory() ?? false;
+}

@@ -10,6 +10,8 @@ export interface Machine {
   os: string;
   arch: string;
   gpus: string[];
+  /** Its name, where another machine than that of the run measures. */
+  host?: string;
 }
 
 export function thisMachine(): Machine {

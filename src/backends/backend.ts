@@ -45,6 +45,8 @@ export interface VariantSpec {
   settings: Settings;
   lora?: Adapter[];
   facts?: ModelFacts;
+  /** The address that the model came from, without secrets. */
+  from?: string;
 }
 
 /** Hears what an engine says while it works, besides its answers. */
@@ -400,6 +402,11 @@ export interface Backend {
     /** How that is told beside figures: a phrase. */
     method: string;
   };
+  /**
+   * The settings that choose among its builds, the default first, by which a worker elsewhere says what it has. Absent where a
+   * variant is bound to a machine: to a server that runs there, or to programs in a folder.
+   */
+  readonly builds?: readonly Settings[];
   /**
    * Finds and reads the model and its adapters, and changes nothing; a server is asked. Throws a BenchError that says why it
    * cannot.

@@ -66,6 +66,15 @@ export function withPaths(name: string, settings: Settings, baseDir: string): Se
   );
 }
 
+/** The settings of a backend that are paths. */
+export const pathSettings = (name: string): readonly string[] => member(name).paths ?? [];
+
+/** Whether a name is of a backend's own models, which are no files. */
+export function hasScheme(name: string, model: string): boolean {
+  const { scheme } = member(name);
+  return scheme !== undefined && model.startsWith(scheme);
+}
+
 export async function findBackend(name: string): Promise<Backend> {
   return member(name).load();
 }

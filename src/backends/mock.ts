@@ -93,6 +93,7 @@ export const mock = {
   name: "mock",
   parts: ["likelihood", "passages", "options", "letters", "generation", "timing", "windows"],
   version: async () => ({ version: "mock 1", library: "mock", origin: "mock", gpu: false }),
+  builds: [{}],
   settingsFacts: mockSettingsFacts,
   async locate({ model, lora }) {
     const { bytes } = mockSettings(model);

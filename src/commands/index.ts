@@ -1,4 +1,5 @@
 import { definite } from "../definite.js";
+import type { Executor } from "../executors/index.js";
 import type { BisectCommand } from "./bisect.js";
 import type { Command, Surroundings } from "./command.js";
 import {
@@ -37,6 +38,7 @@ export type { ReferenceCommand } from "./reference.js";
 export type { ReportCommand } from "./report.js";
 export type { RunCommand } from "./run.js";
 export type { ViewCommand } from "./view.js";
+export type { WorkerCommand } from "./worker.js";
 
 /** A command whose code is loaded when it is called, so that `--help` answers at once. Returns the exit code. */
 const command = <Asked>(load: () => Promise<Command<Asked>>, { line, asked }: Typed<Asked>) => {
@@ -108,6 +110,9 @@ export const commands = {
           integer(1),
         )
         .addOption(timeout("a job"))
+        .option("--queue <address>", "measure by workers on other machines: redis://HOST:6379, see `gguf-bench worker`")
+        .option("--tags <names>", "with --queue: only by workers that have all of these tags; a,b or repeatable", names)
+        .option("--speed-host <name>", "with --queue: the worker that measures speed (default: the first one)")
         .option("--again", "time the speed of a run that is there once more, as another session in its folder")
         .option("--dry-run", "print the plan as a table, with estimated memory and time; measure nothing")
         .option("--plain", "lines instead of the live view")
@@ -119,6 +124,34 @@ export const commands = {
       const command = ["gguf-bench", ...process.argv.slice(2)];
       return { ...options, named, models: model, measures: measure, command };
     },
+  }),
+  worker: command(async () => (await import("./worker.js")).workerCommand, {
+    line: (line) =>
+      line
+        .description("measure on this machine what `run --queue` asks for on another one, until it is stopped")
+        .requiredOption("--queue <address>", "the Redis of both: redis://HOST:6379, or rediss:// with TLS")
+        .option("--name <name>", "what it is called beside figures (default: the machine's name)")
+        .option("--tags <names>", "labels that `run --tags` asks for, such as gpu; a,b or repeatable", names)
+        .option(
+          "--models <dir>",
+          "a folder of models, with all below it; repeatable (default: $GGUF_BENCH_MODELS)",
+          list,
+        )
+        .option(
+          "--allow-source <start>",
+          "fetch models that are missing from addresses that begin so; repeatable (default: https://huggingface.co/)",
+          list,
+        )
+        .option("--memory-limit <size>", "memory that engines may use, such as 4GB (default: what is free)", bytes)
+        .addOption(threads())
+        .addHelpText(
+          "after",
+          `
+A worker opens no file outside its folders and the cache ($GGUF_BENCH_CACHE), finds models there by their bytes, and fetches
+from nowhere but the sources that it allows. A password stands in the address or in $GGUF_BENCH_QUEUE_PASSWORD, which no list
+of processes shows. Ctrl-C ends it after the item at hand; what is left goes to other workers.`,
+        ),
+    asked: ({ models, ...options }) => ({ ...options, folders: models }),
   }),
   report: command(async () => (await import("./report.js")).reportCommand, {
     line: (line) =>
@@ -406,11 +439,18 @@ Data for non-commercial use only are fetched after a yes in the terminal or with
   }),
 };
 
+async function executorOf({ queue, tags, speedHost }: RunCommand): Promise<Executor> {
+  if (queue === undefined) return (await import("../executors/child.js")).childExecutor();
+  const [{ queueExecutor }, { versions }] = await Promise.all([
+    import("../executors/queue/index.js"),
+    import("./versions.js"),
+  ]);
+  return queueExecutor({ url: queue, version: versions()["gguf-bench"]!, ...definite({ tags, speedHost }) });
+}
+
 /** Starts the first engine process before this one loads its own code, because they use different cores. */
 async function runCommand(asked: RunCommand, where: Surroundings): Promise<number> {
-  const executor = asked.dryRun
-    ? undefined
-    : (asked.executor ?? (await import("../executors/child.js")).childExecutor());
+  const executor = asked.dryRun ? undefined : (asked.executor ?? (await executorOf(asked)));
   return (await import("./run.js")).runCommand(definite({ ...asked, executor }), where);
 }
 

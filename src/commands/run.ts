@@ -4,7 +4,7 @@ import { flagsOf, type QuickOptions, quickBenchmark, readBenchmark, sortArgument
 import { definite } from "../definite.js";
 import { BenchError, exitCodes } from "../errors.js";
 import type { Event, JobRecord } from "../events.js";
-import { type Executor, localPlace } from "../executors/index.js";
+import { type Executor, localPlace, shownQueue } from "../executors/index.js";
 import { harmless, harmlessJson } from "../harmless.js";
 import { measurements } from "../measurements/index.js";
 import { withoutKeeping } from "../models/cache.js";
@@ -54,6 +54,10 @@ export interface RunCommand
   json?: boolean;
   /** Lines even on a terminal. */
   plain?: boolean;
+  /** The Redis by which workers on other machines measure; see `QueueOptions`. */
+  queue?: string;
+  tags?: string[];
+  speedHost?: string;
   /** As typed, for the provenance. */
   command?: string[];
   /** Flags, see `QuickOptions`. */
@@ -75,11 +79,12 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
   if (executor) onLost(() => stop.signal.aborted || stop.ask("graceful"));
   try {
     const asked = await askedOf(options, folders);
-    const benchmark = await benchmarkOf(asked, { ...folders, env: where.env });
+    const read = await benchmarkOf(asked, { ...folders, env: where.env });
+    const benchmark = { ...read, ...definite({ memoryLimit: read.memoryLimit ?? executor?.memory }) };
     const planned = () =>
       unlessStopped(
         makePlan(benchmark, {
-          command: options.command ?? [],
+          command: withoutSecretsOf(options),
           versions: versions(),
           place: executor?.place ?? localPlace,
           signal: stop.signal,
@@ -104,9 +109,11 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
     const store = Store.open(folder, (event) => fold.add(event));
     const timing = nextTiming(fold.run, plan, options.again);
     if (!options.json) say(stdout, supersededNote(folder, fold.run, plan));
-    if (!options.json) say(stdout, plan.notes.map((note) => `${harmless(note)}\n`).join(""));
+    const notes = [...(executor.notes?.() ?? []), ...plan.notes];
+    if (!options.json) say(stdout, notes.map((note) => `${harmless(note)}\n`).join(""));
     const view = await viewOf(options, where, stop.ask);
     const comparing = new Comparing(view, fold.run);
+    executor.tell?.((message) => view.handle({ type: "warning", at: Date.now(), message }));
     try {
       view.resume(fold.run);
       const how = {
@@ -147,6 +154,10 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
     await executor?.close();
   }
 }
+
+/** The command as it may be written down. */
+const withoutSecretsOf = ({ command = [], queue }: RunCommand) =>
+  command.map((word) => (queue ? word.replaceAll(queue, shownQueue(queue)) : word));
 
 const folderOf = (plan: Plan, { out, file, reference }: RunCommand) =>
   out ?? (file ? path.join(runsFolder, plan.name) : folderOfQuestion(plan, reference));

@@ -49,7 +49,8 @@ export interface RecordRequest extends Pick<ReferencePlan, "modelSha256" | "toke
 export type MeasureReply =
   /** `job`: whose item it is, if several jobs are measured together. */
   | ({ type: "measured"; job?: string } & Measured)
-  | { type: "progress"; done: number; total: number; unit: string }
+  /** `where`: the name of who measures, where that is not this machine. */
+  | { type: "progress"; done: number; total: number; unit: string; where?: string }
   | EngineWarning
   | OpenedVariant
   | MeasuredInstead
@@ -107,6 +108,8 @@ export interface OpenedEngine {
 export interface OpenOptions {
   /** Seconds without a sign of life after which the engine is killed. */
   timeout: number;
+  /** Bytes that the engine needs, as far as the plan knows. */
+  memory?: number;
   /** Opened in the same process, to be measured together. */
   others?: VariantSpec[];
   /**
@@ -128,6 +131,14 @@ export interface Executor {
   place(variant: Pick<VariantSpec, "backend" | "model" | "settings">): Promise<Place>;
   /** Throws a BenchError `stopped` after a stop. */
   open(variant: VariantSpec, options: OpenOptions): Promise<OpenedEngine>;
+  /** What it can do at once, where that is not what this machine's cores and memory allow. */
+  readonly capacity?: { steps: number };
+  /** Bytes that engines may use, where that is not the memory of this machine. */
+  readonly memory?: number;
+  /** What the user should know of who measures, once a plan has its places: a sentence each. */
+  notes?(): string[];
+  /** Takes whoever hears what happens to those who measure, a sentence without its end. */
+  tell?(heard: (sentence: string) => void): void;
   /** Graceful: every engine ends after the item at hand, and is killed when that takes more than a few seconds. */
   stop(): void;
   /** At once: every engine is killed. */

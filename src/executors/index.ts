@@ -10,3 +10,5 @@ export type {
   Place,
   TakenMemory,
 } from "./executor.js";
+export { placeDigest } from "./place.js";
+export { shownQueue } from "./queue/redis.js";

@@ -1,5 +1,5 @@
-import { sha256 } from "../digest.js";
-import type { Place } from "../executors/index.js";
+import { digestOfParts } from "../digest.js";
+import { type Place, placeDigest } from "../executors/index.js";
 
 /** A model as its figures depend on it. */
 export interface Computed {
@@ -33,25 +33,7 @@ interface Identity {
 
 /** The one way from what is asked, and where, to a job's id. `machineBound`: the whole machine decides, as it does for speed. */
 export function identify(question: JobQuestion, place: Place, { machineBound }: { machineBound: boolean }): Identity {
-  const { machine } = place;
-  const { gpu, origin: _, ...engine } = place.engine;
-  const asked = digest(question);
-  const where = digest({
-    engine,
-    // The kernels differ between processors, so the last digits do.
-    processor: machine.cpu,
-    gpus: gpu ? machine.gpus : undefined,
-    machine: machineBound ? machine : undefined,
-  });
-  return { id: digest([asked, where]), question: asked, place: where };
-}
-
-/** Stable under the order of keys; a key that is undefined is none. */
-function digest(parts: unknown): string {
-  const canonical = JSON.stringify(parts, (_, value) =>
-    value && typeof value === "object" && !Array.isArray(value)
-      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : value,
-  );
-  return sha256(canonical).slice(0, 16);
+  const asked = digestOfParts(question);
+  const where = placeDigest(place, machineBound);
+  return { id: digestOfParts([asked, where]), question: asked, place: where };
 }

@@ -103,7 +103,7 @@ export async function inspect(
     // The path as the user wrote it, and which file that was.
     const adapters = found.lora.map(({ sha256 }, i) => ({ ...asked[i], sha256: sha256.slice(0, 12) }));
     const settings = { ...record.settings, ...(adapters.length > 0 ? { lora: adapters } : {}) };
-    const located: VariantSpec = { ...spec, model: found.model, lora: found.lora, ...definite({ facts }) };
+    const located: VariantSpec = { ...spec, model: found.model, lora: found.lora, ...definite({ facts, from }) };
     const own: Route = { ...route, spec: located, parts: found.parts ?? parts };
     return {
       routes: [own, ...(await routeThrough(own, placeOf))],

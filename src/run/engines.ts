@@ -73,7 +73,7 @@ export class Engines {
     const entry: Entry = found ?? { load, bytes, backend: spec.backend, holder: step, told: new Set() };
     // Put last, for the list is in the order of use.
     this.#entries = [...this.#entries.filter((one) => one !== entry), entry];
-    const options = { timeout: this.plan.timeout, others, ...definite({ scratch }) };
+    const options = { timeout: this.plan.timeout, others, memory: bytes, ...definite({ scratch }) };
     const held = entry.holder;
     Object.assign(entry, { holder: step, bytes, backend: spec.backend });
     try {

@@ -92,8 +92,13 @@ async function* events(
   }
   scheduleAnew();
   const context: RunContext = { plan, executor, engines, runs, failed, prepare: completed, signal };
-  const limits = { memory, parallel, cores: physicalCores() };
   const next = (beside: readonly Step[]) => {
+    // Steps that other machines perform need neither cores nor memory of this one.
+    const { steps } = executor.capacity ?? {};
+    const limits =
+      steps === undefined
+        ? { memory, parallel, cores: physicalCores() }
+        : { memory: Infinity, parallel: Math.min(parallel, steps), cores: Infinity };
     const step = chosen(waiting, beside, limits);
     if (!step) return undefined;
     for (const name of step.kind === "prepare" ? [nameOf(step)] : jobsOf(step)) begun.add(name);

@@ -6,12 +6,13 @@ import { locateVariant, prepareVariant } from "../../models/preparation.js";
 import type { BackendWith, EngineName, Part } from "../backend.js";
 import { LlamaEngine } from "./engine.js";
 import { LlamaModel } from "./model.js";
-import { llamaSettings, llamaSettingsFacts } from "./settings.js";
+import { gpuNames, llamaSettings, llamaSettingsFacts } from "./settings.js";
 
 /** llama.cpp in this process, through the library that node-llama-cpp supplies. */
 export const llama = {
   name: "llama",
   parts: ["likelihood", "passages", "options", "letters", "generation", "timing", "windows"],
+  builds: gpuNames.map((gpu) => ({ gpu })),
   settingsFacts: llamaSettingsFacts,
   async version({ settings }) {
     // Nothing is computed where the card is not there: the plan says so.

@@ -5,6 +5,9 @@ import { missingCard } from "../../llama/location.js";
 import type { Settings, SettingsFacts } from "../backend.js";
 import { llamaCppFacts, llamaCppSettings } from "../llama-cpp.js";
 
+/** The builds of the library, the default first. */
+export const gpuNames = ["auto", "cpu", "cuda", "vulkan", "metal"] as const;
+
 /** What a variant may set of llama.cpp in this process: a benchmark file's form, its JSON Schema and the flags follow from it. */
 export const llamaSettings = llamaCppSettings.extend({
   ...chatSettings,
@@ -14,7 +17,7 @@ export const llamaSettings = llamaCppSettings.extend({
     .default(false)
     .describe("Give layers with a sliding window a cache of the whole context (llama.cpp's --swa-full)."),
   gpu: z
-    .enum(["auto", "cpu", "cuda", "vulkan", "metal"])
+    .enum(gpuNames)
     .default("auto")
     .describe("Which build of the library; auto: the fastest that this machine can load."),
   library: z

@@ -1,0 +1,177 @@
+import { randomUUID } from "node:crypto";
+import { BenchError, fromFailure } from "../../errors.js";
+import type { MeasureReply, TakenMemory } from "../executor.js";
+import type { Dispatcher } from "./dispatch.js";
+import { type Assignment, itemKey, type Letter } from "./messages.js";
+import type { Parcel } from "./parcels.js";
+
+/** Milliseconds that workers may take for the items at hand when the run is stopped. */
+const stopPatience = 4000;
+
+/** The parts of one request, from when they are sent until all are done. */
+export class Group {
+  readonly #id = randomUUID();
+  /** By assignment: the worker that has it. */
+  readonly #open = new Map<string, string | undefined>();
+  readonly #known: Set<string>;
+  readonly #parcels: readonly Parcel[];
+  readonly #inbox: Letter[] = [];
+  #wake = () => {};
+  #refusal: string | undefined;
+  #stopping = false;
+  #over = false;
+  #ending = false;
+
+  constructor(
+    private readonly dispatcher: Dispatcher,
+    {
+      known = new Set(),
+      parcels = [],
+      ended,
+    }: {
+      /** Keys of the items that need not be measured. */
+      known?: Set<string>;
+      parcels?: readonly Parcel[];
+      ended(): void;
+    },
+  ) {
+    this.#known = known;
+    this.#parcels = parcels;
+    this.#ended = ended;
+  }
+  readonly #ended: () => void;
+
+  async send(
+    queue: string,
+    work: Omit<Assignment, "id" | "run" | "group">,
+    options: { first?: boolean } = {},
+  ): Promise<void> {
+    const id = `${this.#id}.${this.#open.size + 1}`;
+    this.#open.set(id, undefined);
+    await this.dispatcher.send(
+      {
+        queue,
+        assignment: { ...work, id, run: this.dispatcher.run, group: this.#id },
+        parcels: this.#parcels,
+        done: () => this.#known,
+        heard: (letter) => this.#hear(letter),
+        refused: (reason) => {
+          this.#refusal ??= reason;
+          this.#wake();
+        },
+      },
+      options,
+    );
+  }
+
+  /** What workers say of the parts, until `end` or a stop. Throws a BenchError for what a worker refused, or could not do. */
+  async *letters(): AsyncGenerator<Letter> {
+    while (!this.#over) {
+      const letter = this.#inbox.shift();
+      if (letter?.told.type === "failed") throw fromFailure(letter.told.failure);
+      if (letter) yield letter;
+      else if (this.#refusal !== undefined)
+        throw new BenchError("server-refused", this.#refusal, { hint: "`gguf-bench worker` says which files it has" });
+      else if (this.#stopping && [...this.#open.values()].every((worker) => worker === undefined)) return;
+      else
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+    }
+  }
+
+  /** Each item once, whoever measured it how often; ends after `complete`, which is of all parts. A stop ends it without. */
+  async *replies(): AsyncGenerator<MeasureReply> {
+    let all: TakenMemory & { each?: Record<string, TakenMemory> } = {};
+    try {
+      for await (const { assignment, worker, told } of this.letters()) {
+        switch (told.type) {
+          case "measured": {
+            const key = itemKey(told.job, told.item);
+            if (this.#known.has(key)) break;
+            this.#known.add(key);
+            yield told;
+            break;
+          }
+          case "progress":
+            yield { ...told, where: worker };
+            break;
+          case "warning":
+          case "opened-variant":
+          case "instead":
+            yield told;
+            break;
+          case "complete": {
+            const { type, items, ...taken } = told;
+            // Letters get lost with a Redis that keeps nothing.
+            if (!items.every((item) => this.#known.has(item))) {
+              this.#open.set(assignment, undefined);
+              await this.dispatcher.again(assignment);
+              break;
+            }
+            all = larger(all, taken);
+            await this.close(assignment);
+            if (this.#open.size > 0) break;
+            yield { type, ...all };
+            return;
+          }
+        }
+      }
+    } finally {
+      await this.end();
+    }
+  }
+
+  stop(): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    void this.dispatcher.cancel(this.#id).catch(() => {});
+    setTimeout(() => {
+      this.#over = true;
+      this.#wake();
+    }, stopPatience).unref();
+    this.#wake();
+  }
+
+  /** This part is done. */
+  async close(assignment: string): Promise<void> {
+    this.#open.delete(assignment);
+    await this.dispatcher.end(assignment);
+  }
+
+  /** Ends with all parts; those that are not done are taken back. */
+  async end(): Promise<void> {
+    if (this.#ending) return;
+    this.#ending = true;
+    this.#over = true;
+    this.#wake();
+    this.#ended();
+    if (this.#open.size > 0) await this.dispatcher.cancel(this.#id).catch(() => {});
+    for (const id of this.#open.keys()) await this.dispatcher.end(id).catch(() => {});
+    this.#open.clear();
+    await this.dispatcher.forget(this.#id).catch(() => {});
+  }
+
+  #hear(letter: Letter): void {
+    const { assignment, worker, told } = letter;
+    if (!this.#open.has(assignment)) return;
+    if (told.type === "taken") this.#open.set(assignment, worker);
+    if (told.type === "stopped") this.#open.set(assignment, undefined);
+    this.#inbox.push(letter);
+    this.#wake();
+  }
+}
+
+type Whole = TakenMemory & { each?: Record<string, TakenMemory> };
+
+/** The most that any of the parts took. */
+function larger(a: Whole, b: Whole): Whole {
+  const most = (one: number | undefined, other: number | undefined) => Math.max(one ?? 0, other ?? 0);
+  const memory = (one: TakenMemory = {}, other: TakenMemory = {}): TakenMemory => {
+    const [peakMemory, cacheBytes] = [most(one.peakMemory, other.peakMemory), most(one.cacheBytes, other.cacheBytes)];
+    return { ...(peakMemory > 0 ? { peakMemory } : {}), ...(cacheBytes > 0 ? { cacheBytes } : {}) };
+  };
+  const names = new Set([...Object.keys(a.each ?? {}), ...Object.keys(b.each ?? {})]);
+  const each = Object.fromEntries([...names].map((name) => [name, memory(a.each?.[name], b.each?.[name])]));
+  return { ...memory(a, b), ...(names.size > 0 ? { each } : {}) };
+}

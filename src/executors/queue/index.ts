@@ -1,0 +1,202 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { VariantSpec } from "../../backends/backend.js";
+import { BenchError } from "../../errors.js";
+import { several } from "../../harmless.js";
+import { counted } from "../../units.js";
+import type { Executor, MeasureRequest, Place } from "../executor.js";
+import { placeDigest } from "../place.js";
+import { type Dispatched, Dispatcher } from "./dispatch.js";
+import { Link } from "./redis.js";
+import { RemoteEngine, type Route } from "./remote-engine.js";
+import { hostQueue, placeAt, placeQueue, present, type WorkerRecord } from "./roster.js";
+import { checkSendable } from "./sending.js";
+
+export { passwordVariable, shownQueue } from "./redis.js";
+export { startWorker, type WorkerOptions } from "./worker.js";
+
+/** Milliseconds for which the first worker is waited for: both may be started at once. */
+const firstPatience = 15_000;
+/** Requests that are measured side by side, for each worker: so that none waits for the end of another. */
+const requestsPerWorker = 2;
+
+export interface QueueOptions {
+  /** `redis://[user:password@]host:port[/db]`, or `rediss://`. */
+  url: string;
+  /** The version of this program: workers of another are passed over. */
+  version: string;
+  /** Workers have all of these. */
+  tags?: readonly string[];
+  /** The worker that measures speed, or its host; the first one by default. */
+  speedHost?: string;
+  /** Hears what became of assignments. */
+  dispatched?(event: Dispatched): void;
+}
+
+/**
+ * Engines on other machines, by a queue in Redis: sends what is to be measured to workers. Throws a BenchError when Redis cannot be reached, or there is no worker.
+ */
+export async function queueExecutor({
+  url,
+  version,
+  tags = [],
+  speedHost,
+  dispatched,
+}: QueueOptions): Promise<Executor> {
+  let notice = (_: string) => {};
+  let fault: string | undefined;
+  const link: Link = await Link.open(url, (now) => {
+    if (now !== undefined && fault === undefined) notice(`${link.shown}: ${now}; the run goes on when it is back`);
+    if (now === undefined && fault !== undefined) notice(`${link.shown} is back`);
+    fault = now;
+  });
+  const ours = ({ tags: own, version: its }: WorkerRecord) => its === version && tags.every((tag) => own.includes(tag));
+  let workers: WorkerRecord[] = [];
+  for (const end = Date.now() + firstPatience; ; await sleep(200)) {
+    workers = await present(link);
+    if (workers.some(ours)) break;
+    if (Date.now() < end) continue;
+    await link.close();
+    throw noWorker(link.shown, workers, version, tags);
+  }
+  const dispatcher = new Dispatcher(link, { workers, ...(dispatched ? { told: dispatched } : {}) });
+  const engines = new Set<RemoteEngine>();
+  /** By queue, in the order in which they were needed. */
+  const places = new Map<string, { place: Place; host: WorkerRecord }>();
+
+  const placeOf = async (variant: Pick<VariantSpec, "backend" | "settings">) => {
+    await checkSendable(variant);
+    const all = workers.filter(ours).flatMap((worker) => {
+      const place = placeAt(worker, variant);
+      return place ? [{ worker, place, queue: placeQueue(place, version) }] : [];
+    });
+    const count = (queue: string) => all.filter((one) => one.queue === queue).length;
+    // Of as many workers, those that are used already, then those that came first.
+    const [first] = all.toSorted(
+      (a, b) => count(b.queue) - count(a.queue) || Number(places.has(b.queue)) - Number(places.has(a.queue)),
+    );
+    if (!first)
+      throw new BenchError(
+        "program-missing",
+        `no worker at ${link.shown} has a build of ${variant.backend} for these settings`,
+        {
+          hint: "`gguf-bench doctor` says on each machine which builds it has",
+        },
+      );
+    const own = all.filter(({ queue }) => queue === first.queue).map(({ worker }) => worker);
+    const host =
+      speedHost === undefined ? own[0]! : own.find(({ name, machine }) => [name, machine.host].includes(speedHost));
+    if (!host)
+      throw new BenchError("config", `--speed-host ${speedHost}: no worker of that name can measure with the others`, {
+        hint: `there are ${several(own.map(({ name }) => name))}`,
+      });
+    const found = { place: { ...first.place, machine: placeAt(host, variant)!.machine }, host };
+    if (!places.has(first.queue)) places.set(first.queue, found);
+    return found.place;
+  };
+
+  return {
+    place: placeOf,
+    get capacity() {
+      return { steps: Math.max(1, requestsPerWorker * dispatcher.workers.filter(ours).length) };
+    },
+    memory: Math.max(...workers.filter(ours).map(({ memory }) => memory)),
+    async open(variant, options) {
+      const routeOf = (one: VariantSpec): Route => {
+        for (const worker of workers.filter(ours)) {
+          const place = placeAt(worker, one);
+          const queue = place && placeQueue(place, version);
+          const found = queue && places.get(queue);
+          if (found) return { any: queue, host: hostQueue(found.host.name), tags: [...tags] };
+        }
+        throw new BenchError("internal", `${one.name} was never given a place`);
+      };
+      const engine = new RemoteEngine(dispatcher, routeOf, partsOf);
+      engines.add(engine);
+      await engine.become(variant, options);
+      return engine;
+    },
+    stop() {
+      for (const engine of engines) engine.stop();
+    },
+    async close() {
+      for (const engine of engines) await engine.close();
+      await dispatcher.close();
+      await link.close();
+    },
+    tell(heard) {
+      notice = heard;
+    },
+    notes: () => notesOn(workers, { ours, version, tags, places: [...places] }),
+  };
+
+  function partsOf(_: MeasureRequest): number {
+    return 1;
+  }
+}
+
+function noWorker(address: string, workers: WorkerRecord[], version: string, tags: readonly string[]): BenchError {
+  const command = "gguf-bench worker --queue …";
+  if (workers.length === 0)
+    return new BenchError("server-unreachable", `no worker listens at ${address}`, {
+      hint: `start one on each machine that is to measure: ${command}`,
+    });
+  const why = [...(tags.length > 0 ? [`has the tags ${tags.join(", ")}`] : []), `is of this version (${version})`].join(
+    " and ",
+  );
+  return new BenchError("server-unreachable", `none of the ${counted(workers.length, "worker")} at ${address} ${why}`, {
+    hint: `there are ${several(
+      workers.map(({ name, version, tags }) => `${name} (${[version, ...tags].join(", ")})`),
+      6,
+    )}`,
+  });
+}
+
+/** Who measures, and who is passed over and why. */
+function notesOn(
+  workers: WorkerRecord[],
+  {
+    ours,
+    version,
+    tags,
+    places,
+  }: {
+    ours(worker: WorkerRecord): boolean;
+    version: string;
+    tags: readonly string[];
+    places: [string, { place: Place; host: WorkerRecord }][];
+  },
+): string[] {
+  const odd: string[] = [];
+  const used: string[] = [];
+  for (const worker of workers) {
+    const missing = tags.filter((tag) => !worker.tags.includes(tag));
+    if (worker.version !== version)
+      odd.push(`${worker.name} runs version ${worker.version} of gguf-bench, not ${version}`);
+    else if (missing.length > 0) odd.push(`${worker.name} has no tag ${missing.join(", ")}`);
+    else if (ours(worker)) {
+      const reasons = places.flatMap(([queue, { place }]) => reasonAgainst(worker, queue, place, version) ?? []);
+      if (reasons.length < places.length) used.push(worker.name);
+      else odd.push(`${worker.name} ${reasons[0] ?? "is not needed"}`);
+    }
+  }
+  return [
+    `Measured by ${counted(used.length, "worker")}: ${several(used)}.`,
+    ...odd.map((one) => `Passed over: ${one}; its figures would differ in the last digits.`),
+  ];
+}
+
+/** Why what this worker measures is not comparable to the digit with what the others do; undefined where it is. */
+function reasonAgainst(
+  worker: WorkerRecord,
+  queue: string,
+  { engine, machine }: Place,
+  version: string,
+): string | undefined {
+  const own = worker.builds.map((build) => ({ engine: build.engine, machine: worker.machine }));
+  if (own.some((place) => placeQueue(place as Place, version) === queue)) return undefined;
+  const same = own.find(
+    (place) => placeDigest({ ...place, machine } as Place, false) === placeDigest({ engine, machine }, false),
+  );
+  if (same) return `has another processor (${worker.machine.cpu})`;
+  return "has another build of the engine";
+}

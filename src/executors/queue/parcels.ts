@@ -1,0 +1,51 @@
+import { promisify } from "node:util";
+import { gunzip, gzip } from "node:zlib";
+import { sha256 } from "../../digest.js";
+import { BenchError } from "../../errors.js";
+import { bytes as inUnits } from "../../units.js";
+import { keyOf, type Link } from "./redis.js";
+
+/** Bytes of data as they lie in Redis, and unpacked. */
+const most = { packed: 64 << 20, unpacked: 400 << 20 };
+/** Seconds that data stay there; who sends them sends them again where they are needed longer. */
+const kept = 86_400;
+
+const pack = promisify(gzip);
+const unpack = promisify(gunzip);
+const keyOfParcel = (digest: string) => keyOf("data", digest);
+
+/** Plain data on their way, under the sha256 of their JSON: sent once, whoever needs them how often. */
+export interface Parcel {
+  sha256: string;
+  packed: Buffer;
+}
+
+/** Throws a BenchError for data that are too large to be sent. */
+export async function parcel(data: unknown, shown: string): Promise<Parcel> {
+  const bytes = Buffer.from(JSON.stringify(data));
+  const packed = bytes.length > most.unpacked ? undefined : await pack(bytes, { level: 1 });
+  if (!packed || packed.length > most.packed)
+    throw new BenchError("dataset-invalid", `${shown} is too large for a queue: ${inUnits(bytes.length)}`, {
+      hint: "take a part of it (--chunks, --limit), or measure it without --queue",
+    });
+  return { sha256: sha256(bytes), packed };
+}
+
+export async function send(link: Link, { sha256: digest, packed }: Parcel): Promise<void> {
+  await link.redis.set(keyOfParcel(digest), packed, "EX", kept, "NX");
+}
+
+/** Undefined where Redis no longer has them. Throws a BenchError for what is not what its name says. */
+export async function receive(link: Link, digest: string): Promise<unknown> {
+  const key = keyOfParcel(digest);
+  const bytes = await link.redis.strlen(key);
+  if (bytes === 0) return undefined;
+  const refused = (why: string) => new BenchError("server-refused", `the data of the assignment ${why}`);
+  if (bytes > most.packed) throw refused(`have ${inUnits(bytes)}, and ${inUnits(most.packed)} is the most`);
+  const packed = await link.redis.getBuffer(key);
+  if (!packed) return undefined;
+  const data = await unpack(packed, { maxOutputLength: most.unpacked }).catch(() => undefined);
+  if (!data) throw refused(`cannot be unpacked, or have more than ${inUnits(most.unpacked)}`);
+  if (sha256(data) !== digest) throw refused("are not those of its hash");
+  return JSON.parse(data.toString("utf8"));
+}

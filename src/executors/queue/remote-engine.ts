@@ -1,0 +1,125 @@
+import type { EngineFacts, VariantSpec } from "../../backends/backend.js";
+import { definite } from "../../definite.js";
+import { BenchError } from "../../errors.js";
+import { measurementOn } from "../../measurements/index.js";
+import type {
+  EngineWarning,
+  MeasureReply,
+  MeasureRequest,
+  OpenedEngine,
+  OpenedVariant,
+  OpenOptions,
+  RecordRequest,
+} from "../executor.js";
+import type { Dispatcher } from "./dispatch.js";
+import { Group } from "./group.js";
+import { type Assignment, itemKey } from "./messages.js";
+import type { Parcel } from "./parcels.js";
+import { checkSendable, sentData, sentVariant } from "./sending.js";
+
+/** Where the parts of a request go. */
+export interface Route {
+  /** The queue of whoever may open the variant. */
+  any: string;
+  /** That of the one worker that measures what depends on the machine. */
+  host: string;
+  tags: string[];
+}
+
+/** A variant that workers open. */
+export class RemoteEngine implements OpenedEngine {
+  facts!: EngineFacts;
+  warnings: EngineWarning[] = [];
+  others: OpenedVariant[] = [];
+  alive = true;
+  #opening: Assignment["opening"] | undefined;
+  #route: Route | undefined;
+  readonly #groups = new Set<Group>();
+
+  constructor(
+    private readonly dispatcher: Dispatcher,
+    private readonly routeOf: (variant: VariantSpec) => Route,
+    private readonly partsOf: (request: MeasureRequest) => number,
+  ) {}
+
+  async become(variant: VariantSpec, { timeout, others = [], scratch, memory = 0 }: OpenOptions): Promise<void> {
+    await checkSendable(variant);
+    const route = this.routeOf(variant);
+    const opening: Assignment["opening"] = {
+      variant: await sentVariant(variant),
+      others: await Promise.all(others.map(sentVariant)),
+      timeout,
+      memory,
+      ...definite({ scratch }),
+    };
+    const group = this.#group();
+    await group.send(route.any, { opening, tags: route.tags, shown: `opening ${variant.name}` }, { first: true });
+    try {
+      for await (const { assignment, told } of group.letters())
+        if (told.type === "opened") {
+          Object.assign(this, { facts: told.facts, warnings: told.warnings, others: told.others });
+          await group.close(assignment);
+          this.#opening = opening;
+          this.#route = route;
+          return;
+        }
+    } finally {
+      await group.end();
+    }
+    throw new BenchError("stopped", `${variant.name} was not opened: the run was stopped`);
+  }
+
+  async *measure(request: MeasureRequest): AsyncGenerator<MeasureReply> {
+    const { kind, settings, dataset, done, only, together } = request;
+    const data = dataset && (await sentData(dataset));
+    const { machineBound } = measurementOn(kind, dataset?.kind);
+    const queue = machineBound ? this.#route!.host : this.#route!.any;
+    const of = machineBound ? 1 : this.partsOf(request);
+    const strip = ({ done: _, ...job }: { id: string; done: string[] }) => job;
+    const known = new Set([
+      ...done.map((item) => itemKey(undefined, item)),
+      ...[...(together?.jobs ?? []), ...(together?.riders ?? [])].flatMap((job) =>
+        job.done.map((item) => itemKey(job.id, item)),
+      ),
+    ]);
+    const group = this.#group({ known, parcels: data ? [data.parcel] : [] });
+    for (let part = 1; part <= of; part++)
+      await group.send(queue, {
+        opening: this.#opening!,
+        tags: this.#route!.tags,
+        shown: `${kind} of ${this.#opening!.variant.name}${of > 1 ? `, ${part}/${of}` : ""}`,
+        request: {
+          kind,
+          settings,
+          ...definite({
+            data: data && definite({ sha256: data.parcel.sha256, file: data.file }),
+            only,
+            share: of > 1 ? { part, of } : undefined,
+            together: together && { jobs: together.jobs.map(strip), riders: together.riders.map(strip) },
+          }),
+        },
+      });
+    yield* group.replies();
+  }
+
+  // biome-ignore lint/correctness/useYield: a reference is written where its file is to be
+  async *record(_: RecordRequest): AsyncGenerator<MeasureReply> {
+    throw new BenchError("config", "a reference is written on this machine, without a queue");
+  }
+
+  /** Ends what is measured after the items at hand. */
+  stop(): void {
+    for (const group of this.#groups) group.stop();
+  }
+
+  async close(): Promise<void> {
+    this.alive = false;
+    for (const group of this.#groups) await group.end();
+  }
+
+  #group(options: { known?: Set<string>; parcels?: readonly Parcel[] } = {}): Group {
+    const group: Group = new Group(this.dispatcher, { ...options, ended: () => this.#groups.delete(group) });
+    this.#groups.add(group);
+    return group;
+  }
+}

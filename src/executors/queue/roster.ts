@@ -1,0 +1,122 @@
+import { hostname } from "node:os";
+import { z } from "zod";
+import type { Settings } from "../../backends/backend.js";
+import { definite } from "../../definite.js";
+import { BenchError } from "../../errors.js";
+import type { Place } from "../executor.js";
+import { placeDigest } from "../place.js";
+import { keyOf, type Link } from "./redis.js";
+
+const text = z.string().max(500);
+const machineForm = z.strictObject({
+  ...{ cpu: text, cpus: z.int(), memoryBytes: z.number(), os: text, arch: text, gpus: z.array(text).max(64) },
+  host: text.optional(),
+});
+const engineForm = z.strictObject({
+  ...{ version: text, library: text, origin: text, gpu: z.boolean() },
+  build: text.optional(),
+  environment: z.record(text, text).optional(),
+  rounding: z.number().optional(),
+  started: text.optional(),
+});
+
+/** A worker as it tells of itself. */
+const workerForm = z.strictObject({
+  name: z.string().regex(/^[\w.-]{1,64}$/, "a name has letters, digits, dots and dashes"),
+  /** Owns what the worker takes: another one under the same name has another. */
+  token: z.string().max(100),
+  /** The version of this program. */
+  version: text,
+  tags: z.array(text).max(50),
+  machine: machineForm,
+  /** The builds that it can compute with: by backend, and the settings that choose among them, the default first. */
+  builds: z.array(z.strictObject({ backend: text, settings: z.record(text, z.unknown()), engine: engineForm })).max(50),
+  /** Bytes that engines may use. */
+  memory: z.number().min(0),
+  since: z.number(),
+});
+export type WorkerRecord = z.output<typeof workerForm>;
+export type WorkerBuild = WorkerRecord["builds"][number];
+
+export const workerName = workerForm.shape.name;
+
+/** Milliseconds after which a worker that says nothing is gone; it says something every `beat`. */
+export const silence = 3000;
+export const beat = 700;
+
+const roster = keyOf("workers");
+const keyOfWorker = (name: string) => keyOf("worker", name);
+
+/** The queue of what any worker of a place may take. Workers of another version score by other rules, perhaps. */
+export const placeQueue = (place: Place, version: string): string =>
+  `place-${placeDigest(place, false)}-${version.replace(/[^\w.-]/g, "_")}`;
+
+/** The queue of what one worker alone may take. */
+export const hostQueue = (worker: string): string => `host-${worker}`;
+
+/** Where a worker would open a variant; undefined where it has no build for it. */
+export function placeAt(
+  { builds, machine }: Pick<WorkerRecord, "builds" | "machine">,
+  { backend, settings }: { backend: string; settings: Settings },
+): Place | undefined {
+  const own = builds.filter((one) => one.backend === backend);
+  const build = own.find((one) =>
+    Object.entries(one.settings).every(([key, value]) => (settings[key] ?? own[0]!.settings[key]) === value),
+  );
+  return build && { engine: definite(build.engine), machine: definite(machine) };
+}
+
+/** Takes the name, or the next free one after it (`desk`, `desk-2` …), and keeps it while the worker says something. */
+export async function register(link: Link, record: WorkerRecord): Promise<WorkerRecord> {
+  for (let number = 1; number < 1000; number++) {
+    const name = number === 1 ? record.name : `${record.name}-${number}`;
+    const own = { ...record, name };
+    const taken = await link.redis.set(keyOfWorker(name), JSON.stringify(own), "PX", silence, "NX");
+    if (taken === null) continue;
+    await link.redis.sadd(roster, name);
+    return own;
+  }
+  throw new BenchError("config", `there are a thousand workers named ${record.name}`, { hint: "name it with --name" });
+}
+
+/** Says that the worker is there. */
+export async function sayPresent(link: Link, record: WorkerRecord): Promise<void> {
+  await link.redis
+    .multi()
+    .set(keyOfWorker(record.name), JSON.stringify(record), "PX", silence)
+    .sadd(roster, record.name)
+    .exec();
+}
+
+export async function unregister(link: Link, { name }: WorkerRecord): Promise<void> {
+  await link.redis.multi().del(keyOfWorker(name)).srem(roster, name).exec();
+}
+
+/** The workers that are there, the first to come first. */
+export async function present(link: Link): Promise<WorkerRecord[]> {
+  const names = await link.redis.smembers(roster);
+  if (names.length === 0) return [];
+  const found = await link.redis.mget(names.map(keyOfWorker));
+  const gone = names.filter((_, i) => found[i] === null);
+  if (gone.length > 0) await link.redis.srem(roster, ...gone);
+  return found
+    .flatMap((one) => {
+      const { data } = workerForm.safeParse(one === null ? undefined : parsed(one));
+      return data ?? [];
+    })
+    .sort((a, b) => a.since - b.since || (a.name < b.name ? -1 : 1));
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // another program's
+  }
+}
+
+/** What a worker is called unless it is told: letters, digits, dots and dashes of the host's name. */
+export const hostName = (): string =>
+  hostname()
+    .replace(/[^\w.-]/g, "-")
+    .slice(0, 60) || "worker";
