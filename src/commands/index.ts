@@ -110,7 +110,10 @@ export const commands = {
           integer(1),
         )
         .addOption(timeout("a job"))
-        .option("--queue <address>", "measure by workers on other machines: redis://HOST:6379, see `gguf-bench worker`")
+        .option(
+          "--queue <address>",
+          "measure by workers on other machines: redis://HOST:6379, see `gguf-bench worker` (default: here)",
+        )
         .option("--tags <names>", "with --queue: only by workers that have all of these tags; a,b or repeatable", names)
         .option("--speed-host <name>", "with --queue: the worker that measures speed (default: the first one)")
         .option("--again", "time the speed of a run that is there once more, as another session in its folder")

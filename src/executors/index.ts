@@ -11,4 +11,4 @@ export type {
   TakenMemory,
 } from "./executor.js";
 export { placeDigest } from "./place.js";
-export { shownQueue } from "./queue/redis.js";
+export { shownQueue } from "./queue/address.js";

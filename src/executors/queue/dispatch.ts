@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { type Assignment, type Letter, read } from "./messages.js";
 import { type Parcel, send } from "./parcels.js";
-import { keyOf, type Link } from "./redis.js";
+import { keyOf, type RedisLink } from "./redis.js";
 import { present, type WorkerRecord } from "./roster.js";
 
 export const keyOfRun = (run: string) => keyOf("run", run);
@@ -57,7 +57,7 @@ export class Dispatcher {
   readonly #told: (event: Dispatched) => void;
 
   constructor(
-    private readonly link: Link,
+    private readonly link: RedisLink,
     { workers, told = () => {} }: { workers: WorkerRecord[]; told?: (event: Dispatched) => void },
   ) {
     this.workers = workers;

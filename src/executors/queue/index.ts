@@ -6,12 +6,11 @@ import { counted } from "../../units.js";
 import type { Executor, MeasureRequest, Place } from "../executor.js";
 import { placeDigest } from "../place.js";
 import { type Dispatched, Dispatcher } from "./dispatch.js";
-import { Link } from "./redis.js";
-import { RemoteEngine, type Route } from "./remote-engine.js";
+import { RedisLink } from "./redis.js";
+import { type Queues, RemoteEngine } from "./remote-engine.js";
 import { hostQueue, placeAt, placeQueue, present, type WorkerRecord } from "./roster.js";
 import { checkSendable } from "./sending.js";
 
-export { passwordVariable, shownQueue } from "./redis.js";
 export { startWorker, type WorkerOptions } from "./worker.js";
 
 /** Milliseconds for which the first worker is waited for: both may be started at once. */
@@ -44,7 +43,7 @@ export async function queueExecutor({
 }: QueueOptions): Promise<Executor> {
   let notice = (_: string) => {};
   let fault: string | undefined;
-  const link: Link = await Link.open(url, (now) => {
+  const link: RedisLink = await RedisLink.open(url, (now) => {
     if (now !== undefined && fault === undefined) notice(`${link.shown}: ${now}; the run goes on when it is back`);
     if (now === undefined && fault !== undefined) notice(`${link.shown} is back`);
     fault = now;
@@ -101,7 +100,7 @@ export async function queueExecutor({
     },
     memory: Math.max(...workers.filter(ours).map(({ memory }) => memory)),
     async open(variant, options) {
-      const routeOf = (one: VariantSpec): Route => {
+      const routeOf = (one: VariantSpec): Queues => {
         for (const worker of workers.filter(ours)) {
           const place = placeAt(worker, one);
           const queue = place && placeQueue(place, version);

@@ -93,7 +93,7 @@ export function checkedBody(body: unknown): Body {
 }
 
 /** What a worker says of an assignment. */
-export type Told =
+export type WorkerReply =
   | Exclude<MeasureReply, { type: "complete" }>
   /** `items`: keys of all that the run was told of this part, so that it can tell whether it has them. */
   | (Extract<MeasureReply, { type: "complete" }> & { items: string[] })
@@ -109,7 +109,7 @@ export interface Letter {
   /** The worker's name, and what it took the assignment with. */
   worker: string;
   token: string;
-  told: Told;
+  told: WorkerReply;
 }
 
 const facts = z.looseObject({ version: z.string(), library: z.string() });

@@ -3,7 +3,7 @@ import { gunzip, gzip } from "node:zlib";
 import { sha256 } from "../../digest.js";
 import { BenchError } from "../../errors.js";
 import { bytes as inUnits } from "../../units.js";
-import { keyOf, type Link } from "./redis.js";
+import { keyOf, type RedisLink } from "./redis.js";
 
 /** Bytes of data as they lie in Redis, and unpacked. */
 const most = { packed: 64 << 20, unpacked: 400 << 20 };
@@ -31,12 +31,12 @@ export async function parcel(data: unknown, shown: string): Promise<Parcel> {
   return { sha256: sha256(bytes), packed };
 }
 
-export async function send(link: Link, { sha256: digest, packed }: Parcel): Promise<void> {
+export async function send(link: RedisLink, { sha256: digest, packed }: Parcel): Promise<void> {
   await link.redis.set(keyOfParcel(digest), packed, "EX", kept, "NX");
 }
 
 /** Undefined where Redis no longer has them. Throws a BenchError for what is not what its name says. */
-export async function receive(link: Link, digest: string): Promise<unknown> {
+export async function receive(link: RedisLink, digest: string): Promise<unknown> {
   const key = keyOfParcel(digest);
   const bytes = await link.redis.strlen(key);
   if (bytes === 0) return undefined;

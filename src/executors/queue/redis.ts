@@ -2,6 +2,7 @@ import type { Job, Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { BenchError, systemCode } from "../../errors.js";
 import { addressWithoutSecrets } from "../../secrets.js";
+import { checkedAddress, shownQueue } from "./address.js";
 
 /** Everything that this program keeps in Redis begins so. */
 const prefix = "gguf-bench";
@@ -13,9 +14,6 @@ const lockDuration = 30_000;
 const stalledInterval = 5_000;
 /** So many workers may die over one assignment before it is given up. */
 const mostDeaths = 10;
-
-/** The variable that holds the password, where the address does not: addresses are seen in lists of processes. */
-export const passwordVariable = "GGUF_BENCH_QUEUE_PASSWORD";
 
 interface Packages {
   ioredis: Pick<typeof import("ioredis"), "Redis">;
@@ -67,7 +65,7 @@ export interface Taken {
 }
 
 /** A connection to Redis. It comes back by itself after an interruption, and what was asked meanwhile waits. */
-export class Link {
+export class RedisLink {
   /** Without secrets. */
   readonly shown: string;
   readonly #senders = new Map<string, Sender>();
@@ -85,8 +83,8 @@ export class Link {
   }
 
   /** `heard` is told a fault of the connection, in a phrase, and nothing when it is there again. Throws a BenchError `server-unreachable`. */
-  static async open(url: string, heard: (fault: string | undefined) => void): Promise<Link> {
-    const address = checked(url);
+  static async open(url: string, heard: (fault: string | undefined) => void): Promise<RedisLink> {
+    const address = checkedAddress(url);
     const { ioredis, bullmq } = await packages();
     let isOpen = false;
     let fault = "";
@@ -109,7 +107,7 @@ export class Link {
         hint: "start Redis, and check host, port and password of --queue",
       });
     }
-    return new Link(redis, bullmq, url, heard);
+    return new RedisLink(redis, bullmq, url, heard);
   }
 
   /** Another connection, for what blocks. */
@@ -153,24 +151,6 @@ export class Link {
     redis.on("error", (error) => this.heard(faultOf(error)));
     redis.on("ready", () => this.heard(undefined));
   }
-}
-
-/** The address of a queue as it may be shown and written down: without user, password and all that may be a part of them. */
-export function shownQueue(url: string): string {
-  if (!URL.canParse(url)) return "…";
-  const { protocol, host, pathname } = new URL(url);
-  return `${protocol}//${host}${/^\/\d+$/.test(pathname) ? pathname : ""}`;
-}
-
-function checked(url: string): string {
-  const wrong = (why: string) =>
-    new BenchError("config", `--queue: ${why}`, { hint: "redis://HOST:6379, or rediss:// where Redis speaks TLS" });
-  if (!/^rediss?:\/\//.test(url) || !URL.canParse(url)) throw wrong("this is no address of a Redis");
-  const address = new URL(url);
-  if (address.hostname === "") throw wrong("the address names no host");
-  const password = process.env[passwordVariable];
-  if (password && address.password === "") address.password = encodeURIComponent(password);
-  return address.href;
 }
 
 /** What an error of the connection says, in a phrase; nothing of what was sent. */

@@ -12,13 +12,13 @@ import type {
   RecordRequest,
 } from "../executor.js";
 import type { Dispatcher } from "./dispatch.js";
-import { Group } from "./group.js";
 import { type Assignment, itemKey } from "./messages.js";
 import type { Parcel } from "./parcels.js";
 import { checkSendable, sentData, sentVariant } from "./sending.js";
+import { SplitRequest } from "./split-request.js";
 
 /** Where the parts of a request go. */
-export interface Route {
+export interface Queues {
   /** The queue of whoever may open the variant. */
   any: string;
   /** That of the one worker that measures what depends on the machine. */
@@ -33,12 +33,12 @@ export class RemoteEngine implements OpenedEngine {
   others: OpenedVariant[] = [];
   alive = true;
   #opening: Assignment["opening"] | undefined;
-  #route: Route | undefined;
-  readonly #groups = new Set<Group>();
+  #route: Queues | undefined;
+  readonly #groups = new Set<SplitRequest>();
 
   constructor(
     private readonly dispatcher: Dispatcher,
-    private readonly routeOf: (variant: VariantSpec) => Route,
+    private readonly routeOf: (variant: VariantSpec) => Queues,
     private readonly partsOf: (request: MeasureRequest) => number,
   ) {}
 
@@ -117,8 +117,11 @@ export class RemoteEngine implements OpenedEngine {
     for (const group of this.#groups) await group.end();
   }
 
-  #group(options: { known?: Set<string>; parcels?: readonly Parcel[] } = {}): Group {
-    const group: Group = new Group(this.dispatcher, { ...options, ended: () => this.#groups.delete(group) });
+  #group(options: { known?: Set<string>; parcels?: readonly Parcel[] } = {}): SplitRequest {
+    const group: SplitRequest = new SplitRequest(this.dispatcher, {
+      ...options,
+      ended: () => this.#groups.delete(group),
+    });
     this.#groups.add(group);
     return group;
   }

@@ -5,7 +5,7 @@ import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
 import type { Place } from "../executor.js";
 import { placeDigest } from "../place.js";
-import { keyOf, type Link } from "./redis.js";
+import { keyOf, type RedisLink } from "./redis.js";
 
 const text = z.string().max(500);
 const machineForm = z.strictObject({
@@ -67,7 +67,7 @@ export function placeAt(
 }
 
 /** Takes the name, or the next free one after it (`desk`, `desk-2` …), and keeps it while the worker says something. */
-export async function register(link: Link, record: WorkerRecord): Promise<WorkerRecord> {
+export async function register(link: RedisLink, record: WorkerRecord): Promise<WorkerRecord> {
   for (let number = 1; number < 1000; number++) {
     const name = number === 1 ? record.name : `${record.name}-${number}`;
     const own = { ...record, name };
@@ -80,7 +80,7 @@ export async function register(link: Link, record: WorkerRecord): Promise<Worker
 }
 
 /** Says that the worker is there. */
-export async function sayPresent(link: Link, record: WorkerRecord): Promise<void> {
+export async function sayPresent(link: RedisLink, record: WorkerRecord): Promise<void> {
   await link.redis
     .multi()
     .set(keyOfWorker(record.name), JSON.stringify(record), "PX", silence)
@@ -88,12 +88,12 @@ export async function sayPresent(link: Link, record: WorkerRecord): Promise<void
     .exec();
 }
 
-export async function unregister(link: Link, { name }: WorkerRecord): Promise<void> {
+export async function unregister(link: RedisLink, { name }: WorkerRecord): Promise<void> {
   await link.redis.multi().del(keyOfWorker(name)).srem(roster, name).exec();
 }
 
 /** The workers that are there, the first to come first. */
-export async function present(link: Link): Promise<WorkerRecord[]> {
+export async function present(link: RedisLink): Promise<WorkerRecord[]> {
   const names = await link.redis.smembers(roster);
   if (names.length === 0) return [];
   const found = await link.redis.mget(names.map(keyOfWorker));

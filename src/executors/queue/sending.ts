@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { basename } from "node:path";
 import type { VariantSpec } from "../../backends/backend.js";
 import { findBackend, pathSettings } from "../../backends/index.js";
@@ -38,7 +39,7 @@ export async function sentVariant({
         : { known: model },
     lora: lora.map(({ path, sha256, scale }) => ({
       sha256,
-      bytes: 0,
+      bytes: statSync(path).size,
       parts: 1,
       name: basename(path),
       sources: [],

@@ -22,11 +22,11 @@ import {
   itemOfKey,
   type NamedFile,
   type SentVariant,
-  type Told,
+  type WorkerReply,
   written,
 } from "./messages.js";
 import { receive } from "./parcels.js";
-import { Link, type Taken, type Taker } from "./redis.js";
+import { RedisLink, type Taken, type Taker } from "./redis.js";
 import {
   beat,
   hostName,
@@ -80,7 +80,7 @@ const runPatience = 10_000;
 /** Takes assignments from the queue until it is stopped. Throws a BenchError when Redis cannot be reached. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   let fault: string | undefined;
-  const link: Link = await Link.open(options.url, (now) => {
+  const link: RedisLink = await RedisLink.open(options.url, (now) => {
     if (now !== undefined && fault === undefined) options.told(`${link.shown}: ${now}; it is tried again`);
     if (now === undefined && fault !== undefined) options.told(`${link.shown} is back`);
     fault = now;
@@ -124,7 +124,7 @@ interface Open {
 }
 
 /** Why an assignment is not this worker's to measure. */
-interface Declined {
+interface Unable {
   reason: string;
   /** Whether that stays so. */
   ever: boolean;
@@ -144,7 +144,7 @@ class QueueWorker {
   #idleSince = Date.now();
 
   constructor(
-    private readonly link: Link,
+    private readonly link: RedisLink,
     private readonly record: WorkerRecord,
     private readonly options: WorkerOptions,
   ) {
@@ -282,7 +282,7 @@ class QueueWorker {
     return watch;
   }
 
-  async #decline(taken: Taken, queue: string, body: Body, { reason, ever }: Declined): Promise<void> {
+  async #decline(taken: Taken, queue: string, body: Body, { reason, ever }: Unable): Promise<void> {
     const { name, token } = this.record;
     const declined = { ...body.declined, [token]: { by: name, reason: reason.slice(0, 300), ever } };
     const able = (await present(this.link)).filter((one) => queuesOf(one).includes(queue));
@@ -295,7 +295,7 @@ class QueueWorker {
   }
 
   /** The variants with their files found. `offered`: whether others were offered it, who may have the files already. */
-  async #prepare({ tags, opening }: Assignment, offered: boolean): Promise<Prepared | Declined> {
+  async #prepare({ tags, opening }: Assignment, offered: boolean): Promise<FoundVariants | Unable> {
     const missing = tags.filter((tag) => !this.record.tags.includes(tag));
     if (missing.length > 0) return { reason: `it has no tag ${missing.join(", ")}`, ever: true };
     const { memory } = this.options;
@@ -318,7 +318,7 @@ class QueueWorker {
     return { spec: specs[0]!, others: specs.slice(1) };
   }
 
-  async #pathOf(file: NamedFile, offered: boolean): Promise<string | Declined> {
+  async #pathOf(file: NamedFile, offered: boolean): Promise<string | Unable> {
     const known = this.#files.get(file.sha256);
     if (known !== undefined) return known;
     let path = await findNamed(file, this.options);
@@ -348,7 +348,7 @@ class QueueWorker {
   }
 
   /** Opens the engine, or finds it open, and does what is asked. */
-  async #measured(assignment: Assignment, prepared: Prepared, watch: Watch): Promise<"done" | "stopped" | "lost"> {
+  async #measured(assignment: Assignment, prepared: FoundVariants, watch: Watch): Promise<"done" | "stopped" | "lost"> {
     const { request } = assignment;
     const over = () => (watch.lost ? "lost" : "stopped");
     let engine: OpenedEngine;
@@ -386,7 +386,7 @@ class QueueWorker {
     return over();
   }
 
-  async #open({ opening }: Assignment, { spec, others }: Prepared): Promise<OpenedEngine> {
+  async #open({ opening }: Assignment, { spec, others }: FoundVariants): Promise<OpenedEngine> {
     const { timeout, memory, scratch } = opening;
     const key = JSON.stringify([spec, others, scratch]);
     for (const one of this.#engines.filter(({ engine }) => !engine.alive))
@@ -447,7 +447,7 @@ class QueueWorker {
   }
 
   /** An item is told and counted as told in one step. */
-  async #say({ id, run, group }: Assignment, told: Told): Promise<void> {
+  async #say({ id, run, group }: Assignment, told: WorkerReply): Promise<void> {
     const { name, token } = this.record;
     const letter = written({ assignment: id, worker: name, token, told });
     const key = keyOfLetters(run);
@@ -465,7 +465,7 @@ interface Watch {
   end(): void;
 }
 
-interface Prepared {
+interface FoundVariants {
   spec: VariantSpec;
   others: VariantSpec[];
 }

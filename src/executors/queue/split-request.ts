@@ -9,7 +9,7 @@ import type { Parcel } from "./parcels.js";
 const stopPatience = 4000;
 
 /** The parts of one request, from when they are sent until all are done. */
-export class Group {
+export class SplitRequest {
   readonly #id = randomUUID();
   /** By assignment: the worker that has it. */
   readonly #open = new Map<string, string | undefined>();
