@@ -62,6 +62,8 @@ export interface Cost {
   /** Tokens that are decoded many at once, and one by one. */
   prompt: number;
   generated: number;
+  /** Seconds that pass on any machine. */
+  waits?: number;
   /** Held by the engine: tokens of context, sequences of so many tokens side by side, rows of logits. */
   context: number;
   parallel: number;

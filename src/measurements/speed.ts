@@ -53,6 +53,7 @@ export const speed: Measurement<SpeedSettings, "none", "timing"> = {
     return {
       prompt: all.reduce((sum, { prompt, depth }) => sum + times * prompt + settings.repetitions * depth, 0),
       generated: all.reduce((sum, { generate }) => sum + times * generate, 0),
+      waits: (settings.repetitions * all.length * calm) / 1000,
       context: Math.max(...all.map(({ prompt, generate, depth }) => prompt + generate + depth)),
       parallel: 1,
       rows: 1,
@@ -128,8 +129,10 @@ async function timed(item: string, metric: string, test: SpeedTest, timing: Timi
   };
 }
 
+/** Milliseconds before each timing. */
+const calm = 50;
 /** Until the parent has written down and drawn what was said last: that work is not to be timed. */
-const settled = () => new Promise((resolve) => setTimeout(resolve, 50));
+const settled = () => new Promise((resolve) => setTimeout(resolve, calm));
 
 /**
  * CPU seconds by which a difference of two readings may be wrong. Each core counts in ticks of 10 ms, so over n cores the error

@@ -12,10 +12,10 @@ import type { Job } from "./job.js";
 export function seconds(
   facts: ModelFacts | undefined,
   { threads = usableProcessors() }: SettingsFacts,
-  { prompt, generated }: Cost,
+  { prompt, generated, waits = 0 }: Cost,
 ): number | undefined {
   if (!facts) return undefined;
-  return (prompt * 2 * facts.parameters) / (60e9 * threads) + (generated * facts.tensorBytes) / 10e9;
+  return waits + (prompt * 2 * facts.parameters) / (60e9 * threads) + (generated * facts.tensorBytes) / 10e9;
 }
 
 /** Jobs that are measured together against one reference, and jobs of other measurements that the same decode feeds. */

@@ -53,6 +53,8 @@ export interface Pace {
   seconds: number | undefined;
   /** The job ended before this session began. */
   before: boolean;
+  /** When it was worked on last, milliseconds since the epoch. */
+  at: number;
 }
 
 interface Accumulator {
@@ -460,6 +462,7 @@ function newCell(
       busy: 0,
       seconds: kept?.seconds,
       before: isDone,
+      at: 0,
     },
     inTurns: false,
   };
@@ -518,7 +521,10 @@ function report(state: LiveState, cell: LiveJob): void {
 /** Jobs that run side by side share the wall time equally, so that the times of all add up to that of the run. */
 function spend(state: LiveState, cells: LiveJob[]): void {
   const spent = Math.max(0, state.now - state.reportedAt);
-  for (const { pace } of cells) pace.busy += spent / cells.length;
+  for (const { pace } of cells) {
+    pace.busy += spent / cells.length;
+    pace.at = state.now;
+  }
   state.reportedAt = state.now;
 }
 

@@ -11,7 +11,8 @@ interface TimeLeft {
  * The time left, in total and for each job that runs. A job has its own pace as soon as it has done anything. Before that it
  * has the pace of the same measurement on the other variants, scaled by parameters, or by bytes when tokens are generated
  * one by one, because reading the weights then takes the time. For a measurement that no variant has begun, the plan's
- * estimate counts, times the factor by which the estimates of the other jobs were wrong.
+ * estimate counts, times the factor by which the estimates of the other jobs were wrong. What was measured lately counts more:
+ * a machine that others use, too, has another pace in an hour.
  */
 export function timeLeft(state: LiveState): { total: TimeLeft; jobs: Map<LiveJob, number> } {
   const jobs = new Map<LiveJob, number>();
@@ -24,11 +25,12 @@ export function timeLeft(state: LiveState): { total: TimeLeft; jobs: Map<LiveJob
     const pace = paceOf(cell);
     const column = columns[cell.column]!;
     if (!pace) continue;
-    column.time += pace.milliseconds;
-    column.work += pace.share * column.size(cell);
+    const weight = 2 ** (-age(state, cell) / halfLife(state));
+    column.time += weight * pace.milliseconds;
+    column.work += weight * pace.share * column.size(cell);
     if (cell.job.estimate === undefined) continue;
-    guessed.took += pace.milliseconds;
-    guessed.estimate += pace.share * cell.job.estimate;
+    guessed.took += weight * pace.milliseconds;
+    guessed.estimate += weight * pace.share * cell.job.estimate;
   }
   for (const cell of state.cells.values()) {
     if (cell.status !== "waiting" && cell.status !== "running") continue;
@@ -52,6 +54,12 @@ export function timeLeft(state: LiveState): { total: TimeLeft; jobs: Map<LiveJob
   }
   return { total, jobs };
 }
+
+/** Milliseconds since a job was worked on; one of an earlier session is as old as this one. */
+const age = ({ now, startedAt }: LiveState, { pace }: LiveJob) => now - Math.max(startedAt, pace.at);
+
+/** Milliseconds after which a pace counts half. */
+const halfLife = ({ now, startedAt }: LiveState) => Math.max(30_000, (now - startedAt) / 8);
 
 /** Time spent and the share of the job done in it; undefined before anything is done. */
 function paceOf(cell: LiveJob): { milliseconds: number; share: number } | undefined {

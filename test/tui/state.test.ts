@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Event, StoredEvent } from "../../dist/events.js";
 import { replay } from "../../dist/replay/index.js";
@@ -370,5 +371,87 @@ describe("jobs side by side", () => {
     expect(total.milliseconds).toBeCloseTo(2000, -2);
     const left = [...jobs.values()].reduce((sum, one) => sum + one, 0);
     expect(left / 2).toBeCloseTo(2000, -2);
+  });
+});
+
+interface Times {
+  variants: [name: string, parameters: number, bytes: number][];
+  measurements: [name: string, metrics: string[], mode: string][];
+  end: number;
+  jobs: [variant: string, measurement: string, start: number, end: number, items: number, guess: number][];
+}
+
+/** The events of a run from the times of its jobs, each job's items evenly over its time; variants that take turns one after another. */
+function played({ variants, measurements: of, jobs }: Times, paceAt = (_: number) => 1): [number, Event][] {
+  const clock = (milliseconds: number) => {
+    // The same run on a machine whose pace changes on the way.
+    let sum = 0;
+    for (let at = 0; at < milliseconds; at += 50) sum += 50 / paceAt(at);
+    return T + sum;
+  };
+  const id = (name: string, measurement: string) => `${name}/${measurement}`;
+  const first = {
+    ...started(T, []),
+    measurements: [],
+    variants: variants.map(([name, parameters, bytes]) => ({
+      ...variant(name),
+      facts: { parameters, bytes, bpw: 4 } as never,
+    })),
+    jobs: jobs.map(([name, measurement, , , , estimate]) => {
+      const [, metrics, mode] = of.find(([one]) => one === measurement)!;
+      const made = { ...job(name, perplexity), id: id(name, measurement), measurement, metrics, estimate };
+      return { ...made, mode: mode as "alone" };
+    }),
+  };
+  const events = jobs.flatMap(([name, measurement, start, end, items]): [number, Event][] => {
+    const [, metrics, mode] = of.find(([one]) => one === measurement)!;
+    const turn = mode === "alone" ? 1 : (1 + variants.findIndex(([one]) => one === name)) / variants.length;
+    const told = { job: id(name, measurement) };
+    const middle = Array.from({ length: items }, (_, i): [number, Event][] => {
+      const at = clock(start + ((end - start) * (i + turn)) / (items + 0.1));
+      const samples = metrics.map((metric) => ({ metric, value: 1, weight: 1 }));
+      return [
+        [at, { type: "samples", ...told, item: String(i), samples } as Event],
+        [at, { type: "progress", ...told, done: i + 1, total: items, unit: "items", at } as Event],
+      ];
+    });
+    const begun: [number, Event] = [clock(start), { type: "job-started", ...told, done: 0, at: clock(start) } as Event];
+    const seconds = (clock(end) - clock(start)) / 1000;
+    const over = { type: "job-done", ...told, items, seconds, at: clock(end) } as Event;
+    return [begun, ...middle.flat(), [clock(end), over]];
+  });
+  return [[T, first as Event], ...events.sort(([a], [b]) => a - b)];
+}
+
+describe("the time left, over a whole run of the demo as it was measured", () => {
+  const times = JSON.parse(readFileSync(new URL("demo-times.json", import.meta.url), "utf8")) as Times;
+
+  /** Predicted by true, at each hundredth of the time after the first figure; `from`: the share where that begins. */
+  function ratios(paceAt?: (at: number) => number, from = 0): number[] {
+    const events = played(times, paceAt);
+    const end = events.at(-1)![0];
+    let state = initialState();
+    let next = 0;
+    return Array.from({ length: 98 }, (_, i) => T + ((end - T) * (i + 1)) / 100).flatMap((now, i) => {
+      for (; next < events.length && events[next]![0] <= now; next++)
+        state = reduce(tick(state, events[next]![0]), events[next]![1]);
+      const { milliseconds } = timeLeft(tick(state, now)).total;
+      return milliseconds === 0 || i / 100 < from ? [] : [milliseconds / (end - now)];
+    });
+  }
+
+  it("is right within a factor of 2 from the first figure on, speed and divergence in turns at the end included", () => {
+    const all = ratios();
+    // Before that the variants are made, and no time is told.
+    expect(all.length).toBeGreaterThan(75);
+    expect(Math.min(...all)).toBeGreaterThan(0.5);
+    expect(Math.max(...all)).toBeLessThan(2);
+  });
+
+  it("follows a machine that is four times as fast after a third of the work", () => {
+    const all = ratios((at) => (at < times.end / 3 ? 0.25 : 1), 0.8);
+    expect(all.length).toBeGreaterThan(15);
+    expect(Math.min(...all)).toBeGreaterThan(0.5);
+    expect(Math.max(...all)).toBeLessThan(2);
   });
 });
