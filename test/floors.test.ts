@@ -53,7 +53,7 @@ const rows = [
 const along: Record<string, string> = {};
 
 /** What measurements share, and what backends do that have the tokens in their hands, or ask a server. */
-const shared = ["chunks.ts", "recording.ts", "letters.ts", "answers.ts", "questions.ts"];
+const shared = ["chunks.ts", "cost.ts", "recording.ts", "letters.ts", "answers.ts", "questions.ts"];
 const aboutTokens = ["chunks.ts", "options.ts", "option-cut.ts", "option-batches.ts", "generation.ts", "concurrent.ts"];
 const aboutLlamaCpp = ["llama-cpp.ts"];
 

@@ -3,12 +3,12 @@ import type { VariantSpec } from "../../backends/backend.js";
 import { BenchError } from "../../errors.js";
 import { several } from "../../harmless.js";
 import { counted } from "../../units.js";
-import type { Executor, MeasureRequest, Place } from "../executor.js";
+import type { Executor, Place } from "../executor.js";
 import { placeDigest } from "../place.js";
 import { type Dispatched, Dispatcher } from "./dispatch.js";
 import { RedisLink } from "./redis.js";
 import { type Queues, RemoteEngine } from "./remote-engine.js";
-import { hostQueue, placeAt, placeQueue, present, type WorkerRecord } from "./roster.js";
+import { hostQueue, placeAt, placeQueue, present, type WorkerBuild, type WorkerRecord } from "./roster.js";
 import { checkSendable } from "./sending.js";
 
 export { startWorker, type WorkerOptions } from "./worker.js";
@@ -17,6 +17,13 @@ export { startWorker, type WorkerOptions } from "./worker.js";
 const firstPatience = 15_000;
 /** Requests that are measured side by side, for each worker: so that none waits for the end of another. */
 const requestsPerWorker = 2;
+
+/** So long should one part take: what is lost with a worker, beside what it costs to begin one. */
+const partSeconds = 60;
+/** Parts for each worker, so that the slower ones get fewer; one where all of them together take less than so many seconds. */
+const partsPerWorker = 3;
+const shortRequest = 5;
+const mostParts = 2000;
 
 export interface QueueOptions {
   /** `redis://[user:password@]host:port[/db]`, or `rediss://`. */
@@ -128,8 +135,12 @@ export async function queueExecutor({
     notes: () => notesOn(workers, { ours, version, tags, places: [...places] }),
   };
 
-  function partsOf(_: MeasureRequest): number {
-    return 1;
+  /** In how many parts a request of so many seconds is sent. */
+  function partsOf(seconds = 0): number {
+    const count = dispatcher.workers.filter(ours).length;
+    const requests = Math.max(1, [...engines].filter(({ busy }) => busy).length);
+    const each = seconds < shortRequest ? 1 : partsPerWorker;
+    return Math.min(mostParts, Math.max(Math.ceil((each * count) / requests), Math.ceil(seconds / partSeconds), 1));
   }
 }
 
@@ -175,13 +186,22 @@ function notesOn(
     else if (ours(worker)) {
       const reasons = places.flatMap(([queue, { place }]) => reasonAgainst(worker, queue, place, version) ?? []);
       if (reasons.length < places.length) used.push(worker.name);
-      else odd.push(`${worker.name} ${reasons[0] ?? "is not needed"}`);
+      if (reasons.length > 0)
+        odd.push(`${worker.name} ${reasons[0]}${reasons.length < places.length ? ", for some of the variants" : ""}`);
     }
   }
   return [
     `Measured by ${counted(used.length, "worker")}: ${several(used)}.`,
     ...odd.map((one) => `Passed over: ${one}; its figures would differ in the last digits.`),
   ];
+}
+
+/** A build as people tell it from others. */
+function buildName(engine: Place["engine"] | WorkerBuild["engine"] | undefined): string {
+  if (!engine) return "none of this engine";
+  const { version, library, build, environment = {} } = engine;
+  const set = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
+  return [`${version} (${library})`, ...(build ? [build.slice(0, 12)] : []), ...set].join(" ");
 }
 
 /** Why what this worker measures is not comparable to the digit with what the others do; undefined where it is. */
@@ -197,5 +217,6 @@ function reasonAgainst(
     (place) => placeDigest({ ...place, machine } as Place, false) === placeDigest({ engine, machine }, false),
   );
   if (same) return `has another processor (${worker.machine.cpu})`;
-  return "has another build of the engine";
+  const other = worker.builds.find(({ engine: own }) => own.version.split(" ")[0] === engine.version.split(" ")[0]);
+  return `has another build: ${buildName(other?.engine)}, not ${buildName(engine)}`;
 }

@@ -1,6 +1,8 @@
 import type { EngineFacts, VariantSpec } from "../../backends/backend.js";
+import { findBackend } from "../../backends/index.js";
 import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
+import { seconds } from "../../measurements/cost.js";
 import { measurementOn } from "../../measurements/index.js";
 import type {
   EngineWarning,
@@ -14,6 +16,7 @@ import type {
 import type { Dispatcher } from "./dispatch.js";
 import { type Assignment, itemKey } from "./messages.js";
 import type { Parcel } from "./parcels.js";
+import { hostQueue } from "./roster.js";
 import { checkSendable, sentData, sentVariant } from "./sending.js";
 import { SplitRequest } from "./split-request.js";
 
@@ -33,13 +36,14 @@ export class RemoteEngine implements OpenedEngine {
   others: OpenedVariant[] = [];
   alive = true;
   #opening: Assignment["opening"] | undefined;
+  #variant: VariantSpec | undefined;
   #route: Queues | undefined;
   readonly #groups = new Set<SplitRequest>();
 
   constructor(
     private readonly dispatcher: Dispatcher,
     private readonly routeOf: (variant: VariantSpec) => Queues,
-    private readonly partsOf: (request: MeasureRequest) => number,
+    private readonly partsOf: (seconds: number | undefined) => number,
   ) {}
 
   async become(variant: VariantSpec, { timeout, others = [], scratch, memory = 0 }: OpenOptions): Promise<void> {
@@ -55,11 +59,14 @@ export class RemoteEngine implements OpenedEngine {
     const group = this.#group();
     await group.send(route.any, { opening, tags: route.tags, shown: `opening ${variant.name}` }, { first: true });
     try {
-      for await (const { assignment, told } of group.letters())
+      for await (const { assignment, worker, told } of group.letters())
         if (told.type === "opened") {
+          // One host alone is timed.
+          if (hostQueue(worker) !== route.host) delete told.facts.loadSeconds;
           Object.assign(this, { facts: told.facts, warnings: told.warnings, others: told.others });
           await group.close(assignment);
           this.#opening = opening;
+          this.#variant = variant;
           this.#route = route;
           return;
         }
@@ -74,7 +81,7 @@ export class RemoteEngine implements OpenedEngine {
     const data = dataset && (await sentData(dataset));
     const { machineBound } = measurementOn(kind, dataset?.kind);
     const queue = machineBound ? this.#route!.host : this.#route!.any;
-    const of = machineBound ? 1 : this.partsOf(request);
+    const of = machineBound ? 1 : this.partsOf(await this.#secondsOf(request));
     const strip = ({ done: _, ...job }: { id: string; done: string[] }) => job;
     const known = new Set([
       ...done.map((item) => itemKey(undefined, item)),
@@ -102,9 +109,25 @@ export class RemoteEngine implements OpenedEngine {
     yield* group.replies();
   }
 
+  /** A guess, on one worker. */
+  async #secondsOf({ kind, settings, dataset, together }: MeasureRequest): Promise<number | undefined> {
+    const { backend, settings: own, facts } = this.#variant!;
+    const { settingsFacts } = await findBackend(backend);
+    const shape = settingsFacts(own);
+    const limits = { batch: shape.batch, ubatch: shape.ubatch, ...definite({ trained: facts?.contextLength }) };
+    const cost = measurementOn(kind, dataset?.kind).cost(settings, dataset, limits);
+    const one = seconds(facts, shape, cost);
+    return one === undefined ? undefined : one * (1 + (together?.jobs.length ?? 0));
+  }
+
   // biome-ignore lint/correctness/useYield: a reference is written where its file is to be
   async *record(_: RecordRequest): AsyncGenerator<MeasureReply> {
     throw new BenchError("config", "a reference is written on this machine, without a queue");
+  }
+
+  /** Whether something is asked for now. */
+  get busy(): boolean {
+    return this.#groups.size > 0;
   }
 
   /** Ends what is measured after the items at hand. */

@@ -19,6 +19,7 @@ export class SplitRequest {
   #wake = () => {};
   #refusal: string | undefined;
   #stopping = false;
+  #count = 0;
   #over = false;
   #ending = false;
 
@@ -46,7 +47,8 @@ export class SplitRequest {
     work: Omit<Assignment, "id" | "run" | "group">,
     options: { first?: boolean } = {},
   ): Promise<void> {
-    const id = `${this.#id}.${this.#open.size + 1}`;
+    this.#count++;
+    const id = `${this.#id}.${this.#count}`;
     this.#open.set(id, undefined);
     await this.dispatcher.send(
       {
@@ -83,6 +85,8 @@ export class SplitRequest {
   /** Each item once, whoever measured it how often; ends after `complete`, which is of all parts. A stop ends it without. */
   async *replies(): AsyncGenerator<MeasureReply> {
     let all: TakenMemory & { each?: Record<string, TakenMemory> } = {};
+    /** By part. */
+    const progress = new Map<string, { done: number; total: number }>();
     try {
       for await (const { assignment, worker, told } of this.letters()) {
         switch (told.type) {
@@ -94,7 +98,8 @@ export class SplitRequest {
             break;
           }
           case "progress":
-            yield { ...told, where: worker };
+            progress.set(assignment, told);
+            yield { ...told, ...this.#through([...progress.values()]), where: worker };
             break;
           case "warning":
           case "opened-variant":
@@ -120,6 +125,12 @@ export class SplitRequest {
     } finally {
       await this.end();
     }
+  }
+
+  /** How far the parts are together; those that are not begun are taken to be as large as the others. */
+  #through(begun: { done: number; total: number }[]): { done: number; total: number } {
+    const sum = (key: "done" | "total") => begun.reduce((all, one) => all + one[key], 0);
+    return { done: sum("done"), total: Math.round((sum("total") * this.#count) / begun.length) };
   }
 
   stop(): void {
