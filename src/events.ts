@@ -25,6 +25,20 @@ export interface Sample {
 /** Per-token values that go beside the events as binary files, `<job>.<name>.bin`, little-endian. */
 export type TokenValues = Float64Array | Float32Array | Int32Array;
 
+/** A token that a model sees unlike its reference, in the text that it stands in. */
+export interface TokenInText {
+  /** From 0, among the scored ones of its item. */
+  place: number;
+  /** Between the two models' predictions, nat. */
+  distance: number;
+  /** The text before it, some 40 characters. */
+  before: string;
+  /** The token that follows, and those that the two models had taken for the most likely. */
+  token: string;
+  reference: string;
+  variant: string;
+}
+
 /** Facts of an item that statistics and notes read beside its samples. */
 export interface ItemFacts {
   /** The group that the item hangs together with: the same for items of one document, one subject, or one session after the first. */
@@ -48,6 +62,8 @@ export interface ItemFacts {
   order?: number[];
   /** Of each option: the sum of the log-probabilities of its tokens, in nats. */
   scores?: number[];
+  /** The tokens that are farthest from the reference's predictions, for the eye. */
+  worst?: TokenInText[];
 }
 
 /** The result of a measurement for one item, all or nothing. */
@@ -437,6 +453,12 @@ const isCount = (value: unknown): value is number =>
 const isAmount = (value: unknown): value is number | null => value === null || Number.isFinite(value);
 const isJobId = (value: unknown) => typeof value === "string" && /^[\w-]{1,64}$/.test(value);
 
+const isTokenInText = (value: unknown) =>
+  isObject(value) &&
+  isCount(value.place) &&
+  Number.isFinite(value.distance) &&
+  [value.before, value.token, value.reference, value.variant].every((one) => typeof one === "string");
+
 /** The types of `ItemFacts`, none of which must be there. */
 const factTypes = Object.entries({
   cluster: "string",
@@ -451,7 +473,7 @@ const factTypes = Object.entries({
 });
 
 function samplesFault(event: Record<string, unknown>): EventFault | undefined {
-  const { job, item, samples, tokens, scores, order, detail } = event;
+  const { job, item, samples, tokens, scores, order, worst, detail } = event;
   const no = (what: string) => own(`is no \`samples\` event: ${what}`);
   if (!isJobId(job)) return no("job is no job's id");
   if (typeof item !== "string") return no("item is no text");
@@ -471,6 +493,8 @@ function samplesFault(event: Record<string, unknown>): EventFault | undefined {
   if (scores !== undefined && !(Array.isArray(scores) && scores.every(isAmount)))
     return no("scores is no list of numbers");
   if (order !== undefined && !(Array.isArray(order) && order.every(isCount))) return no("order is no list of options");
+  if (worst !== undefined && !(Array.isArray(worst) && worst.every(isTokenInText)))
+    return no("worst is no list of tokens");
   if (detail !== undefined && !isObject(detail)) return no("detail is no map");
   if (tokens === undefined) return undefined;
   if (!isObject(tokens)) return no("tokens is no map");

@@ -138,6 +138,8 @@ export interface Windows {
   tokenize(text: string, special: boolean, parse?: boolean): Int32Array;
   /** The text that a run of tokens stands for. */
   measureTokens(tokens: Int32Array): TokenCount;
+  /** That text itself; special tokens by their names, and � for a part of a character. */
+  textOf(tokens: Int32Array): string;
   /** The token that the model wants first, or −1. */
   readonly bos: number;
   readonly vocabulary: number;

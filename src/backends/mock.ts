@@ -232,6 +232,10 @@ class MockWindows implements Windows {
     return { bytes: bytes.length, characters: bytes.filter((byte) => (byte & 0xc0) !== 0x80).length };
   }
 
+  textOf(tokens: Int32Array): string {
+    return Buffer.from(tokens.filter((token) => token < 256)).toString("utf8");
+  }
+
   parallel(context: number): number {
     return Math.max(1, Math.floor(this.batch / context));
   }

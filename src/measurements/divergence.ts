@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Windows } from "../backends/backend.js";
 import {
   askedChunks,
   checkTokens,
@@ -9,8 +10,9 @@ import {
   inPart,
   likelihoodOf,
 } from "../backends/chunks.js";
+import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
-import type { Measured } from "../events.js";
+import type { Measured, TokenInText } from "../events.js";
 import type { WindowComparison } from "../kernels/comparison.js";
 import { openReference } from "../references/index.js";
 import { scoredFrom } from "../references/reference.js";
@@ -94,9 +96,15 @@ const stored: Measurement<z.infer<typeof storedSettings>, "reference", "windows"
           if (done.has(String(chunk))) continue;
           const i = group.chunks.indexOf(chunk);
           const { samples, ...rest } = divergenceItem(chunk, against![i]!, "single", metrics);
-          const ids = idsDigest(group.windows[i]!);
+          const window = group.windows[i]!;
+          // A reference that is known in part tells no distance of single tokens.
+          const worst =
+            metrics[0] === "kld"
+              ? worstIn(against![i]!, { engine, window, scoreFrom: scoredFrom(context) })
+              : undefined;
           yield {
-            ...{ ...rest, samples: [...samples, tokenSample("perplexity", nll[i]!)], ids },
+            ...{ ...rest, samples: [...samples, tokenSample("perplexity", nll[i]!)], ids: idsDigest(window) },
+            ...definite({ worst }),
             ...partOf(settings, there),
           };
         }
@@ -155,17 +163,20 @@ export const divergence: Measurement<DivergenceSettings, "text", "windows"> = {
       progress: (chunks) => progress(chunks, count, "chunks"),
       check: (variant) => checkTokens(variant, data, settings, used),
     });
-    for await (const { variant, group, nll, against } of compared)
+    for await (const { variant, engine, group, nll, against } of compared)
       for (const chunk of group.asked) {
         const i = group.chunks.indexOf(chunk);
         const asked = (job: TogetherJob) => job.variant === variant && missing(job, chunk);
         const { of, ids, before } = facts.get(chunk)!;
         for (const { id } of riders.filter(asked))
           yield { job: id, ...likelihoodItem(likelihoodOf(facts.get(chunk)!, nll[i]!), settings, data.documents) };
-        for (const { id } of jobs.filter(asked))
+        for (const { id, floor } of jobs.filter(asked))
           yield {
             job: id,
             ...divergenceItem(chunk, against![i]!, "double"),
+            ...(floor
+              ? {}
+              : { worst: worstIn(against![i]!, { engine, window: group.windows[i]!, scoreFrom: cut.scoreFrom }) }),
             ids,
             ...partOf(settings, of),
             ...documentAt(before, data.documents),
@@ -179,6 +190,30 @@ const alike = ["context", "chunks", "spread", "seed", "special"] as const;
 
 /** Metrics of the next token alone, besides those of the whole distribution. */
 const nextToken = ["same_top", "delta_p", "delta_p_rms", "ln_ppl_ratio"];
+
+/** Tokens that are told of each chunk. */
+const worstTold = 3;
+const charactersBefore = 40;
+
+/** The tokens of a window whose predictions are farthest from the reference's, in their text. */
+function worstIn(
+  { divergence: [distances], top, topReference }: WindowComparison,
+  { engine, window, scoreFrom }: { engine: Windows; window: Int32Array; scoreFrom: number },
+): TokenInText[] {
+  const places = Array.from(distances!.keys()).sort((a, b) => distances![b]! - distances![a]!);
+  const one = (token: number) => engine.textOf(Int32Array.of(token));
+  return places.slice(0, worstTold).map((place) => {
+    const at = scoreFrom + 1 + place;
+    // The first of these tokens may begin inside a character.
+    const text = engine.textOf(window.subarray(Math.max(0, at - charactersBefore), at)).replace(/^\ufffd+/, "");
+    return {
+      place,
+      distance: Number(distances![place]!.toPrecision(6)),
+      before: [...text].slice(-charactersBefore).join(""),
+      ...{ token: one(window[at]!), reference: one(topReference[place]!), variant: one(top[place]!) },
+    };
+  });
+}
 
 /** `precision`: of Δp, single as llama-perplexity has it. */
 function divergenceItem(

@@ -18,7 +18,7 @@ export function liveRows(reference: Windows, variants: ReadonlyMap<string, Windo
         const request = { context, windows: group.windows, scoreFrom };
         const names = group.variants;
         if (names.length === 0) {
-          yield { group, nll: await reference.score(request, tell) };
+          yield { engine: reference, group, nll: await reference.score(request, tell) };
           continue;
         }
         const compared = await reference.compare(
@@ -28,9 +28,10 @@ export function liveRows(reference: Windows, variants: ReadonlyMap<string, Windo
         );
         for (const [i, variant] of names.entries()) {
           const against = compared[i]!;
-          yield { variant, group, nll: against.map(({ nll }) => nll), against };
+          yield { variant, engine: variants.get(variant)!, group, nll: against.map(({ nll }) => nll), against };
         }
-        if (group.reference) yield { group, nll: compared[0]!.map(({ nllReference }) => nllReference) };
+        if (group.reference)
+          yield { engine: reference, group, nll: compared[0]!.map(({ nllReference }) => nllReference) };
       }
     },
   };

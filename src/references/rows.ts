@@ -29,6 +29,8 @@ export interface ComparisonRequest {
 interface Compared {
   /** Absent: the reference. */
   variant?: string;
+  /** The variant's engine, or the reference's: while models take turns in memory, the one that is open. */
+  engine: Windows;
   group: ComparedGroup;
   /** By window: nats per scored token, the same as without a comparison. */
   nll: Float64Array[];

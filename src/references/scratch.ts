@@ -48,7 +48,7 @@ export function scratchRows({ reference, open, folder, limit }: ScratchOptions):
               },
               tell,
             );
-            if (group.reference) yield { group, nll };
+            if (group.reference) yield { engine: first, group, nll };
           }
           for (const variant of names) {
             const left = block.filter(wanted(variant));
@@ -68,7 +68,7 @@ export function scratchRows({ reference, open, folder, limit }: ScratchOptions):
                 },
                 tell,
               );
-              yield { variant, group, nll: against.map(({ nll }) => nll), against };
+              yield { variant, engine: own, group, nll: against.map(({ nll }) => nll), against };
             }
           }
         }

@@ -23,7 +23,8 @@ export function storedRows(reference: StoredReference, variant: Windows): Refere
             progress(throughGroup(group, decoded, context));
           },
         );
-        for (const name of variants) yield { variant: name, group, nll: against.map(({ nll }) => nll), against };
+        for (const name of variants)
+          yield { variant: name, engine: variant, group, nll: against.map(({ nll }) => nll), against };
       }
     },
   };

@@ -10,12 +10,16 @@ import {
   type Started,
   type StoredEvent,
   type StoredSamples,
+  type TokenInText,
   type TokenPlace,
 } from "../events.js";
 import { metric as describe } from "../metrics.js";
 import { AnswerColumns, type ItemSample, MetricColumn, type OptionAnswer } from "./columns.js";
 
 export type { ItemSample, OptionAnswer } from "./columns.js";
+
+/** Tokens in their text that a job keeps. */
+const worstKept = 10;
 
 /** One time that the command ran. */
 export interface Session {
@@ -177,6 +181,8 @@ export class JobResult {
   details: Map<string, Record<string, unknown>> | undefined;
   /** Whether options were scored one by one. */
   alone = false;
+  /** The tokens that are farthest from the reference's predictions, farthest first: as many as reports name. */
+  worst: (TokenInText & { item: string })[] = [];
   /** How many items its data have, of which it measures a part. */
   of: number | undefined;
   /** Present when it was measured in another way than the plan says. */
@@ -327,6 +333,11 @@ export class JobResult {
     if (event.unanswerable !== undefined) this.unanswerable.set(item, this.#shared.text(event.unanswerable));
     if (event.foreign !== undefined) this.foreign.set(item, event.foreign);
     if (event.tokens) this.tokens.set(item, event.tokens);
+    if (event.worst) {
+      const others = this.worst.filter((one) => one.item !== item);
+      const all = [...others, ...event.worst.map((one) => ({ item, ...one }))];
+      this.worst = all.sort((a, b) => b.distance - a.distance).slice(0, worstKept);
+    }
     if (event.alone) this.alone = true;
     this.of = event.of ?? this.of;
     if (this.details) {

@@ -1,8 +1,8 @@
 import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
-import type { JobRecord, TokenPlace, VariantRecord } from "../events.js";
+import type { JobRecord, TokenInText, TokenPlace, VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
-import type { Run } from "../replay/index.js";
+import type { JobResult, Run } from "../replay/index.js";
 import { type Breakdown, breakdownOf, type ChunkTokens } from "../stats/breakdown.js";
 import { type DivergenceFigure, deltaPercents, divergenceFigures, kldPercents } from "../stats/divergence.js";
 import { readTokens } from "../store/index.js";
@@ -27,7 +27,7 @@ type Places = Record<string, TokenPlace>;
 export function divergencesFrom(folder: string, { plan, jobs }: Run): Divergence[] {
   return (plan?.jobs ?? []).flatMap((job) => {
     const variant = plan!.variants.find(({ name }) => name === job.variant);
-    const { done, tokens, clusters } = jobs.get(job.id)!;
+    const { done, tokens, clusters, worst } = jobs.get(job.id)!;
     if (!variant || !done) return [];
     const items = [...tokens].filter(([, { nll_reference }]) => nll_reference !== undefined);
     if (items.length === 0) return [];
@@ -65,10 +65,19 @@ export function divergencesFrom(folder: string, { plan, jobs }: Run): Divergence
     });
     const distance = all(whole, Float32Array);
     const chunks = distance && inChunks(ordered, { distance, nll, nllReference }, job, clusters);
-    const where = chunks && breakdownOf(whole, chunks);
+    const where = chunks && inTheirText(breakdownOf(whole, chunks), worst);
     return [{ job, variant, n: items.length, tokens: nll.length, figures, ...definite({ where }) }];
   });
 }
+
+/** The worst tokens with the text that the run keeps of them. */
+const inTheirText = (where: Breakdown, told: JobResult["worst"]): Breakdown => ({
+  ...where,
+  worst: where.worst.map((token) => ({
+    ...token,
+    ...definite({ text: told.find(({ item, place }) => item === token.item && place === token.place) }),
+  })),
+});
 
 /** The distance over the whole vocabulary. */
 const whole = "kld";
@@ -216,4 +225,37 @@ function shown(
   if (!figure) return "";
   const text = (figure.value * factor).toFixed(digits);
   return figure.error === undefined ? text : `${text} ± ${(figure.error * factor).toFixed(errorDigits)}`;
+}
+
+/** `…text before`, the token, what the reference and what the variant says; empty where the run keeps no text. */
+export function shownText(text: TokenInText | undefined): string[] {
+  if (!text) return ["", "", "", ""];
+  return [`…${onOneLine(text.before)}`, ...[text.token, text.reference, text.variant].map(shownToken)];
+}
+
+const onOneLine = (text: string) => text.replace(/\s*\n\s*/g, "↵");
+/** Blanks that would not be seen. */
+const shownToken = (token: string) => onOneLine(token).replace(/^ +| +$/g, (blanks) => "␣".repeat(blanks.length));
+
+/** Tokens of each variant that `table.md` tells. */
+const worstOfEach = 3;
+
+/** The worst tokens of each variant in their text; undefined where the run keeps none. */
+export function worstTable(divergences: Divergence[]): Layout | undefined {
+  const of = divergences.filter(({ job }) => job.against !== job.variant);
+  const several = new Set(of.map(({ job }) => job.measurement)).size > 1;
+  const rows = of.flatMap(({ job, variant, where }) =>
+    (where?.worst ?? [])
+      .filter(({ text }) => text)
+      .slice(0, worstOfEach)
+      .map(({ distance, text }) => [
+        harmless(several ? `${variant.name}, ${job.measurement}` : variant.name),
+        distance.toFixed(3),
+        ...shownText(text),
+      ]),
+  );
+  if (rows.length === 0) return undefined;
+  const head = (text: string, align: "left" | "right" = "left"): Heading => ({ text, align, minor: false });
+  const texts = ["text before the token", "the token", "the reference says", "the variant says"];
+  return { columns: [head("variant"), head("KLD", "right"), ...texts.map((text) => head(text))], rows, footnotes: [] };
 }

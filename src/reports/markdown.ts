@@ -1,7 +1,7 @@
 import { harmless, several } from "../harmless.js";
 import { isUndecided, markedVerdict, type Question, tabulated, type Verdicts } from "../judge/index.js";
 import { counted } from "../units.js";
-import { type Divergence, divergenceTables } from "./divergence.js";
+import { type Divergence, divergenceTables, worstTable } from "./divergence.js";
 import { explanations, howAveraged, howDiverging, howJudged, provenance } from "./explained.js";
 import type { Facts } from "./facts.js";
 import { intervalsOf, layoutOf } from "./layout.js";
@@ -64,7 +64,15 @@ function diverging(divergences: Divergence[]): string {
   const tables = divergenceTables(divergences);
   if (tables.length === 0) return "";
   const parts = tables.map(({ title, table }) => `### ${inert(title)}\n\n${draw(table)}`);
-  return ["## Divergence", ...parts, inert(howDiverging)].join("\n\n");
+  const worst = worstTable(divergences);
+  const where = worst
+    ? [
+        "### Where it hurts: the worst tokens",
+        draw(worst),
+        "Tokens that the variant predicts most unlike the reference; ↵ is a line end, ␣ a blank at the edge of a token.",
+      ]
+    : [];
+  return ["## Divergence", ...parts, inert(howDiverging), ...where].join("\n\n");
 }
 
 /** Which differences are real: a table per question, in which a fold holds what is not decided. */

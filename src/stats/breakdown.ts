@@ -1,3 +1,4 @@
+import type { TokenInText } from "../events.js";
 import { type Summary, summarize } from "./summary.js";
 
 /** The per-token values of one chunk of text against the reference, in the order of the text; nats. */
@@ -33,6 +34,8 @@ export interface WorstToken {
   /** Probabilities of the token that follows. */
   p: number;
   pReference: number;
+  /** Absent in runs of version 0.1, and of a token that others of its chunk stand before. */
+  text?: TokenInText;
 }
 
 /** Where a variant is far from its reference. */

@@ -240,6 +240,7 @@ for (const {
           bytes: Buffer.byteLength(text),
           characters,
         });
+        expect(engine.textOf(tokens)).toBe(text);
         // Counted token by token, characters that are split over tokens count once.
         const single = [...tokens].map((token) => engine.measureTokens(Int32Array.of(token)));
         expect(single.reduce((sum, one) => sum + one.characters, 0)).toBe(characters);

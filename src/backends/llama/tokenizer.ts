@@ -81,6 +81,10 @@ export class Tokenizer {
     return { bytes: bytes.length, characters: bytes.filter((byte) => (byte & 0xc0) !== 0x80).length };
   }
 
+  textOf(tokens: Int32Array): string {
+    return Buffer.concat(Array.from(tokens, (token) => this.bytes(token))).toString("utf8");
+  }
+
   /** All that a token stands for, a special one too. */
   bytes(token: number): Uint8Array {
     return this.#bytesOf(token, true);

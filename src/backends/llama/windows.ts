@@ -44,6 +44,10 @@ export class LlamaWindows implements Windows {
     return this.tokens.measureTokens(tokens);
   }
 
+  textOf(tokens: Int32Array): string {
+    return this.tokens.textOf(tokens);
+  }
+
   parallel(context: number): number {
     return Math.min(Math.max(1, Math.floor(this.model.batch / context)), mostSequences);
   }
