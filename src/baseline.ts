@@ -92,7 +92,7 @@ const compareText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 const rounded = (value: number) => (Number.isFinite(value) ? Number(value.toPrecision(9)) : null);
 
 /** Without what only the machine that measured it knows. */
-function about({ variant, job, engine, machine, file, foreign }: Series) {
+function about({ variant, job, engine, machine, file, foreign, loads }: Series) {
   const { facts, ...rest } = variant;
   return {
     variant: { ...rest, ...(facts ? { facts: { ...facts, files: [] } } : {}) },
@@ -101,6 +101,7 @@ function about({ variant, job, engine, machine, file, foreign }: Series) {
     machine,
     file,
     foreign,
+    loads,
   };
 }
 

@@ -437,6 +437,7 @@ const seriesForm = z.looseObject({
   machine: z.looseObject({ cpu: text, cpus: z.number() }),
   file: text,
   foreign: z.number().min(0).optional(),
+  loads: z.array(z.number().min(0)).optional(),
 });
 
 /** Why a line of a baseline does not introduce a variant and its measurement; undefined where it does. */

@@ -4,8 +4,11 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { baselineText, readBaseline } from "../dist/baseline.js";
 import { BenchError } from "../dist/errors.js";
+import type { StoredEvent } from "../dist/events.js";
 import { replay } from "../dist/replay/index.js";
+import { seriesFrom } from "../dist/stats/series.js";
 import { readEvents } from "../dist/store/index.js";
+import { eventsOf } from "./judge/ladders.js";
 import { temporaryFolder } from "./support.js";
 
 const folder = temporaryFolder();
@@ -34,6 +37,22 @@ describe("a line of a baseline", () => {
     writeFileSync(file, `${lines.join("\n")}\n`);
     expect(readBaseline(file).length).toBeGreaterThan(4);
     expect(readFileSync(file, "utf8")).not.toContain("undefined");
+  });
+
+  it("keeps what other processes took beside each session of speed", () => {
+    const made: StoredEvent[] = JSON.parse(
+      JSON.stringify(eventsOf([{ name: "a" }], { kinds: ["speed"] })).replaceAll("a speed", "a-speed"),
+    );
+    const events = made.map((event) =>
+      event.type === "samples"
+        ? { ...event, foreign: 0.1 * Number(event.item), cluster: `session ${1 + (Number(event.item) % 3)}` }
+        : event,
+    );
+    const file = join(folder, "loads");
+    writeFileSync(file, baselineText(replay(events)));
+    const [one] = readBaseline(file);
+    expect(one!.loads!.map((cores) => Number(cores.toFixed(9)))).toEqual([0.3, 0.4, 0.35]);
+    expect(seriesFrom(replay(events))[0]!.loads).toEqual(one!.loads);
   });
 
   it.each(bad)("%s is a sentence with its place", (_, at, line) => {

@@ -6,7 +6,7 @@ import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { readSeries } from "../../dist/baseline.js";
-import { comparability } from "../../dist/judge/index.js";
+import { comparability, loadApart } from "../../dist/judge/index.js";
 import { compare, share } from "../../dist/stats/estimate.js";
 import { location } from "../../dist/stats/location.js";
 import { clustersIn } from "../../dist/stats/series.js";
@@ -59,9 +59,15 @@ if (!options.judge)
       bench(options.cli, "run", options.model, ...settings.split(" "), "--out", out);
     }
 
-const here = [...Array(pairs).keys()].filter((pair) =>
+const finished = [...Array(pairs).keys()].filter((pair) =>
   ["a", "b"].every((side) => fs.existsSync(path.join(folder(pair, side), "run.json"))),
 );
+const hasSpeed = (/** @type {number} */ pair) => ["a", "b"].every((side) => speedOf(pair, side).missing === undefined);
+const here = finished.filter(hasSpeed);
+if (here.length < finished.length)
+  process.stdout.write(
+    `left out, because a run has no speed: ${finished.length - here.length} of ${finished.length} pairs\n`,
+  );
 const own = new URL("../../dist/cli.js", import.meta.url).pathname;
 const outcomes = /** @type {const} */ ({ 0: "passed", 3: "failed", 4: "undecided" });
 
@@ -114,13 +120,14 @@ function together(names) {
       return { ...each, item };
     }),
   );
-  const foreign = all.reduce((sum, one) => sum + (one.foreign ?? 0), 0) / all.length;
-  return { ...first, foreign, clusters, observations: new Map([["tg32", observations]]) };
+  const loads = all.map((one) => one.foreign ?? 0);
+  const foreign = loads.reduce((sum, one) => sum + one, 0) / all.length;
+  return { ...first, foreign, loads, clusters, observations: new Map([["tg32", observations]]) };
 }
 
 /** @param {string[]} a @param {string[]} b @param {boolean} quiet whether what others did is left out */
 function compared(a, b, quiet = false) {
-  const [one, other] = [a, b].map((names) => ({ ...together(names), ...(quiet ? { foreign: 0 } : {}) }));
+  const [one, other] = [a, b].map((names) => ({ ...together(names), ...(quiet ? { foreign: 0, loads: [0] } : {}) }));
   const { refused, paired } = comparability("tg32", one, other, { across: true });
   if (refused !== undefined) return "refused";
   const runs = clustersIn(one, other);
@@ -128,7 +135,11 @@ function compared(a, b, quiet = false) {
     paired,
     ...(runs ? { clusters: runs } : {}),
   });
-  return Number.isNaN(found.p) ? "cannot tell" : found.p < 0.05 ? "different" : "no difference";
+  if (Number.isNaN(found.p)) return "cannot tell";
+  if (found.p >= 0.05) return "no difference";
+  return loadApart("tg32", found, one, other) === undefined
+    ? "different"
+    : "likely, not certain beside other processes";
 }
 
 const threes = [...Array(Math.floor(here.length / 3)).keys()].map((i) => [3 * i, 3 * i + 1, 3 * i + 2]);

@@ -1,7 +1,8 @@
 import type { JobRecord } from "../events.js";
 import { acrossTokenizers, countsLeftOut, metric as describe } from "../metrics.js";
-import { foreignLoad, type Series } from "../stats/series.js";
-import { assumedSpread, fewestRuns, runsIn } from "../stats/speed.js";
+import type { Series } from "../stats/series.js";
+import { fewestRuns } from "../stats/speed.js";
+import { isDisturbed } from "./disturbance.js";
 
 /** Whether two figures may be compared. */
 export interface Comparability {
@@ -119,14 +120,6 @@ const haveCommon = (name: string, a: Series, b: Series) => {
   const items = new Set(a.observations.get(name)?.map(({ item }) => item));
   return b.observations.get(name)?.some(({ item }) => items.has(item)) ?? false;
 };
-
-/** The share of the machine that others may take before speeds of single runs are not believed: that of `assumedSpread`. */
-const mostForeign = assumedSpread;
-
-/** Whether other processes took much of the machine while a speed was timed, in fewer runs than would show what they did to it. */
-export const isDisturbed = (name: string, { foreign = 0, machine, observations, clusters }: Series) =>
-  foreign > Math.max(foreignLoad, mostForeign * machine.cpus) &&
-  runsIn(observations.get(name) ?? [], clusters) < fewestRuns;
 
 /** Another file may hold the same questions, and another card asks the same file in another way. */
 function dataRefusal(a: Series, b: Series): string | undefined {

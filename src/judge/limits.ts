@@ -6,6 +6,7 @@ import type { Comparison, Observation } from "../stats/comparison.js";
 import { compare, level } from "../stats/estimate.js";
 import { clustersIn, type Series } from "../stats/series.js";
 import { comparability, isWhole } from "./comparable.js";
+import { loadApart } from "./disturbance.js";
 import { partner } from "./partner.js";
 import { type Dependences, driftNote, labelOf } from "./results.js";
 import { asPrinted } from "./rounding.js";
@@ -152,6 +153,8 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
       const how = { paired, ...definite({ clusters, dependence }) };
       const compared = compare(name, old, own, how);
       const plain = same ? withoutChance(compared) : asPrinted(compared, earlier, series);
+      const apart = loadApart(name, compared, earlier, series);
+      if (apart !== undefined) return apart;
       const chance = chanceOf(series.job, name);
       const isGuessed = (items: Observation[]) => besideChance(level(name, items, definite({ clusters })), chance!);
       if (!same && chance !== undefined && [old, own].every(isGuessed))

@@ -6,7 +6,8 @@ import { besideChance, chanceOf } from "../stats/chance.js";
 import type { Comparison } from "../stats/comparison.js";
 import { compare, level, residualsOf } from "../stats/estimate.js";
 import { clustersIn, foreignLoad, type Series } from "../stats/series.js";
-import { comparability, isDisturbed } from "./comparable.js";
+import { comparability } from "./comparable.js";
+import { isDisturbed, loadApart } from "./disturbance.js";
 import { asPrinted } from "./rounding.js";
 import { isSame, withoutChance } from "./same.js";
 import type { Verdict } from "./verdict.js";
@@ -169,7 +170,8 @@ function measuredPair(name: string, a: Series, b: Series, across: boolean, depen
   const dependence = dependences(measurement, name);
   const compared = compare(name, x, y, { paired: paired && !isFloor(a), ...options, ...definite({ dependence }) });
   const same = compared.paired && isSame(name, a, b);
-  const isDoubtful = describe(name).per === "repetition" && [a, b].some((one) => isDisturbed(name, one));
+  const apart = loadApart(name, compared, a, b);
+  const isDoubtful = apart !== undefined || [a, b].some((one) => isDisturbed(name, one));
   const comparison: Comparison = {
     ...(same ? withoutChance(compared) : asPrinted(compared, a, b)),
     ...(isDoubtful ? { disturbed: true } : {}),
@@ -180,7 +182,8 @@ function measuredPair(name: string, a: Series, b: Series, across: boolean, depen
   const guessed =
     !same && chance !== undefined && [x, y].every((items) => besideChance(level(name, items, options), chance));
   const verdict: Verdict | undefined = guessed ? { kind: "chance", chance } : undefined;
-  return [{ ...result, comparison, ...definite({ verdict }), notes: noted(comparison) }];
+  const told = [...noted(comparison), ...(apart === undefined ? [] : [`${result.label}: ${apart}`])];
+  return [{ ...result, comparison, ...definite({ verdict }), notes: told }];
 }
 
 /** Chunks from all over a text are a sample of it, whatever drifts there; chunks in a row are not. */

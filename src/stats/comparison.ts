@@ -43,7 +43,7 @@ export interface Comparison {
   /** Independent pieces that the error rests on, and consecutive items in each. */
   clusters: number;
   block: number;
-  /** A speed beside which other processes computed, in fewer sessions than show what they did to it: no difference of it is certain. */
+  /** A speed whose difference other processes may have made, so that none of it is certain. */
   disturbed?: true;
   /** Chunks of the text hang together over longer stretches than the error sees, so that the interval may be too narrow. */
   drifts?: true;

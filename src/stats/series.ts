@@ -27,6 +27,8 @@ export interface Series {
   ids?: ReadonlyMap<string, string>;
   /** CPU cores that other processes used while it was timed, on average; absent where it was not, or nobody saw. */
   foreign?: number;
+  /** The same by session, in their order; absent in a baseline of an earlier version. */
+  loads?: readonly number[];
   /** The same by repetition; absent in a baseline. */
   foreignBy?: ReadonlyMap<string, number>;
   /** Why its figures must not be believed, in one sentence without its end. */
@@ -67,6 +69,7 @@ export function seriesFrom(run: Run): Series[] {
         clusters,
         ids,
         foreign,
+        loads: foreign === undefined ? undefined : loadsIn(result),
         foreignBy: foreign === undefined ? undefined : result.foreign,
         there,
         missing,
@@ -92,6 +95,15 @@ const observationsOf = (result: JobResult): Observations => ({
   get: (metric) => (result.count(metric) > 0 ? result.samples(metric) : undefined),
   keys: () => result.metrics.values(),
 });
+
+function loadsIn({ foreign, clusters }: JobResult): number[] {
+  const sessions = new Map<string, number[]>();
+  for (const [item, cores] of foreign) {
+    const session = clusters?.get(item) ?? "";
+    sessions.set(session, [...(sessions.get(session) ?? []), cores]);
+  }
+  return Array.from(sessions.values(), meanOf);
+}
 
 function missingIn({ state, record, failure }: JobResult): string | undefined {
   switch (state) {

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { baselineText, readBaseline } from "../../dist/baseline.js";
 import { type Check, type Gate, gate } from "../../dist/judge/gate.js";
 import { parseRule } from "../../dist/judge/rules.js";
+import { verdictsOver } from "../../dist/judge/verdicts.js";
 import { replay } from "../../dist/replay/index.js";
 import { junit } from "../../dist/reports/junit.js";
 import { tableFrom } from "../../dist/reports/table.js";
@@ -417,6 +418,45 @@ describe("the gate's answers", () => {
       // Runs show by themselves what it does to them.
       expect(asked({ ...three(30), foreign: 1.6 }, three(50)).outcome).toBe("failed");
       expect(asked({ ...one(50), foreign: 0.05 }, one(50)).sentence).not.toContain("other processes");
+    });
+
+    test("a difference that other processes' load explains session by session is none, in the gate and in compare", () => {
+      const beside = (one: Series, ...loads: number[]) => ({ ...one, foreign: loads[0]!, loads });
+      const [slow, fast] = [three(42), three(50)];
+      const explained = [beside(slow, 1.92, 1.96, 1.97), beside(fast, 1.84, 1.83, 1.8)] as const;
+      expect(asked(...explained)).toMatchObject({
+        outcome: "undecided",
+        sentence:
+          "a: tg128 is undecided: other processes used 1.95 CPU cores beside the slower side's sessions and 1.82 beside the other's, which may be the difference: time both in turns, in one run.",
+      });
+      const others: [slower: number[], faster: number[]][] = [
+        [
+          [1.84, 1.83, 1.8],
+          [1.92, 1.96, 1.97],
+        ],
+        [
+          [1.92, 1.82, 1.97],
+          [1.84, 1.83, 1.8],
+        ],
+        [
+          [0.09, 0.08, 0.09],
+          [0.02, 0.01, 0.02],
+        ],
+      ];
+      for (const [slower, faster] of others)
+        expect(asked(beside(slow, ...slower), beside(fast, ...faster)).outcome).toBe("failed");
+
+      const compared = (a: Series, b: Series) => {
+        const { questions } = verdictsOver([{ title: "", pairs: [["a", "a"]] }], (_, side) => [side === "a" ? a : b], {
+          across: true,
+          metrics: ["tg128"],
+        });
+        return questions[0]!.pairs[0]!;
+      };
+      expect(compared(explained[1], explained[0]).sentence).toMatch(
+        /tg128: likely 16\.0 % slower \(95 % CI .*; not certain beside other processes\)\. .*other processes used 1\.95 CPU cores beside the slower side's/,
+      );
+      expect(compared(fast, slow).sentence).toMatch(/^a loses to a on tg128 by 16\.0 %/);
     });
 
     test("another machine is refused", () => {
