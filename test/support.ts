@@ -4,7 +4,7 @@ import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll } from "vitest";
-import type { Backend } from "../dist/backends/backend.js";
+import { type Backend, contextsOf } from "../dist/backends/backend.js";
 import type { ChoiceItem } from "../dist/data/index.js";
 import type { StoredEvent } from "../dist/events.js";
 import type { ModelSource } from "../dist/models/preparation.js";
@@ -173,6 +173,7 @@ export const ladder = process.env.GGUF_BENCH_MODELS ?? join(homedir(), ".cache",
 
 /** The text that all options of a question continue. */
 export function contextOf(item: ChoiceItem): string {
-  if ("context" in item) return item.context;
+  const [context, ...others] = contextsOf(item);
+  if (context !== undefined && others.length === 0) return context;
   throw new Error(`question ${item.id} has no single context`);
 }

@@ -225,9 +225,25 @@ export type OptionQuestion = {
 /**
  * What options continue: a text; a text of each option's own (`contexts[i]` of `options[i]`), where what follows is scored and not
  * what was filled in; or a conversation, which the engine renders by the model's chat template up to where the assistant's
- * answer begins.
+ * answer begins. A text may have its heading and examples apart (`contextsOf` has the whole).
  */
-export type QuestionContext = { context: string } | { contexts: readonly string[] } | { messages: readonly Message[] };
+export type QuestionContext =
+  | { before?: Beginning; context: string }
+  | { before?: Beginning; contexts: readonly string[] }
+  | { messages: readonly Message[] };
+
+/** The text that questions begin with alike: one object for all of them, so that it is held once, and sent to a process once. */
+export interface Beginning {
+  readonly text: string;
+}
+
+/** The texts that the options of a question continue, one for all of them or one for each; of a conversation none. */
+export function contextsOf(question: QuestionContext): readonly string[] {
+  if ("messages" in question) return [];
+  const own = "contexts" in question ? question.contexts : [question.context];
+  const { text = "" } = question.before ?? {};
+  return own.map((context) => text + context);
+}
 
 export interface OptionsRequest {
   /** Ids of questions that need no answer; they are asked all the same if they share a batch with others. */

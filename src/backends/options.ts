@@ -1,6 +1,13 @@
 import type { Conversation } from "../chat/conversation.js";
 import { definite } from "../definite.js";
-import type { Message, OptionQuestion, OptionScores, Options, ShownPrompt } from "./backend.js";
+import {
+  contextsOf,
+  type Message,
+  type OptionQuestion,
+  type OptionScores,
+  type Options,
+  type ShownPrompt,
+} from "./backend.js";
 import { concurrently } from "./concurrent.js";
 import { Packing } from "./option-batches.js";
 import {
@@ -63,7 +70,7 @@ export function byQuestions(scorer: QuestionScorer): Options {
       for (const one of withoutSkips(request)) found.push(...(await scorer.score(one)));
       scores.set(request, found);
     }
-    const found = { ...answer(asked, scores, room), ...(question.id === show ? definite({ prompt }) : {}) };
+    const found = { ...answer(asked, scores, room), ...(question.id === show ? definite({ prompt: prompt?.() }) : {}) };
     const untold = found.options.findIndex(({ sum }) => !Number.isFinite(sum));
     return untold < 0
       ? found
@@ -118,7 +125,7 @@ export function byTokens(scorer: OptionScorer): Options {
       for (const one of questions) {
         progress(0);
         const [asked, prompt] = await inTokens(one, scorer, room);
-        if (one.id === show) shown = prompt;
+        if (one.id === show) shown = prompt?.();
         packing.add(asked, one.group);
       }
       const packed = packing.end();
@@ -155,16 +162,16 @@ async function inTokens(
   question: OptionQuestion,
   reader: QuestionReader,
   room: Room,
-): Promise<[CutQuestion, ShownPrompt?]> {
+): Promise<[CutQuestion, (() => ShownPrompt)?]> {
   const { id, delimiter, options } = question;
   const endings = options.map((option) => delimiter + option);
   if ("messages" in question) {
     if (!reader.chats) return [unasked(id, "the model has no chat template")];
     const { text, ids, whole, fault } = await reader.converse(question.messages, endings);
     if (fault !== undefined) return [unasked(id, fault)];
-    return [cut(id, ids, await lettersApart(question, ids, whole, reader), room), { text, ids: [...ids] }];
+    return [cut(id, ids, await lettersApart(question, ids, whole, reader), room), () => ({ text, ids: [...ids] })];
   }
-  const contexts = "contexts" in question ? question.contexts : [question.context];
+  const contexts = contextsOf(question);
   const texts = [...contexts.map(withoutBlanks), ...endings.map((ending, i) => (contexts[i] ?? contexts[0]!) + ending)];
   const tokens = await Promise.all(texts.map((text) => reader.tokenize(text)));
   const [before, whole] = [tokens.slice(0, contexts.length), tokens.slice(contexts.length)];
@@ -172,7 +179,7 @@ async function inTokens(
     "contexts" in question
       ? cutApart(id, before, whole, room)
       : cut(id, before[0]!, await lettersApart(question, before[0]!, whole, reader), room);
-  return [asked, { text: texts[0]!, ids: [...before[0]!] }];
+  return [asked, () => ({ text: texts[0]!, ids: [...before[0]!] })];
 }
 
 /** The whole with each option; where letters merge with what they continue, that with each letter's own token. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { Beginning } from "../backends/backend.js";
 import type { Message } from "../chat/template.js";
 import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
@@ -29,6 +30,8 @@ export interface GenerationItem {
   id: string;
   /** The prompt as a text to go on with, as a conversation, or as both: then a model that has a chat template is asked in it. */
   text?: string;
+  /** What stands before `text`: that of a subject's questions begins alike, and is held once. */
+  before?: Beginning;
   messages?: readonly Message[];
   /** Right answers, of which the one that fits best counts; none where the data do not say any. */
   answers: string[];
@@ -110,16 +113,25 @@ export const generation: DataKind<GenerationDataset, TaskSaid> = {
   },
 
   *shown({ items }) {
-    for (const { id, text, messages, answers } of items)
-      yield { id, text: text ?? messages?.at(-1)?.content ?? "", answers };
+    for (const item of items) {
+      const { id, messages, answers } = item;
+      yield { id, text: textOf(item) ?? messages?.at(-1)?.content ?? "", answers };
+    }
   },
 
   /** The questions stand for the file: the same ones in another form of file are the same. */
   *asked({ name: _, path: __, note: ___, bytes: ____, sha256: _____, task: ______, items, ...asked }) {
     yield asked;
-    yield* items;
+    for (const item of items) {
+      const { before: _, ...own } = item;
+      yield { ...own, ...definite({ text: textOf(item) }) };
+    }
   },
 };
+
+/** The text to go on with, whole; made anew each time, so that it need not be kept. */
+export const textOf = ({ before, text }: Pick<GenerationItem, "before" | "text">): string | undefined =>
+  text === undefined ? undefined : (before?.text ?? "") + text;
 
 async function readGeneration(
   found: FoundDataset<GenerationCard>,
@@ -190,7 +202,7 @@ function itemOf(
   const both = template === "auto" && "text" in prompt;
   return definite({
     ...{ id, ...prompt, answers },
-    messages: both ? conversation(system, prompt.text) : "messages" in prompt ? prompt.messages : undefined,
+    messages: both ? conversation(system, textOf(prompt)!) : "messages" in prompt ? prompt.messages : undefined,
     classes,
     cluster: cluster ?? solution.cluster,
   });

@@ -12,7 +12,7 @@ import { text } from "./text.js";
 export { type CardFile, type FoundDataset, findCards, hubBenchmarks } from "./cards.js";
 export { type ChoiceDataset, type ChoiceItem, sameOptions } from "./choice/index.js";
 export { type DataFolders, type DataKind, type Dataset, measuredFile, type ShownQuestion } from "./data.js";
-export type { GenerationDataset, GenerationItem } from "./generation.js";
+export { type GenerationDataset, type GenerationItem, textOf } from "./generation.js";
 export type { ReferenceData } from "./reference.js";
 export { describeTask } from "./task/index.js";
 export type { TextDataset } from "./text.js";

@@ -1,4 +1,4 @@
-import type { Answer, OptionScores } from "../backends/backend.js";
+import { type Answer, contextsOf, type OptionScores } from "../backends/backend.js";
 import { withoutThought } from "../chat/thought.js";
 import type { ChoiceItem } from "../data/index.js";
 import { definite } from "../definite.js";
@@ -31,8 +31,7 @@ const about = (item: ChoiceItem) => ({
 });
 
 export function textsOf(item: ChoiceItem): readonly string[] {
-  if ("context" in item) return [item.context];
-  return "contexts" in item ? item.contexts : item.messages.map(({ role, content }) => `${role}\0${content}`);
+  return "messages" in item ? item.messages.map(({ role, content }) => `${role}\0${content}`) : contextsOf(item);
 }
 
 const counted = (metric: string): Sample => ({ metric, value: 1, weight: 1 });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Prompt, QuestionContext } from "../backends/backend.js";
+import { contextsOf, type Prompt, type QuestionContext } from "../backends/backend.js";
 import { sequencesFor } from "../backends/generation.js";
 import { type ChoiceDataset, type ChoiceItem, sameOptions } from "../data/index.js";
 import { definite } from "../definite.js";
@@ -234,7 +234,7 @@ const measureBy: Record<Way, (context: ChoiceContext) => AsyncGenerator<Measured
       if (typeof question === "string") return [];
       if (question.order) orders.set(item.id, question.order);
       if ("messages" in question) return [{ id: item.id, messages: question.messages }];
-      const text = question.context.trimEnd();
+      const text = contextsOf(question)[0]!.trimEnd();
       return [spoken ? { id: item.id, messages: [{ role: "user", content: text }] } : { id: item.id, text }];
     });
     yield* withoutLetters(asked, delimiter, done);
@@ -260,8 +260,11 @@ const contextBytes = (item: ChoiceItem) => textsOf(item).reduce((sum, text) => s
 /** Questions of a task without subjects begin alike where examples stand before them. */
 function contextOf(item: ChoiceItem, { name, task }: ChoiceDataset): QuestionContext & { group?: string } {
   const group = definite({ group: item.cluster ?? (task?.shots ? name : undefined) });
-  if ("context" in item) return { context: item.context, ...group };
-  return "contexts" in item ? { contexts: item.contexts, ...group } : { messages: item.messages, ...group };
+  if ("messages" in item) return { messages: item.messages, ...group };
+  const own = definite({ before: item.before });
+  return "contexts" in item
+    ? { ...own, contexts: item.contexts, ...group }
+    : { ...own, context: item.context, ...group };
 }
 
 /** The questions that cannot be put with letters. */

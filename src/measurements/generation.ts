@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Answer, Prompt } from "../backends/backend.js";
 import { sequencesFor } from "../backends/generation.js";
 import { withoutThought } from "../chat/thought.js";
-import type { GenerationItem } from "../data/index.js";
+import { type GenerationItem, textOf } from "../data/index.js";
 import { definite } from "../definite.js";
 import { sha256 } from "../digest.js";
 import type { Measured } from "../events.js";
@@ -142,15 +142,12 @@ const tallies = ["unparsed", "cut_off", "thoughts"];
 const aside = 8;
 const framed = 512;
 
-const textsOf = ({ text, messages }: GenerationItem): string[] =>
-  messages ? messages.map(({ content }) => content) : [text!];
+const textsOf = (item: GenerationItem): string[] => item.messages?.map(({ content }) => content) ?? [textOf(item)!];
 
 /** Undefined for a conversation that is wanted as a text. */
-function promptOf(
-  { id, text, messages }: GenerationItem,
-  { template }: GenerationSettings,
-  chats: boolean,
-): Prompt | undefined {
+function promptOf(item: GenerationItem, { template }: GenerationSettings, chats: boolean): Prompt | undefined {
+  const { id, messages } = item;
+  const text = textOf(item);
   if (template === "none") return text === undefined ? undefined : { id, text };
   if (text === undefined) return { id, messages: messages! };
   if (!chats) return { id, text };
@@ -161,9 +158,12 @@ function promptOf(
 const ofItem = ({ id, cluster }: GenerationItem) => ({ item: id, ...definite({ cluster }) });
 
 /** For the eye. */
-const about = ({ text, messages, answers }: GenerationItem) => ({
-  prompt: sha256(text ?? messages!.map(({ role, content }) => `${role}\0${content}`).join("\0")).slice(0, 16),
-  gold: answers,
+const about = (item: GenerationItem) => ({
+  prompt: sha256(textOf(item) ?? item.messages!.map(({ role, content }) => `${role}\0${content}`).join("\0")).slice(
+    0,
+    16,
+  ),
+  gold: item.answers,
 });
 
 const tally = (metric: string) => ({ metric, value: 1, weight: 1 });

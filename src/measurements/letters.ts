@@ -1,5 +1,6 @@
-import type { Message, QuestionContext } from "../backends/backend.js";
+import type { Beginning, Message, QuestionContext } from "../backends/backend.js";
 import type { ChoiceItem } from "../data/index.js";
+import { definite } from "../definite.js";
 import { sha256 } from "../digest.js";
 
 /** A question as it is put to a model that answers with a letter. */
@@ -9,7 +10,7 @@ export type LetterQuestion = {
   letters: string[];
   /** Which option stands under the first letter, the second …, where the options are listed here. */
   order?: number[];
-} & ({ context: string } | { messages: readonly Message[] });
+} & ({ before?: Beginning; context: string } | { messages: readonly Message[] });
 
 /** Options beyond these have no letter. */
 const mostLetters = 26;
@@ -49,9 +50,10 @@ export function lettered(
     const content = listed(last.content, inOrder, letters, true);
     return { messages: [...item.messages.slice(0, -1), { ...last, content }], delimiter: "", letters, order };
   }
-  const { context } = item;
-  if (asItIs) return { context, delimiter, letters };
-  return { context: listed(context, inOrder, letters, spoken), delimiter: " ", letters, order };
+  const { before, context } = item;
+  const own = definite({ before });
+  if (asItIs) return { ...own, context, delimiter, letters };
+  return { ...own, context: listed(context, inOrder, letters, spoken), delimiter: " ", letters, order };
 }
 
 /** The same for the same question, in whatever run and engine. */

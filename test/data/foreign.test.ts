@@ -2,13 +2,14 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
+import { contextsOf } from "../../dist/backends/backend.js";
 import { quickBenchmark, readBenchmark } from "../../dist/benchmark/index.js";
 import { foreignFile } from "../../dist/data/foreign/index.js";
 import { JinjaTemplate } from "../../dist/data/foreign/jinja/evaluate.js";
 import { pythonLiteral } from "../../dist/data/foreign/jinja/literal.js";
 import { text as pythonText } from "../../dist/data/foreign/jinja/values.js";
 import { TaskTemplates } from "../../dist/data/foreign/templates.js";
-import { dataKinds } from "../../dist/data/index.js";
+import { dataKinds, textOf } from "../../dist/data/index.js";
 import { BenchError } from "../../dist/errors.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { root } from "../repository.js";
@@ -91,7 +92,8 @@ describe("tasks of lm-eval", () => {
     file("task.yaml", capitals);
     const { items, task } = await choice("task.yaml", { shots: 1 });
     expect(items[1]).toMatchObject({
-      context: "Capitals.\n\nQuestion: Of Spain?\nAnswer: Madrid\n\nQuestion: Of Italy?\nAnswer:",
+      before: { text: "Capitals.\n\nQuestion: Of Spain?\nAnswer: Madrid\n\n" },
+      context: "Question: Of Italy?\nAnswer:",
     });
     expect(task).toMatchObject({ shots: 1 });
     expect(await refusal(choice("task.yaml", { shots: 2 }))).toMatch(/1 examples, fewer than 2.*--shots 1/);
@@ -101,9 +103,9 @@ describe("tasks of lm-eval", () => {
     capitalRows();
     file("task.yaml", capitals.replace("fewshot_split: dev", "fewshot_split: test"));
     const { items } = await choice("task.yaml", { shots: 1 });
-    expect(items).toMatchObject([
-      { context: expect.stringContaining("Question: Of Italy?\nAnswer: Rome\n\nQuestion: Of France?") },
-      { context: expect.stringContaining("Question: Of France?\nAnswer: Paris\n\nQuestion: Of Italy?") },
+    expect(items.map((item) => contextsOf(item)[0])).toEqual([
+      expect.stringContaining("Question: Of Italy?\nAnswer: Rome\n\nQuestion: Of France?"),
+      expect.stringContaining("Question: Of France?\nAnswer: Paris\n\nQuestion: Of Italy?"),
     ]);
   });
 
@@ -245,7 +247,7 @@ doc_to_target: answer
     rows("data/someone/places/europe/dev-00000-of-00001.jsonl", { question: "b", options: ["x", "y"], answer: 1 });
     rows("data/someone/places/asia/test-00000-of-00001.jsonl", { question: "c", options: ["x", "y"], answer: 0 });
     const { items } = await choice("task.yaml", { shots: 1 });
-    expect(items).toMatchObject([{ context: "Capitals.\n\nQuestion: b\nAnswer: y\n\nQuestion: a\nAnswer:" }]);
+    expect(contextsOf(items[0]!)).toEqual(["Capitals.\n\nQuestion: b\nAnswer: y\n\nQuestion: a\nAnswer:"]);
     expect(await refusal(choice("task.yaml", { split: "train" }))).toMatch(/holds no file of europe, split "train"/);
   });
 
@@ -596,7 +598,7 @@ describe.skipIf(!lmEval)(`against lm-eval itself${lmEval ? "" : " (not on this m
           const { items, delimiter } = await dataKinds.choice.resolve(said, where);
           const found = items.map((item) => ({
             arguments: item.options.map((option, i) => [
-              "contexts" in item ? item.contexts[i] : "context" in item ? item.context : "",
+              contextsOf(item)[i] ?? contextsOf(item)[0],
               delimiter + option,
             ]),
             right: item.right?.toSorted() ?? [item.gold],
@@ -610,7 +612,7 @@ describe.skipIf(!lmEval)(`against lm-eval itself${lmEval ? "" : " (not on this m
         } else {
           const { items } = await dataKinds.generation.resolve(said, where);
           expect(
-            items.map(({ text, answers }) => ({ text, answers })),
+            items.map((item) => ({ text: textOf(item), answers: item.answers })),
             path,
           ).toEqual(
             wanted.map((one: { arguments: string[][]; answers: string[] }) => ({

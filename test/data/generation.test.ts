@@ -100,9 +100,12 @@ template: auto
   );
   file("few/train.csv", "q,key,steps\n1+1?,2,one and one are 2\n2+2?,4,4 it is\n");
   file("few/test.csv", "q,key,steps\n3+3?,6,six\n");
-  const text = "Q: 1+1?\nA: one and one are 2\n\nQ: 3+3?\nA:";
+  const [before, asked] = ["Q: 1+1?\nA: one and one are 2\n\n", "Q: 3+3?\nA:"];
   const [plain] = (await read("few", { shots: 1 })).items;
-  expect(plain).toEqual({ id: "0", text, messages: [{ role: "user", content: text }], answers: ["6"] });
+  expect(plain).toEqual({
+    ...{ id: "0", before: { text: before }, text: asked, answers: ["6"] },
+    messages: [{ role: "user", content: before + asked }],
+  });
   const [turns] = (await read("few", { shots: 2, style: "chat" })).items;
   expect(turns).toEqual({
     id: "0",

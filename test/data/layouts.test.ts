@@ -124,7 +124,7 @@ describe("published forms", () => {
       { id: "0", contexts: ["Bob beat Tom", "Bob beat Ann"], options: [", so he wept.", ", so he wept."], gold: 1 },
     ]);
     expect((await asked(splits + form, { shots: 1 })).items).toMatchObject([
-      { contexts: ["Max beat Tom , so he wept.\n\nBob beat Tom", "Max beat Tom , so he wept.\n\nBob beat Ann"] },
+      { before: { text: "Max beat Tom , so he wept.\n\n" }, contexts: ["Bob beat Tom", "Bob beat Ann"] },
     ]);
     file("mine/test.jsonl", row("Bob", 2).replace("_", "him"));
     expect((await failure(asked(splits + form))).message).toMatch(

@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { contextsOf } from "../../dist/backends/backend.js";
 import { ChatRenderer, type Message } from "../../dist/chat/template.js";
 import type { ChoiceDataset, ChoiceItem } from "../../dist/data/choice/index.js";
 import { dataKinds } from "../../dist/data/index.js";
@@ -51,8 +52,7 @@ const read = ({ dataset, split, style, shots, subjects }: Golden, dataDir: strin
 const sha = (text: string) => createHash("sha256").update(text).digest("hex");
 const joined = (messages: readonly Message[]) =>
   messages.map(({ role, content }) => `${role}\x02${content}`).join("\x01");
-const spoken = (item: ChoiceItem) =>
-  "messages" in item ? joined(item.messages) : "contexts" in item ? item.contexts.join("\x01") : item.context;
+const spoken = (item: ChoiceItem) => ("messages" in item ? joined(item.messages) : contextsOf(item).join("\x01"));
 const written = ({ delimiter }: ChoiceDataset, item: ChoiceItem) =>
   [
     spoken(item),

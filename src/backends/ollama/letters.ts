@@ -1,4 +1,4 @@
-import type { OptionQuestion, OptionScores, Options, OptionsRequest } from "../backend.js";
+import { contextsOf, type OptionQuestion, type OptionScores, type Options, type OptionsRequest } from "../backend.js";
 import { asked } from "./asked.js";
 import type { OllamaChat } from "./chat.js";
 import { greedy } from "./sampling.js";
@@ -42,7 +42,8 @@ export class OllamaLetters implements Options {
     if ("contexts" in question) return unanswerable("its options stand in contexts of their own");
     if (options.some((option) => [...option].length !== 1))
       return unanswerable("its options are more than a letter each");
-    const prompt = "messages" in question ? { id, messages: question.messages } : { id, text: question.context };
+    const prompt =
+      "messages" in question ? { id, messages: question.messages } : { id, text: contextsOf(question)[0]! };
     const asked = await this.conversations.ask(prompt);
     if ("fault" in asked) return unanswerable(asked.fault);
     let answer: ServerAnswer;

@@ -1,4 +1,4 @@
-import type { QuestionContext } from "../../backends/backend.js";
+import { contextsOf, type QuestionContext } from "../../backends/backend.js";
 import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
 import { type FoundDataset, findDataset, namesLike } from "../cards.js";
@@ -81,15 +81,22 @@ export const choice: DataKind<ChoiceDataset, TaskSaid> = {
   /** The questions stand for the file: the same ones in another form of file are the same. */
   *asked({ name: _, path: __, note: ___, bytes: ____, sha256: _____, task: ______, items, ...asked }) {
     yield asked;
-    yield* items;
+    for (const item of items) yield wholeOf(item);
   },
 };
 
+/** A question in one piece; made anew each time, so that it need not be kept. */
+function wholeOf(item: ChoiceItem): object {
+  if ("messages" in item || !item.before) return item;
+  const { before: _, ...own } = item;
+  return "contexts" in item ? { ...own, contexts: contextsOf(item) } : { ...own, context: contextsOf(item)[0] };
+}
+
 function shownQuestion(question: QuestionContext, options: readonly string[], delimiter: string) {
-  if ("context" in question) return { text: question.context, options };
   if ("messages" in question) return { text: question.messages.at(-1)?.content ?? "", options };
+  const contexts = contextsOf(question);
+  if ("context" in question) return { text: contexts[0]!, options };
   // Each option in its place: what they begin with alike is the question, up to the last whole word.
-  const { contexts } = question;
   const [first = "", ...others] = contexts;
   let length = 0;
   while (length < first.length && others.every((other) => other[length] === first[length])) length++;
@@ -173,13 +180,13 @@ function itemOf(asked: TaskItem<ChoiceSolution>, card: ChoiceCard, style: Style)
   const [before, after] = atGap(card, asked);
   if (after !== undefined) {
     const prompts = texts.map((option) => framed(before + option));
-    const contexts = prompts.flatMap((prompt) => ("text" in prompt ? [prompt.text] : []));
-    return { id, contexts, options: texts.map(() => after), ...rest };
+    const asked = prompts.flatMap((prompt) => ("text" in prompt ? [prompt] : []));
+    const contexts = asked.map(({ text }) => text);
+    return { id, ...definite({ before: asked[0]?.before }), contexts, options: texts.map(() => after), ...rest };
   }
   const prompt = framed(text);
-  return "text" in prompt
-    ? { id, context: prompt.text, options, ...rest }
-    : { id, messages: prompt.messages, options, ...rest };
+  if ("messages" in prompt) return { id, messages: prompt.messages, options, ...rest };
+  return { id, ...definite({ before: prompt.before }), context: prompt.text, options, ...rest };
 }
 
 /** Around the gap, if the card has one: what the options go after, and what follows without the blanks around it. */

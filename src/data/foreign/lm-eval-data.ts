@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import type { Beginning } from "../../backends/backend.js";
 import { definite } from "../../definite.js";
 import { sha256 } from "../../digest.js";
 import { BenchError, messageOf } from "../../errors.js";
@@ -27,7 +28,7 @@ export interface ForeignSaid {
 interface AskedRows {
   documents: Document[];
   rows: readonly TaskRow[];
-  before: string[];
+  before: Beginning[];
   delimiters: Delimiters;
   /** The question's text is the index of an option: the options are the questions. */
   several: boolean;
@@ -107,6 +108,7 @@ async function ask(readable: ReadableTask, said: ForeignSaid, folders: DataFolde
       }
     };
     const texts = examples?.documents.map((one) => text(one, examples.delimiters));
+    const beginnings = new Map<string, Beginning>();
     const before = all.map((one, row) => {
       const own = examples?.itself.get(row) ?? [];
       const shown = texts?.filter((_, i) => !own.includes(i)).slice(0, shots) ?? [];
@@ -114,7 +116,10 @@ async function ask(readable: ReadableTask, said: ForeignSaid, folders: DataFolde
         throw yaml.fault(["num_fewshot"], `there are ${shown.length} examples, fewer than ${shots}.`, {
           hint: `Fewer: --shots ${shown.length}.`,
         });
-      return (one.description ?? "") + shown.join("");
+      const text = (one.description ?? "") + shown.join("");
+      const known = beginnings.get(text) ?? { text };
+      beginnings.set(text, known);
+      return known;
     });
     return {
       documents: all,
@@ -238,19 +243,20 @@ export async function choiceOf(
   folders: DataFolders,
 ): Promise<ChoiceDataset> {
   const all = await ask(readable, said, folders);
-  const { documents, before, delimiters } = all;
+  const { documents, delimiters } = all;
   const items = documents.map((document, row): ChoiceItem => {
     const { choices = [] } = document;
     const id = String(row);
+    const { description, begun } = beginningOf(all, row);
     if (all.several) {
       // The question says which option is right, the answer is what follows each.
-      const contexts = choices.map((one) => asked(before[row]!, one, document, { ...delimiters, target: "" }));
+      const contexts = choices.map((one) => asked(description, one, document, { ...delimiters, target: "" }));
       const key = keyed(all, row, document.text, choices);
-      return { id, contexts, options: choices.map(() => text(document.target)), ...key };
+      return { id, ...begun, contexts, options: choices.map(() => text(document.target)), ...key };
     }
     if (typeof document.text !== "string") throw rowRefused(all, row, "`doc_to_text` gives a number, not a text.");
-    const context = asked(before[row]!, document.text, document, delimiters);
-    return { id, context, options: choices, ...keyed(all, row, document.target, choices) };
+    const context = asked(description, document.text, document, delimiters);
+    return { id, ...begun, context, options: choices, ...keyed(all, row, document.target, choices) };
   });
   const keyless = items.every(({ gold }) => gold === undefined);
   if (keyless && said.split === undefined)
@@ -273,6 +279,15 @@ export async function choiceOf(
     task: { chance, split, shots },
     ...noted([...all.notes, ...notes]),
   };
+}
+
+/** What stands before a question: held apart where there are examples. */
+function beginningOf(
+  { before, shots }: AskedRows,
+  row: number,
+): { description: string; begun: { before?: Beginning } } {
+  const text = before[row]!;
+  return shots > 0 ? { description: "", begun: { before: text } } : { description: text.text, begun: {} };
 }
 
 /** Which options are right; none where the data hide it. */
@@ -321,7 +336,8 @@ export async function generationOf(
   const items = all.documents.map((document, row) => {
     if (typeof document.text !== "string") throw rowRefused(all, row, "`doc_to_text` gives a number, not a text.");
     const answers = answersOf(all, row, document);
-    return { id: String(row), text: asked(all.before[row]!, document.text, document, all.delimiters), answers };
+    const { description, begun } = beginningOf(all, row);
+    return { id: String(row), ...begun, text: asked(description, document.text, document, all.delimiters), answers };
   });
   const { until, max_gen_toks, do_sample, temperature, ...others } = task.generation_kwargs ?? {};
   const stop = [until ?? task.fewshot_delimiter].flat();

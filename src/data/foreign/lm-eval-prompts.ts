@@ -40,7 +40,7 @@ function opening(question: string, prefix: string | undefined, { target }: Delim
   return prefix ? (needsBetween(question, prefix) ? target : "") + prefix : "";
 }
 
-/** The text that an answer continues. `before`: description and examples. */
+/** The text that an answer continues. `before`: description and examples, as far as they are not held apart. */
 export function asked(before: string, question: string, { prefix }: Document, delimiters: Delimiters): string {
   return before + question + opening(question, prefix, delimiters);
 }

@@ -1,3 +1,4 @@
+import type { Beginning } from "../../backends/backend.js";
 import type { Message } from "../../chat/template.js";
 import { BenchError } from "../../errors.js";
 import { nearest } from "../../yaml.js";
@@ -6,8 +7,11 @@ import { textAt } from "./cells.js";
 import type { Refusal, TaskRow } from "./rows.js";
 import type { TaskSubject } from "./subjects.js";
 
-/** A question with all that goes before it: a text to go on with, or a conversation that the model answers. */
-export type TaskPrompt = { text: string } | { messages: Message[] };
+/**
+ * A question with all that goes before it: a text to go on with, its heading and examples apart where there are examples; or a
+ * conversation that the model answers.
+ */
+export type TaskPrompt = { before?: Beginning; text: string } | { messages: Message[] };
 
 /** A solved question, as prompts show it. */
 export interface Example {
@@ -76,8 +80,10 @@ export function framed(
   const titled = (text: string) => (subject ? text.replaceAll("{subject}", () => subject.title) : text);
   const head = titled(heading);
   if (!chat) {
-    const before = head + examples.map(({ asked, answer }) => asked + exampleDelimiter + answer + separator).join("");
-    return (question) => ({ text: before + question });
+    if (examples.length === 0) return (question) => ({ text: head + question });
+    const solved = examples.map(({ asked, answer }) => asked + exampleDelimiter + answer + separator);
+    const before = { text: head + solved.join("") };
+    return (question) => ({ before, text: question });
   }
   const turns = examples.flatMap(({ asked, answer }) => turn(asked, answer));
   const opening = turns.length > 0 && reply !== undefined ? turn(head, titled(reply)) : [];
