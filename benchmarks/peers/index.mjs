@@ -239,7 +239,7 @@ function versions() {
     "gguf-bench": own.version,
     commit: said("git", ["describe", "--always", "--dirty"]),
     node: process.versions.node,
-    "node-llama-cpp": own.dependencies["node-llama-cpp"],
+    "node-llama-cpp": own.peerDependencies["node-llama-cpp"],
     "llama-perplexity": peer(tools.perplexityTool.same),
     "native llama-perplexity": peer(tools.perplexityTool.native),
   };

@@ -34,6 +34,8 @@ export interface SettingsFacts {
   otherShape: Settings;
   /** Why no engine can be opened with them, a sentence without its end. */
   impossible?: string;
+  /** What the user should know before anything is measured with them, a sentence without its end. */
+  caution?: string;
 }
 
 /** A variant as a backend opens it. */

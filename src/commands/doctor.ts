@@ -5,7 +5,14 @@ import { definite } from "../definite.js";
 import { BenchError, exitCodes } from "../errors.js";
 import { harmless } from "../harmless.js";
 import { loadLibrary } from "../llama/library.js";
-import { chooseLibrary, findLibraries, llamaRelease, packageFolder } from "../llama/location.js";
+import {
+  chooseLibrary,
+  findLibraries,
+  idleCard,
+  llamaRelease,
+  packageFolder,
+  pinnedPackage,
+} from "../llama/location.js";
 import { freeMemory, thisMachine } from "../machine.js";
 import { say } from "../terminal.js";
 import { bytes } from "../units.js";
@@ -43,7 +50,9 @@ async function diagnosis(folders: { dataDir?: string }, own?: string): Promise<s
   const others = findLibraries().filter(({ directory }) => directory !== chosen.directory);
   for (const [i, { gpu, origin, directory }] of others.entries())
     lines.push(`${i === 0 ? "Also found" : "          "}   ${gpu} ${origin}: ${directory}`);
-  if (chosen.origin === "prebuilt" && chosen.gpu === "cpu")
+  const idle = own === undefined ? idleCard() : undefined;
+  if (idle) lines.push(`Advice       ${idle}`);
+  else if (chosen.origin === "prebuilt" && chosen.gpu === "cpu")
     lines.push(
       "Advice       a build for this processor can be faster: gguf-bench doctor --build (about 5 minutes on 2 cores)",
     );
@@ -57,13 +66,15 @@ async function diagnosis(folders: { dataDir?: string }, own?: string): Promise<s
 }
 
 /**
- * Builds llama.cpp, the very version that is shipped, from the source bundle inside node-llama-cpp, for this processor.
+ * Builds llama.cpp, the very version that is shipped, from the source bundle inside node-llama-cpp, which is asked for, for this processor.
  * Needs cmake and a C++ compiler, but no network. `findLibraries` puts the result first.
  */
 async function buildLibrary(): Promise<void> {
   const root = packageFolder("node-llama-cpp");
   if (!root)
-    throw new BenchError("build-failed", "node-llama-cpp is not installed", { hint: "run `npm install` again" });
+    throw new BenchError("build-failed", "llama.cpp's source is not installed: it is part of node-llama-cpp", {
+      hint: `\`npm install ${pinnedPackage("node-llama-cpp")}\`, in the same place as gguf-bench (with -g where that has it)`,
+    });
   const cli = path.join(root, "dist", "cli", "cli.js");
   const gpu = chooseLibrary().gpu;
   const child = spawn(process.execPath, [cli, "source", "download", "--gpu", gpu === "cpu" ? "false" : gpu], {

@@ -435,7 +435,10 @@ Data for non-commercial use only are fetched after a yes in the terminal or with
     line: (line) =>
       line
         .description("what this machine has: llama.cpp libraries, processor, GPU, memory, data")
-        .option("--build", "build llama.cpp from node-llama-cpp's own source for this processor; engines then use it")
+        .option(
+          "--build",
+          "build llama.cpp from node-llama-cpp's source (a package of its own) for this processor; engines then use it",
+        )
         .addOption(library())
         .addOption(dataDir()),
     asked: (options) => options,

@@ -250,7 +250,7 @@ let loaded: { library: Library; build: string | undefined } | undefined;
 /** A remedy for a library of another release. */
 const otherBuild = ({ origin }: LibraryLocation) =>
   origin === "prebuilt"
-    ? "install the node-llama-cpp version that package.json pins"
+    ? "install the versions of @node-llama-cpp's packages that package.json pins"
     : `name a build of llama.cpp ${llamaRelease}; llama.cpp's own tools of any build are measured by \`backend: llama-tools\``;
 
 type CType = Parameters<typeof koffi.sizeof>[0];

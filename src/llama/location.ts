@@ -5,7 +5,7 @@ import path from "node:path";
 import { BenchError } from "../errors.js";
 import { graphicsCards } from "../machine.js";
 
-/** The llama.cpp release whose C structs `library.ts` describes; it goes with the pinned node-llama-cpp version. */
+/** The llama.cpp release whose C structs `library.ts` describes; it goes with the pinned version of node-llama-cpp's packages. */
 export const llamaRelease = "v0.5.0";
 
 /** A folder that holds libllama, and how it came there. */
@@ -21,6 +21,12 @@ export interface LibraryLocation {
 }
 
 const require = createRequire(import.meta.url);
+
+/** A package of node-llama-cpp's, with the version of the release that is spoken here, as npm is asked for it. */
+export function pinnedPackage(name: string): string {
+  const { peerDependencies }: { peerDependencies: Record<string, string> } = require("../../package.json");
+  return `${name}@${peerDependencies[name]}`;
+}
 
 /**
  * The libraries on this machine, best first: a build from source before a prebuilt one (its kernels fit this CPU), a GPU
@@ -116,12 +122,34 @@ export function chooseLibrary(gpu: "auto" | LibraryLocation["gpu"] = "auto", fol
 /** Why nothing can be computed on such a card here, a sentence without its end. */
 export function missingCard(gpu: "auto" | LibraryLocation["gpu"]): string | undefined {
   if (gpu === "auto" || gpu === "cpu") return undefined;
-  if (!findLibraries().some((one) => one.gpu === gpu))
-    return `gpu: ${gpu} is asked for, and no llama.cpp library for it is installed: take \`gpu\` away, or set it to cpu`;
+  if (!findLibraries().some((one) => one.gpu === gpu)) {
+    const adding = buildFor(gpu);
+    const remedy = adding ? `\`npm install ${adding}\` adds it` : "take `gpu` away, or set it to cpu";
+    return `gpu: ${gpu} is asked for, and no llama.cpp library for it is installed: ${remedy}`;
+  }
   const there = gpu === "vulkan" ? graphicsCards().length > 0 : driverPresent(gpu);
   return there
     ? undefined
     : `gpu: ${gpu} is asked for, and this machine has no such graphics card: take \`gpu\` away, or set it to cpu`;
+}
+
+/**
+ * What to say of an NVIDIA card that is left idle because its build is not installed, a sentence without its end. Builds for
+ * graphics cards are packages of their own: they are many times larger than all the rest.
+ */
+export function idleCard({
+  driver = driverPresent("cuda"),
+  builds = () => findLibraries().map(({ gpu }) => gpu),
+} = {}): string | undefined {
+  const adding = buildFor("cuda");
+  if (!driver || !adding || process.env.GGUF_BENCH_LIBRARY || builds().includes("cuda")) return undefined;
+  return `this machine's NVIDIA card is not used, for no CUDA build is installed: \`npm install ${adding}\` adds it`;
+}
+
+/** The package with this machine's build for a card, where one is published. */
+function buildFor(gpu: LibraryLocation["gpu"]): string | undefined {
+  const name = prebuiltPackages().find((one) => one.endsWith(`-${gpu}`));
+  return name && gpu !== "metal" ? pinnedPackage(`@node-llama-cpp/${name}`) : undefined;
 }
 
 function prebuiltPackages(): string[] {

@@ -136,9 +136,14 @@ function assemble(
     memoryLimit: benchmark.memoryLimit ?? freeMemory(),
     ...definite({ scratchLimit: benchmark.scratchLimit }),
     timeout: benchmark.timeout,
-    notes: [...(benchmark.notes ?? []), ...chosen.notes],
+    notes: [...(benchmark.notes ?? []), ...chosen.notes, ...cautions(all)],
   };
 }
+
+/** What backends say of the settings, each sentence once. */
+const cautions = (variants: Inspected[]): string[] => [
+  ...new Set(variants.flatMap(({ routes: [{ backend, spec }] }) => backend.settingsFacts(spec.settings).caution ?? [])),
+];
 
 /** Each data once; those of one name that have other notes apart, with the measurements on them. */
 function distinct(data: ReadonlyMap<MeasurementConfig, AskedData>): DataRecord[] {

@@ -8,7 +8,7 @@ import { LlamaEngine } from "./engine.js";
 import { LlamaModel } from "./model.js";
 import { gpuNames, llamaSettings, llamaSettingsFacts } from "./settings.js";
 
-/** llama.cpp in this process, through the library that node-llama-cpp supplies. */
+/** llama.cpp in this process, through a library that node-llama-cpp publishes. */
 export const llama = {
   name: "llama",
   parts: ["likelihood", "passages", "options", "letters", "generation", "timing", "windows"],

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { chatSettings } from "../../chat/settings.js";
 import { definite } from "../../definite.js";
-import { missingCard } from "../../llama/location.js";
+import { idleCard, missingCard } from "../../llama/location.js";
 import type { Settings, SettingsFacts } from "../backend.js";
 import { llamaCppFacts, llamaCppSettings } from "../llama-cpp.js";
 
@@ -45,6 +45,9 @@ export function llamaSettingsFacts(said: Settings): SettingsFacts {
     ...facts,
     // All others are of a context, which is made anew for each variant.
     load: { gpuLayers, mmap, gpu, library },
-    ...definite({ impossible: missing ?? facts.impossible }),
+    ...definite({
+      impossible: missing ?? facts.impossible,
+      caution: library === undefined && gpu === "auto" ? idleCard() : undefined,
+    }),
   };
 }
