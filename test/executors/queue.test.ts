@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
+import { availableParallelism, loadavg } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { hasRedis, killWorker, RedisHere, type StartedWorker, startWorker } from "../redis.js";
 import {
   bench,
@@ -56,10 +57,8 @@ describe.skipIf(!hasRedis)("a queue", { timeout: 300_000 }, () => {
   beforeAll(async () => {
     await redis.start();
   });
-  afterAll(async () => {
-    await endAll();
-    await redis.kill();
-  });
+  afterEach(endAll);
+  afterAll(() => redis.kill());
 
   it("gives the figures of one process, and passes over a worker with another build", async () => {
     const file = matrix(
@@ -96,7 +95,6 @@ measurements:
     expect(timed).toEqual([0, 8, 0]);
     const [started] = eventsOf(there);
     expect(started).toMatchObject({ provenance: { machine: { host: expect.any(String) } } });
-    await endAll();
   });
 
   it("survives a killed worker and a Redis that starts anew, and counts nothing twice", async () => {
@@ -141,6 +139,110 @@ measurements:
     expect(ok(await bench(run(file, here)))).toEqual({ code: 0, stderr: "" });
     expect(qualityRows(there)).toEqual(qualityRows(here));
     expect(twice(there)).toEqual([]);
-    await endAll();
+  });
+
+  it("four workers are four times as fast", async () => {
+    writeFileSync(join(folder, "long.txt"), "x".repeat(64 * 96 - 1));
+    const file = matrix(
+      "scale",
+      `
+variants:
+  a: {model: "mock:seed=1,delay=0.25,bytes=2e9", batch: 64}
+measurements:
+  perplexity: {text: long.txt, context: 64}
+`,
+    );
+    const seconds: Record<number, number> = {};
+    for (const count of [1, 2, 4]) {
+      while (workers.length < count) await begin(`w${workers.length + 1}`);
+      const out = join(folder, `scale-${count}`);
+      expect(ok(await bench(queued(file, out)))).toEqual({ code: 0, stderr: "" });
+      const done = eventsOf(out).find((event) => event.type === "job-done")!;
+      seconds[count] = done.seconds;
+      expect(done.items).toBe(96);
+    }
+    const efficiency = (count: number) => seconds[1]! / (count * seconds[count]!);
+    // A part costs what its worker takes beyond the delays of its batches.
+    const each = (count: number) => (count * seconds[count]! - 24) / (3 * count);
+    // Where the cores have other work, all that is no delay waits for them.
+    const least = loadavg()[0]! > 2 * availableParallelism() ? 0.7 : 0.9;
+    for (const count of [2, 4])
+      console.info(
+        `${count} workers: ${seconds[count]!.toFixed(2)} s of ${seconds[1]!.toFixed(2)} s, efficiency ${efficiency(count).toFixed(3)}, ${each(count).toFixed(3)} s for each part`,
+      );
+    expect(efficiency(2)).toBeGreaterThan(least);
+    expect(efficiency(4)).toBeGreaterThan(least);
+  });
+
+  it("a stopped run takes its parts back, a killed one leaves none, and the same command goes on", async () => {
+    const file = matrix(
+      "stops",
+      `
+variants:
+  a: {model: "mock:seed=1,delay=0.2,bytes=6e8", batch: 64}
+measurements:
+  perplexity: {text: text.txt, context: 256}
+`,
+    );
+    const [here, there] = [join(folder, "stops-here"), join(folder, "stops-there")];
+    await begin("one");
+    await begin("two");
+    const measuring = () => workers.some(({ output }) => /takes perplexity[^\n]*\n$/.test(output.stdout));
+    const first = start(queued(file, there));
+    await until("it is measured", () => eventsOf(there).filter(({ type }) => type === "samples").length > 3, 60);
+    first.child.kill("SIGINT");
+    expect((await first.ended).code).toBe(130);
+    await until("the workers are free", () => !measuring());
+    expect(await waitingIn(redis)).toEqual([]);
+    const afterStop = eventsOf(there).filter(({ type }) => type === "samples").length;
+
+    const second = start(queued(file, there));
+    await until(
+      "it goes on",
+      () => eventsOf(there).filter(({ type }) => type === "samples").length > afterStop + 3,
+      60,
+    );
+    await killWorker(second);
+    await until("the workers are free", () => !measuring(), 30);
+    await until("nothing waits", () => workers.every(({ output }) => !/takes[^\n]*\n$/.test(output.stdout)), 30);
+
+    expect(ok(await bench(queued(file, there)))).toEqual({ code: 0, stderr: "" });
+    expect(ok(await bench(run(file, here)))).toEqual({ code: 0, stderr: "" });
+    expect(qualityRows(there)).toEqual(qualityRows(here));
+    expect(twice(there)).toEqual([]);
+  });
+
+  it("Ctrl-C ends a worker after the item at hand, and the rest goes to another", async () => {
+    const file = matrix(
+      "leaves",
+      `
+variants:
+  a: {model: "mock:seed=1,delay=0.2,bytes=6e8", batch: 64}
+measurements:
+  perplexity: {text: text.txt, context: 256}
+`,
+    );
+    const out = join(folder, "leaves");
+    const one = await begin("one");
+    const going = start(queued(file, out));
+    await until("one measures", () => /takes perplexity/.test(one.output.stdout), 60);
+    const two = await begin("two");
+    one.child.kill("SIGINT");
+    const ended = await one.ended;
+    expect(ok(ended)).toEqual({ code: 0, stderr: "" });
+    const [, part] = ended.stdout.match(/stopped (perplexity of a, \d\/3)\n$/) ?? [];
+    expect(part).toBeDefined();
+    expect(ok(await going.ended)).toEqual({ code: 0, stderr: "" });
+    expect(two.output.stdout).toContain(`has done ${part}`);
+    expect(twice(out)).toEqual([]);
   });
 });
+
+/** Assignments that wait in any queue. */
+async function waitingIn(redis: RedisHere): Promise<string[]> {
+  const client = redis.client();
+  const lists = await client.keys("gguf-bench:place-*:wait");
+  const waiting = (await Promise.all(lists.map((key) => client.lrange(key, 0, -1)))).flat();
+  client.disconnect();
+  return waiting;
+}

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { type Assignment, type Letter, read } from "./messages.js";
 import { type Parcel, send } from "./parcels.js";
-import { keyOf, type RedisLink } from "./redis.js";
-import { present, type WorkerRecord } from "./roster.js";
+import { type AssignmentState, keyOf, type RedisLink } from "./redis.js";
+import { present, queuesOf, type WorkerRecord } from "./roster.js";
 
 export const keyOfRun = (run: string) => keyOf("run", run);
 export const keyOfLetters = (run: string) => keyOf("letters", run);
@@ -12,13 +12,17 @@ export const keyOfCancelled = (group: string) => keyOf("cancelled", group);
 export const keyOfDone = (group: string) => keyOf("done", group);
 
 /** Milliseconds after which workers take a run that says nothing for gone. */
-const silence = 20_000;
+const silence = 8000;
 /** Seconds that keys of a run stay in Redis when nobody removes them. */
 export const kept = 86_400;
 /** Milliseconds between looks at workers and at what they were sent. */
 const tick = 500;
 /** Ticks in a row for which an assignment is unknown before it is sent anew: a letter about it may be on its way. */
 const patience = 4;
+/** So many workers may be lost over one assignment. */
+const mostLost = 5;
+/** Ticks for which an assignment may wait without a worker that could take it, before that is told. */
+const loneliness = 8;
 
 /** An assignment that was sent, and is not done. */
 interface Sent {
@@ -32,12 +36,16 @@ interface Sent {
   /** Who took it. */
   by?: { worker: string; token: string };
   strange: number;
+  lost: number;
+  lonely: number;
 }
+
+type NewlySent = Omit<Sent, "strange" | "lost" | "lonely">;
 
 /** What becomes of assignments beyond what their workers say. */
 export interface Dispatched {
-  /** `lost`: its worker is gone, `anew`: Redis knows nothing of it. */
-  what: "lost" | "anew";
+  /** `lost`: its worker is gone, `anew`: Redis knows nothing of it, `lonely`: no worker is there that could take it. */
+  what: "lost" | "anew" | "lonely";
   assignment: Assignment;
   worker?: string;
 }
@@ -67,8 +75,8 @@ export class Dispatcher {
   }
 
   /** Resolves when Redis has it. What is heard of it comes to `heard`, until `end`. */
-  async send(sent: Omit<Sent, "strange">, options: { first?: boolean } = {}): Promise<void> {
-    this.#sent.set(sent.assignment.id, { ...sent, strange: 0 });
+  async send(sent: NewlySent, options: { first?: boolean } = {}): Promise<void> {
+    this.#sent.set(sent.assignment.id, { ...sent, strange: 0, lost: 0, lonely: 0 });
     await this.#post(sent, options);
   }
 
@@ -113,10 +121,7 @@ export class Dispatcher {
     await Promise.race([farewell().catch(() => {}), new Promise((over) => setTimeout(over, 2000))]);
   }
 
-  async #post(
-    { queue, assignment, parcels, done }: Omit<Sent, "strange">,
-    options: { first?: boolean } = {},
-  ): Promise<void> {
+  async #post({ queue, assignment, parcels, done }: NewlySent, options: { first?: boolean } = {}): Promise<void> {
     await this.#prepare({ assignment, parcels, done });
     await this.link.sender(queue).add(assignment.id, { assignment, declined: {} }, options);
   }
@@ -172,28 +177,37 @@ export class Dispatcher {
       await this.#sayPresent();
       this.workers = await present(this.link);
       const there = new Set(this.workers.map(({ token }) => token));
-      for (const sent of [...this.#sent.values()]) {
-        const { queue, assignment, by } = sent;
-        const { id } = assignment;
-        const sender = this.link.sender(queue);
-        const state = await sender.state(id);
-        if (!this.#sent.has(id)) continue;
-        if (state === "refused") sent.refused((await sender.refusal(id)) ?? "it was given up");
-        const isLost = state === "active" && by !== undefined && !there.has(by.token);
-        const isStrange = state === "unknown" || state === "done" || isLost;
-        sent.strange = isStrange ? sent.strange + 1 : 0;
-        if (sent.strange < (isLost ? 2 : patience)) continue;
-        sent.strange = 0;
-        if (isLost) {
-          delete sent.by;
-          await sender.release(id, by.token);
-          this.#told({ what: "lost", assignment, worker: by.worker });
-        } else await this.again(id);
-      }
+      const served = new Set(this.workers.flatMap(queuesOf));
+      const all = [...this.#sent.values()];
+      const states = await Promise.all(
+        all.map(({ queue, assignment }) => this.link.sender(queue).state(assignment.id)),
+      );
+      for (const [i, sent] of all.entries())
+        if (this.#sent.has(sent.assignment.id)) await this.#judge(sent, states[i]!, there, served);
     } catch {
       // Redis is gone for a while: what is lost with it is sent anew.
     } finally {
       this.#looking = false;
     }
+  }
+
+  async #judge(sent: Sent, state: AssignmentState, there: Set<string>, served: Set<string>): Promise<void> {
+    const { queue, assignment, by } = sent;
+    const { id } = assignment;
+    const sender = this.link.sender(queue);
+    if (state === "refused") return sent.refused((await sender.refusal(id)) ?? "it was given up");
+    sent.lonely = state === "waiting" && !served.has(queue) ? sent.lonely + 1 : 0;
+    if (sent.lonely === loneliness) this.#told({ what: "lonely", assignment });
+    const isLost = state === "active" && by !== undefined && !there.has(by.token);
+    sent.strange = state === "unknown" || state === "done" || isLost ? sent.strange + 1 : 0;
+    if (sent.strange < (isLost ? 2 : patience)) return;
+    sent.strange = 0;
+    if (!isLost) return this.again(id);
+    delete sent.by;
+    this.#told({ what: "lost", assignment, worker: by.worker });
+    sent.lost++;
+    if (sent.lost >= mostLost)
+      return sent.refused(`${assignment.shown}: ${mostLost} workers were lost while they measured it`);
+    await sender.release(id, by.token);
   }
 }

@@ -5,7 +5,7 @@ import { several } from "../../harmless.js";
 import { counted } from "../../units.js";
 import type { Executor, Place } from "../executor.js";
 import { placeDigest } from "../place.js";
-import { type Dispatched, Dispatcher } from "./dispatch.js";
+import { Dispatcher } from "./dispatch.js";
 import { RedisLink } from "./redis.js";
 import { type Queues, RemoteEngine } from "./remote-engine.js";
 import { hostQueue, placeAt, placeQueue, present, type WorkerBuild, type WorkerRecord } from "./roster.js";
@@ -34,20 +34,13 @@ export interface QueueOptions {
   tags?: readonly string[];
   /** The worker that measures speed, or its host; the first one by default. */
   speedHost?: string;
-  /** Hears what became of assignments. */
-  dispatched?(event: Dispatched): void;
 }
 
 /**
- * Engines on other machines, by a queue in Redis: sends what is to be measured to workers. Throws a BenchError when Redis cannot be reached, or there is no worker.
+ * Engines on other machines, by a queue in Redis: sends what is to be measured to workers. Throws a BenchError when Redis cannot be
+ * reached, or no worker comes.
  */
-export async function queueExecutor({
-  url,
-  version,
-  tags = [],
-  speedHost,
-  dispatched,
-}: QueueOptions): Promise<Executor> {
+export async function queueExecutor({ url, version, tags = [], speedHost }: QueueOptions): Promise<Executor> {
   let notice = (_: string) => {};
   let fault: string | undefined;
   const link: RedisLink = await RedisLink.open(url, (now) => {
@@ -64,8 +57,16 @@ export async function queueExecutor({
     await link.close();
     throw noWorker(link.shown, workers, version, tags);
   }
-  const dispatcher = new Dispatcher(link, { workers, ...(dispatched ? { told: dispatched } : {}) });
+  const dispatcher = new Dispatcher(link, {
+    workers,
+    told({ what, assignment, worker }) {
+      const { shown } = assignment;
+      if (what === "lost") notice(`${worker} is gone: ${shown} goes to another worker`);
+      if (what === "lonely") notice(`no worker is left for ${shown}: it is measured when one is back`);
+    },
+  });
   const engines = new Set<RemoteEngine>();
+  let stopped = false;
   /** By queue, in the order in which they were needed. */
   const places = new Map<string, { place: Place; host: WorkerRecord }>();
 
@@ -116,12 +117,14 @@ export async function queueExecutor({
         }
         throw new BenchError("internal", `${one.name} was never given a place`);
       };
-      const engine = new RemoteEngine(dispatcher, routeOf, partsOf);
+      if (stopped) throw new BenchError("stopped", `${variant.name} was not opened any more`);
+      const engine: RemoteEngine = new RemoteEngine(dispatcher, routeOf, partsOf, () => engines.delete(engine));
       engines.add(engine);
       await engine.become(variant, options);
       return engine;
     },
     stop() {
+      stopped = true;
       for (const engine of engines) engine.stop();
     },
     async close() {

@@ -2,7 +2,9 @@ import { z } from "zod";
 import type { EngineFacts } from "../../backends/backend.js";
 import { BenchError, type Failure } from "../../errors.js";
 import { checkedEvent, type TokenValues } from "../../events.js";
+import { harmless } from "../../harmless.js";
 import type { EngineWarning, MeasureReply, OpenedVariant } from "../executor.js";
+import { workerName } from "./roster.js";
 
 /** Bytes of an assignment's body. What is larger, such as a text, goes by its hash. */
 const mostBody = 1 << 20;
@@ -113,13 +115,17 @@ export interface Letter {
 }
 
 const facts = z.looseObject({ version: z.string(), library: z.string() });
-const warning = z.looseObject({ type: z.literal("warning"), variant: z.string(), message: z.string() });
+const warning = z.looseObject({
+  type: z.literal("warning"),
+  variant: z.string(),
+  message: z.string().overwrite((said) => harmless(said)),
+});
 const openedVariant = z.looseObject({ type: z.literal("opened-variant"), variant: z.string(), facts });
 const memory = { peakMemory: z.number().optional(), cacheBytes: z.number().optional() };
 const failure = z.looseObject({ code: z.string(), message: z.string(), hint: z.string().optional() });
 const letterForm = z.looseObject({
   assignment: id,
-  worker: name,
+  worker: workerName,
   token: name,
   told: z.discriminatedUnion("type", [
     z.looseObject({ type: z.literal("measured"), item: z.string(), job: z.string().optional() }),

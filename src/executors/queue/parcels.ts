@@ -6,7 +6,7 @@ import { bytes as inUnits } from "../../units.js";
 import { keyOf, type RedisLink } from "./redis.js";
 
 /** Bytes of data as they lie in Redis, and unpacked. */
-const most = { packed: 64 << 20, unpacked: 400 << 20 };
+const most = { packed: 64 << 20, unpacked: 256 << 20 };
 /** Seconds that data stay there; who sends them sends them again where they are needed longer. */
 const kept = 86_400;
 

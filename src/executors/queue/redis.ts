@@ -33,11 +33,14 @@ async function packages(): Promise<Packages> {
   }
 }
 
+/** `done`: its worker has told all of it. */
+export type AssignmentState = "waiting" | "active" | "done" | "refused" | "unknown";
+
 /** A queue as the one who asks sees it. */
 export interface Sender {
   /** An assignment that is there under this id is not added once more. `first`: before all that wait. */
   add(id: string, body: unknown, options?: { first?: boolean }): Promise<void>;
-  state(id: string): Promise<"waiting" | "active" | "done" | "refused" | "unknown">;
+  state(id: string): Promise<AssignmentState>;
   /** Why it was refused. */
   refusal(id: string): Promise<string | undefined>;
   /** Gives back what a worker took that is gone: `token` is what it took it with. */
@@ -183,7 +186,10 @@ function senderOf(queue: Queue): Sender {
       if (state === "active" || state === "unknown") return state;
       return "waiting";
     },
-    refusal: async (id) => (await found(id))?.failedReason,
+    async refusal(id) {
+      const reason = (await found(id))?.failedReason;
+      return reason?.includes("stalled") ? `${mostDeaths} workers were lost while they measured it` : reason;
+    },
     async release(id, token) {
       await (await found(id))?.moveToWait(token).catch(() => {}); // it is another's, or was done
     },

@@ -44,6 +44,7 @@ export class RemoteEngine implements OpenedEngine {
     private readonly dispatcher: Dispatcher,
     private readonly routeOf: (variant: VariantSpec) => Queues,
     private readonly partsOf: (seconds: number | undefined) => number,
+    private readonly closed: () => void,
   ) {}
 
   async become(variant: VariantSpec, { timeout, others = [], scratch, memory = 0 }: OpenOptions): Promise<void> {
@@ -137,6 +138,7 @@ export class RemoteEngine implements OpenedEngine {
 
   async close(): Promise<void> {
     this.alive = false;
+    this.closed();
     for (const group of this.#groups) await group.end();
   }
 

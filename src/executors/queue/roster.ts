@@ -41,8 +41,8 @@ export type WorkerBuild = WorkerRecord["builds"][number];
 export const workerName = workerForm.shape.name;
 
 /** Milliseconds after which a worker that says nothing is gone; it says something every `beat`. */
-export const silence = 3000;
-export const beat = 700;
+export const silence = 5000;
+export const beat = 1000;
 
 const roster = keyOf("workers");
 const keyOfWorker = (name: string) => keyOf("worker", name);
@@ -53,6 +53,12 @@ export const placeQueue = (place: Place, version: string): string =>
 
 /** The queue of what one worker alone may take. */
 export const hostQueue = (worker: string): string => `host-${worker}`;
+
+/** All that a worker takes from. */
+export function queuesOf(worker: WorkerRecord): string[] {
+  const places = worker.builds.map((build) => placeAt(worker, build));
+  return [hostQueue(worker.name), ...new Set(places.map((place) => placeQueue(place!, worker.version)))];
+}
 
 /** Where a worker would open a variant; undefined where it has no build for it. */
 export function placeAt(

@@ -27,18 +27,7 @@ import {
 } from "./messages.js";
 import { receive } from "./parcels.js";
 import { RedisLink, type Taken, type Taker } from "./redis.js";
-import {
-  beat,
-  hostName,
-  hostQueue,
-  placeAt,
-  placeQueue,
-  present,
-  register,
-  sayPresent,
-  unregister,
-  type WorkerRecord,
-} from "./roster.js";
+import { beat, hostName, present, queuesOf, register, sayPresent, unregister, type WorkerRecord } from "./roster.js";
 
 export interface WorkerOptions extends FileSources {
   url: string;
@@ -75,7 +64,9 @@ const renewal = 5000;
 /** Milliseconds after which an assignment that this worker cannot take is offered again, to others in the first place. */
 const offerAgain = 400;
 /** Milliseconds that a run may say nothing: Redis may just have begun anew. */
-const runPatience = 10_000;
+const runPatience = 5000;
+/** Milliseconds after which a stop no longer waits for Redis. */
+const stopPatience = 8000;
 
 /** Takes assignments from the queue until it is stopped. Throws a BenchError when Redis cannot be reached. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
@@ -154,11 +145,13 @@ class QueueWorker {
   stop(): void {
     this.#stopping = true;
     this.#executor.stop();
+    setTimeout(() => void this.kill(), stopPatience).unref();
   }
 
   async kill(): Promise<void> {
     this.#stopping = true;
     await this.#executor.close();
+    await this.link.close();
   }
 
   async run(): Promise<void> {
@@ -176,6 +169,9 @@ class QueueWorker {
           await sleep(pause);
         }
       }
+    } catch (error) {
+      // What was to be said while Redis was gone.
+      if (!this.#stopping) throw error;
     } finally {
       clearInterval(beats);
       await this.#executor.close();
@@ -468,11 +464,6 @@ interface Watch {
 interface FoundVariants {
   spec: VariantSpec;
   others: VariantSpec[];
-}
-
-function queuesOf(worker: WorkerRecord): string[] {
-  const places = worker.builds.map((build) => placeAt(worker, build));
-  return [hostQueue(worker.name), ...new Set(places.map((place) => placeQueue(place!, worker.version)))];
 }
 
 const refused = (why: string) => new BenchError("server-refused", `the assignment ${why}`);
