@@ -28,18 +28,23 @@ export class Footnotes {
     const order = [...new Set(cells.flatMap((text) => Array.from(text.matchAll(held), ([, key]) => key!)))];
     let last = 0;
     const names = new Map(order.map((key) => [key, this.#kinds.get(key)!.mark ?? `[${++last}]`]));
-    const lines = order.map((key) => {
+    const told = new Map<string, string[]>();
+    for (const key of order) {
       let position = 0;
       const { template, numbers, variants, measurement } = this.#kinds.get(key)!;
       const text = template.replace(/\u0000/g, () => {
         const at = position++;
         return spanned(numbers.map((one) => one[at]!));
       });
-      const of = [
-        ...(variants.size > 0 ? [several([...variants])] : []),
-        ...(measurement ? [harmless(measurement)] : []),
-      ];
-      return `${names.get(key)} ${of.length > 0 ? `${of.join(" in ")}: ` : ""}${text}`;
+      const who = variants.size > 0 ? `${several([...variants])}${measurement ? " in " : ""}` : "";
+      const line = `${names.get(key)} ${who}\u0000${text}`;
+      told.set(line, [...(told.get(line) ?? []), ...(measurement === undefined ? [] : [measurement])]);
+    }
+    // What is the same of several measurements is told once.
+    const lines = Array.from(told, ([line, measurements]) => {
+      const [before, text] = line.split("\u0000");
+      const of = `${before}${several(measurements)}`;
+      return of.endsWith(" ") ? `${of}${text}` : `${of}: ${text}`;
     });
     // Two notes of one mark are about the same cell.
     const marks = (text: string) =>
