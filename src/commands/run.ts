@@ -147,7 +147,8 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
     if (!options.json) sayConclusion(folder, facts, where, { stopped, wishes: options });
     const code = exitCode(facts, stopped);
     // The figures of earlier sessions stand.
-    const failed = plan.jobs.some(({ record }) => fold.run.jobs.get(record.id)?.failedIn(timing.session));
+    // A job whose model came on the way has another id than before.
+    const failed = fold.run.plan?.jobs.some(({ id }) => fold.run.jobs.get(id)?.failedIn(timing.session));
     return code === exitCodes.allMeasured && failed ? exitCodes.someFailed : code;
   } finally {
     stop.end();

@@ -4,6 +4,7 @@ import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import { sha256, sha256OfFile } from "../digest.js";
+import { BenchError, messageOf } from "../errors.js";
 import { makeFolder } from "../folders.js";
 
 /** The user's own cache: `$GGUF_BENCH_CACHE`, else `$XDG_CACHE_HOME/gguf-bench`, else `~/.cache/gguf-bench`. */
@@ -11,6 +12,9 @@ export function cacheDirectory(env: NodeJS.ProcessEnv = process.env): string {
   if (env.GGUF_BENCH_CACHE) return env.GGUF_BENCH_CACHE;
   return join(env.XDG_CACHE_HOME || join(homedir(), ".cache"), "gguf-bench");
 }
+
+/** What the user can do about its place. */
+export const otherCache = "name another folder in GGUF_BENCH_CACHE";
 
 /** Identity of a file's content for the cache; a file that is written again has another one. */
 export function fileIdentity(stats: BigIntStats): string {
@@ -100,8 +104,13 @@ export async function keepDigest(path: string, digest: string): Promise<void> {
   try {
     await writeFile(draft, `${digest}  ${basename(path)}\n`);
     await rename(draft, besidePath(path));
+  } catch (cause) {
+    throw new BenchError("disk", `${besidePath(path)} cannot be written: ${messageOf(cause)}`, {
+      hint: `make room there, or ${otherCache}`,
+      cause,
+    });
   } finally {
-    await rm(draft, { force: true });
+    await rm(draft, { force: true }).catch(() => {});
   }
 }
 

@@ -3,6 +3,7 @@ import { readdir, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
 import { definite } from "../definite.js";
 import { sha256 } from "../digest.js";
+import { BenchError, messageOf } from "../errors.js";
 import { cacheDirectory, isKeeping, keptDigest } from "./cache.js";
 import { fetchedFrom, fetchedVersion } from "./download/index.js";
 import { isRunning, thisProcess } from "./owner.js";
@@ -140,7 +141,13 @@ export async function removeModels(models: readonly CachedModel[]): Promise<Cach
     const user = [...open].find(([path]) => path.startsWith(model.folder + sep))?.[1];
     const inUse = model.inUse ?? (user === undefined ? undefined : `open in process ${user}`);
     if (inUse) staying.push({ ...model, inUse });
-    else await rm(model.folder, { recursive: true, force: true });
+    else
+      await rm(model.folder, { recursive: true, force: true }).catch((cause) => {
+        throw new BenchError("disk", `${model.folder} cannot be removed: ${messageOf(cause)}`, {
+          hint: "check that you may write there",
+          cause,
+        });
+      });
   }
   return staying;
 }

@@ -1,18 +1,18 @@
 import { fork } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
 import fs from "node:fs";
-import { rename, rm, rmdir } from "node:fs/promises";
+import { rename, rm, rmdir, statfs } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { definite } from "../definite.js";
-import { BenchError, type Failure, fromFailure } from "../errors.js";
+import { BenchError, type Failure, fromFailure, messageOf } from "../errors.js";
 import { makeFolder } from "../folders.js";
 import { chooseLibrary, llamaRelease } from "../llama/location.js";
 import { fileTypes, type QuantizeRequest } from "../llama/quantize.js";
 import { usableProcessors } from "../machine.js";
 import { nearest } from "../yaml.js";
 import { buildOf } from "./builds.js";
-import { cacheDirectory, forgetDigest, keepDigest, keptDigest, keptSha256 } from "./cache.js";
+import { cacheDirectory, forgetDigest, keepDigest, keptDigest, keptSha256, otherCache } from "./cache.js";
 import { checkQuantizable, type ModelFacts, readModelFacts } from "./gguf.js";
 import { type Coverage, coverageNote, readCoverage } from "./importance.js";
 import { UnchangedFiles } from "./unchanged.js";
@@ -55,9 +55,14 @@ export function checkType(type: string): string {
   return known;
 }
 
+/** Bytes: less than a single tensor of a model takes. */
+const leastRoom = 1 << 20;
+
 export interface QuantizeOptions {
   quantizing?: (state: Quantizing) => void;
   signal?: AbortSignal;
+  /** How the user puts the file in another place. */
+  elsewhere?: string;
 }
 
 /** Writes `source` quantized to `output`, whole or not at all, in a process of its own. */
@@ -65,13 +70,13 @@ export async function quantizeFile(
   source: string,
   output: string,
   quantization: Quantization,
-  { quantizing, signal }: QuantizeOptions = {},
+  { quantizing, signal, elsewhere = "name another folder with --out" }: QuantizeOptions = {},
 ): Promise<void> {
   const { type, imatrix, requantize = false } = quantization;
   await checkQuantizable(source, { requantize });
   await coverage(source, quantization);
   const part = `${output}.${randomUUID()}.part`;
-  const made = makeFolder(path.dirname(output), "name another one with --out");
+  const made = makeFolder(path.dirname(output), elsewhere);
   try {
     const request: QuantizeRequest = {
       source,
@@ -83,13 +88,21 @@ export async function quantizeFile(
     };
     await inProcess(request, signal, (done, total) => quantizing?.({ name: path.basename(output), done, total }));
     await rename(part, output);
-  } catch (error) {
+  } catch (thrown) {
+    const error = /iostream error/.test(messageOf(thrown)) ? await unwritable(output, elsewhere, thrown) : thrown;
     await rm(part, { force: true });
     if (made !== undefined) await removeEmpty(path.dirname(output), made);
     throw error;
   } finally {
     await rm(part, { force: true });
   }
+}
+
+/** What C++ calls an iostream error, while the half file still takes its room. */
+async function unwritable(output: string, elsewhere: string, cause: unknown): Promise<BenchError> {
+  const { bavail, bsize } = await statfs(path.dirname(output));
+  const why = bavail * bsize < leastRoom ? "no space left on the disk" : "its disk refuses it";
+  return new BenchError("disk", `${output} cannot be written: ${why}`, { hint: `make room, or ${elsewhere}`, cause });
 }
 
 /** Where quantizations are kept. */
@@ -168,7 +181,7 @@ export async function makeQuantization(
   options: QuantizeOptions,
 ): Promise<void> {
   await forgetDigest(output);
-  await quantizeFile(source, output, quantization, options);
+  await quantizeFile(source, output, quantization, { ...options, elsewhere: otherCache });
   try {
     await sources.check();
     await keepDigest(output, (await readModelFacts(output)).sha256);

@@ -1,6 +1,8 @@
 import fs from "node:fs";
 import { BenchError, messageOf, systemCode } from "../errors.js";
+import { otherCache } from "../models/cache.js";
 
+const elsewhere = `make room there, or ${otherCache}`;
 const flags = { read: "r", write: "w", temporary: "w+" };
 
 /** A file that is read and written in parts, each at its place, never as a whole. */
@@ -24,9 +26,12 @@ export class PlacedFile {
           ? `there is no stored reference ${path}`
           : `${path} cannot be opened for ${mode === "read" ? "reading" : "writing"}: ${messageOf(cause)}`,
         {
-          hint: missing
-            ? "write it with `gguf-bench reference MODEL --text FILE --out FILE`, or with llama-perplexity --kl-divergence-base FILE"
-            : "check the path and its permissions",
+          hint:
+            mode === "temporary"
+              ? elsewhere
+              : missing
+                ? "write it with `gguf-bench reference MODEL --text FILE --out FILE`, or with llama-perplexity --kl-divergence-base FILE"
+                : "check the path and its permissions",
           cause,
         },
       );
@@ -53,18 +58,24 @@ export class PlacedFile {
       for (let done = 0; done < bytes.length; )
         done += fs.writeSync(this.#file, bytes, done, bytes.length - done, position + done);
     } catch (cause) {
-      throw new BenchError("disk", `${this.path} cannot be written: ${messageOf(cause)}`, {
-        hint:
-          this.mode === "temporary"
-            ? "make room there, or name another folder in GGUF_BENCH_CACHE"
-            : "make room on the disk; `--form compact` needs a fiftieth of it",
-        cause,
-      });
+      throw this.#unwritable(cause);
     }
   }
 
   sync(): void {
-    fs.fsyncSync(this.#file);
+    try {
+      fs.fsyncSync(this.#file);
+    } catch (cause) {
+      // Some disks are full only then.
+      throw this.#unwritable(cause);
+    }
+  }
+
+  #unwritable(cause: unknown): BenchError {
+    return new BenchError("disk", `${this.path} cannot be written: ${messageOf(cause)}`, {
+      hint: this.mode === "temporary" ? elsewhere : "make room on the disk; `--form compact` needs a fiftieth of it",
+      cause,
+    });
   }
 
   close(): void {

@@ -4,7 +4,7 @@ import { BenchError } from "../errors.js";
 import type { Event, StoredEvent, TokenPlace } from "../events.js";
 import { makeFolder } from "../folders.js";
 import { cutBack, unwritable, writeAll } from "./files.js";
-import { isAbandoned, takeLock } from "./lock.js";
+import { isAbandoned, releaseLock, takeLock } from "./lock.js";
 import { checkedEvents, repair, unreadable } from "./reading.js";
 import { syncFolder, TokenWriter } from "./tokens.js";
 
@@ -76,7 +76,7 @@ export class Store {
       }
       return new Store(folder, tokens, lock);
     } catch (error) {
-      fs.rmSync(lock, { force: true });
+      releaseLock(lock);
       throw unreadable(error, file);
     }
   }
@@ -151,7 +151,7 @@ export class Store {
     this.#sync();
     fs.closeSync(this.#events);
     this.#tokens.close();
-    fs.rmSync(this.#lock, { force: true });
+    releaseLock(this.#lock);
     if (this.#failure) throw this.#failure;
   }
 }

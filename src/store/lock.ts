@@ -138,6 +138,15 @@ function processStart(pid: number): string {
   }
 }
 
+/** Lets others write. One that cannot be removed (a disk that became read-only) is stale once this process is gone. */
+export function releaseLock(lock: string): void {
+  try {
+    fs.rmSync(lock, { force: true });
+  } catch {
+    // What made it so has been told.
+  }
+}
+
 /** Whether a process has a run's folder open for writing. */
 export function isLocked(folder: string): boolean {
   try {

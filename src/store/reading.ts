@@ -4,7 +4,7 @@ import path from "node:path";
 import { BenchError, messageOf, systemCode } from "../errors.js";
 import { checkedEvent, type JobRecord, type StoredEvent, type StoredSamples } from "../events.js";
 import { Consistency } from "./consistency.js";
-import { damage } from "./files.js";
+import { damage, unwritable } from "./files.js";
 import { isAbandoned } from "./lock.js";
 import { checkSizes, hasTokens, noteEnds, type TokenEnds } from "./tokens.js";
 
@@ -184,6 +184,7 @@ export function unreadable(error: unknown, file: string): unknown {
   }
   if (code === "EISDIR")
     return new BenchError("run-damaged", `${file} is a folder, not a file of events`, { hint: damage });
+  if (/^(ENOSPC|EDQUOT|EROFS)$/.test(code)) return unwritable(file, error);
   return new BenchError("run-damaged", `${file} cannot be read: ${message}`, { hint: damage, cause: error });
 }
 

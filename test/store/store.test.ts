@@ -1,4 +1,4 @@
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import fs, {
   appendFileSync,
@@ -19,14 +19,14 @@ import fs, {
 import { hostname } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { BenchError } from "../../dist/errors.js";
 import type { Event } from "../../dist/events.js";
 import { progressOf, replay } from "../../dist/replay/index.js";
 import { tableFrom } from "../../dist/reports/table.js";
 import { readEvents, readTokens, Store, writeWhole } from "../../dist/store/index.js";
 import { events as planned } from "../reports/fixture.js";
-import { bench, qualityRows, someText, start, temporaryFolder, until } from "../support.js";
+import { bench, someText, start, temporaryFolder, until } from "../support.js";
 
 const root = temporaryFolder();
 let count = 0;
@@ -948,15 +948,6 @@ describe("a file that is written whole or not at all", () => {
   });
 });
 
-const disk = join(root, "disk");
-mkdirSync(disk);
-const mount = (...options: string[]) => spawnSync("mount", [...options, disk]).status === 0;
-const mounted = process.getuid?.() === 0 && mount("-t", "tmpfs", "-o", "size=96k", "tmpfs");
-// Also when none of the tests below is run.
-afterAll(() => {
-  if (mounted) execFileSync("umount", ["-l", disk]);
-});
-
 describe("a disk that will not", () => {
   const text = join(root, "text.txt");
   writeFileSync(text, someText(16_000));
@@ -973,39 +964,6 @@ describe("a disk that will not", () => {
     out,
   ];
   const oneSentence = /^gguf-bench: [^\n]+\.\n {2}[^\n]+\.\n$/;
-
-  it.runIf(mounted)("full: a sentence, exit code 1, and after making room the same command completes", async () => {
-    const out = join(disk, "run");
-    const full = await bench(command(out));
-    expect(full.code).toBe(1);
-    expect(full.stderr).toMatch(oneSentence);
-    expect(full.stderr).toMatch(/no space left.*\n.*same command/is);
-    const kept = read(out).filter((event) => event.type === "samples").length;
-    expect(kept).toBeGreaterThan(3);
-    // Still no room: the same again, and nothing lost.
-    expect((await bench(command(out))).code).toBe(1);
-    expect(read(out).filter((event) => event.type === "samples").length).toBeGreaterThanOrEqual(kept);
-    expect(mount("-o", "remount,size=16m")).toBe(true);
-    const after = await bench(command(out));
-    expect(after).toMatchObject({ code: 0, stderr: "" });
-    const elsewhere = folder();
-    await bench(command(elsewhere));
-    expect(qualityRows(out)).toEqual(qualityRows(elsewhere));
-    for (const name of readdirSync(join(elsewhere, "tokens")))
-      expect(readFileSync(join(out, "tokens", name))).toEqual(readFileSync(join(elsewhere, "tokens", name)));
-  });
-
-  it.runIf(mounted)("read-only: a sentence and exit code 1, for an old run as for a new one", async () => {
-    mkdirSync(join(disk, "old", "tokens"), { recursive: true });
-    expect(mount("-o", "remount,ro")).toBe(true);
-    for (const name of ["old", "new"]) {
-      const said = await bench(command(join(disk, name)));
-      expect(said.code).toBe(1);
-      expect(said.stderr).toMatch(oneSentence);
-      expect(said.stderr).toMatch(/cannot be (made|written to)/);
-    }
-    expect(mount("-o", "remount,rw")).toBe(true);
-  });
 
   it.skipIf(process.getuid?.() === 0)("no right to write: a sentence and exit code 1", async () => {
     const at = folder();

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BenchError } from "../../errors.js";
+import { BenchError, messageOf } from "../../errors.js";
 import { complaint } from "../../programs.js";
 import type { ChunkLikelihood, ChunkRequest, Likelihood } from "../backend.js";
 import type { ToolModel } from "./model.js";
@@ -23,12 +23,10 @@ export class ToolPerplexity implements Likelihood {
     text: string,
     { context, chunks: most, done, progress }: ChunkRequest,
   ): AsyncGenerator<ChunkLikelihood> {
-    const folder = mkdtempSync(join(tmpdir(), "gguf-bench-"));
+    const folder = folderWith(text);
     try {
-      const file = join(folder, "text");
-      writeFileSync(file, text);
       const weight = context - 1 - Math.floor(context / 2);
-      const args = ["-f", file, "-c", `${context}`, "--ppl-output-type", "1"];
+      const args = ["-f", join(folder, "text"), "-c", `${context}`, "--ppl-output-type", "1"];
       // A further batch is asked for and not waited for, where the ones before stay as they are: their rows then come for sure.
       const together = Math.max(1, Math.floor(this.model.batch / context));
       const further = most !== undefined && most % together === 0 ? together : 0;
@@ -50,6 +48,22 @@ export class ToolPerplexity implements Likelihood {
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
+  }
+}
+
+/** A folder of its own, with the text in the file `text`. */
+function folderWith(text: string): string {
+  let folder: string | undefined;
+  try {
+    folder = mkdtempSync(join(tmpdir(), "gguf-bench-"));
+    writeFileSync(join(folder, "text"), text);
+    return folder;
+  } catch (cause) {
+    if (folder) rmSync(folder, { recursive: true, force: true });
+    throw new BenchError("disk", `${folder ?? tmpdir()} cannot be written to: ${messageOf(cause)}`, {
+      hint: "make room there, or name another folder for temporary files in TMPDIR",
+      cause,
+    });
   }
 }
 

@@ -42,11 +42,15 @@ process.once("message", ({ command: [program, ...parameters], log }: Kept) => {
   const file = openSync(log, "a");
   let written = 0;
   const keep = (said: Uint8Array) => {
-    if (written > longestLog) {
-      ftruncateSync(file);
-      written = 0;
+    try {
+      if (written > longestLog) {
+        ftruncateSync(file);
+        written = 0;
+      }
+      written += writeSync(file, said);
+    } catch {
+      // A full disk: the log says less, and the server goes on.
     }
-    written += writeSync(file, said);
   };
   const [first, ...others] = dyingWith([program!, ...parameters]);
   // A group of its own, so that what the server starts ends with it.

@@ -5,7 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { BenchError } from "../../errors.js";
 import { makeFolder } from "../../folders.js";
 import { bytes as inUnits } from "../../units.js";
-import { cacheDirectory } from "../cache.js";
+import { cacheDirectory, otherCache } from "../cache.js";
 import { isRunning, thisProcess } from "../owner.js";
 import type { Address, Version } from "./address.js";
 import { sameVersion } from "./http.js";
@@ -55,7 +55,7 @@ export async function onDisk<Result>(address: Address, action: () => Promise<Res
   }
 }
 
-const folderHint = "or name another folder in GGUF_BENCH_CACHE.";
+const folderHint = `or ${otherCache}.`;
 
 function noRoom(address: Address, cause?: unknown, need?: string): BenchError {
   return new BenchError(
@@ -92,7 +92,7 @@ const unowned = "0-0";
  * which one process wins; so no lock is needed, and processes that fetch the same file at once do so side by side.
  */
 export async function claimPart(target: string): Promise<string> {
-  makeFolder(dirname(target), "GGUF_BENCH_CACHE names another one");
+  makeFolder(dirname(target), otherCache);
   const own = partName(target, thisProcess);
   for (const name of await readdir(dirname(target))) {
     const [, owner] = name.slice(basename(target).length).match(/^\.(\w+-\d+)-[0-9a-f]+\.part$/) ?? [];
