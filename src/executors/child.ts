@@ -81,6 +81,8 @@ export function childExecutor(): Executor {
 /** Milliseconds that an engine may take for the item at hand when the user stops: a group of windows of a large model takes minutes. */
 const stopPatience = 3000;
 
+const lessMemory = "take a smaller quantization or context, or free memory, and run the same command again";
+
 /** How much of an engine's log is kept for an error message. */
 const keptLog = 64 * 1024;
 
@@ -266,13 +268,12 @@ class EngineProcess implements OpenedEngine {
       return new BenchError(
         "engine-killed",
         `${this.#name} was killed (SIGKILL) while ${doing}${step}, most likely for want of memory`,
-        {
-          hint: "take a smaller quantization or context, or free memory, and run the same command again",
-        },
+        { hint: lessMemory },
       );
     const said = this.#lastWords();
-    const hint =
-      this.#step.startsWith("tokenizing") && said === ""
+    const hint = /bad_alloc|alloc\w* failed|failed to alloc|out of memory/i.test(said)
+      ? lessMemory
+      : this.#step.startsWith("tokenizing") && said === ""
         ? "one long run of characters without a break (base64, minified code) overflows llama.cpp's tokenizer: take such runs out of the text"
         : "the same command measures this cell again; if it crashes again, the file or this build of llama.cpp is at fault";
     return new BenchError(

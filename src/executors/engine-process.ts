@@ -16,7 +16,7 @@ import { definite } from "../definite.js";
 import { BenchError, toFailure } from "../errors.js";
 import type { Measured } from "../events.js";
 import { dieWithParent } from "../llama/library.js";
-import { freeMemory } from "../machine.js";
+import { freeMemory, giveWayForMemory } from "../machine.js";
 import { measurementOn } from "../measurements/index.js";
 import { recordReference } from "../measurements/recording.js";
 import { cacheDirectory } from "../models/cache.js";
@@ -32,6 +32,7 @@ import { selfTest } from "./self-test.js";
 
 dieWithParent();
 leaveSignalsToParent();
+giveWayForMemory();
 // The most likely backend is loaded while the parent still makes its plan.
 void findBackend("llama");
 

@@ -98,6 +98,37 @@ describe("log-probabilities of a server are believed only after its self-test", 
   });
 });
 
+describe("a server that hangs in the middle of a run", { timeout: 120_000 }, () => {
+  it.each<[string, Twist]>([
+    ["accepts and never answers", () => true],
+    [
+      "answers half and stops",
+      (_path, _body, response) => {
+        response.writeHead(200, { "content-type": "text/event-stream" });
+        response.write('data: {"choices":[{"delta":{"content":"The cap"}}]}\n\n');
+        return true;
+      },
+    ],
+  ])("%s: one failed cell, the others are measured, and the same command goes on", async (name, hang) => {
+    let answered = 0;
+    const fake = await fakeServer("lm-studio", (path, ...more) =>
+      path.includes("completions") && ++answered > 4 ? hang(path, ...more) : false,
+    );
+    const settings = { model: `openai:${fake.url}`, requestTimeout: 2, concurrency: 1 };
+    const ask = () =>
+      run(`hangs ${name}`, { v: settings, m: { model: "mock:seed=1" } }, { "demo-facts-en": { limit: 10 } });
+    const hung = await ask();
+    expect(hung.said["v demo-facts-en"]).toMatch(/gave no whole answer to \S+ in 2 s/);
+    expect(hung.said["m demo-facts-en"]).toBe("done");
+    expect(hung.code).toBe(2);
+    fake.twist = undefined;
+    const again = await ask();
+    expect({ code: again.code, stderr: again.stderr }).toEqual({ code: 0, stderr: "" });
+    const items = again.events.flatMap((event) => (event.type === "samples" ? `${event.job} ${event.item}` : []));
+    expect(new Set(items).size).toBe(items.length);
+  });
+});
+
 /** A vLLM that has a real model: its tokens and log-probabilities are those of an engine in this process. */
 async function knowing(model: string): Promise<Twist> {
   const llama = await findBackend("llama");
