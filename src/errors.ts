@@ -90,11 +90,18 @@ export interface Failure {
 export class BenchError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
+  /** What else is wrong with the same input, in the order in which it stands there. */
+  readonly others: readonly BenchError[];
 
-  constructor(code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { hint?: string | undefined; cause?: unknown; others?: readonly BenchError[] } = {},
+  ) {
     super(stopped(harmless(withoutSecrets(message))), { cause: options.cause });
     this.name = "BenchError";
     this.code = code;
+    this.others = options.others ?? [];
     this.hint =
       options.hint && stopped(harmless(withoutSecrets(options.hint.charAt(0).toUpperCase() + options.hint.slice(1))));
   }
@@ -129,11 +136,17 @@ export function fromFailure(failure: Failure): BenchError {
   return error;
 }
 
-/** An error for the screen: a sentence and a remedy where the user can mend it, else the stack. */
+/** Errors that are told of one input. */
+const mostTold = 10;
+
+/** An error for the screen: a sentence and a remedy for all that the user can mend, else the stack. */
 export function describeError(error: unknown): string {
-  const { code, message, hint, stack } = toFailure(error);
+  const { code, message, stack } = toFailure(error);
   if (code === "internal") return harmlessLines(`gguf-bench: a fault of the program (${code}):\n${stack ?? message}\n`);
-  return harmlessLines(`gguf-bench: ${message}${hint ? `\n  ${hint}` : ""}\n`);
+  const all = error instanceof BenchError ? [error, ...error.others] : [];
+  const told = all.slice(0, mostTold).map(({ message, hint }) => `${message}${hint ? `\n  ${hint}` : ""}\n`);
+  const more = all.length > mostTold ? `and ${all.length - mostTold} more.\n` : "";
+  return harmlessLines(`gguf-bench: ${told.join("")}${more}`);
 }
 
 /** The one place that decides what the process answers with. */

@@ -58,11 +58,33 @@ export abstract class Written {
   /** Plain data. */
   abstract readonly value: unknown;
 
-  /** The error for a value, or for the key before it. */
-  abstract fault(path: YamlPath, message: string, options?: FaultOptions): BenchError;
+  protected abstract errorAt(path: YamlPath, message: string, options: FaultOptions): BenchError;
 
-  /** Grows from the beginning to the end: of several faults the first is told. */
+  /** Grows from the beginning to the end: faults are told in its order. */
   protected abstract position(path: YamlPath, at: "key" | "value"): number;
+
+  readonly #places = new WeakMap<BenchError, number>();
+
+  /** The error for a value, or for the key before it. */
+  fault(path: YamlPath, message: string, options: FaultOptions = {}): BenchError {
+    const error = this.errorAt(path, message, options);
+    this.#places.set(error, this.position(path, options.at ?? "value"));
+    return error;
+  }
+
+  /** Several faults as one error: the first in the order of the data, with the others. */
+  joined(faults: readonly BenchError[]): BenchError {
+    const all = faults.flatMap((one) => [one, ...one.others]);
+    const place = (one: BenchError) => this.#places.get(one) ?? Infinity;
+    const [first, ...others] = [...new Map(all.map((one) => [one.message, one])).values()].sort(
+      (a, b) => place(a) - place(b) || 0,
+    ) as [BenchError, ...BenchError[]];
+    if (others.length === 0) return first;
+    const { code, message, hint, cause } = first;
+    const error = new BenchError(code, message, { hint, cause, others });
+    this.#places.set(error, place(first));
+    return error;
+  }
 
   /**
    * Data of the schema with its defaults. `value` is what stands at `path`, with placeholders filled in perhaps;
@@ -77,12 +99,47 @@ export abstract class Written {
     const result = schema.safeParse(value);
     if (result.success) return result.data;
     const name = path.at(-1) ?? "the file";
-    const found = result.error.issues.map((issue) => explain(issue, schema, value, { elsewhere, name }));
+    const found = result.error.issues
+      .flatMap(oneByOne)
+      .map((issue) => explain(issue, schema, value, { elsewhere, name }));
     // A key that is missing is often there under a name that is not known: that is the one to speak of.
-    const unknown = found.filter(({ message }) => message.startsWith("there is no key"));
-    const at = (one: Explanation) => this.position([...path, ...one.path], one.at);
-    const first = (unknown.length > 0 ? unknown : found).reduce((least, one) => (at(one) < at(least) ? one : least));
-    throw this.fault([...path, ...first.path], first.message, first);
+    const mapOf = ({ path }: Explanation) => JSON.stringify(path.slice(0, -1));
+    const misnamed = new Set(found.filter(({ fault }) => fault === "unknown").map(mapOf));
+    const told = found.filter((one) => one.fault !== "missing" || !misnamed.has(mapOf(one)));
+    throw this.joined(told.map((one) => this.fault([...path, ...one.path], one.message, one)));
+  }
+}
+
+/** All that is wrong with data whose parts are read by themselves. */
+export class Faults {
+  readonly #found: BenchError[] = [];
+
+  constructor(readonly file: Written) {}
+
+  get any(): boolean {
+    return this.#found.length > 0;
+  }
+
+  /** What the part gives; undefined where it throws a fault of the data. */
+  of<T>(part: () => Promise<T>): Promise<T | undefined>;
+  of<T>(part: () => T): T | undefined;
+  of<T>(part: () => T | Promise<T>): T | undefined | Promise<T | undefined> {
+    try {
+      const given = part();
+      return given instanceof Promise ? given.catch((error) => this.#keep(error)) : given;
+    } catch (error) {
+      return this.#keep(error);
+    }
+  }
+
+  #keep(error: unknown): undefined {
+    if (!(error instanceof BenchError)) throw error;
+    this.#found.push(error);
+  }
+
+  /** All of them as one error. */
+  joined(): BenchError {
+    return this.file.joined(this.#found);
   }
 }
 
@@ -173,7 +230,7 @@ export class YamlFile extends Written {
     return new YamlFile(path, code, decode(await readFile(path), path, code), dialect);
   }
 
-  fault(path: YamlPath, message: string, { hint, at = "value" }: FaultOptions = {}): BenchError {
+  protected errorAt(path: YamlPath, message: string, { hint, at = "value" }: FaultOptions): BenchError {
     const { line, col } = this.#lines.linePos(this.position(path, at));
     return new BenchError(this.#code, `${this.#path}:${line}:${col}: ${message}`, hint === undefined ? {} : { hint });
   }
@@ -222,7 +279,12 @@ function sentence(message: string): string {
   return /[.!?]$/.test(line) ? line : `${line}.`;
 }
 
+/** A fault for each key that is not known. */
+const oneByOne = (issue: z.core.$ZodIssue): z.core.$ZodIssue[] =>
+  issue.code === "unrecognized_keys" ? issue.keys.map((key) => ({ ...issue, keys: [key] })) : [issue];
+
 interface Explanation {
+  fault: "unknown" | "missing" | "wrong";
   path: (string | number)[];
   at: "key" | "value";
   message: string;
@@ -287,20 +349,26 @@ function explain(
       outside >= 0
         ? `\`${unknown}\` stands beside \`${path[outside]}\`, not in it.`
         : (Object.hasOwn(elsewhere, unknown) && elsewhere[unknown]) || nearest(unknown, keysOf(form));
-    return { path: [...path, unknown], at: "key", message: `there is no key \`${unknown}\` here.`, hint };
+    return {
+      fault: "unknown",
+      path: [...path, unknown],
+      at: "key",
+      message: `there is no key \`${unknown}\` here.`,
+      hint,
+    };
   }
   const key = path.at(-1) ?? name;
   const given = path.reduce<unknown>((at, step) => (at as Record<string | number, unknown> | undefined)?.[step], value);
   const remedy = [form && example(key, form), form?.description].filter(Boolean).join(" ");
   const own = issue.code === "custom" && typeof issue.params?.hint === "string" ? issue.params.hint : remedy;
   const hint = own === "" ? {} : { hint: own };
-  if (given === undefined) return { path, at: "key", message: `\`${key}\` is missing.`, ...hint };
+  if (given === undefined) return { fault: "missing", path, at: "key", message: `\`${key}\` is missing.`, ...hint };
   const what = typeof key === "number" ? `item ${key + 1}` : key.includes(" ") ? key : `\`${key}\``;
   const expected = form && issue.code !== "custom" ? expectation(form, given) : undefined;
   const message = expected
     ? `${what} must be ${expected}, not ${shown(given)}${form?.minItems && Array.isArray(given) && given.length > 0 ? ` of ${given.length}` : ""}.`
     : `${what}: ${sentence(issue.message)}`;
-  return { path, at: "value", message, ...hint };
+  return { fault: "wrong", path, at: "value", message, ...hint };
 }
 
 function keysOf(form: SchemaForm | undefined): string[] {
@@ -391,7 +459,10 @@ export function nearest(word: string, known: string[]): string {
   // `Q8` is part of `model-Q8_0`, however many letters are missing.
   const whole = bare(word).length > 1 ? ranked.find(({ name }) => bare(name).includes(bare(word))) : undefined;
   const meant = isLike(closest) ? closest : whole;
-  const shown = known.length > 16 ? ranked.map((one) => one.name) : known;
+  // Those that are like it, in the order that they have for who reads them.
+  const like = new Set(ranked.slice(0, 6).map(({ name }) => name));
+  const shown =
+    known.length > 16 ? [...known.filter((name) => like.has(name)), ...known.filter((name) => !like.has(name))] : known;
   const all = `Known: ${several(shown, known.length > 16 ? 6 : 16)}.`;
   return meant ? `Did you mean \`${meant.name}\`? ${all}` : all;
 }

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { definite } from "../definite.js";
 import { harmless } from "../harmless.js";
 import { readBytes } from "../units.js";
-import { type Written, YamlFile } from "../yaml.js";
+import { Faults, type Written, YamlFile } from "../yaml.js";
 import type { Benchmark, ReadOptions } from "./benchmark.js";
 import { fileSchema, fileShape, MAX_NAME, unchecked } from "./form.js";
 import { readMeasurements } from "./measurements.js";
@@ -36,29 +36,27 @@ export async function readWritten(
   options: ReadOptions,
 ): Promise<Benchmark> {
   // Values with placeholders are checked once these are filled in.
-  const { variants: each, measurements: named } = fileSchema.shape;
-  const outline = z.strictObject({ ...unchecked(fileShape), variants: each, measurements: named });
-  const { variants, measurements, ...rest } = file.check(
-    outline.describe(fileSchema.description!),
-    file.value,
-    [],
-    taskHints,
-  );
-  const filled = fill(rest, placeholders(file, options), []);
-  const head = file.check(z.strictObject(fileShape), filled, []);
+  const { shape } = fileSchema;
+  const outline = z.strictObject({ ...shape, ...unchecked(fileShape) });
+  const faults = new Faults(file);
+  faults.of(() => file.check(outline.describe(fileSchema.description!), file.value, [], taskHints));
+  // What is wrong with one part keeps no other from being read.
+  const { variants, measurements, ...rest } = keysIn(file.value);
+  const filled = faults.of(() => fill(rest, placeholders(file, options), [])) ?? {};
+  const head = faults.of(() => file.check(z.object(fileShape), filled, []));
+  const { name = otherwise } = head ?? {};
+  faults.of(() => checkRunName(file, name));
   // As they are said: what a backend takes by default is no setting of a variant.
-  const { defaults } = z.object({ defaults: z.record(z.string(), z.unknown()).default({}) }).parse(filled);
-  const { name = otherwise } = head;
-  // The run's folder in reports/ has this name.
-  if (/[/\\]|^\.+$/.test(name) || harmless(name, { length: MAX_NAME }) !== name)
-    throw file.fault(["name"], "this cannot be the name of a run, which is that of its folder.", {
-      hint: `Write \`name:\` with 1 to ${MAX_NAME} characters that can be seen, without slashes.`,
-    });
+  const defaults = keysIn(filled.defaults);
+  const [each, all] = [variants, measurements].map((one) => entriesOf.safeParse(one).data);
+  const made = each && faults.of(() => readVariants(file, each, defaults, options));
+  const asked = all && (await faults.of(() => readMeasurements(file, all, { ...options, baseDir })));
+  if (faults.any || !head || !made || !asked) throw faults.joined();
   return definite({
     name,
     description: head.description,
-    variants: readVariants(file, variants, defaults, options),
-    measurements: await readMeasurements(file, measurements, { ...options, baseDir }),
+    variants: made,
+    measurements: asked,
     mirrors: head.mirrors,
     timeout: head.timeout,
     memoryLimit: inBytes(head.memoryLimit),
@@ -66,6 +64,18 @@ export async function readWritten(
     ...folders(options),
     baseDir,
   });
+}
+
+/** The values of a file's keys, whatever they are; none where it is no map. */
+const keysIn = (value: unknown): Record<string, unknown> => entriesOf.safeParse(value).data ?? {};
+const entriesOf = z.record(z.string(), z.unknown());
+
+/** The run's folder in reports/ has this name. */
+function checkRunName(file: Written, name: string): void {
+  if (/[/\\]|^\.+$/.test(name) || harmless(name, { length: MAX_NAME }) !== name)
+    throw file.fault(["name"], "this cannot be the name of a run, which is that of its folder.", {
+      hint: `Write \`name:\` with 1 to ${MAX_NAME} characters that can be seen, without slashes.`,
+    });
 }
 
 function inBytes(limit: number | string | undefined): number | undefined {

@@ -123,7 +123,7 @@ class WrittenFlags extends Written {
     super();
   }
 
-  fault(path: YamlPath, message: string, { hint }: FaultOptions = {}): BenchError {
+  protected errorAt(path: YamlPath, message: string, { hint }: FaultOptions): BenchError {
     const [room, name, key = room === "defaults" ? name : undefined] = path;
     const flag = `--${key}`;
     const about =

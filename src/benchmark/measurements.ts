@@ -5,7 +5,7 @@ import { type CardFile, findCards, findKind, type TaskFile, taskFile } from "../
 import { definite } from "../definite.js";
 import { several } from "../harmless.js";
 import { usualName } from "../metrics.js";
-import { nearest, type Written, type YamlPath } from "../yaml.js";
+import { Faults, nearest, type Written, type YamlPath } from "../yaml.js";
 import { questionsNeed } from "./arguments.js";
 import type { MeasurementConfig, MeasurementForm, ReadOptions } from "./benchmark.js";
 import { checkName, entrySchema, formFor, settingKeys, settingsShape } from "./form.js";
@@ -25,7 +25,8 @@ export async function readMeasurements(
       hint: "For example `perplexity: {text: wikitext-2}`.",
     });
   const read: MeasurementConfig[] = [];
-  for (const [name, raw] of Object.entries(entries)) {
+  const faults = new Faults(file);
+  const take = async (name: string, raw: unknown) => {
     const path = ["measurements", name];
     checkName(file, path, name);
     const entry = file.check(entryOutline, fill(raw ?? {}, placeholders(file, options), path), path);
@@ -43,7 +44,7 @@ export async function readMeasurements(
     for (const { part, said, group } of parts) {
       if (read.some((one) => one.name === part) || (group !== undefined && Object.hasOwn(entries, part)))
         throw file.fault(path, `two measurements are named "${part}".`, { hint: "Rename an entry.", at: "key" });
-      file.check(entrySchema(measurement), said, path, engineHints);
+      faults.of(() => file.check(entrySchema(measurement), said, path, engineHints));
       const given = settingKeys(measurement).filter((key) => said[key] !== undefined);
       const settings = Object.fromEntries(given.map((key) => [key, said[key]]));
       read.push({
@@ -55,7 +56,9 @@ export async function readMeasurements(
         settings: file.check(measurement.settings, settings, path),
       });
     }
-  }
+  };
+  for (const [name, raw] of Object.entries(entries)) await faults.of(() => take(name, raw));
+  if (faults.any) throw faults.joined();
   return read;
 }
 

@@ -4,7 +4,7 @@ import type { Settings } from "../backends/backend.js";
 import { backendNames, backendOf, settingsOf } from "../backends/index.js";
 import { definite } from "../definite.js";
 import { addressWithoutSecrets } from "../secrets.js";
-import { nearest, type Written, type YamlPath } from "../yaml.js";
+import { Faults, nearest, type Written, type YamlPath } from "../yaml.js";
 import type { ReadOptions, VariantConfig } from "./benchmark.js";
 import { checkName, matrixSchema, said, settingsShape, variantSchemas, variantShape } from "./form.js";
 import { fill, type Lookup, placeholders, type Scalar } from "./placeholders.js";
@@ -34,7 +34,8 @@ export function readVariants(
   const names = new Set<string>();
   const pathTo = new Map<string, YamlPath>();
   let hasReference = false;
-  for (const combination of combinations(file, entries, placeholders(file, options))) {
+  const faults = new Faults(file);
+  const take = (combination: Combination) => {
     const variant = readVariant(file, combination, defaults, options);
     const fault = (message: string, hint: string) => file.fault(combination.path, message, { hint, at: "key" });
     if (names.has(variant.name))
@@ -48,7 +49,10 @@ export function readVariants(
     names.add(variant.name);
     if (variant.against !== undefined) pathTo.set(variant.against, [...combination.path, "reference"]);
     variants.push(variant);
-  }
+  };
+  const all = combinations(file, entries, placeholders(file, options), faults);
+  for (const combination of all) faults.of(() => take(combination));
+  if (faults.any) throw faults.joined();
   for (const { against } of variants)
     if (against !== undefined && !names.has(against))
       throw file.fault(pathTo.get(against)!, `there is no variant "${against}" to compare with.`, {
@@ -62,8 +66,8 @@ export function readVariants(
 }
 
 /** All variants to be, counted before any is made. */
-function combinations(file: Written, entries: Record<string, unknown>, lookup: Lookup): Combination[] {
-  const matrices = Object.entries(entries).map(([key, entry]) => {
+function combinations(file: Written, entries: Record<string, unknown>, lookup: Lookup, faults: Faults): Combination[] {
+  const read = ([key, entry]: [string, unknown]) => {
     const path = ["variants", key];
     const { matrix, ...body } = file.check(variantOutline, entry, path);
     const { exclude = [], ...axes } = fill(matrix ?? {}, lookup, [...path, "matrix"]);
@@ -85,7 +89,8 @@ function combinations(file: Written, entries: Record<string, unknown>, lookup: L
             at: "key",
           });
     return { key, path, body, axes: axes as Record<string, Scalar[]>, exclude };
-  });
+  };
+  const matrices = Object.entries(entries).flatMap((entry) => faults.of(() => read(entry)) ?? []);
   const count = matrices.reduce(
     (total, { axes }) => total + Object.values(axes).reduce((product, values) => product * values.length, 1),
     0,

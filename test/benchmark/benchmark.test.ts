@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Benchmark, benchmarkSchema, flagsOf, quickBenchmark, readBenchmark } from "../../dist/benchmark/index.js";
 import { commands } from "../../dist/commands/index.js";
 import { dataKinds } from "../../dist/data/index.js";
-import { BenchError } from "../../dist/errors.js";
+import { BenchError, describeError } from "../../dist/errors.js";
 import { measurementOn, measurements } from "../../dist/measurements/index.js";
 
 let dir: string;
@@ -188,6 +188,58 @@ describe("the matrix", () => {
     ["matrix: {q: [1, 2]}\n    model: m${q}\n    reference: true", 'b.yaml:3:3: "v-q=2" is a second reference.'],
   ])("that makes no sense (%#)", async (body, message) => {
     expect((await failure(variants(`  v:\n    ${body}\n`))).message).toBe(message);
+  });
+});
+
+describe("several faults of one file", () => {
+  const faulty = `
+tiemout: 5
+timeout: soon
+variants:
+  a: {modle: x.gguf, reference: true}
+  b: {model: y.gguf, threads: many, matrix: {gpuLayers: [1, 2]}}
+  c: {model: z.gguf, matrix: {quant: []}}
+  d: {model: z.gguf, imatrix: m.gguf}
+measurements:
+  perplexty: {text: wikitext-2}
+  speed: {prompt: -1, generte: 5}
+`;
+  const told = async (yaml: string) => {
+    const error = await read(yaml).then(
+      () => undefined,
+      (error) => error as BenchError,
+    );
+    return [error!, ...error!.others].map(({ message }) => message.replace(`${dir}/b.yaml:`, ""));
+  };
+
+  test("are told at once, each at its place, in the order of the file, once for all combinations of a matrix", async () => {
+    expect(await told(faulty)).toEqual([
+      "2:1: there is no key `tiemout` here.",
+      expect.stringMatching(/^3:10: `timeout` must be a number/),
+      // Not that `model` is missing, too.
+      "5:7: there is no key `modle` here.",
+      expect.stringMatching(/^6:31: `threads` must be a whole number/),
+      expect.stringMatching(/^7:38: `quant` must be a list of at least 1 item/),
+      "8:22: an importance matrix without a type to quantize to.",
+      expect.stringMatching(/^10:3: there is no measurement and no dataset of questions named "perplexty"/),
+      expect.stringMatching(/^11:19: `prompt` must be a whole number/),
+      "11:23: there is no key `generte` here.",
+    ]);
+  });
+
+  test("ten are shown, with their remedies, and how many more there are", async () => {
+    const many = Array.from({ length: 13 }, (_, i) => `  v${i}: {model: m.gguf, thread: ${i}}`).join("\n");
+    const error = await read(`${some}variants:\n${many}\n`).catch((error) => error);
+    const shown = describeError(error).replaceAll(`${dir}/`, "").split("\n");
+    expect(shown[0]).toBe("gguf-bench: b.yaml:3:21: there is no key `thread` here.");
+    expect(shown[1]).toMatch(/^ {2}Did you mean `threads`\? Known: /);
+    expect(shown[2]).toBe("b.yaml:4:21: there is no key `thread` here.");
+    expect(shown.slice(-2)).toEqual(["and 3 more.", ""]);
+    expect(shown).toHaveLength(22);
+  });
+
+  test("one is as it was", async () => {
+    expect(await told(`${some}variants: {a: {modle: m.gguf}}\n`)).toEqual(["2:15: there is no key `modle` here."]);
   });
 });
 

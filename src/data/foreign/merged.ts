@@ -70,7 +70,7 @@ export class MergedYaml extends Written {
     return new MergedYaml(this.path, owners, this.own, { ...this.value, ...values });
   }
 
-  fault(path: YamlPath, message: string, options: FaultOptions = {}): BenchError {
+  protected errorAt(path: YamlPath, message: string, options: FaultOptions): BenchError {
     return (this.owners.get(String(path[0])) ?? this.own).fault(path, message, options);
   }
 
