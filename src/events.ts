@@ -155,6 +155,8 @@ export interface Provenance {
   datasets: DataRecord[];
   /** Where relative paths of entries start, and where data were looked for first. Absent in runs of version 0.1. */
   folders?: { baseDir: string; dataDir?: string };
+  /** The file of figures that others published, as the benchmark file names it. */
+  published?: string;
 }
 
 /** Data that were read. `entries`: the measurements on them, where the note of other data of the same name is another. */
@@ -370,6 +372,7 @@ const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
           }),
         ),
         folders: z.looseObject({ baseDir: text, dataDir: text.optional() }).optional(),
+        published: text.optional(),
       }),
       session: z.int().min(1).optional(),
       again: z.boolean().optional(),

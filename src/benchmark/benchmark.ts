@@ -53,6 +53,8 @@ export interface Benchmark {
   mirrors?: string[];
   /** Where relative paths start: the file's folder, or the working directory. */
   baseDir: string;
+  /** A file of figures that others published, from `baseDir`. */
+  published?: string;
   /** Notes on how the flags were read, a sentence each. */
   notes?: string[];
 }

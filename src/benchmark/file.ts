@@ -55,6 +55,7 @@ export async function readWritten(
   return definite({
     name,
     description: head.description,
+    published: head.published,
     variants: made,
     measurements: asked,
     mirrors: head.mirrors,

@@ -86,6 +86,15 @@ const amount = z.union([
 export const fileShape = {
   name: z.string().min(1).optional().describe("By default the file's name."),
   description: z.string().optional(),
+  published: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({
+      description:
+        "A file of figures that others published (from this file's folder): cards put them beside the run's.",
+      examples: ["published.json"],
+    }),
   defaults: anySettings.default({}).describe("Engine settings of all variants."),
   mirrors: z
     .array(z.string().min(1))

@@ -161,6 +161,7 @@ of processes shows. Ctrl-C ends it after the item at hand; what is left goes to 
       line
         .description("make the tables of a run again from its events; or print it for a model card or another program")
         .argument("[run]", "a run's folder (default: the latest run)")
+        .option("--all", "the tables of every run in reports/, as after an update")
         .option("--card", "print the table for a model card, as Markdown; write nothing else")
         .option(
           "--columns <names>",

@@ -1,18 +1,22 @@
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { BenchError, exitCodes } from "../errors.js";
 import { harmless } from "../harmless.js";
-import { replay } from "../replay/index.js";
+import { type Run, replay } from "../replay/index.js";
 import { type CardWishes, cardOf, readPublished } from "../reports/card/index.js";
 import { findFormat } from "../reports/formats/index.js";
 import { factsFrom } from "../reports/index.js";
-import { readEvents, writeWhole } from "../store/index.js";
-import { say } from "../terminal.js";
+import { isLocked, readEvents, writeWhole } from "../store/index.js";
+import { say, type Writer } from "../terminal.js";
 import type { Surroundings } from "./command.js";
-import { runOf } from "./folder.js";
+import { runFolders, runOf, runsFolder } from "./folder.js";
 import { sayConclusion, writeTables } from "./outcome.js";
 
 export interface ReportCommand {
   /** A run's folder; by default that of the latest run. */
   run?: string | undefined;
+  /** The tables of every run in `reports/`. */
+  all?: boolean;
   /** Print the table for a model card, and write nothing else. So do all options below, by themselves. */
   card?: boolean;
   /** Names of its columns, and of the one that it is sorted by. */
@@ -30,13 +34,54 @@ export interface ReportCommand {
 
 /** Makes all tables of a run again from its events, or tells it in a form for others; no model is needed. */
 export async function reportCommand(asked: ReportCommand, where: Surroundings): Promise<number> {
-  const { run, card, ...wishes } = asked;
+  const { run, card, all = false, ...wishes } = asked;
+  if (all) return everyReport(asked, where);
   const folder = runOf(run, where);
   if (card || Object.values(wishes).some((wish) => wish !== undefined)) return cardCommand(folder, asked, where);
   const facts = factsFrom(replay(readEvents(folder)), folder);
   await writeTables(folder, facts);
   sayConclusion(folder, facts, where);
   return exitCodes.allMeasured;
+}
+
+/** The file of published figures that the run's benchmark names, if it is here. */
+function publishedIn({ plan }: Run, stderr: Writer): string | undefined {
+  const { published, folders } = plan?.provenance ?? {};
+  if (published === undefined || !folders) return undefined;
+  const file = resolve(folders.baseDir, published);
+  if (existsSync(file)) return file;
+  const where = `The figures that its benchmark names are not here: there is no ${harmless(file, { length: 90 })}.`;
+  say(stderr, `gguf-bench: ${where} --published FILE names them.\n`);
+  return undefined;
+}
+
+/** Tells each run in a line. One that cannot be read keeps no other from its tables. */
+async function everyReport({ all: _, ...others }: ReportCommand, { stdout }: Surroundings): Promise<number> {
+  if (Object.values(others).some((wish) => wish !== undefined))
+    throw new BenchError("config", "--all is about every run, and writes their tables", {
+      hint: "leave --all out for one run, or for its card",
+    });
+  const folders = runFolders().map((name) => join(runsFolder, name));
+  if (folders.length === 0)
+    throw new BenchError("nothing-run", `there is no run in ${runsFolder}/`, {
+      hint: "measure something first: gguf-bench run",
+    });
+  let failed = false;
+  for (const folder of folders) {
+    const told = await anew(folder).catch((error: unknown) => {
+      if (!(error instanceof BenchError)) throw error;
+      failed = true;
+      return [error.message, error.hint ?? []].flat().join(" ");
+    });
+    say(stdout, `${harmless(folder)}: ${told}\n`);
+  }
+  return failed ? exitCodes.someFailed : exitCodes.allMeasured;
+}
+
+async function anew(folder: string): Promise<string> {
+  if (isLocked(folder)) return "is being measured now; its own end makes them.";
+  await writeTables(folder, factsFrom(replay(readEvents(folder)), folder));
+  return "made anew.";
 }
 
 async function cardCommand(
@@ -56,11 +101,12 @@ async function cardCommand(
     });
   const run = replay(readEvents(folder));
   const facts = factsFrom(run, folder);
+  const beside = published ?? (format.ofCard ? publishedIn(run, stderr) : undefined);
   const wishes: CardWishes = {
     ...(columns ? { columns } : {}),
     ...(sort === undefined ? {} : { sort }),
     ...(variants ? { variants } : {}),
-    ...(published === undefined ? {} : { published: await readPublished(published) }),
+    ...(beside === undefined ? {} : { published: await readPublished(beside) }),
   };
   const card = cardOf(facts, wishes);
   const chosen = facts.table.rows.flatMap(({ variant }) =>

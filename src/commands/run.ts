@@ -10,6 +10,7 @@ import { measurements } from "../measurements/index.js";
 import { withoutKeeping } from "../models/cache.js";
 import { makePlan, type Plan } from "../plan/index.js";
 import { Fold, isTimed, progressOf, type Run, replay } from "../replay/index.js";
+import { readPublished } from "../reports/card/index.js";
 import type { Wishes } from "../reports/choice.js";
 import { factsFrom, writeReports } from "../reports/index.js";
 import { nextTiming, run } from "../run/index.js";
@@ -80,6 +81,7 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
   try {
     const asked = await askedOf(options, folders);
     const read = await benchmarkOf(asked, { ...folders, env: where.env });
+    if (read.published !== undefined) await readPublished(path.resolve(read.baseDir, read.published));
     const benchmark = { ...read, ...definite({ memoryLimit: read.memoryLimit ?? executor?.memory }) };
     const planned = () =>
       unlessStopped(

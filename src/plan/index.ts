@@ -132,6 +132,7 @@ function assemble(
       engine: { version, library, origin },
       datasets: distinct(data),
       folders: { baseDir: benchmark.baseDir, ...definite({ dataDir: benchmark.dataDir }) },
+      ...definite({ published: benchmark.published }),
     },
     memoryLimit: benchmark.memoryLimit ?? freeMemory(),
     ...definite({ scratchLimit: benchmark.scratchLimit }),

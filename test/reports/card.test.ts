@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { pathToFileURL } from "node:url";
@@ -459,6 +459,49 @@ describe("measured beside published", () => {
       "longbench",
       "open-llm-leaderboard",
     ]);
+  });
+
+  test("a benchmark file names its own: a run reads it before it measures, and cards take it", async () => {
+    const own = join(folder, "own");
+    mkdirSync(own);
+    writeFileSync(join(own, "text.txt"), someText(3000));
+    const columns = { ppl: { head: "PPL", metric: "perplexity", unit: "1", digits: 2, compare: "value" } };
+    const table = {
+      title: "Others",
+      conditions: "as stated",
+      columns,
+      rows: [{ name: "alpha", figures: { ppl: 2.5 } }],
+    };
+    const source = { title: "A page", url: "https://example.org" };
+    writeFileSync(join(own, "theirs.json"), JSON.stringify({ source, tables: { others: table } }));
+    const file = (name: string) =>
+      `published: ${name}\nvariants: {alpha: {model: "mock:seed=1"}}\nmeasurements: {perplexity: {text: text.txt, context: 64}}\n`;
+    writeFileSync(join(own, "b.yaml"), file("theirs.json"));
+    writeFileSync(join(own, "absent.yaml"), file("absent.json"));
+    const absent = await bench(["run", join(own, "absent.yaml"), "--out", join(own, "x"), "--plain"]);
+    expect([absent.code, absent.stderr]).toEqual([1, expect.stringContaining("There is no file")]);
+    const out = join(own, "run");
+    expect((await bench(["run", join(own, "b.yaml"), "--out", out, "--plain"])).code).toBe(0);
+    expect((await bench(["report", out, "--card"])).stdout).toMatch(/Others[\s\S]*alpha[\s\S]*2\.5/);
+    rmSync(join(own, "theirs.json"));
+    const { code, stdout, stderr } = await bench(["report", out, "--card"]);
+    expect([code, stdout.includes("Others")]).toEqual([0, false]);
+    expect(stderr).toMatch(/the figures that its benchmark names are not here: .*theirs\.json\. --published FILE/i);
+  });
+
+  test("report --all makes the tables of every run anew, those of a damaged one not, and says so", async () => {
+    const cwd = join(folder, "all");
+    mkdirSync(cwd);
+    const runs = ["a", "b", "damaged"].map((name) => join(cwd, "reports", name));
+    for (const [seed, out] of runs.entries())
+      await bench(["run", `mock:seed=${seed}`, "--measure", "speed", "--repetitions", "1", "--out", out, "--plain"]);
+    for (const out of runs) rmSync(join(out, "table.md"));
+    writeFileSync(join(runs[2]!, "events.jsonl"), "no event\n");
+    const { code, stdout } = await bench(["report", "--all"], { cwd });
+    expect(code).toBe(exitCodes.someFailed);
+    expect(stdout).toMatch(/^reports\/a: made anew\.\nreports\/b: made anew\.\nreports\/damaged: .+\n$/);
+    expect(runs.map((out) => existsSync(join(out, "table.md")))).toEqual([true, true, false]);
+    expect((await bench(["report", "--all", "--card"], { cwd })).stderr).toContain("--all is about every run");
   });
 
   test("a faulty file is one sentence with its line", async () => {
