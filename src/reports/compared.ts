@@ -10,6 +10,7 @@ import {
   winner,
 } from "../judge/index.js";
 import { metric as describe } from "../metrics.js";
+import type { Comparison } from "../stats/comparison.js";
 import { figureOf, unitOf } from "./digits.js";
 import { shortNames, widthOf } from "./names.js";
 import { wrap } from "./text.js";
@@ -55,7 +56,7 @@ function tabled(results: HeldResult[], sides: Held["sides"], isMany: boolean): s
     const { label, comparison, verdict, metric } = result;
     const unit = unitOf(describe(metric));
     const figure = (value: number) =>
-      [figureOf({ metric, value, error: undefined }).figure, unit].filter(Boolean).join(" ");
+      [figureOf({ metric, value, error: errorOf(comparison!, value) }).figure, unit].filter(Boolean).join(" ");
     const isLevel = verdict!.kind === "size";
     const [difference = "", interval = ""] = tabulated(comparison!);
     return [
@@ -70,6 +71,12 @@ function tabled(results: HeldResult[], sides: Held["sides"], isMany: boolean): s
     ].map((cell) => harmless(cell));
   });
   return [head, ...rows];
+}
+
+/** Of a figure as far as the difference is known: more digits would say nothing of it. */
+function errorOf({ scale, low, high }: Comparison, value: number): number | undefined {
+  const half = Math.abs(high - low) / 4;
+  return half > 0 && Number.isFinite(half) ? half * (scale === "relative" ? Math.abs(value) : 1) : undefined;
 }
 
 const isSmall = (said: Verdict) => {

@@ -78,13 +78,18 @@ export function legendOf(
     ...(has("?") ? ["? not decided"] : []),
     ...(has("likely better", "likely worse") ? ["( ) likely"] : []),
   ];
+  const matter = isBrief ? "" : whatMatters({ columns, rows });
+  return [[`Changes against ${told}`, ...explained, ...(matter ? [matter] : [])].join("; ")];
+}
+
+/** `what matters: from PPL 0.5 %; much: ten times that`, where a mark asks for it; else empty. */
+export function whatMatters({ columns, rows }: Pick<Short, "columns" | "rows">): string {
   const isMuch = ({ mark }: { mark?: ShortMark }) => mark === "much worse";
   const asked = (i: number) =>
     rows.some(({ cells: of }) => of[i]!.mark === "≈" || of[i]!.mark === "?" || isMuch(of[i]!));
   const margins = new Set(columns.flatMap(({ metric }, i) => (isQuality(metric) && asked(i) ? marginIn(metric) : [])));
-  const much = rows.some(isMuch) || cells.some(isMuch) ? "; much: ten times that" : "";
-  const matter = margins.size > 0 && !isBrief ? [`what matters: from ${[...margins].join(", ")}${much}`] : [];
-  return [[`Changes against ${told}`, ...explained, ...matter].join("; ")];
+  const much = rows.some((row) => isMuch(row) || row.cells.some(isMuch)) ? "; much: ten times that" : "";
+  return margins.size > 0 ? `what matters: from ${[...margins].join(", ")}${much}` : "";
 }
 
 /** `PPL 0.5 %`, `acc 1 point`; none of a distance, whose figure is no change. */

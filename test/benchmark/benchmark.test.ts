@@ -231,15 +231,15 @@ measurements:
     const many = Array.from({ length: 13 }, (_, i) => `  v${i}: {model: m.gguf, thread: ${i}}`).join("\n");
     const error = await read(`${some}variants:\n${many}\n`).catch((error) => error);
     const shown = describeError(error).replaceAll(`${dir}/`, "").split("\n");
-    expect(shown[0]).toBe("gguf-bench: b.yaml:3:21: there is no key `thread` here.");
+    expect(shown[0]).toBe("gguf-bench: b.yaml:3:23: there is no key `thread` here.");
     expect(shown[1]).toMatch(/^ {2}Did you mean `threads`\? Known: /);
-    expect(shown[2]).toBe("b.yaml:4:21: there is no key `thread` here.");
+    expect(shown[2]).toBe("b.yaml:4:23: there is no key `thread` here.");
     expect(shown.slice(-2)).toEqual(["and 3 more.", ""]);
     expect(shown).toHaveLength(22);
   });
 
   test("one is as it was", async () => {
-    expect(await told(`${some}variants: {a: {modle: m.gguf}}\n`)).toEqual(["2:15: there is no key `modle` here."]);
+    expect(await told(`${some}variants: {a: {modle: m.gguf}}\n`)).toEqual(["2:16: there is no key `modle` here."]);
   });
 });
 

@@ -4,6 +4,7 @@ import { bytes, percent } from "../../units.js";
 import type { Facts } from "../facts.js";
 import { Footnotes, floorOf, notedIn, sharedMarks, without } from "../footnotes.js";
 import type { Short, ShortCell, ShortMark, ShortRow } from "../short.js";
+import { whatMatters } from "../short-table.js";
 import { figureIn } from "../table.js";
 import { type Content, html, type Markup } from "./markup.js";
 import { listOf, scrolling } from "./tables.js";
@@ -52,8 +53,9 @@ export function shortTable({ short, table }: Pick<Facts, "short" | "table">): Ma
         ? "Changes are told against the reference of each variant."
         : ""
       : `Changes are told against ${reference}.`;
+  const matter = whatMatters(short);
   const body = rows.map((row, i) => rowOf(row, cellMarks[i]!, hasSize, hasMark));
-  const drawn = html`<table class="sortable"><caption>${against} The heads sort; ↓ lower is better, ↑ higher is better.</caption><thead><tr>${heads}</tr></thead><tbody>${body}</tbody></table>`;
+  const drawn = html`<table class="sortable"><caption>${against} ${matter && `${matter.charAt(0).toUpperCase()}${matter.slice(1)}.`} The heads sort; ↓ lower is better, ↑ higher is better.</caption><thead><tr>${heads}</tr></thead><tbody>${body}</tbody></table>`;
   return html`${scrolling("The variants and their principal figures", drawn)}<div class="small soft">${listOf([...lines, ...table.notes])}</div>`;
 }
 

@@ -66,7 +66,19 @@ export function pointsChart(
     const upright = [left, Math.min(...heights), left, Math.max(...heights)] as const;
     return xs ? [upright, [frame.toX(xs[0]), top, frame.toX(xs[1]), top] as const] : [upright];
   });
-  const places = points.length <= mostDirect ? placeLabels(pixels, box, strokes) : undefined;
+  const frontiers = [
+    frontier(
+      data.map(({ x, y }) => ({ x, y })),
+      better,
+    ),
+    frontier(
+      data.flatMap(({ x, second }) => (second === undefined ? [] : [{ x, y: second }])),
+      better,
+    ),
+  ];
+  // In short pieces, for a name may stand in the corner that a slanting line leaves free.
+  const slanting = frontiers.flatMap((line) => piecesOf(line.map(({ x, y }) => [frame.toX(x), frame.toY(y)] as const)));
+  const places = points.length <= mostDirect ? placeLabels(pixels, box, [...strokes, ...slanting]) : undefined;
   const labels = (places ?? []).map(({ x: left, y: middle, led }, i) => {
     const { x, y } = pixels[i]!;
     const width = points[i]!.text.length * 3;
@@ -83,16 +95,6 @@ export function pointsChart(
   });
   const led = labels.filter((one) => one.led);
   const legend = places ? [] : points.map(({ text, look }) => ({ text, look }));
-  const frontiers = [
-    frontier(
-      data.map(({ x, y }) => ({ x, y })),
-      better,
-    ),
-    frontier(
-      data.flatMap(({ x, second }) => (second === undefined ? [] : [{ x, y: second }])),
-      better,
-    ),
-  ];
   const withSecond = data.filter(({ second }) => second !== undefined);
   const layers: Layer[] = [
     ...frontiers.flatMap((line, i): Layer[] =>
@@ -170,6 +172,16 @@ export function pointsChart(
     ...legendLayers(frame, legend, box.bottom + 58),
   ];
   return chartIn(frame, box.bottom + 42 + legendHeight(legend) + (legend.length > 0 ? 8 : 0), layers);
+}
+
+/** A line through these points, in steps of some pixels. */
+function piecesOf(line: (readonly [x: number, y: number])[]): [x1: number, y1: number, x2: number, y2: number][] {
+  return line.slice(1).flatMap(([x, y], i) => {
+    const [fromX, fromY] = line[i]!;
+    const count = Math.max(1, Math.ceil(Math.hypot(x - fromX, y - fromY) / 6));
+    const at = (step: number) => [fromX + ((x - fromX) * step) / count, fromY + ((y - fromY) * step) / count] as const;
+    return Array.from({ length: count }, (_, step): [number, number, number, number] => [...at(step), ...at(step + 1)]);
+  });
 }
 
 /** The points that no other is better than in both, in the order of x. */
