@@ -22,7 +22,7 @@ export interface Parcel {
 
 /** Throws a BenchError for data that are too large to be sent. */
 export async function parcel(data: unknown, shown: string): Promise<Parcel> {
-  const bytes = Buffer.from(JSON.stringify(data));
+  const bytes = Buffer.from(withoutRepeats(data));
   const packed = bytes.length > most.unpacked ? undefined : await pack(bytes, { level: 1 });
   if (!packed || packed.length > most.packed)
     throw new BenchError("dataset-invalid", `${shown} is too large for a queue: ${inUnits(bytes.length)}`, {
@@ -47,5 +47,32 @@ export async function receive(link: RedisLink, digest: string): Promise<unknown>
   const data = await unpack(packed, { maxOutputLength: most.unpacked }).catch(() => undefined);
   if (!data) throw refused(`cannot be unpacked, or have more than ${inUnits(most.unpacked)}`);
   if (sha256(data) !== digest) throw refused("are not those of its hash");
-  return JSON.parse(data.toString("utf8"));
+  return withRepeats(JSON.parse(data.toString("utf8")), []);
 }
+
+/** The key of what stands in place of an object that came before: its number, in the order of their beginnings. */
+const repeat = "\0";
+
+/** JSON in which an object that several share stands once: the examples of a subject, beside a thousand questions. */
+function withoutRepeats(data: unknown): string {
+  const numbers = new Map<object, number>();
+  return JSON.stringify(data, (_, value: unknown) => {
+    if (!isRecord(value)) return value;
+    const number = numbers.get(value);
+    if (number !== undefined) return { [repeat]: number };
+    numbers.set(value, numbers.size);
+    return value;
+  });
+}
+
+function withRepeats(value: unknown, known: unknown[]): unknown {
+  if (Array.isArray(value)) return value.map((one) => withRepeats(one, known));
+  if (!isRecord(value)) return value;
+  if (typeof value[repeat] === "number") return known[value[repeat]];
+  known.push(value);
+  for (const [key, one] of Object.entries(value)) value[key] = withRepeats(one, known);
+  return value;
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);

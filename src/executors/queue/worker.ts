@@ -1,31 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { z } from "zod";
-import type { VariantSpec } from "../../backends/backend.js";
-import { backendNames, findBackend, hasScheme, pathSettings, settingsOf } from "../../backends/index.js";
-import { type Dataset, findKind } from "../../data/index.js";
-import { definite } from "../../definite.js";
-import { BenchError, toFailure } from "../../errors.js";
+import { backendNames, findBackend } from "../../backends/index.js";
+import { toFailure } from "../../errors.js";
 import { several } from "../../harmless.js";
 import { thisMachine } from "../../machine.js";
-import { measurementOn, measurements } from "../../measurements/index.js";
-import { readModelFacts } from "../../models/gguf.js";
 import { bytes as inUnits } from "../../units.js";
-import type { Executor, MeasureRequest, OpenedEngine, TogetherRequest } from "../executor.js";
+import type { Executor, OpenedEngine } from "../executor.js";
 import { kept, keyOfCancelled, keyOfDone, keyOfLetters, keyOfRun } from "./dispatch.js";
-import { allowedOf, type FileSources, fetchNamed, findNamed } from "./files.js";
-import {
-  type Assignment,
-  type Body,
-  checkedBody,
-  itemKey,
-  itemOfKey,
-  type NamedFile,
-  type SentVariant,
-  type WorkerReply,
-  written,
-} from "./messages.js";
-import { receive } from "./parcels.js";
+import type { FileSources } from "./files.js";
+import { type Assignment, type Body, checkedBody, itemKey, type WorkerReply, written } from "./messages.js";
+import { OpenEngines } from "./open-engines.js";
+import { type FoundVariants, Receiver, type Unable } from "./receiving.js";
 import { RedisLink, type Taken, type Taker } from "./redis.js";
 import { beat, hostName, present, queuesOf, register, sayPresent, unregister, type WorkerRecord } from "./roster.js";
 
@@ -103,34 +88,16 @@ async function describe({ name, tags = [], version, memory, threads, place }: Wo
 
 /** Milliseconds without work after which engines are closed. */
 const idle = 60_000;
-/** Engines, and data, that stay for what comes next. */
-const mostOpen = 8;
-const mostData = 4;
-
-/** An engine that stays open for what comes next. */
-interface Open {
-  key: string;
-  memory: number;
-  engine: OpenedEngine;
-}
-
-/** Why an assignment is not this worker's to measure. */
-interface Unable {
-  reason: string;
-  /** Whether that stays so. */
-  ever: boolean;
-}
-
 /** A run that says nothing, and since when. */
 type Silences = Map<string, number>;
 
 class QueueWorker {
   readonly #takers: { name: string; taker: Taker }[] = [];
-  readonly #engines: Open[] = [];
-  readonly #files = new Map<string, string>();
+  readonly #engines: OpenEngines;
+  readonly #receiver: Receiver;
+  readonly #abort = new AbortController();
   readonly #silent: Silences = new Map();
   #executor: Executor;
-  #data: { sha256: string; data: Dataset }[] = [];
   #stopping = false;
   #idleSince = Date.now();
 
@@ -140,10 +107,13 @@ class QueueWorker {
     private readonly options: WorkerOptions,
   ) {
     this.#executor = options.executor();
+    this.#engines = new OpenEngines(options.memory);
+    this.#receiver = new Receiver(link, { ...options, signal: this.#abort.signal });
   }
 
   stop(): void {
     this.#stopping = true;
+    this.#abort.abort();
     this.#executor.stop();
     setTimeout(() => void this.kill(), stopPatience).unref();
   }
@@ -165,7 +135,7 @@ class QueueWorker {
           await this.#perform(next.taken, next.queue);
           this.#idleSince = Date.now();
         } else {
-          if (Date.now() - this.#idleSince > idle) await this.#closeEngines();
+          if (Date.now() - this.#idleSince > idle) await this.#engines.close();
           await sleep(pause);
         }
       }
@@ -220,6 +190,8 @@ class QueueWorker {
       told(`has done ${assignment.shown} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
     } catch (error) {
       if (watch.lost) return;
+      if (this.#stopping) return await taken.giveBack();
+      this.#receiver.forget();
       const failure = toFailure(error);
       told(`failed at ${assignment.shown}: ${failure.message}`);
       await this.#say(assignment, { type: "failed", failure });
@@ -232,7 +204,7 @@ class QueueWorker {
 
   /** After a stop, which no engine outlives. */
   async #beginAnew(): Promise<void> {
-    this.#engines.length = 0;
+    this.#engines.forget();
     await this.#executor.close();
     if (!this.#stopping) this.#executor = this.options.executor();
   }
@@ -299,48 +271,7 @@ class QueueWorker {
       const [needed, own] = [opening.memory, memory].map(inUnits);
       return { reason: `${needed} of memory are needed, and ${own} may be used`, ever: true };
     }
-    const specs: VariantSpec[] = [];
-    for (const one of [opening.variant, ...opening.others]) {
-      await checkOpenable(one);
-      const files = ["file" in one.model ? one.model.file : undefined, ...one.lora];
-      const paths: (string | undefined)[] = [];
-      for (const file of files) {
-        const path = file && (await this.#pathOf(file, offered));
-        if (typeof path === "object") return path;
-        paths.push(path);
-      }
-      specs.push(await this.#spec(one, paths));
-    }
-    return { spec: specs[0]!, others: specs.slice(1) };
-  }
-
-  async #pathOf(file: NamedFile, offered: boolean): Promise<string | Unable> {
-    const known = this.#files.get(file.sha256);
-    if (known !== undefined) return known;
-    let path = await findNamed(file, this.options);
-    if (path === undefined) {
-      const sha = `${file.name} (sha256 ${file.sha256.slice(0, 12)}…)`;
-      if (allowedOf(file, this.options).length === 0)
-        return { reason: `${sha} is not in its folders, and it may fetch it from nowhere`, ever: true };
-      if (!offered) return { reason: `${sha} is not in its folders yet`, ever: false };
-      this.options.told(`fetches ${file.name}`);
-      path = await fetchNamed(file, this.options);
-    }
-    this.#files.set(file.sha256, path);
-    return path;
-  }
-
-  async #spec(
-    { name, backend, settings, model, lora }: SentVariant,
-    [path, ...adapters]: (string | undefined)[],
-  ): Promise<VariantSpec> {
-    const { threads } = this.options;
-    const takesThreads = threads !== undefined && "threads" in settingsOf(backend).shape;
-    return {
-      ...{ name, backend, settings: { ...(takesThreads ? { threads } : {}), ...settings } },
-      ...("file" in model ? { model: path!, facts: await readModelFacts(path!) } : { model: model.known }),
-      lora: lora.map(({ sha256, scale }, i) => ({ sha256, scale, path: adapters[i]! })),
-    };
+    return this.#receiver.variants(opening, offered);
   }
 
   /** Opens the engine, or finds it open, and does what is asked. */
@@ -349,7 +280,7 @@ class QueueWorker {
     const over = () => (watch.lost ? "lost" : "stopped");
     let engine: OpenedEngine;
     try {
-      engine = await this.#open(assignment, prepared);
+      engine = await this.#engines.open(this.#executor, assignment.opening, prepared);
     } catch (error) {
       // A stop ends an engine that loads its model.
       if (watch.lost || watch.cancelled || this.#stopping) return over();
@@ -360,7 +291,7 @@ class QueueWorker {
       await this.#say(assignment, { type: "opened", facts, warnings: [...warnings], others: [...others] });
       return "done";
     }
-    const asked = await this.#asked(assignment);
+    const asked = await this.#receiver.request(assignment);
     if (!asked) {
       await this.#say(assignment, { type: "lacks-data" });
       return "stopped";
@@ -382,66 +313,6 @@ class QueueWorker {
     return over();
   }
 
-  async #open({ opening }: Assignment, { spec, others }: FoundVariants): Promise<OpenedEngine> {
-    const { timeout, memory, scratch } = opening;
-    const key = JSON.stringify([spec, others, scratch]);
-    for (const one of this.#engines.filter(({ engine }) => !engine.alive))
-      this.#engines.splice(this.#engines.indexOf(one), 1);
-    const found = this.#engines.find((one) => one.key === key);
-    if (found) {
-      // The list is in the order of use.
-      this.#engines.push(...this.#engines.splice(this.#engines.indexOf(found), 1));
-      return found.engine;
-    }
-    const used = () => this.#engines.reduce((sum, one) => sum + one.memory, memory);
-    while (this.#engines.length > 0 && (used() > this.options.memory || this.#engines.length >= mostOpen))
-      await this.#engines.shift()!.engine.close();
-    const engine = await this.#executor.open(spec, { timeout, others, memory, ...definite({ scratch }) });
-    this.#engines.push({ key, memory, engine });
-    return engine;
-  }
-
-  async #closeEngines(): Promise<void> {
-    for (const { engine } of this.#engines.splice(0)) await engine.close();
-  }
-
-  /** The request, with its data; undefined where Redis has them no longer. Throws a BenchError for what is none. */
-  async #asked({ group, request }: Assignment): Promise<MeasureRequest | undefined> {
-    const { kind, settings, data, only, share, together } = request!;
-    const dataset = data && (await this.#dataset(data));
-    if (data && !dataset) return undefined;
-    if (!Object.hasOwn(measurements, kind)) throw refused("asks for a measurement that there is not");
-    const measurement = measurementOn(kind, dataset?.kind);
-    const checked = measurement.settings.safeParse(settings);
-    if (!checked.success) throw refused(`has settings that are none of ${kind}`);
-    const done = new Map<string, string[]>();
-    for (const key of await this.link.redis.smembers(keyOfDone(group))) {
-      const { job, item } = itemOfKey(key);
-      done.set(job, [...(done.get(job) ?? []), item]);
-    }
-    const withDone = (jobs: Omit<TogetherRequest, "done">[]) =>
-      jobs.map((job) => ({ ...job, done: done.get(job.id) ?? [] }));
-    return definite({
-      ...{ kind, settings, dataset, only, share, done: done.get("") ?? [] },
-      together: together && {
-        jobs: withDone(together.jobs.map(definite)),
-        riders: withDone(together.riders.map(definite)),
-      },
-    });
-  }
-
-  async #dataset({ sha256, file }: { sha256: string; file?: NamedFile | undefined }): Promise<Dataset | undefined> {
-    const known = this.#data.find((one) => one.sha256 === sha256);
-    if (known) return known.data;
-    const received = await receive(this.link, sha256);
-    if (received === undefined) return undefined;
-    const found = file && (await this.#pathOf(file, true));
-    if (typeof found === "object") throw new BenchError("dataset-missing", found.reason);
-    const data = checkedData(received, found);
-    this.#data = [...this.#data.slice(1 - mostData), { sha256, data }];
-    return data;
-  }
-
   /** An item is told and counted as told in one step. */
   async #say({ id, run, group }: Assignment, told: WorkerReply): Promise<void> {
     const { name, token } = this.record;
@@ -460,36 +331,3 @@ interface Watch {
   cancelled: boolean;
   end(): void;
 }
-
-interface FoundVariants {
-  spec: VariantSpec;
-  others: VariantSpec[];
-}
-
-const refused = (why: string) => new BenchError("server-refused", `the assignment ${why}`);
-
-/** Throws a BenchError for a variant that would open something else than a model file in the worker's folders. */
-async function checkOpenable({ name, backend, settings, model }: SentVariant): Promise<void> {
-  if (!(await findBackend(backend)).builds) throw refused(`is for ${backend}, which a worker does not open`);
-  const path = pathSettings(backend).find((key) => key in settings);
-  if (path !== undefined) throw refused(`sets \`${path}\` of ${name}, which is a path`);
-  if (!settingsOf(backend).safeParse(settings).success) throw refused(`has settings that are none of ${backend}`);
-  if ("known" in model && !hasScheme(backend, model.known)) throw refused(`names the model of ${name} by a path`);
-}
-
-/** Data as they were sent; the only path in them is one that this worker found. */
-function checkedData(received: unknown, path = ""): Dataset {
-  const { data } = dataForm.safeParse(received);
-  if (!data || !findKind(data.kind)) throw refused("has data of no known kind");
-  if (data.reread !== undefined && path === "") throw refused("has data that name no file by its hash");
-  return { ...data, path };
-}
-
-const dataForm = z.looseObject({
-  kind: z.string(),
-  name: z.string(),
-  sha256: z.string(),
-  bytes: z.number(),
-  reread: z.literal(true).exactOptional(),
-  note: z.string().exactOptional(),
-});
