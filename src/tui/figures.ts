@@ -13,7 +13,10 @@ export function formatValue(of: Metric, value: number, width = Number.POSITIVE_I
   if (of.scale === "bytes") return bytes(value);
   if (of.scale === "count")
     return value >= 1e9 ? `${(value / 1e9).toFixed(2)} B` : value >= 1e6 ? `${(value / 1e6).toFixed(1)} M` : `${value}`;
-  const [shown, most] = of.scale === "percent" ? [100 * value, of.digits - 2] : [value, of.digits];
+  const [shown, all] = of.scale === "percent" ? [100 * value, of.digits - 2] : [value, of.digits];
+  // No clock tells a speed to more than five digits.
+  const most =
+    of.per === "repetition" ? Math.min(all, Math.max(0, 4 - Math.floor(Math.log10(Math.abs(shown) || 1)))) : all;
   for (let digits = most; digits >= 0; digits--) {
     const text = shown.toFixed(digits);
     if (text.length <= width) return text;

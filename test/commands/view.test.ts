@@ -168,6 +168,36 @@ describe.skipIf(!found)("view and watch in a terminal (tmux)", { timeout: 90_000
       },
     );
 
+  it.skipIf(process.platform !== "linux")(
+    "run: the live view and all else that its process does take less than 2 % of a core while an engine measures",
+    async () => {
+      // Seven chunks a second. The first frames are dearer: their code is not compiled yet.
+      const work = join(folder, "cost-run");
+      mkdirSync(work);
+      writeFileSync(join(work, "text.txt"), "A text of plain words, one after another. ".repeat(20_000));
+      const models = { F16: "seed=1", Q4: "seed=1,damage=0.2" };
+      const variants = Object.entries(models).map(([name, how], i) => {
+        return `  ${name}: {model: "mock:${how},delay=0.5", reference: ${i === 0}}\n`;
+      });
+      writeFileSync(
+        join(work, "slow.yaml"),
+        `variants:\n${variants.join("")}measurements: {perplexity: {text: text.txt, context: 512}}\n`,
+      );
+      open("cost-run", [120, 40], "run", join(work, "slow.yaml"), "--out", join(work, "out"));
+      await screen("cost-run", /▶ F16 perplexity/, "a running job");
+      const pid = processOf("cost-run");
+      await sleep(25_000);
+      const before = secondsOf(pid);
+      const since = performance.now();
+      await sleep(15_000);
+      const share = (secondsOf(pid) - before) / ((performance.now() - since) / 1000);
+      await screen("cost-run", /▶ (F16|Q4) perplexity/, "that it still runs");
+      tmux("send-keys", "-t", "cost-run", "q", "q");
+      await screen("cost-run", "ended with 130", "the end");
+      expect(share).toBeLessThan(0.02);
+    },
+  );
+
   it("watch: figures come as another process writes them, half a line is no event, and its end is told", async () => {
     const lines = linesOf();
     const half = Math.floor(lines.length / 3);

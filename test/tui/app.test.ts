@@ -5,7 +5,9 @@ import { render } from "ink-testing-library";
 import { createElement } from "react";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Event } from "../../dist/events.js";
+import { metric } from "../../dist/metrics.js";
 import { App, type AppProps } from "../../dist/tui/app.js";
+import { formatValue } from "../../dist/tui/figures.js";
 import { type KeyName, keysIn, look } from "../../dist/tui/keys.js";
 import { startView } from "../../dist/tui/live.js";
 import { ascii, layout, unicode } from "../../dist/tui/matrix.js";
@@ -118,6 +120,11 @@ describe("frames", () => {
     expect(frame(state, 80, 24, { looking } as Partial<AppProps>).join("\n")).toContain(
       `−0.42 % against ${ladder[0]!.name}`,
     );
+  });
+
+  it("tell speeds to five digits, whatever their size", () => {
+    const speeds = [24523.114, 1567.463, 180.1234, 34.0345, 0.97412].map((one) => formatValue(metric("tg128"), one));
+    expect(speeds).toEqual(["24523", "1567.5", "180.12", "34.03", "0.97"]);
   });
 
   it("stand still while figures grow: no column moves", () => {
