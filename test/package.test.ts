@@ -1,7 +1,7 @@
 // The package as others get it: packed, installed into an empty folder, run there.
 
 import { existsSync } from "node:fs";
-import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it, type TestContext } from "vitest";
 import { copyRepository, type Finished, finish, root } from "./repository.js";
@@ -121,6 +121,20 @@ describe("installed into an empty folder", () => {
   it("measures a real model with the llama.cpp that came with it", async (context) => {
     needsInstall(context);
     expect(await demoPerplexity("npx", ["--no-install", "gguf-bench"], "real")).toBeLessThan(4);
+  });
+
+  it("a folder of models: one command gives the figures and the answer", async (context) => {
+    needsInstall(context);
+    const f16 = join(installed, "datasets/demo/demo-v2-F16.gguf");
+    const made = await bench("quantize", f16, "--types", "Q8_0,Q4_K_M,Q2_K", "--out", "ladder");
+    expect(made.code, made.output).toBe(0);
+    await copyFile(f16, join(home, "ladder", "demo-v2-F16.gguf"));
+    const run = await bench("run", "ladder", "--text", "demo-en", "--chunks", "12", "--context", "128");
+    expect(run.code, run.output).toBe(0);
+    expect(run.stdout).toMatch(/^reference: demo-v2-F16 \(most bits per weight\)$/m);
+    // The reference comes first, so that each figure after it can be held against it.
+    expect(run.stdout).toMatch(/^\[1\/4\] demo-v2-F16 perplexity: PPL \d/m);
+    expect(run.stdout).toMatch(/^(Smallest file not shown to be worse than|No smaller file) /m);
   });
 
   it("is a library, with types", async (context) => {

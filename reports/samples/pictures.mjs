@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 const here = path.dirname(fileURLToPath(import.meta.url));
 const root = path.join(here, "..", "..");
 const { version } = JSON.parse(fs.readFileSync(path.join(root, "package.json"), "utf8"));
-const [columns, rows] = [104, 30];
+const [columns, rows] = [120, 30];
 const session = `pictures-${process.pid}`;
 const folder = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "pictures-")), "demo");
 
@@ -17,6 +17,8 @@ const tmux = (...words) => execFileSync("tmux", words, { encoding: "utf8" });
 const screen = () => tmux("capture-pane", "-t", session, "-e", "-p");
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 const plain = (text) => text.replace(/\x1b\[[0-9;]*m/g, "");
+/** The line with which a run and a report end. */
+const isOver = (screen) => /^To read and to send: .*Tables:/ms.test(plain(screen));
 
 tmux("new-session", "-d", "-s", session, "-x", String(columns), "-y", String(rows), "-c", root);
 try {
@@ -30,7 +32,7 @@ try {
   let live = "";
   let frame = "";
   const end = Date.now() + 20 * 60_000;
-  while (!/^Tables: /m.test(plain(frame))) {
+  while (!isOver(frame)) {
     if (Date.now() > end) throw new Error("the demo did not end within 20 minutes");
     await sleep(0.5);
     frame = screen();
@@ -42,12 +44,12 @@ try {
   write("live-view.svg", live, "npm start");
   // The report on a screen of its own, all that the command prints.
   const long = `${session}-report`;
-  const command = `node dist/cli.js report ${folder}; sleep 60`;
+  const command = `env -u NO_COLOR node dist/cli.js report ${folder}; sleep 60`;
   tmux("new-session", "-d", "-s", long, "-x", "120", "-y", "300", "-c", root, command);
   let report = "";
-  while (!/^Tables: /m.test(report)) {
+  while (!isOver(report)) {
     await sleep(0.5);
-    report = tmux("capture-pane", "-t", long, "-p");
+    report = tmux("capture-pane", "-t", long, "-e", "-p");
   }
   tmux("kill-session", "-t", long);
   write("report.svg", report.replaceAll(folder, "reports/demo"), "gguf-bench report reports/demo");
