@@ -90,31 +90,12 @@ export interface Further {
  */
 export function furtherItems({ basis }: Comparison, asked: Limit, n: number): Further | undefined {
   const base = baseOf(basis);
-  const { low, high } = likelyTruth(basis, asked);
+  const { low, high } = base.half(basis, asked.limit);
   const [one, other] = [low, high].map((truth) => itemsFor(n, (factor) => base.power(basis, factor, truth, asked)) - n);
   const from = Math.min(one!, other!);
   if (from === Infinity) return undefined;
   const isBetween = low <= asked.limit && asked.limit <= high;
   return { from: rounded(from), to: isBetween ? Infinity : rounded(Math.max(one!, other!)) };
-}
-
-/** The 75 % quantile of the normal distribution. */
-const quartile = 0.6745;
-
-/**
- * The middle half of what the truth may be, on the scale of the limit. A rule is made for harm of the size of its limit, so the truth is taken to
- * be normal about the limit, with the limit's distance from none as its standard deviation, before the data are seen. From few items the
- * estimate says less than that: an undecided one far from the limit is far by luck, and would promise too few items. A limit
- * of none has no size, and then the data speak alone.
- */
-function likelyTruth(basis: Basis, { limit }: Limit): { low: number; high: number } {
-  const { low, high } = baseOf(basis).half(basis);
-  const spread = Math.abs(limit);
-  if (spread === 0) return { low, high };
-  const [middle, reach] = [(low + high) / 2, (high - low) / 2];
-  const weight = spread ** 2 / (spread ** 2 + (reach / quartile) ** 2);
-  const [centre, near] = [limit + weight * (middle - limit), Math.sqrt(weight) * reach];
-  return { low: centre - near, high: centre + near };
 }
 
 /**

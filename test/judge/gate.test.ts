@@ -8,6 +8,8 @@ import { verdictsOver } from "../../dist/judge/verdicts.js";
 import { replay } from "../../dist/replay/index.js";
 import { junit } from "../../dist/reports/junit.js";
 import { tableFrom } from "../../dist/reports/table.js";
+import { baseOf } from "../../dist/stats/bases/index.js";
+import type { T } from "../../dist/stats/bases/t.js";
 import { detectableHarm } from "../../dist/stats/comparison.js";
 import { compare } from "../../dist/stats/estimate.js";
 import { type Series, seriesFrom } from "../../dist/stats/series.js";
@@ -327,6 +329,20 @@ describe("the gate's answers", () => {
     expect(ask([...of("a"), ...of("b")], others, "perplexity: +0%").checks[0]!.sentence).toBe(
       "a: prose-en PPL is undecided: the baseline has no variant named a, only b, c, d and 2 more.",
     );
+  });
+
+  test("what few items promise allows for how little they tell; a figure on a log scale is not drawn to its limit", () => {
+    const rule = { limit: 0.005, rises: true, family: 1 };
+    const basis = (error: number): T => ({ kind: "t", link: "log1p", estimate: 0.012, error, freedom: 40 });
+    const half = (error: number, limit?: number) => baseOf(basis(error)).half(basis(error), limit);
+    // A sure estimate stays where it is, an unsure one is drawn to the limit.
+    expect(half(0.0005, rule.limit).low).toBeCloseTo(half(0.0005).low, 3);
+    expect(half(0.005, rule.limit).low).toBeLessThan(half(0.005).low - 0.001);
+    expect(half(0.005, 0)).toEqual(half(0.005));
+    const kld: T = { kind: "t", link: "log", estimate: Math.log(0.055), error: 0.4, freedom: 7 };
+    const { low, high } = baseOf(kld).half(kld, 0.01);
+    expect(low).toBeGreaterThan(0.03);
+    expect(high).toBeLessThan(0.055 * Math.exp(0.3));
   });
 
   test("on the limit itself no number is promised", () => {

@@ -1,6 +1,6 @@
 import { binomialAtLeast, binomialAtMost, tQuantile, tTail } from "../distributions.js";
 import { harmFor, type Limit, power } from "../power.js";
-import { alpha, type Base, levelAt } from "./basis.js";
+import { aboutLimit, alpha, type Base, levelAt } from "./basis.js";
 
 /** Answers to the same questions that changed under another variant; questions that both got right, or both wrong, say nothing. */
 export interface Flips {
@@ -31,7 +31,7 @@ export const score: Base<Score> = {
 
   detectable: ({ flips, freedom }, level) => detectableChange(flips, level, freedom),
 
-  half: ({ flips, freedom }) => scoreInterval(flips, freedom, 0.5),
+  half: ({ flips, freedom }, limit = 0) => aboutLimit(scoreInterval(flips, freedom, 0.5), limit),
 
   power: ({ flips, freedom }, factor, truth, limit) => powerAgainst(grown(flips, factor), freedom, truth, limit),
 

@@ -1,6 +1,6 @@
 import { binomialAtLeast, binomialAtMost, binomialLow } from "../distributions.js";
 import { harmFor, type Limit } from "../power.js";
-import { type Base, levelAt } from "./basis.js";
+import { aboutLimit, type Base, levelAt } from "./basis.js";
 
 /** `count` of `n`, by the exact binomial law; both over the design effect of the items' groups, and so not whole. */
 export interface Proportion {
@@ -21,7 +21,8 @@ export const share: Base<Proportion> = {
   detectable: () => Number.NaN,
 
   // Jeffreys' interval: Clopper and Pearson's would hold far more than half.
-  half: ({ count, n }) => ({ low: binomialLow(count + 0.5, n, 0.25), high: binomialLow(count + 0.5, n, 0.75) }),
+  half: ({ count, n }, limit = 0) =>
+    aboutLimit({ low: binomialLow(count + 0.5, n, 0.25), high: binomialLow(count + 0.5, n, 0.75) }, limit),
 
   power: ({ n }, factor, truth, limit) => powerAgainst(n * factor, truth, limit),
 

@@ -1,6 +1,6 @@
 import { tQuantile, tTail } from "../distributions.js";
 import { power, reach } from "../power.js";
-import { type Base, levelAt, oneSided } from "./basis.js";
+import { aboutLimit, type Base, levelAt, oneSided } from "./basis.js";
 
 /**
  * An estimate with a standard error, which scatters by Student's t. `link`: from a difference as reported to the scale on
@@ -61,9 +61,12 @@ export const t: Base<T> = {
     return link === "log1p" ? Math.expm1(found) : found;
   },
 
-  half({ link, estimate, error, freedom }) {
+  half({ link, estimate, error, freedom }, limit = 0) {
     const reach = tQuantile(0.75, Math.max(1, freedom)) * error;
-    return { low: reported[link](estimate - reach), high: reported[link](estimate + reach) };
+    const alone = { low: estimate - reach, high: estimate + reach };
+    // A figure on a log scale is taken to be within a factor of about e of its limit.
+    const { low, high } = limit === 0 ? alone : aboutLimit(alone, links[link](limit), link === "log" ? 1 : undefined);
+    return { low: reported[link](low), high: reported[link](high) };
   },
 
   power(basis, factor, truth, asked, fixed = 1) {
