@@ -1,4 +1,4 @@
-import { isDistance, isExact, metric, prominences, variantMetrics } from "../metrics.js";
+import { isDistance, isExact, type Metric, metric, prominences, variantMetrics } from "../metrics.js";
 import { formatValue, isPrincipal } from "./figures.js";
 import { changeIn, figure, isReference, type LiveJob, type LiveState, type LiveVariant, type Status } from "./state.js";
 
@@ -355,13 +355,20 @@ function content(row: LiveVariant, cell: LiveJob | undefined, column: MatrixColu
   if (cell.status === "failed" && column.marked) return "failed".padEnd(whole);
   const known = figure(cell, column.metric);
   if (!known || cell.status === "failed" || cell.status === "impossible") return " ".repeat(whole);
-  const value = formatValue(of, known.value, column.valueWidth).padStart(column.valueWidth);
+  const value = pointed(of, formatValue(of, known.value, column.valueWidth), column.valueWidth);
   if (column.errorWidth === 0) return value;
   const spread =
     known.error === undefined
       ? ""
       : ` ${glyphs.plusMinus}${formatValue(of, known.error, column.errorWidth - 1 - glyphs.plusMinus.length)}`;
   return value + spread.padEnd(column.errorWidth);
+}
+
+/** Right-aligned; a speed with fewer digits after the point than others has its point below theirs, where there is room. */
+function pointed({ per, digits }: Metric, text: string, width: number): string {
+  const after = text.includes(".") ? text.length - text.indexOf(".") : 0;
+  const blanks = per === "repetition" && text.length + digits + 1 - after <= width ? digits + 1 - after : 0;
+  return (text + " ".repeat(Math.max(0, blanks))).padStart(width);
 }
 
 function change(

@@ -125,6 +125,20 @@ describe("frames", () => {
   it("tell speeds to five digits, whatever their size", () => {
     const speeds = [24523.114, 1567.463, 180.1234, 34.0345, 0.97412].map((one) => formatValue(metric("tg128"), one));
     expect(speeds).toEqual(["24523", "1567.5", "180.12", "34.03", "0.97"]);
+    // With their points below each other.
+    let state = reduce(initialState(), started(T, ladder) as Event);
+    for (const [name, value] of [
+      [ladder[0]!.name, 24523.114],
+      [ladder[1]!.name, 1567.463],
+      [ladder[2]!.name, 180.1234],
+    ] as const) {
+      const samples = [{ metric: "pp512", value, weight: 1 }];
+      state = reduce(state, { type: "samples", job: jobId(name, "speed"), item: "pp512/0", samples } as Event);
+    }
+    const rows = frame(state, 100, 24).filter((line) => /^SmolLM2/.test(line));
+    const ends = ["24523", "1567", "180"].map((whole, i) => rows[i]!.indexOf(whole) + whole.length);
+    expect(new Set(ends).size).toBe(1);
+    expect(ends[0]).toBeGreaterThan(30);
   });
 
   it("stand still while figures grow: no column moves", () => {
