@@ -2,20 +2,11 @@ import { Box, Text, useInput } from "ink";
 import { type ReactElement, useLayoutEffect } from "react";
 import { harmless } from "../harmless.js";
 import { counted, duration } from "../units.js";
+import { layout, type MatrixLayout, roughWidth } from "./columns.js";
 import { bar, formatFigure, isPrincipal, oneOf } from "./figures.js";
 import { divide, firstRow, footerLines, type Looking, runningTogether } from "./frame.js";
 import { type KeyName, keysIn } from "./keys.js";
-import {
-  columnHeads,
-  type Glyphs,
-  groupHeads,
-  layout,
-  type MatrixLayout,
-  type Piece,
-  roughWidth,
-  rowPieces,
-  type Tone,
-} from "./matrix.js";
+import { columnHeads, type Glyphs, groupHeads, type Piece, rowPieces, type Tone } from "./matrix.js";
 import { cellLines, keyLines } from "./pages.js";
 import {
   describePreparation,

@@ -1,5 +1,5 @@
+import { turnPage } from "./columns.js";
 import { divide, firstRow, type Looking } from "./frame.js";
-import { turnPage } from "./matrix.js";
 import type { LiveState } from "./state.js";
 
 export type KeyName =

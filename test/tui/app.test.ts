@@ -7,10 +7,11 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Event } from "../../dist/events.js";
 import { metric } from "../../dist/metrics.js";
 import { App, type AppProps } from "../../dist/tui/app.js";
+import { layout } from "../../dist/tui/columns.js";
 import { formatValue } from "../../dist/tui/figures.js";
 import { type KeyName, keysIn, look } from "../../dist/tui/keys.js";
 import { startView } from "../../dist/tui/live.js";
-import { ascii, layout, unicode } from "../../dist/tui/matrix.js";
+import { ascii, unicode } from "../../dist/tui/matrix.js";
 import { compared, initialState, type LiveState, reduce, tick } from "../../dist/tui/state.js";
 import { jobId, ladder, started, variant, wholeRun } from "./recorded.mjs";
 
