@@ -1,98 +1,16 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
-import { describe, expect, it } from "vitest";
-import { random } from "./draws.mjs";
-import {
-  ceval,
-  eventsOf,
-  qualityRows,
-  sleep,
-  smollm2,
-  someQuestions,
-  someText,
-  start,
-  temporaryFolder,
-  writeRandomLlama,
-} from "./support.js";
+import { describe, it } from "vitest";
+import { survives } from "./interruptions.js";
+import { ceval, sleep, smollm2, someQuestions, someText, temporaryFolder, writeRandomLlama } from "./support.js";
 
-// kill −9 at any moment, the same command again, as often as it takes: the tables are those of the uninterrupted run.
-// KILLS=30 kills the runs of real engines that often, too.
+// Killed, stopped or bereft of its engine at any moment, the same command again, as often as it takes: the tables are those of the
+// undisturbed run. KILLS=200 interrupts each matrix that often; -t "the mock" and others by their names.
 const folder = temporaryFolder();
 writeFileSync(join(folder, "text.txt"), someText(9000));
 writeFileSync(join(folder, "questions.txt"), someQuestions(60));
-
-/** All that a run folder holds of the quality: rows of the tables and per-token values. */
-function quality(out: string) {
-  const tokens = readdirSync(join(out, "tokens")).sort();
-  const wide = readFileSync(join(out, "table.csv"), "utf8")
-    .trimEnd()
-    .split("\n")
-    .map((row) => row.split(","));
-  const kept = wide[0]!.map((name) => !/^(pp|tg)\d|^load_time|peak_memory/.test(name));
-  return {
-    long: qualityRows(out),
-    wide: wide.map((row) => row.filter((_, i) => kept[i]).join(",")),
-    tokens: tokens.map((name) => `${name} ${readFileSync(join(out, "tokens", name)).toString("base64")}`),
-    items: eventsOf(out).flatMap((event) =>
-      event.type === "samples" && event.item !== "peak_memory" ? [`${event.job} ${event.item}`] : [],
-    ),
-  };
-}
-
-/** `fresh`: each campaign has a cache of its own, in which nothing is fetched or quantized yet. */
-async function survives(
-  name: string,
-  file: string,
-  kills: number,
-  seed: number,
-  { fresh = false, dataDir = "" } = {},
-): Promise<void> {
-  const env = (out: string) => (fresh ? { env: { GGUF_BENCH_CACHE: `${out}-cache` } } : {});
-  const data = dataDir ? ["--data-dir", dataDir] : [];
-  const command = (out: string) => ["run", file, "--plain", "--out", out, ...data];
-  const reference = join(folder, `${name}-whole`);
-  const began = Date.now();
-  const whole = await start(command(reference), env(reference)).ended;
-  expect({ code: whole.code, stderr: whole.stderr }).toEqual({ code: 0, stderr: "" });
-  const wall = Date.now() - began;
-  const expected = quality(reference);
-  expect(new Set(expected.items).size).toBe(expected.items.length);
-
-  const next = random(seed);
-  let killed = 0;
-  let inside = 0;
-  for (let campaign = 0; killed < kills; campaign++) {
-    const out = join(folder, `${name}-${campaign}`);
-    for (;;) {
-      const before = eventsOf(out).filter((event) => event.type === "samples").length;
-      const { child, ended } = start(command(out), env(out));
-      // Later and later, so that a campaign ends; but the moment is the clock's, not the program's.
-      const timer = setTimeout(() => child.kill("SIGKILL"), killed < kills ? next() * wall : 1e9);
-      const outcome = await ended;
-      clearTimeout(timer);
-      if (outcome.signal === "SIGKILL") {
-        killed++;
-        if (eventsOf(out).filter((event) => event.type === "samples").length > before) inside++;
-        continue;
-      }
-      expect({ code: outcome.code, stderr: outcome.stderr }).toEqual({ code: 0, stderr: "" });
-      break;
-    }
-    const got = quality(out);
-    expect(got.long).toEqual(expected.long);
-    expect(got.wide).toEqual(expected.wide);
-    expect(got.tokens.length).toBe(expected.tokens.length);
-    expect(got.tokens.every((file, i) => file === expected.tokens[i])).toBe(true);
-    // Every item once: nothing lost, nothing measured twice, but for rounds of timings that a kill cut: they are timed anew as a whole.
-    const isTimed = (item: string) => / (pp|tg)\d/.test(item);
-    const once = got.items.filter((item, i) => !isTimed(item) || got.items.indexOf(item) === i);
-    expect(once.sort()).toEqual([...expected.items].sort());
-  }
-  process.stdout.write(`${name}: ${killed} kills, ${inside} of them after new samples\n`);
-  expect(inside).toBeGreaterThan(0);
-}
 
 const file = (name: string, yaml: string) => {
   mkdirSync(folder, { recursive: true });
@@ -143,7 +61,7 @@ styles:
 }
 
 describe("killed and run again", () => {
-  it("the mock", { timeout: 600_000 }, async () => {
+  it("the mock", { timeout: 3_600_000 }, async () => {
     const matrix = file(
       "mock",
       `
@@ -152,16 +70,17 @@ variants:
   b: {model: "mock:seed=1,damage=0.1,delay=0.02", threads: 1}
 measurements:
   perplexity: {text: text.txt, context: 64}
+  divergence: {text: text.txt, context: 64, chunks: 60, floor: 0}
   short: {measurement: perplexity, text: text.txt, context: 32, chunks: 40}
   long: {measurement: perplexity, text: text.txt, context: 5000}
   hellaswag: {file: questions.txt}
   speed: {prompt: 8, generate: 2, repetitions: 3}
 `,
     );
-    await survives("mock", matrix, kills || 25, 1);
+    await survives({ folder, name: "mock", file: matrix, strikes: kills || 25, seed: 1 });
   });
 
-  it("llama.cpp with random weights", { timeout: 900_000 }, async () => {
+  it("llama.cpp with random weights", { timeout: 3_600_000 }, async () => {
     for (const seed of [1, 2]) writeRandomLlama(folder, `random-${seed}`, { seed });
     const matrix = file(
       "llama",
@@ -172,13 +91,14 @@ variants:
   b: {model: random-2.gguf}
 measurements:
   perplexity: {text: text.txt, context: 128}
+  divergence: {text: text.txt, context: 128, chunks: 20, floor: 0}
   hellaswag: {file: questions.txt}
 `,
     );
-    await survives("llama", matrix, kills || 6, 2);
+    await survives({ folder, name: "llama", file: matrix, strikes: kills || 6, seed: 2 });
   });
 
-  it("a task of subjects, five solved questions before each", { timeout: 900_000 }, async () => {
+  it("a task of subjects, five solved questions before each", { timeout: 3_600_000 }, async () => {
     writeTask(join(folder, "sums"));
     const matrix = file(
       "task",
@@ -193,7 +113,7 @@ measurements:
 `,
     );
     for (const seed of [1, 2]) writeRandomLlama(folder, `random-${seed}`, { seed });
-    await survives("task", matrix, kills || 10, 5);
+    await survives({ folder, name: "task", file: matrix, strikes: kills || 10, seed: 5 });
   });
 
   it.skipIf(!smollm2 || !ceval || !kills)(
@@ -210,11 +130,12 @@ measurements:
   ceval: {shots: 5, subjects: [discrete_mathematics, middle_school_geography], limit: 12}
 `,
       );
-      await survives("ceval", matrix, kills, 6, { dataDir: dirname(ceval!) });
+      const more = ["--data-dir", dirname(ceval!)];
+      await survives({ folder, name: "ceval", file: matrix, strikes: kills, seed: 6, more });
     },
   );
 
-  it("models that are fetched and quantized on the way", { timeout: 900_000 }, async () => {
+  it("models that are fetched and quantized on the way", { timeout: 3_600_000 }, async () => {
     const bytes = readFileSync(writeRandomLlama(folder, "far", { seed: 3 }));
     // A slow server: kills fall into the download, too.
     const server = createServer(async (request, response) => {
@@ -249,7 +170,7 @@ measurements:
 `,
     );
     try {
-      await survives("prepared", matrix, kills || 6, 4, { fresh: true });
+      await survives({ folder, name: "prepared", file: matrix, strikes: kills || 6, seed: 4, fresh: true });
     } finally {
       server.close().closeAllConnections();
     }
@@ -266,6 +187,6 @@ measurements:
   hellaswag: {file: questions.txt, limit: 20}
 `,
     );
-    await survives("smollm2", matrix, kills, 3);
+    await survives({ folder, name: "smollm2", file: matrix, strikes: kills, seed: 3 });
   });
 });
