@@ -3,7 +3,7 @@ import { type ReactElement, useLayoutEffect } from "react";
 import { harmless } from "../harmless.js";
 import { counted, duration } from "../units.js";
 import { layout, type MatrixLayout, roughWidth } from "./columns.js";
-import { bar, formatFigure, isPrincipal, oneOf } from "./figures.js";
+import { bar, formatFigure, isPrincipal, oneOf, placesOf } from "./figures.js";
 import { divide, firstRow, footerLines, type Looking, runningTogether } from "./frame.js";
 import { type KeyName, keysIn } from "./keys.js";
 import { columnHeads, type Glyphs, groupHeads, type Piece, rowPieces, type Tone } from "./matrix.js";
@@ -212,7 +212,9 @@ function RunningLine(
   const unit = total === 1 ? oneOf(cell) : cell.unit;
   const count = `${Math.floor(done)}${total === undefined ? "" : `/${total}`} ${unit}`;
   const time = left === undefined ? `${glyphs.unknown} left` : `${duration(left / 1000)} left`;
-  const after = `  ${count.padEnd(15)}  ${time.padEnd(14)}`;
+  const after = `  ${count.padEnd(15)}  ${time.padEnd(14)}${placesOf(cell)
+    .map((place) => `  ${place}`)
+    .join("")}`;
   const length = Math.min(50, Math.max(0, columns - nameWidth - 2 - after.length));
   const figures = columns >= 140 && !together ? runningFigures(cell) : "";
   return (

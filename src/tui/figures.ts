@@ -1,6 +1,7 @@
+import { several } from "../harmless.js";
 import { type Metric, metric } from "../metrics.js";
 import { bytes } from "../units.js";
-import type { LiveFigure } from "./state.js";
+import type { LiveFigure, LiveJob } from "./state.js";
 
 /** Whether a person looks for this metric first; all others are shown when there is room. */
 export function isPrincipal(name: string): boolean {
@@ -45,3 +46,6 @@ export function bar(share: number, width: number, glyphs: { full: string; empty:
 export function oneOf({ unit }: { unit: string }): string {
   return unit.replace(/s$/, "");
 }
+
+/** Who measures a job on other machines: `on desk, tower`; nothing where this one does. */
+export const placesOf = ({ where }: LiveJob): string[] => (where.size === 0 ? [] : [`on ${several([...where], 3)}`]);

@@ -5,7 +5,7 @@ import { harmless } from "../harmless.js";
 import { isTally, metric } from "../metrics.js";
 import type { Run } from "../replay/index.js";
 import { counted, duration } from "../units.js";
-import { formatFigure, isPrincipal, oneOf } from "./figures.js";
+import { formatFigure, isPrincipal, oneOf, placesOf } from "./figures.js";
 import {
   describePreparation,
   figure,
@@ -183,6 +183,7 @@ class PlainView implements View {
     const left = jobs.get(cell);
     const parts = [`${count} ${cell.total === 1 ? oneOf(cell) : cell.unit}`, ...figures(cell)];
     if (left !== undefined) parts.push(`${duration(left / 1000)} left`);
+    parts.push(...placesOf(cell));
     const whole = total.milliseconds > 0 ? `; in total ${total.known} ${duration(total.milliseconds / 1000)} left` : "";
     this.#line(`${this.#name(cell)}: ${parts.join(", ")}${whole}`);
   }

@@ -41,6 +41,8 @@ export interface LiveJob {
   pace: Pace;
   /** Another variant was at the same measurement at the same time: they take turns. */
   inTurns: boolean;
+  /** Names of the workers that measure it, on other machines. */
+  where: Set<string>;
 }
 
 /** Time spent on a job, and the number of items it began with. */
@@ -279,6 +281,7 @@ function ofJob(
       cell.done = Math.max(event.done, cell.items);
       if (event.total > 0) learn(state, cell, event.total);
       cell.unit = event.unit;
+      if (event.where !== undefined) cell.where.add(event.where);
       report(state, cell);
       break;
     case "job-done":
@@ -465,6 +468,7 @@ function newCell(
       at: 0,
     },
     inTurns: false,
+    where: new Set(),
   };
 }
 

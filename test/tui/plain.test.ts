@@ -110,3 +110,18 @@ it("tells of downloads at their start, every ten seconds and at their end", () =
     "",
   ]);
 });
+
+it("says on which workers a job is measured", () => {
+  const job = jobId(ladder[0]!.name, "perplexity");
+  const progress = { type: "progress", job, done: 3, total: 9, unit: "chunks" };
+  const lines = play(
+    [
+      [0, { type: "job-started", job, done: 0 }],
+      [20_000, { ...progress, where: "desk" }],
+      [20_000, { ...progress, done: 5, where: "tower" }],
+    ],
+    started(T, ladder.slice(0, 1)),
+  );
+  expect(lines).toMatch(/3\/9 chunks.* on desk/);
+  expect(lines).toMatch(/5\/9 chunks.* on desk, tower/);
+});
