@@ -104,7 +104,7 @@ export class Receiver {
     const received = await receive(this.link, sha256);
     if (received === undefined) return undefined;
     const found = file && (await this.#pathOf(file, true));
-    if (typeof found === "object") throw new BenchError("dataset-missing", found.reason);
+    if (typeof found === "object") throw new BenchError("dataset-missing", `this worker ${found.reason}`);
     const data = checkedData(received, found);
     this.#data = [...this.#data.slice(1 - mostData), { sha256, data }];
     return data;
@@ -115,10 +115,9 @@ export class Receiver {
     if (known !== undefined) return known;
     let path = await findNamed(file, this.options);
     if (path === undefined) {
-      const sha = `${file.name} (sha256 ${file.sha256.slice(0, 12)}…)`;
-      if (allowedOf(file, this.options).length === 0)
-        return { reason: `${sha} is not in its folders, and it may fetch it from nowhere`, ever: true };
-      if (!offered) return { reason: `${sha} is not in its folders yet`, ever: false };
+      const sha = `${file.name} (sha256 ${file.sha256.slice(0, 12)})`;
+      if (allowedOf(file, this.options).length === 0) return { reason: `has no ${sha}`, ever: true };
+      if (!offered) return { reason: `has no ${sha} yet`, ever: false };
       this.options.told(`fetches ${file.name}`);
       path = await fetchNamed(file, this.options);
     }

@@ -73,7 +73,9 @@ export class SplitRequest {
       if (letter?.told.type === "failed") throw fromFailure(letter.told.failure);
       if (letter) yield letter;
       else if (this.#refusal !== undefined)
-        throw new BenchError("server-refused", this.#refusal, { hint: "`gguf-bench worker` says which files it has" });
+        throw new BenchError("server-refused", this.#refusal, {
+          hint: "a worker takes files from the folders of its --models by their bytes, or from addresses that its --allow-source allows",
+        });
       else if (this.#stopping && [...this.#open.values()].every((worker) => worker === undefined)) return;
       else
         await new Promise<void>((resolve) => {

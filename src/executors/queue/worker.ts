@@ -255,21 +255,21 @@ class QueueWorker {
     const declined = { ...body.declined, [token]: { by: name, reason: reason.slice(0, 300), ever } };
     const able = (await present(this.link)).filter((one) => queuesOf(one).includes(queue));
     if (able.every((one) => declined[one.token]?.ever)) {
-      const all = Object.values(declined).map((one) => `${one.by}: ${one.reason}`);
+      const all = Object.values(declined).map((one) => `${one.by} ${one.reason}`);
       return taken.refuse(`no worker can take ${body.assignment.shown}: ${several(all, 4)}`);
     }
-    if (!body.declined[token]) this.options.told(`leaves ${body.assignment.shown} to others: ${reason}`);
+    if (!body.declined[token]) this.options.told(`leaves ${body.assignment.shown} to others: it ${reason}`);
     return taken.giveBack({ milliseconds: offerAgain, body: { ...body, declined } });
   }
 
   /** The variants with their files found. `offered`: whether others were offered it, who may have the files already. */
   async #prepare({ tags, opening }: Assignment, offered: boolean): Promise<FoundVariants | Unable> {
     const missing = tags.filter((tag) => !this.record.tags.includes(tag));
-    if (missing.length > 0) return { reason: `it has no tag ${missing.join(", ")}`, ever: true };
+    if (missing.length > 0) return { reason: `has no tag ${missing.join(", ")}`, ever: true };
     const { memory } = this.options;
     if (opening.memory > memory) {
       const [needed, own] = [opening.memory, memory].map(inUnits);
-      return { reason: `${needed} of memory are needed, and ${own} may be used`, ever: true };
+      return { reason: `may use ${own} of memory, and ${needed} are needed`, ever: true };
     }
     return this.#receiver.variants(opening, offered);
   }
