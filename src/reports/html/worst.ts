@@ -11,8 +11,9 @@ export function worstTokens(divergences: Divergence[]): Content {
   const several = new Set(told.map(({ job }) => job.measurement)).size > 1;
   const isTold = told.some(({ where }) => where.worst.some(({ text }) => text));
   const columns = [
+    ...["chunk", "token of it"].map(right),
     ...(isTold ? ["text before the token", "the token", "the reference says", "the variant says"] : []).map(left),
-    ...["distance", "p by the reference", "p by the variant", "chunk", "token of it"].map(right),
+    ...["distance", "p by the reference", "p by the variant"].map(right),
   ];
   const about = isTold
     ? "The ten tokens of each variant that it predicts most unlike its reference."
@@ -24,8 +25,9 @@ export function worstTokens(divergences: Divergence[]): Content {
         const name = several ? `${job.variant}, ${job.measurement}` : job.variant;
         const { unit } = describe(where.metric);
         const rows = where.worst.map(({ item, place, before = place, distance, p, pReference, text }) => [
+          ...[item, String(before)],
           ...(isTold ? shownText(text) : []),
-          ...[`${distance.toFixed(3)} ${unit}`, percent(pReference, 1), percent(p, 1), item, String(before)],
+          ...[`${distance.toFixed(3)} ${unit}`, percent(pReference, 1), percent(p, 1)],
         ]);
         return tableOf({ columns, rows, footnotes: [] }, `Largest distances of ${name}`);
       },
