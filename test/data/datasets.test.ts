@@ -317,13 +317,16 @@ ${more}`;
     expect(await asked("x,w,x,y,z,０\nx,w,x,y,z,3", "answerIs: index")).toEqual([0, 3]);
   });
 
+  test("where one reading alone fits all answers of the file", async () => {
+    expect(await asked("x,w,x,y,z,1\nx,w,x,y,z,0\nx,w,x,y,z,3")).toEqual([1, 0, 3]);
+    expect(await asked("x,w,x,y,z,1\nx,w,x,y,z,4\nx,w,x,y,z,２")).toEqual([0, 3, 1]);
+    expect(await asked("x,B,A,y,z,A\nx,w,x,y,z,C")).toEqual([0, 2]);
+    expect((await failure(asked("x,w,x,y,z,1\nx,w,x,y,z,3"))).message).toMatch(/:2: the answer "1" means option B/);
+  });
+
   test.each([
-    // Keys from 1, from 0, an article that is a letter, letters in another order, a number that is also a text.
+    // Numbers that are texts as well, an article that is a letter, letters in another order, a number that is also a text.
     [numbers, /test\.csv:2: the answer "3" means option D as number from 0, C as number from 1/],
-    [
-      "q?,red,blue,green,pink,0\nq?,red,blue,green,pink,1",
-      /test\.csv:3: the answer "1" means option B as number from 0, A as number from 1/,
-    ],
     ["He bought ___ car,an,a,the,some,a", /test\.csv:2: the answer "a" means option A as letter, B as text/],
     ["q?,C,B,A,D,A", /test\.csv:2: the answer "A" means option A as letter, C as text/],
     ["q?,B,C,D,A,D", /test\.csv:2: the answer "D" means option D as letter, C as text/],

@@ -59,6 +59,31 @@ describe("published forms", () => {
     },
   );
 
+  test("a split in parts, named by the first one, is read as a whole", async () => {
+    const form = `format: parquet\nsplits: { test: data/test-00000-of-00002.parquet }\nsplit: test\n${hub}`;
+    const part = (i: number, codec: string) =>
+      file(`mine/data/test-0000${i}-of-00002.parquet`, readFileSync(join(parquet, `choices-${codec}.parquet`)));
+    part(0, "snappy");
+    const error = await failure(asked(form));
+    expect(error).toMatchObject({ code: "dataset-missing" });
+    expect(error.message).toMatch(
+      /test-00000-of-00002\.parquet is one of 2 parts, and test-00001-of-00002\.parquet is not/,
+    );
+    part(1, "zstd");
+    const data = await asked(form);
+    expect(data.items.map(({ id, gold }) => [id, gold])).toEqual([
+      ["0", 1],
+      ["1", 0],
+      ["2", 1],
+      ["3", 0],
+    ]);
+    expect(data).not.toHaveProperty("note");
+    // A part that is asked for by name is a file as any other.
+    const second = await asked(form, { file: join(dir, "mine/data/test-00001-of-00002.parquet") });
+    expect(second.items).toHaveLength(2);
+    expect(second.bytes).toBeLessThan(data.bytes);
+  });
+
   test("the same card reads JSONL and CSV by the ending of a file", async () => {
     file("mine/data.parquet", readFileSync(join(parquet, "choices-snappy.parquet")));
     file("more.jsonl", '{"question":"?","choices":["x","y"],"answer":1}\n');

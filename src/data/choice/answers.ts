@@ -18,9 +18,10 @@ export function solve(
   questions: TaskQuestion[],
   { style, keyless, cleaned }: HowToSolve,
 ): ChoiceSolution[] {
-  let forms: AnswerForm[] = [...answerForms];
-  return questions.map(({ row, refused }) => {
-    const texts = cleaned(optionsOf(card, row, refused));
+  const options = questions.map(({ row, refused }) => cleaned(optionsOf(card, row, refused)));
+  let forms = formsOf(card, questions, options, keyless);
+  return questions.map(({ row, refused }, i) => {
+    const texts = options[i]!;
     const right = keyless(row) ? {} : rightOptions(card, row, texts, forms, refused);
     if (right.forms) forms = right.forms;
     const twin = twinOf(texts);
@@ -31,6 +32,24 @@ export function solve(
     const cluster = card.cluster === undefined ? undefined : filledAt(row, card.cluster, refused);
     return definite({ texts, gold: right.gold, right: right.right, cluster });
   });
+}
+
+/** The readings under which each answer of the file is an option, where the card says none; all, where there is none. */
+function formsOf(
+  { answer, answerIs, options }: ChoiceCard,
+  questions: TaskQuestion[],
+  texts: string[][],
+  keyless: HowToSolve["keyless"],
+): AnswerForm[] {
+  if (answerIs !== undefined || answer === undefined) return [...answerForms];
+  const columns = Array.isArray(options) ? options : [];
+  const fitting = answerForms.filter((form) =>
+    questions.every(
+      ({ row, refused }, i) =>
+        keyless(row) || readAnswer(form, columns, filledAt(row, answer, refused).trim(), texts[i]!) !== undefined,
+    ),
+  );
+  return fitting.length > 0 ? fitting : [...answerForms];
 }
 
 function optionsOf({ options, optionTexts }: ChoiceCard, row: TaskQuestion["row"], refused: Refusal): string[] {
@@ -101,7 +120,7 @@ function rightOption(
   refused: Refusal,
 ): RightOptions {
   const readings = new Map<AnswerForm, number>();
-  for (const form of answerIs ? forms : answerForms) {
+  for (const form of forms) {
     const option = readAnswer(form, Array.isArray(options) ? options : [], answer, texts);
     if (option !== undefined) readings.set(form, option);
   }
@@ -122,7 +141,7 @@ function rightOption(
   if (other)
     throw refused(
       `${shown} means option ${letter(gold)} as ${meanings[form]}, ${letter(other[1])} as ${meanings[other[0]]}.`,
-      `Say which in the card: \`answerIs: ${form}\` or \`answerIs: ${other[0]}\`.`,
+      `Say which in the card, \`answerIs: ${form}\` or \`answerIs: ${other[0]}\`; a file without a card takes letters.`,
     );
   const left = forms.filter((one) => readings.has(one));
   if (left.length === 0)

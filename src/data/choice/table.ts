@@ -41,7 +41,8 @@ export async function tableCard(path: string): Promise<FoundDataset<ChoiceCard>>
       hint: "Its head line names question, A, B (C, D …) and answer. Questions of any other form need a card.yaml beside them.",
     });
   const answers = rows.map(({ cells }) => String(cells[answer!] ?? "").trim());
-  const isLetter = answers.every((one) => /^[A-Za-z]?$/.test(one));
+  const letters = options.map((_, option) => letter(option));
+  const isLetter = answers.every((one) => one === "" || letters.includes(one.normalize("NFKC").toUpperCase()));
   // A prompt is in the language of its questions.
   const ending = /\p{Script=Han}/u.test(String(first!.cells[question!])) ? "答案：" : "Answer:";
   const name = tableName(path)

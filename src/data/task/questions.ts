@@ -1,6 +1,8 @@
-import { extname } from "node:path";
+import { basename, dirname, extname, join, posix } from "node:path";
 import { definite } from "../../definite.js";
+import { sha256 } from "../../digest.js";
 import { BenchError } from "../../errors.js";
+import { isFile } from "../../folders.js";
 import { measuredFile } from "../data.js";
 import { difference } from "../files.js";
 import type { Style, TaskCard } from "./card.js";
@@ -87,7 +89,8 @@ export async function readQuestions<Solution>(
 ): Promise<SubjectQuestions<Solution>> {
   const { card, reader, style, pattern = measuredFile(card) } = how;
   const solved = source && (await examplesOf(how, source, path, subject));
-  const { rows, empty, ...read } = await readRows(card, style, path);
+  const named = subject ? pattern.replaceAll("{subject}", subject.name) : pattern;
+  const { rows, empty, ...read } = await readRows(card, style, path, named);
   const { key } = reader;
   const keyOf = ({ cells }: TaskRow) => (key === undefined ? undefined : valueAt(cells, key));
   // A column that no row has is a mistake in the card.
@@ -102,7 +105,6 @@ export async function readQuestions<Solution>(
   });
   const texts = textsOf(rows, style, subject, path);
   const frame = framed(style, subject, solved?.examples ?? []);
-  const named = subject ? pattern.replaceAll("{subject}", subject.name) : pattern;
   const items = rows.map(({ row, refused }, index) => ({
     id: subject ? `${subject.name}/${index}` : String(index),
     ...(subject ? { cluster: subject.name } : {}),
@@ -125,7 +127,7 @@ export async function readQuestions<Solution>(
       ...separated([read.separator, solved?.separator]),
       ...reader.remarks?.(items),
     },
-    differences: [difference(card, path, read, named), solved?.difference].flatMap((one) => one ?? []),
+    differences: [...read.differences, ...(solved?.differences ?? [])],
   };
 }
 
@@ -154,7 +156,8 @@ async function examplesOf<Solution>(
     throw new BenchError("dataset-invalid", `${path} has the examples: its questions would show their own answers.`, {
       hint: "Measure another split, or give no examples: `shots: 0`.",
     });
-  const { rows, sha256, bytes, separator } = await readRows(card, style, path);
+  const named = pattern.replaceAll("{subject}", subject?.name ?? "{subject}");
+  const { rows, sha256, separator, differences } = await readRows(card, style, path, named);
   const first = rows.slice(0, shots);
   if (shots !== undefined && first.length < shots)
     throw new BenchError("dataset-invalid", `${path} has ${first.length} examples, fewer than ${shots}.`);
@@ -164,13 +167,12 @@ async function examplesOf<Solution>(
     cleaned: (texts) => cleaned(texts, style.clean.options, path),
   });
   const texts = textsOf(first, style, subject, path);
-  const named = pattern.replaceAll("{subject}", subject?.name ?? "{subject}");
   return {
+    differences,
     examples: solutions.map((solution, i) =>
       reader.example({ text: texts[i]!, refused: first[i]!.refused }, solution, style),
     ),
     ...definite({ sha256, separator }),
-    difference: difference(card, path, { sha256, bytes }, named),
   };
 }
 
@@ -180,18 +182,59 @@ function formatOf(path: string, usual: TaskFormat): TaskFormat {
   return usual === "hellaswag-text" ? usual : (named ?? usual);
 }
 
-/** The rows of a file that hold anything: spreadsheets write the lines below a table as `,,,`. */
-async function readRows(card: TaskCard, style: Style, path: string) {
-  const { rows: all, ...read } = await readTable(path, formatOf(path, card.format), card.columns);
-  const full = all.filter(({ cells }) => Object.values(cells).some((value) => !hasNoText(value)));
-  if (full.length === 0) throw new BenchError("dataset-invalid", `${path} holds no questions.`);
-  const rows = cleanedRows(full, style.clean, path).map(
-    (row): TaskQuestion => ({
-      row,
-      refused: (what, hint) => new BenchError("dataset-invalid", `${path}${row.at}: ${what}`, definite({ hint })),
-    }),
+/**
+ * The rows of a file that hold anything: spreadsheets write the lines below a table as `,,,`. Of a file in parts, those of all parts.
+ * `named`: what the card calls the file.
+ */
+async function readRows(card: TaskCard, style: Style, path: string, named: string) {
+  const paths = await partsOf(path);
+  const rows: TaskQuestion[] = [];
+  const tables: TaskTable[] = [];
+  for (const part of paths) {
+    const table = await readTable(part, formatOf(part, card.format), card.columns);
+    const full = table.rows.filter(({ cells }) => Object.values(cells).some((value) => !hasNoText(value)));
+    for (const row of cleanedRows(full, style.clean, part)) {
+      const refused: Refusal = (what, hint) =>
+        new BenchError("dataset-invalid", `${part}${row.at}: ${what}`, definite({ hint }));
+      rows.push({ row, refused });
+    }
+    tables.push(table);
+  }
+  if (rows.length === 0) throw new BenchError("dataset-invalid", `${path} holds no questions.`);
+  const isNamed = basename(path) === basename(named);
+  const digests = tables.map(({ sha256 }) => sha256);
+  return {
+    rows,
+    empty: tables.reduce((sum, table) => sum + table.rows.length, -rows.length),
+    sha256: digests.length === 1 ? digests[0]! : sha256(digests.join("")),
+    bytes: tables.reduce((sum, { bytes }) => sum + bytes, 0),
+    ...definite({ separator: tables.find(({ separator }) => separator)?.separator }),
+    differences: tables.flatMap(
+      (table, i) =>
+        difference(card, paths[i]!, table, isNamed ? posix.join(posix.dirname(named), basename(paths[i]!)) : named) ??
+        [],
+    ),
+  };
+}
+
+/**
+ * The files that a split is in. The Hub cuts large ones into parts: one that is named by its first part,
+ * `test-00000-of-00002.parquet`, is in all of them. Any other path is a file by itself.
+ */
+async function partsOf(path: string): Promise<string[]> {
+  const [, start, count, end] = basename(path).match(/^(.*-)0{5}-of-(\d{5})(\.\w+)$/s) ?? [];
+  const parts = Array.from(
+    { length: Number(count ?? 0) },
+    (_, i) => `${start}${String(i).padStart(5, "0")}-of-${count}${end}`,
   );
-  return { rows, empty: all.length - full.length, ...read };
+  if (parts.length < 2) return [path];
+  const paths = parts.map((name) => join(dirname(path), name));
+  for (const [i, part] of paths.entries())
+    if (!(await isFile(part)))
+      throw new BenchError("dataset-missing", `${path} is one of ${paths.length} parts, and ${parts[i]} is not here.`, {
+        hint: "Get the other parts, too: a split is measured as a whole.",
+      });
+  return paths;
 }
 
 function textsOf(rows: TaskQuestion[], { prompt, clean }: Style, subject: TaskSubject | undefined, path: string) {
