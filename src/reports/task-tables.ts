@@ -54,6 +54,14 @@ const right = (text: string): Heading => ({ text, align: "right", minor: false }
 
 type Told = TaskResult & { figure: TaskFigure };
 const withParts = ({ variants }: TaskReport) => variants.filter((one): one is Told => one.figure?.parts !== undefined);
+/** The variant that answered most: its questions are those of the rows. */
+const fullest = (told: readonly Told[]) =>
+  told.reduce<Told | undefined>(
+    (most, one) => (one.figure.summary.n > (most?.figure.summary.n ?? 0) ? one : most),
+    undefined,
+  );
+/** Where a variant answered other questions than its row says: how many. */
+const ofOthers = (summary: Summary | undefined, n: number) => (summary && summary.n !== n ? `, n ${summary.n}` : "");
 
 const digitsOf = ({ metric }: Summary) => Math.max(0, describe(metric).digits - 2);
 const number = (summary: Summary) => (100 * summary.value).toFixed(digitsOf(summary));
@@ -69,14 +77,14 @@ function figure(summary: Summary | undefined): string {
 /** Whole and groups, with intervals. */
 function averages(task: TaskReport): TaskSection["tables"] {
   const told = withParts(task);
-  const [first] = told;
+  const first = fullest(told);
   if (!first) return [];
   const { label } = first.figure.metric;
   const { groups, subjects } = first.figure.parts!;
   const row = (name: string, n: number, of: (figure: TaskFigure) => Summary | undefined) => [
     harmless(name),
     String(n),
-    ...told.map((one) => figure(of(one.figure))),
+    ...told.map((one) => figure(of(one.figure)) + ofOthers(of(one.figure), n)),
   ];
   const table: Layout = {
     columns: [left(`${label} %`), right("n"), ...told.map(({ variant }) => right(harmless(variant.name)))],
@@ -98,7 +106,7 @@ const isSame = (title: string, name: string) => title.toLowerCase() === name.rep
 /** One row per subject, figures alone: twenty questions give an interval of forty points. */
 function subjects(task: TaskReport): TaskSection["tables"] {
   const told = withParts(task);
-  const [first] = told;
+  const first = fullest(told);
   if (!first) return [];
   const { titles = {} } = task.facts;
   const rows = first.figure.parts!.subjects.map(({ name, summary }) => [
@@ -106,7 +114,7 @@ function subjects(task: TaskReport): TaskSection["tables"] {
     String(summary.n),
     ...told.map(({ figure }) => {
       const own = figure.parts!.subjects.find((subject) => subject.name === name);
-      return own ? number(own.summary) : "";
+      return own ? number(own.summary) + ofOthers(own.summary, summary.n) : "";
     }),
   ]);
   const widths = told.flatMap(({ figure }) =>

@@ -108,6 +108,14 @@ describe("a task of several subjects", () => {
     }
   });
 
+  test("says of a variant that answered fewer questions how many it answered", () => {
+    const [whole, part] = [answers(1, 0.9, 0, 0), answers(2, 0.5, 0, 0).filter(({ item }) => item !== "law/0")];
+    const report = markdown(factsFrom(replay(run({ [F16]: part, [Q2_K]: whole })), ""));
+    expect(report).toMatch(/\| micro average +\| 240 \| .*, n 239 \| +\d+\.\d\d \([^,]*\) \|/);
+    expect(report).toMatch(/\| law 法律 +\| +40 \| +\d+\.\d\d, n 39 \| +\d+\.\d\d \|/);
+    expect(report).toMatch(/\| music +\| +52 \| +\d+\.\d\d \| +\d+\.\d\d \|/);
+  });
+
   test("stands in Markdown, in the terminal and in a CSV file of its own", async () => {
     const report = markdown(factsFrom(good, ""));
     expect(report).toContain("### ceval: split val, 5-shot, style ymcui, guessing gives 25.0 %");
