@@ -186,10 +186,16 @@ examples: { file: dev.csv, count: 1 }
     file("mine/dev.csv", "question,A,B,answer\nfirst?,x,y,B\nsecond?,x,y,A\n");
     file("mine/test.csv", 'id,question,A,B,answer\r\n1,"one, ""quoted""\nline?",x,"y",a\r\n\r\n2,two?,x,y,B');
     const data = await choice("mine");
-    const example = "Q: first?\nA. x\nB. y\nAnswer: B\n\n";
+    const example = { text: "Q: first?\nA. x\nB. y\nAnswer: B\n\n" };
     expect(data.items).toEqual([
-      { id: "0", context: `${example}Q: one, "quoted"\nline?\nA. x\nB. y\nAnswer:`, options: ["A", "B"], gold: 0 },
-      { id: "1", context: `${example}Q: two?\nA. x\nB. y\nAnswer:`, options: ["A", "B"], gold: 1 },
+      {
+        id: "0",
+        before: example,
+        context: 'Q: one, "quoted"\nline?\nA. x\nB. y\nAnswer:',
+        options: ["A", "B"],
+        gold: 0,
+      },
+      { id: "1", before: example, context: "Q: two?\nA. x\nB. y\nAnswer:", options: ["A", "B"], gold: 1 },
     ]);
     expect(data).toMatchObject({ name: "mine", delimiter: " ", chance: 0.5 });
     const before = data.sha256;

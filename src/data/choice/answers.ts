@@ -120,10 +120,14 @@ function rightOption(
   refused: Refusal,
 ): RightOptions {
   const readings = new Map<AnswerForm, number>();
-  for (const form of forms) {
-    const option = readAnswer(form, Array.isArray(options) ? options : [], answer, texts);
-    if (option !== undefined) readings.set(form, option);
-  }
+  const read = (all: readonly AnswerForm[]) => {
+    for (const form of all) {
+      const option = readAnswer(form, Array.isArray(options) ? options : [], answer, texts);
+      if (option !== undefined) readings.set(form, option);
+    }
+  };
+  read(forms);
+  if (!answerIs && readings.size === 0) read(answerForms);
   const [first] = readings;
   const shown = `the answer "${excerpt(answer)}"`;
   if (!first)
