@@ -1,4 +1,5 @@
-// Every command block of README.md, CONTRIBUTING.md and docs/ is run in a copy of the repository, as a newcomer would.
+// Every command block of README.md, CONTRIBUTING.md and docs/ is run in a copy of the repository, as a newcomer would; those of docker, which the
+// tests do not have, are blocks of text, and test/examples.test.ts runs what they would start.
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
