@@ -91,7 +91,7 @@ describe.skipIf(process.platform === "win32")("a signal that asks to stop", () =
     const out = join(folder, "minute");
     const { child, ended } = start(["run", slow, "--plain", "--out", out], { detached: true });
     await until("the group", () => eventsOf(out).filter(({ type }) => type === "opened").length === 2);
-    await sleep(500);
+    await sleep(1000);
     const asked = Date.now();
     sendToGroup(child.pid!, "SIGINT");
     expect((await ended).code).toBe(130);
@@ -149,6 +149,8 @@ describe.skipIf(process.platform === "win32")("a signal that asks to stop", () =
     const out = join(folder, "twice");
     const { child, ended } = start(["run", slow, "--plain", "--out", out], { detached: true });
     await until("the group", () => eventsOf(out).filter(({ type }) => type === "opened").length === 2);
+    // Before the first chunk begins a stop is heard at once.
+    await sleep(1000);
     sendToGroup(child.pid!, "SIGINT");
     await sleep(300);
     const asked = Date.now();

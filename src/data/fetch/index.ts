@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { lstat, mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
+import { lstat, readdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { sha256, sha256OfFile } from "../../digest.js";
@@ -95,7 +95,7 @@ export async function fetchData(
   const place = placeFor(card, dataDir);
   const record = await readRecord(place);
   const root = dirname(place);
-  makeFolder(root, "name another one with --data-dir");
+  makeFolder(root, otherFolder);
   await removeAbandoned(root);
   const draft = join(root, `.${basename(place)}.${thisProcess}-${randomUUID().slice(0, 8)}.unpacking`);
   const archives: string[] = [];
@@ -143,7 +143,7 @@ async function bring(entry: Fetchable, remote: Remote, draft: string, options: F
   const put = async (path: string, bytes: Uint8Array) => {
     options.signal?.throwIfAborted();
     const target = join(draft, path);
-    await mkdir(dirname(target), { recursive: true });
+    makeFolder(dirname(target), otherFolder);
     await checkRoom(draft, bytes.length);
     await writeFile(target, bytes, { flag: "wx", flush: true });
     paths.push(path);
@@ -160,6 +160,9 @@ async function checkRoom(folder: string, bytes: number): Promise<void> {
       hint: "Make room, or name another folder with --data-dir.",
     });
 }
+
+/** What the user can do where a folder cannot be made. */
+const otherFolder = "name another one with --data-dir";
 
 async function onDisk<Result>(place: string, action: () => Promise<Result>): Promise<Result> {
   try {
@@ -201,7 +204,7 @@ async function settle(draft: string, place: string, record: FetchRecord): Promis
       if (!same) stays.push(path);
       continue;
     }
-    await mkdir(dirname(to), { recursive: true });
+    makeFolder(dirname(to), otherFolder);
     await rename(from, to);
   }
   return stays;
@@ -245,7 +248,7 @@ async function readRecord(place: string): Promise<FetchRecord> {
 
 async function writeRecord(place: string, record: FetchRecord): Promise<void> {
   const draft = join(place, `${recordName}.${randomUUID()}`);
-  await mkdir(place, { recursive: true });
+  makeFolder(place, otherFolder);
   await writeFile(draft, `${JSON.stringify(record, null, 1)}\n`);
   await rename(draft, join(place, recordName));
 }
