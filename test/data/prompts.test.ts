@@ -214,16 +214,16 @@ describe("the card that datasets/README.md shows", () => {
       {
         id: "sea/0",
         cluster: "sea",
-        context:
-          "Questions about the sea.\n\nIs it blue?\nA. yes\nB. no\nAnswer: A\n\nWhen is the tide high?\nA. at noon\nB. at six\nAnswer:",
+        before: { text: "Questions about the sea.\n\nIs it blue?\nA. yes\nB. no\nAnswer: A\n\n" },
+        context: "When is the tide high?\nA. at noon\nB. at six\nAnswer:",
         options: ["A", "B"],
         gold: 1,
       },
       {
         id: "ports/0",
         cluster: "ports",
-        context:
-          "Questions about ports.\n\nWho pays?\nA. ships\nB. gulls\nAnswer: A\n\nWhere do ships lie?\nA. at the quay\nB. on the roof\nAnswer:",
+        before: { text: "Questions about ports.\n\nWho pays?\nA. ships\nB. gulls\nAnswer: A\n\n" },
+        context: "Where do ships lie?\nA. at the quay\nB. on the roof\nAnswer:",
         options: ["A", "B"],
         gold: 0,
       },
