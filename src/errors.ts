@@ -58,6 +58,7 @@ export type ErrorCode =
   | "reference-vocabulary"
   | "rule"
   | "run-damaged"
+  | "run-contradiction"
   | "run-foreign"
   | "run-locked"
   | "run-missing"

@@ -7,6 +7,7 @@ import { impossibleIn, isMetric } from "./metrics.js";
 import type { ModelFacts } from "./models/gguf.js";
 import type { Quantizing } from "./models/quantize.js";
 import type { Fetching } from "./models/sources.js";
+import type { Share } from "./share.js";
 import type { TaskFacts } from "./task.js";
 
 /**
@@ -117,6 +118,8 @@ export interface JobRecord {
   against?: string;
   /** Why this cell cannot be measured; neither an error nor a gap. */
   impossible?: string;
+  /** In a shard: the part of it that this run measures, or that it measures none of it. Absent: all of it. */
+  share?: Share | "none";
   /** Seconds that the plan guesses; wrong by a factor that is about the same for all jobs of a machine. */
   estimate?: number;
 }
@@ -197,6 +200,10 @@ export type Event =
         data?: Record<string, unknown>;
       }[];
       provenance: Provenance;
+      /** Which shard of its plan the run is, if it is one. */
+      shard?: Share;
+      /** Runs that were joined: of a session of one of them, a name of that; of the plan of all, `true`. */
+      merged?: string | true;
       /** What is timed now, see `SpeedSession`; absent in the first session. */
       session?: number;
       again?: boolean;
@@ -218,6 +225,18 @@ export type Event =
       at: number;
       job: string;
       items: number;
+      seconds: number;
+      engine?: EngineName;
+      instead?: Instead;
+    }
+  /** A share of a job is there; `whole`: items of all shares, if they are known. */
+  | {
+      type: "share-done";
+      at: number;
+      job: string;
+      share: Share;
+      items: number;
+      whole?: number;
       seconds: number;
       engine?: EngineName;
       instead?: Instead;
@@ -312,6 +331,8 @@ const variantForm = z.looseObject({
   failure: failure.optional(),
 });
 
+const shareForm = z.object({ part: z.int().min(1), of: z.int().min(1), through: z.int().min(1).optional() });
+
 const jobForm = z.looseObject({
   id: jobId,
   question: text.optional(),
@@ -330,6 +351,7 @@ const jobForm = z.looseObject({
   metrics: z.array(metricName),
   against: text.optional(),
   impossible: text.optional(),
+  share: z.union([shareForm, z.literal("none")]).optional(),
 });
 
 const engineForm = z.looseObject({
@@ -374,6 +396,8 @@ const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
         folders: z.looseObject({ baseDir: text, dataDir: text.optional() }).optional(),
         published: text.optional(),
       }),
+      shard: shareForm.optional(),
+      merged: z.union([text, z.literal(true)]).optional(),
       session: z.int().min(1).optional(),
       again: z.boolean().optional(),
     })
@@ -389,6 +413,16 @@ const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
     at: time,
     job: jobId,
     items: count,
+    seconds: amount,
+    engine: engineForm.optional(),
+    instead: z.looseObject({ settings: record, method: text.optional() }).optional(),
+  }),
+  "share-done": z.looseObject({
+    at: time,
+    job: jobId,
+    share: shareForm,
+    items: count,
+    whole: count.optional(),
     seconds: amount,
     engine: engineForm.optional(),
     instead: z.looseObject({ settings: record, method: text.optional() }).optional(),

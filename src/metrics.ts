@@ -89,6 +89,10 @@ export interface Metric {
   memoryBound?: true;
   /** A model card tells it beside the principal figures of the measurements. */
   onCard?: true;
+  /** What its value of an item must be, where values per token of the item are kept; undefined where these do not say it. */
+  byTokens?: (values: TokensOf, weight: number) => Followed | undefined;
+  /** What its value of a question must be, where it follows from what the answer names. */
+  byAnswer?: (answer: KeptAnswer) => number | undefined;
   /** Its name among the metrics of the Hugging Face Hub, where that is another. */
   hubName?: string;
   /** One sentence: what it is and whose definition. */
@@ -96,6 +100,22 @@ export interface Metric {
 }
 
 export type Per = "token" | "text" | "question" | "repetition" | "variant";
+
+/** Values per token of an item, by the name under which they are kept. */
+export type TokensOf = (name: string) => ArrayLike<number> | undefined;
+
+/** A value that follows from others, each of about `scale`: those are kept with fewer digits, perhaps. */
+export interface Followed {
+  value: number;
+  scale: number;
+}
+
+/** What is kept of an answer: the option that it names, the right ones, and the log-probability of each. */
+export interface KeptAnswer {
+  prediction?: number;
+  right: readonly number[];
+  scores?: readonly number[];
+}
 
 /** In the metric's unit; `relative`: a share of the value that it is held against. */
 export interface Margin {
@@ -132,6 +152,35 @@ const defaults: Pick<Metric, Defaults> = {
 
 /** One point is what reports of accuracy round to. */
 const onePoint: Margin = { size: 0.01, relative: false };
+
+const meanOf = (
+  values: ArrayLike<number> | undefined,
+  of = (value: number, _: number) => value,
+): Followed | undefined => {
+  if (!values || values.length === 0) return undefined;
+  let [sum, sizes] = [0, 0];
+  for (let i = 0; i < values.length; i++) {
+    const value = of(values[i]!, i);
+    sum += value;
+    sizes += Math.abs(value);
+  }
+  return { value: sum / values.length, scale: sizes / values.length };
+};
+
+/** The mean of the values per token that have the metric's own name. */
+const ownMean = (name: string) => (values: TokensOf) => meanOf(values(name));
+
+/** Of two lists of values per token, if both are there. */
+const meanOfBoth = (a: string, b: string, of: (one: number, other: number) => number) => (values: TokensOf) => {
+  const [first, second] = [values(a), values(b)];
+  return first && second && meanOf(first, (one, i) => of(one, second[i]!));
+};
+
+/** Nats of all tokens in bits, over so many bytes or characters. */
+const bitsPer = (values: TokensOf, weight: number) => {
+  const nll = values("nll");
+  return meanOf(nll, (one) => (one * nll!.length) / Math.LN2 / weight);
+};
 
 /** Distances of the next token's distribution from the reference's, in nats. */
 const divergence = {
@@ -172,6 +221,14 @@ const speed = {
   margin: { size: 0.02, relative: true },
 } as const;
 
+/** The share of these options in the probability of all, by its logarithms. */
+function shareOf(options: readonly number[], scores: readonly number[]): number {
+  const most = Math.max(...scores);
+  const shares = scores.map((one) => Math.exp(one - most));
+  const sum = (some: number[]) => some.reduce((all, one) => all + one, 0);
+  return sum(options.map((option) => shares[option] ?? 0)) / sum(shares);
+}
+
 /** A count of questions beside the figures that it belongs to. */
 const tally = {
   unit: "1",
@@ -185,6 +242,7 @@ const tally = {
 
 const described: Record<string, Described> = {
   perplexity: {
+    byTokens: ownMean("nll"),
     label: "PPL",
     unit: "1",
     better: "lower",
@@ -202,6 +260,7 @@ const described: Record<string, Described> = {
       "exp of the mean negative log-likelihood per token over the second half of each chunk, as llama-perplexity",
   },
   bits_per_byte: {
+    byTokens: bitsPer,
     label: "bits/byte",
     unit: "bit",
     better: "lower",
@@ -214,6 +273,7 @@ const described: Record<string, Described> = {
     meaning: "negative log2-likelihood per UTF-8 byte of the scored text; comparable across tokenizers",
   },
   bits_per_character: {
+    byTokens: bitsPer,
     label: "bits/char",
     unit: "bit",
     better: "lower",
@@ -225,6 +285,7 @@ const described: Record<string, Described> = {
     meaning: "negative log2-likelihood per Unicode character of the scored text; comparable across tokenizers",
   },
   kld: {
+    byTokens: ownMean("kld"),
     ...divergence,
     label: "KLD",
     aggregation: "positive-mean",
@@ -235,6 +296,7 @@ const described: Record<string, Described> = {
       "mean Kullback-Leibler divergence of the next token's distribution from the reference's, over the whole vocabulary",
   },
   same_top: {
+    byTokens: meanOfBoth("top", "top_reference", (one, other) => (one === other ? 1 : 0)),
     label: "same top",
     unit: "1",
     better: "higher",
@@ -249,6 +311,7 @@ const described: Record<string, Described> = {
     meaning: "share of tokens whose most likely prediction is the reference's, as llama-perplexity",
   },
   delta_p: {
+    byTokens: ownMean("delta_p"),
     label: "Δp",
     unit: "1",
     better: "neither",
@@ -261,6 +324,7 @@ const described: Record<string, Described> = {
     meaning: "mean difference of the right token's probability from the reference's, as llama-perplexity",
   },
   delta_p_rms: {
+    byTokens: (values) => meanOf(values("delta_p"), (one) => one * one),
     label: "Δp RMS",
     unit: "1",
     better: "lower",
@@ -274,6 +338,7 @@ const described: Record<string, Described> = {
     meaning: "root mean square of the difference of the right token's probability, as llama-perplexity",
   },
   ln_ppl_ratio: {
+    byTokens: meanOfBoth("nll", "nll_reference", (one, other) => one - other),
     label: "ln PPL ratio",
     unit: "1",
     better: "lower",
@@ -285,6 +350,7 @@ const described: Record<string, Described> = {
       "ln of the ratio of the perplexities of the variant and of the reference, token by token, as llama-perplexity",
   },
   kld_estimate: {
+    byTokens: ownMean("kld_estimate"),
     ...divergence,
     label: "KLD est.",
     aggregation: "positive-mean",
@@ -294,18 +360,21 @@ const described: Record<string, Described> = {
       "mean Kullback-Leibler divergence as a compact reference gives it: exact over the tokens that it keeps, an unbiased estimate by sampled tokens over the others",
   },
   kld_low: {
+    byTokens: ownMean("kld_low"),
     ...divergence,
     label: "KLD ≥",
     aggregation: "token-mean",
     meaning: "what the mean Kullback-Leibler divergence is at least, whatever a compact reference leaves out",
   },
   kld_high: {
+    byTokens: ownMean("kld_high"),
     ...divergence,
     label: "KLD ≤",
     aggregation: "token-mean",
     meaning: "what the mean Kullback-Leibler divergence is at most, whatever a compact reference leaves out",
   },
   kld_width: {
+    byTokens: ownMean("kld_width"),
     ...divergence,
     label: "KLD width",
     aggregation: "token-mean",
@@ -358,6 +427,7 @@ const described: Record<string, Described> = {
   },
   acc: {
     ...accuracy,
+    byAnswer: ({ prediction, right }) => (prediction !== undefined && right.includes(prediction) ? 1 : 0),
     label: "acc",
     hubName: "accuracy",
     leads: true,
@@ -380,6 +450,7 @@ const described: Record<string, Described> = {
   },
   mc2: {
     ...score,
+    byAnswer: ({ right, scores }) => scores && shareOf(right, scores),
     label: "mc2",
     leads: true,
     prominence: prominences.accuracy,
@@ -444,6 +515,12 @@ const described: Record<string, Described> = {
   },
   answer_mass: {
     ...score,
+    byAnswer: ({ scores }) =>
+      scores &&
+      Math.min(
+        1,
+        scores.reduce((sum, one) => sum + Math.exp(one), 0),
+      ),
     label: "answer mass",
     better: "neither",
     prominence: prominences.last,

@@ -10,7 +10,7 @@ const rows = [
   // The face and the table of contents: index re-exports what commands does.
   ["index"],
   ["commands"],
-  ["tui", "run", "reports"],
+  ["tui", "run", "reports", "merge"],
   ["plan", "judge", "baseline", "items"],
   // A plan asks the executor where its jobs will be measured.
   ["executors"],
@@ -331,13 +331,17 @@ describe("the floors of the house", () => {
     expect(found.map(([file]) => file)).toEqual([]);
   });
 
-  it("one fold: replay alone says what events say together; run tells them, the store checks them, the live view shows them as they come", () => {
+  it("one fold: replay alone says what events say together; run tells them, the store checks them, merge joins them, the live view shows them as they come", () => {
     const speak = [...files].filter(([, source]) => /"(job-done|job-failed|job-started)"/.test(source));
     expect(speak.map(([file]) => file).sort()).toEqual(
-      ["events.ts", "replay/index.ts", "run/job-run.ts", "store/consistency.ts", "tui/plain.ts", "tui/state.ts"].sort(),
+      [
+        ...["events.ts", "replay/index.ts", "run/job-run.ts", "store/consistency.ts", "tui/plain.ts", "tui/state.ts"],
+        // Events of several folders become those of one; what they say together is read from that one.
+        ...["merge/gathered.ts", "merge/index.ts"],
+      ].sort(),
     );
     for (const [file, source] of files)
-      if (unit(file) !== "store")
+      if (!["store", "merge"].includes(unit(file)))
         expect(source.match(/(?<!replay\()\breadEvents\(/g) ?? [], `${file} folds a run's events`).toEqual([]);
   });
 

@@ -198,6 +198,13 @@ describe("a run", () => {
 
   it("of no event is empty", () => {
     const timing = { session: 1, again: false };
-    expect(replay([])).toEqual({ sessions: [], jobs: new Map(), engines: new Map(), warnings: [], timing });
+    expect(replay([])).toEqual({
+      sessions: [],
+      shards: new Map(),
+      jobs: new Map(),
+      engines: new Map(),
+      warnings: [],
+      timing,
+    });
   });
 });

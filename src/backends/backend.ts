@@ -174,8 +174,8 @@ export interface ChunkRequest {
   /** Of these chunks the part that is asked, in whole batches. Only `passages` knows how. */
   share?: Share | undefined;
   done: ReadonlySet<string>;
-  /** Called often, with the number of chunks that are done. */
-  progress(done: number, total: number): void;
+  /** Called often, with the number of chunks that are done, of this share; and that of all shares, where it is another. */
+  progress(done: number, total: number, whole?: number): void;
 }
 
 /** The likelihood of the scored tokens of one chunk. */

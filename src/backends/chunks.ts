@@ -248,8 +248,8 @@ export function byWindows(engine: Windows, how: Pick<TextChunks, "stride" | "spe
   return {
     async *measure(text, { done, progress, share, ...asked }) {
       const { stride, special } = how;
-      const { count, cut, groups, facts } = chunked(engine, text, { ...asked, stride, special }, share);
-      progress(0, count);
+      const { asked: whole, count, cut, groups, facts } = chunked(engine, text, { ...asked, stride, special }, share);
+      progress(0, count, whole.length);
       for (const group of groups) {
         const left = group.asked.filter((chunk) => !done.has(String(chunk)));
         if (left.length === 0) continue;

@@ -1,23 +1,27 @@
 import { definite } from "../definite.js";
-import { notesOfData, type VariantRecord } from "../events.js";
+import { type JobRecord, notesOfData, type VariantRecord } from "../events.js";
 import { harmless, harmlessJson } from "../harmless.js";
 import type { Missing } from "../models/preparation.js";
 import { type Job, memoryTogether, type Plan, togetherGroups } from "../plan/index.js";
+import { shareName } from "../share.js";
 import { counted, bytes as inUnits, roughDuration } from "../units.js";
 import { columns } from "./columns.js";
 
 /** The plan as text: a row per variant with its file and memory, a column per measurement with its time, and what is to be made first. */
 export function describePlan(plan: Plan): string {
-  const { jobs, variants, preparations, memoryLimit, notes } = plan;
+  const { variants, preparations, memoryLimit, notes } = plan;
+  const jobs = plan.jobs.filter(({ record }) => record.share !== "none");
   const reasons = new Reasons();
   const missing = new Map(preparations.map((one) => [one.variant, one.missing]));
   const measurements = [...new Set(jobs.map(({ record }) => record.measurement))];
   const rows = variants.map((variant) => {
-    const own = jobs.filter(({ record }) => record.variant === variant.name);
+    const own = jobs.filter(({ record }) => record.variant === variant.name && record.share !== "none");
     const first = missing.get(variant.name);
     const cells = measurements.map((name) => {
       const job = own.find(({ record }) => record.measurement === name);
-      return job ? timeCell(job, variant, first !== undefined, reasons) : "";
+      const share = job?.record.share;
+      const part = share && share !== "none" ? ` (part ${shareName(share)})` : "";
+      return job ? timeCell(job, variant, first !== undefined, reasons) + part : "";
     });
     const mark = variant.reference ? " (ref)" : "";
     return [`${harmless(variant.name)}${mark}`, fileCell(variant, first), memoryCell(own, plan, reasons), ...cells];
@@ -29,12 +33,13 @@ export function describePlan(plan: Plan): string {
     return `${harmless(group[0]!.record.measurement)}: all models together need ${inUnits(bytes)}; they take turns, and the logits of ${harmless(group[0]!.record.against!)} wait in a temporary file`;
   });
   const lines = [
+    ...(plan.shard ? [`part ${shareName(plan.shard)} of the plan; what others measure has no time here`] : []),
     ...said(plan, notes).map((note) => harmless(note)),
     ...columns([head, ...rows]).map((line) => line.slice(2)),
     ...reasons.lines(),
     ...fetched(preparations.flatMap((one) => one.missing)),
     ...turns,
-    total(plan),
+    total({ ...plan, jobs }),
   ];
   return `${lines.join("\n")}\n`;
 }
@@ -48,16 +53,20 @@ export function planAsJson({ jobs, variants, preparations, memoryLimit, notes }:
       ...{ name, reference },
       ...definite({ bytes: facts?.bytes, failure, missing: missing.get(name) }),
     })),
-    jobs: jobs.map(({ record: { id, variant, measurement, impossible, estimate }, identified, memory }) => ({
+    jobs: jobs.map(({ record: { id, variant, measurement, impossible, estimate, share }, identified, memory }) => ({
       // What is still to be fetched decides the id.
       ...(identified ? { id } : {}),
       ...{ variant, measurement },
-      ...definite({ impossible, seconds: estimate, memory: memory?.total }),
+      ...definite({ impossible, seconds: estimate && estimate * fractionOf(share), memory: memory?.total, share }),
     })),
     memoryLimit,
   };
   return `${harmlessJson(plan, 2)}\n`;
 }
+
+/** How much of a job a share is. */
+const fractionOf = (share: JobRecord["share"]) =>
+  share === undefined ? 1 : share === "none" ? 0 : ((share.through ?? share.part) - share.part + 1) / share.of;
 
 /** Reasons by their numbers; the same one has the same number. */
 class Reasons {
@@ -74,7 +83,7 @@ class Reasons {
 }
 
 function timeCell(
-  { record: { impossible, estimate } }: Job,
+  { record: { impossible, estimate, share } }: Job,
   { failure }: VariantRecord,
   waits: boolean,
   reasons: Reasons,
@@ -84,7 +93,7 @@ function timeCell(
   // What is to be made first may turn out to be possible.
   if (waits) return "?";
   if (impossible !== undefined) return `n/a ${reasons.mark(`not possible: ${impossible}`)}`;
-  return estimate === undefined ? "?" : roughDuration(estimate);
+  return estimate === undefined ? "?" : roughDuration(estimate * fractionOf(share));
 }
 
 function fileCell({ facts, failure }: VariantRecord, missing: Missing[] | undefined): string {
@@ -116,7 +125,7 @@ function fetched(missing: Missing[]): string[] {
 
 function total({ jobs, preparations, memoryLimit }: Plan): string {
   const estimates = jobs.flatMap(({ record }) => record.estimate ?? []);
-  const seconds = estimates.reduce((sum, one) => sum + one, 0);
+  const seconds = jobs.reduce((sum, { record: { estimate = 0, share } }) => sum + estimate * fractionOf(share), 0);
   const files = new Map(
     preparations.flatMap(({ missing }) =>
       missing.flatMap((one) => (one.kind === "fetch" ? [[one.name, one.bytes ?? 0] as const] : [])),

@@ -67,7 +67,8 @@ export function folderOfQuestion(plan: Plan, reference: string | undefined, now 
   const [first, ...others] = plan.variants.map(({ name }) => name);
   const count = others.length > 0 ? `+${others.length}` : "";
   const measurements = [...new Set(plan.jobs.map(({ record }) => record.measurement))];
-  const parts = [stamp(now), `${short(first ?? "")}${count}`, short(measurements.join("+")), key];
+  const shard = plan.shard ? [`${plan.shard.part}-of-${plan.shard.of}`] : [];
+  const parts = [stamp(now), `${short(first ?? "")}${count}`, short(measurements.join("+")), ...shard, key];
   return path.join(runsFolder, parts.filter((part) => part !== "").join("-"));
 }
 
@@ -87,7 +88,7 @@ const short = (name: string) =>
     .slice(0, 40);
 
 /** Digest of the models and what is asked of them. Models count by their names, for one may be still to be fetched. */
-function questionOf({ jobs, variants }: Plan, reference: string | undefined): string {
+function questionOf({ jobs, variants, shard }: Plan, reference: string | undefined): string {
   const models = variants.map(({ name, model, backend, settings }) => {
     return [name, isAddress(model) ? model : path.resolve(model), backend, settings];
   });
@@ -97,5 +98,5 @@ function questionOf({ jobs, variants }: Plan, reference: string | undefined): st
   });
   // An adapter is named by its path as well as by its bytes.
   const named = (key: string, value: unknown) => (key === "sha256" ? undefined : value);
-  return sha256(JSON.stringify([models, asked, reference], named)).slice(0, 8);
+  return sha256(JSON.stringify([models, asked, reference, ...(shard ? [shard] : [])], named)).slice(0, 8);
 }

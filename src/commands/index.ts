@@ -15,6 +15,7 @@ import {
   mirror,
   modelsDir,
   names,
+  shard,
   spread,
   type Typed,
   threads,
@@ -116,6 +117,7 @@ export const commands = {
         )
         .option("--tags <names>", "with --queue: only by workers that have all of these tags; a,b or repeatable", names)
         .option("--speed-host <name>", "with --queue: the worker that measures speed (default: the first one)")
+        .addOption(shard())
         .option("--again", "time the speed of a run that is there once more, as another session in its folder")
         .option("--dry-run", "print the plan as a table, with estimated memory and time; measure nothing")
         .option("--plain", "lines instead of the live view")
@@ -127,6 +129,21 @@ export const commands = {
       const command = ["gguf-bench", ...process.argv.slice(2)];
       return { ...options, named, models: model, measures: measure, command };
     },
+  }),
+  merge: command(async () => (await import("./merge.js")).mergeCommand, {
+    line: (line) =>
+      line
+        .description("join the parts of a run that `run --shard` measured on several machines; needs no model")
+        .argument("<runs...>", "the folders of the parts, in any order; one may be there twice, or missing")
+        .requiredOption("-o, --out <folder>", "the run that they become; what is there already stays")
+        .addHelpText(
+          "after",
+          `
+An item that was measured twice counts once. Refused: a part of another plan, two values of one item, a value that its own
+values per token or scores contradict. Figures of two engines or processors are not mixed: each measurement keeps the place
+where most of it was measured. What is missing is named; \`gguf-bench run FILE --out FOLDER\` measures it.`,
+        ),
+    asked: (runs: string[], { out }) => ({ runs, out }),
   }),
   worker: command(async () => (await import("./worker.js")).workerCommand, {
     line: (line) =>

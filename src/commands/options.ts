@@ -55,6 +55,13 @@ export const share = (text: string) => {
   return Number(amount) / 100;
 };
 
+const shardNumbers = (text: string) => {
+  const [, part, of] = text.trim().match(/^(\d{1,6}) ?\/ ?(\d{1,6})$/) ?? [];
+  if (part === undefined || Number(part) < 1 || Number(part) > Number(of))
+    throw new InvalidArgumentError("a part of so many is expected, such as 2/8.");
+  return { part: Number(part), of: Number(of) };
+};
+
 // What a file must be to be taken.
 
 export const maxSize = () =>
@@ -89,6 +96,11 @@ export const chunks = () =>
   new Option("--chunks <n>", "the first chunks of the text alone (default: all)").argParser(integer(1));
 export const spread = () =>
   new Option("--spread <n>", "so many chunks of the text, from all over it (default: all)").argParser(integer(1));
+export const shard = () =>
+  new Option(
+    "--shard <part/of>",
+    "measure a fixed part of the plan, such as 2/8, into a folder of its own; `gguf-bench merge` joins them",
+  ).argParser(shardNumbers);
 export const timeout = (given: string) =>
   new Option("--timeout <seconds>", `give ${given} up after so long without a sign of life (default: 600)`).argParser(
     integer(1, 2_000_000),

@@ -14,6 +14,7 @@ import { readPublished } from "../reports/card/index.js";
 import type { Wishes } from "../reports/choice.js";
 import { factsFrom, writeReports } from "../reports/index.js";
 import { nextTiming, run } from "../run/index.js";
+import { type Share, shareName } from "../share.js";
 import { readEvents, Store } from "../store/index.js";
 import { onLost, say, type Writer } from "../terminal.js";
 import { openView, type StopKind, type View } from "../tui/index.js";
@@ -43,6 +44,8 @@ export interface RunCommand
   only?: string[];
   exclude?: string[];
   dryRun?: boolean;
+  /** Measure this shard of the plan alone. */
+  shard?: Share;
   /** Times the speed of an existing run once more, as another session in its folder. */
   again?: boolean;
   /** Bytes that engines may use. */
@@ -79,6 +82,7 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
   );
   if (executor) onLost(() => stop.signal.aborted || stop.ask("graceful"));
   try {
+    checkShard(options);
     const asked = await askedOf(options, folders);
     const read = await benchmarkOf(asked, { ...folders, env: where.env });
     if (read.published !== undefined) await readPublished(path.resolve(read.baseDir, read.published));
@@ -90,7 +94,12 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
           versions: versions(),
           place: executor?.place ?? localPlace,
           signal: stop.signal,
-          ...definite({ only: options.only, exclude: options.exclude, reference: options.reference }),
+          ...definite({
+            only: options.only,
+            exclude: options.exclude,
+            reference: options.reference,
+            shard: options.shard,
+          }),
         }),
         stop.signal,
       );
@@ -144,10 +153,10 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
     // A signal that comes when all is measured stops nothing.
     const stopped = fold.run.sessions.at(-1)?.outcome === "stopped";
     // Who names a folder gets one, whatever became of the run.
-    if (isNew && options.out === undefined && !isMeasured(facts.table)) forget(folder);
+    if (isNew && options.out === undefined && !options.shard && !isMeasured(facts.table)) forget(folder);
     else await writeTables(folder, facts);
     if (!options.json) sayConclusion(folder, facts, where, { stopped, wishes: options });
-    const code = exitCode(facts, stopped);
+    const code = plan.shard && !stopped ? shardCode(plan, fold.run) : exitCode(facts, stopped);
     // The figures of earlier sessions stand.
     // A job whose model came on the way has another id than before.
     const failed = fold.run.plan?.jobs.some(({ id }) => fold.run.jobs.get(id)?.failedIn(timing.session));
@@ -162,8 +171,34 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
 const withoutSecretsOf = ({ command = [], queue }: RunCommand) =>
   command.map((word) => (queue ? word.replaceAll(queue, shownQueue(queue)) : word));
 
-const folderOf = (plan: Plan, { out, file, reference }: RunCommand) =>
-  out ?? (file ? path.join(runsFolder, plan.name) : folderOfQuestion(plan, reference));
+function folderOf(plan: Plan, { out, file, reference }: RunCommand): string {
+  if (out !== undefined) return out;
+  const { shard } = plan;
+  if (!file) return folderOfQuestion(plan, reference);
+  return path.join(runsFolder, shard ? `${plan.name}-${shard.part}-of-${shard.of}` : plan.name);
+}
+
+/** Throws where a shard cannot be what is asked for. */
+function checkShard({ shard, queue, again }: RunCommand): void {
+  const other = queue === undefined ? (again ? "--again" : undefined) : "--queue";
+  if (shard && other)
+    throw new BenchError("config", `--shard and ${other} exclude each other`, {
+      hint:
+        other === "--queue"
+          ? "a queue shares the work out by itself: leave --shard out"
+          : "join the parts with `gguf-bench merge`, and time that run once more on one machine",
+    });
+}
+
+/** The exit code of a shard: what it leaves to others is not missing here. */
+function shardCode({ jobs }: Plan, run: Run): number {
+  const left = jobs.filter(({ record: { id, share, impossible } }) => {
+    const result = run.jobs.get(id);
+    if (share === "none" || impossible !== undefined || result?.done) return false;
+    return !(share && result?.shares.has(shareName(share)));
+  });
+  return left.length > 0 ? exitCodes.someFailed : exitCodes.allMeasured;
+}
 
 /** Throws where there is nothing to time once more: no run, or no speed in it. */
 function checkAgain(folder: string, { jobs }: Plan): void {

@@ -57,6 +57,8 @@ let now: Opened | undefined;
 /** By variant name: what its turns, or its part, took during the measurement at hand. */
 const taken = new Map<string, TakenMemory>();
 let stopping = false;
+/** By job: items of all shares of the measurement at hand. */
+const wholes = new Map<string, number>();
 /** Questions that came for the next measurement. */
 let items: unknown[] | undefined;
 
@@ -283,7 +285,7 @@ async function* measured(
   const asked = {
     settings,
     data: dataset,
-    ...definite({ share }),
+    ...(share ? { share, whole: (items: number, job = "") => void wholes.set(job, items) } : {}),
     stopped: async () => {
       await turn();
       return stopping;
@@ -337,6 +339,7 @@ async function handle(message: ToEngine): Promise<void> {
       textName = dataset?.name;
       const stored = new UnchangedFiles();
       if (dataset?.reread) stored.add(dataset.path, dataset.sha256);
+      wholes.clear();
       takeAll(opened); // from here on
       for await (const item of withoutPauses(request, opened)) {
         await checkFiles(stored);
@@ -350,7 +353,11 @@ async function handle(message: ToEngine): Promise<void> {
       send(
         stopping
           ? { type: "stopped" }
-          : { type: "complete", ...all, ...(taken.size === 0 ? {} : { each: Object.fromEntries(taken) }) },
+          : {
+              ...{ type: "complete", ...all },
+              ...(taken.size === 0 ? {} : { each: Object.fromEntries(taken) }),
+              ...(wholes.size === 0 ? {} : { whole: Object.fromEntries(wholes) }),
+            },
       );
       break;
     }

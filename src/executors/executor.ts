@@ -54,8 +54,11 @@ export type MeasureReply =
   | EngineWarning
   | OpenedVariant
   | MeasuredInstead
-  /** The last reply; `each`: the same of several variants, by name, as if the others were not there. */
-  | ({ type: "complete"; each?: Record<string, TakenMemory> } & TakenMemory);
+  /**
+   * The last reply; `each`: the same of several variants, by name, as if the others were not there. `whole`: of a request with a
+   * share, how many items all shares have together, by job of those measured together, else under an empty name.
+   */
+  | ({ type: "complete"; each?: Record<string, TakenMemory>; whole?: Record<string, number> } & TakenMemory);
 
 /** What is measured after all, because the engine has less than the plan took it to have. */
 export interface MeasuredInstead extends Instead {

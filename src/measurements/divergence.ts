@@ -67,7 +67,7 @@ const stored: Measurement<z.infer<typeof storedSettings>, "reference", "windows"
     };
   },
 
-  async *measure({ engine: { windows: engine }, settings, data, done, share, progress, stopped }) {
+  async *measure({ engine: { windows: engine }, settings, data, done, share, whole, progress, stopped }) {
     const reference = openReference(data.path);
     const { context, vocabulary, chunks: there, metrics } = reference.head;
     if (vocabulary !== engine.vocabulary)
@@ -79,6 +79,7 @@ const stored: Measurement<z.infer<typeof storedSettings>, "reference", "windows"
     const asked = askedChunks(there, settings);
     const own = inPart(groupsOf(asked, there, engine.parallel(context), settings), share);
     const count = countOf(own);
+    whole?.(asked.length);
     progress(0, count, "chunks");
     const groups = own
       .filter((group) => group.asked.some((chunk) => !done.has(String(chunk))))
@@ -142,7 +143,7 @@ export const divergence: Measurement<DivergenceSettings, "text", "windows"> = {
   metrics: () => ["kld", ...nextToken],
   cost: chunkCost,
 
-  async *compare({ rows, jobs, riders, settings, data, share, progress, stopped }) {
+  async *compare({ rows, jobs, riders, settings, data, share, whole, progress, stopped }) {
     const chunks = chunked(rows.reference!, data.text, settings, share);
     const { count, cut, used } = chunks;
     const floored = new Set(chunks.asked.slice(0, settings.floor));
@@ -150,6 +151,7 @@ export const divergence: Measurement<DivergenceSettings, "text", "windows"> = {
       !done.has(String(chunk)) && !(floor && !floored.has(chunk));
     progress(0, count, "chunks");
     const all = [...jobs, ...riders];
+    for (const { id, floor } of all) whole?.(floor ? floored.size : chunks.asked.length, id);
     const groups = chunks.groups.flatMap((group) => {
       const wanting = all.filter((job) => group.asked.some((chunk) => missing(job, chunk)));
       const variants = [...new Set(wanting.flatMap(({ variant }) => variant ?? []))];

@@ -14,6 +14,8 @@ interface Asking<Settings, Kind extends keyof DataFor> {
   data: DataFor[Kind];
   /** The part of the items that is measured, see `MeasureRequest`; all of them if absent. */
   share?: Share;
+  /** To be told, where there is a `share`, how many items all shares have; of which job, if there are several. */
+  whole?(items: number, job?: string): void;
   /** Whether the user wants it to end: to be asked if no item comes for long. */
   stopped(): Promise<boolean>;
   /** Called often; also the sign of life that the watchdog waits for. */

@@ -44,10 +44,14 @@ export const perplexity: Measurement<PerplexitySettings, "text", "likelihood" | 
   metrics: () => likelihoodMetrics,
   cost: chunkCost,
 
-  async *measure({ engine, settings, data: { text, documents }, done, share, progress }) {
+  async *measure({ engine, settings, data: { text, documents }, done, share, whole, progress }) {
     const { context, chunks, spread, seed } = settings;
-    const told = (through: number, of: number) => progress(through, of, "chunks");
     const divides = !isPlain(settings) || has(engine, ["passages"]);
+    const told = (through: number, of: number, all?: number) => {
+      progress(through, of, "chunks");
+      const items = divides ? all : of;
+      if (items !== undefined) whole?.(items);
+    };
     const request = { context, chunks, spread, seed, done, share: divides ? share : undefined, progress: told };
     // To a program that reads a text from its beginning, the whole text is one batch.
     if (!divides && rangeOf([text], share).length === 0) return;

@@ -64,6 +64,7 @@ export interface Weight {
 interface PartContext {
   share?: Share;
   done: ReadonlySet<string>;
+  whole?(items: number): void;
   progress(done: number, total: number, unit: string): void;
 }
 
@@ -79,6 +80,7 @@ export async function* inPart<One extends Placed, Context extends PartContext>(
 ): AsyncGenerator<Measured> {
   const { share } = context;
   if (!share) return yield* measure(context);
+  context.whole?.(asked.length);
   const own = partOf(asked, share, weigh);
   const others = asked.flatMap(({ id }) => (own.has(id) ? [] : [id]));
   let through = [...own].filter((id) => context.done.has(id)).length;
@@ -95,7 +97,7 @@ export async function* inPart<One extends Placed, Context extends PartContext>(
  */
 function partOf<One extends Placed>(
   asked: readonly One[],
-  { part, of }: Share,
+  { part, of, through = part }: Share,
   weigh: (question: One) => Weight,
 ): Set<string> {
   const subjects = new Map<string | undefined, One[]>();
@@ -113,7 +115,7 @@ function partOf<One extends Placed>(
     least.bytes += bytes;
     least.ids.push(...ids);
   }
-  return new Set(parts[part - 1]!.ids);
+  return new Set(parts.slice(part - 1, through).flatMap(({ ids }) => ids));
 }
 
 interface Portion {

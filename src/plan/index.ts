@@ -6,10 +6,12 @@ import type { DataRecord, Provenance, Started, VariantRecord } from "../events.j
 import { several } from "../harmless.js";
 import { freeMemory } from "../machine.js";
 import { addressWithoutSecrets } from "../secrets.js";
+import type { Share } from "../share.js";
 import { togetherGroups } from "./cost.js";
 import { type AskedData, type Job, makeJob } from "./job.js";
 import { chooseReference, namedReference } from "./reference.js";
 import { type Selected, selection } from "./selection.js";
+import { sharedOut } from "./shard.js";
 import { type Inspected, type InspectOptions, inspect, type Preparation } from "./variants.js";
 
 export { memoryTogether, togetherGroups } from "./cost.js";
@@ -32,6 +34,8 @@ export interface Plan {
   /** Bytes of a temporary file, see `Benchmark`. */
   scratchLimit?: number;
   timeout: number;
+  /** Which shard of it is measured: the jobs say how much of each. */
+  shard?: Share;
   /** Notes for the user before anything is measured, a sentence each: which variant is the reference, say. */
   notes: string[];
 }
@@ -43,6 +47,8 @@ export interface PlanOptions extends Selected {
   place: InspectOptions["place"];
   /** The variant that all others are compared with, whatever the benchmark file says. */
   reference?: string;
+  /** Measure this shard of the plan alone. */
+  shard?: Share;
   /** Aborted when the user stops. */
   signal?: AbortSignal;
 }
@@ -92,7 +98,8 @@ function assemble(
   const variants = all.map(({ record }) => record);
   const waiting = all.flatMap(({ preparation }) => preparation?.variant ?? []);
   const chosen = chooseReference(benchmark, variants, waiting);
-  const jobs = all.flatMap((variant) =>
+  const { shard } = options;
+  const every = all.flatMap((variant) =>
     variant.cells.map((cell) => {
       const against = variant.record.against ?? chosen.reference;
       const reference = against === undefined ? undefined : byName.get(against);
@@ -101,6 +108,7 @@ function assemble(
       return { ...job, identified: job.identified && settled };
     }),
   );
+  const jobs = shard ? sharedOut(every, shard) : every;
   // The decode of a comparison takes no longer for what it feeds.
   const possible = jobs.filter(({ record }) => record.impossible === undefined);
   for (const { riders } of togetherGroups(possible)) for (const { record } of riders) record.estimate &&= 0;
@@ -110,7 +118,9 @@ function assemble(
     name: benchmark.name,
     variants,
     jobs,
-    preparations: all.flatMap(({ preparation }) => preparation ?? []),
+    preparations: all.flatMap(({ preparation }) =>
+      preparation && isWanted(preparation.variant, jobs) ? preparation : [],
+    ),
     async completed(name, failure) {
       const { preparation, cells } = inspected.get(name)!;
       const config = benchmark.variants.find((one) => one.name === name)!;
@@ -137,6 +147,7 @@ function assemble(
     memoryLimit: benchmark.memoryLimit ?? freeMemory(),
     ...definite({ scratchLimit: benchmark.scratchLimit }),
     timeout: benchmark.timeout,
+    ...definite({ shard }),
     notes: [...(benchmark.notes ?? []), ...chosen.notes, ...cautions(all)],
   };
 }
@@ -145,6 +156,10 @@ function assemble(
 const cautions = (variants: Inspected[]): string[] => [
   ...new Set(variants.flatMap(({ routes: [{ backend, spec }] }) => backend.settingsFacts(spec.settings).caution ?? [])),
 ];
+
+/** Whether one of the jobs measures something of it. */
+const isWanted = (variant: string, jobs: readonly Job[]) =>
+  jobs.some(({ record }) => record.share !== "none" && (record.variant === variant || record.against === variant));
 
 /** Each data once; those of one name that have other notes apart, with the measurements on them. */
 function distinct(data: ReadonlyMap<MeasurementConfig, AskedData>): DataRecord[] {

@@ -14,9 +14,11 @@ import {
   type TokenPlace,
 } from "../events.js";
 import { metric as describe } from "../metrics.js";
+import { type Share, shareName } from "../share.js";
 import { AnswerColumns, type ItemSample, MetricColumn, type OptionAnswer } from "./columns.js";
 
 export type { ItemSample, OptionAnswer } from "./columns.js";
+export { missingOf } from "./missing.js";
 
 /** Tokens in their text that a job keeps. */
 const worstKept = 10;
@@ -40,6 +42,10 @@ export interface Run {
   sessions: Session[];
   /** The last plan: its variants and jobs count, whichever session measured them. Absent before the first. */
   plan?: Started;
+  /** Which shard of its plan was measured last, if it was one. */
+  shard?: Share;
+  /** By their number: the shards of the plan that were begun. */
+  shards: Map<number, Set<number>>;
   /** The last session of speed. */
   timing: SpeedSession;
   /** By id, those of earlier plans too. Variants that are alike but for their names have their jobs in common. */
@@ -78,6 +84,7 @@ export function replay(events: Iterable<StoredEvent>, kept?: KeptJob): Run {
 export class Fold {
   readonly run: Run = {
     sessions: [],
+    shards: new Map(),
     timing: { session: 1, again: false },
     jobs: new Map(),
     engines: new Map(),
@@ -97,6 +104,11 @@ export class Fold {
         run.sessions.push({ at: event.at, command: event.provenance.command, outcome: "cut off" });
         for (const job of run.jobs.values()) job.rest();
         run.timing = { session: event.session ?? 1, again: event.again ?? false };
+        if (event.shard) {
+          const { part, of } = event.shard;
+          run.shards.set(of, (run.shards.get(of) ?? new Set()).add(part));
+          run.shard = event.shard;
+        } else delete run.shard;
         this.#plan(event);
         break;
       case "planned":
@@ -116,6 +128,9 @@ export class Fold {
         break;
       case "job-done":
         this.#job(event.job).end(event);
+        break;
+      case "share-done":
+        this.#job(event.job).endShare(event);
         break;
       case "job-failed":
         this.#job(event.job).fail(event.failure, run.timing.session);
@@ -188,6 +203,11 @@ export class JobResult {
   /** Present when it was measured in another way than the plan says. */
   instead: Instead | undefined;
 
+  /** Shares of which all was measured, by name. */
+  readonly shares = new Set<string>();
+  /** Items of all shares, if one of them was measured. */
+  whole: number | undefined;
+
   /** Sessions in which all of it was measured. */
   readonly sessions = new Set<number>();
 
@@ -202,6 +222,7 @@ export class JobResult {
   readonly #columns = new Map<string, MetricColumn>();
   readonly #answers = new AnswerColumns();
   #done = false;
+  #sharesSeconds = 0;
   #running = false;
   #failure: Failure | undefined;
   #broken: Failure | undefined;
@@ -363,6 +384,16 @@ export class JobResult {
     this.#answers.seal();
   }
 
+  /** It is done as soon as the items of all shares are there. */
+  endShare({ share, whole, seconds, ...rest }: Extract<StoredEvent, { type: "share-done" }>): void {
+    this.#running = false;
+    this.shares.add(shareName(share));
+    this.#sharesSeconds += seconds;
+    this.whole = whole ?? this.whole;
+    if (this.whole !== undefined && this.items.length >= this.whole && !this.#done)
+      this.end({ ...rest, type: "job-done", items: this.whole, seconds: this.#sharesSeconds });
+  }
+
   fail(failure: Failure, session: number): void {
     this.#running = false;
     this.#session = session;
@@ -431,6 +462,8 @@ export interface JobProgress {
   /** How many items other sessions have. */
   others?: number;
   complete: boolean;
+  /** Shares of which all is there, by name. */
+  shares?: ReadonlySet<string>;
   /** Bytes. */
   peakMemory?: number;
   cacheBytes?: number;
@@ -443,7 +476,7 @@ export function progressOf(
 ): Map<string, JobProgress> {
   return new Map(
     Array.from(jobs, ([id, job]): [string, JobProgress] => {
-      const { memory, done, record } = job;
+      const { memory, done, record, shares } = job;
       const timed = record !== undefined && isTimed(record);
       const own = timed ? job.itemsIn(timing.session) : undefined;
       return [
@@ -454,6 +487,7 @@ export function progressOf(
           },
           ...(own ? { others: job.held - own.length } : {}),
           complete: timed ? isWhole(job, timing) : done,
+          ...(shares.size > 0 ? { shares } : {}),
           ...definite({ peakMemory: memory?.samples.get("peak_memory"), cacheBytes: memory?.samples.get("kv_cache") }),
         },
       ];

@@ -1,3 +1,4 @@
+import { definite } from "../definite.js";
 import { harmlessJson } from "../harmless.js";
 import type { Table } from "./table.js";
 
@@ -10,6 +11,7 @@ export function runJson(table: Table): string {
     name: plan.name,
     sessions: sessions.map((session) => ({ ...session, at: iso(session.at) })),
     ...provenance,
+    ...definite({ shard: plan.shard }),
     variants: plan.variants.map((variant) => ({ ...variant, opened: engines.get(variant.name) })),
     measurements: plan.measurements,
     jobs: plan.jobs,

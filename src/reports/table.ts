@@ -18,7 +18,8 @@ import {
   variantMetrics,
 } from "../metrics.js";
 
-import { type JobResult, planOf, type Run, type Session, timingOf } from "../replay/index.js";
+import { type JobResult, missingOf, planOf, type Run, type Session, timingOf } from "../replay/index.js";
+import { shareName } from "../share.js";
 import { habitOf, warningsOf } from "../stats/answers.js";
 import { besideChance, chanceOf } from "../stats/chance.js";
 import { macroMean } from "../stats/macro.js";
@@ -474,7 +475,11 @@ function togetherNote(metric: Metric, { memory }: JobResult): Note[] {
 export const resuming = ": the same command continues where it stopped";
 
 function notesOf(started: Started, run: Run, jobs: Map<string, Planned>): string[] {
-  const states = [...jobs.values()].map(({ result }) => result.state);
+  const { shard } = run;
+  const isElsewhere = ({ record: { share }, result }: Planned) =>
+    shard !== undefined && share !== undefined && (share === "none" || result.shares.has(shareName(share)));
+  const states = [...jobs.values()].filter((job) => !isElsewhere(job)).map(({ result }) => result.state);
+  const missing = missingOf(run);
   const possible = states.filter((state) => state !== "impossible");
   const open = possible.filter((state) => state === "waiting" || state === "running");
   const variants = new Set(started.variants.map(({ name }) => name));
@@ -491,7 +496,13 @@ function notesOf(started: Started, run: Run, jobs: Map<string, Planned>): string
     return `${of.size > 2 && of.size === variants.size ? "All variants" : several([...of])}: ${message}`;
   });
   return [
-    ...(open.length > 0
+    ...(shard
+      ? [
+          `This is part ${shard.part} of ${shard.of} of a run: its figures are whole when \`gguf-bench merge\` has joined all parts`,
+        ]
+      : []),
+    ...missing,
+    ...(open.length > 0 && missing.length === 0
       ? [
           `${open.length} of ${counted(possible.length, "job")} ${open.length === 1 ? "is" : "are"} not finished${resuming}`,
         ]

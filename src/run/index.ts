@@ -1,4 +1,5 @@
 import { now } from "../clock.js";
+import { definite } from "../definite.js";
 import type { Failure } from "../errors.js";
 import type { Event, SpeedSession, VariantRecord } from "../events.js";
 import type { Executor } from "../executors/index.js";
@@ -55,7 +56,8 @@ async function* events(
   const { name, variants, measurements: asked, provenance, memoryLimit: memory } = plan;
   const jobs = plan.jobs.map(({ record }) => record);
   const session = timing.session > 1 ? timing : {};
-  yield { type: "started", at: now(), name, variants, jobs, measurements: asked, provenance, ...session };
+  const shard = definite({ shard: plan.shard });
+  yield { type: "started", at: now(), name, variants, jobs, measurements: asked, provenance, ...shard, ...session };
   yield* notesOf(variants);
 
   const engines = new Engines(plan, executor);

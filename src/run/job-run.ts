@@ -6,6 +6,7 @@ import { type Event, type Instead, keptItem, memoryItem } from "../events.js";
 import type { EngineWarning, MeasureReply, OpenedEngine, TakenMemory } from "../executors/index.js";
 import type { Job } from "../plan/index.js";
 import type { JobProgress } from "../replay/index.js";
+import type { Share } from "../share.js";
 
 export function* said(warnings: readonly EngineWarning[]): Generator<Event> {
   for (const warning of warnings) yield { ...warning, at: now() };
@@ -26,6 +27,8 @@ export class JobRun {
   #engine: EngineName | undefined;
   #instead: Instead | undefined;
   #begun = false;
+  /** Items of all shares. */
+  #whole: number | undefined;
 
   constructor(
     readonly job: Job,
@@ -45,6 +48,16 @@ export class JobRun {
       library,
       ...definite({ build, environment, rounding }),
     };
+  }
+
+  /** The part of it that is measured, if it is one. */
+  get share(): Share | undefined {
+    const { share } = this.job.record;
+    return share === "none" ? undefined : share;
+  }
+
+  tellWhole(items: number | undefined): void {
+    this.#whole = items ?? this.#whole;
   }
 
   tookMemory({ peakMemory = 0, cacheBytes = 0 }: TakenMemory, models = 1): void {
@@ -68,7 +81,7 @@ export class JobRun {
     const replies = engine.measure({
       kind,
       settings,
-      ...definite({ dataset: data }),
+      ...definite({ dataset: data, share: this.share }),
       // One whose turn has come is measured, also when it was before.
       done: [...this.items].filter((one) => one !== item),
       ...(item === undefined ? {} : { only: [item] }),
@@ -81,6 +94,7 @@ export class JobRun {
         this.#instead = { settings: reply.settings, ...definite({ method: reply.method }) };
       else if (reply.type === "complete") {
         this.tookMemory(reply);
+        this.tellWhole(reply.whole?.[""]);
         this.#seconds += (performance.now() - started) / 1000;
         if (item === undefined) yield* this.end();
       }
@@ -112,8 +126,9 @@ export class JobRun {
         ...(this.#models > 1 ? { models: this.#models } : {}),
       };
     const [items, engine, instead] = [this.items.size + this.#others, this.#engine, this.#instead];
+    const { share } = this;
     yield {
-      type: "job-done",
+      ...(share ? { type: "share-done", share, ...definite({ whole: this.#whole }) } : { type: "job-done" }),
       at: now(),
       job: id,
       items,

@@ -59,7 +59,7 @@ export async function* measureTogether(
     const replies = engine.measure({
       kind,
       settings,
-      ...definite({ dataset: data }),
+      ...definite({ dataset: data, share: first.share }),
       done: [],
       together: {
         jobs: ready.map(({ job: { record }, items }) => ({
@@ -87,6 +87,7 @@ export async function* measureTogether(
           const own = reply.each?.[jobRun.job.record.variant];
           // Models side by side share one process, and its memory.
           jobRun.tookMemory({ ...reply, ...own }, own?.peakMemory === undefined ? 1 + others.length : 1);
+          jobRun.tellWhole(reply.whole?.[jobRun.job.record.id]);
           yield* jobRun.end((performance.now() - started) / 1000 / all.length);
         }
     }

@@ -40,6 +40,9 @@ export class Consistency {
     } else if (event.type === "job-done") {
       const job = this.#jobs.get(event.job);
       if (job) job.items = Math.max(job.items ?? 0, event.items);
+    } else if (event.type === "share-done") {
+      const job = this.#jobs.get(event.job);
+      if (job && event.whole !== undefined) job.items = Math.max(job.items ?? 0, event.whole);
     } else if (event.type === "samples") this.#take(event, line);
   }
 
@@ -94,7 +97,7 @@ function sizeIn({ chunks, limit }: Record<string, unknown>): number | undefined 
 }
 
 /** A metric in which two measurements of one item differ. Timings always do and are left out. */
-function differing(a: StoredSamples, b: StoredSamples): string | undefined {
+export function differing(a: StoredSamples, b: StoredSamples): string | undefined {
   const found = a.samples.find(({ metric, value }) => {
     const other = b.samples.find((sample) => sample.metric === metric);
     if (!other || describe(metric).per === "repetition") return false;

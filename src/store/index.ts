@@ -8,9 +8,11 @@ import { isAbandoned, releaseLock, takeLock } from "./lock.js";
 import { checkedEvents, repair, unreadable } from "./reading.js";
 import { syncFolder, TokenWriter } from "./tokens.js";
 
+export { differing } from "./consistency.js";
 export { isLocked } from "./lock.js";
 export { Follower, readEvents } from "./reading.js";
-export { readTokens } from "./tokens.js";
+export { replaceEvents } from "./replace.js";
+export { allTokens, readTokens } from "./tokens.js";
 export { writeWhole } from "./whole.js";
 
 /** Milliseconds after which writes are synced, all of them together. */

@@ -2,7 +2,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { sha256 } from "../digest.js";
 import { BenchError, messageOf } from "../errors.js";
-import type { StoredEvent, TokenPlace, TokenValues } from "../events.js";
+import type { StoredEvent, StoredSamples, TokenPlace, TokenValues } from "../events.js";
 import { cutBack, damage, unwritable, writeAll } from "./files.js";
 
 type ArrayKind = "Float64Array" | "Float32Array" | "Int32Array";
@@ -60,6 +60,13 @@ export function hasTokens(folder: string, event: StoredEvent): boolean {
   } catch {
     return false;
   }
+}
+
+/** All values per token of an item, each in the kind that it is kept in. Throws as `readTokens`. */
+export function allTokens(folder: string, { job, tokens = {} }: StoredSamples): Record<string, TokenValues> {
+  const read = ([name, place]: [string, TokenPlace]) =>
+    [name, readTokens(folder, job, name, place, classes[kindOf(name).kind])] as const;
+  return Object.fromEntries(Object.entries(tokens).map(read));
 }
 
 /** The token files of a run, open for writing. */

@@ -4,6 +4,7 @@ import type { Event } from "../events.js";
 import { harmless } from "../harmless.js";
 import { isTally, metric } from "../metrics.js";
 import type { Run } from "../replay/index.js";
+import { shareName } from "../share.js";
 import { counted, duration } from "../units.js";
 import { formatFigure, isPrincipal, oneOf, placesOf } from "./figures.js";
 import {
@@ -78,6 +79,7 @@ class PlainView implements View {
         break;
       case "job-started":
       case "job-done":
+      case "share-done":
       case "job-failed":
       case "samples":
       case "progress": {
@@ -153,10 +155,15 @@ class PlainView implements View {
   }
 
   #ofJob(cell: LiveJob, event: Extract<Event, { job: string }>): void {
-    if (event.type === "job-done" || event.type === "job-failed") this.#ended.add(event.job);
+    if (event.type === "job-done" || event.type === "share-done" || event.type === "job-failed")
+      this.#ended.add(event.job);
     if (event.type === "job-started")
       this.#line(
         `${this.#name(cell)}: started${event.done > 0 ? `, ${counted(event.done, oneOf(cell))} done before` : ""}`,
+      );
+    else if (event.type === "share-done")
+      this.#line(
+        `${this.#name(cell)}: part ${shareName(event.share)} is there (${counted(event.items, oneOf(cell))}, ${event.seconds.toFixed(1)} s)`,
       );
     else if (event.type === "job-done") {
       const found = figures(cell).join(", ") || noFigure(cell);

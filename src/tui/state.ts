@@ -4,6 +4,7 @@ import { metric as describe, isTally } from "../metrics.js";
 import type { Quantizing } from "../models/quantize.js";
 import type { Fetching } from "../models/sources.js";
 import { isTimed, type JobResult, type Run } from "../replay/index.js";
+import { shareName } from "../share.js";
 import { vocabularyOf } from "../stats/series.js";
 import { type Running, running } from "../stats/summary.js";
 import { bytes, duration } from "../units.js";
@@ -218,6 +219,7 @@ export function reduce(state: LiveState, event: Event | StoredEvent): LiveState 
     case "samples":
     case "progress":
     case "job-done":
+    case "share-done":
     case "job-failed": {
       const cell = state.cells.get(event.job);
       if (cell) ofJob(state, cell, event);
@@ -267,7 +269,7 @@ function warned(state: LiveState, event: Of<"warning">): void {
 function ofJob(
   state: LiveState,
   cell: LiveJob,
-  event: Of<"job-started" | "samples" | "progress" | "job-done" | "job-failed">,
+  event: Of<"job-started" | "samples" | "progress" | "job-done" | "share-done" | "job-failed">,
 ): void {
   switch (event.type) {
     case "job-started":
@@ -285,6 +287,7 @@ function ofJob(
       report(state, cell);
       break;
     case "job-done":
+    case "share-done":
       report(state, cell);
       done(state, cell, event);
       break;
@@ -331,7 +334,7 @@ function newAccumulator(state: LiveState, cell: LiveJob, metric: string) {
   return accumulator;
 }
 
-function done(state: LiveState, cell: LiveJob, { seconds, items }: Of<"job-done">): void {
+function done(state: LiveState, cell: LiveJob, { seconds, items }: Of<"job-done" | "share-done">): void {
   cell.pace.seconds = seconds;
   if (cell.total === undefined) learn(state, cell, Math.max(items, cell.items));
   cell.done = cell.total ?? cell.items;
@@ -375,7 +378,8 @@ function start(state: LiveState, event: Extract<Event, { type: "started" }>): vo
   state.fetching = undefined;
   state.quantizing = undefined;
   const { session = 1, again = false } = event;
-  state.name = session > 1 ? `${event.name}, session ${session} of speed` : event.name;
+  const part = event.shard ? [`part ${shareName(event.shard)}`] : [];
+  state.name = [event.name, ...part, ...(session > 1 ? [`session ${session} of speed`] : [])].join(", ");
   state.timing = { session, again };
   state.startedAt = event.at;
   state.reportedAt = event.at;
@@ -421,7 +425,8 @@ function lay(
 
   for (const job of event.jobs) {
     const row = rows.get(job.variant);
-    if (!row) continue;
+    // What other shards measure is no work here.
+    if (!row || job.share === "none") continue;
     const column = columns.get(job.measurement)!;
     // Variants that differ in their names alone share a cell.
     row.cells[column] =
@@ -448,7 +453,8 @@ function newCell(
 ): LiveJob {
   const kept = earlier.get(job.id);
   const timedAgain = kept !== undefined && isTimed(job) && timing.again;
-  const isDone = timedAgain ? kept.sessions.has(timing.session) : (kept?.done ?? false);
+  const isShared = job.share !== undefined && job.share !== "none" && kept?.shares.has(shareName(job.share)) === true;
+  const isDone = timedAgain ? kept.sessions.has(timing.session) : isShared || (kept?.done ?? false);
   const items = (timedAgain ? kept.itemsIn(timing.session).length : kept?.items.length) ?? 0;
   return {
     job,

@@ -124,7 +124,7 @@ export function promptLikelihood(fleet: Fleet, scorer: PromptScorer): Likelihood
       const scoreFrom = Math.floor(context / 2);
       const asked = all.filter((chunk) => !done.has(String(chunk)));
       let through = all.length - asked.length;
-      progress(through, all.length);
+      progress(through, all.length, chunks.asked.length);
       const scoredChunks = concurrently(asked, fleet.lanes, (chunk) =>
         fleet.run(async ({ client }) => {
           const window = tokens.slice(chunk * context, (chunk + 1) * context);

@@ -1,0 +1,137 @@
+import { BenchError } from "../errors.js";
+import { type Event, type JobRecord, memoryItem, type StoredEvent } from "../events.js";
+import { isTimed } from "../replay/index.js";
+import { allTokens, readEvents, replaceEvents } from "../store/index.js";
+import { Gathered, type JobEnd } from "./gathered.js";
+import { chosenPlan, type LeftOut, PlansAlike, plansOf, sessionsInOrder } from "./plan.js";
+
+export type { LeftOut } from "./plan.js";
+
+/** What became of the runs that were joined. */
+export interface Merged {
+  leftOut: LeftOut[];
+  /** Items that were there more than once, and those of them whose last digits differ. */
+  twice: number;
+  close: number;
+}
+
+/**
+ * Joins runs of one plan, parts of it or all, into a run's folder, with what is there already. Each item counts once. The events
+ * follow from what the runs hold, whatever their order: first their sessions, with what was timed in them, then the plan of all,
+ * and its items in order. Items of other places than those of the plan stay in the file, so that a run that is joined later may
+ * make them those of the plan.
+ *
+ * Throws a BenchError for a run of another plan, an item that two runs contradict each other about, or that cannot be true.
+ */
+export function merge(folders: readonly string[], out: string): Merged {
+  let merged: Merged | undefined;
+  replaceEvents(out, (there) => {
+    const gathered = new Gathered();
+    const plans = new PlansAlike();
+    const take = (folder: string, events: Iterable<StoredEvent>) => {
+      const own = new Gathered();
+      const all = [...events];
+      own.take(folder, all);
+      for (const { started } of plansOf(own)) plans.check(folder, started);
+      gathered.take(folder, all);
+    };
+    take(out, there);
+    for (const folder of folders) take(folder, readEvents(folder));
+    if (gathered.sessions.size === 0)
+      throw new BenchError("nothing-run", `${folders.join(", ")}: nothing was measured there yet`, {
+        hint: "measure the parts first: gguf-bench run FILE --shard 1/8 --out DIR",
+      });
+    checkItems(gathered);
+    const { started, leftOut } = chosenPlan(gathered, plansOf(gathered));
+    merged = { leftOut, twice: gathered.twice, close: gathered.close };
+    return eventsOf(gathered, started, out);
+  });
+  return merged!;
+}
+
+/** Throws for items that the data do not have: those of a measurement are the same for all variants. */
+function checkItems(gathered: Gathered): void {
+  const { jobs, wholes, items } = gathered;
+  const alike = new Map<string, string[]>();
+  for (const [id, { items: whole }] of wholes) {
+    const { measurement = "", askedSha256 } = jobs.get(id) ?? {};
+    const key = JSON.stringify([measurement, askedSha256, whole]);
+    alike.set(key, [...(alike.get(key) ?? []), id]);
+  }
+  for (const ids of alike.values()) {
+    const whole = wholes.get(ids[0]!)!.items;
+    const holders = new Map<string, string[]>();
+    for (const id of ids)
+      for (const item of items.get(id)?.keys() ?? []) holders.set(item, [...(holders.get(item) ?? []), id]);
+    if (holders.size <= whole) continue;
+    const [item, [id]] = [...holders].reduce((rarest, one) => (one[1].length <= rarest[1].length ? one : rarest));
+    throw new BenchError(
+      "run-contradiction",
+      `${items.get(id!)!.get(item)!.folder}: ${gathered.told(id!)} has other items than its data: ${item} may be none of them`,
+      { hint: "the file was edited or damaged: measure that part anew, or leave the folder out" },
+    );
+  }
+}
+
+function* eventsOf(
+  gathered: Gathered,
+  started: Extract<Event, { type: "started" }>,
+  out: string,
+): Generator<Event | StoredEvent> {
+  const ids = new Set(started.jobs.map(({ id }) => id));
+  const timed = timedRuns(gathered, started.jobs);
+  for (const { run, started: own, events } of sessionsInOrder(gathered.sessions)) {
+    yield { ...own, merged: run };
+    for (const event of events)
+      if (!("job" in event) || event.job === undefined || !ofTimed(gathered, event.job) || timed.get(event.job) === run)
+        yield event;
+  }
+  yield started;
+  const order = [...started.jobs.map(({ id }) => id), ...[...gathered.jobs.keys()].filter((id) => !ids.has(id)).sort()];
+  let isWhole = true;
+  for (const id of new Set(order)) {
+    const items = gathered.items.get(id);
+    for (const { folder, event } of [...(items?.values() ?? [])].sort((a, b) => byName(a.event.item, b.event.item)))
+      yield folder === out || !event.tokens ? event : { ...event, tokens: allTokens(folder, event) };
+    const memory = gathered.memory.get(id);
+    if (memory) yield { ...memory, item: memoryItem };
+    const ends = [...(gathered.ends.get(id) ?? [])].sort(
+      ([a, one], [b, other]) => one.at - other.at || (a < b ? -1 : 1),
+    );
+    const done = ends.some(([, end]) => end.type === "job-done") || items?.size === gathered.wholes.get(id)?.items;
+    for (const [, end] of ends) if (!(done && end.type === "job-failed")) yield end;
+    if (
+      ids.has(id) &&
+      !done &&
+      started.jobs.some((job) => job.id === id && job.impossible === undefined && !isTimed(job))
+    )
+      isWhole = false;
+  }
+  yield { type: "finished", at: started.at, outcome: isWhole ? "complete" : "stopped" };
+}
+
+const ofTimed = ({ jobs }: Gathered, id: string) => {
+  const record = jobs.get(id);
+  return record !== undefined && isTimed(record);
+};
+
+/** By job id of what is timed: the run that has most of its measurement, for what two runs timed did not take turns. */
+function timedRuns({ sessions }: Gathered, jobs: readonly JobRecord[]): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const measurement of new Set(jobs.filter(isTimed).map((job) => job.measurement))) {
+    const own = new Set(jobs.flatMap((job) => (job.measurement === measurement ? [job.id] : [])));
+    const counts = new Map<string, number>();
+    for (const { run, events } of sessionsInOrder(sessions))
+      for (const event of events)
+        if (event.type === "samples" && own.has(event.job)) counts.set(run, (counts.get(run) ?? 0) + 1);
+    const [best] = [...counts].sort(([, a], [, b]) => b - a);
+    if (best) for (const id of own) found.set(id, best[0]);
+  }
+  return found;
+}
+
+const collator = new Intl.Collator("en", { numeric: true });
+/** `chunk 2` before `chunk 10`. */
+const byName = (a: string, b: string) => collator.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0);
+
+export type { JobEnd };
