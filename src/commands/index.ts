@@ -167,9 +167,10 @@ where most of it was measured. What is missing is named; \`gguf-bench run FILE -
         .addHelpText(
           "after",
           `
-A worker opens no file outside its folders and the cache ($GGUF_BENCH_CACHE), finds models there by their bytes, and fetches
-from nowhere but the sources that it allows. A password stands in the address or in $GGUF_BENCH_QUEUE_PASSWORD, which no list
-of processes shows. Ctrl-C ends it after the item at hand; what is left goes to other workers.`,
+A worker opens no file but those of its folders, by links in them, too, and of the cache ($GGUF_BENCH_CACHE); it finds
+models there by their bytes, and fetches from nowhere but the sources that it allows. A password stands in the address
+or in $GGUF_BENCH_QUEUE_PASSWORD, which no list of processes shows. Ctrl-C ends it after the item at hand; what is left
+goes to other workers.`,
         ),
     asked: ({ models, ...options }) => ({ ...options, folders: models }),
   }),

@@ -98,9 +98,13 @@ describe.skipIf(!hasRedis)("reaching a queue", { timeout: 120_000 }, () => {
       /no worker can take opening a: desk has no one\.gguf \(sha256 [0-9a-f]{12}\)\. \(A worker takes files from/,
     );
     const tagged = await bench(run("tagged", "--queue", redis.url, "--tags", "gpu"));
-    expect(tagged).toMatchObject({
+    expect(tagged.code).toBe(1);
+    expect(tagged.stderr).toMatch(/no worker at \S+ has the tags gpu\.\s+There are desk with cpu, small\./);
+    const host = await bench(run("host", "--queue", redis.url, "--speed-host", "tower"));
+    expect(host).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining("has the tags gpu and is of this version"),
+      stdout: "",
+      stderr: expect.stringContaining("--speed-host tower: no worker of that name can measure with the others"),
     });
     await killWorker(worker);
   });

@@ -13,7 +13,9 @@ export function shownQueue(url: string): string {
 /** The address with the password in it. Throws a BenchError for what is no address of a Redis. */
 export function checkedAddress(url: string): string {
   const wrong = (why: string) =>
-    new BenchError("config", `--queue: ${why}`, { hint: "redis://HOST:6379, or rediss:// where Redis speaks TLS" });
+    new BenchError("config", `--queue: ${why}`, {
+      hint: "it begins redis://HOST:6379, or rediss:// where Redis speaks TLS",
+    });
   if (!/^rediss?:\/\//.test(url) || !URL.canParse(url)) throw wrong("this is no address of a Redis");
   const address = new URL(url);
   if (address.hostname === "") throw wrong("the address names no host");

@@ -49,13 +49,16 @@ export async function queueExecutor({ url, version, tags = [], speedHost }: Queu
     fault = now;
   });
   const ours = ({ tags: own, version: its }: WorkerRecord) => its === version && tags.every((tag) => own.includes(tag));
+  const timesSpeed = (worker: WorkerRecord) => ours(worker) && isHost(worker, speedHost);
   let workers: WorkerRecord[] = [];
   for (const end = Date.now() + firstPatience; ; await sleep(200)) {
     workers = await present(link);
-    if (workers.some(ours)) break;
+    if (workers.some(speedHost === undefined ? ours : timesSpeed)) break;
     if (Date.now() < end) continue;
     await link.close();
-    throw noWorker(link.shown, workers, version, tags);
+    throw workers.some(ours)
+      ? noSpeedHost(speedHost!, workers.filter(ours))
+      : noWorker(link.shown, workers, version, tags);
   }
   const dispatcher = new Dispatcher(link, {
     workers,
@@ -90,12 +93,8 @@ export async function queueExecutor({ url, version, tags = [], speedHost }: Queu
         },
       );
     const own = all.filter(({ queue }) => queue === first.queue).map(({ worker }) => worker);
-    const host =
-      speedHost === undefined ? own[0]! : own.find(({ name, machine }) => [name, machine.host].includes(speedHost));
-    if (!host)
-      throw new BenchError("config", `--speed-host ${speedHost}: no worker of that name can measure with the others`, {
-        hint: `there are ${several(own.map(({ name }) => name))}`,
-      });
+    const host = speedHost === undefined ? own[0]! : own.find((worker) => isHost(worker, speedHost));
+    if (!host) throw noSpeedHost(speedHost!, own);
     const found = { place: { ...first.place, machine: placeAt(host, variant)!.machine }, host };
     if (!places.has(first.queue)) places.set(first.queue, found);
     return found.place;
@@ -153,14 +152,21 @@ function noWorker(address: string, workers: WorkerRecord[], version: string, tag
     return new BenchError("server-unreachable", `no worker listens at ${address}`, {
       hint: `start one on each machine that is to measure: ${command}`,
     });
-  const why = [...(tags.length > 0 ? [`has the tags ${tags.join(", ")}`] : []), `is of this version (${version})`].join(
-    " and ",
-  );
-  return new BenchError("server-unreachable", `none of the ${counted(workers.length, "worker")} at ${address} ${why}`, {
-    hint: `there are ${several(
-      workers.map(({ name, version, tags }) => `${name} (${[version, ...tags].join(", ")})`),
-      6,
-    )}`,
+  const sameVersion = workers.filter((worker) => worker.version === version);
+  const why = sameVersion.length === 0 ? `is of this version, ${version}` : `has the tags ${tags.join(", ")}`;
+  const told = ({ name, version: own, tags: its }: WorkerRecord) =>
+    own === version ? `${name} with ${its.length > 0 ? its.join(", ") : "no tags"}` : `${name} of version ${own}`;
+  return new BenchError("server-unreachable", `no worker at ${address} ${why}`, {
+    hint: `there are ${several(workers.map(told), 6)}`,
+  });
+}
+
+const isHost = ({ name, machine }: WorkerRecord, asked: string | undefined) =>
+  asked !== undefined && [name, machine.host].includes(asked);
+
+function noSpeedHost(asked: string, able: WorkerRecord[]): BenchError {
+  return new BenchError("config", `--speed-host ${asked}: no worker of that name can measure with the others`, {
+    hint: `there are ${several(able.map(({ name }) => name))}`,
   });
 }
 
@@ -194,7 +200,7 @@ function notesOn(
     }
   }
   return [
-    `Measured by ${counted(used.length, "worker")}: ${several(used)}.`,
+    ...(used.length > 0 ? [`Measured by ${counted(used.length, "worker")}: ${several(used)}.`] : []),
     ...odd.map((one) => `Passed over: ${one}; its figures would differ in the last digits.`),
   ];
 }
