@@ -1,4 +1,4 @@
-import { several } from "../harmless.js";
+import { harmless, several } from "../harmless.js";
 import { marginsOf } from "../judge/index.js";
 import { errorsExplained } from "../metrics.js";
 import { bytes as inUnits } from "../units.js";
@@ -49,7 +49,7 @@ export function provenance({ started, engines, sessions }: Table): string[] {
   const threads = opened.length > 0 ? `; threads: ${unique(opened.flatMap((one) => one.threads ?? "unknown"))}` : "";
   return [
     `Engine: ${engines.size > 0 ? enginesIn(engines) : `${engine.version} (${engine.library})`}`,
-    `Machine: ${[machine.cpu, ...machine.gpus].join(", ")}, ${machine.cpus} CPUs, ${inUnits(machine.memoryBytes)} memory, ${machine.os} ${machine.arch}${threads}`,
+    `Machine: ${[...(machine.host === undefined ? [] : [harmless(machine.host)]), machine.cpu, ...machine.gpus].join(", ")}, ${machine.cpus} CPUs, ${inUnits(machine.memoryBytes)} memory, ${machine.os} ${machine.arch}${threads}`,
     ...Array.from(names, (name) => {
       const job = started.jobs.find(({ measurement }) => measurement === name)!;
       return `${name}: ${[job.dataset, ...askedOf(job)].filter(Boolean).join(", ")}`;

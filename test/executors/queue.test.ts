@@ -1,5 +1,5 @@
-import { writeFileSync } from "node:fs";
-import { availableParallelism, loadavg } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism, hostname, loadavg } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { hasRedis, killWorker, RedisHere, type StartedWorker, startWorker } from "../redis.js";
@@ -87,6 +87,7 @@ measurements:
     );
     expect(ok(await bench(run(file, here)))).toEqual({ code: 0, stderr: "" });
     expect(qualityRows(there)).toEqual(qualityRows(here));
+    expect(readFileSync(join(there, "table.md"), "utf8")).toContain(`Machine: ${hostname()}, `);
     expect(twice(there)).toEqual([]);
     // Speed is timed on one of them, which is said.
     const timed = (await Promise.all(workers.map(async ({ output }) => output.stdout))).map(
