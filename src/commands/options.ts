@@ -99,7 +99,7 @@ export const spread = () =>
 export const shard = () =>
   new Option(
     "--shard <part/of>",
-    "measure a fixed part of the plan, such as 2/8, into a folder of its own; `gguf-bench merge` joins them",
+    "measure a fixed part of the plan, such as 2/8, into a folder of its own; `gguf-bench merge` joins them (default: all of it)",
   ).argParser(shardNumbers);
 export const timeout = (given: string) =>
   new Option("--timeout <seconds>", `give ${given} up after so long without a sign of life (default: 600)`).argParser(
