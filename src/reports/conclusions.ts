@@ -47,11 +47,9 @@ function recommendations(
     ];
   if (!smallest && !near) {
     const unknown = steps.some(({ standing }) => standing === "unknown" || standing === "absent");
-    return [
-      unknown
-        ? "No smaller file can be recommended: each is shown to be worse, or too little was measured to tell."
-        : "No smaller file can be recommended: each is shown to be worse.",
-    ];
+    return unknown
+      ? ["No smaller file can be recommended: each is shown to be worse, or too little was measured to tell."]
+      : ["No smaller file can be recommended: each is shown to be worse.", ...leastLost(steps, short, told)];
   }
   if (smallest && smallest === near)
     return [`Smallest file not shown to be worse than ${shown(base)}, and ${nearest("its")}: ${told(smallest)}.`];
@@ -64,6 +62,25 @@ function recommendations(
       ? `Smallest shown to be ${nearest(`${shown(base)}'s`)}: ${told(near)}.`
       : `None is shown to be ${nearest(`${shown(base)}'s`)}.`,
   ];
+}
+
+/** So many files are told that lose something. */
+const mostLosing = 3;
+
+/** Who must take one that is worse takes one of these: no other file beats them, and the larger ones lose less. */
+function leastLost(steps: readonly LadderStep[], { rows }: Drawn, told: (step: LadderStep) => string): string[] {
+  const losing = new Set(
+    rows.flatMap(({ variant, beatenBy, mark }) =>
+      beatenBy === undefined && (mark === "worse" || mark === "much worse" || mark === "likely worse")
+        ? variant.name
+        : [],
+    ),
+  );
+  const files = steps
+    .filter(({ variant, smaller, saved }) => smaller && saved !== undefined && losing.has(variant))
+    .sort((a, b) => a.saved! - b.saved!)
+    .slice(0, mostLosing);
+  return files.length > 0 ? [`Those that lose least for their size: ${files.map(told).join("; ")}.`] : [];
 }
 
 /** `46 % smaller`, `same size`; empty where a size is not known. */

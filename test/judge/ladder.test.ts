@@ -181,6 +181,14 @@ describe("a ladder ends with its answer", () => {
     expect(states([f16, q8, q4]).broken).toEqual([false, false, false]);
   });
 
+  test("where each is worse, those that lose least for their size are told, the largest first", () => {
+    const { screen } = made([f16, { ...q8, cost: 0.02 }, { ...q4, cost: 0.05 }, { ...q2, cost: 0.2 }]);
+    const words = screen.replace(/\s+/g, " ");
+    expect(words).toMatch(
+      /each is shown to be worse\. Those that lose least for their size: Q8_0 \(.* smaller, PPL \+.*\); Q4_K_M \(.*\); Q2_K \(.*\)\./,
+    );
+  });
+
   test("too little to tell is no recommendation", () => {
     const { ladders, screen } = made([f16, { ...q4, cost: 0.05 }, { ...q2, cost: 0.2 }], { chunks: 3, spread: 3 });
     expect(ladders[0]!.smallest).toBeUndefined();
