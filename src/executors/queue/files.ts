@@ -31,16 +31,20 @@ export async function findNamed(wanted: NamedFile, { folders }: FileSources): Pr
     if ((await bytesOf(path, wanted.parts)) === wanted.bytes) candidates.push(path);
   // The same name first: reading a large file takes minutes.
   candidates.sort((a, b) => Number(b.endsWith(wanted.name)) - Number(a.endsWith(wanted.name)));
-  for (const path of candidates) if ((await digestOf(path, wanted.parts)) === wanted.sha256) return path;
+  for (const path of candidates) if (await isNamed(path, wanted)) return path;
   return undefined;
 }
+
+/** Whether these bytes lie there now. A file that has not changed is not read again. */
+export const isNamed = async (path: string, { parts, sha256 }: NamedFile): Promise<boolean> =>
+  (await digestOf(path, parts)) === sha256;
 
 /** Fetches the file into the cache. Throws a BenchError where no address of it is allowed, or what comes is another file. */
 export async function fetchNamed(wanted: NamedFile, sources: FileSources): Promise<string> {
   const [address] = allowedOf(wanted, sources);
   if (address === undefined) throw new BenchError("model-missing", `${wanted.name} is not here`);
   const { path } = await resolveModel(address, { baseDir: "/", ...(sources.signal ? { signal: sources.signal } : {}) });
-  if ((await digestOf(path, wanted.parts)) !== wanted.sha256)
+  if (!(await isNamed(path, wanted)))
     throw new BenchError("model-download", `${address} holds another file than the run measures`);
   return path;
 }

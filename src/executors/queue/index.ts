@@ -119,7 +119,10 @@ export async function queueExecutor({ url, version, tags = [], speedHost }: Queu
       if (stopped) throw new BenchError("stopped", `${variant.name} was not opened any more`);
       const engine: RemoteEngine = new RemoteEngine(dispatcher, routeOf, partsOf, () => engines.delete(engine));
       engines.add(engine);
-      await engine.become(variant, options);
+      await engine.become(variant, options).catch(async (error: unknown) => {
+        await engine.close();
+        throw error;
+      });
       return engine;
     },
     stop() {

@@ -32,6 +32,8 @@ export async function parcel(data: unknown, shown: string): Promise<Parcel> {
 }
 
 export async function send(link: RedisLink, { sha256: digest, packed }: Parcel): Promise<void> {
+  // What is there already need not go over the wire again.
+  if (await link.redis.expire(keyOfParcel(digest), kept)) return;
   await link.redis.set(keyOfParcel(digest), packed, "EX", kept, "NX");
 }
 

@@ -8,7 +8,7 @@ import { measurementOn, measurements } from "../../measurements/index.js";
 import { readModelFacts } from "../../models/gguf.js";
 import type { MeasureRequest, TogetherRequest } from "../executor.js";
 import { keyOfDone } from "./dispatch.js";
-import { allowedOf, type FileSources, fetchNamed, findNamed } from "./files.js";
+import { allowedOf, type FileSources, fetchNamed, findNamed, isNamed } from "./files.js";
 import { type Assignment, itemOfKey, type NamedFile, type SentVariant } from "./messages.js";
 import { receive } from "./parcels.js";
 import type { RedisLink } from "./redis.js";
@@ -112,7 +112,8 @@ export class Receiver {
 
   async #pathOf(file: NamedFile, offered: boolean): Promise<string | Unable> {
     const known = this.#files.get(file.sha256);
-    if (known !== undefined) return known;
+    // Another file may have taken its place since.
+    if (known !== undefined && (await isNamed(known, file))) return known;
     let path = await findNamed(file, this.options);
     if (path === undefined) {
       const sha = `${file.name} (sha256 ${file.sha256.slice(0, 12)})`;

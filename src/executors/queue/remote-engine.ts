@@ -38,6 +38,7 @@ export class RemoteEngine implements OpenedEngine {
   #opening: Assignment["opening"] | undefined;
   #variant: VariantSpec | undefined;
   #route: Queues | undefined;
+  #stopped = false;
   readonly #groups = new Set<SplitRequest>();
 
   constructor(
@@ -58,8 +59,8 @@ export class RemoteEngine implements OpenedEngine {
       ...definite({ scratch }),
     };
     const group = this.#group();
-    await group.send(route.any, { opening, tags: route.tags, shown: `opening ${variant.name}` }, { first: true });
     try {
+      await group.send(route.any, { opening, tags: route.tags, shown: `opening ${variant.name}` }, { first: true });
       for await (const { assignment, worker, told } of group.letters())
         if (told.type === "opened") {
           // One host alone is timed.
@@ -91,23 +92,27 @@ export class RemoteEngine implements OpenedEngine {
       ),
     ]);
     const group = this.#group({ known, parcels: data ? [data.parcel] : [] });
-    for (let part = 1; part <= of; part++)
-      await group.send(queue, {
-        opening: this.#opening!,
-        tags: this.#route!.tags,
-        shown: `${kind} of ${this.#opening!.variant.name}${of > 1 ? `, ${part}/${of}` : ""}`,
-        request: {
-          kind,
-          settings,
-          ...definite({
-            data: data && definite({ sha256: data.parcel.sha256, file: data.file }),
-            only,
-            share: of > 1 ? { part, of } : undefined,
-            together: together && { jobs: together.jobs.map(strip), riders: together.riders.map(strip) },
-          }),
-        },
-      });
-    yield* group.replies();
+    try {
+      for (let part = 1; part <= of; part++)
+        await group.send(queue, {
+          opening: this.#opening!,
+          tags: this.#route!.tags,
+          shown: `${kind} of ${this.#opening!.variant.name}${of > 1 ? `, ${part}/${of}` : ""}`,
+          request: {
+            kind,
+            settings,
+            ...definite({
+              data: data && definite({ sha256: data.parcel.sha256, file: data.file }),
+              only,
+              share: of > 1 ? { part, of } : undefined,
+              together: together && { jobs: together.jobs.map(strip), riders: together.riders.map(strip) },
+            }),
+          },
+        });
+      yield* group.replies();
+    } finally {
+      await group.end();
+    }
   }
 
   /** A guess, on one worker. */
@@ -133,6 +138,7 @@ export class RemoteEngine implements OpenedEngine {
 
   /** Ends what is measured after the items at hand. */
   stop(): void {
+    this.#stopped = true;
     for (const group of this.#groups) group.stop();
   }
 
@@ -148,6 +154,8 @@ export class RemoteEngine implements OpenedEngine {
       ended: () => this.#groups.delete(group),
     });
     this.#groups.add(group);
+    // A stop may come while a request is being described.
+    if (this.#stopped) group.stop();
     return group;
   }
 }

@@ -94,7 +94,10 @@ export async function sayPresent(link: RedisLink, record: WorkerRecord): Promise
     .exec();
 }
 
-export async function unregister(link: RedisLink, { name }: WorkerRecord): Promise<void> {
+/** Unless another one bears its name by now, as may be after a pause. */
+export async function unregister(link: RedisLink, { name, token }: WorkerRecord): Promise<void> {
+  const { data } = workerForm.safeParse(parsed((await link.redis.get(keyOfWorker(name))) ?? ""));
+  if (data && data.token !== token) return;
   await link.redis.multi().del(keyOfWorker(name)).srem(roster, name).exec();
 }
 

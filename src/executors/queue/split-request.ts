@@ -47,6 +47,7 @@ export class SplitRequest {
     work: Omit<Assignment, "id" | "run" | "group">,
     options: { first?: boolean } = {},
   ): Promise<void> {
+    if (this.#stopping) return;
     this.#count++;
     const id = `${this.#id}.${this.#count}`;
     this.#open.set(id, undefined);
@@ -89,43 +90,39 @@ export class SplitRequest {
     let all: TakenMemory & { each?: Record<string, TakenMemory> } = {};
     /** By part. */
     const progress = new Map<string, { done: number; total: number }>();
-    try {
-      for await (const { assignment, worker, told } of this.letters()) {
-        switch (told.type) {
-          case "measured": {
-            const key = itemKey(told.job, told.item);
-            if (this.#known.has(key)) break;
-            this.#known.add(key);
-            yield told;
+    for await (const { assignment, worker, told } of this.letters()) {
+      switch (told.type) {
+        case "measured": {
+          const key = itemKey(told.job, told.item);
+          if (this.#known.has(key)) break;
+          this.#known.add(key);
+          yield told;
+          break;
+        }
+        case "progress":
+          progress.set(assignment, told);
+          yield { ...told, ...this.#through([...progress.values()]), where: worker };
+          break;
+        case "warning":
+        case "opened-variant":
+        case "instead":
+          yield told;
+          break;
+        case "complete": {
+          const { type, items, ...taken } = told;
+          // Letters get lost with a Redis that keeps nothing.
+          if (!items.every((item) => this.#known.has(item))) {
+            this.#open.set(assignment, undefined);
+            await this.dispatcher.again(assignment);
             break;
           }
-          case "progress":
-            progress.set(assignment, told);
-            yield { ...told, ...this.#through([...progress.values()]), where: worker };
-            break;
-          case "warning":
-          case "opened-variant":
-          case "instead":
-            yield told;
-            break;
-          case "complete": {
-            const { type, items, ...taken } = told;
-            // Letters get lost with a Redis that keeps nothing.
-            if (!items.every((item) => this.#known.has(item))) {
-              this.#open.set(assignment, undefined);
-              await this.dispatcher.again(assignment);
-              break;
-            }
-            all = larger(all, taken);
-            await this.close(assignment);
-            if (this.#open.size > 0) break;
-            yield { type, ...all };
-            return;
-          }
+          all = larger(all, taken);
+          await this.close(assignment);
+          if (this.#open.size > 0) break;
+          yield { type, ...all };
+          return;
         }
       }
-    } finally {
-      await this.end();
     }
   }
 
