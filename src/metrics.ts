@@ -108,6 +108,9 @@ export type TokensOf = (name: string) => ArrayLike<number> | undefined;
 export interface Followed {
   value: number;
   scale: number;
+  /** How many values it is the mean of, and the mean of their squares: the sample's weight and square. */
+  weight?: number;
+  square?: number;
 }
 
 /** What is kept of an answer: the option that it names, the right ones, and the log-probability of each. */
@@ -158,13 +161,15 @@ const meanOf = (
   of = (value: number, _: number) => value,
 ): Followed | undefined => {
   if (!values || values.length === 0) return undefined;
-  let [sum, sizes] = [0, 0];
+  let [sum, sizes, squares] = [0, 0, 0];
   for (let i = 0; i < values.length; i++) {
     const value = of(values[i]!, i);
     sum += value;
     sizes += Math.abs(value);
+    squares += value * value;
   }
-  return { value: sum / values.length, scale: sizes / values.length };
+  const weight = values.length;
+  return { value: sum / weight, scale: sizes / weight, weight, square: squares / weight };
 };
 
 /** The mean of the values per token that have the metric's own name. */
@@ -179,7 +184,8 @@ const meanOfBoth = (a: string, b: string, of: (one: number, other: number) => nu
 /** Nats of all tokens in bits, over so many bytes or characters. */
 const bitsPer = (values: TokensOf, weight: number) => {
   const nll = values("nll");
-  return meanOf(nll, (one) => (one * nll!.length) / Math.LN2 / weight);
+  const mean = meanOf(nll, (one) => (one * nll!.length) / Math.LN2 / weight);
+  return mean && { value: mean.value, scale: mean.scale };
 };
 
 /** Distances of the next token's distribution from the reference's, in nats. */

@@ -12,11 +12,16 @@ export function contradictionIn(
   { samples, prediction, gold, scores, detail, unanswerable }: StoredSamples,
   tokens: Record<string, TokenValues>,
 ): string | undefined {
-  for (const { metric, value, weight } of samples) {
+  if (unanswerable !== undefined && scores !== undefined) return "it has scores, and is said not to have been asked";
+  for (const { metric, value, weight, square } of samples) {
     const { byTokens, byAnswer } = describe(metric);
     const followed = byTokens?.((name) => (Object.hasOwn(tokens, name) ? tokens[name] : undefined), weight);
     if (followed && !(Math.abs(value - followed.value) <= within * followed.scale + 1e-12))
       return `${metric} is ${value}, and its values per token give ${followed.value}`;
+    if (followed?.weight !== undefined && weight !== followed.weight)
+      return `${metric} counts ${weight} times, and has ${followed.weight} values per token`;
+    if (followed?.square !== undefined && square !== undefined && !isClose(square, followed.square))
+      return `the squares of ${metric} are ${square} on average, and its values per token give ${followed.square}`;
     const right = listed(detail?.right) ?? (gold === undefined ? undefined : [gold]);
     if (!right || unanswerable !== undefined) continue;
     const answer: KeptAnswer = {
@@ -32,6 +37,9 @@ export function contradictionIn(
     return `its answer is option ${prediction + 1}, which has not the highest of its scores`;
   return undefined;
 }
+
+const isClose = (one: number, other: number) =>
+  Math.abs(one - other) <= within * Math.max(Math.abs(one), Math.abs(other));
 
 const listed = (value: unknown): number[] | undefined =>
   Array.isArray(value) && value.every((one) => typeof one === "number") ? value : undefined;

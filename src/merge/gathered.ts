@@ -9,6 +9,7 @@ import { contradictionIn } from "./forged.js";
 export interface JoinedSession {
   /** Which of the runs it is of: digits of a digest. */
   run: string;
+  folder: string;
   started: Started;
   /** What came of it but for the samples and ends of jobs whose items may come from several runs. */
   events: StoredEvent[];
@@ -65,7 +66,7 @@ export class Gathered {
             run = timed;
           } else {
             run = merged ?? (run || sha256(JSON.stringify(started)).slice(0, 12));
-            session = { run, started, events: [] };
+            session = { run, folder, started, events: [] };
             sessions.push(session);
           }
           break;
@@ -122,12 +123,30 @@ export class Gathered {
   #takeSession(session: JoinedSession): void {
     const key = JSON.stringify(session.started);
     const known = this.sessions.get(key);
+    if (known) this.#checkTimings(known, session);
     // A copy may have been made before it was over.
     const isMore =
       !known ||
       session.events.length > known.events.length ||
       (session.events.length === known.events.length && session.run < known.run);
     if (isMore) this.sessions.set(key, session);
+  }
+
+  /** Of one session, one moment has one timing. */
+  #checkTimings(known: JoinedSession, session: JoinedSession): void {
+    const timings = new Map(
+      known.events.flatMap((event) => (event.type === "samples" ? [[timing(event), event]] : [])),
+    );
+    for (const event of session.events) {
+      if (event.type !== "samples") continue;
+      const other = timings.get(timing(event));
+      if (!other || textOf(other) === textOf(event)) continue;
+      throw new BenchError(
+        "run-contradiction",
+        `${session.folder}: ${this.told(event.job, event.item)} is ${valuesOf(event)}, and ${valuesOf(other)} in ${known.folder}`,
+        { hint: "one of the two is wrong: time that part anew, or leave one of the folders out" },
+      );
+    }
   }
 
   #takeMemory(event: StoredSamples): void {
@@ -195,10 +214,15 @@ export class Gathered {
   }
 }
 
+const timing = ({ job, item }: StoredSamples) => JSON.stringify([job, item]);
+
+const valuesOf = ({ samples }: StoredSamples) => samples.map(({ value }) => value).join(", ");
+
 function textOf(event: StoredSamples): string {
   const { tokens, ...rest } = event;
   const digests = Object.entries(tokens ?? {}).map(([name, [, count, sha]]) => [name, count, sha]);
   return JSON.stringify([rest, digests]);
 }
 
-const answerOf = ({ prediction, gold }: StoredSamples) => JSON.stringify([prediction, gold]);
+const answerOf = ({ prediction, gold, unanswerable }: StoredSamples) =>
+  JSON.stringify([prediction, gold, unanswerable !== undefined]);

@@ -3,8 +3,8 @@ import path from "node:path";
 import type { Event, StoredEvent, TokenPlace } from "../events.js";
 import { makeFolder } from "../folders.js";
 import { unwritable, writeAll } from "./files.js";
-import { isAbandoned, takeLock } from "./lock.js";
-import { checkedEvents, repair } from "./reading.js";
+import { isAbandoned, releaseLock, takeLock } from "./lock.js";
+import { checkedEvents, repair, unreadable } from "./reading.js";
 import { syncFolder, type TokenEnds, TokenWriter } from "./tokens.js";
 
 /**
@@ -17,6 +17,7 @@ export function replaceEvents(
   folder: string,
   next: (there: Iterable<StoredEvent>) => Iterable<StoredEvent | Event>,
 ): void {
+  const isNew = !fs.existsSync(folder);
   makeFolder(path.join(folder, "tokens"), "name another one with --out");
   const abandoned = isAbandoned(folder);
   const lock = takeLock(folder);
@@ -41,10 +42,22 @@ export function replaceEvents(
       syncFolder(folder);
     } finally {
       tokens.close();
-      fs.rmSync(draft, { force: true });
     }
+  } catch (error) {
+    if (isNew) forget(folder);
+    else forget(draft);
+    throw unreadable(error, file);
   } finally {
-    fs.rmSync(lock, { force: true });
+    releaseLock(lock);
+  }
+}
+
+/** What could not be finished; a disk that lets nothing be removed hides no other fault. */
+function forget(place: string): void {
+  try {
+    fs.rmSync(place, { recursive: true, force: true });
+  } catch {
+    // It stays: the next one writes over it.
   }
 }
 

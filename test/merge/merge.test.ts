@@ -241,7 +241,10 @@ describe("eight parts, measured apart", () => {
     writeFileSync(join(copy, "events.jsonl"), events.map((event) => `${JSON.stringify(event)}\n`).join(""));
     return copy;
   }
-  const sampleOf = (metric: string, change: (sample: { value: number; weight: number }, event: Loose) => void) => {
+  const sampleOf = (
+    metric: string,
+    change: (sample: { value: number; weight: number; square: number }, event: Loose) => void,
+  ) => {
     let isFirst = true;
     return (event: Loose) => {
       const found = event.type === "samples" && event.samples.find((one: { metric: string }) => one.metric === metric);
@@ -296,6 +299,27 @@ describe("eight parts, measured apart", () => {
         delete event.tokens;
       }),
       /item \d+: perplexity is \S+, and \S+ in .*part-2/,
+    ],
+    [
+      "how much a value counts",
+      sampleOf("perplexity", (sample) => {
+        sample.weight *= 2;
+      }),
+      /perplexity counts \d+ times, and has \d+ values per token/,
+    ],
+    [
+      "the squares of a value",
+      sampleOf("perplexity", (sample) => {
+        sample.square *= 2;
+      }),
+      /the squares of perplexity are /,
+    ],
+    [
+      "a question that is said not to have been asked",
+      sampleOf("acc", (_, event) => {
+        event.unanswerable = "it is too long";
+      }),
+      /it has scores, and is said not to have been asked/,
     ],
     [
       "an item that the data do not have",
@@ -359,7 +383,24 @@ describe("eight parts, measured apart", () => {
     expect(said).toMatchObject({ message: expect.stringMatching(message), hint: expect.anything() });
     expect((said as Error).message).toContain("forged");
     expect((said as Error).message.replaceAll(folder, "").length).toBeLessThan(200);
-    expect(existsSync(join(at("refused"), "events.jsonl"))).toBe(false);
+    expect(existsSync(at("refused"))).toBe(false);
+  });
+
+  it("refuses another timing of the same moment, whichever comes first", () => {
+    const timed = parts(8).find((part) => readFileSync(join(part, "events.jsonl"), "utf8").includes('"metric":"tg'))!;
+    const name = timed.split("/").at(-1)!;
+    const faster = at("faster");
+    cpSync(timed, faster, { recursive: true });
+    const file = join(faster, "events.jsonl");
+    writeFileSync(
+      file,
+      readFileSync(file, "utf8").replace(/("metric":"tg\w*","value":)([\d.e+-]+)/, (_, key, value) => key + 10 * value),
+    );
+    for (const both of [
+      [timed, faster],
+      [faster, timed],
+    ])
+      expect(() => merge(both, at("refused")), name).toThrow(/speed of .*, item tg.* is .*, and .* in /);
   });
 
   it("holds the old run or the new one when it is killed", { timeout: 120_000 }, async () => {
