@@ -28,7 +28,7 @@ export async function chooseCommand(asked: ChooseCommand, where: Surroundings): 
   const folder = runOf(asked.run, where);
   const facts = factsFrom(replay(readEvents(folder)), folder);
   const choice = areWishes(asked) ? chosenFrom(facts, asked) : recommendedIn(facts);
-  const lines = choice.sentences.map((line) => wrap(harmless(line, { length: 2000 }), stdout.columns ?? 80));
+  const lines = choice.sentences.map((line) => wrap(harmless(line, { length: 2000 }), stdout.columns || 80));
   say(stdout, asked.json ? `${harmlessJson(choice, 2)}\n` : `${lines.join("\n")}\n`);
   return codes[choice.outcome];
 }

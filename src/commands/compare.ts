@@ -50,7 +50,7 @@ export async function compareCommand({ a, b, metrics, json }: CompareCommand, wh
     },
   );
   // What is piped on is searched by line.
-  const { columns: width = Infinity } = stdout;
+  const width = stdout.columns || Infinity;
   const drawn = verdicts.questions.map(({ title, pairs }) => {
     const sides = sidesOf(pairs, [first.path, second.path]);
     return compared({ title, sides, pairs, shown }, width);

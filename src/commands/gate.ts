@@ -30,6 +30,6 @@ export async function gateCommand(asked: GateCommand, { stdout }: Surroundings):
   const now = readSeries(asked.run).map(asInBaseline);
   const result = gate(now, before.map(asInBaseline), rules);
   if (asked.junit !== undefined) writeWhole(asked.junit, junit(result));
-  say(stdout, `${gateText(result, stdout.columns)}\n`);
+  say(stdout, `${gateText(result, stdout.columns || undefined)}\n`);
   return codes[result.outcome];
 }

@@ -64,7 +64,7 @@ export async function itemsCommand(asked: ItemsCommand, where: Surroundings): Pr
     );
     return exitCodes.allMeasured;
   }
-  const width = Math.max(40, stdout.columns ?? 100);
+  const width = Math.max(40, stdout.columns || 100);
   const notes: string[] = [];
   if ("changed" in absent) notes.push(whyNone(found.record.dataset, absent));
   const last = skip + page.length;

@@ -27,7 +27,8 @@ export function sayConclusion(
   { stdout, env }: Surroundings,
   { stopped = false, wishes = {} }: { stopped?: boolean; wishes?: Wishes } = {},
 ): void {
-  const { columns: width = 80, rows: height } = stdout;
+  // A terminal may say that it is 0 columns wide, and mean that it does not know.
+  const [width, height] = [stdout.columns || 80, stdout.rows || undefined];
   const colours = isColoured(stdout, env);
   say(stdout, conclusion(folder, facts, { width, height, colours, stopped, wishes }), { colours });
 }

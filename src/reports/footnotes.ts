@@ -84,6 +84,12 @@ export function sharedMarks(cells: { isFigure: boolean; marks: string }[]): stri
   return first!.filter((mark) => others.every((marks) => marks.includes(mark))).join("");
 }
 
+/** Those of notes that do not say themselves which measurement they are about. */
+export const ofNoMeasurement = (marks: string) =>
+  marksIn(marks)
+    .filter((mark) => !mark.includes("\u0003"))
+    .join("");
+
 export const without = (marks: string, shared: string) =>
   marksIn(marks)
     .filter((mark) => !shared.includes(mark))

@@ -4,7 +4,7 @@ import { isDistance } from "../metrics.js";
 import { type Colour, coloured } from "../terminal.js";
 import { byteScale, counted } from "../units.js";
 import { labelOf } from "./conclusions.js";
-import { Footnotes, floorOf, notedIn, sharedMarks, without } from "./footnotes.js";
+import { Footnotes, floorOf, notedIn, ofNoMeasurement, sharedMarks, without } from "./footnotes.js";
 import { shortNames, widthOf } from "./names.js";
 import type { Short, ShortCell, ShortColumn, ShortMark, ShortRow } from "./short.js";
 import { savedShare, wordOf } from "./short-table.js";
@@ -85,7 +85,10 @@ interface Notes {
   lines: string[];
 }
 
-/** `only`: of these columns. A note to all figures of a column names it, and one that says itself what it is about has no mark either: marks take room. */
+/**
+ * `only`: of these columns. A note to all figures of a column names it, for marks take room; one that says itself what it is about
+ * keeps its sign at the figures: no figure at chance stands as a result.
+ */
 function notesOf({ table, short }: { table: Table; short: Short }, only: ReadonlySet<number>): Notes {
   const footnotes = new Footnotes();
   const { columns, rows } = short;
@@ -111,7 +114,7 @@ function notesOf({ table, short }: { table: Table; short: Short }, only: Readonl
       };
     });
   });
-  const shared = columns.map((_, i) => sharedMarks(drawn.map((cells) => cells[i]!)));
+  const shared = columns.map((_, i) => ofNoMeasurement(sharedMarks(drawn.map((cells) => cells[i]!))));
   const { marks, lines } = footnotes.numbered(
     drawn.flatMap((cells) => cells.map((cell, i) => without(cell.marks, shared[i]!))),
   );

@@ -3,7 +3,7 @@ import { isDistance, isQuality, type Metric } from "../metrics.js";
 import { byteScale, percent } from "../units.js";
 import { listed } from "./conclusions.js";
 import type { Heading, Layout } from "./layout.js";
-import type { Short, ShortColumn, ShortMark } from "./short.js";
+import type { Short, ShortCell, ShortColumn, ShortMark } from "./short.js";
 
 /** The short table as strings that are not escaped yet: size, quality, and each principal figure with its change. */
 export function shortTable(short: Short): Layout {
@@ -27,16 +27,26 @@ export function shortTable(short: Short): Layout {
     { head: right("Δ"), cells: rows.map(({ saved }) => (saved === undefined ? "" : savedShare(saved))) },
     { head: left("quality"), cells: rows.map(({ mark }) => wordOf(mark)) },
     ...columns.flatMap((one) => [
-      { head: right(headOf(one.column)), cells: rows.map(({ cells }) => cells[one.i]!.figure) },
+      {
+        head: right(headOf(one.column)),
+        cells: rows.map(({ cells }) => [cells[one.i]!.figure, ...signsAt(cells[one.i]!)].join(" ")),
+      },
       ...(isChanged(one) ? [{ head: right("Δ"), cells: rows.map(({ cells }) => changeIn(cells[one.i]!)) }] : []),
     ]),
   ];
+  const signs = [...new Set(columns.flatMap(({ i }) => rows.flatMap(({ cells }) => signsAt(cells[i]!))))];
   const told = parts.filter(({ cells }) => cells.some((cell) => cell !== ""));
   return {
     columns: told.map(({ head }) => head),
     rows: rows.map((_, i) => told.map(({ cells }) => cells[i]!)),
-    footnotes: legendOf(short),
+    footnotes: [...legendOf(short), ...(signs.length > 0 ? [`${signs.join(" ")} are told under the full table`] : [])],
   };
+}
+
+/** Signs of notes, as the full table has them: figures at chance, or timed beside other processes, are none to copy without. */
+function signsAt({ cell }: ShortCell): string[] {
+  if (cell.state !== "measured" || cell.summary.broken !== undefined) return [];
+  return [...new Set(cell.notes.flatMap(({ mark }) => mark ?? []))];
 }
 
 /** `−46 %` */
