@@ -1,32 +1,18 @@
 // The example of a queue in docs/examples: its form, and the commands that it holds, run as processes of this machine.
 
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
+import { examples, pathIn, readExample, version } from "./docs-examples.js";
 import { hasRedis, RedisHere } from "./redis.js";
-import { root, userEnvironment } from "./repository.js";
-import { bench, cli, eventsOf, qualityRows, type Started, sleep, start, temporaryFolder, until } from "./support.js";
-
-const examples = join(root, "docs/examples");
-const read = (name: string) => readFileSync(join(examples, name), "utf8");
-const version: string = JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version;
+import { root } from "./repository.js";
+import { bench, eventsOf, qualityRows, type Started, sleep, start, temporaryFolder, until } from "./support.js";
 
 const folder = temporaryFolder();
-const bin = join(folder, "bin");
-mkdirSync(bin);
-/** A program of a user's path. */
-function program(name: string, script: string) {
-  writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`);
-  chmodSync(join(bin, name), 0o755);
-}
-program("gguf-bench", `exec "${process.execPath}" "${cli}" "$@"`);
-const env = userEnvironment({
-  PATH: `${bin}${delimiter}${process.env.PATH}`,
-  GGUF_BENCH_CACHE: join(folder, "cache"),
-});
+const { env } = pathIn(folder);
 
 describe("a queue by docker compose", () => {
   /** What the compose specification says of the keys that are used. */
@@ -61,7 +47,7 @@ describe("a queue by docker compose", () => {
       services: z.strictObject({ redis: service, worker: service }),
       volumes: z.record(z.string(), z.null()),
     })
-    .parse(parse(read("compose.yaml")));
+    .parse(parse(readExample("compose.yaml")));
 
   /** Variables as compose fills them in: `${A:-default}`, `${A:?message}`, and `$$` for a dollar. */
   const filled = (text: string, variables: Record<string, string>) =>
@@ -79,7 +65,7 @@ describe("a queue by docker compose", () => {
   });
 
   it("is made of an image that is pinned and runs as nobody special", () => {
-    const lines = read("Dockerfile")
+    const lines = readExample("Dockerfile")
       .replace(/\\\n/g, " ")
       .split("\n")
       .filter((line) => line !== "" && !line.startsWith("#"));
@@ -93,7 +79,7 @@ describe("a queue by docker compose", () => {
     // The client of the queue is that which is tested here.
     const lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")).packages;
     for (const name of ["bullmq", "ioredis"])
-      expect(read("Dockerfile")).toContain(` ${name}@${lock[`node_modules/${name}`].version}`);
+      expect(readExample("Dockerfile")).toContain(` ${name}@${lock[`node_modules/${name}`].version}`);
     for (const line of lines.filter((one) => one.startsWith("RUN ")))
       expect(spawnSync("bash", ["-n"], { input: line.slice(4), encoding: "utf8" })).toMatchObject({ status: 0 });
   });

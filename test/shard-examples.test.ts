@@ -1,32 +1,18 @@
 // The examples of shards in docs/examples: their form, and the commands that they hold, run as processes of this machine.
 
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { existsSync, mkdtempSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
-import { finish, root, userEnvironment } from "./repository.js";
-import { bench, cli, qualityRows, someQuestions, someText, temporaryFolder } from "./support.js";
+import { examples, pathIn, readExample, version } from "./docs-examples.js";
+import { finish } from "./repository.js";
+import { bench, qualityRows, someQuestions, someText, temporaryFolder } from "./support.js";
 
-const examples = join(root, "docs/examples");
-const read = (name: string) => readFileSync(join(examples, name), "utf8");
-const version: string = JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version;
 const has = (program: string) => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0;
-
 const folder = temporaryFolder();
-const bin = join(folder, "bin");
-mkdirSync(bin);
-/** A program of a user's path. */
-function program(name: string, script: string) {
-  writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`);
-  chmodSync(join(bin, name), 0o755);
-}
-program("gguf-bench", `exec "${process.execPath}" "${cli}" "$@"`);
-const env = userEnvironment({
-  PATH: `${bin}${delimiter}${process.env.PATH}`,
-  GGUF_BENCH_CACHE: join(folder, "cache"),
-});
+const { env, program } = pathIn(folder);
 
 /** A folder with a benchmark file of two mocks, as a user would have it. */
 function work(): string {
@@ -61,8 +47,8 @@ describe("shards", () => {
       status: 0,
       stderr: "",
     });
-    expect(read(name)).toMatch(/^#!\/(usr\/bin\/env |bin\/)bash\n/);
-    expect(read(name)).toContain("\nset -euo pipefail\n");
+    expect(readExample(name)).toMatch(/^#!\/(usr\/bin\/env |bin\/)bash\n/);
+    expect(readExample(name)).toContain("\nset -euo pipefail\n");
   });
 
   it.skipIf(!has("parallel"))("by GNU parallel have the figures of one run", { timeout: 600_000 }, async () => {
@@ -87,7 +73,7 @@ describe("shards", () => {
   });
 
   it("by Slurm: options that sbatch knows, and a task that is a shard", { timeout: 600_000 }, async () => {
-    const [, ...lines] = read("shards.slurm").split("\n");
+    const [, ...lines] = readExample("shards.slurm").split("\n");
     const options = lines.flatMap((line) => line.match(/^#SBATCH (.*)$/)?.[1] ?? []);
     const forms: Record<string, RegExp> = {
       "job-name": /^[\w-]+$/,
@@ -117,7 +103,7 @@ describe("shards", () => {
       const said = await finish("bash", script, { cwd: at, env: { ...env, ...slurm } });
       expect(said.code, said.output).toBe(0);
     }
-    const merge = read("shards.slurm").match(/--wrap '(gguf-bench merge [^']*)'/)![1]!;
+    const merge = readExample("shards.slurm").match(/--wrap '(gguf-bench merge [^']*)'/)![1]!;
     expect(await finish("bash", ["-c", merge], { cwd: at, env })).toMatchObject({ code: 0 });
     expect(qualityRows(join(at, "reports/shards/all"))).toEqual(await undivided());
   });
@@ -184,7 +170,7 @@ describe("shards", () => {
   });
 
   it("by Kubernetes: a Job of the API's form, whose pods are shards", { timeout: 600_000 }, async () => {
-    const { spec } = indexedJob.parse(parse(read("kubernetes.yaml")));
+    const { spec } = indexedJob.parse(parse(readExample("kubernetes.yaml")));
     const { containers, volumes } = spec.template.spec;
     const [{ name, image, command, env: said, volumeMounts }] = containers;
     expect(image).toBe(`gguf-bench:${version}`);
@@ -201,7 +187,7 @@ describe("shards", () => {
       const done = await finish(command[0]!, command.slice(1), { cwd: at, env: pod });
       expect(done.code, done.output).toBe(0);
     }
-    const merge = read("kubernetes.yaml").match(/^# {3}(gguf-bench merge .*?) +#/m)![1]!;
+    const merge = readExample("kubernetes.yaml").match(/^# {3}(gguf-bench merge .*?) +#/m)![1]!;
     expect(await finish("bash", ["-c", merge], { cwd: at, env })).toMatchObject({ code: 0 });
     expect(qualityRows(join(at, "reports/all"))).toEqual(await undivided());
   });

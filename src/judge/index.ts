@@ -2,7 +2,6 @@
 
 export type { Pair } from "./answers.js";
 export { type Comparability, comparability, imatrixFlag } from "./comparable.js";
-export { loadApart } from "./disturbance.js";
 export { type Check, type Gate, gate } from "./gate.js";
 export { isSameSize, type Ladder, type LadderStep } from "./ladder.js";
 export type { Asked } from "./pairs.js";

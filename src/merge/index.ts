@@ -2,7 +2,7 @@ import { BenchError } from "../errors.js";
 import { type Event, type JobRecord, memoryItem, type StoredEvent } from "../events.js";
 import { isTimed } from "../replay/index.js";
 import { allTokens, readEvents, replaceEvents } from "../store/index.js";
-import { Gathered, type JobEnd } from "./gathered.js";
+import { Gathered } from "./gathered.js";
 import { chosenPlan, type LeftOut, PlansAlike, plansOf, sessionsInOrder } from "./plan.js";
 
 export type { LeftOut } from "./plan.js";
@@ -133,5 +133,3 @@ function timedRuns({ sessions }: Gathered, jobs: readonly JobRecord[]): Map<stri
 const collator = new Intl.Collator("en", { numeric: true });
 /** `chunk 2` before `chunk 10`. */
 const byName = (a: string, b: string) => collator.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0);
-
-export type { JobEnd };

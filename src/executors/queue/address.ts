@@ -1,7 +1,7 @@
 import { BenchError } from "../../errors.js";
 
 /** The variable that holds the password, where the address does not: addresses are seen in lists of processes. */
-export const passwordVariable = "GGUF_BENCH_QUEUE_PASSWORD";
+const passwordVariable = "GGUF_BENCH_QUEUE_PASSWORD";
 
 /** The address of a queue as it may be shown and written down: without user, password and all that may be a part of them. */
 export function shownQueue(url: string): string {

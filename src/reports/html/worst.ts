@@ -15,8 +15,9 @@ export function worstTokens(divergences: Divergence[]): Content {
     ...(isTold ? ["text before the token", "the token", "the reference says", "the variant says"] : []).map(left),
     ...["distance", "p by the reference", "p by the variant"].map(right),
   ];
+  const isPartly = isTold && told.some(({ where }) => where.worst.some(({ text }) => !text));
   const about = isTold
-    ? "The ten tokens of each variant that it predicts most unlike its reference."
+    ? `The ten tokens of each variant that it predicts most unlike its reference.${isPartly ? " A run keeps the text of three of a chunk; where there are more, the cells are empty." : ""}`
     : "The run keeps no text: tokens are named by their chunk (the first is 0) and their place in it.";
   return folded(
     "The worst tokens of each variant",
