@@ -72,12 +72,14 @@ export function markOf(result: Result): Mark {
   }
 }
 
-/** The change of B against A: `+0.9 %`, `−2.1 points`, `×2.1`. Undefined where nothing can be told, and of a distance, which is a change itself. */
+/**
+ * The change of B against A: `+0.9 %`, `−2.1 points`, `×2.1`. Undefined where nothing can be told, and of a distance, which is a change
+ * itself. Two speeds stand there whether or not anything can be told of them, and so does their quotient.
+ */
 export function changeOf(result: Result): string | undefined {
   const { comparison, verdict: said } = result;
   if (!comparison || !said || isOfDistance(result) || isAtChance(said)) return undefined;
-  if (comparison.needed !== undefined || !Number.isFinite(comparison.difference)) return undefined;
-  if (!isOfSpeed(result)) return signed(comparison);
+  if (!isOfSpeed(result)) return Number.isFinite(comparison.difference) ? signed(comparison) : undefined;
   const ratio = comparison.b / comparison.a;
   return Number.isFinite(ratio) && ratio > 0 ? `×${two(ratio)}` : undefined;
 }

@@ -1,5 +1,6 @@
 import { harmless, several } from "../harmless.js";
 import {
+  changeOf,
   clause,
   markedVerdict,
   type Pair,
@@ -65,7 +66,7 @@ function tabled(results: HeldResult[], sides: Held["sides"], isMany: boolean): s
       isLevel || !Number.isFinite(comparison!.a) ? "—" : figure(comparison!.a),
       Number.isFinite(comparison!.b) ? figure(comparison!.b) : "—",
       // How many answers changed stands in the sentence.
-      isLevel ? "" : difference.replace(/ \(.*/, ""),
+      isLevel ? "" : difference.replace(/ \(.*/, "") || (changeOf(result) ?? ""),
       interval,
       `${markedVerdict(result)}${isSmall(result.verdict!) ? ", too small to matter" : ""}`,
     ].map((cell) => harmless(cell));
@@ -73,10 +74,15 @@ function tabled(results: HeldResult[], sides: Held["sides"], isMany: boolean): s
   return [head, ...rows];
 }
 
-/** Of a figure as far as the difference is known: more digits would say nothing of it. */
+/**
+ * Of a figure as far as the difference is known: more digits would say nothing of it. Of two whose difference is a share, three digits
+ * stay however little is known, so that whoever divides them finds that share.
+ */
 function errorOf({ scale, low, high }: Comparison, value: number): number | undefined {
   const half = Math.abs(high - low) / 4;
-  return half > 0 && Number.isFinite(half) ? half * (scale === "relative" ? Math.abs(value) : 1) : undefined;
+  const isKnown = half > 0 && Number.isFinite(half);
+  if (scale === "relative") return half === 0 ? undefined : Math.min(isKnown ? half : 1, 0.1) * Math.abs(value);
+  return isKnown ? half : undefined;
 }
 
 const isSmall = (said: Verdict) => {

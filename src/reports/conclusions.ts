@@ -139,8 +139,8 @@ function farIn(column: ShortColumn, { comparison, verdict }: ShortCell): string[
 }
 
 /**
- * `tg128 1.8× faster`, where a difference is shown and larger than machines make by themselves; `tg128 likely 1.8× faster beside other
- * processes`, which keep it from being certain.
+ * `tg128 1.8× faster`, where a difference is shown and larger than machines make by themselves; `tg128 likely 1.8× faster on a
+ * busy machine`, where other processes keep it from being certain.
  */
 function paceOf({ per, label }: Metric, { comparison, mark, disturbed }: ShortCell): string[] {
   if (per !== "repetition" || !comparison) return [];
@@ -151,7 +151,7 @@ function paceOf({ per, label }: Metric, { comparison, mark, disturbed }: ShortCe
   const times = (factor: number) => `${factor.toFixed(factor < 10 ? 1 : 0)}×`;
   const pace = ratio > 1 ? `${times(ratio)} faster` : `${times(1 / ratio)} slower`;
   const told = `${label} ${isSure ? "" : "likely "}${pace}`;
-  return [disturbed ? `${told} beside other processes` : told];
+  return [disturbed ? `${told} on a busy machine` : told];
 }
 
 /** Which file never to take, because another is no larger and better. */

@@ -14,7 +14,7 @@ const significant = 5;
 
 /** No digit that the error makes meaningless: the error has two digits, and the figure ends where it ends. */
 export function figureOf({ metric, value, error }: Pick<Summary, "metric" | "value" | "error">): Figure {
-  const { scale, digits } = describe(metric);
+  const { scale, digits, per } = describe(metric);
   const { factor, digits: ofBytes } = byteScale([value]);
   const [times, most] = scale === "percent" ? [100, digits - 2] : scale === "bytes" ? [factor, ofBytes] : [1, digits];
   const shown = value * times;
@@ -23,7 +23,9 @@ export function figureOf({ metric, value, error }: Pick<Summary, "metric" | "val
   if (error === undefined || !(error > 0) || !Number.isFinite(error))
     return { figure: fixed(shown, Math.min(most, significant - 1 - magnitude(shown))) };
   const spread = Number((error * times).toPrecision(2));
-  const places = Math.min(most, 1 - magnitude(spread));
+  // Whoever divides two speeds is to find the change that is told of them.
+  const fewest = per === "repetition" ? 1 - magnitude(shown) : Number.NEGATIVE_INFINITY;
+  const places = Math.min(most, Math.max(fewest, 1 - magnitude(spread)));
   return { figure: fixed(shown, places), error: fixed(spread, places) };
 }
 

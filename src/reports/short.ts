@@ -11,7 +11,7 @@ import {
   type Verdict,
   type Verdicts,
 } from "../judge/index.js";
-import { isQuality, type Metric } from "../metrics.js";
+import { metric as describe, isQuality, type Metric } from "../metrics.js";
 import type { Comparison } from "../stats/comparison.js";
 import type { Series } from "../stats/series.js";
 import { conclusionsFrom } from "./conclusions.js";
@@ -96,7 +96,10 @@ export function shortFrom(series: Series[], table: Table, verdicts: Verdicts): S
     return {
       variant,
       ...definite({ bytes: variant.facts?.bytes, against: ladder?.base, saved: step?.saved }),
-      cells: told.map(({ at }) => cellOf(cells[at]!, table.columns[at]!, results)),
+      cells: told.map(({ at }) => {
+        const base = table.rows.find((one) => one.variant.name === ladder?.base)?.cells[at];
+        return cellOf(cells[at]!, base, table.columns[at]!, results);
+      }),
       ...definite({ mark: step ? standings[step.standing] : bases.has(variant.name) ? "reference" : undefined }),
     };
   });
@@ -140,12 +143,12 @@ const standings: Record<LadderStep["standing"], ShortMark> = {
 const resultsFor = ({ questions }: Verdicts, base: string, variant: string): Result[] =>
   questions.find((question) => question.base === base)?.pairs.find(({ b }) => b === variant)?.results ?? [];
 
-function cellOf(cell: Cell, { measurement, metric }: Column, results: Result[]): ShortCell {
+function cellOf(cell: Cell, base: Cell | undefined, { measurement, metric }: Column, results: Result[]): ShortCell {
   const result = figureIn(cell) && results.find((one) => one.measurement === measurement && one.metric === metric.name);
   const compared =
     result?.comparison && result.verdict ? { mark: markOf(result), change: changeOf(result) } : undefined;
   return {
-    cell,
+    cell: result?.comparison && compared?.change !== undefined ? partNoted(cell, base, result.comparison) : cell,
     ...shownIn(cell),
     ...definite({
       ...compared,
@@ -154,6 +157,14 @@ function cellOf(cell: Cell, { measurement, metric }: Column, results: Result[]):
       disturbed: result?.foreign === undefined ? undefined : (true as const),
     }),
   };
+}
+
+/** Of repetitions that only one of the two has, the figures know and their change does not: a note says so. */
+function partNoted(cell: Cell, base: Cell | undefined, { metric, n, paired }: Comparison): Cell {
+  const most = Math.max(figureIn(cell)?.n ?? 0, figureIn(base)?.n ?? 0);
+  if (cell.state !== "measured" || describe(metric).per !== "repetition" || !paired || most <= n) return cell;
+  const text = `the change is that of the ${n} repetitions that both have, of ${most}`;
+  return { ...cell, notes: [...cell.notes, { text }] };
 }
 
 function shownIn(cell: Cell): Pick<ShortCell, "figure" | "error"> {

@@ -7,7 +7,7 @@ import { alpha, type Comparison, natural, type Observation, oneSided } from "./c
 import { type Design, designOf } from "./design.js";
 import { binomialHigh, binomialLow, tQuantile } from "./distributions.js";
 import { fewestPieces } from "./family.js";
-import { compareSpeeds, errorOfSpeed } from "./speed.js";
+import { compareSpeeds, levelOfSpeed } from "./speed.js";
 
 export interface CompareOptions {
   /** False when the same item is another thing in each: a repetition of another run, a chunk of another tokenizer. */
@@ -27,8 +27,6 @@ export interface CompareOptions {
 const enoughClusters = 8;
 /** A p of "no drift" below this is taken for drift. */
 const surelyDrifts = 0.05;
-/** With fewer repetitions the spread is a guess. */
-const fewestRepetitions = 3;
 /** An interval that reaches further than this factor up or down is not shown: it tells nothing. */
 const widest = Math.log(10);
 
@@ -82,7 +80,7 @@ export function residualsOf(
 ): number[] | undefined {
   const { first, second, paired } = pairs(a, b, wanted);
   const metric = describe(name);
-  if (!paired || !first.every(isNumber) || !second.every(isNumber)) return undefined;
+  if (metric.per === "repetition" || !paired || !first.every(isNumber) || !second.every(isNumber)) return undefined;
   const [x, y] = onOneScale(metric, first, second);
   const residuals = y.residuals.map((residual, i) => residual - x.residuals[i]!);
   return errorOf(metric, residuals, first, definite({ clusters })).drift === undefined ? undefined : residuals;
@@ -110,8 +108,8 @@ function withinRange(
 /**
  * A figure by itself, as its distance from 0, with the one 95 % interval that it has wherever it is shown:
  *
- * - Perplexity: on the log scale, where it is a mean. Speed, KLD, bits per byte: log of the mean by the delta method,
- *   `mean · exp(± t · error / mean)`, which is never negative and holds the mean.
+ * - Perplexity: on the log scale, where it is a mean. KLD, bits per byte: log of the mean by the delta method,
+ *   `mean · exp(± t · error / mean)`, which is never negative and holds the mean. Speed: see `speedOf`.
  * - Shares of questions or tokens: Clopper and Pearson's on counts over the design effect of subjects or chunks. Mean scores of
  *   questions: the same, as a share of as many questions right or wrong as would scatter as they do, see `scoreShare`.
  * - Others: mean ± t · error.
@@ -126,6 +124,7 @@ export function level(name: string, items: Observation[], { clusters: given }: C
   const broken = sorted.filter((one) => !isNumber(one)).length;
   if (broken > 0 || sorted.length === 0) return nothing(name, [`${broken} values are not numbers.`]);
   const form = forms[metric.aggregation];
+  if (form.counts === "repetitions") return levelOfSpeed(name, sorted, clusters);
   if (isBinary(form, sorted)) {
     const right = sorted.map(({ value }) => value);
     const count = right.filter((value) => value === 1).length;
@@ -179,7 +178,7 @@ function tokenShare(name: string, items: Observation[], value: number, spread: C
   if (!(freedom > 0)) return { ...unknown(nothing(name, []), n, 10), scale: "level" as const, b: value, n };
   const effect = Math.max(1, (tokens * error * error) / (value * (1 - value)) || 1);
   const found = share(name, value * tokens, tokens, { effect, groups: clusters, ...(effect > 1 ? { freedom } : {}) });
-  return { ...found, n, clusters, block, ...drifting(spread), warnings: fewWarnings(name, n, clusters, block) };
+  return { ...found, n, clusters, block, ...drifting(spread), warnings: fewWarnings(clusters, block) };
 }
 
 /**
@@ -243,7 +242,7 @@ const plain: Scale = { of: same, g: same, inverse: same, slope: () => 1, log: fa
 const ofLogs: Scale = { ...plain, log: true };
 const logOfMean: Scale = { ...plain, g: Math.log, inverse: Math.exp, slope: (mean) => 1 / mean, log: true };
 const logOfFactors: Scale = { ...logOfMean, bySize: true };
-const meanOfLogs: Scale = { ...plain, of: Math.log, log: true };
+const meanOfLogs: Scale = { ...ofLogs, of: Math.log };
 const root: Scale = {
   ...plain,
   ...{
@@ -278,7 +277,7 @@ const forms: Record<Aggregation, Form> = {
   "root-mean-square": always(root),
   proportion: { ...always(plain), counts: "items" },
   mean: { ...always(plain), counts: "scores" },
-  rate: { alone: () => logOfMean, compared: () => meanOfLogs, counts: "repetitions" },
+  rate: { ...always(meanOfLogs), counts: "repetitions" },
   count: always(plain),
   maximum: always(plain),
   single: always(plain),
@@ -324,7 +323,6 @@ function errorOf(
   items: Observation[],
   { clusters, dependence, shares }: Pick<CompareOptions, "clusters" | "dependence"> & { shares?: number[] },
 ): Clustered {
-  if (per === "repetition") return errorOfSpeed(residuals, items, clusters);
   if (clusters) {
     const weights = shares ?? items.map(({ weight }) => weight);
     const found = clusteredError(sumsBy(items, clusters, residuals), sumsBy(items, clusters, weights));
@@ -429,12 +427,11 @@ function fromT(name: string, { link, estimate, spread, a, b, n }: Found): Compar
     block,
     ...drifting(spread),
     detectable: student.detectable(basis, alpha),
-    warnings: fewWarnings(name, n, clusters, block),
+    warnings: fewWarnings(clusters, block),
     basis,
   };
-  const isRate = describe(name).per === "repetition";
-  const vague = !known || (link !== "identity" && half > widest) || (isRate && n < fewestRepetitions);
-  return vague ? unknown(found, n, isRate ? 5 : 10) : found;
+  const vague = !known || (link !== "identity" && half > widest);
+  return vague ? unknown(found, n, 10) : found;
 }
 
 const drifting = ({ drift = 1 }: Clustered) => (drift < surelyDrifts ? { drifts: true as const } : {});
@@ -449,10 +446,8 @@ function unknown<One extends Comparison>(comparison: One, n: number, usual: numb
   };
 }
 
-function fewWarnings(name: string, n: number, clusters: number, block: number): string[] {
-  const isRate = describe(name).per === "repetition";
-  if (clusters >= (isRate ? fewestPieces : enoughClusters)) return [];
-  if (isRate) return [`The interval rests on ${n} repetitions; 5 or more would be better.`];
+function fewWarnings(clusters: number, block: number): string[] {
+  if (clusters >= enoughClusters) return [];
   const blocks = block > 1 ? `${clusters} blocks of ${block} neighbours that hang together` : `${clusters} pieces`;
   return [`The interval rests on ${blocks}; 10 or more would be better.`];
 }

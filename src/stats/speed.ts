@@ -1,5 +1,5 @@
-import { t as student, type T, tailOf } from "./bases/t.js";
-import { type Clustered, clusteredError } from "./blocks.js";
+import { reported, t as student, type T, tailOf } from "./bases/t.js";
+import { clusteredError } from "./blocks.js";
 import { alpha, type Comparison, type Observation, oneSided } from "./comparison.js";
 import { tQuantile } from "./distributions.js";
 import { fewestPieces } from "./family.js";
@@ -22,16 +22,49 @@ export const assumedSpread = 0.05;
 type Runs = ReadonlyMap<string, string> | undefined;
 
 /**
- * Compares two speeds, told as `speed(B) / speed(A) − 1`.
+ * Where a speed lies on the log scale, the one place that says so: `exp` of it is the figure in every table, and the difference of two
+ * is that of their figures.
  *
- * - In turns (`paired`: the same item stands for repetitions beside each other): the log ratios of the repetitions, of which
- *   `location` is taken. From three sessions on each has one, and the t interval is over sessions.
- * - Otherwise in runs apart, between which the machine changed: the runs are the pieces. With three or more on each side, Welch's
- *   t interval over them. A side with fewer is taken to scatter as the other side's runs do, or by `assumedSpread` where neither
- *   shows it, and the comparison says so.
+ * `location` of the logarithms of its repetitions: below ten their geometric mean. From three runs on each has one, and
+ * the t interval is over runs.
+ */
+export function speedOf(runs: readonly number[][]): SpeedLocation {
+  if (runs.length >= fewestRuns) return overRuns(runs.map((logs) => location(logs).estimate));
+  const logs = runs.flat();
+  return { ...location(logs), pieces: logs.length, perRun: false };
+}
+
+interface SpeedLocation extends Location {
+  /** Independent pieces that the errors rest on: repetitions, or runs. */
+  pieces: number;
+  perRun: boolean;
+}
+
+/** The mean over runs, each of one value. */
+function overRuns(values: readonly number[]): SpeedLocation {
+  const estimate = meanOf(values);
+  const { error, freedom } = clusteredError(values.map((one) => (one - estimate) / values.length));
+  return { estimate, below: error, above: error, freedom, pieces: values.length, perRun: true };
+}
+
+/** A speed by itself, see `speedOf`. */
+export function levelOfSpeed(metric: string, items: Observation[], runs: Runs): Comparison {
+  const found = { ...speedOf(logsByRun(items, runs)), warnings: [] };
+  const b = Math.exp(found.estimate);
+  const told = comparisonOf(found, "log", { metric, scale: "level", a: 0, b, n: items.length, paired: true });
+  // Nobody asks whether it is 0.
+  return { ...told, p: Number.NaN, detectable: Number.NaN };
+}
+
+/**
+ * Compares two speeds, told as `speed(B) / speed(A) − 1`: the quotient of the two figures that `speedOf` gives of the repetitions
+ * compared, and so of those that stand beside it. The interval is of
  *
- * `a` and `b` are means, as tables print them. The difference is that of typical repetitions: single ones that are far off move the
- * means. A warning says so where the two would contradict each other.
+ * - the log ratios of repetitions, in turns (`paired`: the same item stands for repetitions beside each other), see `inTurns`; from
+ *   three sessions on the t interval over sessions.
+ * - the runs, otherwise: apart, with a machine that changed between them. With three or more on each side, Welch's t interval over
+ *   them. A side with fewer is taken to scatter as the other side's runs do, or by `assumedSpread` where neither shows it, and the
+ *   comparison says so.
  */
 export function compareSpeeds(
   metric: string,
@@ -39,76 +72,85 @@ export function compareSpeeds(
   second: Observation[],
   { paired, runs }: { paired: boolean; runs?: Runs },
 ): Comparison {
-  const found = paired ? inTurns(first, second, runs) : apart(first, second, runs);
-  const { estimate, below, above, freedom, perRun, fixed, warnings } = found;
+  const sides = [first, second].map((items) => logsByRun(items, runs)) as [number[][], number[][]];
+  const [a, b] = sides.map(speedOf) as [SpeedLocation, SpeedLocation];
+  const estimate = b.estimate - a.estimate;
+  const found = paired
+    ? inTurns(estimate, ...sides)
+    : { ...apart(...sides, Math.min(first.length, second.length)), estimate };
+  const n = Math.min(first.length, second.length);
+  const figures = { a: Math.exp(a.estimate), b: Math.exp(b.estimate), n, paired };
+  return comparisonOf(found, "log1p", { metric, scale: "relative", ...figures });
+}
+
+/** An estimate on the log scale. */
+interface SpeedEstimate extends SpeedLocation {
+  /** The part of the error that more repetitions do not make smaller. */
+  fixed?: number;
+  warnings: string[];
+}
+
+function comparisonOf(
+  { estimate, below, above, freedom, pieces, perRun, fixed, warnings }: SpeedEstimate,
+  link: "log" | "log1p",
+  told: Pick<Comparison, "metric" | "scale" | "a" | "b" | "n" | "paired">,
+): Comparison {
   const known = freedom >= 1 && Number.isFinite(below + above);
   const quantile = known ? tQuantile(1 - oneSided, freedom) : Number.NaN;
-  const n = Math.min(first.length, second.length);
-  const [a, b] = [first, second].map((items) => meanOf(items.map(({ value }) => value))) as [number, number];
   const basis: T = {
-    ...{ kind: "t", link: "log1p", estimate, error: (below + above) / 2, freedom },
+    ...{ kind: "t", link, estimate, error: (below + above) / 2, freedom },
     ...(below === above ? {} : { sides: { below, above } }),
     ...(perRun ? { per: "run" as const } : {}),
     ...(fixed === undefined
       ? {}
       : { fixed: { error: fixed, freedom: perRun ? freedom : Number.POSITIVE_INFINITY, of: "runs" as const } }),
   };
-  const p = known ? Math.min(1, 2 * tailOf(Math.abs(estimate) / (estimate > 0 ? below : above), freedom)) : Number.NaN;
   const comparison: Comparison = {
-    ...{ metric, scale: "relative", a, b, p, n, paired },
-    difference: Math.expm1(estimate),
-    low: Math.expm1(estimate - quantile * below),
-    high: Math.expm1(estimate + quantile * above),
-    clusters: found.pieces,
+    ...told,
+    difference: reported[link](estimate),
+    low: reported[link](estimate - quantile * below),
+    high: reported[link](estimate + quantile * above),
+    p: known ? Math.min(1, 2 * tailOf(Math.abs(estimate) / (estimate > 0 ? below : above), freedom)) : Number.NaN,
+    clusters: pieces,
     block: 1,
     detectable: student.detectable(basis, alpha),
     warnings: [],
     basis,
   };
-  if (!known || quantile * Math.max(below, above) > widest || n < fewestRepetitions) return untold(comparison);
-  return { ...comparison, warnings: [...fewNote(comparison), ...warnings, ...contradiction(comparison)] };
+  if (!known || quantile * Math.max(below, above) > widest || told.n < fewestRepetitions) return untold(comparison);
+  return { ...comparison, warnings: [...fewNote(comparison), ...warnings] };
 }
 
-interface SpeedRatio extends Location {
-  /** Independent pieces that the errors rest on: repetitions, or runs. */
-  pieces: number;
-  perRun: boolean;
-  /** The part of the error that more repetitions do not make smaller. */
-  fixed?: number;
-  warnings: string[];
-}
-
-function inTurns(first: Observation[], second: Observation[], runs: Runs): SpeedRatio {
-  const ratios = second.map(({ value }, i) => Math.log(value / first[i]!.value));
-  const sessions = byRun(first, runs, ratios);
-  if (sessions.length >= fewestRuns) return { ...overRuns(sessions), warnings: [] };
+/**
+ * In turns what the machine did to both of a round cancels in their ratio, whose `location` has the interval. Below ten
+ * repetitions that is the difference of the two figures. Of ranks the one is near the other and not the same, and on a machine that jumps
+ * they may lie apart: then the interval holds both, each side that of the ratios from the farther of the two. So it covers
+ * at least as often as that of the ratios, and single rounds that are far off widen it no more.
+ */
+function inTurns(estimate: number, first: number[][], second: number[][]): SpeedEstimate {
+  if (first.length >= fewestRuns) {
+    const sessions = second.map((logs, run) => location(logs).estimate - location(first[run]!).estimate);
+    return { ...overRuns(sessions), estimate, warnings: [] };
+  }
+  const others = first.flat();
+  const ratios = location(second.flat().map((log, i) => log - others[i]!));
+  const gap = estimate - ratios.estimate;
+  const apart = Math.abs(gap) < 1e-12 ? 0 : gap / tQuantile(1 - oneSided, ratios.freedom);
   const warnings =
-    sessions.length > 1 ? ["2 sessions do not show yet how much sessions differ; from 3 on (`--again`) they do."] : [];
-  return { ...location(ratios), pieces: ratios.length, perRun: false, warnings };
+    first.length > 1 ? ["2 sessions do not show yet how much sessions differ; from 3 on (`--again`) they do."] : [];
+  return {
+    ...{ estimate, below: ratios.below + Math.max(0, apart), above: ratios.above + Math.max(0, -apart) },
+    ...{ freedom: ratios.freedom, pieces: others.length, perRun: false, warnings },
+  };
 }
 
-/** Each run has one typical value; the mean over runs. */
-function overRuns(runs: number[][]): Omit<SpeedRatio, "warnings"> {
-  const centres = runs.map((values) => location(values).estimate);
-  const estimate = meanOf(centres);
-  const { error, freedom } = clusteredError(centres.map((one) => (one - estimate) / centres.length));
-  return { estimate, below: error, above: error, freedom, pieces: runs.length, perRun: true };
-}
-
-function apart(first: Observation[], second: Observation[], runs: Runs): SpeedRatio {
-  const logs = (items: Observation[]) =>
-    byRun(
-      items,
-      runs,
-      items.map(({ value }) => Math.log(value)),
-    );
-  const [a, b] = [sideOf(logs(first)), sideOf(logs(second))];
-  const estimate = b.estimate - a.estimate;
+function apart(first: number[][], second: number[][], n: number): Omit<SpeedEstimate, "estimate"> {
+  const [a, b] = [sideOf(first), sideOf(second)];
   const counts = `${counted(a.runs)} against ${b.runs}`;
   if (a.spread && b.spread) {
     const spread = sumOf([a.spread, b.spread]);
     const warnings = [`${counts}, which are the pieces of the interval: they were not timed in turns.`];
-    return { estimate, ...twice(spread), pieces: Math.min(a.runs, b.runs), perRun: true, warnings };
+    return { ...twice(spread), pieces: Math.min(a.runs, b.runs), perRun: true, warnings };
   }
   const shown = a.spread ?? b.spread;
   if (shown) {
@@ -117,7 +159,7 @@ function apart(first: Observation[], second: Observation[], runs: Runs): SpeedRa
     const ofFew = Math.max(shown.variance * shown.runs, few.within.variance * few.runs) / few.runs;
     const variance = shown.variance + ofFew;
     return {
-      ...{ estimate, ...twice({ variance, freedom: shown.freedom }), fixed: Math.sqrt(variance) },
+      ...{ ...twice({ variance, freedom: shown.freedom }), fixed: Math.sqrt(variance) },
       ...{ pieces: shown.runs, perRun: true },
       warnings: [
         `${counts}: ${few.runs === 1 ? "the one is" : "the fewer are"} taken to scatter as the ${shown.runs} do; ${fewestRuns} on each side (\`--again\`) would show it.`,
@@ -130,8 +172,8 @@ function apart(first: Observation[], second: Observation[], runs: Runs): SpeedRa
   });
   const fixed = sumOf([assumed(a), assumed(b)]);
   return {
-    ...{ estimate, ...twice(sumOf([a.within, b.within, assumed(a), assumed(b)])), fixed: Math.sqrt(fixed.variance) },
-    ...{ pieces: Math.min(first.length, second.length), perRun: false },
+    ...{ ...twice(sumOf([a.within, b.within, assumed(a), assumed(b)])), fixed: Math.sqrt(fixed.variance) },
+    ...{ pieces: n, perRun: false },
     warnings: [
       `${counts}: runs of one build are assumed to differ by ${100 * assumedSpread} % (standard deviation) by themselves; ${fewestRuns} or more on each side (\`--again\`) show it.`,
     ],
@@ -145,7 +187,6 @@ interface Variance {
 }
 
 interface OneSide {
-  estimate: number;
   runs: number;
   /** Of the mean over runs, as the runs show it; absent where there are too few. */
   spread?: Variance & { runs: number };
@@ -157,17 +198,13 @@ interface OneSide {
 
 function sideOf(runs: number[][]): OneSide {
   const count = runs.length;
-  const centres = runs.map((values) => location(values));
-  const estimate = meanOf(centres.map((one) => one.estimate));
+  const centres = runs.map((logs) => location(logs));
   const within = sumOf(
     centres.map(({ below, above, freedom }) => ({ variance: ((below + above) / 2 / count) ** 2, freedom })),
   );
-  if (count < fewestRuns) {
-    const between = count < 2 ? 0 : clusteredError(centres.map((one) => (one.estimate - estimate) / count)).error ** 2;
-    return { estimate, runs: count, within, between };
-  }
-  const { below, freedom } = overRuns(runs);
-  return { estimate, runs: count, within, between: 0, spread: { variance: below ** 2, freedom, runs: count } };
+  const { below, freedom } = overRuns(centres.map(({ estimate }) => estimate));
+  if (count < fewestRuns) return { runs: count, within, between: count < 2 ? 0 : below ** 2 };
+  return { runs: count, within, between: 0, spread: { variance: below ** 2, freedom, runs: count } };
 }
 
 /** The variance of a sum of independent estimates (Welch 1947, degrees of freedom after Satterthwaite). */
@@ -184,24 +221,20 @@ const twice = ({ variance, freedom }: Variance) => {
 
 const counted = (runs: number) => `${runs} ${runs === 1 ? "run" : "runs"}`;
 
-/** The values of each run, in the order in which they first come. */
-function byRun(items: Observation[], runs: Runs, values: number[]): number[][] {
+/** The logarithms of each run's values, the runs in the order in which they first come. */
+function logsByRun(items: Observation[], runs: Runs): number[][] {
   const groups = new Map<string, number[]>();
-  items.forEach(({ item }, i) => {
+  for (const { item, value } of items) {
     const run = runs?.get(item) ?? "";
-    groups.set(run, [...(groups.get(run) ?? []), values[i]!]);
-  });
+    const logs = groups.get(run) ?? [];
+    groups.set(run, logs);
+    logs.push(Math.log(value));
+  }
   return [...groups.values()];
 }
 
 /** How many runs timed these items. */
-export const runsIn = (items: Observation[], runs: Runs) => byRun(items, runs, []).length;
-
-/** The error of a speed by itself: from three sessions on they are its pieces, before that the repetitions. */
-export function errorOfSpeed(residuals: number[], items: Observation[], runs: Runs): Clustered {
-  const sums = byRun(items, runs, residuals).map((of) => of.reduce((sum, one) => sum + one, 0));
-  return clusteredError(sums.length >= fewestRuns ? sums : residuals);
-}
+export const runsIn = (items: Observation[], runs: Runs) => logsByRun(items, runs).length;
 
 /** Without a word on the difference; the two figures stay. */
 function untold(comparison: Comparison): Comparison {
@@ -216,14 +249,4 @@ function untold(comparison: Comparison): Comparison {
 
 function fewNote({ n }: Comparison): string[] {
   return n < fewestPieces ? [`The interval rests on ${n} repetitions; 5 or more would be better.`] : [];
-}
-
-/** The means that stand in tables say another thing than typical repetitions do. */
-function contradiction({ a, b, low, high, difference }: Comparison): string[] {
-  const means = b / a - 1;
-  if (low <= means && means <= high) return [];
-  const percent = (share: number) => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toPrecision(2)} %`;
-  return [
-    `Single repetitions are far off: the means differ by ${percent(means)}, typical repetitions by ${percent(difference)}.`,
-  ];
 }

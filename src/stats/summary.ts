@@ -3,6 +3,7 @@ import type { Sample } from "../events.js";
 import { type Aggregation, metric as describe, isExact, isTally, itemsPer, type Metric } from "../metrics.js";
 import { natural } from "./comparison.js";
 import { type CompareOptions, level } from "./estimate.js";
+import { speedOf } from "./speed.js";
 
 /** One (job, metric) as a figure. */
 export interface Summary {
@@ -25,7 +26,8 @@ export interface Summary {
   broken?: string;
 }
 
-type WeightedValue = Pick<Sample, "value" | "weight" | "square">;
+/** `run`: of a speed, the session that timed it, where that is not the first. */
+type WeightedValue = Pick<Sample, "value" | "weight" | "square"> & { run?: string };
 type SummaryFigure = Pick<Summary, "value"> & Partial<Pick<Summary, "error" | "warnings" | "broken">>;
 
 /**
@@ -52,8 +54,14 @@ class Sums {
   wwdd = 0;
   /** Σw(square − v²): the spread of the units inside their samples. */
   within = 0;
+  /** Of a speed the logarithms, by run: its figure is no sum. */
+  readonly logs?: Map<string, number[]>;
 
-  add({ value, weight, square }: WeightedValue): void {
+  constructor({ per }: Metric) {
+    if (per === "repetition") this.logs = new Map();
+  }
+
+  add({ value, weight, square, run = "" }: WeightedValue): void {
     this.n++;
     if (!Number.isFinite(value) || !Number.isFinite(weight)) {
       this.broken++;
@@ -71,6 +79,10 @@ class Sums {
     this.wwd += weight * weight * d;
     this.wwdd += weight * weight * d * d;
     this.within += weight === 1 ? 0 : weight * ((square ?? Number.NaN) - value * value);
+    if (!this.logs) return;
+    const logs = this.logs.get(run) ?? [];
+    this.logs.set(run, logs);
+    logs.push(Math.log(value));
   }
 
   /** Weighted mean: that of all units. */
@@ -159,11 +171,12 @@ const figures: Record<Aggregation, (sums: Sums, vocabulary?: number) => SummaryF
   },
 
   /**
-   * Mean of repetitions. `error`: their sample standard deviation, as llama-bench prints; it says how much one
-   * repetition scatters and does not shrink with n.
+   * `speedOf` the repetitions, of which llama-bench prints the arithmetic mean: on a quiet machine the same to 0.1 %. `error`: their
+   * sample standard deviation, as llama-bench prints; it says how much one repetition scatters and does not shrink with n.
    */
   rate(sums) {
-    const { n, mean: value } = sums;
+    const { n, logs } = sums;
+    const value = Math.exp(speedOf([...logs!.values()]).estimate);
     if (n < 2)
       return { value, warnings: [`1 repetition gives no error: ${enoughRepetitions} or more would be better`] };
     return { value, error: Math.sqrt(sums.squaredResiduals / (n - 1)) };
@@ -188,7 +201,7 @@ export interface Running {
 /** `vocabulary`: tokens of the model's, where they are known; they bound a perplexity that can be believed. */
 export function running(name: string, vocabulary?: number): Running {
   const metric = describe(name);
-  const sums = new Sums();
+  const sums = new Sums(metric);
   return { add: (sample) => sums.add(sample), summary: () => summaryOf(metric, sums, vocabulary) };
 }
 
@@ -253,9 +266,10 @@ export function summarize(
 ): Summary {
   const whole = running(name, vocabulary);
   const sorted = natural([...samples]);
-  for (const sample of sorted) whole.add(sample);
-  const summary = whole.summary();
   const metric = describe(name);
+  const runs = metric.per === "repetition" ? clusters : undefined;
+  for (const sample of sorted) whole.add(runs ? { ...sample, ...definite({ run: runs.get(sample.item) }) } : sample);
+  const summary = whole.summary();
   if (isExact(metric) || !Number.isFinite(summary.value)) return summary;
   const { low, high, needed, n, drifts } = level(name, sorted, clusters ? { clusters } : {});
   const vague = needed !== undefined && n > 1;

@@ -1,3 +1,4 @@
+import { definite } from "../definite.js";
 import type { Event, JobRecord, SpeedSession, StoredEvent, VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
 import { metric as describe, isTally } from "../metrics.js";
@@ -276,7 +277,7 @@ function ofJob(
       begun(state, cell, event.done);
       break;
     case "samples":
-      measured(state, cell, event.samples);
+      measured(state, cell, event);
       report(state, cell);
       break;
     case "progress":
@@ -309,10 +310,10 @@ function begun(state: LiveState, cell: LiveJob, items: number): void {
   state.current ??= cell;
 }
 
-function measured(state: LiveState, cell: LiveJob, samples: Of<"samples">["samples"]): void {
+function measured(state: LiveState, cell: LiveJob, { samples, cluster }: Of<"samples">): void {
   for (const sample of samples) {
     const accumulator = cell.accumulators.get(sample.metric) ?? newAccumulator(state, cell, sample.metric);
-    accumulator.running.add(sample);
+    accumulator.running.add({ ...sample, ...definite({ run: cluster }) });
     accumulator.count++;
   }
   // Values beside the items, such as peak memory, do not count as items.
@@ -508,7 +509,8 @@ function enter(state: LiveState, cell: LiveJob): LiveJob {
 
 function accumulated(name: string, variant: VariantRecord, kept: JobResult): Accumulator {
   const sums = running(name, vocabularyOf(variant));
-  for (const sample of kept.samples(name)) sums.add(sample);
+  for (const sample of kept.samples(name))
+    sums.add({ ...sample, ...definite({ run: kept.clusters?.get(sample.item) }) });
   return { running: sums, count: kept.count(name), figure: undefined, at: -1 };
 }
 

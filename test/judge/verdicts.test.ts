@@ -314,7 +314,7 @@ describe("a speed beside other processes", () => {
     });
     expect(said(beside(0.9))).toEqual({
       table: "likely better †",
-      conclusion: "tg128 likely 1.5× faster beside other processes",
+      conclusion: "tg128 likely 1.5× faster on a busy machine",
       card: expect.stringMatching(/^\(×1\.5\d*\)$/),
       page: "likely better †",
     });

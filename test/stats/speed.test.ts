@@ -55,8 +55,9 @@ describe("variants in turns on a machine that is not steady: the 95 % interval o
     });
     report(`${machine}, ${repetitions} repetitions, ${variants} variants: covers`, share);
     expect(share).toBeGreaterThan(93.5);
-    // Three or five timings cannot know what is common and what is rare: there t is wider than it need be.
-    if (machine === "steady" || repetitions > 5) expect(share).toBeLessThan(96.6);
+    // Three or five timings cannot know what is common and what is rare: there t is wider than it need be. Of twenty the interval
+    // holds the quotient of the two figures beside that of the ratios, which errs on the wide side.
+    if (machine === "steady" || repetitions > 5) expect(share).toBeLessThan(repetitions > 5 ? 98 : 96.6);
   });
 
   test("one in twenty is far off: ranks are shorter than t by far", () => {
@@ -209,15 +210,33 @@ describe("a comparison of speeds", () => {
     expect(performance.now() - began).toBeLessThan(1000);
   });
 
-  test("names the means where single repetitions are far off", () => {
+  test("figures and difference are those of typical repetitions where single ones are far off", () => {
     const a = Array.from({ length: 20 }, (_, i) => 50 + 0.1 * (i % 3));
     const b = a.map((value, i) => (i % 10 === 3 ? 0.3 : 0.99 + 0.001 * Math.sin(i)) * value);
     const found = compare("tg128", repetitions(a), repetitions(b));
     expect(found.difference).toBeCloseTo(-0.01, 2);
-    expect(found.b / found.a - 1).toBeLessThan(-0.07);
-    expect(found.warnings).toEqual([
-      "Single repetitions are far off: the means differ by −7.9 %, typical repetitions by −1.0 %.",
-    ]);
+    expect(found.b / found.a - 1).toBeCloseTo(found.difference, 12);
+    expect(found.a).toBe(level("tg128", repetitions(a)).b);
+    expect(found.warnings).toEqual([]);
+  });
+
+  test("holds the ratios' own interval where a machine that jumps moves the figures, and the quotient of the figures", () => {
+    const [normal, next] = [normals(11), random(12)];
+    let apart = 0;
+    for (let draw = 0; draw < 200; draw++) {
+      const pace = Array.from({ length: 20 }, () => (next() < 0.3 ? 0.6 : 1));
+      const [a, b] = [50, 48].map((mean) => pace.map((of) => mean * of * Math.exp(0.05 * normal()))) as [
+        number[],
+        number[],
+      ];
+      const { difference, low, high } = compare("tg128", repetitions(a), repetitions(b));
+      const { estimate, below, above } = location(b.map((value, i) => Math.log(value / a[i]!)));
+      expect(low <= difference && difference <= high).toBe(true);
+      expect(Math.log1p(low)).toBeLessThanOrEqual(estimate - 2.093 * below + 1e-4);
+      expect(Math.log1p(high)).toBeGreaterThanOrEqual(estimate + 2.093 * above - 1e-4);
+      if (Math.abs(Math.log1p(difference) - estimate) > below) apart++;
+    }
+    expect(apart).toBeGreaterThan(10);
   });
 
   test("fewer than three repetitions, or an interval over more than tenfold: cannot tell, 5 repetitions or more", () => {
@@ -256,11 +275,12 @@ describe("a speed by itself: on the log scale, never below 0", () => {
   test.each<[string, number, (normal: () => number, next: () => number) => number]>([
     ["noise of 1 %", 3, (normal) => Math.exp(0.01 * normal())],
     ["noise of 1 %", 5, (normal) => Math.exp(0.01 * normal())],
-    ["noise of 30 %", 5, (normal) => Math.exp(0.3 * normal() - 0.045)],
+    ["noise of 30 %", 5, (normal) => Math.exp(0.3 * normal())],
     ["one in twenty at half the speed", 20, (normal, next) => (next() < 0.05 ? 0.5 : 1) * Math.exp(0.01 * normal())],
   ])("%s, %i repetitions", (what, n, draw) => {
     const [normal, next] = [normals(n), random(n + 1)];
-    const truth = what.startsWith("one") ? 0.975 * Math.exp(0.01 ** 2 / 2) : 1;
+    // The median of the means of two: 5 % at half the speed move it by little.
+    const truth = what.startsWith("one") ? 0.999 : 1;
     let negative = 0;
     const share = percentage(3000, () => {
       const found = level("tg128", observed(Array.from({ length: n }, () => draw(normal, next))));
@@ -269,7 +289,6 @@ describe("a speed by itself: on the log scale, never below 0", () => {
     });
     report(`${what}, ${n} repetitions: covers`, share);
     expect(negative).toBe(0);
-    // An outlier in twenty is not always among twenty: then the interval cannot know of it.
-    expect(share).toBeGreaterThan(what.startsWith("one") ? 60 : 93);
+    expect(share).toBeGreaterThan(93);
   });
 });

@@ -134,15 +134,20 @@ describe("other aggregations", () => {
     });
   });
 
-  test("rate: standard deviation as llama-bench, interval of the mean on the log scale", () => {
+  test("rate: geometric mean with its interval, and the standard deviation as llama-bench prints it", () => {
     const samples = [100, 102, 104].map((value, i) => ({ item: String(i), value, weight: 1 }));
-    const factor = Math.exp((tQuantile(0.975, 2) * 2) / Math.sqrt(3) / 102);
+    const logs = samples.map(({ value }) => Math.log(value));
+    const mean = (logs[0]! + logs[1]! + logs[2]!) / 3;
+    const error = Math.sqrt(logs.reduce((sum, log) => sum + (log - mean) ** 2, 0) / 2 / 3);
+    const [value, factor] = [Math.exp(mean), Math.exp(tQuantile(0.975, 2) * error)];
+    // llama-bench's arithmetic mean.
+    expect(102 / value - 1).toBeLessThan(0.0002);
     expect(summarize("tg128", samples)).toEqual({
       metric: "tg128",
-      value: 102,
+      value: expect.closeTo(value, 10),
       error: 2,
-      low: expect.closeTo(102 / factor, 10),
-      high: expect.closeTo(102 * factor, 10),
+      low: expect.closeTo(value / factor, 10),
+      high: expect.closeTo(value * factor, 10),
       n: 3,
       unit: "tok/s",
       warnings: [],

@@ -40,7 +40,7 @@ export function changeCell(result: Result | undefined): CardCell {
   const isLikely = mark === "likely better" || mark === "likely worse";
   return {
     text: isLikely ? `(${text})` : mark === "≈" || mark === "?" ? `${text} ${mark}` : text,
-    value: share(difference),
+    ...(Number.isFinite(difference) ? { value: share(difference) } : {}),
     ...(Number.isFinite(low) ? { low: share(low), high: share(high) } : {}),
     unit: "1",
   };
