@@ -30,13 +30,14 @@ export function sayConclusion(
   // A terminal may say that it is 0 columns wide, and mean that it does not know.
   const [width, height] = [stdout.columns || 80, stdout.rows || undefined];
   const colours = isColoured(stdout, env);
-  say(stdout, conclusion(folder, facts, { width, height, colours, stopped, wishes }), { colours });
+  const whole = !stdout.isTTY;
+  say(stdout, conclusion(folder, facts, { width, height, colours, whole, stopped, wishes }), { colours });
 }
 
 function conclusion(
   folder: string,
   facts: Facts,
-  { width, height, colours, stopped, wishes }: Terminal & { stopped: boolean; wishes: Wishes },
+  { width, height, colours, whole, stopped, wishes }: Terminal & { stopped: boolean; wishes: Wishes },
 ): string {
   const resume = stopped ? "Stopped; the same command continues.\n" : "";
   // A run that failed altogether has said why; grids of nothing would bury it.
@@ -49,7 +50,7 @@ function conclusion(
   const chosen = chosenIn(facts, wishes);
   const notes = facts.table.notes.map((note) => (stopped ? note.replace(resuming, "") : note));
   const shown = { ...facts, table: { ...facts.table, notes } };
-  return `${text(shown, { width, height: height && height - (stopped ? 1 : 0), colours, chosen, closing })}${resume}`;
+  return `${text(shown, { width, height: height && height - (stopped ? 1 : 0), colours, whole, chosen, closing })}${resume}`;
 }
 
 /** The file that is as wished, in sentences; where the wish is about something that was not measured, that. */

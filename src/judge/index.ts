@@ -9,7 +9,7 @@ export { beatenIn, comparedOver } from "./pareto.js";
 export { changeOf, lossAtLeast, lossAtMost, type Mark, markedVerdict, markOf } from "./reading.js";
 export type { Result } from "./results.js";
 export { parseRule, type Rule } from "./rules.js";
-export { differenceIn, isUndecided, shownIn, type Verdict, verdict } from "./verdict.js";
+export { differenceIn, isAtChance, isUndecided, shownIn, type Verdict, verdict } from "./verdict.js";
 export { comparedIn, type Question, type Verdicts, verdictsFrom, verdictsOver } from "./verdicts.js";
 export {
   clause,
@@ -20,6 +20,5 @@ export {
   mark,
   markInFiles,
   tabulated,
-  timesMargin,
   winner,
 } from "./words.js";

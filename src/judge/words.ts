@@ -188,13 +188,13 @@ export function mark(said: Verdict, comparison?: Comparison): string {
     case "chance":
       return "not above chance";
     case "size":
-      return `${said.place} the margin`;
+      return `${said.place === "around" ? "about" : said.place} ${comparison ? marginIn(comparison, said.margin) : "the margin"}`;
   }
 }
 
-/** The same where a reader may sort and search. */
+/** The same where a reader may sort and search: of one kind one word. */
 export const markInFiles = (said: Verdict, comparison?: Comparison) =>
-  isUndistinguished(said) ? said.kind : mark(said, comparison);
+  isUndistinguished(said) ? said.kind : said.kind === "size" ? `${said.place} the margin` : mark(said, comparison);
 
 /** `2.8 % better`; `×26, worse` */
 function sided(comparison: Comparison, difference: Different): string {
@@ -276,7 +276,7 @@ function sized(comparison: Comparison, { place, margin, floor }: Extract<Verdict
 }
 
 /** `9.9 × the margin` */
-export function timesMargin({ metric, b }: Pick<Comparison, "metric" | "b">, margin: number): string {
+function timesMargin({ metric, b }: Pick<Comparison, "metric" | "b">, margin: number): string {
   const times = distance(metric, b) / margin;
   return `${times < 10 ? times.toFixed(1) : times.toFixed(0)} × the margin`;
 }

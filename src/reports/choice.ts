@@ -1,13 +1,15 @@
 import { BenchError } from "../errors.js";
+import { several } from "../harmless.js";
 import { comparedOver, differenceIn, lossAtLeast, lossAtMost } from "../judge/index.js";
-import { isDistance, isLikelihood, isQuality } from "../metrics.js";
-import { bytes, percent } from "../units.js";
-import { beaten, howMuch, labelOf, listed, recommended } from "./conclusions.js";
+import { metric as describe, isDistance, isLikelihood, isQuality } from "../metrics.js";
+import type { Comparison } from "../stats/comparison.js";
+import { bytes } from "../units.js";
+import { beaten, howMuch, labelOf, lackOf, listed, recommended } from "./conclusions.js";
 import { figureOf } from "./digits.js";
 import type { Facts } from "./facts.js";
 import { Footnotes } from "./footnotes.js";
 import type { Short, ShortRow } from "./short.js";
-import { figureIn } from "./table.js";
+import { type Cell, figureIn } from "./table.js";
 
 /** What a file must be to be taken. */
 export interface Wishes {
@@ -61,7 +63,11 @@ export function chosenFrom(facts: ChoiceFacts, wishes: Wishes): Choice {
       sentences: [`No file is ${wished.join(" and ")}${nearest(short, wishes)}.`, ...doubts],
     };
   const whole = fit.filter((row) => isWhole(short, row));
-  const partly = fit.filter((row) => !whole.includes(row)).map(({ variant }) => variant.name);
+  const partly = fit
+    .filter((row) => !whole.includes(row))
+    .map(({ variant: { name } }) =>
+      [name, ...[lackOf(name, short)].filter(Boolean).map((lack) => `(${lack})`)].join(" "),
+    );
   const left = partly.length > 0 ? [`Left out, because a figure is missing: ${listed(partly)}.`] : [];
   if (whole.length === 0)
     return {
@@ -116,7 +122,9 @@ function doubtsOfSpeed(short: Short, { maxSize, minSpeed }: Wishes): { close: bo
   return {
     close: close.length > 0,
     sentences: [
-      ...(close.length > 0 ? [`Not decided, ${minSpeed} tok/s is within their 95 % interval: ${listed(rates)}.`] : []),
+      ...(close.length > 0
+        ? [`Whether these make ${minSpeed} tok/s is not decided (95 % interval): ${listed(rates)}.`]
+        : []),
       ...footnotes.numbered(held).lines.map((line) => `Speeds: ${line.replace(/^\S+ /, "")}.`),
     ],
   };
@@ -158,6 +166,10 @@ function isWhole(short: Short, row: ShortRow): boolean {
   return asked.every((i) => figureIn(row.cells[i]!.cell) !== undefined);
 }
 
+const isGuessed = (cell: Cell) => cell.state === "measured" && cell.guessed !== undefined;
+/** A sentence has room for so many names. */
+const mostNames = 8;
+
 /** The best by the first figure of quality; which others are not shown to be worse. */
 function best({ short, series }: ChoiceFacts, fit: ShortRow[], wished: string[]): Choice {
   const [first] = qualityIn(short) as [number];
@@ -177,6 +189,13 @@ function best({ short, series }: ChoiceFacts, fit: ShortRow[], wished: string[])
     const isBetter = result?.verdict !== undefined && differenceIn(result.verdict)?.direction === "better";
     return isBetter ? [] : [a];
   });
+  if (fit.every((row) => isGuessed(row.cells[first]!.cell)))
+    return {
+      outcome: "undecided",
+      sentences: [
+        `It cannot be told which file to take: by ${labelOf(column)} none is shown to be better than guessing.`,
+      ],
+    };
   return {
     outcome: "found",
     variant: name,
@@ -185,8 +204,11 @@ function best({ short, series }: ChoiceFacts, fit: ShortRow[], wished: string[])
       others.length === 0
         ? "No other file is."
         : rivals.length === 0
-          ? `By ${labelOf(column)} it is shown to be better than ${others.length === 1 ? others[0]!.variant.name : `each of the other ${others.length}`}.`
-          : `By ${labelOf(column)} it is not shown to be better than ${listed(rivals)}.`,
+          ? `By ${labelOf(column)} it is shown to be better than ${several(
+              others.map(({ variant }) => variant.name),
+              mostNames,
+            )}.`
+          : `By ${labelOf(column)} it is not shown to be better than ${several(rivals, mostNames)}.`,
     ],
   };
 }
@@ -204,9 +226,10 @@ function within({ short, verdicts }: ChoiceFacts, fit: ShortRow[], margin: numbe
     .filter(({ against }) => against !== undefined)
     .toSorted((a, b) => (a.bytes ?? Infinity) - (b.bytes ?? Infinity));
   const losses = (row: ShortRow) => decisive.map((i) => row.cells[i]!.comparison);
+  const most = (row: ShortRow) => losses(row).flatMap((one) => (one ? lossText(one, margin) : []));
   const isWithin = (row: ShortRow) => losses(row).every((one) => one !== undefined && lossAtMost(one) < margin);
   const mayBe = (row: ShortRow) => losses(row).every((one) => one === undefined || lossAtLeast(one) < margin);
-  const limit = `within ${percent(margin, margin < 0.01 ? 1 : 0)} of the reference`;
+  const limit = `shown to lose less than ${Number((100 * margin).toPrecision(6))} %`;
   const of = wished.length > 0 ? `, ${wished.join(" and ")}` : "";
   const found = bySize.find(isWithin);
   const smaller = bySize.slice(0, found ? bySize.indexOf(found) : undefined).filter(mayBe);
@@ -218,12 +241,29 @@ function within({ short, verdicts }: ChoiceFacts, fit: ShortRow[], margin: numbe
     return {
       outcome: "found",
       variant: found.variant.name,
-      sentences: [`Smallest file shown to be ${limit}${of}: ${told(found, short)}.`, ...open],
+      sentences: [
+        `Smallest file ${limit}${of}: ${told(found, short)}.`,
+        ...[most(found)]
+          .filter(({ length }) => length > 0)
+          .map((texts) => `Its 95 % intervals allow: ${listed(texts)}.`),
+        ...open,
+      ],
     };
   return {
     outcome: open.length > 0 ? "undecided" : "none",
-    sentences: [`No file${wished.length > 0 ? ` ${wished.join(" and ")}` : ""} is shown to be ${limit}.`, ...open],
+    sentences: [`No file${wished.length > 0 ? ` ${wished.join(" and ")}` : ""} is ${limit}.`, ...open],
   };
+}
+
+/** `PPL +0.0999 %`: the most that a file may lose, with as many digits as tell it from the limit that it is below. */
+function lossText(one: Comparison, limit: number): string[] {
+  const most = lossAtMost(one);
+  if (!(most > 0)) return [];
+  const { label, scale, better } = describe(one.metric);
+  const text = [2, 3, 4, 5, 6]
+    .map((digits) => (100 * most).toPrecision(digits))
+    .find((said) => Number(said) < 100 * limit);
+  return [`${label} ${better === "higher" ? "−" : "+"}${text ?? 100 * most} ${scale === "percent" ? "points" : "%"}`];
 }
 
 function told({ variant, bytes: size }: ShortRow, short: Short): string {

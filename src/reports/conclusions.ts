@@ -1,4 +1,5 @@
-import { isSameSize, type Ladder, type LadderStep, timesMargin, type Verdicts } from "../judge/index.js";
+import { several } from "../harmless.js";
+import { isSameSize, type Ladder, type LadderStep, type Verdicts } from "../judge/index.js";
 import { isLikelihood, isQuality, type Metric } from "../metrics.js";
 import { percent } from "../units.js";
 import type { Short, ShortCell, ShortColumn } from "./short.js";
@@ -19,10 +20,10 @@ export const firstAnswers = ({ questions }: Verdicts): string[] =>
 
 /** Which file of each ladder to take; `shown`: how variants are named. */
 export function recommended(short: Drawn, { ladders }: Verdicts, shown: Shown = (name) => name): string[] {
-  return ladders.flatMap((ladder) => recommendations(ladder, short, shown));
+  return [...new Set(ladders.flatMap((ladder) => recommendations(ladder, short, shown)))];
 }
 
-/** Which file of a ladder to take, in one to three sentences. */
+/** Which file of a ladder to take, in one to five sentences. */
 function recommendations(
   { base, steps, smallest, near, nearby, nearness, judged, unsound }: Ladder,
   short: Drawn,
@@ -36,8 +37,12 @@ function recommendations(
   if (steps.every(({ saved }) => saved === undefined))
     return ["No smaller file can be recommended, because the sizes of these models are not known."];
   if (!steps.some(({ smaller }) => smaller)) return [`None of these files holds smaller weights than ${shown(base)}.`];
-  const told = ({ variant }: LadderStep) => `${shown(variant)} (${howMuch(variant, short)})`;
-  const nearest = (of: string) => `within ${nearness.limit} of ${of} ${nearness.labels}`;
+  const named = new Set<string>();
+  const told = ({ variant }: LadderStep) => {
+    named.add(variant);
+    return `${shown(variant)} (${howMuch(variant, short)})`;
+  };
+  const losesLess = (of: string) => `shown to lose less than ${nearness.limit} of ${of} ${nearness.labels}`;
   if (judged === "distance")
     return [
       smallest
@@ -45,32 +50,90 @@ function recommendations(
         : `No smaller file is shown to predict as ${shown(base)} does, within ${nearby}.`,
       "Only perplexity or a task says what is better or worse.",
     ];
+  const besides = () => [...whyFar(named, short, nearness), ...leftOut(steps, short, shown)];
   if (!smallest && !near) {
-    const unknown = steps.some(({ standing }) => standing === "unknown" || standing === "absent");
-    return unknown
-      ? ["No smaller file can be recommended: each is shown to be worse, or too little was measured to tell."]
-      : ["No smaller file can be recommended: each is shown to be worse.", ...leastLost(steps, short, told)];
+    const why = whyNone(steps, short, shown);
+    return [`No smaller file can be recommended${why}.`, ...leastLost(steps, short, told), ...besides()];
   }
   if (smallest && smallest === near)
-    return [`Smallest file not shown to be worse than ${shown(base)}, and ${nearest("its")}: ${told(smallest)}.`];
+    return [
+      `Smallest file not shown to be worse than ${shown(base)}, and ${losesLess("its")}: ${told(smallest)}.`,
+      ...besides(),
+    ];
   const unseen = smallest?.detectable && `; a loss below ${smallest.detectable} would not have been detected`;
   return [
     smallest
       ? `Smallest file not shown to be worse than ${shown(base)}: ${told(smallest)}${unseen ?? ""}.`
       : `No smaller file is without a shown loss against ${shown(base)}.`,
-    near
-      ? `Smallest shown to be ${nearest(`${shown(base)}'s`)}: ${told(near)}.`
-      : `None is shown to be ${nearest(`${shown(base)}'s`)}.`,
+    near ? `Smallest ${losesLess(`${shown(base)}'s`)}: ${told(near)}.` : `None is ${losesLess(`${shown(base)}'s`)}.`,
+    ...besides(),
   ];
+}
+
+/** A sentence has room for so many names. */
+const mostNames = 6;
+
+/** What is wrong with the smaller files, as the end of a sentence. Those without a figure are told by `leftOut`. */
+function whyNone(steps: readonly LadderStep[], short: Drawn, shown: Shown): string {
+  const whole = steps.filter((step) => step.smaller && lackOf(step.variant, short) === "");
+  const isWorse = ({ standing }: LadderStep) => /worse|mixed/.test(standing);
+  const names = (some: LadderStep[]) =>
+    several(
+      some.map(({ variant }) => shown(variant)),
+      mostNames,
+    );
+  const [worse, open] = [whole.filter(isWorse), whole.filter((step) => !isWorse(step))];
+  const reasons = [
+    ...(worse.length === 0
+      ? []
+      : worse.length === steps.length
+        ? ["each is shown to be worse"]
+        : [`shown to be worse: ${names(worse)}`]),
+    ...(open.length > 0 ? [`too little was measured to tell: ${names(open)}`] : []),
+  ];
+  return reasons.length === 0 ? "" : `${reasons[0]!.startsWith("each") ? ": " : "; "}${reasons.join("; ")}`;
+}
+
+/** `failed`, `broken and unfinished`: why a variant has no figure in a column of quality; empty where it has all. */
+export function lackOf(variant: string, { columns, rows }: Drawn): string {
+  const row = rows.find((one) => one.variant.name === variant);
+  const words = columns.flatMap(({ metric, second }, i) => {
+    const cell = row?.cells[i]?.cell;
+    if (!cell || second || !isQuality(metric)) return [];
+    if (cell.state === "impossible") return ["not possible"];
+    if (cell.state === "measured") return cell.summary.broken === undefined ? [] : ["broken"];
+    return cell.state === "absent" ? [] : [cell.state];
+  });
+  return [...new Set(words)].join(" and ");
+}
+
+/** The files that no answer is about, because a figure that others have is missing. */
+function leftOut(steps: readonly LadderStep[], short: Drawn, shown: Shown): string[] {
+  const told = steps.flatMap(({ variant }) => {
+    const lack = lackOf(variant, short);
+    return lack === "" ? [] : [`${shown(variant)} (${lack})`];
+  });
+  return told.length > 0 ? [`Left out, because a figure is missing: ${several(told, mostNames)}.`] : [];
+}
+
+/** What a distance means that one of the named files has: it decides nothing. */
+function whyFar(named: ReadonlySet<string>, { columns, rows }: Drawn, { labels }: Ladder["nearness"]): string[] {
+  if (labels === "") return [];
+  const far = columns.flatMap((column, i) => {
+    const of = rows.flatMap(({ variant, cells }) => (named.has(variant.name) ? farIn(column, cells[i]!) : []));
+    const { margin, label, unit } = column.metric;
+    return of.length > 0 && margin ? [`${label} beyond ${margin.size} ${unit}`] : [];
+  });
+  return [...new Set(far)].map((text) => `${text}: predictions changed; whether for the worse, ${labels} says.`);
 }
 
 /** So many files are told that lose something. */
 const mostLosing = 3;
 
 /** Who must take one that is worse takes one of these: no other file beats them, and the larger ones lose less. */
-function leastLost(steps: readonly LadderStep[], { rows }: Drawn, told: (step: LadderStep) => string): string[] {
+function leastLost(steps: readonly LadderStep[], short: Drawn, told: (step: LadderStep) => string): string[] {
   const losing = new Set(
-    rows.flatMap(({ variant, beatenBy, mark }) =>
+    short.rows.flatMap(({ variant, beatenBy, mark }) =>
       beatenBy === undefined && (mark === "worse" || mark === "much worse" || mark === "likely worse")
         ? variant.name
         : [],
@@ -78,6 +141,7 @@ function leastLost(steps: readonly LadderStep[], { rows }: Drawn, told: (step: L
   );
   const files = steps
     .filter(({ variant, smaller, saved }) => smaller && saved !== undefined && losing.has(variant))
+    .filter(({ variant }) => lackOf(variant, short) === "")
     .sort((a, b) => a.saved! - b.saved!)
     .slice(0, mostLosing);
   return files.length > 0 ? [`Those that lose least for their size: ${files.map(told).join("; ")}.`] : [];
@@ -132,10 +196,10 @@ function changesIn(changed: { column: ShortColumn; change: string }[]): string[]
 export const labelOf = ({ over, metric }: Pick<ShortColumn, "over" | "metric">) =>
   [over, metric.label].filter(Boolean).join(" ");
 
-/** `KLD 9.9 × the margin`, of a file whose predictions are shown to be further from the reference's than does not matter. */
-function farIn(column: ShortColumn, { comparison, verdict }: ShortCell): string[] {
-  if (column.second || !comparison || verdict?.kind !== "size" || verdict.place !== "beyond") return [];
-  return [`${labelOf(column)} ${timesMargin(comparison, verdict.margin)}`];
+/** `KLD 0.0099 nat`, of a file whose predictions are shown to be further from the reference's than does not matter. */
+function farIn(column: ShortColumn, { figure, verdict }: ShortCell): string[] {
+  if (column.second || verdict?.kind !== "size" || verdict.place !== "beyond") return [];
+  return [[labelOf(column), figure, column.unit].filter(Boolean).join(" ")];
 }
 
 /**

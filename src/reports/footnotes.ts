@@ -23,6 +23,13 @@ export class Footnotes {
     return `\u0001${key}\u0002`;
   }
 
+  /** Those of `marks` that are numbers: a sign is of a kind of note, and has one line however many columns bear it. */
+  unsigned(marks: string): string {
+    return marksIn(marks)
+      .filter((mark) => this.#kinds.get(mark.slice(1, -1))?.mark === undefined)
+      .join("");
+  }
+
   /** Numbers in the order of reading. */
   numbered(cells: string[]): { marks(text: string): string; lines: string[] } {
     const order = [...new Set(cells.flatMap((text) => Array.from(text.matchAll(held), ([, key]) => key!)))];
@@ -83,12 +90,6 @@ export function sharedMarks(cells: { isFigure: boolean; marks: string }[]): stri
   if (figures.length < 3) return "";
   return first!.filter((mark) => others.every((marks) => marks.includes(mark))).join("");
 }
-
-/** Those of notes that do not say themselves which measurement they are about. */
-export const ofNoMeasurement = (marks: string) =>
-  marksIn(marks)
-    .filter((mark) => !mark.includes("\u0003"))
-    .join("");
 
 export const without = (marks: string, shared: string) =>
   marksIn(marks)

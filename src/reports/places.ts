@@ -25,9 +25,15 @@ export function withoutFolders(started: Started): (text: string) => string {
   return (text) => folders.reduce((left, folder) => left.replaceAll(folder, ""), text).replace(absolutePath, "");
 }
 
-/** The command of a run for others. Addresses, and the names of shipped benchmarks, stay whole. */
+/** The folder that an argument names as the place of a run; else empty. */
+const outIn = (argument: string, before: string | undefined) =>
+  before === "-o" || before === "--out" ? argument : (argument.match(/^--out=(.*)$/s)?.[1] ?? "");
+
+/** The command of a run for others. Addresses, the names of shipped benchmarks, and where the run goes to stay whole. */
 export function commandWithoutFolders({ provenance }: Started): string[] {
-  return provenance.command.map((argument) => {
+  return provenance.command.map((argument, i, all) => {
+    // A folder that is named from where the command is typed concerns nobody, and the same command makes the same one.
+    if (/^(?!\.\.|[a-z]:)[^/\\~]/i.test(outIn(argument, all[i - 1]))) return argument;
     const [, option = "", value = ""] = argument.match(/^(--[\w-]+=)?(.*)$/s)!;
     if (isAddress(value) || shippedBenchmark(value) !== undefined) return argument;
     return `${option}${value.split(/[/\\]/).filter(Boolean).at(-1) ?? value}`;

@@ -4,9 +4,9 @@ import { isDistance } from "../metrics.js";
 import { type Colour, coloured } from "../terminal.js";
 import { byteScale, counted } from "../units.js";
 import { labelOf } from "./conclusions.js";
-import { Footnotes, floorOf, notedIn, ofNoMeasurement, sharedMarks, without } from "./footnotes.js";
+import { Footnotes, floorOf, notedIn, sharedMarks, without } from "./footnotes.js";
 import { shortNames, widthOf } from "./names.js";
-import type { Short, ShortCell, ShortColumn, ShortMark, ShortRow } from "./short.js";
+import { isUntold, type Short, type ShortCell, type ShortColumn, type ShortMark, type ShortRow } from "./short.js";
 import { savedShare, wordOf } from "./short-table.js";
 import { type Cell, figureIn, type Table } from "./table.js";
 
@@ -24,17 +24,17 @@ export interface ScreenTable {
 }
 
 /**
- * The short table in `width` cells. The size and the change of each measurement get room first, then the figures themselves, second
+ * The short table in `width` cells; `whole`: no name is cut, whatever the width, for there is no screen. The size and the change of each measurement get room first, then the figures themselves, second
  * figures, and ±. Names get shorter and columns closer until all changes fit beside each other; if that is not enough, those of the
  * last measurements are left to table.md.
  */
 export function screenTable(
   facts: { table: Table; short: Short },
   width: number,
-  { colours = false } = {},
+  { colours = false, whole = false } = {},
 ): ScreenTable {
   const all = new Set(facts.short.columns.keys());
-  const paper = { width, colours };
+  const paper = { width, colours, whole };
   const first = drawnWith(facts, all, paper);
   // Notes to figures that found no room stand in table.md; the others are numbered without them.
   const { prefix, shown, heads, lines, notes } =
@@ -60,15 +60,19 @@ const manners = [
 interface Paper {
   width: number;
   colours: boolean;
+  whole?: boolean;
 }
 
 function drawnWith(facts: { table: Table; short: Short }, only: ReadonlySet<number>, paper: Paper) {
   const { short } = facts;
   const noted = notesOf(facts, only);
   const names = short.rows.map(({ variant }) => variant.name);
+  const longest = widest(names);
   const drawn = ({ most, tight }: (typeof manners)[number]) => {
-    const { prefix, shown } = shortNames(names, most);
-    const columns = fitted(short, noted, { ...paper, tight, only }, (name) => shown.get(name)!);
+    const { prefix, shown } = shortNames(names, paper.whole ? longest : most);
+    // Whole names take no room from the figures.
+    const width = paper.width + (paper.whole ? Math.max(0, longest - most) : 0);
+    const columns = fitted(short, noted, { ...paper, width, tight, only }, (name) => shown.get(name)!);
     return { prefix, shown, notes: noted.lines, ...columns };
   };
   let best = drawn(manners[0]!);
@@ -86,8 +90,8 @@ interface Notes {
 }
 
 /**
- * `only`: of these columns. A note to all figures of a column names it, for marks take room; one that says itself what it is about
- * keeps its sign at the figures: no figure at chance stands as a result.
+ * `only`: of these columns. A note to all figures of a column names it, for marks take room. One with a sign of its own keeps it at the
+ * figures: none that is at chance, or was timed beside other processes, stands as a result.
  */
 function notesOf({ table, short }: { table: Table; short: Short }, only: ReadonlySet<number>): Notes {
   const footnotes = new Footnotes();
@@ -114,7 +118,7 @@ function notesOf({ table, short }: { table: Table; short: Short }, only: Readonl
       };
     });
   });
-  const shared = columns.map((_, i) => ofNoMeasurement(sharedMarks(drawn.map((cells) => cells[i]!))));
+  const shared = columns.map((_, i) => footnotes.unsigned(sharedMarks(drawn.map((cells) => cells[i]!))));
   const { marks, lines } = footnotes.numbered(
     drawn.flatMap((cells) => cells.map((cell, i) => without(cell.marks, shared[i]!))),
   );
@@ -203,6 +207,11 @@ function fitted(
     wishFor("quality");
     wishAlike(leads, 1);
     wishFor("saved");
+    // Of a few answers the ± says more than any other figure.
+    wishAlike(
+      leads.filter((i) => columns[i]!.metric.per === "question"),
+      2,
+    );
     for (const i of seconds) wish([i], 0);
     wishAlike(seconds, 1);
     wishAlike(leads, 2);
@@ -270,9 +279,10 @@ function drawnFigures(
       .join(" "),
   );
   const tails = left(
-    cells.map(
-      ({ mark, change }, i) => signIn(mark, change === undefined && !isDistance(metric), tight) + cells[i]!.marks,
-    ),
+    cells.map((cell) => {
+      const isPlain = cell.change === undefined && !isDistance(metric) && !isUntold(cell);
+      return signIn(cell.mark, isPlain, tight) + cell.marks;
+    }),
   );
   const tail = widest(tails);
   // Heads stand above the figures, and where they are wider above the signs too.
@@ -286,7 +296,7 @@ function drawnFigures(
   };
 }
 
-/** A distance has no change, and its sign is its own. */
+/** A distance has no change, and its sign is its own; so is that of a change of which nothing can be told. */
 function signIn(mark: ShortMark | undefined, isPlain: boolean, tight: boolean): string {
   const sign = (mark !== undefined && !isPlain && signs[mark]) || "";
   return tight ? sign.trim() : sign;
@@ -310,7 +320,7 @@ function pointed(figures: string[], cells: NotedCell[]): string[] {
 function twoDigits(cell: Cell): string {
   const value = figureIn(cell)?.value;
   if (value === undefined) return "";
-  return value > 0 && value < 1e-4 ? value.toExponential(1) : value.toPrecision(2);
+  return value.toPrecision(2);
 }
 
 function sizesOf(rows: ShortRow[]): ColumnText | undefined {

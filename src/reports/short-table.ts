@@ -1,9 +1,10 @@
 import { harmless } from "../harmless.js";
+import { isSameSize } from "../judge/index.js";
 import { isDistance, isQuality, type Metric } from "../metrics.js";
 import { byteScale, percent } from "../units.js";
 import { listed } from "./conclusions.js";
 import type { Heading, Layout } from "./layout.js";
-import type { Short, ShortCell, ShortColumn, ShortMark } from "./short.js";
+import { isUntold, type Short, type ShortCell, type ShortColumn, type ShortMark } from "./short.js";
 
 /** The short table as strings that are not escaped yet: size, quality, and each principal figure with its change. */
 export function shortTable(short: Short): Layout {
@@ -29,7 +30,9 @@ export function shortTable(short: Short): Layout {
     ...columns.flatMap((one) => [
       {
         head: right(headOf(one.column)),
-        cells: rows.map(({ cells }) => [cells[one.i]!.figure, ...signsAt(cells[one.i]!)].join(" ")),
+        cells: rows.map(({ cells }) =>
+          [cells[one.i]!.figure, ...ownSign(one.column, cells[one.i]!), ...signsAt(cells[one.i]!)].join(" "),
+        ),
       },
       ...(isChanged(one) ? [{ head: right("Δ"), cells: rows.map(({ cells }) => changeIn(cells[one.i]!)) }] : []),
     ]),
@@ -49,8 +52,13 @@ function signsAt({ cell }: ShortCell): string[] {
   return [...new Set(cell.notes.flatMap(({ mark }) => mark ?? []))];
 }
 
-/** `−46 %` */
-export const savedShare = (saved: number) => `${saved < 0 ? "+" : "−"}${percent(Math.abs(saved))}`;
+/** A distance is a change itself, and has its sign at the figure. */
+export const ownSign = ({ metric }: Pick<ShortColumn, "metric">, { mark }: Pick<ShortCell, "mark">): string[] =>
+  isDistance(metric) && (mark === "≈" || mark === "?") ? [mark] : [];
+
+/** `−46 %`; `same` where it rounds to none. */
+export const savedShare = (saved: number) =>
+  isSameSize(saved) ? "same" : `${saved < 0 ? "+" : "−"}${percent(Math.abs(saved))}`;
 
 const left = (text: string): Heading => ({ text, align: "left", minor: false });
 const right = (text: string): Heading => ({ text, align: "right", minor: false });
@@ -65,9 +73,10 @@ function headOf({ over, head, unit, metric }: ShortColumn): string {
   return [harmless(over), metric.label, unit === "nat" ? "" : unit].filter(Boolean).join(" ") + arrow;
 }
 
-/** `+0.9 %`, `+0.05 % ≈`, `−0.4 points ?`, in brackets what is only likely. */
-function changeIn({ change, mark }: { change?: string; mark?: ShortMark }): string {
-  if (change === undefined) return "";
+/** `+0.9 %`, `+0.05 % ≈`, `−0.4 points ?`, in brackets what is only likely; `?` alone where nothing can be told. */
+function changeIn(cell: ShortCell): string {
+  const { change, mark } = cell;
+  if (change === undefined) return isUntold(cell) ? "?" : "";
   if (mark === "likely better" || mark === "likely worse") return `(${change})`;
   return mark === "≈" || mark === "?" ? `${change} ${mark}` : change;
 }
@@ -82,7 +91,9 @@ export function legendOf(
   const cells = rows.flatMap((row) => row.cells);
   if (bases.length === 0 || !cells.some(({ change }) => change !== undefined)) return [];
   const told = reference === undefined ? `${listed(bases.map(shown))}, each against its own` : shown(reference);
-  const has = (...marks: ShortMark[]) => cells.some(({ mark }) => mark !== undefined && marks.includes(mark));
+  const isShown = (cell: ShortCell) => cell.change !== undefined || cell.verdict?.kind === "size" || isUntold(cell);
+  const has = (...marks: ShortMark[]) =>
+    cells.some((cell) => cell.mark !== undefined && marks.includes(cell.mark) && isShown(cell));
   const explained = [
     ...(has("≈") ? ["≈ too small to matter"] : []),
     ...(has("?") ? ["? not decided"] : []),
@@ -103,7 +114,7 @@ export function whatMatters({ columns, rows }: Pick<Short, "columns" | "rows">):
 }
 
 /** `PPL 0.5 %`, `acc 1 point`; none of a distance, whose figure is no change. */
-function marginIn(metric: Metric): string[] {
+export function marginIn(metric: Metric): string[] {
   const { margin, label, scale } = metric;
   if (!margin || isDistance(metric)) return [];
   if (margin.relative) return [`${label} ${100 * margin.size} %`];

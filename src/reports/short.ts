@@ -3,6 +3,7 @@ import type { VariantRecord } from "../events.js";
 import {
   beatenIn,
   changeOf,
+  isAtChance,
   isSameSize,
   type LadderStep,
   type Mark,
@@ -79,6 +80,10 @@ export interface ShortCell {
   /** A speed beside which other processes computed, this one's or the reference's. */
   disturbed?: true;
 }
+
+/** Whether a change was asked for and nothing can be told of it; figures at chance have a sign of their own. */
+export const isUntold = ({ change, mark, verdict }: ShortCell): boolean =>
+  change === undefined && mark === "?" && verdict !== undefined && !isAtChance(verdict);
 
 /** `series`: of the run of which `table` and `verdicts` are made. */
 export function shortFrom(series: Series[], table: Table, verdicts: Verdicts): Short {

@@ -7,7 +7,7 @@ import type { Facts } from "./facts.js";
 import { widthOf } from "./names.js";
 import { questionsIn, screenTable } from "./screen-table.js";
 import type { Short, ShortRow } from "./short.js";
-import { legendOf } from "./short-table.js";
+import { legendOf, whatMatters } from "./short-table.js";
 import { askedOf, taskLines, titleOf } from "./task-tables.js";
 import type { TaskReport } from "./tasks.js";
 
@@ -17,6 +17,8 @@ export interface Terminal {
   height?: number | undefined;
   /** With codes of colours in it, see `say`. */
   colours?: boolean | undefined;
+  /** There is no screen: names stand whole, to be pasted. */
+  whole?: boolean | undefined;
   /** Sentences on the file that is as the user wished. */
   chosen?: string[];
   /** Lines at the end. */
@@ -31,9 +33,9 @@ export interface Terminal {
  */
 export function text(
   { table, short, verdicts, tasks }: Pick<Facts, "table" | "short" | "verdicts" | "tasks">,
-  { width = 80, height = Infinity, colours = false, chosen = [], closing = [] }: Terminal = {},
+  { width = 80, height = Infinity, colours = false, whole: isWhole = false, chosen = [], closing = [] }: Terminal = {},
 ): string {
-  const { block, without, heads, notes, shown } = screenTable({ table, short }, width, { colours });
+  const { block, without, heads, notes, shown } = screenTable({ table, short }, width, { colours, whole: isWhole });
   const lines = (all: string[]) => all.map((line) => wrap(harmless(line, { length: 2000 }), width)).join("\n");
   const asked = tasks.flatMap((task) => (taskLines(task, shown).length === 0 ? askedIn(task, short) : []));
   // A task that has said what it asks has said how many questions, too.
@@ -67,18 +69,21 @@ export function text(
   const brief = lines([...files, ...firstAnswers(verdicts), ...closing]);
   if (most !== undefined) return joined([...averages, below, figures, ...last(most)]);
   // What is not in sight explains nothing: where the legend leaves no room, it is the shorter one.
-  const whichFits = [figures, under(true, block)].find((one) => fits(joined([one, brief])));
-  if (whichFits !== undefined) return joined([...averages, below, whichFits, brief]);
+  const explained = lines([whatMatters(short)].filter(Boolean));
+  if (fits(joined([figures, brief]))) return joined([...averages, below, figures, brief]);
+  const above = joinedLines(below, explained);
+  const shorterLegend = under(true, block);
+  if (fits(joined([shorterLegend, brief]))) return joined([...averages, above, shorterLegend, brief]);
   const fewer = [isBeaten, (row: ShortRow) => isBeaten(row) || row.mark === "much worse"].map((isLeftOut) => {
     const rows = short.rows.filter(isLeftOut);
     return under(true, without(new Set(rows.map(({ variant }) => variant.name))), lines(leftOut(rows, short, shown)));
   });
   const shorter = fewer.find((one) => fits(joined([one, brief])));
-  if (shorter !== undefined) return joined([...averages, below, shorter, brief]);
+  if (shorter !== undefined) return joined([...averages, above, shorter, brief]);
   const briefest = lines([...taken, ...closing]);
   const shortest = fewer.find((one) => fits(joined([one, briefest])));
   if (shortest !== undefined)
-    return joined([...averages, below, lines(losers), answers(verdicts, width), shortest, briefest]);
+    return joined([...averages, above, lines(losers), answers(verdicts, width), shortest, briefest]);
   return joined([...averages, below, under(false, block, heads), brief]);
 }
 
@@ -95,6 +100,7 @@ function leftOut(rows: ShortRow[], { columns }: Short, shown: (name: string) => 
   return [`Left to table.md${label}: ${told.join(", ")}`];
 }
 
+const joinedLines = (...parts: string[]) => parts.filter(Boolean).join("\n");
 const joined = (parts: string[]) => `${parts.filter((part) => part !== "").join("\n\n")}\n`;
 
 /** What a task asks, where that is more than its name: `hellaswag: 0-shot, 50 questions, guessing gives 25.0 %`. */

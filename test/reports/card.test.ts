@@ -154,6 +154,52 @@ describe("the card", () => {
     );
   });
 
+  test("a task at chance has its column of words, and numbers of a spreadsheet stay numbers", async () => {
+    const events = eventsOf(ladder, { kinds, questions: 40, spread: 4 }).map((event) =>
+      event.type === "started"
+        ? { ...event, jobs: event.jobs.map((job) => ({ ...job, task: { chance: 0.5 } })) }
+        : event,
+    );
+    const facts = factsOf(events);
+    const card = cardOf(facts);
+    const at = card.columns.findIndex(({ name }) => name === "acc");
+    expect(card.rows[0]!.cells[at]).toEqual({ text: "chance", marks: " °" });
+    expect(card.notes.join()).toContain("° hellaswag: not shown to be better than guessing, which gives 50 %");
+    expect(card.provenance.join()).toContain("hellaswag: hellaswag");
+    expect(await drawnAs("md", facts, card, events)).toMatch(/\| hellaswag acc %\s↑ \|/);
+    expect(await drawnAs("html", facts, card, events)).toContain("chance °");
+    const [head, ...rows] = (await drawnAs("csv", facts, card, events)).replace("\ufeff", "").trim().split("\n");
+    const names = head!.split(",");
+    expect(names).toEqual(expect.arrayContaining(["PPL", "PPL error", "Δ %", "Δ % note", "hellaswag acc % note"]));
+    const fields = rows.map((row) => row.match(/("[^"]*"|[^,]*)(,|$)/g)!.map((one) => one.replace(/,$/, "")));
+    for (const own of fields)
+      for (const [i, name] of names.entries())
+        if (i > 0 && name !== "quant" && !name.endsWith("note")) expect(own[i], name).toMatch(/^(-?[\d.]+(e-\d+)?)?$/);
+    expect(fields[1]![names.indexOf("Δ % note")]).toMatch(/^(likely|not decided|too little to matter)$/);
+    expect(fields[0]![names.indexOf("hellaswag acc % note")]).toContain("chance; hellaswag: not shown");
+  });
+
+  test("a file that could not be opened has its name among the files', and one word", () => {
+    const events = eventsOf(ladder, { kinds: ["perplexity"] }).map((event) =>
+      event.type === "started"
+        ? {
+            ...event,
+            variants: event.variants.map(({ facts: _, ...variant }, i) =>
+              i === 1
+                ? { ...variant, model: "/m/gone.gguf", failure: { code: "model-missing", message: "no model" } }
+                : { ...variant, facts: { ..._!, files: [`/m/file-${i}.gguf`] } },
+            ),
+            jobs: event.jobs.filter(({ variant }) => variant !== ladder[1]!.name),
+          }
+        : event,
+    );
+    const card = cardOf(factsOf(events as typeof hostile));
+    expect(card.columns[0]!.head).toBe("file");
+    expect(card.files).toBeUndefined();
+    expect(card.rows[1]!.cells.map(({ text }) => text).filter(Boolean)).toEqual(["gone", "failed"]);
+    expect(card.legend[0]).toContain("≈ is too little to matter (less than PPL 0.5 %)");
+  });
+
   test("no reference: no changes, and no word of them", () => {
     const alone = cardOf(factsOf(eventsOf([{ ...ladder[2]!, reference: false }], { kinds: ["perplexity"] })));
     expect(alone.columns.map(({ head }) => head).join()).not.toContain("Δ");

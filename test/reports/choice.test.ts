@@ -74,7 +74,7 @@ describe("which file to take", () => {
     }
     const { sentences } = chosenFrom(noisy, { minSpeed: 75 });
     expect(sentences.slice(-2)).toEqual([
-      "Not decided, 75 tok/s is within their 95 % interval: Q4_K_M (70 … 95).",
+      "Whether these make 75 tok/s is not decided (95 % interval): Q4_K_M (70 … 95).",
       "Speeds: other processes used 1.1 and 1.2 CPU cores while this was timed.",
     ]);
     expect(chosenFrom(noisy, { minSpeed: 98 }).outcome).toBe("undecided");
@@ -88,18 +88,66 @@ describe("which file to take", () => {
     expect(chosen({ margin: 0.05, minSpeed: 75 })).toMatchObject({ variant: "Q4_K_M" });
     expect(chosen({ margin: 0.01, maxSize: 100e6 })).toEqual({
       outcome: "none",
-      sentences: ["No file at most 100.0 MB is shown to be within 1 % of the reference."],
+      sentences: ["No file at most 100.0 MB is shown to lose less than 1 %."],
     });
     const unsure = chosen({ margin: 0.01 }, [f16, { ...q4, cost: 0.008 }], { chunks: 3, spread: 5 });
     expect(unsure.outcome).toBe("undecided");
     expect(unsure.sentences[1]).toBe("Not decided, the data allow both: Q4_K_M.");
   });
 
+  test("the loss that the interval allows is printed below the limit that it is below", () => {
+    const found = facts([f16, q8]);
+    const column = found.short.columns.findIndex(({ metric }) => metric.label === "PPL");
+    Object.assign(found.short.rows[1]!.cells[column]!.comparison!, { low: -0.0012, high: 0.0009996 });
+    const { sentences, variant } = chosenFrom(found, { margin: 0.001 });
+    expect(variant).toBe("Q8_0");
+    expect(sentences[0]).toMatch(/^Smallest file shown to lose less than 0\.1 %: Q8_0 /);
+    expect(sentences[1]).toBe("Its 95 % intervals allow: PPL +0.09996 %.");
+    expect(chosenFrom(found, { margin: 0.0005 }).sentences[0]).toBe("No file is shown to lose less than 0.05 %.");
+  });
+
+  test("by answers that are guessed no file is the best", () => {
+    const events = eventsOf([f16, { ...q4, flips: [3, 4] }], { kinds: ["hellaswag"] }).map((event) =>
+      event.type === "started"
+        ? { ...event, jobs: event.jobs.map((job) => ({ ...job, task: { chance: 0.5 } })) }
+        : event,
+    );
+    expect(chosenFrom(factsFrom(replay(events), ""), {})).toEqual({
+      outcome: "undecided",
+      sentences: ["It cannot be told which file to take: by hellaswag acc none is shown to be better than guessing."],
+    });
+  });
+
+  test("what is better than several others names them", () => {
+    expect(chosen({ maxSize: 120e6 }).sentences[1]).toBe("By PPL it is shown to be better than Q4_K_M, Q3_K_M, Q2_K.");
+  });
+
+  test("where each smaller file is worse or cannot be told, it is said which, and what failed", () => {
+    const { outcome, sentences } = recommendedIn(facts([f16, { ...q3, end: "failed" }, q2]));
+    expect(outcome).toBe("undecided");
+    expect(sentences).toEqual([
+      "No smaller file can be recommended; shown to be worse: Q2_K.",
+      expect.stringMatching(/^Those that lose least for their size: Q2_K \(/),
+      "Left out, because a figure is missing: Q3_K_M (failed).",
+    ]);
+  });
+
+  test("a distance is told with its unit, and once why it decides nothing", () => {
+    const kinds = ["perplexity", "divergence"] as const;
+    const { sentences } = recommendedIn(facts([f16, { ...q8, kld: 0.004 }, { ...q5, kld: 0.009 }], { kinds }));
+    expect(sentences.join(" ").match(/KLD 0\.00\d+ nat/g)).toHaveLength(2);
+    expect(sentences.filter((line) => line.includes("beyond"))).toEqual([
+      "KLD beyond 0.001 nat: predictions changed; whether for the worse, PPL says.",
+    ]);
+    expect(sentences.join(" ")).not.toContain("× the margin");
+  });
+
   test("a file whose figure is missing is never chosen, and said to be left out", () => {
     for (const end of ["failed", "unfinished", "not a number"] as const) {
       const { variant, sentences } = chosen({ maxSize: 100e6 }, [f16, { ...q3, end }, q2]);
       expect(variant).toBe("Q2_K");
-      expect(sentences.at(-1)).toBe("Left out, because a figure is missing: Q3_K_M.");
+      const lack = end === "not a number" ? "broken" : end;
+      expect(sentences.at(-1)).toBe(`Left out, because a figure is missing: Q3_K_M (${lack}).`);
     }
   });
 

@@ -36,6 +36,15 @@ test("a sentence for others names files, whose folders nobody else needs to know
     expect(told(same)).toBe(same);
 });
 
+test("where the run goes to is as typed, unless it tells of this machine", () => {
+  const command = (...out: string[]) => commandWithoutFolders(started(["run", ...out])).slice(1);
+  expect(command("-o", "reports/x")).toEqual(["-o", "reports/x"]);
+  expect(command("--out=reports/x")).toEqual(["--out=reports/x"]);
+  for (const folder of ["/srv/x", "../x", "~/x", "C:\\runs\\x"])
+    expect(command("--out", folder)).toEqual(["--out", "x"]);
+  expect(command("--data-dir", "data/x")).toEqual(["--data-dir", "x"]);
+});
+
 test("a command for others keeps addresses and shipped benchmarks, and of paths their last name", () => {
   const command = [
     ...[

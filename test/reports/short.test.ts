@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { replay } from "../../dist/replay/index.js";
 import { changesFrom } from "../../dist/reports/changes.js";
 import { figureOf } from "../../dist/reports/digits.js";
+import { shortTable as pageTable } from "../../dist/reports/html/short-table.js";
 import { factsFrom } from "../../dist/reports/index.js";
 import { screenTable } from "../../dist/reports/screen-table.js";
 import { shortTable } from "../../dist/reports/short-table.js";
@@ -86,7 +87,7 @@ describe("the short table", () => {
       /^Smallest file not shown to be worse than F16: Q8_0 \(46 % smaller, PPL \+0\.0\d %, hellaswag acc ±0 points, tg128 1\.8× faster\)\.$/,
     );
     expect(made.conclusions[1]).toMatch(
-      /^Smallest shown to be within 1 % of F16's PPL: Q4_K_M-im \(61 % smaller, PPL \+0\.8\d? %/,
+      /^Smallest shown to lose less than 1 % of F16's PPL: Q4_K_M-im \(61 % smaller, PPL \+0\.8\d? %/,
     );
   });
 
@@ -146,10 +147,48 @@ describe("the short table on a screen", () => {
     const facts = factsFrom(replay(eventsOf([f16, q8, q4, q2], { kinds, questions: 400, spread: 0.1 })), "");
     const shown = (height: number) => text(facts, { width: 80, height });
     const heights = Array.from({ length: 30 }, (_, i) => i + 8).filter(
-      (height) => !shown(height).includes("what matters"),
+      (height) => !shown(height).split("\n").slice(-height).join("\n").includes("what matters"),
     );
     expect(heights.length).toBeGreaterThan(0);
+    // It stands above the table then.
+    for (const height of heights) expect(shown(height)).toMatch(/much: ten\s+times that/);
     for (const height of heights) expect(shown(height).match(/^variant /gm)).toHaveLength(1);
+  });
+
+  test("a change of which nothing can be told has its sign: on the screen, in table.md and on the page", () => {
+    const facts = factsFrom(replay(eventsOf([f16, q8, q4, q2], { kinds, questions: 400, spread: 0.1 })), "");
+    const at = facts.short.columns.findIndex(({ metric }) => metric.label === "tg128");
+    const cell = facts.short.rows[1]!.cells[at]!;
+    delete cell.change;
+    Object.assign(cell, { mark: "?", verdict: { kind: "unknown", needed: 5 } });
+    const speed = cell.figure;
+    for (const width of [80, 120])
+      expect(screenTable(facts, width).block).toMatch(new RegExp(`^Q8_0 .*${speed.replace(".", "\\.")}.* \\?`, "m"));
+    expect(shortTable(facts.short).rows[1]!.slice(-2)).toEqual([speed, "?"]);
+    expect(pageTable(facts).text).toContain(
+      `${speed} <span class="soft">± ${cell.error}</span><span class="change soft">?</span>`,
+    );
+  });
+
+  test("a file of the same size is said to be, and a distance too small to matter has its sign everywhere", () => {
+    const facts = factsFrom(replay(eventsOf([f16, { ...q8, bytes: f16.bytes }, q4], { kinds })), "");
+    const [, same] = shortTable(facts.short).rows;
+    expect(same![2]).toBe("same");
+    expect(same!.find((cell) => cell.startsWith("0.000"))).toMatch(/^0\.000\d+ ≈$/);
+    expect(screenTable(facts, 120).block).toMatch(/^Q8_0 +270\.0 +same .*0\.000\d+ ≈/m);
+    expect(pageTable(facts).text).toMatch(/same size[\s\S]*0\.000\d+ <span class="soft">± 0\.0\d+<\/span> ≈/);
+    expect(screenTable(facts, 200).block).not.toMatch(/\de-\d/);
+  });
+
+  test("where there is no screen, names stand whole, and all columns that 80 cells hold beside short ones", () => {
+    const long = "this-is-a-very-long-name-of-eighty-characters-that-a-user-would-give-to-it";
+    const named = [f16, q8, q4].map((one) => ({ ...one, name: one.name === "F16" ? "F16" : `${long}-${one.name}` }));
+    const facts = factsFrom(replay(eventsOf(named, { kinds })), "");
+    const said = text(facts, { whole: true });
+    expect(said).toMatch(new RegExp(`${long}-Q8_0\\s+\\(46 % smaller`));
+    expect(said).not.toContain("…o");
+    for (const head of ["PPL", "KLD", "acc", "tg128"])
+      expect(screenTable(facts, 80, { whole: true }).heads).toContain(head);
   });
 
   test("a path that fits the line is not broken for an indent", () => {

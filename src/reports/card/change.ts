@@ -1,4 +1,4 @@
-import { changeOf, markOf, type Result, type Verdicts } from "../../judge/index.js";
+import { changeOf, isAtChance, markOf, type Result, type Verdicts } from "../../judge/index.js";
 import { metric as describe } from "../../metrics.js";
 import type { CardCell } from "./card.js";
 
@@ -30,8 +30,9 @@ export function unitOfChange(metric: string): string {
 export function changeCell(result: Result | undefined): CardCell {
   if (result?.refused !== undefined) return { text: "n/a" };
   const change = result && changeOf(result);
-  if (!result?.comparison || change === undefined) return { text: "" };
+  if (!result?.comparison) return { text: "" };
   const mark = markOf(result);
+  if (change === undefined) return { text: mark === "?" && !isAtChance(result.verdict!) ? "?" : "" };
   const { metric, scale, a, difference, low, high } = result.comparison;
   // Bits per byte are compared in bits, and told in per cent as PPL is.
   const share = (amount: number) =>

@@ -108,7 +108,11 @@ function figureColumn(table: Table, column: Column, index: number, usual: boolea
     head: headOf(column, isBytes ? bytes.unit : unitOf(metric)),
     isMeant: (asked) =>
       asked === name || isMeantBy(asked, metric.name) || (usual && asked === measurement && measurement !== modelFacts),
-    cell: ({ cells }) => figureCell(cells[index]!, shown),
+    cell: ({ cells }) => {
+      const cell = cells[index]!;
+      // A file that cannot be read fails in what was to be measured, and has no facts.
+      return metric.fact !== undefined && cell.state === "failed" ? { text: "" } : figureCell(cell, shown);
+    },
   };
 }
 

@@ -76,7 +76,7 @@ function rowsOf({ table }: Facts, variants: readonly string[] | undefined): Row[
  */
 function nameColumn(rows: Row[], offered: Offered[]): [column: Offered, files: string | undefined] {
   const column = (name: string) => offered.find((one) => one.name === name)!;
-  const stems = rows.map((row) => harmless(fileOf(row) ?? "").match(/^(.+)\.gguf$/i)?.[1]);
+  const stems = rows.map((row) => harmless(nameOfFile(row) ?? "").match(/^(.+)\.gguf$/i)?.[1]);
   const isByFile = !stems.includes(undefined) && new Set(stems).size === rows.length;
   const names = isByFile ? (stems as string[]) : rows.map(({ variant }) => harmless(variant.name));
   const { prefix } = shortNames(names, 14);
@@ -85,8 +85,12 @@ function nameColumn(rows: Row[], offered: Offered[]): [column: Offered, files: s
   const of = column(isByFile ? "file" : "variant");
   const cell = ({ variant }: Row): CardCell => ({ text: told.get(variant.name) ?? variant.name });
   const left = rest === names ? "" : prefix;
-  return [{ ...of, cell }, isByFile ? `${left}….gguf` : left === "" ? undefined : `${left}…`];
+  return [{ ...of, cell }, left === "" ? undefined : isByFile ? `${left}….gguf` : `${left}…`];
 }
+
+/** A file that could not be read has the name by which it was asked for. */
+const nameOfFile = (row: Row) =>
+  fileOf(row) ?? (row.variant.failure ? row.variant.model.split(/[/\\]/).at(-1) : undefined);
 
 /** The usual columns, and those of them that no row has a figure for. */
 function usualColumns(rows: Row[], offered: Offered[], first: Offered): { shown: Offered[]; empty: Offered[] } {
@@ -96,7 +100,12 @@ function usualColumns(rows: Row[], offered: Offered[], first: Offered): { shown:
     return own !== "" && !first.cell(row).text.toLowerCase().includes(own.toLowerCase());
   });
   const usual = offered.filter(({ usual }) => usual);
-  const told = (column: Offered) => rows.some((row) => column.cell(row).value !== undefined);
+  // A word in the place of a figure is told; where none could be measured, a sentence says so.
+  const told = (column: Offered) =>
+    rows.some((row) => {
+      const { value, text } = column.cell(row);
+      return value !== undefined || !["", "n/a", "unfinished"].includes(text);
+    });
   return {
     shown: [...(adds ? [quant] : []), ...usual.filter(told)],
     empty: usual.filter((column) => !told(column)),

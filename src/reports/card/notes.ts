@@ -1,6 +1,7 @@
 import { harmless, several } from "../../harmless.js";
 import type { Metric } from "../../metrics.js";
 import type { Facts } from "../index.js";
+import { marginIn } from "../short-table.js";
 import { absence, type Row, type Table } from "../table.js";
 import type { Changes } from "./change.js";
 import type { Offered } from "./columns.js";
@@ -17,16 +18,21 @@ export function explained(
   const against = bases.length > 1 ? `each one's reference (${several(bases, 4)})` : several(bases);
   const changed = against === "" ? [] : columns.filter(({ name }) => name.endsWith(".change"));
   const isLikely = changed.some(({ cell }) => rows.some((row) => cell(row).text.startsWith("(")));
-  const isDistant = columns.some(({ metric }) => metric?.identical === 0);
+  const margins = [...new Set(changed.flatMap(({ metric }) => (metric ? marginIn(metric) : [])))];
+  const below = margins.length > 0 ? ` (less than ${margins.join(", ")})` : "";
+  const distance = columns.find(({ metric }) => metric?.identical === 0)?.metric;
+  const near = distance?.margin
+    ? ` A mean below ${distance.margin.size} ${distance.unit} is too little to matter.`
+    : "";
   return [
     ...(changed.length > 0
       ? [
-          `Δ: against ${against}; ≈ is too little to matter, ? is not shown to be there${isLikely ? ", ( ) is likely" : ""}.`,
+          `Δ: against ${against}; ≈ is too little to matter${below}, ? is not shown to be there${isLikely ? ", ( ) is likely" : ""}.`,
         ]
       : []),
-    ...(isDistant
+    ...(distance
       ? [
-          `KLD: how far the predictions are from those of ${against || "the reference"}; the mean over the tokens, and what 99 % of them stay below.`,
+          `KLD: how far the predictions are from those of ${against || "the reference"}; the mean over the tokens, and what 99 % of them stay below.${near}`,
         ]
       : []),
   ];

@@ -3,8 +3,8 @@ import { isSameSize } from "../../judge/index.js";
 import { bytes, percent } from "../../units.js";
 import type { Facts } from "../facts.js";
 import { Footnotes, floorOf, notedIn, sharedMarks, without } from "../footnotes.js";
-import type { Short, ShortCell, ShortMark, ShortRow } from "../short.js";
-import { whatMatters } from "../short-table.js";
+import { isUntold, type Short, type ShortCell, type ShortColumn, type ShortMark, type ShortRow } from "../short.js";
+import { ownSign, whatMatters } from "../short-table.js";
 import { figureIn } from "../table.js";
 import { type Content, html, type Markup } from "./markup.js";
 import { listOf, scrolling } from "./tables.js";
@@ -54,7 +54,7 @@ export function shortTable({ short, table }: Pick<Facts, "short" | "table">): Ma
         : ""
       : `Changes are told against ${reference}.`;
   const matter = whatMatters(short);
-  const body = rows.map((row, i) => rowOf(row, cellMarks[i]!, hasSize, hasMark));
+  const body = rows.map((row, i) => rowOf(row, columns, cellMarks[i]!, hasSize, hasMark));
   const drawn = html`<table class="sortable"><caption>${against} ${matter && `${matter.charAt(0).toUpperCase()}${matter.slice(1)}.`} The heads sort; ↓ lower is better, ↑ higher is better.</caption><thead><tr>${heads}</tr></thead><tbody>${body}</tbody></table>`;
   return html`${scrolling("The variants and their principal figures", drawn)}<div class="small soft">${listOf([...lines, ...table.notes])}</div>`;
 }
@@ -62,28 +62,32 @@ export function shortTable({ short, table }: Pick<Facts, "short" | "table">): Ma
 /** From the best to the worst, as the column sorts. */
 const order: ShortMark[] = ["reference", "better", "likely better", "≈", "?", "likely worse", "worse", "much worse"];
 
-function rowOf(row: ShortRow, marks: string[], hasSize: boolean, hasMark: boolean): Markup {
+function rowOf(row: ShortRow, columns: ShortColumn[], marks: string[], hasSize: boolean, hasMark: boolean): Markup {
   const { variant, bytes: size, saved, cells, mark = "none", beatenBy } = row;
   const { text, tone } = signs[mark];
   const place = order.indexOf(mark);
-  const change = saved === undefined || isSameSize(saved) ? "" : `${saved > 0 ? "−" : "+"}${percent(Math.abs(saved))}`;
+  const change =
+    saved === undefined ? "" : isSameSize(saved) ? "same size" : `${saved > 0 ? "−" : "+"}${percent(Math.abs(saved))}`;
   return html`<tr><th scope="row" data-value="${variant.name}">${variant.name}${below(beatenBy === undefined ? "" : `beaten by ${beatenBy}`)}</th>${
     hasSize
       ? html`<td class="number" data-value="${size}">${size === undefined ? "" : bytes(size)}${below(change)}</td>`
       : ""
   }${
     hasMark ? html`<td class="nowrap ${tone}" data-value="${place < 0 ? "" : place}">${text}</td>` : ""
-  }${cells.map((cell, i) => cellOf(cell, marks[i]!))}</tr>`;
+  }${cells.map((cell, i) => cellOf(cell, columns[i]!, marks[i]!))}</tr>`;
 }
 
 const below = (text: string, tone = "") =>
   text === "" ? "" : html`<span class="change${tone === "" ? "" : ` ${tone}`}">${text}</span>`;
 
-function cellOf({ cell, figure, error, change, mark }: ShortCell, marks: string): Markup {
+function cellOf(short: ShortCell, column: ShortColumn, marks: string): Markup {
+  const { cell, figure, error, change, mark } = short;
   const isFloor = cell.state === "measured" && cell.floor;
   const value = isFloor ? undefined : figureIn(cell)?.value;
   const unsure = mark === "?" || mark === "≈" ? ` ${mark}` : "";
-  return html`<td class="number" data-value="${value}">${figure}${error === undefined ? "" : html` <span class="soft">± ${error}</span>`}${marks}${below(change === undefined ? "" : change + unsure, mark && signs[mark].tone)}</td>`;
+  const told = change === undefined ? (isUntold(short) ? "?" : "") : change + unsure;
+  const own = ownSign(column, short).map((sign) => ` ${sign}`);
+  return html`<td class="number" data-value="${value}">${figure}${error === undefined ? "" : html` <span class="soft">± ${error}</span>`}${own}${marks}${below(told, mark && signs[mark].tone)}</td>`;
 }
 
 /** The notes to the figures, one for each kind; a mark that all figures of a column have stands at its head. */

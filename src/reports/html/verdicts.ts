@@ -1,4 +1,12 @@
-import { differenceIn, markedVerdict, tabulated, type Verdict, type Verdicts } from "../../judge/index.js";
+import {
+  differenceIn,
+  markedVerdict,
+  markOf,
+  type Result,
+  tabulated,
+  type Verdict,
+  type Verdicts,
+} from "../../judge/index.js";
 import { counted } from "../../units.js";
 import { howJudged } from "../explained.js";
 import type { Table } from "../table.js";
@@ -23,12 +31,14 @@ const isDifferent = (said: Verdict) =>
   differenceIn(said, false) !== undefined ||
   (said.kind === "size" && said.place === "beyond");
 
-function toneOf(said: Verdict): string {
+/** A distance beyond the margin is none by itself: where it decides, it is called worse. */
+function toneOf(result: Result): string {
+  const said = result.verdict!;
   const [sure, likely] = [differenceIn(said, true), differenceIn(said, false)];
   const direction = (sure ?? likely)?.direction;
   if (direction === "better") return "good";
   if (direction === "worse") return sure ? "bad" : "maybe";
-  return said.kind === "size" && said.place === "beyond" ? "bad" : "";
+  return said.kind === "size" && markOf(result) === "worse" ? "bad" : "";
 }
 
 /** More rows are folded: the answers above them say the same in short. */
@@ -38,7 +48,9 @@ function asQuestion({ title, answers, pairs, base }: Verdicts["questions"][numbe
   const compared = pairs.flatMap(({ a, b, results }) =>
     results.flatMap((result) => {
       const { label, comparison, verdict } = result;
-      return comparison && verdict ? [{ a, b, label, comparison, verdict, told: markedVerdict(result) }] : [];
+      return comparison && verdict
+        ? [{ a, b, label, comparison, verdict, tone: toneOf(result), told: markedVerdict(result) }]
+        : [];
     }),
   );
   const labels = [...new Set(compared.map(({ label }) => label))];
@@ -47,8 +59,8 @@ function asQuestion({ title, answers, pairs, base }: Verdicts["questions"][numbe
     ["variant", ...(isPaired ? ["against"] : []), "verdict"],
     ["difference", "95 % CI", "adjusted p", "detectable", "rests on"],
   ];
-  const rowOf = ({ a, b, comparison, verdict, told }: (typeof compared)[number]) =>
-    html`<tr data-different="${isDifferent(verdict) ? "yes" : "no"}"><th scope="row">${b}</th>${isPaired ? html`<td>${a}</td>` : ""}<td class="nowrap ${toneOf(verdict)}">${told}</td>${tabulated(comparison).map((text) => html`<td class="number">${text}</td>`)}</tr>`;
+  const rowOf = ({ a, b, comparison, verdict, tone, told }: (typeof compared)[number]) =>
+    html`<tr data-different="${isDifferent(verdict) ? "yes" : "no"}"><th scope="row">${b}</th>${isPaired ? html`<td>${a}</td>` : ""}<td class="nowrap ${tone}">${told}</td>${tabulated(comparison).map((text) => html`<td class="number">${text}</td>`)}</tr>`;
   const bodies = labels.map(
     (label) =>
       html`<tbody data-compared="yes"><tr><th scope="rowgroup" colspan="${left.length + right.length}">${label}</th></tr>${compared.filter((one) => one.label === label).map(rowOf)}</tbody>`,
