@@ -89,6 +89,8 @@ export interface Metric {
   memoryBound?: true;
   /** A model card tells it beside the principal figures of the measurements. */
   onCard?: true;
+  /** The metric of which it is the change from the reference, in logarithms: what is told of the one holds of the other. */
+  changeOf?: string;
   /** What its value of an item must be, where values per token of the item are kept; undefined where these do not say it. */
   byTokens?: (values: TokensOf, weight: number) => Followed | undefined;
   /** What its value of a question must be, where it follows from what the answer names. */
@@ -346,6 +348,7 @@ const described: Record<string, Described> = {
   ln_ppl_ratio: {
     byTokens: meanOfBoth("nll", "nll_reference", (one, other) => one - other),
     label: "ln PPL ratio",
+    changeOf: "perplexity",
     unit: "1",
     better: "lower",
     aggregation: "token-mean",
@@ -788,6 +791,9 @@ export const isQuality = ({ beside, per }: Metric): boolean => !beside && per !=
 
 /** A size of distance from a reference, which chance explains no part of. */
 export const isDistance = ({ identical }: Metric): boolean => identical !== undefined;
+
+/** A change of another metric from the reference, by itself a comparison. */
+export const isChange = ({ changeOf }: Metric): boolean => changeOf !== undefined;
 
 /** How good the model's predictions of a text are, by themselves. */
 export const isLikelihood = ({ per, identical }: Metric): boolean =>

@@ -23,6 +23,13 @@ const extent = new Set(["chunks", "spread", "limit", "repetitions"]);
 const isExtent = (key: string, ...jobs: Series["job"][]) =>
   extent.has(key) || (key === "seed" && jobs.some(({ settings }) => settings.spread !== undefined));
 
+/** Whether two measurements are of the same chunks of one text. */
+export function isOnSameChunks({ job: a }: Series, { job: b }: Series): boolean {
+  const digest = a.askedSha256 && b.askedSha256 ? "askedSha256" : "datasetSha256";
+  const keys = [...Object.keys(b.settings), ...extent, "seed"];
+  return a.dataset === b.dataset && a[digest] === b[digest] && keys.every((key) => a.settings[key] === b.settings[key]);
+}
+
 /** Settings of a speed that stand in its name: `pp128@d512` is the same work whatever else was timed. */
 const inNames = new Set(["prompt", "generate", "depth"]);
 

@@ -11,6 +11,7 @@ import { outlook } from "./outlook.js";
 import { partner } from "./partner.js";
 import { dependencesOf, labelOf } from "./results.js";
 import type { Rule } from "./rules.js";
+import { comparedIn } from "./verdicts.js";
 import { probability, untold } from "./words.js";
 
 export type Outcome = "passed" | "failed" | "undecided";
@@ -48,7 +49,8 @@ export function gate(run: Series[], baseline: Series[], rules: Rule[]): Gate {
     const before = partner(series, baseline, run);
     return typeof before === "string" ? [] : [[[before], [series]]];
   });
-  const against = { run, baseline, dependences: dependencesOf(pairs, true) };
+  const levels = dependencesOf(comparedIn(run), false);
+  const against = { run, baseline, dependences: dependencesOf(pairs, true), levels };
   const asked = rules.flatMap((rule) => {
     const found = run.flatMap((series) => questionsOf(rule, series, against));
     if (found.length === 0)
@@ -84,7 +86,7 @@ type OpenCheck = Named & LimitTest;
 function questionsOf(
   rule: Rule,
   series: Series,
-  against: Pick<Subject, "run" | "baseline" | "dependences">,
+  against: Pick<Subject, "run" | "baseline" | "dependences" | "levels">,
 ): (OpenCheck | Check)[] {
   const { job, variant } = series;
   const { measurement } = job;

@@ -7,7 +7,7 @@ export { isSameSize, type Ladder, type LadderStep } from "./ladder.js";
 export type { Asked } from "./pairs.js";
 export { beatenIn, comparedOver } from "./pareto.js";
 export { changeOf, lossAtLeast, lossAtMost, type Mark, markedVerdict, markOf } from "./reading.js";
-export type { Result } from "./results.js";
+export { type Dependences, dependencesOf, type Result } from "./results.js";
 export { parseRule, type Rule } from "./rules.js";
 export { differenceIn, isAtChance, isUndecided, shownIn, type Verdict, verdict } from "./verdict.js";
 export { comparedIn, type Question, type Verdicts, verdictsFrom, verdictsOver } from "./verdicts.js";

@@ -1,6 +1,6 @@
 import { definite } from "../definite.js";
 import type { JobRecord } from "../events.js";
-import { metric as describe, isMeantBy, leadsAmong } from "../metrics.js";
+import { metric as describe, isChange, isMeantBy, leadsAmong } from "../metrics.js";
 import { besideChance, chanceOf } from "../stats/chance.js";
 import type { Comparison, Observation } from "../stats/comparison.js";
 import { compare, level } from "../stats/estimate.js";
@@ -51,6 +51,8 @@ export interface Subject {
   run: Series[];
   baseline: Series[];
   dependences: Dependences;
+  /** Those of the run's own report. */
+  levels: Dependences;
 }
 
 /** A kind of limit that a rule can set. */
@@ -64,10 +66,12 @@ interface LimitForm<L> {
 const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind: Kind }>> } = {
   level: {
     metrics: meantIn,
-    test({ size }, { name, series, own, run }) {
-      const common = commonOf(name, series, run);
+    test({ size }, subject) {
+      const { name, series, own } = subject;
+      const common = commonOf(name, series, subject.run);
       const { label, rises } = common;
-      const comparison = level(name, own, clustersOf(series));
+      const dependence = isChange(describe(name)) ? subject.levels(series.job.measurement, name) : undefined;
+      const comparison = level(name, own, { ...clustersOf(series), ...definite({ dependence }) });
       const chance = chanceOf(series.job, name);
       const guessed = chance !== undefined && size <= chance;
       return {

@@ -1,12 +1,12 @@
 import { definite } from "../definite.js";
 import type { JobRecord } from "../events.js";
-import { metric as describe, isDistance } from "../metrics.js";
+import { metric as describe, isChange, isDistance } from "../metrics.js";
 import { type Dependence, dependenceOf } from "../stats/blocks.js";
 import { besideChance, chanceOf } from "../stats/chance.js";
-import type { Comparison } from "../stats/comparison.js";
-import { compare, level, residualsOf } from "../stats/estimate.js";
+import type { Comparison, Observation } from "../stats/comparison.js";
+import { compare, level, residualsOf, unchanged } from "../stats/estimate.js";
 import { clustersIn, foreignLoad, type Series } from "../stats/series.js";
-import { comparability } from "./comparable.js";
+import { comparability, isOnSameChunks } from "./comparable.js";
 import { isDisturbed, loadApart } from "./disturbance.js";
 import { asPrinted } from "./rounding.js";
 import { isSame, withoutChance } from "./same.js";
@@ -100,10 +100,16 @@ function foreignIn(name: string, ...sides: Series[]): number | undefined {
   return most > foreignLoad ? most : undefined;
 }
 
-/** One dependence per text and metric, from all `pairs` that are compared on it: found when it is asked for. */
+/**
+ * One dependence per text and metric, from all `pairs` that are compared on it: found when it is asked for. A change from the reference
+ * has that of the metric that changes, where that was measured on the same chunks.
+ */
 export function dependencesOf(pairs: readonly (readonly [Series[], Series[]])[], across: boolean): Dependences {
   const known = new Map<string, Dependence | undefined>();
-  return (measurement, metric) => {
+  const dependences: Dependences = (measurement, metric) => {
+    const { changeOf } = describe(metric);
+    const twin = changeOf === undefined ? undefined : twinOf(measurement, changeOf, pairs);
+    if (twin !== undefined) return dependences(twin, changeOf!);
     const key = JSON.stringify([measurement, metric]);
     if (!known.has(key)) {
       const measured = pairs.flatMap(([a, b]) => measuredOfBoth(a, b));
@@ -114,19 +120,32 @@ export function dependencesOf(pairs: readonly (readonly [Series[], Series[]])[],
     }
     return known.get(key);
   };
+  return dependences;
+}
+
+/** The measurement that has this metric of the same chunks. */
+function twinOf(
+  measurement: string,
+  metric: string,
+  pairs: readonly (readonly [Series[], Series[]])[],
+): string | undefined {
+  const all = pairs.flatMap(([, b]) => b);
+  const own = all.find(({ job }) => job.measurement === measurement);
+  return own && all.find((one) => one.observations.has(metric) && isOnSameChunks(own, one))?.job.measurement;
 }
 
 function chunksOf(name: string, a: Series, b: Series, across: boolean): number[][] {
-  if (!isInBoth(name, a, b) || isFloor(a)) return [];
+  if (!isInBoth(name, a, b) || (isFloor(a) && !isChange(describe(name)))) return [];
   const { refused, paired } = comparability(name, a, b, { across });
   if (refused !== undefined || !paired) return [];
-  const residuals = residualsOf(
-    name,
-    a.observations.get(name)!,
-    b.observations.get(name)!,
-    definite({ clusters: clustersIn(a, b) }),
-  );
+  const residuals = residualsOf(name, ...observed(name, a, b), definite({ clusters: clustersIn(a, b) }));
   return residuals ? [residuals] : [];
+}
+
+/** What is compared of two that have it: a change from the reference is held against none. */
+function observed(name: string, a: Series, b: Series): [a: Observation[], b: Observation[]] {
+  const own = b.observations.get(name)!;
+  return [isFloor(a) && isChange(describe(name)) ? unchanged(own) : a.observations.get(name)!, own];
 }
 
 /** The measurements that both have. */
@@ -161,14 +180,18 @@ function measuredPair(name: string, a: Series, b: Series, across: boolean, depen
     const offered = instead && a.observations.has(instead) ? measuredPair(instead, a, b, across, dependences) : [];
     return [{ ...result, refused, notes: [] }, ...offered];
   }
-  const [x, y] = [a.observations.get(name)!, b.observations.get(name)!];
+  const [x, y] = observed(name, a, b);
   const options = definite({ clusters: clustersIn(a, b) });
   if (isFloor(a) && isDistance(describe(name))) {
     const found = { ...level(name, y, options), a: level(name, x).b };
     return [{ ...result, comparison: found, verdict: sizeOf(name, found), notes: noted(found) }];
   }
   const dependence = dependences(measurement, name);
-  const compared = compare(name, x, y, { paired: paired && !isFloor(a), ...options, ...definite({ dependence }) });
+  const compared = compare(name, x, y, {
+    paired: paired && (!isFloor(a) || isChange(describe(name))),
+    ...options,
+    ...definite({ dependence }),
+  });
   const same = compared.paired && isSame(name, a, b);
   const apart = loadApart(name, compared, a, b);
   const isDoubtful = apart !== undefined || [a, b].some((one) => isDisturbed(name, one));

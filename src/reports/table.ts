@@ -3,12 +3,13 @@ import { definite } from "../definite.js";
 import type { Failure } from "../errors.js";
 import { type JobRecord, notesOfData, type Started, type VariantRecord } from "../events.js";
 import { harmless, several } from "../harmless.js";
-import { comparability } from "../judge/index.js";
+import { comparability, comparedIn, type Dependences, dependencesOf } from "../judge/index.js";
 import {
   countsCutOff,
   countsLeftOut,
   countsUnread,
   metric as describe,
+  isChange,
   isPeak,
   isQuality,
   isTally,
@@ -123,13 +124,14 @@ export function tableFrom(run: Run): Table {
       broken === undefined ? [] : [[cellKey(variant.name, job.measurement), broken] as const],
     ),
   );
+  const dependences = dependencesOf(comparedIn(series), false);
   const columns = columnsOf(plan, jobs);
   const parts = partsOf(plan);
   const cellOf = (variant: VariantRecord, { measurement, metric }: Pick<Column, "measurement" | "metric">): Cell => {
     if (measurement === modelFacts) return factCell(variant, metric, engines);
     const several = parts.get(measurement);
     if (several) return meanCell(several.map((part) => cellOf(variant, { measurement: part, metric })));
-    return jobCell(jobs.get(cellKey(variant.name, measurement)), metric, variant, { foreign, broken });
+    return jobCell(jobs.get(cellKey(variant.name, measurement)), metric, variant, { foreign, broken, dependences });
   };
   return {
     started: plan,
@@ -223,7 +225,11 @@ function jobCell(
   job: Planned | undefined,
   metric: Metric,
   variant: VariantRecord,
-  { foreign, broken }: { foreign: ReturnType<typeof foreignTokenizers>; broken: Map<string, string> },
+  {
+    foreign,
+    broken,
+    dependences,
+  }: { foreign: ReturnType<typeof foreignTokenizers>; broken: Map<string, string>; dependences: Dependences },
 ): Cell {
   if (!job) return variant.failure ? { state: "failed", failure: variant.failure } : { state: "absent" };
   const { record, result } = job;
@@ -235,10 +241,11 @@ function jobCell(
   if (n === 0 && unasked) return { state: "impossible", reason: unasked.text };
   if (n === 0 && !countsItems(metric, record)) return { state: "absent" };
   const { clusters, engine } = result;
+  const dependence = isChange(metric) ? dependences(record.measurement, metric.name) : undefined;
   const measured = summarize(
     metric.name,
     result.samples(metric.name),
-    definite({ clusters, rounding: engine?.rounding }),
+    definite({ clusters, dependence, rounding: engine?.rounding }),
   );
   const fault = metric.beside ? undefined : broken.get(cellKey(variant.name, record.measurement));
   const summary = believable(measured, fault);

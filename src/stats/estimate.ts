@@ -86,6 +86,9 @@ export function residualsOf(
   return errorOf(metric, residuals, first, definite({ clusters })).drift === undefined ? undefined : residuals;
 }
 
+/** The reference's own figures under a metric that is a change from it: none. */
+export const unchanged = (items: Observation[]): Observation[] => items.map((one) => ({ ...one, value: 0 }));
+
 /**
  * B cannot leave the range of its metric, so no difference reaches further than from the far end of A's own 95 % interval to
  * the end of that range. Such an interval holds 0 whenever the wider one does: no verdict changes.
@@ -114,7 +117,11 @@ function withinRange(
  *   questions: the same, as a share of as many questions right or wrong as would scatter as they do, see `scoreShare`.
  * - Others: mean ± t · error.
  */
-export function level(name: string, items: Observation[], { clusters: given }: CompareOptions = {}): Comparison {
+export function level(
+  name: string,
+  items: Observation[],
+  { clusters: given, dependence }: CompareOptions = {},
+): Comparison {
   const metric = describe(name);
   const sorted = natural(items);
   // How much so few subjects differ cannot be told: then the interval is over other questions of just these.
@@ -131,7 +138,7 @@ export function level(name: string, items: Observation[], { clusters: given }: C
     return share(name, count, sorted.length, clusters && groupsIn(sorted, clusters, right));
   }
   const { estimate, residuals, log, shares } = linear(form.alone(sorted), sorted);
-  const spread = errorOf(metric, residuals, sorted, definite({ clusters, shares }));
+  const spread = errorOf(metric, residuals, sorted, definite({ clusters, dependence, shares }));
   if (form.counts === "tokens") return tokenShare(name, sorted, estimate, spread);
   if (form.counts === "scores") return scoreShare(name, sorted, estimate, residuals, spread);
   const link = log ? "log" : "identity";

@@ -253,16 +253,20 @@ function asPrinted(metric: Metric, value: number, rounding: number): number {
 /**
  * The figure of one (job, metric) from one sample per item, with the interval that the gate has. Summed in the items'
  * natural order, whatever order they come in: floating-point sums depend on it, and a run that was interrupted must give
- * the very same digits. `clusters`: which items hang together; `rounding`: of the engine, see `EngineName`.
+ * the very same digits. `clusters`, `dependence`: as of `CompareOptions`; `rounding`: of the engine, see `EngineName`.
  */
 export function summarize(
   name: string,
   samples: Iterable<WeightedValue & { item: string }>,
   {
     clusters,
+    dependence,
     vocabulary,
     rounding,
-  }: Pick<CompareOptions, "clusters"> & { vocabulary?: number | undefined; rounding?: number | undefined } = {},
+  }: Pick<CompareOptions, "clusters" | "dependence"> & {
+    vocabulary?: number | undefined;
+    rounding?: number | undefined;
+  } = {},
 ): Summary {
   const whole = running(name, vocabulary);
   const sorted = natural([...samples]);
@@ -271,7 +275,7 @@ export function summarize(
   for (const sample of sorted) whole.add(runs ? { ...sample, ...definite({ run: runs.get(sample.item) }) } : sample);
   const summary = whole.summary();
   if (isExact(metric) || !Number.isFinite(summary.value)) return summary;
-  const { low, high, needed, n, drifts } = level(name, sorted, clusters ? { clusters } : {});
+  const { low, high, needed, n, drifts } = level(name, sorted, definite({ clusters, dependence }));
   const vague = needed !== undefined && n > 1;
   return {
     ...summary,

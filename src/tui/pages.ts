@@ -1,5 +1,5 @@
 import { harmless } from "../harmless.js";
-import { metric } from "../metrics.js";
+import { isChange, metric } from "../metrics.js";
 import { summarize } from "../stats/summary.js";
 import { formatFigure, formatValue, isPrincipal } from "./figures.js";
 import type { Looking } from "./frame.js";
@@ -39,9 +39,11 @@ export function cellLines(
     const known = figure(cell, name);
     if (!known) continue;
     const label = metric(name).label.padEnd(14);
-    const { low, high } = result
-      ? summarize(name, result.samples(name), result.clusters ? { clusters: result.clusters } : {})
-      : {};
+    // A change has the interval of its comparison, which rests on other cells, too.
+    const { low, high } =
+      result && !isChange(metric(name))
+        ? summarize(name, result.samples(name), result.clusters ? { clusters: result.clusters } : {})
+        : {};
     const of = metric(name);
     const interval =
       low === undefined || high === undefined || known.broken
