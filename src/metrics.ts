@@ -115,9 +115,14 @@ export interface Followed {
   square?: number;
 }
 
-/** What is kept of an answer: the option that it names, the right ones, and the log-probability of each. */
+/**
+ * What is kept of an answer: the option that it names, by the sum of its log-probabilities, per character and per token; the right
+ * ones; and the log-probability of each.
+ */
 export interface KeptAnswer {
   prediction?: number;
+  byLength?: number;
+  byToken?: number;
   right: readonly number[];
   scores?: readonly number[];
 }
@@ -211,6 +216,9 @@ const accuracy = {
   range: [0, 1],
   margin: onePoint,
 } as const;
+
+const rightness = (option: number | undefined, { right }: KeptAnswer) =>
+  option !== undefined && right.includes(option) ? 1 : 0;
 
 /** Scores of questions, each between 0 and 1. */
 const score = { ...accuracy, aggregation: "mean" } as const;
@@ -436,7 +444,7 @@ const described: Record<string, Described> = {
   },
   acc: {
     ...accuracy,
-    byAnswer: ({ prediction, right }) => (prediction !== undefined && right.includes(prediction) ? 1 : 0),
+    byAnswer: (answer) => rightness(answer.prediction, answer),
     label: "acc",
     hubName: "accuracy",
     leads: true,
@@ -445,12 +453,14 @@ const described: Record<string, Described> = {
   },
   acc_norm: {
     ...accuracy,
+    byAnswer: (answer) => (answer.byLength === undefined ? undefined : rightness(answer.byLength, answer)),
     label: "acc_norm",
     meaning:
       "share of questions whose option with the highest log-probability per character is right, as lm-eval's acc_norm",
   },
   acc_token: {
     ...accuracy,
+    byAnswer: (answer) => (answer.byToken === undefined ? undefined : rightness(answer.byToken, answer)),
     label: "acc_token",
     leads: { without: "acc" },
     prominence: prominences.minor,

@@ -2,8 +2,7 @@ import { digestOfParts, sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
 import { type JobRecord, memoryItem, type Started, type StoredEvent, type StoredSamples } from "../events.js";
 import { isTimed } from "../replay/index.js";
-import { allTokens, differing } from "../store/index.js";
-import { contradictionIn } from "./forged.js";
+import { differing } from "../store/index.js";
 
 /** One time that a command ran, as one of the joined runs tells it. */
 export interface JoinedSession {
@@ -166,12 +165,6 @@ export class Gathered {
     if (known) this.twice++;
     if (known?.text === text) return;
     const what = () => this.told(job, item);
-    const values = allTokens(folder, event);
-    const forged = contradictionIn(event, values);
-    if (forged !== undefined)
-      throw new BenchError("run-contradiction", `${folder}: ${what()}: ${forged}`, {
-        hint: "the file was edited or damaged: measure that part anew, or leave the folder out",
-      });
     if (known) {
       const metric =
         differing(known.event, event) ?? (answerOf(known.event) === answerOf(event) ? undefined : "its answer");

@@ -30,13 +30,20 @@ export class Consistency {
   readonly #jobs = new Map<string, Known>();
   readonly #planned = new Map<string, number | undefined>();
   #hasPlan = false;
+  /** By job: the data that it asks; and by these and item, which options are right. */
+  readonly #asked = new Map<string, string>();
+  readonly #keys = new Map<string, string>();
+  #otherKey: Inconsistency | undefined;
   /** By job and item: the last of several samples. */
   readonly #doubles = new Map<string, { line: number; event: StoredSamples }>();
 
   see(event: StoredEvent, line: number): void {
     if (event.type === "started" || event.type === "planned") {
       this.#hasPlan = true;
-      for (const { id, settings } of event.jobs) this.#planned.set(id, sizeIn(settings) ?? this.#planned.get(id));
+      for (const { id, settings, askedSha256 } of event.jobs) {
+        this.#planned.set(id, sizeIn(settings) ?? this.#planned.get(id));
+        if (askedSha256 !== undefined) this.#asked.set(id, askedSha256);
+      }
     } else if (event.type === "job-done") {
       const job = this.#jobs.get(event.job);
       if (job) job.items = Math.max(job.items ?? 0, event.items);
@@ -48,6 +55,7 @@ export class Consistency {
 
   #take(event: StoredSamples, line: number): void {
     const { job, item, samples } = event;
+    this.#takeKey(event, line);
     // Peak memory is no item of the measurement; each session has its own.
     if (samples.length > 0 && samples.every(({ metric }) => describe(metric).per === "variant")) return;
     const known = this.#jobs.get(job) ?? {
@@ -68,6 +76,19 @@ export class Consistency {
     if (seen) this.#doubles.set(keyOf(event), { line, event });
   }
 
+  /** All variants are asked the same questions, which have the same right options. */
+  #takeKey({ job, item, gold, detail }: StoredSamples, line: number): void {
+    const asked = this.#asked.get(job);
+    const right = Array.isArray(detail?.right) ? detail.right : gold === undefined ? undefined : [gold];
+    if (asked === undefined || right === undefined) return;
+    const place = `${asked}/${item}`;
+    const key = `option ${right.map((option) => Number(option) + 1).join(", ")}`;
+    const known = this.#keys.get(place);
+    if (known === undefined) this.#keys.set(place, key);
+    else if (known !== key)
+      this.#otherKey ??= { line, reason: `has ${key} as the answer of item ${item}, and another variant has ${known}` };
+  }
+
   /** The first inconsistency. `samplesAgain` reads the file's samples anew; called only if some item is there twice. */
   fault(samplesAgain: () => Iterable<{ line: number; event: StoredSamples }>): Inconsistency | undefined {
     for (const [id, { line, last, items, of }] of this.#jobs) {
@@ -77,7 +98,7 @@ export class Consistency {
       if (last.number >= size)
         return { line: last.line, reason: `is of the item ${last.number}, but its job has ${size} of them` };
     }
-    if (this.#doubles.size === 0) return undefined;
+    if (this.#otherKey || this.#doubles.size === 0) return this.#otherKey;
     for (const { line, event } of samplesAgain()) {
       const double = this.#doubles.get(keyOf(event));
       if (!double || line >= double.line) continue;

@@ -4,13 +4,14 @@ import path from "node:path";
 import { BenchError, messageOf, systemCode } from "../errors.js";
 import { checkedEvent, type JobRecord, type StoredEvent, type StoredSamples } from "../events.js";
 import { Consistency } from "./consistency.js";
+import { contradictionIn } from "./contradiction.js";
 import { damage, unwritable } from "./files.js";
 import { isAbandoned } from "./lock.js";
-import { checkSizes, hasTokens, noteEnds, type TokenEnds } from "./tokens.js";
+import { allTokens, hasTokens, noteEnds, type TokenEnds } from "./tokens.js";
 
 /**
- * The events of a run, one after another, read-only: each checked, and in the end the token files that they speak of, by their
- * sizes. A torn last line is passed over. An item may have been measured twice: see `replay`, which says what all of them say.
+ * The events of a run, one after another, read-only: each checked, and held against the token files that it speaks of. A torn
+ * last line is passed over. An item may have been measured twice: see `replay`, which says what all of them say.
  *
  * Throws a BenchError: `run-missing`, `run-damaged`, or `run-foreign` for what another version wrote.
  */
@@ -31,6 +32,7 @@ export function* checkedEvents(
   const translated = translator();
   const consistency = new Consistency();
   const check = checker(file);
+  const checkItem = itemChecker(folder);
   let number = 0;
   let end = 0;
   try {
@@ -43,7 +45,9 @@ export function* checkedEvents(
       end += line.length + 1;
       noteEnds(ends, folder, event);
       consistency.see(event, number);
-      yield translated(event);
+      const current = translated(event);
+      checkItem(current, number);
+      yield current;
     }
   } catch (error) {
     if (systemCode(error) === "ENOENT" && fs.existsSync(path.join(folder, "tokens"))) return { end, ends };
@@ -51,8 +55,27 @@ export function* checkedEvents(
   }
   const fault = consistency.fault(() => samplesIn(file));
   if (fault) throw new BenchError("run-damaged", `${file}:${fault.line} ${fault.reason}`, { hint: lineHint });
-  checkSizes(ends);
   return { end, ends };
+}
+
+/**
+ * Holds what items say against what lies beside it, see `contradictionIn`, and throws for what cannot be true: an edited file would
+ * be told as a result.
+ */
+function itemChecker(folder: string): (event: StoredEvent, line: number) => void {
+  const jobs = new Map<string, JobRecord>();
+  return (event, line) => {
+    if (event.type === "started" || event.type === "planned") for (const job of event.jobs) jobs.set(job.id, job);
+    if (event.type !== "samples") return;
+    const told = () => {
+      const { measurement, variant } = jobs.get(event.job) ?? {};
+      const job = measurement === undefined ? `job ${event.job}` : `${measurement} of ${variant}`;
+      return `${path.join(folder, "events.jsonl")}:${line}, ${job}, item ${event.item}`;
+    };
+    const contradiction = contradictionIn(event, allTokens(folder, event));
+    if (contradiction !== undefined)
+      throw new BenchError("run-contradiction", `${told()}: ${contradiction}`, { hint: lineHint });
+  };
 }
 
 /** Lets an event through, and throws where its line is none; it then knows which version wrote the file. */
@@ -78,12 +101,14 @@ function checker(file: string): (checked: ReturnType<typeof checkedEvent>, line:
 export class Follower {
   readonly #file: string;
   readonly #check: ReturnType<typeof checker>;
+  readonly #checkItem: ReturnType<typeof itemChecker>;
   /** Bytes and lines read so far, whole lines alone; undefined before the first. */
   #read: { bytes: number; lines: number } | undefined;
 
   constructor(readonly folder: string) {
     this.#file = path.join(folder, "events.jsonl");
     this.#check = checker(this.#file);
+    this.#checkItem = itemChecker(folder);
   }
 
   *read(): Generator<StoredEvent, void> {
@@ -107,6 +132,7 @@ export class Follower {
       if (size === this.#read.bytes) return;
       for (const line of linesOf(this.#file, this.#read.bytes)) {
         const event = this.#check(checkedEvent(parsed(line)), this.#read.lines + 1);
+        this.#checkItem(event, this.#read.lines + 1);
         this.#read.lines++;
         this.#read.bytes += line.length + 1;
         yield event;

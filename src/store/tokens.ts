@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { sha256 } from "../digest.js";
-import { BenchError, messageOf } from "../errors.js";
+import { BenchError, messageOf, systemCode } from "../errors.js";
 import type { StoredEvent, StoredSamples, TokenPlace, TokenValues } from "../events.js";
 import { cutBack, damage, unwritable, writeAll } from "./files.js";
 
@@ -35,18 +35,6 @@ export function noteEnds(ends: TokenEnds, folder: string, event: StoredEvent): v
   for (const [name, [offset, count]] of Object.entries(event.tokens)) {
     const file = tokenFile(folder, event.job, name);
     ends.set(file, Math.max(ends.get(file) ?? 0, (offset + count) * elementBytes[kindOf(name).kind]));
-  }
-}
-
-/** Throws if a token file is too short. It may be longer: values written just before a kill have no event. */
-export function checkSizes(ends: TokenEnds): void {
-  for (const [file, end] of ends) {
-    const size = fs.statSync(file, { throwIfNoEntry: false })?.size;
-    if (size === undefined) throw new BenchError("run-damaged", `${file} is missing`, { hint: damage });
-    if (size < end)
-      throw new BenchError("run-damaged", `${file} is shorter than events.jsonl says: ${size} of ${end} bytes`, {
-        hint: damage,
-      });
   }
 }
 
@@ -168,10 +156,8 @@ export function readTokens<Values extends TokenValues = Float64Array>(
       fs.closeSync(file);
     }
   } catch (cause) {
-    throw new BenchError("run-damaged", `${place} cannot be read: ${messageOf(cause)}`, {
-      hint: damage,
-      cause,
-    });
+    const what = systemCode(cause) === "ENOENT" ? "is missing" : `cannot be read: ${messageOf(cause)}`;
+    throw new BenchError("run-damaged", `${place} ${what}`, { hint: damage, cause });
   }
   const { least, most } = kindOf(name);
   const possible = (value: number) => Number.isFinite(value) && value >= least && value <= most;
