@@ -324,9 +324,14 @@ function directed({ metric }: Comparison, direction: string): string {
   return direction === "better" ? "faster" : "slower";
 }
 
-/** The cells of a table: difference, interval, p, detectable difference, pieces that the error rests on. */
+/**
+ * The cells of a table: difference, interval, p, detectable difference, pieces that the error rests on. Two speeds stand beside their
+ * quotient whether or not anything can be told of it.
+ */
 export function tabulated(comparison: Comparison): string[] {
-  const { difference, low, p, adjusted = p, detectable, flips, needed, scale } = comparison;
+  const isOfTwo = comparison.needed !== undefined && describe(comparison.metric).per === "repetition";
+  const difference = isOfTwo ? comparison.b / comparison.a - 1 : comparison.difference;
+  const { low, p, adjusted = p, detectable, flips, needed, scale } = comparison;
   const known = (number: number, text: string) => (Number.isFinite(number) ? text : "");
   const changes = flips ? ` (${flips.toRight} to right, ${flips.toWrong} to wrong)` : "";
   const signed = `${difference > 0 && scale !== "level" && !manifold(comparison, difference) ? "+" : ""}${amount(comparison, difference)}`;

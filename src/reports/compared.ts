@@ -1,6 +1,5 @@
 import { harmless, several } from "../harmless.js";
 import {
-  changeOf,
   clause,
   markedVerdict,
   type Pair,
@@ -66,7 +65,7 @@ function tabled(results: HeldResult[], sides: Held["sides"], isMany: boolean): s
       isLevel || !Number.isFinite(comparison!.a) ? "—" : figure(comparison!.a),
       Number.isFinite(comparison!.b) ? figure(comparison!.b) : "—",
       // How many answers changed stands in the sentence.
-      isLevel ? "" : difference.replace(/ \(.*/, "") || (changeOf(result) ?? ""),
+      isLevel ? "" : difference.replace(/ \(.*/, ""),
       interval,
       `${markedVerdict(result)}${isSmall(result.verdict!) ? ", too small to matter" : ""}`,
     ].map((cell) => harmless(cell));

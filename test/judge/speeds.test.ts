@@ -138,6 +138,6 @@ describe("two speeds, their difference and their × are of one kind wherever the
     expect(screenTable(facts, 100).block).toContain("×2.2 ?");
     const [pair] = facts.verdicts.questions[0]!.pairs;
     const text = compared({ title: "", sides: ["F16", "Q8_0"], pairs: [pair!], shown: (name) => name });
-    expect(text).toMatch(/^tg128 +396 tok\/s +876 tok\/s +×2\.2 +cannot tell$/m);
+    expect(text).toMatch(/^tg128 +396 tok\/s +876 tok\/s +\+121 % +cannot tell$/m);
   });
 });
