@@ -50,7 +50,7 @@ Downloads are kept in $GGUF_BENCH_CACHE (default: ~/.cache/gguf-bench). HF_TOKEN
 to huggingface.co, or to the first mirror in HF_ENDPOINT (one or several addresses), and to no other host.
 
 Exit codes:
-  0 all measured · 1 bad input or nothing measured · 2 some cells failed
+  0 all measured · 1 bad input or nothing measured · 2 some cells failed or are broken
   3 gate failed, or choose names none · 4 gate, choose or compare cannot tell
   130 stopped by the user (the same command goes on)`,
   );

@@ -121,6 +121,14 @@ export function systemCode(thrown: unknown): string | undefined {
   return thrown instanceof Error && "code" in thrown && typeof thrown.code === "string" ? thrown.code : undefined;
 }
 
+/** What lets a file be written that the system refused: the beginning of a remedy. */
+export function writeRemedy(thrown: unknown): string {
+  const code = systemCode(thrown) ?? "";
+  if (/^(EROFS|EACCES|EPERM)$/.test(code)) return "make it writable";
+  if (/^(ENOTDIR|EEXIST|EISDIR|ELOOP)$/.test(code)) return "move away what stands in its place";
+  return code === "ENOENT" ? "make its folder" : "make room on the disk";
+}
+
 /** Any thrown value as a plain record; the code of an unforeseen error is `internal`. */
 export function toFailure(error: unknown): Failure {
   const stack = error instanceof Error && error.stack ? withoutSecrets(error.stack) : undefined;

@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { definite } from "./definite.js";
-import { BenchError, messageOf } from "./errors.js";
+import { BenchError, messageOf, systemCode } from "./errors.js";
 
 /**
  * Makes a folder and those above it; returns the outermost that was missing. Throws a BenchError if one cannot be made.
@@ -22,9 +22,11 @@ export function makeFolder(folder: string, hint?: string): string | undefined {
 function make(folder: string): string | undefined {
   const missing: string[] = [];
   let there = path.resolve(folder);
-  for (; !fs.statSync(there, { throwIfNoEntry: false }); there = path.dirname(there)) missing.unshift(there);
-  if (!fs.statSync(there).isDirectory())
-    throw Object.assign(new Error(`${there} is not a folder`), { code: "ENOTDIR", syscall: "mkdir", path: there });
+  for (; !isThere(there); there = path.dirname(there)) missing.unshift(there);
+  if (!fs.statSync(there).isDirectory()) {
+    const shown = path.isAbsolute(folder) ? there : path.relative("", there);
+    throw Object.assign(new Error(`${shown} is a file`), { code: "ENOTDIR", syscall: "mkdir", path: there });
+  }
   for (const one of missing)
     try {
       fs.mkdirSync(one);
@@ -33,6 +35,16 @@ function make(folder: string): string | undefined {
       if (!fs.statSync(one, { throwIfNoEntry: false })?.isDirectory()) throw error;
     }
   return missing[0];
+}
+
+function isThere(place: string): boolean {
+  try {
+    return fs.statSync(place, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    // Under a file there is nothing.
+    if (systemCode(error) === "ENOTDIR") return false;
+    throw error;
+  }
 }
 
 export async function isFile(path: string): Promise<boolean> {

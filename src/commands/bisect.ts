@@ -22,6 +22,7 @@ import { say } from "../terminal.js";
 import { openView } from "../tui/index.js";
 import { counted } from "../units.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
+import { checkPlace } from "./folder.js";
 import { writeTables } from "./outcome.js";
 import { stopper, unlessStopped } from "./stop.js";
 import { versions } from "./versions.js";
@@ -103,7 +104,9 @@ export async function bisectCommand(asked: BisectCommand, where: Surroundings): 
     const plan = await unlessStopped(makePlan(benchmark, options), stop.signal);
     if (!plan) return stopped(where);
     checkRules(rules, plan);
-    const builds = new Builds(plan, asked.out ?? path.join("reports", folderName(plan)), {
+    const folder = asked.out ?? path.join("reports", folderName(plan));
+    checkPlace(folder);
+    const builds = new Builds(plan, folder, {
       executor,
       signal: stop.signal,
       where,

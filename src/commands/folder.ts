@@ -5,6 +5,7 @@ import { BenchError } from "../errors.js";
 import { harmless } from "../harmless.js";
 import { isAddress } from "../models/folder.js";
 import type { Plan } from "../plan/index.js";
+import { reportNames } from "../reports/index.js";
 import { isLocked } from "../store/index.js";
 import type { Surroundings } from "./command.js";
 
@@ -43,6 +44,17 @@ export function runOf(named: string | undefined, { stderr }: Pick<Surroundings, 
 export function sayIfMeasured(folder: string, { stderr }: Pick<Surroundings, "stderr">): void {
   if (isLocked(folder))
     stderr.write(`${harmless(folder)} is being measured now by another process; this is what it has so far:\n`);
+}
+
+/** Throws a BenchError where the tables of a run would be written over files that no run made. */
+export function checkPlace(folder: string): void {
+  const isThere = (name: string) => fs.existsSync(path.join(folder, name));
+  if (["events.jsonl", "tokens"].some(isThere)) return;
+  const taken = reportNames.find(isThere);
+  if (taken !== undefined)
+    throw new BenchError("folder", `${folder} holds no run, but ${taken}, which the tables of one would replace`, {
+      hint: "name another folder with --out, or move that away",
+    });
 }
 
 /** Removes the folder of a run in which nothing was measured: what lies there besides stays, and the folder then, too. */

@@ -102,7 +102,11 @@ export const commands = {
           "-o, --out <folder>",
           "the run's folder (default: in reports/, named by the file, or by the day and the models)",
         )
-        .option("--only <pattern>", "these variants or measurements alone, * stands for anything; repeatable", list)
+        .option(
+          "--only <pattern>",
+          "these variants, measurements or VARIANT/MEASUREMENT alone, * stands for anything; of several, what any of them means",
+          list,
+        )
         .option("--exclude <pattern>", "not these; repeatable", list)
         .option("--memory-limit <size>", "memory that engines may use, such as 4GB (default: what is free)", bytes)
         .option(

@@ -1,5 +1,5 @@
 import path from "node:path";
-import { BenchError, exitCodes } from "../errors.js";
+import { BenchError, exitCodes, writeRemedy } from "../errors.js";
 import { areWishes, chosenFrom, type Wishes } from "../reports/choice.js";
 import { type Facts, writeReports } from "../reports/index.js";
 import { resuming, type Table } from "../reports/table.js";
@@ -14,7 +14,7 @@ export async function writeTables(folder: string, facts: Facts): Promise<void> {
   } catch (cause) {
     if (!(cause instanceof BenchError) || cause.code !== "disk") throw cause;
     throw new BenchError("disk", cause.message, {
-      hint: `make room, then \`gguf-bench report ${folder}\` makes the tables; nothing that was measured is lost`,
+      hint: `${writeRemedy(cause.cause)}, then \`gguf-bench report ${folder}\` makes the tables; nothing that was measured is lost`,
       cause,
     });
   }

@@ -22,7 +22,7 @@ import { counted } from "../units.js";
 import { Comparing } from "./changes.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
 import { describePlan, planAsJson } from "./describe.js";
-import { folderOfQuestion, forget, runsFolder } from "./folder.js";
+import { checkPlace, folderOfQuestion, forget, runsFolder } from "./folder.js";
 import { exitCode, isMeasured, sayConclusion, writeTables } from "./outcome.js";
 import { stopper, unlessStopped } from "./stop.js";
 import { versions } from "./versions.js";
@@ -115,6 +115,7 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
     }
     const folder = folderOf(plan, asked);
     if (options.again) checkAgain(folder, plan);
+    checkPlace(folder);
     const isNew = !existsSync(folder);
     const fold = new Fold();
     const store = Store.open(folder, (event) => fold.add(event));

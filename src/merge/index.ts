@@ -37,7 +37,9 @@ export function merge(folders: readonly string[], out: string): Merged {
     };
     take(out, there);
     for (const folder of folders) take(folder, readEvents(folder));
-    if (gathered.sessions.size === 0)
+    const { sessions, items } = gathered;
+    const timed = [...sessions.values()].some(({ events }) => events.some(({ type }) => type === "samples"));
+    if (items.size === 0 && !timed)
       throw new BenchError("nothing-run", `${folders.join(", ")}: nothing was measured there yet`, {
         hint: "measure the parts first: gguf-bench run FILE --shard 1/8 --out DIR",
       });

@@ -16,6 +16,8 @@ export interface LeftOut {
   /** Where they were measured, and where those that stay were. */
   place: string;
   kept: string;
+  /** Timings of two runs are not joined, wherever they were taken. */
+  timed: boolean;
 }
 
 /** The plans in an order of their own, whichever run was read first. */
@@ -128,6 +130,7 @@ export function chosenPlan(gathered: Gathered, plans: readonly JoinedPlan[]): { 
           items: other.items,
           place: placeTold(other.plans[0]!),
           kept: placeTold(most!.plans[0]!),
+          timed: [...most!.ids.values()].some(isTimed),
         });
   }
   const variants = base.started.variants.map((variant) =>

@@ -4,7 +4,7 @@ import { readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import { sha256, sha256OfFile } from "../digest.js";
-import { BenchError, messageOf } from "../errors.js";
+import { BenchError, messageOf, writeRemedy } from "../errors.js";
 import { makeFolder } from "../folders.js";
 
 /** The user's own cache: `$GGUF_BENCH_CACHE`, else `$XDG_CACHE_HOME/gguf-bench`, else `~/.cache/gguf-bench`. */
@@ -106,7 +106,7 @@ export async function keepDigest(path: string, digest: string): Promise<void> {
     await rename(draft, besidePath(path));
   } catch (cause) {
     throw new BenchError("disk", `${besidePath(path)} cannot be written: ${messageOf(cause)}`, {
-      hint: `make room there, or ${otherCache}`,
+      hint: `${writeRemedy(cause)}, or ${otherCache}`,
       cause,
     });
   } finally {

@@ -101,8 +101,9 @@ export async function quantizeFile(
 /** What C++ calls an iostream error, while the half file still takes its room. */
 async function unwritable(output: string, elsewhere: string, cause: unknown): Promise<BenchError> {
   const { bavail, bsize } = await statfs(path.dirname(output));
-  const why = bavail * bsize < leastRoom ? "no space left on the disk" : "its disk refuses it";
-  return new BenchError("disk", `${output} cannot be written: ${why}`, { hint: `make room, or ${elsewhere}`, cause });
+  const [why, remedy] =
+    bavail * bsize < leastRoom ? ["no space left on the disk", "make room"] : ["its disk refuses it", "mend the disk"];
+  return new BenchError("disk", `${output} cannot be written: ${why}`, { hint: `${remedy}, or ${elsewhere}`, cause });
 }
 
 /** Where quantizations are kept. */

@@ -47,7 +47,11 @@ export class UnchangedFiles {
       const { files, sha256, digest } = source;
       const state = stateOf(files);
       if (state !== undefined && state === this.#known.get(source)) continue;
-      if (state === undefined || (await digest().catch(() => undefined)) !== sha256 || stateOf(files) !== state)
+      if (state === undefined)
+        throw new BenchError("file-changed", `${files[0]} was moved or deleted after this run had read it`, {
+          hint: "put it back, and run the same command again",
+        });
+      if ((await digest().catch(() => undefined)) !== sha256 || stateOf(files) !== state)
         throw new BenchError("file-changed", `${files[0]} was replaced or changed after this run had read it`, {
           hint: "the same command measures the new file; keep files as they are while a run goes on",
         });

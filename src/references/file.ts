@@ -1,8 +1,7 @@
 import fs from "node:fs";
-import { BenchError, messageOf, systemCode } from "../errors.js";
+import { BenchError, messageOf, systemCode, writeRemedy } from "../errors.js";
 import { otherCache } from "../models/cache.js";
 
-const elsewhere = `make room there, or ${otherCache}`;
 const flags = { read: "r", write: "w", temporary: "w+" };
 
 /** A file that is read and written in parts, each at its place, never as a whole. */
@@ -28,7 +27,7 @@ export class PlacedFile {
         {
           hint:
             mode === "temporary"
-              ? elsewhere
+              ? `${writeRemedy(cause)}, or ${otherCache}`
               : missing
                 ? "write it with `gguf-bench reference MODEL --text FILE --out FILE`, or with llama-perplexity --kl-divergence-base FILE"
                 : "check the path and its permissions",
@@ -73,7 +72,10 @@ export class PlacedFile {
 
   #unwritable(cause: unknown): BenchError {
     return new BenchError("disk", `${this.path} cannot be written: ${messageOf(cause)}`, {
-      hint: this.mode === "temporary" ? elsewhere : "make room on the disk; `--form compact` needs a fiftieth of it",
+      hint:
+        this.mode === "temporary"
+          ? `${writeRemedy(cause)}, or ${otherCache}`
+          : `${writeRemedy(cause)}; \`--form compact\` needs a fiftieth of the room`,
       cause,
     });
   }

@@ -18,7 +18,7 @@ import { type Share, shareName } from "../share.js";
 import { AnswerColumns, type ItemSample, MetricColumn, type OptionAnswer } from "./columns.js";
 
 export type { ItemSample, OptionAnswer } from "./columns.js";
-export { missingOf } from "./missing.js";
+export { missingOf, partTold } from "./missing.js";
 
 /** Tokens in their text that a job keeps. */
 const worstKept = 10;
@@ -44,8 +44,8 @@ export interface Run {
   plan?: Started;
   /** Which shard of its plan was measured last, if it was one. */
   shard?: Share;
-  /** By their number: the shards of the plan that were begun. */
-  shards: Map<number, Set<number>>;
+  /** By their number, and by part: the shards of the plan that were begun, and what each of them measures of which jobs. */
+  shards: Map<number, Map<number, JobRecord[]>>;
   /** The last session of speed. */
   timing: SpeedSession;
   /** By id, those of earlier plans too. Variants that are alike but for their names have their jobs in common. */
@@ -105,9 +105,8 @@ export class Fold {
         for (const job of run.jobs.values()) job.rest();
         run.timing = { session: event.session ?? 1, again: event.again ?? false };
         if (event.shard) {
-          const { part, of } = event.shard;
-          run.shards.set(of, (run.shards.get(of) ?? new Set()).add(part));
           run.shard = event.shard;
+          this.#planShard(event.jobs);
         } else delete run.shard;
         this.#plan(event);
         break;
@@ -116,6 +115,7 @@ export class Fold {
         // Jobs of a model that was not here yet had other ids, under which nothing is measured.
         for (const { id } of run.plan.jobs) if (run.jobs.get(id)?.untouched) run.jobs.delete(id);
         this.#plan({ ...run.plan, variants: event.variants, jobs: event.jobs });
+        this.#planShard(event.jobs);
         break;
       case "opened":
         run.engines.set(event.variant, event.engine);
@@ -149,6 +149,13 @@ export class Fold {
         for (const job of run.jobs.values()) job.rest();
       }
     }
+  }
+
+  #planShard(jobs: JobRecord[]): void {
+    const { shard, shards } = this.run;
+    if (!shard) return;
+    const parts = shards.get(shard.of) ?? new Map<number, JobRecord[]>();
+    shards.set(shard.of, parts.set(shard.part, jobs));
   }
 
   #plan(started: Started): void {

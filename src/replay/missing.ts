@@ -1,29 +1,54 @@
 import type { JobRecord } from "../events.js";
 import { metric as describe, itemsPer } from "../metrics.js";
+import { shareName } from "../share.js";
 import type { Run } from "./index.js";
 
+/** Which parts of a plan a run was measured in, while others are not begun; undefined for other runs. */
+function ownParts({ shard, shards }: Run): { parts: number[]; of: number } | undefined {
+  if (!shard) return undefined;
+  const parts = [...(shards.get(shard.of)?.keys() ?? [])].sort((a, b) => a - b);
+  return parts.length < shard.of ? { parts, of: shard.of } : undefined;
+}
+
+/** `This is part 2 of 8`, of a run that is but some parts of its plan; undefined for other runs. */
+export function partTold(run: Run): string | undefined {
+  const own = ownParts(run);
+  return own && `${own.parts.length > 1 ? "These are" : "This is"} ${inWords(own.parts, own.of)}`;
+}
+
 /**
- * What a run that was measured in shards lacks, a sentence each: the shards that nobody measured, and how many items of which
- * measurements. Empty for other runs, and while a shard of its own is measured.
+ * What a run that was measured in shards lacks, a sentence each: the shards that nobody measured, or not to their end, and how many
+ * items of which measurements. Empty for other runs, and while a shard of its own is measured.
  */
-export function missingOf({ plan, jobs, shards, shard }: Run): string[] {
-  if (!plan || shard || shards.size === 0) return [];
+export function missingOf(run: Run): string[] {
+  const { plan, jobs, shards } = run;
+  if (!plan || ownParts(run) || shards.size === 0) return [];
   const open = plan.jobs.filter(({ id, impossible, variant }) => {
     const failed = plan.variants.find(({ name }) => name === variant)?.failure !== undefined;
     return impossible === undefined && !failed && jobs.get(id)?.done !== true;
   });
   if (open.length === 0) return [];
-  const parts = Array.from(shards, ([of, there]) => {
+  const ids = new Set(open.map(({ id }) => id));
+  const isLeft = ({ id, share }: JobRecord) =>
+    share !== "none" && ids.has(id) && !(share && jobs.get(id)?.shares.has(shareName(share)));
+  const told = Array.from(shards, ([of, there]) => {
     const missing = Array.from({ length: of }, (_, i) => i + 1).filter((part) => !there.has(part));
-    if (missing.length === 0) return undefined;
-    return `${missing.length > 1 ? "parts" : "part"} ${inRanges(missing)} of ${of} ${missing.length > 1 ? "are" : "is"} missing`;
-  }).filter((told) => told !== undefined);
-  const what = parts.length > 0 ? parts.join(", and ") : "parts of the run are not finished";
+    const unfinished = [...there]
+      .flatMap(([part, records]) => (records.some(isLeft) ? [part] : []))
+      .sort((a, b) => a - b);
+    const whole = (parts: number[], what: string) =>
+      parts.length > 0 ? [`${inWords(parts, of)} ${parts.length > 1 ? "are" : "is"} ${what}`] : [];
+    return [...whole(missing, "missing"), ...whole(unfinished, "not finished")];
+  }).flat();
+  const what = told.length > 0 ? told.join(", and ") : "parts of the run are not finished";
   return [
     `${what}: ${lacks(open, jobs)}`,
     "`gguf-bench run FILE --out` with this folder measures what is missing; `gguf-bench merge` adds a part that is done",
   ];
 }
+
+const inWords = (parts: readonly number[], of: number) =>
+  `${parts.length > 1 ? "parts" : "part"} ${inRanges(parts)} of ${of}`;
 
 /** `1, 3–5`. */
 function inRanges(numbers: readonly number[]): string {

@@ -21,6 +21,9 @@ const files: Record<string, (facts: Facts) => string | undefined> = {
   "run.json": ({ table }) => runJson(table),
 };
 
+/** Names in a run's folder that a report writes over; of the pictures in `plots` it removes those of an earlier report. */
+export const reportNames: readonly string[] = [...Object.keys(files), "report.html", "plots"];
+
 /**
  * Writes all reports of a run: the same events give the same bytes, no clock and no machine is asked.
  * Each file is there whole or not at all, whenever the process ends. The folder must be there. Returns the paths.

@@ -19,7 +19,7 @@ import {
   variantMetrics,
 } from "../metrics.js";
 
-import { type JobResult, missingOf, planOf, type Run, type Session, timingOf } from "../replay/index.js";
+import { type JobResult, missingOf, partTold, planOf, type Run, type Session, timingOf } from "../replay/index.js";
 import { shareName } from "../share.js";
 import { habitOf, warningsOf } from "../stats/answers.js";
 import { besideChance, chanceOf } from "../stats/chance.js";
@@ -482,9 +482,9 @@ function togetherNote(metric: Metric, { memory }: JobResult): Note[] {
 export const resuming = ": the same command continues where it stopped";
 
 function notesOf(started: Started, run: Run, jobs: Map<string, Planned>): string[] {
-  const { shard } = run;
+  const part = partTold(run);
   const isElsewhere = ({ record: { share }, result }: Planned) =>
-    shard !== undefined && share !== undefined && (share === "none" || result.shares.has(shareName(share)));
+    part !== undefined && share !== undefined && (share === "none" || result.shares.has(shareName(share)));
   const states = [...jobs.values()].filter((job) => !isElsewhere(job)).map(({ result }) => result.state);
   const missing = missingOf(run);
   const possible = states.filter((state) => state !== "impossible");
@@ -503,11 +503,9 @@ function notesOf(started: Started, run: Run, jobs: Map<string, Planned>): string
     return `${of.size > 2 && of.size === variants.size ? "All variants" : several([...of])}: ${message}`;
   });
   return [
-    ...(shard
-      ? [
-          `This is part ${shard.part} of ${shard.of} of a run: its figures are whole when \`gguf-bench merge\` has joined all parts`,
-        ]
-      : []),
+    ...(part === undefined
+      ? []
+      : [`${part} of a run: its figures are whole when \`gguf-bench merge\` has joined all parts`]),
     ...missing,
     ...(open.length > 0 && missing.length === 0
       ? [

@@ -1,5 +1,5 @@
 import fs from "node:fs";
-import { BenchError, messageOf, systemCode } from "../errors.js";
+import { BenchError, messageOf, writeRemedy } from "../errors.js";
 
 export const damage = "put the file back as it was, or measure into another folder with --out";
 
@@ -16,9 +16,8 @@ export function cutBack(file: number, bytes: number): void {
 }
 
 export function unwritable(file: string, cause: unknown): BenchError {
-  const remedy = /^(EROFS|EACCES|EPERM)$/.test(systemCode(cause) ?? "") ? "make it writable" : "make room on the disk";
   return new BenchError("disk", `${file} cannot be written: ${messageOf(cause)}`, {
-    hint: `${remedy} and run the same command again; nothing that was measured is lost`,
+    hint: `${writeRemedy(cause)} and run the same command again; nothing that was measured is lost`,
     cause,
   });
 }

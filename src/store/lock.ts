@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { BenchError, messageOf, systemCode } from "../errors.js";
+import { BenchError, messageOf, systemCode, writeRemedy } from "../errors.js";
 
 /**
  * A file that names its owner: two writers would mix their events. It is stale, and taken over, once that process is gone,
@@ -17,7 +17,7 @@ export function takeLock(folder: string): string {
       fs.writeFileSync(own, JSON.stringify(owner));
     } catch (cause) {
       throw new BenchError("folder", `the run's folder ${folder} cannot be written to: ${messageOf(cause)}`, {
-        hint: "make room or give the right to write, or name another folder with --out",
+        hint: `${writeRemedy(cause)}, or name another folder with --out`,
         cause,
       });
     }

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
-import { BenchError, messageOf } from "../errors.js";
+import { BenchError, messageOf, writeRemedy } from "../errors.js";
 
 /** Writes a file whole or not at all, so that half a file is never taken for it. Throws a BenchError that names it. */
 export function writeWhole(file: string, content: string | Uint8Array): void {
@@ -18,7 +18,7 @@ export function writeWhole(file: string, content: string | Uint8Array): void {
   } catch (cause) {
     if (draft) fs.rmSync(draft, { force: true });
     throw new BenchError("disk", `${file} cannot be written: ${messageOf(cause).replace(draft, file)}`, {
-      hint: "check that its folder is there, that there is room, and that you may write there",
+      hint: `${writeRemedy(cause)}, or name another place`,
       cause,
     });
   }

@@ -67,14 +67,15 @@ describe("a file that changed after the plan had read it gives no figure", () =>
     "one byte of the adapter": (_, adapter) => flipped(adapter),
   };
   for (const [what, change] of Object.entries(changes)) {
+    const said = what === "gone" ? /was moved or deleted after this run/ : /was replaced or changed after this run/;
     it(`before it is opened: ${what}`, async () => {
       const { spec, adapter } = await read(true);
       change(spec.model, adapter);
-      await expect(executor.open(spec, { timeout: 60 })).rejects.toThrow(/was replaced or changed after this run/);
+      await expect(executor.open(spec, { timeout: 60 })).rejects.toThrow(said);
     });
     it(`while it is open: ${what}`, async () => {
       const { spec, adapter } = await read(true);
-      await expect(items(spec, () => change(spec.model, adapter))).rejects.toThrow(/was replaced or changed after/);
+      await expect(items(spec, () => change(spec.model, adapter))).rejects.toThrow(said);
     });
   }
 

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { VariantSpec } from "../../dist/backends/backend.js";
@@ -23,7 +23,16 @@ import { factsFrom, writeReports } from "../../dist/reports/index.js";
 import { run } from "../../dist/run/index.js";
 import type { Share } from "../../dist/share.js";
 import { readEvents, Store } from "../../dist/store/index.js";
-import { cli, eventsOf, qualityRows, someQuestions, someText, temporaryFolder, writeRandomLlama } from "../support.js";
+import {
+  bench,
+  cli,
+  eventsOf,
+  qualityRows,
+  someQuestions,
+  someText,
+  temporaryFolder,
+  writeRandomLlama,
+} from "../support.js";
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);
@@ -215,6 +224,54 @@ describe("eight parts, measured apart", () => {
     const fifth = eventsOf(parts(8)[4]!).filter((event) => event.type === "samples" && event.item !== "peak_memory");
     expect(items).toHaveLength(fifth.length);
     expect(notes(at("seven")).join()).not.toMatch(/missing/);
+  });
+
+  it("name one that was not measured to its end, beside one that is missing", () => {
+    const cut = changed("cut", () => {});
+    const lines = readFileSync(join(cut, "events.jsonl"), "utf8").trimEnd().split("\n");
+    writeFileSync(join(cut, "events.jsonl"), `${lines.slice(0, Math.ceil(lines.length / 3)).join("\n")}\n`);
+    merge([...parts(8).filter((_, i) => i !== 1 && i !== 4), cut], at("torn"));
+    expect(notes(at("torn"))).toContainEqual(
+      expect.stringMatching(/^part 5 of 8 is missing, and part 2 of 8 is not finished: \d+ of 181 chunks/),
+    );
+    // Without an item there is nothing to join.
+    writeFileSync(join(cut, "events.jsonl"), `${lines.filter((line) => !line.includes('"samples"')).join("\n")}\n`);
+    expect(() => merge([cut], at("nothing"))).toThrow(/nothing was measured there yet/);
+    expect(existsSync(at("nothing"))).toBe(false);
+  });
+
+  it("measured one by one into one folder are told together, until they are all", async () => {
+    const few = "measurements:\n  perplexity: {text: text.txt, context: 64}\n";
+    for (const [part, told] of [
+      [1, "This is part 1 of 3 of a run"],
+      [3, "These are parts 1, 3 of 3 of a run"],
+      [2, undefined],
+    ] as const) {
+      await measure(mocks + few, at("by-parts"), { shard: { part, of: 3 } });
+      if (told === undefined) expect(notes(at("by-parts")).join()).not.toMatch(/part/);
+      else expect(notes(at("by-parts"))[0]).toContain(told);
+    }
+    await measure(mocks + few, at("by-parts-whole"));
+    expect(await reported(at("by-parts"))).toEqual(await reported(at("by-parts-whole")));
+  });
+
+  it("are not joined into a folder of something else", async () => {
+    mkdirSync(at("home/plots"), { recursive: true });
+    writeFileSync(at("home/plots/own.svg"), "own");
+    for (const command of [
+      ["merge", parts(8)[0]!, "--out", at("home")],
+      ["run", "mock:seed=1", "--text", at("text.txt"), "--chunks", "2", "--out", at("home")],
+    ]) {
+      const { code, stderr } = await bench(command);
+      expect({ code, stderr }).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/home holds no run, but plots, which the tables of one would replace\.\n.*--out/),
+      });
+    }
+    expect(readdirSync(at("home"))).toEqual(["plots"]);
+    expect(readFileSync(at("home/plots/own.svg"), "utf8")).toBe("own");
+    const { stderr } = await bench(["merge", parts(8)[0]!, "--out", at("text.txt")]);
+    expect(stderr).toMatch(/text\.txt is a file\.\n/);
   });
 
   it("a part says what it is, and gives no figure that is not whole", async () => {

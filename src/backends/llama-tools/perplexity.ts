@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BenchError, messageOf } from "../../errors.js";
+import { BenchError, messageOf, writeRemedy } from "../../errors.js";
 import { complaint } from "../../programs.js";
 import type { ChunkLikelihood, ChunkRequest, Likelihood } from "../backend.js";
 import type { ToolModel } from "./model.js";
@@ -61,7 +61,7 @@ function folderWith(text: string): string {
   } catch (cause) {
     if (folder) rmSync(folder, { recursive: true, force: true });
     throw new BenchError("disk", `${folder ?? tmpdir()} cannot be written to: ${messageOf(cause)}`, {
-      hint: "make room there, or name another folder for temporary files in TMPDIR",
+      hint: `${writeRemedy(cause)}, or name another folder for temporary files in TMPDIR`,
       cause,
     });
   }

@@ -3,7 +3,7 @@ import { lstat, readdir, readFile, rename, rm, stat, statfs, writeFile } from "n
 import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { sha256, sha256OfFile } from "../../digest.js";
-import { BenchError, systemCode } from "../../errors.js";
+import { BenchError, systemCode, writeRemedy } from "../../errors.js";
 import { makeFolder } from "../../folders.js";
 import { several } from "../../harmless.js";
 import { isRunning, thisProcess } from "../../models/owner.js";
@@ -175,7 +175,7 @@ async function onDisk<Result>(place: string, action: () => Promise<Result>): Pro
         ? "two files of its archives have one name"
         : `${dirname(place)} cannot be written to (${code})`;
     throw new BenchError("disk", `the data could not be kept: ${why}`, {
-      hint: "Make room or mend its rights, or name another folder with --data-dir.",
+      hint: `${writeRemedy(cause)}, or name another folder with --data-dir`,
       cause,
     });
   }
