@@ -855,7 +855,7 @@ const explanations: Partial<Record<Aggregation, string>> = {
     "KLD: ± is llama-perplexity's, which takes the tokens as independent. The 95 % interval takes chunks as the unit and is made on the log scale, for what a quantization costs a chunk scatters by factors.",
   proportion:
     "Accuracy: ± is the standard error, as llama-perplexity and lm-eval print it; the 95 % interval is Clopper and Pearson's, with subjects on as many questions as they are worth.",
-  rate: "Speed: the geometric mean of the repetitions, from ten on their centre by ranks (Hodges and Lehmann, log scale), so that a few that are far off do not decide; from three sessions on the mean of the sessions. ± is the standard deviation of single repetitions, as llama-bench prints it. A difference is the quotient of the two figures. Its 95 % interval rests on what was timed in turns, that of a figure on its repetitions: three or more, or three sessions.",
+  rate: "Speed: the geometric mean of the repetitions; from ten on their centre by ranks (Hodges and Lehmann, log scale), so that a few that are far off do not decide. From three sessions on it is the mean of the sessions. ± is the standard deviation of single repetitions, as llama-bench prints it. A difference is the quotient of the two figures. Its 95 % interval rests on what was timed in turns, that of a figure on its repetitions: three or more, or three sessions.",
 };
 
 // ---- Names
