@@ -6,6 +6,7 @@ import { type Run, replay } from "./replay/index.js";
 import type { Observation } from "./stats/comparison.js";
 import { believed, type Series, seriesFrom } from "./stats/series.js";
 import { readEvents } from "./store/index.js";
+import { byNumber } from "./units.js";
 
 const format = "gguf-bench baseline 1";
 
@@ -116,7 +117,7 @@ function lines({ observations, clusters }: Series, key: string): ItemLine[] {
   return Array.from(items, ([item, values]): ItemLine => {
     const cluster = clusters?.get(item);
     return cluster === undefined ? [key, item, values] : [key, item, values, cluster];
-  }).sort(([, a], [, b]) => a.localeCompare(b, "en", { numeric: true }));
+  }).sort(([, a], [, b]) => byNumber(a, b));
 }
 
 function addItem(all: Map<string, Draft>, [key, item, values, cluster]: ItemLine): void {

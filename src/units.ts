@@ -4,6 +4,14 @@
  * seconds.
  */
 
+let collator: Intl.Collator | undefined;
+
+/** Names in the order of the numbers in them: `chunk 2` before `chunk 10`. */
+export function byNumber(a: string, b: string): number {
+  collator ??= new Intl.Collator("en", { numeric: true });
+  return collator.compare(a, b);
+}
+
 /** Decimal, as disks and download pages count: `0.9 MB`, `94.4 MB`, `4.20 GB`; kB where a tenth of a MB would say nothing. */
 export function bytes(count: number): string {
   const { unit, factor, digits } = byteScale([count]);

@@ -1,5 +1,6 @@
 import type { VariantRecord } from "../events.js";
 import { metric as describe, isDistance } from "../metrics.js";
+import { byNumber } from "../units.js";
 import type { Says } from "./words.js";
 
 /** A question before it is answered. */
@@ -66,7 +67,7 @@ export function askedOf(variants: VariantRecord[]): Asked[] {
   );
   const versions = [...new Set(named.map(({ traits }) => traits.version))]
     .filter((version) => version !== "")
-    .sort(natural);
+    .sort(byNumber);
   const steps = versions.slice(1).map(
     (version, i): Asked => ({
       title: `Is ${version} better than ${versions[i]}?`,
@@ -120,5 +121,3 @@ function baseOf(
   const own = named.filter(({ traits }) => traits.version === versionOf(name));
   return own.toSorted((a, b) => (b.variant.facts?.bpw ?? 0) - (a.variant.facts?.bpw ?? 0))[0]!.variant.name;
 }
-
-const natural = (a: string, b: string) => a.localeCompare(b, "en", { numeric: true });

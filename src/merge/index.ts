@@ -1,9 +1,10 @@
 import { BenchError } from "../errors.js";
 import { type Event, type JobRecord, memoryItem, type StoredEvent } from "../events.js";
 import { isTimed } from "../replay/index.js";
-import { allTokens, readEvents, replaceEvents } from "../store/index.js";
-import { Gathered } from "./gathered.js";
-import { chosenPlan, type LeftOut, PlansAlike, plansOf, sessionsInOrder } from "./plan.js";
+import { allTokens, readEvents, replaceEvents, type UnkeptEvent } from "../store/index.js";
+import { byNumber } from "../units.js";
+import { eventIn, Gathered } from "./gathered.js";
+import { chosenPlan, type LeftOut, PlansAlike, plansOf, sessionsInOrder, timedCounts } from "./plan.js";
 
 export type { LeftOut } from "./plan.js";
 
@@ -29,11 +30,7 @@ export function merge(folders: readonly string[], out: string): Merged {
     const gathered = new Gathered();
     const plans = new PlansAlike();
     const take = (folder: string, events: Iterable<StoredEvent>) => {
-      const own = new Gathered();
-      const all = [...events];
-      own.take(folder, all);
-      for (const { started } of plansOf(own)) plans.check(folder, started);
-      gathered.take(folder, all);
+      for (const { started } of plansOf(gathered.take(folder, events))) plans.check(folder, started);
     };
     take(out, there);
     for (const folder of folders) take(folder, readEvents(folder));
@@ -44,7 +41,7 @@ export function merge(folders: readonly string[], out: string): Merged {
         hint: "measure the parts first: gguf-bench run FILE --shard 1/8 --out DIR",
       });
     checkItems(gathered);
-    const { started, leftOut } = chosenPlan(gathered, plansOf(gathered));
+    const { started, leftOut } = chosenPlan(gathered, plansOf(gathered.sessions.values()));
     merged = { leftOut, twice: gathered.twice, close: gathered.close };
     return eventsOf(gathered, started, out);
   });
@@ -62,10 +59,12 @@ function checkItems(gathered: Gathered): void {
   }
   for (const ids of alike.values()) {
     const whole = wholes.get(ids[0]!)!.items;
+    const all = new Set<string>();
+    for (const id of ids) for (const item of items.get(id)?.keys() ?? []) all.add(item);
+    if (all.size <= whole) continue;
     const holders = new Map<string, string[]>();
     for (const id of ids)
       for (const item of items.get(id)?.keys() ?? []) holders.set(item, [...(holders.get(item) ?? []), id]);
-    if (holders.size <= whole) continue;
     const [item, [id]] = [...holders].reduce((rarest, one) => (one[1].length <= rarest[1].length ? one : rarest));
     throw new BenchError(
       "run-contradiction",
@@ -79,13 +78,13 @@ function* eventsOf(
   gathered: Gathered,
   started: Extract<Event, { type: "started" }>,
   out: string,
-): Generator<Event | StoredEvent> {
+): Generator<UnkeptEvent> {
   const ids = new Set(started.jobs.map(({ id }) => id));
   const timed = timedRuns(gathered, started.jobs);
-  for (const { run, started: own, events } of sessionsInOrder(gathered.sessions)) {
+  for (const { run, started: own, events } of sessionsInOrder(gathered.sessions.values())) {
     yield { ...own, merged: run };
     for (const event of events)
-      if (!("job" in event) || event.job === undefined || !ofTimed(gathered, event.job) || timed.get(event.job) === run)
+      if (!("job" in event) || event.job === undefined || !gathered.isTimed(event.job) || timed.get(event.job) === run)
         yield event;
   }
   yield started;
@@ -93,8 +92,10 @@ function* eventsOf(
   let isWhole = true;
   for (const id of new Set(order)) {
     const items = gathered.items.get(id);
-    for (const { folder, event } of [...(items?.values() ?? [])].sort((a, b) => byName(a.event.item, b.event.item)))
-      yield folder === out || !event.tokens ? event : { ...event, tokens: allTokens(folder, event) };
+    for (const [, item] of [...(items ?? [])].sort(([a], [b]) => byName(a, b))) {
+      const event = eventIn(item);
+      yield item.folder === out || !event.tokens ? event : { ...event, tokens: allTokens(item.folder, event) };
+    }
     const memory = gathered.memory.get(id);
     if (memory) yield { ...memory, item: memoryItem };
     const ends = [...(gathered.ends.get(id) ?? [])].sort(
@@ -112,26 +113,21 @@ function* eventsOf(
   yield { type: "finished", at: started.at, outcome: isWhole ? "complete" : "stopped" };
 }
 
-const ofTimed = ({ jobs }: Gathered, id: string) => {
-  const record = jobs.get(id);
-  return record !== undefined && isTimed(record);
-};
-
 /** By job id of what is timed: the run that has most of its measurement, for what two runs timed did not take turns. */
-function timedRuns({ sessions }: Gathered, jobs: readonly JobRecord[]): Map<string, string> {
+function timedRuns(gathered: Gathered, jobs: readonly JobRecord[]): Map<string, string> {
   const found = new Map<string, string>();
+  const all = timedCounts(gathered);
   for (const measurement of new Set(jobs.filter(isTimed).map((job) => job.measurement))) {
-    const own = new Set(jobs.flatMap((job) => (job.measurement === measurement ? [job.id] : [])));
-    const counts = new Map<string, number>();
-    for (const { run, events } of sessionsInOrder(sessions))
-      for (const event of events)
-        if (event.type === "samples" && own.has(event.job)) counts.set(run, (counts.get(run) ?? 0) + 1);
-    const [best] = [...counts].sort(([, a], [, b]) => b - a);
-    if (best) for (const id of own) found.set(id, best[0]);
+    const own = jobs.flatMap((job) => (job.measurement === measurement ? [job.id] : []));
+    const counts = Array.from(all, ([run, timed]) => ({
+      run,
+      count: own.reduce((sum, id) => sum + (timed.get(id) ?? 0), 0),
+    }));
+    const [best] = counts.sort((a, b) => b.count - a.count);
+    if (best && best.count > 0) for (const id of own) found.set(id, best.run);
   }
   return found;
 }
 
-const collator = new Intl.Collator("en", { numeric: true });
-/** `chunk 2` before `chunk 10`. */
-const byName = (a: string, b: string) => collator.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0);
+/** Those that differ in nothing but how their numbers are written have an order, too. */
+const byName = (a: string, b: string) => byNumber(a, b) || (a < b ? -1 : a > b ? 1 : 0);

@@ -21,7 +21,7 @@ export interface LeftOut {
 }
 
 /** The plans in an order of their own, whichever run was read first. */
-export function plansOf({ sessions }: Gathered): JoinedPlan[] {
+export function plansOf(sessions: Iterable<JoinedSession>): JoinedPlan[] {
   const last = new Map<string, Started>();
   for (const { run, started, events } of sessionsInOrder(sessions)) {
     const planned = events.findLast((event) => event.type === "planned");
@@ -30,10 +30,10 @@ export function plansOf({ sessions }: Gathered): JoinedPlan[] {
   return Array.from(last, ([run, started]) => ({ run, started }));
 }
 
-export const sessionsInOrder = (sessions: Gathered["sessions"]): JoinedSession[] =>
-  Array.from(sessions, ([key, session]) => ({ key, session }))
-    .sort((a, b) => a.session.started.at - b.session.started.at || (a.key < b.key ? -1 : 1))
-    .map(({ session }) => session);
+export const sessionsInOrder = (sessions: Iterable<JoinedSession>): JoinedSession[] => {
+  const key = ({ started }: JoinedSession) => JSON.stringify(started);
+  return [...sessions].sort((a, b) => a.started.at - b.started.at || (key(a) < key(b) ? -1 : 1));
+};
 
 const cellOf = ({ variant, measurement }: JobRecord) => JSON.stringify([variant, measurement]);
 
@@ -117,8 +117,9 @@ export function chosenPlan(gathered: Gathered, plans: readonly JoinedPlan[]): { 
   /** What speed was timed in, else what most was measured in. */
   let timedIn: JoinedPlan | undefined;
   let largest: Cluster | undefined;
+  const timed = timedCounts(gathered);
   for (const measurement of new Set(base.started.jobs.map((job) => job.measurement))) {
-    const clusters = clustersOf(gathered, plans, measurement);
+    const clusters = clustersOf(gathered, timed, plans, measurement);
     const [most, ...others] = clusters.toSorted((a, b) => b.items - a.items);
     for (const [cell, record] of most!.ids) chosen.set(cell, record);
     if ([...most!.ids.values()].some(isTimed)) timedIn = most!.plans[0];
@@ -157,11 +158,23 @@ function knownIn(plans: readonly JoinedPlan[], { name, reference }: VariantRecor
   return found && { ...found, reference };
 }
 
-function clustersOf({ items, sessions }: Gathered, plans: readonly JoinedPlan[], measurement: string): Cluster[] {
-  const timed = new Map<string, number>();
-  for (const { run, events } of sessions.values())
-    for (const event of events)
-      if (event.type === "samples") timed.set(`${run} ${event.job}`, (timed.get(`${run} ${event.job}`) ?? 0) + 1);
+/** By run, the first one first, and by job: how many timings there are. */
+export function timedCounts({ sessions }: Gathered): Map<string, Map<string, number>> {
+  const counts = new Map<string, Map<string, number>>();
+  for (const { run, events } of sessionsInOrder(sessions.values())) {
+    const own = counts.get(run) ?? new Map<string, number>();
+    counts.set(run, own);
+    for (const event of events) if (event.type === "samples") own.set(event.job, (own.get(event.job) ?? 0) + 1);
+  }
+  return counts;
+}
+
+function clustersOf(
+  { items }: Gathered,
+  timed: ReturnType<typeof timedCounts>,
+  plans: readonly JoinedPlan[],
+  measurement: string,
+): Cluster[] {
   const clusters: Cluster[] = [];
   for (const plan of plans) {
     const known = isKnown(plan.started);
@@ -177,7 +190,7 @@ function clustersOf({ items, sessions }: Gathered, plans: readonly JoinedPlan[],
     }
     cluster.plans.push(plan);
     for (const job of own) {
-      if (takesTurns) cluster.items += timed.get(`${plan.run} ${job.id}`) ?? 0;
+      if (takesTurns) cluster.items += timed.get(plan.run)?.get(job.id) ?? 0;
       if (known(job) && !cluster.ids.has(cellOf(job))) {
         cluster.ids.set(cellOf(job), job);
         if (!takesTurns) cluster.items += items.get(job.id)?.size ?? 0;

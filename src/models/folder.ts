@@ -1,6 +1,7 @@
 import { open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { BenchError } from "../errors.js";
+import { byNumber } from "../units.js";
 
 /** One model of several that a user named, and sentences about files that were left out. */
 interface NamedModels {
@@ -86,9 +87,6 @@ async function unfold(named: string, modelsDir: string | undefined, among: boole
     hint: "Name models by their paths, or their folder.",
   });
 }
-
-/** Names in the order that people list them in: Q2 before Q10. */
-const byNumber = new Intl.Collator("en", { numeric: true }).compare;
 
 async function firstWithModels(folders: string[]): Promise<string | undefined> {
   for (const folder of folders)

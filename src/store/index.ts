@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { BenchError } from "../errors.js";
-import type { Event, StoredEvent, TokenPlace } from "../events.js";
+import type { Event, StoredEvent } from "../events.js";
 import { makeFolder } from "../folders.js";
 import { cutBack, unwritable, writeAll } from "./files.js";
 import { isAbandoned, releaseLock, takeLock } from "./lock.js";
@@ -12,7 +12,7 @@ export { differing } from "./consistency.js";
 export { isLocked } from "./lock.js";
 export { Follower, readEvents } from "./reading.js";
 export { replaceEvents } from "./replace.js";
-export { allTokens, readTokens } from "./tokens.js";
+export { allTokens, readTokens, type UnkeptEvent } from "./tokens.js";
 export { writeWhole } from "./whole.js";
 
 /** Milliseconds after which writes are synced, all of them together. */
@@ -90,7 +90,7 @@ export class Store {
     this.#checkPlace();
     const isFirst = !this.#isDirty;
     this.#isDirty = true;
-    const stored = event.type === "samples" ? this.#keepTokens(event) : event;
+    const stored = this.#tokens.keep(event);
     const line = Buffer.from(`${JSON.stringify(stored)}${isFirst ? " " : ""}\n`);
     try {
       writeAll(this.#events, line);
@@ -138,14 +138,6 @@ export class Store {
   isInPlace(): boolean {
     const [open, named] = [fs.fstatSync(this.#events), fs.statSync(this.#file, { throwIfNoEntry: false })];
     return named !== undefined && named.ino === open.ino && named.dev === open.dev;
-  }
-
-  #keepTokens(event: Extract<Event, { type: "samples" }>): StoredEvent {
-    const { tokens, ...rest } = event;
-    if (!tokens) return rest;
-    const places: Record<string, TokenPlace> = {};
-    for (const [name, values] of Object.entries(tokens)) places[name] = this.#tokens.write(event.job, name, values);
-    return { ...rest, tokens: places };
   }
 
   /** Syncs what is left, and lets others write. */

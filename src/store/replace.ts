@@ -1,22 +1,19 @@
 import fs from "node:fs";
 import path from "node:path";
-import type { Event, StoredEvent, TokenPlace } from "../events.js";
+import type { StoredEvent } from "../events.js";
 import { makeFolder } from "../folders.js";
 import { unwritable, writeAll } from "./files.js";
 import { isAbandoned, releaseLock, takeLock } from "./lock.js";
 import { checkedEvents, repair, unreadable } from "./reading.js";
-import { syncFolder, type TokenEnds, TokenWriter } from "./tokens.js";
+import { syncFolder, type TokenEnds, TokenWriter, type UnkeptEvent } from "./tokens.js";
 
 /**
- * Puts other events in the place of those of a run's folder, which is made if it is missing. `next` is given what is there, and
- * gives what is to be there; a sample of it has its values per token, or has them where they are. New values go behind those that
+ * Puts other events in the place of those of a run's folder, which is made if it is missing. `next` is given what is there, reads
+ * it to its end before it returns, and gives what is to be there; a sample of it has its values per token, or has them where they are. New values go behind those that
  * are there, and the events get their name when all is on the disk: whenever the process ends, the folder holds the old run or
  * the new one. Throws when another process has it open.
  */
-export function replaceEvents(
-  folder: string,
-  next: (there: Iterable<StoredEvent>) => Iterable<StoredEvent | Event>,
-): void {
+export function replaceEvents(folder: string, next: (there: Iterable<StoredEvent>) => Iterable<UnkeptEvent>): void {
   const isNew = !fs.existsSync(folder);
   makeFolder(path.join(folder, "tokens"), "name another one with --out");
   const abandoned = isAbandoned(folder);
@@ -26,17 +23,14 @@ export function replaceEvents(
   const draft = `${file}.new`;
   try {
     repair(folder);
-    const there: StoredEvent[] = [];
     let ends: TokenEnds = new Map();
-    if (fs.existsSync(file)) {
-      const events = checkedEvents(folder, abandoned);
-      let one = events.next();
-      for (; !one.done; one = events.next()) there.push(one.value);
-      ends = one.value.ends;
-    }
+    const there = function* (): Generator<StoredEvent> {
+      if (fs.existsSync(file)) ({ ends } = yield* checkedEvents(folder, abandoned));
+    };
+    const events = next(there());
     const tokens = new TokenWriter(folder, ends);
     try {
-      writeEvents(draft, next(there), tokens);
+      writeEvents(draft, events, tokens);
       tokens.sync();
       fs.renameSync(draft, file);
       syncFolder(folder);
@@ -61,11 +55,11 @@ function forget(place: string): void {
   }
 }
 
-function writeEvents(file: string, events: Iterable<StoredEvent | Event>, tokens: TokenWriter): void {
+function writeEvents(file: string, events: Iterable<UnkeptEvent>, tokens: TokenWriter): void {
   const open = fs.openSync(file, "w");
   try {
     for (const event of events) {
-      const line = Buffer.from(`${JSON.stringify(kept(event, tokens))}\n`);
+      const line = Buffer.from(`${JSON.stringify(tokens.keep(event))}\n`);
       try {
         writeAll(open, line);
       } catch (cause) {
@@ -76,13 +70,4 @@ function writeEvents(file: string, events: Iterable<StoredEvent | Event>, tokens
   } finally {
     fs.closeSync(open);
   }
-}
-
-/** An event as it is kept: values per token that are not in their files yet go there. */
-function kept(event: StoredEvent | Event, writer: TokenWriter): StoredEvent | Event {
-  if (event.type !== "samples" || !event.tokens) return event;
-  const places: Record<string, TokenPlace> = {};
-  for (const [name, values] of Object.entries(event.tokens))
-    places[name] = "buffer" in values ? writer.write(event.job, name, values) : values;
-  return { ...event, tokens: places };
 }

@@ -2,7 +2,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { sha256 } from "../digest.js";
 import { BenchError, messageOf, systemCode } from "../errors.js";
-import type { StoredEvent, StoredSamples, TokenPlace, TokenValues } from "../events.js";
+import type { Event, StoredEvent, StoredSamples, TokenPlace, TokenValues } from "../events.js";
 import { cutBack, damage, unwritable, writeAll } from "./files.js";
 
 type ArrayKind = "Float64Array" | "Float32Array" | "Int32Array";
@@ -26,6 +26,9 @@ const classes: Record<ArrayKind, new (count: number) => TokenValues> = { Float64
 const tokenFile = (folder: string, job: string, name: string) => path.join(folder, "tokens", `${job}.${name}.bin`);
 
 const digest = (bytes: Uint8Array) => sha256(bytes).slice(0, 12);
+
+/** An event whose values per token are perhaps not in their files yet. */
+export type UnkeptEvent = StoredEvent | Extract<Event, { type: "samples" }>;
 
 /** By token file, in bytes: where the values named by events end. */
 export type TokenEnds = Map<string, number>;
@@ -69,6 +72,17 @@ export class TokenWriter {
   constructor(folder: string, ends: TokenEnds) {
     this.#folder = folder;
     this.#ends = ends;
+  }
+
+  /** An event as it is kept: values per token that are not in their files yet go there. */
+  keep(event: UnkeptEvent): StoredEvent {
+    if (event.type !== "samples") return event;
+    const { tokens, ...rest } = event;
+    if (!tokens) return rest;
+    const places: Record<string, TokenPlace> = {};
+    for (const [name, values] of Object.entries(tokens))
+      places[name] = "buffer" in values ? this.write(event.job, name, values) : values;
+    return { ...rest, tokens: places };
   }
 
   write(job: string, name: string, values: TokenValues): TokenPlace {

@@ -1,6 +1,7 @@
 import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
 import { harmless } from "../../harmless.js";
+import { byNumber } from "../../units.js";
 import { nearest } from "../../yaml.js";
 import { Footnotes } from "../footnotes.js";
 import type { Facts } from "../index.js";
@@ -128,7 +129,7 @@ function sorted(rows: Row[], by: Offered | undefined): Row[] {
   const sign = by.better === "higher" ? -1 : 1;
   return rows.toSorted((a, b) => {
     const [x, y] = [by.cell(a), by.cell(b)];
-    if (by.align === "left") return x.text.localeCompare(y.text, "en", { numeric: true });
+    if (by.align === "left") return byNumber(x.text, y.text);
     if (x.value === undefined || y.value === undefined)
       return Number(x.value === undefined) - Number(y.value === undefined);
     return sign * (x.value - y.value);
