@@ -242,7 +242,10 @@ export type Event =
       instead?: Instead;
     }
   | { type: "job-failed"; at: number; job: string; failure: Failure }
-  | { type: "warning"; at: number; message: string; variant?: string; job?: string }
+  /** `worker`: it is about one of those that measure, or their queue, and not about figures. */
+  | { type: "warning"; at: number; message: string; variant?: string; job?: string; worker?: string }
+  /** What happens to those who measure that is no reason to worry. */
+  | { type: "note"; at: number; message: string }
   | { type: "finished"; at: number; outcome: "complete" | "stopped" };
 
 /**
@@ -428,7 +431,11 @@ const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
     instead: z.looseObject({ settings: record, method: text.optional() }).optional(),
   }),
   "job-failed": z.looseObject({ at: time, job: jobId, failure }),
-  warning: z.looseObject({ at: time, message: text, variant: text.optional(), job: jobId.optional() }),
+  warning: z.looseObject({
+    ...{ at: time, message: text },
+    ...{ variant: text.optional(), job: jobId.optional(), worker: text.optional() },
+  }),
+  note: z.looseObject({ at: time, message: text }),
   finished: z.looseObject({ at: time, outcome: z.enum(["complete", "stopped"]) }),
 };
 

@@ -2,8 +2,10 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
-import { describe, it } from "vitest";
-import { survives } from "./interruptions.js";
+import { describe, expect, it } from "vitest";
+import { Crew } from "./crew.js";
+import { blows, type Campaign, survives } from "./interruptions.js";
+import { hasRedis } from "./redis.js";
 import { ceval, sleep, smollm2, someQuestions, someText, temporaryFolder, writeRandomLlama } from "./support.js";
 
 // Killed, stopped or bereft of its engine at any moment, the same command again, as often as it takes: the tables are those of the
@@ -60,6 +62,22 @@ styles:
   );
 }
 
+/** The main process, workers, their engines and Redis are struck. */
+async function byWorkers(campaign: Campaign): Promise<void> {
+  const crew = await new Crew(folder).start();
+  try {
+    const { redis, excuses } = crew;
+    const { "engine killed": _, ...ofMain } = blows;
+    await survives({
+      ...{ ...campaign, blows: { ...ofMain, ...crew.blows }, more: ["--queue", redis.url] },
+      ...{ ready: () => crew.ready(), excuses },
+    });
+    expect(crew.unforeseen).toEqual([]);
+  } finally {
+    await crew.end();
+  }
+}
+
 describe("killed and run again", () => {
   it("the mock", { timeout: 3_600_000 }, async () => {
     const matrix = file(
@@ -78,6 +96,41 @@ measurements:
 `,
     );
     await survives({ folder, name: "mock", file: matrix, strikes: kills || 25, seed: 1 });
+  });
+
+  it.skipIf(!hasRedis)("the mock, by workers of a queue", { timeout: 3_600_000 }, async () => {
+    const matrix = file(
+      "mock-queue",
+      `
+variants:
+  a: {model: "mock:seed=1,delay=0.03,bytes=6e8", batch: 64, reference: true}
+  b: {model: "mock:seed=1,damage=0.1,delay=0.03,bytes=6e8", batch: 64}
+measurements:
+  perplexity: {text: text.txt, context: 64}
+  divergence: {text: text.txt, context: 64, chunks: 60, floor: 0}
+  hellaswag: {file: questions.txt}
+  speed: {prompt: 8, generate: 2, repetitions: 3}
+`,
+    );
+    await byWorkers({ folder, name: "mock-queue", file: matrix, strikes: kills || 8, seed: 7 });
+  });
+
+  it.skipIf(!hasRedis)("llama.cpp with random weights, by workers of a queue", { timeout: 3_600_000 }, async () => {
+    for (const seed of [1, 2]) writeRandomLlama(folder, `random-${seed}`, { seed });
+    const matrix = file(
+      "llama-queue",
+      `
+defaults: {threads: 1}
+variants:
+  a: {model: random-1.gguf, reference: true}
+  b: {model: random-2.gguf}
+measurements:
+  perplexity: {text: text.txt, context: 64}
+  divergence: {text: text.txt, context: 128, chunks: 20, floor: 0}
+  hellaswag: {file: questions.txt}
+`,
+    );
+    await byWorkers({ folder, name: "llama-queue", file: matrix, strikes: kills || 4, seed: 8 });
   });
 
   it("llama.cpp with random weights", { timeout: 3_600_000 }, async () => {

@@ -8,18 +8,21 @@ import { eventsOf, qualityRows, start } from "./support.js";
 /** Strikes a run. False where there was nothing to strike: no engine yet, say. `chance`: a number below 1 for a choice among several. */
 export type Blow = (main: ChildProcess, chance: number) => boolean;
 
+/** Sends a signal. False where nobody is there any more. */
+export function strike(pid: number | undefined, signal: NodeJS.Signals): boolean {
+  try {
+    return pid !== undefined && process.kill(pid, signal);
+  } catch {
+    return false;
+  }
+}
+
 const toGroup =
   (signal: NodeJS.Signals): Blow =>
-  ({ pid }) => {
-    try {
-      process.kill(-pid!, signal);
-      return true;
-    } catch {
-      return false; // It has ended.
-    }
-  };
+  ({ pid }) =>
+    strike(-pid!, signal);
 
-function enginesOf({ pid }: ChildProcess): number[] {
+export function enginesOf({ pid }: ChildProcess): number[] {
   try {
     return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
   } catch {
@@ -32,10 +35,7 @@ export const blows = {
   "main process killed": (main) => main.kill("SIGKILL"),
   "engine killed": (main, chance) => {
     const engines = enginesOf(main);
-    const engine = engines[Math.floor(chance * engines.length)];
-    if (engine === undefined) return false;
-    process.kill(engine, "SIGKILL");
-    return true;
+    return strike(engines[Math.floor(chance * engines.length)], "SIGKILL");
   },
   "main process terminated": (main) => main.kill("SIGTERM"),
   "Ctrl-C": toGroup("SIGINT"),
@@ -77,6 +77,10 @@ export interface Campaign {
   fresh?: boolean;
   /** Further arguments. */
   more?: string[];
+  /** Waits until those who measure elsewhere are there. */
+  ready?(): Promise<void>;
+  /** What a run may say that was struck before it had begun. */
+  excuses?: RegExp;
 }
 
 /**
@@ -84,7 +88,7 @@ export interface Campaign {
  * through: the tables must be those of the undisturbed run, and no item be measured twice.
  */
 export async function survives(asked: Campaign): Promise<void> {
-  const { folder, name, file, strikes, seed, fresh = false, more = [] } = asked;
+  const { folder, name, file, strikes, seed, fresh = false, more = [], ready = async () => {} } = asked;
   const ways = Object.entries(asked.blows ?? blows);
   const options = (out: string) => ({
     detached: true,
@@ -92,6 +96,7 @@ export async function survives(asked: Campaign): Promise<void> {
   });
   const command = (out: string) => ["run", file, "--plain", "--out", out, ...more];
   const reference = join(folder, `${name}-whole`);
+  await ready();
   const began = Date.now();
   const whole = await start(command(reference), options(reference)).ended;
   expect({ code: whole.code, stderr: whole.stderr }).toEqual({ code: 0, stderr: "" });
@@ -114,28 +119,37 @@ export async function survives(asked: Campaign): Promise<void> {
     const out = join(folder, `${name}-${campaigns}`);
     for (;;) {
       const before = eventsOf(out).filter((event) => event.type === "samples").length;
+      await ready();
       const { child, ended } = start(command(out), options(out));
       let hit = false;
-      // Later and later, so that a campaign ends; but the moment is the clock's, not the program's.
-      const [moment, way, chance] = [next() * wall, Math.floor(next() * ways.length), next()];
-      const [what, blow] = ways[way]!;
-      const timer = setTimeout(
-        () => {
-          hit = child.exitCode === null && blow(child, chance);
-          if (hit) struck.set(what, (struck.get(what) ?? 0) + 1);
-        },
-        count() < strikes ? moment : 1e9,
-      );
+      let last = "";
+      let timer: NodeJS.Timeout | undefined;
+      // The moment is the clock's, not the program's. A run that survives a blow is struck again.
+      const aim = () => {
+        if (count() >= strikes || child.exitCode !== null) return;
+        const [moment, way, chance] = [next() * wall, Math.floor(next() * ways.length), next()];
+        const [what, blow] = ways[way]!;
+        timer = setTimeout(() => {
+          if (child.exitCode === null && blow(child, chance)) {
+            hit = true;
+            last = what;
+            struck.set(what, (struck.get(what) ?? 0) + 1);
+          }
+          aim();
+        }, moment);
+      };
+      aim();
       const { code, signal, stderr } = await ended;
       clearTimeout(timer);
       if (hit && eventsOf(out).filter((event) => event.type === "samples").length > before) inside++;
       if (code === 0) break;
       // Ended by the signal, stopped as asked, or with cells that failed with their engine.
-      expect(hit, `${what}: ended with ${signal ?? code} without being struck\n${stderr}`).toBe(true);
+      expect(hit, `ended with ${signal ?? code} without being struck\n${stderr}`).toBe(true);
       if (signal !== null) continue;
       expect([1, 2, 130]).toContain(code);
       // While the plan was made, there were no lines yet that would say so.
-      expect(stderr).toMatch(/^(Stopped; the same command goes on where it ended\.\n)?$/);
+      const said = stderr.replace(asked.excuses ?? "", "");
+      expect(said, last).toMatch(/^(Stopped; the same command goes on where it ended\.\n)?$/);
     }
     const got = quality(out);
     expect(got.long).toEqual(expected.long);

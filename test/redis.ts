@@ -46,10 +46,24 @@ export class RedisHere {
 
   /** kill −9. */
   async kill(): Promise<void> {
+    await this.#gone(async () => this.signal("SIGKILL"));
+  }
+
+  async shutDown(): Promise<void> {
+    const client = this.client();
+    await this.#gone(() => client.call("SHUTDOWN", "NOSAVE").catch(() => {}));
+    client.disconnect();
+  }
+
+  signal(signal: NodeJS.Signals): boolean {
+    return this.#server?.kill(signal) ?? false;
+  }
+
+  async #gone(end: () => Promise<unknown>): Promise<void> {
     const server = this.#server;
     if (!server || server.exitCode !== null || server.signalCode !== null) return;
     const gone = new Promise((resolve) => server.once("exit", resolve));
-    server.kill("SIGKILL");
+    await end();
     await gone;
   }
 }

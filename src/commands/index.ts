@@ -468,18 +468,19 @@ Data for non-commercial use only are fetched after a yes in the terminal or with
   }),
 };
 
-async function executorOf({ queue, tags, speedHost }: RunCommand): Promise<Executor> {
+async function executorOf({ queue, tags, speedHost }: RunCommand, { stderr }: Surroundings): Promise<Executor> {
   if (queue === undefined) return (await import("../executors/child.js")).childExecutor();
   const [{ queueExecutor }, { versions }] = await Promise.all([
     import("../executors/queue/index.js"),
     import("./versions.js"),
   ]);
-  return queueExecutor({ url: queue, version: versions()["gguf-bench"]!, ...definite({ tags, speedHost }) });
+  const waiting = (sentence: string) => void stderr.write(`gguf-bench: ${sentence}\n`);
+  return queueExecutor({ url: queue, version: versions()["gguf-bench"]!, waiting, ...definite({ tags, speedHost }) });
 }
 
 /** Starts the first engine process before this one loads its own code, because they use different cores. */
 async function runCommand(asked: RunCommand, where: Surroundings): Promise<number> {
-  const executor = asked.dryRun ? undefined : (asked.executor ?? (await executorOf(asked)));
+  const executor = asked.dryRun ? undefined : (asked.executor ?? (await executorOf(asked, where)));
   return (await import("./run.js")).runCommand(definite({ ...asked, executor }), where);
 }
 

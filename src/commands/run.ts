@@ -121,11 +121,9 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
     const store = Store.open(folder, (event) => fold.add(event));
     const timing = nextTiming(fold.run, plan, options.again);
     if (!options.json) say(stdout, supersededNote(folder, fold.run, plan));
-    const notes = [...(executor.notes?.() ?? []), ...plan.notes];
-    if (!options.json) say(stdout, notes.map((note) => `${harmless(note)}\n`).join(""));
+    if (!options.json) say(stdout, plan.notes.map((note) => `${harmless(note)}\n`).join(""));
     const view = await viewOf(options, where, stop.ask);
     const comparing = new Comparing(view, fold.run);
-    executor.tell?.((message) => view.handle({ type: "warning", at: Date.now(), message }));
     try {
       view.resume(fold.run);
       const how = {

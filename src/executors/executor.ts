@@ -128,6 +128,9 @@ export interface Place {
   machine: Machine;
 }
 
+/** What happens to those who measure, a sentence without its end; `worker`: to which of them, or to their queue. */
+export type Happening = { type: "warning"; message: string; worker?: string } | { type: "note"; message: string };
+
 /** Where engines run. */
 export interface Executor {
   /** Where an engine of this variant would be opened. Throws a BenchError when the server that computes cannot be asked. */
@@ -138,10 +141,11 @@ export interface Executor {
   readonly capacity?: { steps: number };
   /** Bytes that engines may use, where that is not the memory of this machine. */
   readonly memory?: number;
-  /** What the user should know of who measures, once a plan has its places: a sentence each. */
-  notes?(): string[];
-  /** Takes whoever hears what happens to those who measure, a sentence without its end. */
-  tell?(heard: (sentence: string) => void): void;
+  /**
+   * Who measures, once a plan has its places, and what happens to them until it is closed. Throws a BenchError when nothing can
+   * be measured any more.
+   */
+  happenings?(): AsyncIterable<Happening>;
   /** Graceful: every engine ends after the item at hand, and is killed when that takes more than a few seconds. */
   stop(): void;
   /** At once: every engine is killed. */

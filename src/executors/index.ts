@@ -2,6 +2,7 @@ export { childExecutor, localPlace } from "./child.js";
 export type {
   EngineWarning,
   Executor,
+  Happening,
   MeasureReply,
   MeasureRequest,
   OpenedEngine,

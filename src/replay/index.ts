@@ -35,6 +35,8 @@ export interface Warning {
   message: string;
   variant?: string;
   job?: string;
+  /** Whom of those that measured it is about. */
+  worker?: string;
 }
 
 /** All that the events of a run say. Several sessions append to one list, and every reader asks this rather than the list. */
@@ -136,11 +138,8 @@ export class Fold {
         this.#job(event.job).fail(event.failure, run.timing.session);
         break;
       case "warning": {
-        const { message, variant, job } = event;
-        run.warnings.push({
-          message,
-          ...definite({ variant, job }),
-        });
+        const { message, variant, job, worker } = event;
+        run.warnings.push({ message, ...definite({ variant, job, worker }) });
         break;
       }
       case "finished": {

@@ -38,7 +38,7 @@ export async function* run(plan: Plan, options: RunOptions): AsyncGenerator<Even
   // A model may be opened several times; its warnings are told once.
   const told = new Set<string>();
   for await (const event of events(plan, options)) {
-    if (event.type === "warning") {
+    if (event.type === "warning" && event.variant !== undefined) {
       const warning = `${event.variant}: ${event.message}`;
       if (told.has(warning)) continue;
       told.add(warning);
@@ -112,7 +112,10 @@ async function* events(
     yield* perform(step, context);
     running.delete(step);
   }
-  yield* sideBySide(next, performed, signal);
+  async function* happened(): AsyncGenerator<Event> {
+    for await (const happening of executor.happenings?.() ?? []) yield { ...happening, at: now() };
+  }
+  yield* sideBySide(next, performed, signal, happened());
   await engines.releaseIdle();
   yield { type: "finished", at: now(), outcome: signal.aborted ? "stopped" : "complete" };
 }

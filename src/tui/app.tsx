@@ -264,7 +264,8 @@ function latestNotes(state: LiveState, count: number): LiveNote[] {
 
 function NoteLine(props: AppProps & { note: LiveNote }): ReactElement {
   const { note, glyphs } = props;
-  const mark = note.kind === "warning" ? glyphs.warning : glyphs.status[note.kind];
+  const marks = { ...glyphs.status, warning: glyphs.warning, note: glyphs.status.waiting };
+  const mark = marks[note.kind];
   const times = note.count > Math.max(1, note.measurements.length) ? ` (${note.count}×)` : "";
   const where = [note.variant, note.measurements.join(", ")].filter(Boolean).join(" ");
   const hint = note.hint ? ` (${note.hint})` : "";

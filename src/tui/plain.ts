@@ -74,6 +74,9 @@ class PlainView implements View {
       case "warning":
         this.#warn(event);
         break;
+      case "note":
+        this.#line(event.message);
+        break;
       case "finished":
         this.#finish(event.outcome);
         break;

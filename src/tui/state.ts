@@ -77,7 +77,7 @@ interface Download extends Fetching {
 
 /** Something to tell the user beside the matrix; repeated ones are counted instead of listed. */
 export interface LiveNote {
-  kind: "warning" | "failed" | "impossible";
+  kind: "warning" | "failed" | "impossible" | "note";
   message: string;
   hint?: string;
   variant?: string;
@@ -208,6 +208,9 @@ export function reduce(state: LiveState, event: Event | StoredEvent): LiveState 
       break;
     case "warning":
       warned(state, event);
+      break;
+    case "note":
+      note(state, "note", event.message, {});
       break;
     case "finished":
       state.fetching = undefined;

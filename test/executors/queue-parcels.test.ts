@@ -7,7 +7,7 @@ import { hasRedis, RedisHere } from "../redis.js";
 describe.skipIf(!hasRedis)("data on their way through a queue", () => {
   it("arrive as they were, and what questions share stays one object", async () => {
     const redis = await new RedisHere().start();
-    const link = await RedisLink.open(redis.url, () => {});
+    const link = await RedisLink.open(redis.url, { told: () => {}, meanwhile: "" });
     const before = { text: "Examples ".repeat(1000) };
     const items = Array.from({ length: 1000 }, (_, i) => ({ id: `a/${i}`, before, options: ["x", { 7: [i, null] }] }));
     const sent = await parcel({ kind: "choice", items, 10: before }, "questions");

@@ -81,9 +81,9 @@ measurements:
     const [here, there] = [join(folder, "builds-here"), join(folder, "builds-there")];
     const outcome = await bench(queued(file, there));
     expect(ok(outcome)).toEqual({ code: 0, stderr: "" });
-    expect(outcome.stdout).toContain("Measured by 2 workers: desk, tower.");
+    expect(outcome.stdout).toContain("measured by 2 workers: desk, tower\n");
     expect(outcome.stdout).toMatch(
-      /Passed over: odd has another build: llama\.cpp \S+ \(.*\) GGML_OTHER_KERNELS=1, not /,
+      /warning: passed over: odd has another build: llama\.cpp \S+ \(.*\) GGML_OTHER_KERNELS=1, not /,
     );
     expect(ok(await bench(run(file, here)))).toEqual({ code: 0, stderr: "" });
     expect(qualityRows(there)).toEqual(qualityRows(here));

@@ -3,18 +3,22 @@ import type { VariantSpec } from "../../backends/backend.js";
 import { BenchError } from "../../errors.js";
 import { several } from "../../harmless.js";
 import { counted } from "../../units.js";
-import type { Executor, Place } from "../executor.js";
-import { placeDigest } from "../place.js";
-import { Dispatcher } from "./dispatch.js";
-import { RedisLink } from "./redis.js";
+import type { Executor } from "../executor.js";
+import { shownQueue } from "./address.js";
+import { fits, roleOf, type UsedPlace } from "./comparable.js";
+import { type Dispatched, Dispatcher } from "./dispatch.js";
+import { Happenings } from "./happenings.js";
+import { keyOf, RedisLink } from "./redis.js";
 import { type Queues, RemoteEngine } from "./remote-engine.js";
-import { hostQueue, placeAt, placeQueue, present, type WorkerBuild, type WorkerRecord } from "./roster.js";
+import { hostQueue, placeAt, placeQueue, present, type WorkerRecord } from "./roster.js";
 import { checkSendable } from "./sending.js";
 
-export { startWorker, type WorkerOptions } from "./worker.js";
+export { startWorker } from "./worker.js";
 
 /** Milliseconds for which the first worker is waited for: both may be started at once. */
 const firstPatience = 15_000;
+/** Milliseconds after which it is told that it is waited for. */
+const untilTold = 3000;
 /** Requests that are measured side by side, for each worker: so that none waits for the end of another. */
 const requestsPerWorker = 2;
 
@@ -34,44 +38,65 @@ export interface QueueOptions {
   tags?: readonly string[];
   /** The worker that measures speed, or its host; the first one by default. */
   speedHost?: string;
+  /** Hears that a worker is waited for, in a sentence without its end. */
+  waiting?(sentence: string): void;
 }
 
 /**
  * Engines on other machines, by a queue in Redis: sends what is to be measured to workers. Throws a BenchError when Redis cannot be
- * reached, or no worker comes.
+ * reached or refuses what a queue needs, or no worker comes.
  */
-export async function queueExecutor({ url, version, tags = [], speedHost }: QueueOptions): Promise<Executor> {
-  let notice = (_: string) => {};
-  let fault: string | undefined;
-  const link: RedisLink = await RedisLink.open(url, (now) => {
-    if (now !== undefined && fault === undefined) notice(`${link.shown}: ${now}; the run goes on when it is back`);
-    if (now === undefined && fault !== undefined) notice(`${link.shown} is back`);
-    fault = now;
+export async function queueExecutor(options: QueueOptions): Promise<Executor> {
+  const { url, version, tags = [], speedHost } = options;
+  const happenings = new Happenings();
+  const link = await RedisLink.open(url, {
+    told: (sentence, isWell) => (isWell ? happenings.note(sentence) : happenings.warn(sentence, shownQueue(url))),
+    meanwhile: "the run waits for it",
   });
-  const ours = ({ tags: own, version: its }: WorkerRecord) => its === version && tags.every((tag) => own.includes(tag));
-  const timesSpeed = (worker: WorkerRecord) => ours(worker) && isHost(worker, speedHost);
-  let workers: WorkerRecord[] = [];
-  for (const end = Date.now() + firstPatience; ; await sleep(200)) {
-    workers = await present(link);
-    if (workers.some(speedHost === undefined ? ours : timesSpeed)) break;
-    if (Date.now() < end) continue;
+  const wanted = { version, tags };
+  const ours = (worker: WorkerRecord) => fits(worker, wanted);
+  const workers = await firstWorkers(link, options).catch(async (error: unknown) => {
     await link.close();
-    throw workers.some(ours)
-      ? noSpeedHost(speedHost!, workers.filter(ours))
-      : noWorker(link.shown, workers, version, tags);
-  }
-  const dispatcher = new Dispatcher(link, {
-    workers,
-    told({ what, assignment, worker }) {
-      const { shown } = assignment;
-      if (what === "lost") notice(`${worker} is gone: ${shown} goes to another worker`);
-      if (what === "lonely") notice(`no worker is left for ${shown}: it is measured when one is back`);
-    },
+    throw error;
   });
   const engines = new Set<RemoteEngine>();
   let stopped = false;
   /** By queue, in the order in which they were needed. */
-  const places = new Map<string, { place: Place; host: WorkerRecord }>();
+  const places = new Map<string, UsedPlace & { host: WorkerRecord }>();
+  const roleNow = (worker: WorkerRecord) => roleOf(worker, [...places.values()], wanted);
+
+  /** Workers of which it was said that they are gone, until they have left. */
+  const lost = new Set<string>();
+  const declined = new Set<string>();
+  const told = (event: Dispatched) => {
+    switch (event.what) {
+      case "lost":
+        lost.add(event.worker);
+        happenings.warn(`${event.worker} is gone: ${event.assignment.shown} goes to another worker`, event.worker);
+        break;
+      case "unserved":
+        happenings.warn(`no worker is left for ${event.assignment.shown}: it is measured when one is back`);
+        break;
+      case "declined": {
+        const message = `${event.worker} ${event.reason}, and leaves that to others`;
+        if (!declined.has(message)) happenings.warn(message);
+        declined.add(message);
+        break;
+      }
+      case "joined": {
+        const { name } = event.worker;
+        const { measures, reason } = roleNow(event.worker);
+        if (measures) happenings.note(`${name} measures from now on, too`);
+        if (reason !== undefined) happenings.warn(`passed over: ${name} ${reason}`);
+        break;
+      }
+      case "left": {
+        const { name } = event.worker;
+        if (!lost.delete(name) && roleNow(event.worker).measures) happenings.note(`${name} has left`);
+      }
+    }
+  };
+  const dispatcher = new Dispatcher(link, { workers, told, failed: (error) => happenings.fail(error) });
 
   const placeOf = async (variant: Pick<VariantSpec, "backend" | "settings">) => {
     await checkSendable(variant);
@@ -95,9 +120,10 @@ export async function queueExecutor({ url, version, tags = [], speedHost }: Queu
     const own = all.filter(({ queue }) => queue === first.queue).map(({ worker }) => worker);
     const host = speedHost === undefined ? own[0]! : own.find((worker) => isHost(worker, speedHost));
     if (!host) throw noSpeedHost(speedHost!, own);
-    const found = { place: { ...first.place, machine: placeAt(host, variant)!.machine }, host };
-    if (!places.has(first.queue)) places.set(first.queue, found);
-    return found.place;
+    const place = { ...first.place, machine: placeAt(host, variant)!.machine };
+    if (!places.has(first.queue))
+      places.set(first.queue, { queue: first.queue, backend: variant.backend, place, host });
+    return place;
   };
 
   return {
@@ -133,11 +159,15 @@ export async function queueExecutor({ url, version, tags = [], speedHost }: Queu
       for (const engine of engines) await engine.close();
       await dispatcher.close();
       await link.close();
+      happenings.end();
     },
-    tell(heard) {
-      notice = heard;
+    happenings() {
+      const roles = workers.map((worker) => ({ name: worker.name, ...roleNow(worker) }));
+      const used = roles.flatMap(({ name, measures }) => (measures ? [name] : []));
+      if (used.length > 0) happenings.note(`measured by ${counted(used.length, "worker")}: ${several(used)}`);
+      for (const { name, reason } of roles) if (reason !== undefined) happenings.warn(`passed over: ${name} ${reason}`);
+      return happenings.heard();
     },
-    notes: () => notesOn(workers, { ours, version, tags, places: [...places] }),
   };
 
   /** In how many parts a request of so many seconds is sent. */
@@ -146,6 +176,31 @@ export async function queueExecutor({ url, version, tags = [], speedHost }: Queu
     const requests = Math.max(1, [...engines].filter(({ busy }) => busy).length);
     const each = seconds < shortRequest ? 1 : partsPerWorker;
     return Math.min(mostParts, Math.max(Math.ceil((each * count) / requests), Math.ceil(seconds / partSeconds), 1));
+  }
+}
+
+/** Waits for the first worker that fits, and the one that times speed. Throws a BenchError when none comes. */
+async function firstWorkers(
+  link: RedisLink,
+  { version, tags = [], speedHost, waiting = () => {} }: QueueOptions,
+): Promise<WorkerRecord[]> {
+  const ours = (worker: WorkerRecord) => fits(worker, { version, tags });
+  // A Redis that takes nothing is told before anything waits for it.
+  await link.askOnce(() => link.redis.set(keyOf("begun"), "1", "PX", 1000));
+  const began = performance.now();
+  for (let isTold = false; ; await sleep(200)) {
+    const workers = await link.askOnce(() => present(link));
+    if (workers.some((worker) => ours(worker) && (speedHost === undefined || isHost(worker, speedHost))))
+      return workers;
+    const waited = performance.now() - began;
+    if (waited > firstPatience)
+      throw speedHost !== undefined && workers.some(ours)
+        ? noSpeedHost(speedHost, workers.filter(ours))
+        : noWorker(link.shown, workers, version, tags);
+    if (waited > untilTold && !isTold) {
+      isTold = true;
+      waiting(`waits up to ${firstPatience / 1000} s for a worker at ${link.shown}`);
+    }
   }
 }
 
@@ -171,64 +226,4 @@ function noSpeedHost(asked: string, able: WorkerRecord[]): BenchError {
   return new BenchError("config", `--speed-host ${asked}: no worker of that name can measure with the others`, {
     hint: `there are ${several(able.map(({ name }) => name))}`,
   });
-}
-
-/** Who measures, and who is passed over and why. */
-function notesOn(
-  workers: WorkerRecord[],
-  {
-    ours,
-    version,
-    tags,
-    places,
-  }: {
-    ours(worker: WorkerRecord): boolean;
-    version: string;
-    tags: readonly string[];
-    places: [string, { place: Place; host: WorkerRecord }][];
-  },
-): string[] {
-  const odd: string[] = [];
-  const used: string[] = [];
-  for (const worker of workers) {
-    const missing = tags.filter((tag) => !worker.tags.includes(tag));
-    if (worker.version !== version)
-      odd.push(`${worker.name} runs version ${worker.version} of gguf-bench, not ${version}`);
-    else if (missing.length > 0) odd.push(`${worker.name} has no tag ${missing.join(", ")}`);
-    else if (ours(worker)) {
-      const reasons = places.flatMap(([queue, { place }]) => reasonAgainst(worker, queue, place, version) ?? []);
-      if (reasons.length < places.length) used.push(worker.name);
-      if (reasons.length > 0)
-        odd.push(`${worker.name} ${reasons[0]}${reasons.length < places.length ? ", for some of the variants" : ""}`);
-    }
-  }
-  return [
-    ...(used.length > 0 ? [`Measured by ${counted(used.length, "worker")}: ${several(used)}.`] : []),
-    ...odd.map((one) => `Passed over: ${one}; its figures would differ in the last digits.`),
-  ];
-}
-
-/** A build as people tell it from others. */
-function buildName(engine: Place["engine"] | WorkerBuild["engine"] | undefined): string {
-  if (!engine) return "none of this engine";
-  const { version, library, build, environment = {} } = engine;
-  const set = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
-  return [`${version} (${library})`, ...(build ? [build.slice(0, 12)] : []), ...set].join(" ");
-}
-
-/** Why what this worker measures is not comparable to the digit with what the others do; undefined where it is. */
-function reasonAgainst(
-  worker: WorkerRecord,
-  queue: string,
-  { engine, machine }: Place,
-  version: string,
-): string | undefined {
-  const own = worker.builds.map((build) => ({ engine: build.engine, machine: worker.machine }));
-  if (own.some((place) => placeQueue(place as Place, version) === queue)) return undefined;
-  const same = own.find(
-    (place) => placeDigest({ ...place, machine } as Place, false) === placeDigest({ engine, machine }, false),
-  );
-  if (same) return `has another processor (${worker.machine.cpu})`;
-  const other = worker.builds.find(({ engine: own }) => own.version.split(" ")[0] === engine.version.split(" ")[0]);
-  return `has another build: ${buildName(other?.engine)}, not ${buildName(engine)}`;
 }

@@ -103,6 +103,8 @@ export type WorkerReply =
   | { type: "opened"; facts: EngineFacts; warnings: EngineWarning[]; others: OpenedVariant[] }
   | { type: "failed"; failure: Failure }
   | { type: "stopped" }
+  /** This worker cannot take it, and leaves it to others. */
+  | { type: "declined"; reason: string }
   /** Data of the assignment are no longer in Redis. */
   | { type: "lacks-data" };
 
@@ -148,6 +150,13 @@ const letterForm = z.looseObject({
     }),
     z.looseObject({ type: z.literal("failed"), failure }),
     z.looseObject({ type: z.literal("stopped") }),
+    z.looseObject({
+      type: z.literal("declined"),
+      reason: z
+        .string()
+        .max(500)
+        .overwrite((said) => harmless(said)),
+    }),
     z.looseObject({ type: z.literal("lacks-data") }),
   ]),
 });

@@ -3,12 +3,10 @@ import { gunzip, gzip } from "node:zlib";
 import { sha256 } from "../../digest.js";
 import { BenchError } from "../../errors.js";
 import { bytes as inUnits } from "../../units.js";
-import { keyOf, type RedisLink } from "./redis.js";
+import { kept, keyOf, type RedisLink } from "./redis.js";
 
 /** Bytes of data as they lie in Redis, and unpacked. */
 const most = { packed: 64 << 20, unpacked: 256 << 20 };
-/** Seconds that data stay there; who sends them sends them again where they are needed longer. */
-const kept = 86_400;
 
 const pack = promisify(gzip);
 const unpack = promisify(gunzip);
@@ -31,6 +29,7 @@ export async function parcel(data: unknown, shown: string): Promise<Parcel> {
   return { sha256: sha256(bytes), packed };
 }
 
+/** They stay a day; who sends them sends them again where they are needed longer. */
 export async function send(link: RedisLink, { sha256: digest, packed }: Parcel): Promise<void> {
   // What is there already need not go over the wire again.
   if (await link.redis.expire(keyOfParcel(digest), kept)) return;

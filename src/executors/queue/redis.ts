@@ -1,12 +1,16 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Job, Queue, Worker } from "bullmq";
-import type { Redis } from "ioredis";
-import { BenchError, systemCode } from "../../errors.js";
-import { addressWithoutSecrets } from "../../secrets.js";
+import type { ChainableCommander, Redis } from "ioredis";
+import { BenchError, messageOf, systemCode } from "../../errors.js";
+import { harmless } from "../../harmless.js";
 import { checkedAddress, shownQueue } from "./address.js";
+import { connectionFault, isInterruption, isLost, refusalOf, refused } from "./refusals.js";
 
 /** Everything that this program keeps in Redis begins so. */
 const prefix = "gguf-bench";
 export const keyOf = (...parts: string[]): string => [prefix, ...parts].join(":");
+/** Seconds that keys of a run stay in Redis when nobody removes them. */
+export const kept = 86_400;
 
 /** Milliseconds for which a worker owns what it took; it renews that all the time. */
 const lockDuration = 30_000;
@@ -14,6 +18,10 @@ const lockDuration = 30_000;
 const stalledInterval = 5_000;
 /** So many workers may die over one assignment before it is given up. */
 const mostDeaths = 10;
+/** Milliseconds before what Redis refused is asked once more: at first, and at most. */
+const pause = { first: 100, most: 5000 };
+/** Milliseconds after which a farewell no longer waits for Redis. */
+const farewell = 2000;
 
 interface Packages {
   ioredis: Pick<typeof import("ioredis"), "Redis">;
@@ -57,7 +65,6 @@ export interface Taker {
 
 /** What a worker took and owns, as long as it renews it. */
 export interface Taken {
-  id: string;
   body: unknown;
   /** False once it is another's. */
   renew(): Promise<boolean>;
@@ -67,6 +74,13 @@ export interface Taken {
   giveBack(after?: { milliseconds: number; body: unknown }): Promise<void>;
 }
 
+export interface LinkOptions {
+  /** Hears, in a sentence without its end, what is wrong with Redis, once, and that it is well again. */
+  told(sentence: string, isWell?: true): void;
+  /** What happens while something is wrong, as the sentence says it. */
+  meanwhile: string;
+}
+
 /** A connection to Redis. It comes back by itself after an interruption, and what was asked meanwhile waits. */
 export class RedisLink {
   /** Without secrets. */
@@ -74,19 +88,24 @@ export class RedisLink {
   readonly #senders = new Map<string, Sender>();
   readonly #takers: Taker[] = [];
   readonly #others: Redis[] = [];
+  #away = false;
+  /** How many wait because Redis refuses what they ask. */
+  #refused = 0;
+  readonly #over = new AbortController();
+  readonly #heard = new Set<string>();
 
   private constructor(
     readonly redis: Redis,
     private readonly bullmq: Packages["bullmq"],
     url: string,
-    private readonly heard: (fault: string | undefined) => void,
+    private readonly options: LinkOptions,
   ) {
     this.shown = shownQueue(url);
     this.#watch(redis);
   }
 
-  /** `heard` is told a fault of the connection, in a phrase, and nothing when it is there again. Throws a BenchError `server-unreachable`. */
-  static async open(url: string, heard: (fault: string | undefined) => void): Promise<RedisLink> {
+  /** Throws a BenchError `server-unreachable`. */
+  static async open(url: string, options: LinkOptions): Promise<RedisLink> {
     const address = checkedAddress(url);
     const { ioredis, bullmq } = await packages();
     let isOpen = false;
@@ -98,7 +117,7 @@ export class RedisLink {
       retryStrategy: (times) => (isOpen ? Math.min(100 * times, 1000) : null),
     });
     redis.on("error", (error) => {
-      fault ||= faultOf(error);
+      fault ||= connectionFault(error);
     });
     try {
       await redis.connect();
@@ -106,11 +125,67 @@ export class RedisLink {
       isOpen = true;
     } catch (error) {
       redis.disconnect();
-      throw new BenchError("server-unreachable", `${shownQueue(url)}: ${fault || faultOf(error)}`, {
+      throw new BenchError("server-unreachable", `${shownQueue(url)}: ${fault || connectionFault(error)}`, {
         hint: "start Redis, and check host, port and password of --queue",
       });
     }
-    return new RedisLink(redis, bullmq, url, heard);
+    return new RedisLink(redis, bullmq, url, options);
+  }
+
+  /**
+   * Asks until it is granted: once more after an interruption, and with growing pauses while Redis refuses it for a reason that
+   * passes, which is told. `work` may be done twice. Throws a BenchError `server-refused` for what Redis refuses for good, and
+   * whatever is wrong once the signal is aborted.
+   */
+  async ask<Answer>(work: () => Promise<Answer>, signal?: AbortSignal): Promise<Answer> {
+    let isRefused = false;
+    const over = signal ? AbortSignal.any([signal, this.#over.signal]) : this.#over.signal;
+    for (let wait = pause.first; ; wait = Math.min(2 * wait, pause.most)) {
+      try {
+        const answer = await work();
+        if (isRefused && --this.#refused === 0) this.options.told(`${this.shown} takes what it is sent again`, true);
+        return answer;
+      } catch (error) {
+        const refusal = refusalOf(error);
+        if (over.aborted || !(refusal ? refusal.passes : isInterruption(error))) {
+          if (isRefused) this.#refused--;
+          throw refusal ? refused(this.shown, refusal) : error;
+        }
+        if (refusal && !isRefused) {
+          isRefused = true;
+          if (this.#refused++ === 0) this.options.told(`${this.shown}: ${refusal.why}; ${this.options.meanwhile}`);
+        }
+        await sleep(wait, undefined, { signal: over }).catch(() => {});
+      }
+    }
+  }
+
+  /** Asks once. Throws as `ask` does, for what passes, too. */
+  async askOnce<Answer>(work: () => Promise<Answer>): Promise<Answer> {
+    return this.ask(work, AbortSignal.abort());
+  }
+
+  /** For what need not be done, such as to clear away: a Redis that is gone is not waited for; what else is wrong is told once. */
+  async farewell(work: () => Promise<unknown>): Promise<void> {
+    const asked = work().catch((error: unknown) => this.hear(error));
+    await Promise.race([asked, sleep(farewell, undefined, { ref: false })]);
+  }
+
+  /** Tells once what is wrong, unless that passes, or is an assignment that is another's by now. */
+  hear(error: unknown): void {
+    if (this.#over.signal.aborted || isInterruption(error) || isLost(error)) return;
+    const refusal = refusalOf(error);
+    // Whoever asks on tells it.
+    if (refusal?.passes) return;
+    const said = `${this.shown}: ${refusal ? refusal.why : harmless(messageOf(error)).slice(0, 150)}`;
+    if (this.#heard.has(said) || this.#heard.size > 20) return;
+    this.#heard.add(said);
+    this.options.told(said);
+  }
+
+  /** The commands as one step. Throws what any of them is answered. */
+  async transaction(commands: (steps: ChainableCommander) => ChainableCommander): Promise<void> {
+    for (const [error] of (await commands(this.redis.multi()).exec()) ?? []) if (error) throw error;
   }
 
   /** Another connection, for what blocks. */
@@ -125,7 +200,7 @@ export class RedisLink {
     const there = this.#senders.get(name);
     if (there) return there;
     const queue = new this.bullmq.Queue(name, { connection: this.redis, prefix });
-    queue.on("error", () => {}); // heard by the connection
+    queue.on("error", (error) => this.hear(error));
     const sender = senderOf(queue);
     this.#senders.set(name, sender);
     return sender;
@@ -136,38 +211,33 @@ export class RedisLink {
       ...{ connection: this.redis, prefix, autorun: false, lockDuration, stalledInterval },
       maxStalledCount: mostDeaths,
     });
-    worker.on("error", () => {});
+    worker.on("error", (error) => this.hear(error));
     await worker.startStalledCheckTimer();
-    const taker = takerOf(worker);
+    const taker = takerOf(worker, this);
     this.#takers.push(taker);
     return taker;
   }
 
   async close(): Promise<void> {
+    this.#over.abort();
     const ends = [...this.#senders.values(), ...this.#takers].map((one) => one.close().catch(() => {}));
     // A Redis that is gone answers no farewell.
-    await Promise.race([Promise.all(ends), new Promise((over) => setTimeout(over, 2000))]);
+    await Promise.race([Promise.all(ends), sleep(farewell, undefined, { ref: false })]);
     for (const one of [...this.#others, this.redis]) one.disconnect();
   }
 
   #watch(redis: Redis): void {
-    redis.on("error", (error) => this.heard(faultOf(error)));
-    redis.on("ready", () => this.heard(undefined));
+    const { told, meanwhile } = this.options;
+    redis.on("error", (error) => {
+      if (this.#away || this.#over.signal.aborted) return;
+      this.#away = true;
+      told(`${this.shown}: ${connectionFault(error)}; ${meanwhile}`);
+    });
+    redis.on("ready", () => {
+      if (this.#away) told(`${this.shown} is back`, true);
+      this.#away = false;
+    });
   }
-}
-
-/** What an error of the connection says, in a phrase; nothing of what was sent. */
-function faultOf(error: unknown): string {
-  const code = systemCode(error);
-  if (code === "ECONNREFUSED") return "nothing listens there";
-  if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "there is no such host";
-  if (code === "ETIMEDOUT") return "no answer came within 5 s";
-  const said = error instanceof Error ? error.message : "";
-  if (/WRONGPASS|invalid password/i.test(said)) return "the password or the user's name is wrong";
-  if (/NOAUTH/.test(said)) return "it asks for a password";
-  if (/self.signed|certificate|altnames/i.test(said))
-    return "its certificate is not trusted (NODE_EXTRA_CA_CERTS names a file of more that are)";
-  return `the connection failed (${code ?? addressWithoutSecrets(said.split("\n")[0]!.slice(0, 80))})`;
 }
 
 function senderOf(queue: Queue): Sender {
@@ -176,7 +246,7 @@ function senderOf(queue: Queue): Sender {
     async add(id, body, { first = false } = {}) {
       // What was done is asked for until the one who asked has heard of it.
       await queue.add("assignment", body, {
-        ...{ jobId: id, lifo: first, removeOnComplete: { age: 3600 }, removeOnFail: { age: 86_400 } },
+        ...{ jobId: id, lifo: first, removeOnComplete: { age: 3600 }, removeOnFail: { age: kept } },
       });
     },
     async state(id) {
@@ -188,44 +258,57 @@ function senderOf(queue: Queue): Sender {
     },
     async refusal(id) {
       const reason = (await found(id))?.failedReason;
-      return reason?.includes("stalled") ? `${mostDeaths} workers were lost while they measured it` : reason;
+      return reason === stalled ? `${mostDeaths} workers were lost while they measured it` : reason;
     },
     async release(id, token) {
-      await (await found(id))?.moveToWait(token).catch(() => {}); // it is another's, or was done
+      await unlessLost((await found(id))?.moveToWait(token));
     },
     async remove(id) {
-      await (await found(id))?.remove().catch(() => {}); // a worker owns it
+      await unlessLost((await found(id))?.remove());
     },
     close: () => queue.close(),
   };
 }
 
-function takerOf(worker: Worker): Taker {
+/** How BullMQ says that an assignment was given up with its workers. */
+const stalled = "job stalled more than allowable limit";
+
+/** It is another's, or was done or taken back meanwhile: then there is nothing to do. */
+async function unlessLost(work: Promise<unknown> | undefined): Promise<boolean> {
+  try {
+    await work;
+    return true;
+  } catch (error) {
+    if (isLost(error)) return false;
+    throw error;
+  }
+}
+
+function takerOf(worker: Worker, link: RedisLink): Taker {
   return {
     async take(token) {
       const job: Job | undefined = await worker.getNextJob(token, { block: false });
-      return job && takenOf(job, token);
+      return job && takenOf(job, token, link);
     },
     close: () => worker.close(true),
   };
 }
 
-function takenOf(job: Job, token: string): Taken {
+function takenOf(job: Job, token: string, link: RedisLink): Taken {
+  const own = (work: () => Promise<unknown>) => link.ask(() => unlessLost(work()));
   return {
-    id: job.id ?? "",
     body: job.data,
-    renew: async () => (await job.extendLock(token, lockDuration).catch(() => 0)) === 1,
+    renew: async () => (await job.extendLock(token, lockDuration)) === 1,
     async done() {
-      await job.moveToCompleted(null, token, false).catch(() => {}); // it was taken back meanwhile
+      await own(() => job.moveToCompleted(null, token, false));
     },
     async refuse(reason) {
-      await job.moveToFailed(new Error(reason), token, false).catch(() => {});
+      await own(() => job.moveToFailed(new Error(reason), token, false));
     },
     async giveBack(after) {
-      if (after) {
-        await job.updateData(after.body).catch(() => {});
-        await job.moveToDelayed(Date.now() + after.milliseconds, token).catch(() => {});
-      } else await job.moveToWait(token).catch(() => {});
+      if (!after) await own(() => job.moveToWait(token));
+      else if (await own(() => job.updateData(after.body)))
+        await own(() => job.moveToDelayed(Date.now() + after.milliseconds, token));
     },
   };
 }

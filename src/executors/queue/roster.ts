@@ -1,4 +1,5 @@
 import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import type { Settings } from "../../backends/backend.js";
 import { definite } from "../../definite.js";
@@ -41,7 +42,7 @@ export type WorkerBuild = WorkerRecord["builds"][number];
 export const workerName = workerForm.shape.name;
 
 /** Milliseconds after which a worker that says nothing is gone; it says something every `beat`. */
-export const silence = 5000;
+const silence = 5000;
 export const beat = 1000;
 
 const roster = keyOf("workers");
@@ -72,33 +73,54 @@ export function placeAt(
   return build && { engine: definite(build.engine), machine: definite(machine) };
 }
 
-/** Takes the name, or the next free one after it (`desk`, `desk-2` …), and keeps it while the worker says something. */
+/**
+ * Takes the name, or the next free one after it (`desk`, `desk-2` …), and keeps it while the worker says something. One that was
+ * killed leaves its name to the one that is started in its place: what waits for that name goes on.
+ */
 export async function register(link: RedisLink, record: WorkerRecord): Promise<WorkerRecord> {
   for (let number = 1; number < 1000; number++) {
     const name = number === 1 ? record.name : `${record.name}-${number}`;
     const own = { ...record, name };
-    const taken = await link.redis.set(keyOfWorker(name), JSON.stringify(own), "PX", silence, "NX");
-    if (taken === null) continue;
+    if (!(await takes(link, own))) continue;
     await link.redis.sadd(roster, name);
     return own;
   }
   throw new BenchError("config", `there are a thousand workers named ${record.name}`, { hint: "name it with --name" });
 }
 
-/** Says that the worker is there. */
-export async function sayPresent(link: RedisLink, record: WorkerRecord): Promise<void> {
-  await link.redis
-    .multi()
-    .set(keyOfWorker(record.name), JSON.stringify(record), "PX", silence)
-    .sadd(roster, record.name)
-    .exec();
+/** Whether the name is free, or becomes free because its worker says nothing any more. */
+async function takes({ redis }: RedisLink, record: WorkerRecord): Promise<boolean> {
+  const key = keyOfWorker(record.name);
+  for (let left = silence; ; await sleep(100)) {
+    if ((await redis.set(key, JSON.stringify(record), "PX", silence, "NX")) !== null) return true;
+    const now = await redis.pttl(key);
+    if (now > left) return false;
+    left = now;
+  }
+}
+
+/**
+ * Says that the worker is there. False where another one bears its name by now, as may be after a pause: two of one name would
+ * both take what is for one alone.
+ */
+export async function sayPresent(link: RedisLink, record: WorkerRecord): Promise<boolean> {
+  const key = keyOfWorker(record.name);
+  const before = await link.redis.set(key, JSON.stringify(record), "PX", silence, "GET");
+  const other = recordIn(before);
+  if (other && other.token !== record.token) {
+    // It says so itself within a second.
+    await link.redis.set(key, JSON.stringify(other), "PX", silence);
+    return false;
+  }
+  await link.redis.sadd(roster, record.name);
+  return true;
 }
 
 /** Unless another one bears its name by now, as may be after a pause. */
 export async function unregister(link: RedisLink, { name, token }: WorkerRecord): Promise<void> {
-  const { data } = workerForm.safeParse(parsed((await link.redis.get(keyOfWorker(name))) ?? ""));
-  if (data && data.token !== token) return;
-  await link.redis.multi().del(keyOfWorker(name)).srem(roster, name).exec();
+  const there = recordIn(await link.redis.get(keyOfWorker(name)));
+  if (there && there.token !== token) return;
+  await link.transaction((steps) => steps.del(keyOfWorker(name)).srem(roster, name));
 }
 
 /** The workers that are there, the first to come first. */
@@ -108,17 +130,12 @@ export async function present(link: RedisLink): Promise<WorkerRecord[]> {
   const found = await link.redis.mget(names.map(keyOfWorker));
   const gone = names.filter((_, i) => found[i] === null);
   if (gone.length > 0) await link.redis.srem(roster, ...gone);
-  return found
-    .flatMap((one) => {
-      const { data } = workerForm.safeParse(one === null ? undefined : parsed(one));
-      return data ?? [];
-    })
-    .sort((a, b) => a.since - b.since || (a.name < b.name ? -1 : 1));
+  return found.flatMap((one) => recordIn(one) ?? []).sort((a, b) => a.since - b.since || (a.name < b.name ? -1 : 1));
 }
 
-function parsed(text: string): unknown {
+function recordIn(text: string | null): WorkerRecord | undefined {
   try {
-    return JSON.parse(text);
+    return workerForm.safeParse(JSON.parse(text ?? "null")).data;
   } catch {
     return undefined; // another program's
   }

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { BenchError, fromFailure } from "../../errors.js";
+import { type BenchError, fromFailure } from "../../errors.js";
 import type { MeasureReply, TakenMemory } from "../executor.js";
 import type { Dispatcher } from "./dispatch.js";
 import { type Assignment, itemKey, type Letter } from "./messages.js";
@@ -15,10 +15,11 @@ export class SplitRequest {
   readonly #open = new Map<string, string | undefined>();
   readonly #known: Set<string>;
   readonly #parcels: readonly Parcel[];
+  readonly #ended: () => void;
+  readonly #stop = new AbortController();
   readonly #inbox: Letter[] = [];
   #wake = () => {};
-  #refusal: string | undefined;
-  #stopping = false;
+  #refusal: BenchError | undefined;
   #count = 0;
   #over = false;
   #ending = false;
@@ -40,31 +41,31 @@ export class SplitRequest {
     this.#parcels = parcels;
     this.#ended = ended;
   }
-  readonly #ended: () => void;
 
   async send(
     queue: string,
     work: Omit<Assignment, "id" | "run" | "group">,
     options: { first?: boolean } = {},
   ): Promise<void> {
-    if (this.#stopping) return;
+    const { signal } = this.#stop;
+    if (signal.aborted) return;
     this.#count++;
     const id = `${this.#id}.${this.#count}`;
     this.#open.set(id, undefined);
-    await this.dispatcher.send(
-      {
-        queue,
-        assignment: { ...work, id, run: this.dispatcher.run, group: this.#id },
-        parcels: this.#parcels,
-        done: () => this.#known,
-        heard: (letter) => this.#hear(letter),
-        refused: (reason) => {
-          this.#refusal ??= reason;
-          this.#wake();
-        },
+    const assignment = { ...work, id, run: this.dispatcher.run, group: this.#id };
+    const sent = {
+      ...{ queue, assignment, parcels: this.#parcels, done: () => this.#known },
+      heard: (letter: Letter) => this.#hear(letter),
+      refused: (error: BenchError) => {
+        this.#refusal ??= error;
+        this.#wake();
       },
-      options,
-    );
+    };
+    try {
+      await this.dispatcher.send(sent, { ...options, signal });
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
   }
 
   /** What workers say of the parts, until `end` or a stop. Throws a BenchError for what a worker refused, or could not do. */
@@ -73,11 +74,8 @@ export class SplitRequest {
       const letter = this.#inbox.shift();
       if (letter?.told.type === "failed") throw fromFailure(letter.told.failure);
       if (letter) yield letter;
-      else if (this.#refusal !== undefined)
-        throw new BenchError("server-refused", this.#refusal, {
-          hint: "a worker takes files from the folders of its --models by their bytes, or from addresses that its --allow-source allows",
-        });
-      else if (this.#stopping && [...this.#open.values()].every((worker) => worker === undefined)) return;
+      else if (this.#refusal) throw this.#refusal;
+      else if (this.#stop.signal.aborted && [...this.#open.values()].every((worker) => worker === undefined)) return;
       else
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
@@ -133,9 +131,9 @@ export class SplitRequest {
   }
 
   stop(): void {
-    if (this.#stopping) return;
-    this.#stopping = true;
-    void this.dispatcher.cancel(this.#id).catch(() => {});
+    if (this.#stop.signal.aborted) return;
+    this.#stop.abort();
+    void this.dispatcher.cancel(this.#id);
     setTimeout(() => {
       this.#over = true;
       this.#wake();
@@ -156,10 +154,9 @@ export class SplitRequest {
     this.#over = true;
     this.#wake();
     this.#ended();
-    if (this.#open.size > 0) await this.dispatcher.cancel(this.#id).catch(() => {});
-    for (const id of this.#open.keys()) await this.dispatcher.end(id).catch(() => {});
+    if (this.#open.size > 0) await this.dispatcher.cancel(this.#id);
+    await this.dispatcher.forget(this.#id, this.#open.keys());
     this.#open.clear();
-    await this.dispatcher.forget(this.#id).catch(() => {});
   }
 
   #hear(letter: Letter): void {

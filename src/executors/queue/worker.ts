@@ -1,20 +1,31 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { backendNames, findBackend } from "../../backends/index.js";
-import { toFailure } from "../../errors.js";
+import { now } from "../../clock.js";
+import { BenchError, toFailure } from "../../errors.js";
 import { several } from "../../harmless.js";
 import { thisMachine } from "../../machine.js";
 import { bytes as inUnits } from "../../units.js";
 import type { Executor, OpenedEngine } from "../executor.js";
-import { kept, keyOfCancelled, keyOfDone, keyOfLetters, keyOfRun } from "./dispatch.js";
+import { keyOfCancelled, keyOfDone, keyOfLetters, keyOfRun } from "./dispatch.js";
 import type { FileSources } from "./files.js";
 import { type Assignment, type Body, checkedBody, itemKey, type WorkerReply, written } from "./messages.js";
 import { OpenEngines } from "./open-engines.js";
 import { type FoundVariants, Receiver, type Unable } from "./receiving.js";
-import { RedisLink, type Taken, type Taker } from "./redis.js";
-import { beat, hostName, present, queuesOf, register, sayPresent, unregister, type WorkerRecord } from "./roster.js";
+import { kept, RedisLink, type Taken, type Taker } from "./redis.js";
+import {
+  beat,
+  hostName,
+  hostQueue,
+  present,
+  queuesOf,
+  register,
+  sayPresent,
+  unregister,
+  type WorkerRecord,
+} from "./roster.js";
 
-export interface WorkerOptions extends FileSources {
+interface WorkerOptions extends FileSources {
   url: string;
   version: string;
   /** Opens engines in processes of their own: this one must renew what it took. Asked again after each stop, which ends one for good. */
@@ -33,17 +44,18 @@ export interface WorkerOptions extends FileSources {
 }
 
 export interface RunningWorker {
+  /** At first: it takes another one when it loses this one in a pause. */
   readonly name: string;
   /** After the item at hand; what is left of the assignment goes to others. */
   stop(): void;
   /** Without the item at hand. */
   kill(): Promise<void>;
-  /** Settles when it has ended. */
+  /** Settles when it has ended. Rejects with a BenchError when Redis refuses for good what a worker needs. */
   readonly ended: Promise<void>;
 }
 
-/** Milliseconds between looks into queues that were empty. */
-const pause = 40;
+/** Milliseconds between looks into queues that were empty: just after work, and at most. */
+const pause = { least: 40, most: 500 };
 /** Milliseconds between renewals of what was taken, far below the time that it is owned without. */
 const renewal = 5000;
 /** Milliseconds after which an assignment that this worker cannot take is offered again, to others in the first place. */
@@ -53,15 +65,16 @@ const runPatience = 5000;
 /** Milliseconds after which a stop no longer waits for Redis. */
 const stopPatience = 8000;
 
-/** Takes assignments from the queue until it is stopped. Throws a BenchError when Redis cannot be reached. */
+/** Takes assignments from the queue until it is stopped. Throws a BenchError when Redis cannot be reached, or refuses it. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
-  let fault: string | undefined;
-  const link: RedisLink = await RedisLink.open(options.url, (now) => {
-    if (now !== undefined && fault === undefined) options.told(`${link.shown}: ${now}; it is tried again`);
-    if (now === undefined && fault !== undefined) options.told(`${link.shown} is back`);
-    fault = now;
-  });
-  const record = await register(link, await describe(options));
+  const link = await RedisLink.open(options.url, { told: options.told, meanwhile: "it is tried again" });
+  const own = await describe(options);
+  const record = await link
+    .askOnce(() => register(link, own))
+    .catch(async (error: unknown) => {
+      await link.close();
+      throw error;
+    });
   const worker = new QueueWorker(link, record, options);
   return { name: record.name, stop: () => worker.stop(), kill: () => worker.kill(), ended: worker.run() };
 }
@@ -82,13 +95,13 @@ async function describe({ name, tags = [], version, memory, threads, place }: Wo
   const machine = { ...all, host, cpus: Math.min(threads ?? all.cpus, all.cpus) };
   return {
     ...{ name: name ?? host, token: randomUUID(), version, tags: [...tags], machine },
-    ...{ builds, memory, since: Date.now() },
+    ...{ builds, memory, since: now() },
   };
 }
 
 /** Milliseconds without work after which engines are closed. */
 const idle = 60_000;
-/** A run that says nothing, and since when. */
+/** A run that says nothing, and since when, by `performance.now()`. */
 type Silences = Map<string, number>;
 
 class QueueWorker {
@@ -99,13 +112,17 @@ class QueueWorker {
   readonly #silent: Silences = new Map();
   #executor: Executor;
   #stopping = false;
-  #idleSince = Date.now();
+  #idleSince = performance.now();
+  readonly #wanted: string;
+  #record: WorkerRecord;
 
   constructor(
     private readonly link: RedisLink,
-    private readonly record: WorkerRecord,
+    record: WorkerRecord,
     private readonly options: WorkerOptions,
   ) {
+    this.#record = record;
+    this.#wanted = options.name ?? hostName();
     this.#executor = options.executor();
     this.#engines = new OpenEngines(options.memory);
     this.#receiver = new Receiver(link, { ...options, signal: this.#abort.signal });
@@ -125,18 +142,21 @@ class QueueWorker {
   }
 
   async run(): Promise<void> {
-    const { link, record } = this;
-    const beats = setInterval(() => void sayPresent(link, record).catch(() => {}), beat);
+    const { link } = this;
+    const beats = setInterval(() => void this.#beat().catch((error) => link.hear(error)), beat);
+    let wait = pause.least;
     try {
-      for (const name of queuesOf(record)) this.#takers.push({ name, taker: await link.taker(name) });
+      for (const name of queuesOf(this.#record)) this.#takers.push({ name, taker: await link.taker(name) });
       while (!this.#stopping) {
         const next = await this.#next();
         if (next) {
           await this.#perform(next.taken, next.queue);
-          this.#idleSince = Date.now();
+          this.#idleSince = performance.now();
+          wait = pause.least;
         } else {
-          if (Date.now() - this.#idleSince > idle) await this.#engines.close();
-          await sleep(pause);
+          if (performance.now() - this.#idleSince > idle) await this.#engines.close();
+          await sleep(wait, undefined, { signal: this.#abort.signal }).catch(() => {});
+          wait = Math.min(1.2 * wait, pause.most);
         }
       }
     } catch (error) {
@@ -145,16 +165,32 @@ class QueueWorker {
     } finally {
       clearInterval(beats);
       await this.#executor.close();
-      await Promise.race([unregister(link, record).catch(() => {}), sleep(1000)]);
+      await link.farewell(() => unregister(link, this.#record));
       await link.close();
     }
   }
 
+  /** Says that it is there. Who was stopped or slept for long may find another one under its name. */
+  async #beat(): Promise<void> {
+    const { name } = this.#record;
+    if (this.#stopping || (await sayPresent(this.link, this.#record))) return;
+    if (this.#record.name !== name) return;
+    this.#record = await register(this.link, { ...this.#record, name: this.#wanted });
+    const queue = hostQueue(this.#record.name);
+    this.#takers[0] = { name: queue, taker: await this.link.taker(queue) };
+    this.options.told(`another worker is called ${name} by now: this one is ${this.#record.name}`);
+  }
+
   async #next(): Promise<{ taken: Taken; queue: string } | undefined> {
-    for (const { name, taker } of this.#takers) {
-      const taken = await taker.take(this.record.token).catch(() => undefined);
-      if (taken) return { taken, queue: name };
-    }
+    for (const { name, taker } of this.#takers)
+      try {
+        const taken = await this.#ask(() => taker.take(this.#record.token));
+        if (taken) return { taken, queue: name };
+      } catch (error) {
+        if (error instanceof BenchError) throw error;
+        // What others wrote there is no assignment.
+        this.link.hear(error);
+      }
     return undefined;
   }
 
@@ -171,16 +207,21 @@ class QueueWorker {
     const { assignment } = body;
     if (await this.#isGone(assignment)) return taken.done();
     if (this.#silent.has(assignment.run)) return taken.giveBack({ milliseconds: offerAgain, body });
-    // From here on it may take long: files are read to find out what they are, and fetched.
+    // What follows may take long: files are read to find out what they are, and fetched.
     const watch = this.#watch(taken, assignment);
     try {
-      const prepared = await this.#prepare(assignment, body.declined[this.record.token] !== undefined);
+      const prepared = await this.#prepare(assignment, body.declined[this.#record.token] !== undefined);
       if ("reason" in prepared) return await this.#decline(taken, queue, body, prepared);
       const started = performance.now();
       await this.#say(assignment, { type: "taken" });
       told(`takes ${assignment.shown}`);
       const how = await this.#measured(assignment, prepared, watch);
       if (how === "lost") return told(`gave up ${assignment.shown}: it was given to another worker`);
+      if (how === "lacks-data") {
+        // The run is told, and sends them: until then it is of no use to take this.
+        await taken.giveBack({ milliseconds: offerAgain, body });
+        return told(`waits for the data of ${assignment.shown}`);
+      }
       if (how === "stopped") {
         if (!watch.cancelled) await taken.giveBack();
         await this.#say(assignment, { type: "stopped" });
@@ -194,8 +235,13 @@ class QueueWorker {
       this.#receiver.forget();
       const failure = toFailure(error);
       told(`failed at ${assignment.shown}: ${failure.message}`);
-      await this.#say(assignment, { type: "failed", failure });
-      await taken.done();
+      try {
+        await this.#say(assignment, { type: "failed", failure });
+        await taken.done();
+      } catch (refusal) {
+        // The queue itself still tells the run.
+        await taken.refuse(`${this.#record.name}: ${toFailure(refusal).message}`);
+      }
     } finally {
       watch.end();
       if (watch.lost || watch.cancelled) await this.#beginAnew();
@@ -211,17 +257,20 @@ class QueueWorker {
 
   /** Whether nobody waits for it any more: its run is gone, or takes it back. */
   async #isGone({ run, group }: Assignment): Promise<boolean> {
-    const [present, cancelled] = await this.link.redis.mget(keyOfRun(run), keyOfCancelled(group));
+    const [present, cancelled] = await this.#ask(() => this.link.redis.mget(keyOfRun(run), keyOfCancelled(group)));
     if (cancelled !== null) return true;
-    if (present !== null) this.#silent.delete(run);
-    else if (!this.#silent.has(run)) this.#silent.set(run, Date.now());
-    return Date.now() - (this.#silent.get(run) ?? Date.now()) > runPatience;
+    const at = performance.now();
+    const since = this.#silent.get(run) ?? at;
+    const isOver = present === null && at - since > runPatience;
+    if (present === null && !isOver) this.#silent.set(run, since);
+    else this.#silent.delete(run);
+    return isOver;
   }
 
   /** Keeps what was taken, and stops the engine when it is lost or of no use any more. */
   #watch(taken: Taken, assignment: Assignment): Watch {
     const watch = { lost: false, cancelled: false, end: () => clearInterval(timer) };
-    let renewed = Date.now();
+    let renewed = performance.now();
     let looking = false;
     const stop = () => {
       clearInterval(timer);
@@ -231,8 +280,8 @@ class QueueWorker {
       if (await this.#isGone(assignment)) {
         watch.cancelled = true;
         stop();
-      } else if (Date.now() - renewed > renewal) {
-        renewed = Date.now();
+      } else if (performance.now() - renewed > renewal) {
+        renewed = performance.now();
         if (await taken.renew()) return;
         watch.lost = true;
         stop();
@@ -242,7 +291,7 @@ class QueueWorker {
       if (looking) return;
       looking = true;
       void look()
-        .catch(() => {})
+        .catch((error) => this.link.hear(error))
         .finally(() => {
           looking = false;
         });
@@ -251,20 +300,23 @@ class QueueWorker {
   }
 
   async #decline(taken: Taken, queue: string, body: Body, { reason, ever }: Unable): Promise<void> {
-    const { name, token } = this.record;
+    const { name, token } = this.#record;
     const declined = { ...body.declined, [token]: { by: name, reason: reason.slice(0, 300), ever } };
-    const able = (await present(this.link)).filter((one) => queuesOf(one).includes(queue));
+    const able = (await this.#ask(() => present(this.link))).filter((one) => queuesOf(one).includes(queue));
     if (able.every((one) => declined[one.token]?.ever)) {
       const all = Object.values(declined).map((one) => `${one.by} ${one.reason}`);
       return taken.refuse(`no worker can take ${body.assignment.shown}: ${several(all, 4)}`);
     }
-    if (!body.declined[token]) this.options.told(`leaves ${body.assignment.shown} to others: it ${reason}`);
+    if (!body.declined[token]) {
+      this.options.told(`leaves ${body.assignment.shown} to others: it ${reason}`);
+      if (ever) await this.#say(body.assignment, { type: "declined", reason: reason.slice(0, 300) });
+    }
     return taken.giveBack({ milliseconds: offerAgain, body: { ...body, declined } });
   }
 
   /** The variants with their files found. `offered`: whether others were offered it, who may have the files already. */
   async #prepare({ tags, opening }: Assignment, offered: boolean): Promise<FoundVariants | Unable> {
-    const missing = tags.filter((tag) => !this.record.tags.includes(tag));
+    const missing = tags.filter((tag) => !this.#record.tags.includes(tag));
     if (missing.length > 0) return { reason: `has no tag ${missing.join(", ")}`, ever: true };
     const { memory } = this.options;
     if (opening.memory > memory) {
@@ -275,7 +327,7 @@ class QueueWorker {
   }
 
   /** Opens the engine, or finds it open, and does what is asked. */
-  async #measured(assignment: Assignment, prepared: FoundVariants, watch: Watch): Promise<"done" | "stopped" | "lost"> {
+  async #measured(assignment: Assignment, prepared: FoundVariants, watch: Watch): Promise<Outcome> {
     const { request } = assignment;
     const over = () => (watch.lost ? "lost" : "stopped");
     let engine: OpenedEngine;
@@ -291,10 +343,10 @@ class QueueWorker {
       await this.#say(assignment, { type: "opened", facts, warnings: [...warnings], others: [...others] });
       return "done";
     }
-    const asked = await this.#receiver.request(assignment);
+    const asked = await this.#ask(() => this.#receiver.request(assignment));
     if (!asked) {
       await this.#say(assignment, { type: "lacks-data" });
-      return "stopped";
+      return "lacks-data";
     }
     const items: string[] = [];
     try {
@@ -315,17 +367,28 @@ class QueueWorker {
 
   /** An item is told and counted as told in one step. */
   async #say({ id, run, group }: Assignment, told: WorkerReply): Promise<void> {
-    const { name, token } = this.record;
+    const { name, token } = this.#record;
     const letter = written({ assignment: id, worker: name, token, told });
     const key = keyOfLetters(run);
-    const steps = this.link.redis.multi().xadd(key, "*", "d", letter).expire(key, kept);
-    if (told.type === "measured")
-      steps.sadd(keyOfDone(group), itemKey(told.job, told.item)).expire(keyOfDone(group), kept);
-    await steps.exec();
+    const done = keyOfDone(group);
+    const send = () =>
+      this.link.transaction((steps) => {
+        const all = steps.xadd(key, "*", "d", letter).expire(key, kept);
+        return told.type === "measured" ? all.sadd(done, itemKey(told.job, told.item)).expire(done, kept) : all;
+      });
+    await this.#ask(send);
+  }
+
+  /** Once alone when it is being stopped. */
+  async #ask<Answer>(work: () => Promise<Answer>): Promise<Answer> {
+    return this.link.ask(work, this.#abort.signal);
   }
 }
 
-/** What became of an assignment while it was at work. */
+/** How an assignment ended that was begun. */
+type Outcome = "done" | "stopped" | "lost" | "lacks-data";
+
+/** What befell an assignment while it was at work. */
 interface Watch {
   lost: boolean;
   cancelled: boolean;
