@@ -7,6 +7,10 @@ export interface Share {
   through?: number;
 }
 
+/** How much of the whole it is. */
+export const fractionOf = (share: Share | "none" | undefined): number =>
+  share === undefined ? 1 : share === "none" ? 0 : ((share.through ?? share.part) - share.part + 1) / share.of;
+
 /** `2/8`; `2–3/8` where it is several. */
 export const shareName = ({ part, of, through = part }: Share): string =>
   through > part ? `${part}–${through}/${of}` : `${part}/${of}`;

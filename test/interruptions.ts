@@ -1,7 +1,8 @@
 import type { ChildProcess } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
+import { allTokens } from "../dist/store/index.js";
 import { random } from "./draws.mjs";
 import { eventsOf, qualityRows, start } from "./support.js";
 
@@ -48,7 +49,7 @@ export const blows = {
 
 /** All that a run folder holds of the quality: rows of the tables and per-token values. */
 function quality(out: string) {
-  const tokens = readdirSync(join(out, "tokens")).sort();
+  const files = readdirSync(join(out, "tokens")).sort();
   const wide = readFileSync(join(out, "table.csv"), "utf8")
     .trimEnd()
     .split("\n")
@@ -57,7 +58,17 @@ function quality(out: string) {
   return {
     long: qualityRows(out),
     wide: wide.map((row) => row.filter((_, i) => kept[i]).join(",")),
-    tokens: tokens.map((name) => `${name} ${readFileSync(join(out, "tokens", name)).toString("base64")}`),
+    // Workers say theirs in any order.
+    tokens: eventsOf(out)
+      .flatMap((event) =>
+        event.type === "samples"
+          ? Object.entries(allTokens(out, event)).map(
+              ([name, { buffer }]) => `${event.job} ${event.item} ${name} ${Buffer.from(buffer).toString("base64")}`,
+            )
+          : [],
+      )
+      .sort(),
+    bytes: files.map((name) => `${name} ${statSync(join(out, "tokens", name)).size}`),
     items: eventsOf(out).flatMap((event) =>
       event.type === "samples" && event.item !== "peak_memory" ? [`${event.job} ${event.item}`] : [],
     ),
@@ -154,6 +165,7 @@ export async function survives(asked: Campaign): Promise<void> {
     const got = quality(out);
     expect(got.long).toEqual(expected.long);
     expect(got.wide).toEqual(expected.wide);
+    expect(got.bytes).toEqual(expected.bytes);
     expect(got.tokens.length).toBe(expected.tokens.length);
     expect(got.tokens.every((file, i) => file === expected.tokens[i])).toBe(true);
     // Every item once: nothing lost, nothing measured twice, but for rounds of timings that were cut: they are timed anew as a whole. A

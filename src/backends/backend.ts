@@ -89,6 +89,8 @@ export interface EngineFacts extends EngineName {
   /** The day that the model's chat template is told, if it asks for the date. */
   conversationDay?: string;
   loadSeconds?: number;
+  /** The worker of a queue that opened it. */
+  worker?: string;
   /** The variant that the weights were loaded for, where this one shares them. */
   loadedFor?: string;
 }

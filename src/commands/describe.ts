@@ -1,9 +1,9 @@
 import { definite } from "../definite.js";
-import { type JobRecord, notesOfData, type VariantRecord } from "../events.js";
+import { notesOfData, type VariantRecord } from "../events.js";
 import { harmless, harmlessJson } from "../harmless.js";
 import type { Missing } from "../models/preparation.js";
 import { type Job, memoryTogether, type Plan, togetherGroups } from "../plan/index.js";
-import { shareName } from "../share.js";
+import { fractionOf, shareName } from "../share.js";
 import { counted, bytes as inUnits, roughDuration } from "../units.js";
 import { columns } from "./columns.js";
 
@@ -63,10 +63,6 @@ export function planAsJson({ jobs, variants, preparations, memoryLimit, notes }:
   };
   return `${harmlessJson(plan, 2)}\n`;
 }
-
-/** How much of a job a share is. */
-const fractionOf = (share: JobRecord["share"]) =>
-  share === undefined ? 1 : share === "none" ? 0 : ((share.through ?? share.part) - share.part + 1) / share.of;
 
 /** Reasons by their numbers; the same one has the same number. */
 class Reasons {

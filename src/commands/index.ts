@@ -2,6 +2,7 @@ import { definite } from "../definite.js";
 import type { Executor } from "../executors/index.js";
 import type { BisectCommand } from "./bisect.js";
 import type { Command, Surroundings } from "./command.js";
+import { checkOptions } from "./conflicts.js";
 import {
   bytes,
   chunks,
@@ -480,6 +481,7 @@ async function executorOf({ queue, tags, speedHost }: RunCommand, { stderr }: Su
 
 /** Starts the first engine process before this one loads its own code, because they use different cores. */
 async function runCommand(asked: RunCommand, where: Surroundings): Promise<number> {
+  checkOptions(asked);
   const executor = asked.dryRun ? undefined : (asked.executor ?? (await executorOf(asked, where)));
   return (await import("./run.js")).runCommand(definite({ ...asked, executor }), where);
 }

@@ -82,7 +82,6 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
   );
   if (executor) onLost(() => stop.signal.aborted || stop.ask("graceful"));
   try {
-    checkShard(options);
     const asked = await askedOf(options, folders);
     const read = await benchmarkOf(asked, { ...folders, env: where.env });
     if (read.published !== undefined) await readPublished(path.resolve(read.baseDir, read.published));
@@ -175,18 +174,6 @@ function folderOf(plan: Plan, { out, file, reference }: RunCommand): string {
   const { shard } = plan;
   if (!file) return folderOfQuestion(plan, reference);
   return path.join(runsFolder, shard ? `${plan.name}-${shard.part}-of-${shard.of}` : plan.name);
-}
-
-/** Throws where a shard cannot be what is asked for. */
-function checkShard({ shard, queue, again }: RunCommand): void {
-  const other = queue === undefined ? (again ? "--again" : undefined) : "--queue";
-  if (shard && other)
-    throw new BenchError("config", `--shard and ${other} exclude each other`, {
-      hint:
-        other === "--queue"
-          ? "a queue shares the work out by itself: leave --shard out"
-          : "join the parts with `gguf-bench merge`, and time that run once more on one machine",
-    });
 }
 
 /** The exit code of a shard: what it leaves to others is not missing here. */

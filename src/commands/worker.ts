@@ -3,10 +3,9 @@ import { BenchError, exitCodes } from "../errors.js";
 import { childExecutor, localPlace } from "../executors/index.js";
 import { startWorker } from "../executors/queue/index.js";
 import { isFolder } from "../folders.js";
-import { harmlessLines } from "../harmless.js";
 import { freeMemory } from "../machine.js";
 import { say } from "../terminal.js";
-import type { Surroundings } from "./command.js";
+import { foldersOf, type Surroundings } from "./command.js";
 import { stopper } from "./stop.js";
 import { versions } from "./versions.js";
 
@@ -28,13 +27,15 @@ export interface WorkerCommand {
 const sources = ["https://huggingface.co/"];
 
 /** Measures for runs on other machines until it is stopped. Returns the exit code. */
-export async function workerCommand(asked: WorkerCommand, { stdout, env }: Surroundings): Promise<number> {
+export async function workerCommand(asked: WorkerCommand, where: Surroundings): Promise<number> {
+  const { stdout } = where;
   const { queue, name, tags, threads, allowSource = sources, memoryLimit = freeMemory() } = asked;
-  const folders = asked.folders ?? [env.GGUF_BENCH_MODELS].flatMap((one) => one || []);
+  const { modelsDir } = foldersOf({}, where);
+  const folders = asked.folders ?? (modelsDir === undefined ? [] : [modelsDir]);
   for (const folder of folders)
     if (!(await isFolder(folder)))
       throw new BenchError("folder", `${folder} is no folder`, { hint: "--models names a folder of models" });
-  const told = (sentence: string) => say(stdout, harmlessLines(`${sentence}\n`));
+  const told = (sentence: string) => say(stdout, `${sentence}\n`);
   const worker = await startWorker({
     ...{ url: queue, version: versions()["gguf-bench"]!, folders, allowed: allowSource, memory: memoryLimit },
     ...{ executor: childExecutor, place: localPlace, told },

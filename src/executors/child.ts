@@ -215,13 +215,13 @@ class EngineProcess implements OpenedEngine {
    */
   async #sent(message: ToEngine): Promise<void> {
     if (!this.#process.connected) return;
-    let heard = () => {};
+    let cancel = () => {};
     const patience = new Promise<void>((over) => {
-      heard = afterWaiting(this.#timeout, over);
+      cancel = afterWaiting(this.#timeout, over);
     });
     const taken = new Promise<void>((over) => this.#process.send(message, () => over()));
     await Promise.race([taken, this.gone, patience]);
-    heard();
+    cancel();
   }
 
   #send(message: ToEngine): void {
@@ -240,12 +240,12 @@ class EngineProcess implements OpenedEngine {
       const message = this.#inbox.shift();
       if (message) return message;
       if (this.#ended !== undefined) throw this.#death(doing);
-      let heard = () => {};
+      let cancel = () => {};
       const timedOut = await new Promise<boolean>((resolve) => {
         this.#wake = () => resolve(false);
-        heard = afterWaiting(this.#timeout, () => resolve(true));
+        cancel = afterWaiting(this.#timeout, () => resolve(true));
       });
-      heard();
+      cancel();
       this.#wake = undefined;
       if (timedOut && this.#inbox.length === 0) {
         this.kill();

@@ -27,6 +27,7 @@ import { macroMean } from "../stats/macro.js";
 import { foreignLoad, type Series, seriesFrom } from "../stats/series.js";
 import { type Summary, summarize } from "../stats/summary.js";
 import { counted, percent } from "../units.js";
+import { workerNotes } from "./workers.js";
 
 /** The state of one variant × measurement × metric. */
 export type Cell =
@@ -492,9 +493,7 @@ function notesOf(started: Started, run: Run, jobs: Map<string, Planned>): string
   const variants = new Set(started.variants.map(({ name }) => name));
   const ids = new Set(started.jobs.map(({ id }) => id));
   const warned = new Map<string, Set<string>>();
-  const lost = new Map<string, number>();
   for (const { message, variant, job, worker } of run.warnings) {
-    if (worker !== undefined) lost.set(worker, (lost.get(worker) ?? 0) + 1);
     if (worker !== undefined) continue;
     if (variant !== undefined && !variants.has(variant)) continue;
     if (job !== undefined && !ids.has(job)) continue;
@@ -515,16 +514,10 @@ function notesOf(started: Started, run: Run, jobs: Map<string, Planned>): string
           `${open.length} of ${counted(possible.length, "job")} ${open.length === 1 ? "is" : "are"} not finished${resuming}`,
         ]
       : []),
-    ...(lost.size > 0 ? [interruptions(lost)] : []),
+    ...workerNotes(run),
     ...sessionNotes(run, jobs),
     ...new Set([...notesOfData(started.provenance), ...warnings]),
   ];
-}
-
-/** By worker or queue: how often it went in the middle of the work. */
-function interruptions(lost: Map<string, number>): string {
-  const names = [...lost].map(([name, times]) => (times > 1 ? `${name} (${times} times)` : name));
-  return `Gone in the middle of the work: ${several(names)}; what was lost was measured anew`;
 }
 
 /** What a reader of speeds should know of the sessions in which they were timed. */

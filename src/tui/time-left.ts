@@ -1,4 +1,5 @@
 import { metric } from "../metrics.js";
+import { fractionOf } from "../share.js";
 import { besides, type LiveJob, type LiveState, share } from "./state.js";
 
 /** Milliseconds left: `about` rests on measured jobs, `roughly` on the plan's estimates too, `over` is a lower bound. */
@@ -28,9 +29,10 @@ export function timeLeft(state: LiveState): { total: TimeLeft; jobs: Map<LiveJob
     const weight = 2 ** (-age(state, cell) / halfLife(state));
     column.time += weight * pace.milliseconds;
     column.work += weight * pace.share * column.size(cell);
-    if (cell.job.estimate === undefined) continue;
+    const estimate = estimateOf(cell);
+    if (estimate === undefined) continue;
     guessed.took += weight * pace.milliseconds;
-    guessed.estimate += weight * pace.share * cell.job.estimate;
+    guessed.estimate += weight * pace.share * estimate;
   }
   for (const cell of state.cells.values()) {
     if (cell.status !== "waiting" && cell.status !== "running") continue;
@@ -38,7 +40,7 @@ export function timeLeft(state: LiveState): { total: TimeLeft; jobs: Map<LiveJob
     const own = paceOf(cell);
     let whole = own ? own.milliseconds / own.share : work > 0 ? (time / work) * size(cell) : undefined;
     if (whole === undefined) {
-      const { estimate } = cell.job;
+      const estimate = estimateOf(cell);
       if (estimate === undefined || guessed.estimate === 0) {
         total.known = "over";
         continue;
@@ -71,11 +73,15 @@ function paceOf(cell: LiveJob): { milliseconds: number; share: number } | undefi
   return bought > 0 && milliseconds > 0 ? { milliseconds, share: Math.min(1, bought) } : undefined;
 }
 
-/** The relative size of the variants of a measurement; all alike if one of them is unknown. */
+/** The plan's, in seconds, of what is measured here. */
+const estimateOf = ({ job }: LiveJob) => job.estimate && job.estimate * fractionOf(job.share);
+
+/** The relative size of the jobs of a measurement, by their variants, all alike if one is unknown, and by their shares. */
 function sizeOf(state: LiveState, column: number): (cell: LiveJob) => number {
+  const part = ({ job }: LiveJob) => fractionOf(job.share);
   const bytes = state.measurements[column]!.metrics.some((name) => metric(name).memoryBound);
   const of = (cell: LiveJob) => (bytes ? cell.variant.facts?.bytes : cell.variant.facts?.parameters);
   for (const cell of state.cells.values())
-    if (cell.column === column && cell.status !== "failed" && !of(cell)) return () => 1;
-  return (cell) => of(cell) ?? 1;
+    if (cell.column === column && cell.status !== "failed" && !of(cell)) return part;
+  return (cell) => (of(cell) ?? 1) * part(cell);
 }

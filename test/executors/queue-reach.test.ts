@@ -64,6 +64,22 @@ describe("files of a queue", () => {
   });
 });
 
+describe("options that a queue leaves no room for, or that do nothing without one", () => {
+  const told = (...more: string[]) => bench(["run", file, "--out", join(folder, "options"), ...more]);
+
+  it.each([
+    [["--shard", "1/2", "--queue", "redis://127.0.0.1:1"], "--shard and --queue exclude each other."],
+    [["--shard", "1/2", "--again"], "--shard and --again exclude each other."],
+    [["--tags", "gpu"], "--tags chooses among the workers of a queue, and there is no --queue."],
+    [
+      ["--speed-host", "desk", "--dry-run"],
+      "--speed-host chooses among the workers of a queue, and there is no --queue.",
+    ],
+  ])("%j are refused before anything is waited for", async (words, sentence) => {
+    expect(await told(...words)).toMatchObject({ code: 1, stdout: "", stderr: expect.stringContaining(sentence) });
+  });
+});
+
 describe.skipIf(!hasRedis)("reaching a queue", { timeout: 120_000 }, () => {
   const redis = new RedisHere();
   beforeAll(async () => {

@@ -231,6 +231,19 @@ describe("time", () => {
     expect(total.known).toBe("about");
   });
 
+  it("of a shard knows how much of each job is measured", () => {
+    const event = opening() as Extract<Event, { type: "started" }>;
+    const shared: Event = {
+      ...event,
+      jobs: event.jobs.map((one) => (one.variant === "small" ? { ...one, share: { part: 1, of: 4 } } : one)),
+    };
+    const state = tick(fold([shared, begin("small", T)]), T + 2000);
+    const { total, jobs } = timeLeft(fold([chunk("small", 0), moved("small", 1)], state));
+    expect(jobs.get(cellOf(state, "small"))).toBe(6000);
+    // 8 s for a quarter of the small one, so 96 s for all of the one with three times the parameters.
+    expect(total.milliseconds).toBeCloseTo(6000 + 96_000);
+  });
+
   it("runs on between two reports", () => {
     const state = fold([opening(), begin("small", T)]);
     tick(state, T + 2000);

@@ -138,7 +138,7 @@ export class Client {
   async #once<Result>(path: string, body: object | undefined, read: Reader<Result>): Promise<Result> {
     const over = new AbortController();
     const { requestTimeout } = this.options;
-    const heard = afterWaiting(requestTimeout, () => {
+    const cancel = afterWaiting(requestTimeout, () => {
       const message = `${this.base} gave no whole answer to ${path} in ${requestTimeout} s`;
       over.abort(new BenchError("timeout", message, { hint: "raise `requestTimeout` if the server is just slow" }));
     });
@@ -150,7 +150,7 @@ export class Client {
       over.signal.throwIfAborted();
       throw this.#understood(error);
     } finally {
-      heard();
+      cancel();
       over.abort();
     }
   }
@@ -417,13 +417,13 @@ function afterOf(response: Response): number | undefined {
 }
 
 async function withoutPause<Result>(work: Promise<Result>, late: () => Error): Promise<Result> {
-  let heard = () => {};
+  let cancel = () => {};
   const pause = new Promise<never>((_, reject) => {
-    heard = afterWaiting(longestPause, () => reject(late()));
+    cancel = afterWaiting(longestPause, () => reject(late()));
   });
   try {
     return await Promise.race([work, pause]);
   } finally {
-    heard();
+    cancel();
   }
 }

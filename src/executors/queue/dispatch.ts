@@ -23,6 +23,8 @@ const patience = 4;
 const mostLost = 5;
 /** Ticks for which an assignment may wait without a worker that could take it, before that is told. */
 const mostUnserved = 8;
+/** Assignments that nobody has taken, looked at in a tick. */
+const mostLooks = 200;
 /** Ticks in a row for which a worker says nothing before it has left: it may be that Redis has just begun anew. */
 const mostSilent = 4;
 
@@ -66,6 +68,7 @@ export class Dispatcher {
   #closed = false;
   readonly #timer: NodeJS.Timeout;
   #looking = false;
+  #looked = 0;
   /** Requests whose data are in Redis, as long as that keeps them. */
   readonly #prepared = new Set<string>();
   /** By token. */
@@ -229,10 +232,19 @@ export class Dispatcher {
     this.#meet(this.workers);
     const there = new Set(this.workers.map(({ token }) => token));
     const served = new Set(this.workers.flatMap(queuesOf));
-    const all = [...this.#sent.values()];
+    const all = this.#next();
     const states = await Promise.all(all.map(({ queue, assignment }) => this.link.sender(queue).state(assignment.id)));
     for (const [i, sent] of all.entries())
       if (this.#sent.has(sent.assignment.id)) await this.#judge(sent, states[i]!, there, served);
+  }
+
+  /** The assignments to look at: those at work, and in their turn some of those that wait. */
+  #next(): Sent[] {
+    const all = [...this.#sent.values()];
+    const waiting = all.filter(({ by }) => !by);
+    const from = this.#looked < waiting.length ? this.#looked : 0;
+    this.#looked = from + mostLooks;
+    return [...all.filter(({ by }) => by), ...waiting.slice(from, from + mostLooks)];
   }
 
   /** Tells who has come and who has left. */

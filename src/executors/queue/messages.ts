@@ -116,48 +116,53 @@ export interface Letter {
   told: WorkerReply;
 }
 
-const facts = z.looseObject({ version: z.string(), library: z.string() });
-const warning = z.looseObject({
-  type: z.literal("warning"),
-  variant: z.string(),
-  message: z.string().overwrite((said) => harmless(said)),
+const said = (most: number) => z.string().overwrite((it) => harmless(it).slice(0, most));
+const phrase = said(500);
+const amount = z.number().exactOptional();
+const facts = z.object({
+  ...{ version: phrase, library: phrase, build: phrase.exactOptional(), rounding: amount },
+  environment: z.record(phrase, phrase).exactOptional(),
+  ...{ devices: z.array(phrase).exactOptional(), system: said(5000).exactOptional() },
+  ...{ threads: amount, tensorBytes: amount, parameters: amount, vocabulary: amount, trainedContext: amount },
+  ...{ addsBos: z.boolean().exactOptional(), conversationDay: phrase.exactOptional() },
+  ...{ loadSeconds: amount, loadedFor: phrase.exactOptional() },
 });
-const openedVariant = z.looseObject({ type: z.literal("opened-variant"), variant: z.string(), facts });
-const memory = { peakMemory: z.number().optional(), cacheBytes: z.number().optional() };
-const failure = z.looseObject({ code: z.string(), message: z.string(), hint: z.string().optional() });
-const letterForm = z.looseObject({
+const warning = z.object({ type: z.literal("warning"), variant: phrase, message: said(5000) });
+const openedVariant = z.object({ type: z.literal("opened-variant"), variant: phrase, facts });
+const memory = { peakMemory: amount, cacheBytes: amount };
+const letterForm: z.ZodType<Letter> = z.object({
   assignment: id,
   worker: workerName,
   token: name,
-  told: z.discriminatedUnion("type", [
-    z.looseObject({ type: z.literal("measured"), item: z.string(), job: z.string().optional() }),
-    z.looseObject({ type: z.literal("progress"), done: z.number(), total: z.number(), unit: z.string() }),
-    warning,
-    openedVariant,
-    z.looseObject({ type: z.literal("instead"), settings: z.record(z.string(), z.unknown()) }),
-    z.looseObject({
-      type: z.literal("complete"),
-      ...memory,
-      each: z.record(z.string(), z.looseObject(memory)).optional(),
-      items: z.array(z.string()),
-    }),
-    z.looseObject({ type: z.literal("taken") }),
-    z.looseObject({
-      type: z.literal("opened"),
-      facts,
-      warnings: z.array(warning),
-      others: z.array(openedVariant),
-    }),
-    z.looseObject({ type: z.literal("failed"), failure }),
-    z.looseObject({ type: z.literal("stopped") }),
-    z.looseObject({
-      type: z.literal("declined"),
-      reason: z
-        .string()
-        .max(500)
-        .overwrite((said) => harmless(said)),
-    }),
-    z.looseObject({ type: z.literal("lacks-data") }),
+  told: z.union([
+    z.custom<MeasuredItem>(isMeasured),
+    z.discriminatedUnion("type", [
+      z.object({ type: z.literal("progress"), done: z.number(), total: z.number(), unit: phrase }),
+      warning,
+      openedVariant,
+      z.object({
+        type: z.literal("instead"),
+        settings: z.record(z.string(), z.unknown()),
+        method: phrase.exactOptional(),
+      }),
+      z.object({
+        ...{ type: z.literal("complete"), ...memory, items: z.array(z.string()) },
+        each: z.record(z.string(), z.object(memory)).exactOptional(),
+        whole: z.record(z.string(), z.number()).exactOptional(),
+      }),
+      z.object({ type: z.literal("taken") }),
+      z.object({ type: z.literal("opened"), facts, warnings: z.array(warning), others: z.array(openedVariant) }),
+      z.object({
+        type: z.literal("failed"),
+        failure: z.object({
+          ...{ code: phrase, message: said(5000), hint: said(5000).exactOptional() },
+          stack: z.string().max(20_000).exactOptional(),
+        }),
+      }),
+      z.object({ type: z.literal("stopped") }),
+      z.object({ type: z.literal("declined"), reason: phrase }),
+      z.object({ type: z.literal("lacks-data") }),
+    ]),
   ]),
 });
 
@@ -186,25 +191,26 @@ export function written(letter: Letter): string {
 /** The way back; undefined for what is no letter of a worker. */
 export function read(text: string): Letter | undefined {
   try {
-    const { data } = letterForm.safeParse(
-      JSON.parse(text, (_, value) => {
-        const kind = value?.["\0"];
-        if (kind === "number") return Number(value.text);
-        if (!Object.hasOwn(arrays, String(kind))) return value;
-        const bytes = Uint8Array.from(Buffer.from(String(value.bytes), "base64"));
-        return new arrays[kind as keyof typeof arrays](bytes.buffer);
-      }),
-    );
-    if (!data || (data.told.type === "measured" && !isMeasured(data.told))) return undefined;
-    return data as unknown as Letter;
+    const value: unknown = JSON.parse(text, (_, value) => {
+      const kind = value?.["\0"];
+      if (kind === "number") return Number(value.text);
+      if (!Object.hasOwn(arrays, String(kind))) return value;
+      const bytes = Uint8Array.from(Buffer.from(String(value.bytes), "base64"));
+      return new arrays[kind as keyof typeof arrays](bytes.buffer);
+    });
+    return letterForm.safeParse(value).data;
   } catch {
     return undefined;
   }
 }
 
-/** Whether an item is one that the store would take. */
-function isMeasured({ type: _, job: __, tokens = {}, ...item }: Record<string, unknown>): boolean {
-  if (typeof tokens !== "object" || tokens === null) return false;
+type MeasuredItem = Extract<WorkerReply, { type: "measured" }>;
+
+/** Whether it is an item that the store would take. */
+function isMeasured(told: unknown): told is MeasuredItem {
+  if (typeof told !== "object" || told === null || !("type" in told) || told.type !== "measured") return false;
+  const { type: _, job = "", tokens = {}, ...item }: { type: unknown; job?: unknown; tokens?: unknown } = told;
+  if (typeof job !== "string" || typeof tokens !== "object" || tokens === null) return false;
   const named = Object.entries(tokens).every(([key, value]) => /^\w{1,40}$/.test(key) && isValues(value));
   return named && checkedEvent({ ...item, type: "samples", job: "job" }).fault === undefined;
 }

@@ -123,6 +123,8 @@ export class RedisLink {
       await redis.connect();
       await redis.ping();
       isOpen = true;
+      // BullMQ's copies of the connection would give up for good where their first attempt to connect fails.
+      redis.options.lazyConnect = false;
     } catch (error) {
       redis.disconnect();
       throw new BenchError("server-unreachable", `${shownQueue(url)}: ${fault || connectionFault(error)}`, {

@@ -16,9 +16,11 @@ import type {
 import type { Dispatcher } from "./dispatch.js";
 import { type Assignment, itemKey } from "./messages.js";
 import type { Parcel } from "./parcels.js";
-import { hostQueue } from "./roster.js";
 import { checkSendable, sentData, sentVariant } from "./sending.js";
 import { SplitRequest } from "./split-request.js";
+
+/** Parts that are on their way to Redis at the same time. */
+const sentAtOnce = 10;
 
 /** Where the parts of a request go. */
 export interface Queues {
@@ -63,9 +65,10 @@ export class RemoteEngine implements OpenedEngine {
       await group.send(route.any, { opening, tags: route.tags, shown: `opening ${variant.name}` }, { first: true });
       for await (const { assignment, worker, told } of group.letters())
         if (told.type === "opened") {
-          // One host alone is timed.
-          if (hostQueue(worker) !== route.host) delete told.facts.loadSeconds;
-          Object.assign(this, { facts: told.facts, warnings: told.warnings, others: told.others });
+          const { facts, warnings, others } = told;
+          this.facts = { ...facts, worker };
+          this.warnings = warnings;
+          this.others = others.map((one) => ({ ...one, facts: { ...one.facts, worker } }));
           await group.close(assignment);
           this.#opening = opening;
           this.#variant = variant;
@@ -92,23 +95,27 @@ export class RemoteEngine implements OpenedEngine {
       ),
     ]);
     const group = this.#group({ known, parcels: data ? [data.parcel] : [] });
+    const send = (part: number) =>
+      group.send(queue, {
+        opening: this.#opening!,
+        tags: this.#route!.tags,
+        shown: `${kind} of ${this.#opening!.variant.name}${of > 1 ? `, ${part}/${of}` : ""}`,
+        request: {
+          kind,
+          settings,
+          ...definite({
+            data: data && definite({ sha256: data.parcel.sha256, file: data.file }),
+            only,
+            share: of > 1 ? { part, of } : undefined,
+            together: together && { jobs: together.jobs.map(strip), riders: together.riders.map(strip) },
+          }),
+        },
+      });
     try {
-      for (let part = 1; part <= of; part++)
-        await group.send(queue, {
-          opening: this.#opening!,
-          tags: this.#route!.tags,
-          shown: `${kind} of ${this.#opening!.variant.name}${of > 1 ? `, ${part}/${of}` : ""}`,
-          request: {
-            kind,
-            settings,
-            ...definite({
-              data: data && definite({ sha256: data.parcel.sha256, file: data.file }),
-              only,
-              share: of > 1 ? { part, of } : undefined,
-              together: together && { jobs: together.jobs.map(strip), riders: together.riders.map(strip) },
-            }),
-          },
-        });
+      // What all parts need is sent with the first.
+      await send(1);
+      for (let part = 2; part <= of; part += sentAtOnce)
+        await Promise.all(Array.from({ length: Math.min(sentAtOnce, of - part + 1) }, (_, i) => send(part + i)));
       yield* group.replies();
     } finally {
       await group.end();

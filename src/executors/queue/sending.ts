@@ -77,7 +77,16 @@ export interface SentData {
   file?: NamedFile;
 }
 
-export async function sentData({ path, ...data }: Dataset): Promise<SentData> {
+const known = new WeakMap<Dataset, Promise<SentData>>();
+
+/** Packed once, however many requests are about them. Throws a BenchError for data that are too large to be sent. */
+export function sentData(dataset: Dataset): Promise<SentData> {
+  const sent = known.get(dataset) ?? packed(dataset);
+  known.set(dataset, sent);
+  return sent;
+}
+
+async function packed({ path, ...data }: Dataset): Promise<SentData> {
   const { sha256, bytes } = data;
   const file = data.reread ? { sha256, bytes, parts: 1, name: basename(path), sources: [] } : undefined;
   return { parcel: await parcel(data, data.name), ...definite({ file }) };

@@ -101,8 +101,10 @@ export class SplitRequest {
           progress.set(assignment, told);
           yield { ...told, ...this.#through([...progress.values()]), where: worker };
           break;
-        case "warning":
         case "opened-variant":
+          yield { ...told, facts: { ...told.facts, worker } };
+          break;
+        case "warning":
         case "instead":
           yield told;
           break;

@@ -1,16 +1,12 @@
-import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { backendNames, findBackend } from "../../backends/index.js";
-import { now } from "../../clock.js";
 import { BenchError, toFailure } from "../../errors.js";
 import { several } from "../../harmless.js";
-import { thisMachine } from "../../machine.js";
 import { bytes as inUnits } from "../../units.js";
 import type { Executor, OpenedEngine } from "../executor.js";
 import { keyOfCancelled, keyOfDone, keyOfLetters, keyOfRun } from "./dispatch.js";
-import type { FileSources } from "./files.js";
 import { type Assignment, type Body, checkedBody, itemKey, type WorkerReply, written } from "./messages.js";
 import { OpenEngines } from "./open-engines.js";
+import { ownRecord, type WorkerOptions } from "./own-record.js";
 import { type FoundVariants, Receiver, type Unable } from "./receiving.js";
 import { kept, RedisLink, type Taken, type Taker } from "./redis.js";
 import {
@@ -24,24 +20,6 @@ import {
   unregister,
   type WorkerRecord,
 } from "./roster.js";
-
-interface WorkerOptions extends FileSources {
-  url: string;
-  version: string;
-  /** Opens engines in processes of their own: this one must renew what it took. Asked again after each stop, which ends one for good. */
-  executor(): Executor;
-  /** Where those would be opened. */
-  place: Executor["place"];
-  /** Default: the host's name. */
-  name?: string;
-  tags?: readonly string[];
-  /** Threads of engines whose variant says none. */
-  threads?: number;
-  /** Bytes that engines may use. */
-  memory: number;
-  /** Hears what it does, a sentence without its end. */
-  told(sentence: string): void;
-}
 
 export interface RunningWorker {
   /** At first: it takes another one when it loses this one in a pause. */
@@ -68,7 +46,7 @@ const stopPatience = 8000;
 /** Takes assignments from the queue until it is stopped. Throws a BenchError when Redis cannot be reached, or refuses it. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   const link = await RedisLink.open(options.url, { told: options.told, meanwhile: "it is tried again" });
-  const own = await describe(options);
+  const own = await ownRecord(options);
   const record = await link
     .askOnce(() => register(link, own))
     .catch(async (error: unknown) => {
@@ -77,26 +55,6 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     });
   const worker = new QueueWorker(link, record, options);
   return { name: record.name, stop: () => worker.stop(), kill: () => worker.kill(), ended: worker.run() };
-}
-
-async function describe({ name, tags = [], version, memory, threads, place }: WorkerOptions): Promise<WorkerRecord> {
-  const builds: WorkerRecord["builds"] = [];
-  for (const backend of backendNames) {
-    const { builds: all = [], settingsFacts } = await findBackend(backend);
-    for (const settings of all) {
-      if (settingsFacts(settings).impossible !== undefined) continue;
-      const { engine } = await place({ backend, model: "", settings });
-      builds.push({ backend, settings, engine });
-    }
-  }
-  const host = hostName();
-  const all = thisMachine();
-  // Speed is of the cores that are used.
-  const machine = { ...all, host, cpus: Math.min(threads ?? all.cpus, all.cpus) };
-  return {
-    ...{ name: name ?? host, token: randomUUID(), version, tags: [...tags], machine },
-    ...{ builds, memory, since: now() },
-  };
 }
 
 /** Milliseconds without work after which engines are closed. */

@@ -22,7 +22,7 @@ export async function persist<Result>(
   const silence = new AbortController();
   const either = signal ? AbortSignal.any([signal, silence.signal]) : silence.signal;
   const giveUp = () => silence.abort();
-  let heardIn = afterWaiting(patience / 1000, giveUp);
+  let cancel = afterWaiting(patience / 1000, giveUp);
   let since = 0;
   let idle = 0;
   let ever = false;
@@ -32,8 +32,8 @@ export async function persist<Result>(
     if (fresh) idle = 0;
     if (since < leastBytes) return;
     since = 0;
-    heardIn();
-    heardIn = afterWaiting(patience / 1000, giveUp);
+    cancel();
+    cancel = afterWaiting(patience / 1000, giveUp);
   };
   const silent = (last?: Interrupted) =>
     last
@@ -69,6 +69,6 @@ export async function persist<Result>(
       });
     }
   } finally {
-    heardIn();
+    cancel();
   }
 }
