@@ -76,9 +76,12 @@ export class Crew {
     await this.redis.start("--appendonly", "yes", "--appendfsync", "always", "--dir", this.folder);
   }
 
-  async #begin(name: string): Promise<void> {
+  async #begin(name: string, tries = 5): Promise<void> {
     if (this.#isOver || this.#workers.has(name)) return;
-    const worker = await startWorker(this.redis, name, ["--threads", "1", "--models", this.folder]);
+    const started = startWorker(this.redis, name, ["--threads", "1", "--models", this.folder]);
+    // One that finds no Redis ends at once.
+    const worker = await (tries > 1 ? started.catch(() => undefined) : started);
+    if (!worker) return this.#begin(name, tries - 1);
     this.#workers.set(name, worker);
     void worker.ended.then(({ code, signal, stderr }) => {
       if (this.#workers.get(name) === worker) this.unforeseen.push(`${name}: ${signal ?? code} ${stderr}`);

@@ -1,8 +1,16 @@
 import { BenchError } from "../errors.js";
-import type { RunCommand } from "./run.js";
+
+/** Options of a run that are told apart here. */
+interface Choices {
+  shard?: unknown;
+  queue?: string;
+  again?: boolean;
+  tags?: string[];
+  speedHost?: string;
+}
 
 /** Throws where options of a run exclude each other or do nothing; to be asked before a queue is waited for. */
-export function checkOptions({ shard, queue, again, tags, speedHost }: RunCommand): void {
+export function checkOptions({ shard, queue, again, tags, speedHost }: Choices): void {
   const other = queue === undefined ? (again ? "--again" : undefined) : "--queue";
   if (shard && other)
     throw new BenchError("config", `--shard and ${other} exclude each other`, {

@@ -3,7 +3,7 @@ import { placeDigest } from "../place.js";
 import { placeAt, placeQueue, type WorkerBuild, type WorkerRecord } from "./roster.js";
 
 /** What a run asks of those that measure it. */
-export interface Wanted {
+export interface Demands {
   /** The version of this program. */
   version: string;
   /** A worker has all of these. */
@@ -18,9 +18,9 @@ export interface UsedPlace {
 }
 
 /** Whether a worker may measure at all. */
-export const fits = (worker: WorkerRecord, wanted: Wanted): boolean => unfit(worker, wanted) === undefined;
+export const fits = (worker: WorkerRecord, wanted: Demands): boolean => unfit(worker, wanted) === undefined;
 
-function unfit({ version, tags }: WorkerRecord, wanted: Wanted): string | undefined {
+function unfit({ version, tags }: WorkerRecord, wanted: Demands): string | undefined {
   if (version !== wanted.version) return `runs version ${version} of gguf-bench, not ${wanted.version}`;
   const missing = wanted.tags.filter((tag) => !tags.includes(tag));
   return missing.length > 0 ? `has no tag ${missing.join(", ")}` : undefined;
@@ -30,7 +30,7 @@ function unfit({ version, tags }: WorkerRecord, wanted: Wanted): string | undefi
 export function roleOf(
   worker: WorkerRecord,
   places: readonly UsedPlace[],
-  wanted: Wanted,
+  wanted: Demands,
 ): { measures: boolean; reason: string | undefined } {
   const reason = unfit(worker, wanted);
   if (reason !== undefined) return { measures: false, reason };

@@ -3,7 +3,7 @@ import { harmless } from "../../harmless.js";
 import { addressWithoutSecrets } from "../../secrets.js";
 
 /** What Redis answers instead of doing what it was asked. */
-export interface Refusal {
+export interface RedisRefusal {
   /** A phrase about Redis. */
   why: string;
   hint: string;
@@ -12,7 +12,7 @@ export interface Refusal {
 }
 
 /** By how the answer begins: states of a Redis that may pass. */
-const passing: Record<string, Pick<Refusal, "why" | "hint">> = {
+const passing: Record<string, Pick<RedisRefusal, "why" | "hint">> = {
   OOM: { why: "its memory is full", hint: "raise its `maxmemory`, or remove what others keep there" },
   READONLY: { why: "it is a replica, which takes no writes", hint: "name the primary in --queue" },
   MISCONF: {
@@ -26,12 +26,12 @@ const passing: Record<string, Pick<Refusal, "why" | "hint">> = {
 };
 const passingCode = new RegExp(`(?:^|[^\\w])(${Object.keys(passing).join("|")}) `);
 
-const rights: Pick<Refusal, "hint"> = {
+const rights: Pick<RedisRefusal, "hint"> = {
   hint: "give its user the commands of a queue on these keys: ACL SETUSER NAME on >PASSWORD ~gguf-bench:* +@all",
 };
 
 /** Undefined for what is no answer of Redis. Nothing of what was sent is in it. */
-export function refusalOf(error: unknown): Refusal | undefined {
+export function refusalOf(error: unknown): RedisRefusal | undefined {
   if (!(error instanceof Error) || error.name !== "ReplyError" || isInterruption(error)) return undefined;
   // A transaction is refused because of one of its commands.
   const { previousErrors } = error as { previousErrors?: unknown[] };
@@ -71,7 +71,7 @@ const accessFault = (said: string): string | undefined =>
 
 const shortly = (said: string) => harmless(addressWithoutSecrets(said.split("\n")[0]!.slice(0, 80)));
 
-export const refused = (address: string, { why, hint }: Refusal): BenchError =>
+export const refused = (address: string, { why, hint }: RedisRefusal): BenchError =>
   new BenchError("server-refused", `${address}: ${why}`, { hint });
 
 /** Whether the connection went while a command was on its way; it comes back by itself. */
@@ -100,6 +100,7 @@ export function connectionFault(error: unknown): string {
   const code = systemCode(error);
   if (code === "ECONNREFUSED") return "nothing listens there";
   if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "there is no such host";
+  if (code === "ECONNRESET" || code === "EPIPE") return "the connection was cut";
   if (code === "ETIMEDOUT") return "no answer came within 5 s";
   const said = error instanceof Error ? error.message : "";
   const access = accessFault(said);

@@ -285,7 +285,7 @@ class QueueWorker {
   }
 
   /** Opens the engine, or finds it open, and does what is asked. */
-  async #measured(assignment: Assignment, prepared: FoundVariants, watch: Watch): Promise<Outcome> {
+  async #measured(assignment: Assignment, prepared: FoundVariants, watch: Watch): Promise<Ending> {
     const { request } = assignment;
     const over = () => (watch.lost ? "lost" : "stopped");
     let engine: OpenedEngine;
@@ -344,7 +344,7 @@ class QueueWorker {
 }
 
 /** How an assignment ended that was begun. */
-type Outcome = "done" | "stopped" | "lost" | "lacks-data";
+type Ending = "done" | "stopped" | "lost" | "lacks-data";
 
 /** What befell an assignment while it was at work. */
 interface Watch {
