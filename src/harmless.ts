@@ -50,8 +50,11 @@ export function harmlessJson(value: unknown, indent?: number): string {
   );
 }
 
+/** A name that is cut cannot be pasted: no file system takes much longer ones. */
+const longestName = 255;
+
 /** Names in a sentence: `a, b, c`, and beyond `most` of them how many more there are. */
 export function several(names: readonly string[], most = 12): string {
-  const shown = names.slice(0, most).map((name) => harmless(name, { length: 80 }));
+  const shown = names.slice(0, most).map((name) => harmless(name, { length: longestName }));
   return shown.join(", ") + (names.length > most ? ` and ${names.length - most} more` : "");
 }

@@ -447,7 +447,7 @@ export function yamlText(value: unknown): string {
 }
 
 /** A hint that names the known word most like an unknown one, and the others; of many, those that are like it. */
-export function nearest(word: string, known: string[]): string {
+export function nearest(word: string, known: string[], shownAs: (name: string) => string = (name) => name): string {
   if (known.length === 0) return "None is known here.";
   const bare = (text: string) => text.toLowerCase().replace(/[^a-z0-9]/g, "");
   const ranked = known
@@ -463,8 +463,8 @@ export function nearest(word: string, known: string[]): string {
   const like = new Set(ranked.slice(0, 6).map(({ name }) => name));
   const shown =
     known.length > 16 ? [...known.filter((name) => like.has(name)), ...known.filter((name) => !like.has(name))] : known;
-  const all = `Known: ${several(shown, known.length > 16 ? 6 : 16)}.`;
-  return meant ? `Did you mean \`${meant.name}\`? ${all}` : all;
+  const all = `Known: ${several(shown.map(shownAs), known.length > 16 ? 6 : 16)}.`;
+  return meant ? `Did you mean \`${shownAs(meant.name)}\`? ${all}` : all;
 }
 
 /** How many letters must change, come, go, or change places with their neighbour (optimal string alignment). */

@@ -1,5 +1,5 @@
 import { readdir, stat } from "node:fs/promises";
-import { basename, dirname, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { definite } from "../definite.js";
 import { BenchError } from "../errors.js";
 import { beginsAsGguf, isAddress } from "../models/folder.js";
@@ -63,7 +63,10 @@ async function checkModelArgument(one: string, modelsDir: string | undefined): P
   }
   // A name without an ending or a folder may be meant for one of the benchmarks.
   const name = /^[\w-]+$/.test(one) ? nearest(one, shippedBenchmarks()) : "";
-  throw fault(`There is no file ${one}.`, /^Did you mean/.test(name) ? name : takes);
+  const beside = (await readdir(dirname(one)).catch((): string[] => [])).filter((entry) => !entry.startsWith("."));
+  const [like] =
+    nearest(basename(one), beside, (entry) => join(dirname(one), entry)).match(/^Did you mean .*?\?/) ?? [];
+  throw fault(`There is no file ${one}.`, /^Did you mean/.test(name) ? name : (like ?? takes));
 }
 
 function purposeOf(path: string): string {

@@ -1,4 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: ${…} is the placeholder of benchmark files
+import { existsSync } from "node:fs";
 import { basename, dirname, extname, resolve } from "node:path";
 import { z } from "zod";
 import { definite } from "../definite.js";
@@ -46,6 +47,7 @@ export async function readWritten(
   const head = faults.of(() => file.check(z.object(fileShape), filled, []));
   const { name = otherwise } = head ?? {};
   faults.of(() => checkRunName(file, name));
+  faults.of(() => checkPublished(file, head?.published, baseDir));
   // As they are said: what a backend takes by default is no setting of a variant.
   const defaults = keysIn(filled.defaults);
   const [each, all] = [variants, measurements].map((one) => entriesOf.safeParse(one).data);
@@ -77,6 +79,13 @@ function checkRunName(file: Written, name: string): void {
     throw file.fault(["name"], "this cannot be the name of a run, which is that of its folder.", {
       hint: `Write \`name:\` with 1 to ${MAX_NAME} characters that can be seen, without slashes.`,
     });
+}
+
+function checkPublished(file: Written, published: string | undefined, baseDir: string): void {
+  if (published === undefined || existsSync(resolve(baseDir, published))) return;
+  throw file.fault(["published"], `there is no file ${resolve(baseDir, published)}.`, {
+    hint: "It is looked for from this file's folder.",
+  });
 }
 
 function inBytes(limit: number | string | undefined): number | undefined {

@@ -4,6 +4,7 @@ import { replay } from "../replay/index.js";
 import { readEvents, writeWhole } from "../store/index.js";
 import { say } from "../terminal.js";
 import type { Surroundings } from "./command.js";
+import { checkRun } from "./folder.js";
 
 export interface BaselineCommand {
   /** A run's folder. */
@@ -14,6 +15,7 @@ export interface BaselineCommand {
 
 /** Writes the text that later runs are compared with, to keep in git. */
 export async function baselineCommand({ run, out }: BaselineCommand, { stdout }: Surroundings): Promise<number> {
+  checkRun(run);
   const content = baselineText(replay(readEvents(run)));
   if (out === undefined) say(stdout, content);
   else writeWhole(out, content);

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { readSeries } from "../baseline.js";
 import { BenchError, exitCodes } from "../errors.js";
 import { harmless, harmlessJson, several } from "../harmless.js";
@@ -12,7 +13,7 @@ import { readEvents } from "../store/index.js";
 import { say } from "../terminal.js";
 import { nearest } from "../yaml.js";
 import type { Surroundings } from "./command.js";
-import { runFolders, runOf, sayIfMeasured } from "./folder.js";
+import { checkRun, runFolders, runOf, runsFolder, sayIfMeasured } from "./folder.js";
 
 export interface CompareCommand {
   /** A run's folder, `RUN:VARIANT`, a variant of the latest run, or a baseline's file. */
@@ -94,7 +95,7 @@ function metricsOf(series: Series[], asked: string[]): string[] {
   });
 }
 
-/** `RUN`, `RUN:VARIANT`, or a variant of the latest run; a folder may have a colon in its name, a variant too. */
+/** `RUN`, `RUN:VARIANT`, or a variant of the latest run, by its name or the end of it; a folder may have a colon in its name, a variant too. */
 function sideOf(text: string, latestRun: () => string | undefined): Side {
   const at = existsSync(text)
     ? -1
@@ -102,18 +103,32 @@ function sideOf(text: string, latestRun: () => string | undefined): Side {
   if (at === undefined) {
     const path = latestRun();
     const all = path === undefined ? [] : readSeries(path);
-    const series = all.filter(({ variant }) => variant.name === text);
-    if (path !== undefined && series.length > 0) return { path, variant: text, series, all };
+    const { variant, series } = ofVariant(all, text);
+    if (path !== undefined && variant !== undefined) return { path, variant, series, all };
+    if (path !== undefined)
+      throw new BenchError("config", `${text} is no run, and ${path} has no variant of that name`, {
+        hint: nearest(text, [...namesIn(all), ...runFolders().map((name) => join(runsFolder, name))]),
+      });
   }
   const path = at === undefined || at < 0 ? text : text.slice(0, at);
-  const variant = path === text ? undefined : text.slice(path.length + 1);
+  const asked = path === text ? undefined : text.slice(path.length + 1);
+  checkRun(path);
   const all = existsSync(path) ? readSeries(path) : seriesFrom(replay(readEvents(path)));
-  const series = variant === undefined ? all : all.filter((one) => one.variant.name === variant);
-  if (series.length === 0)
-    throw new BenchError("config", `${path} has no variant named "${variant}"`, {
-      hint: nearest(variant ?? "", [...new Set(all.map((one) => one.variant.name))]),
-    });
+  if (asked === undefined) return { path, variant: undefined, series: all, all };
+  const { variant, series } = ofVariant(all, asked);
+  if (variant === undefined)
+    throw new BenchError("config", `${path} has no variant named "${asked}"`, { hint: nearest(asked, namesIn(all)) });
   return { path, variant, series, all };
+}
+
+const namesIn = (all: Series[]) => [...new Set(all.map(({ variant }) => variant.name))];
+
+/** The variant of a name, or the only one whose name ends with it as a word: `Q4_K_M` of `model-Q4_K_M` and `model-Q4_K_M-im`. */
+function ofVariant(all: Series[], asked: string): { variant?: string; series: Series[] } {
+  const names = namesIn(all);
+  const [only, ...others] = names.includes(asked) ? [asked] : names.filter((name) => name.endsWith(`-${asked}`));
+  if (only === undefined || others.length > 0) return { series: [] };
+  return { variant: only, series: all.filter(({ variant }) => variant.name === only) };
 }
 
 /** One variant each, or the variants of the same name; two runs of one variant each are a pair whatever its name. */

@@ -7,6 +7,7 @@ import { isAddress } from "../models/folder.js";
 import type { Plan } from "../plan/index.js";
 import { reportNames } from "../reports/index.js";
 import { isLocked } from "../store/index.js";
+import { nearest } from "../yaml.js";
 import type { Surroundings } from "./command.js";
 
 /** Where the folders of runs lie, unless `--out` names another place. */
@@ -21,9 +22,20 @@ export function runFolders(): string[] {
     .filter((name) => fs.existsSync(path.join(runsFolder, name, "events.jsonl")));
 }
 
+/** Throws where a folder holds no run though others do, and asks which was meant. A file may be a baseline. */
+export function checkRun(named: string): void {
+  const known = runFolders();
+  const isThere = fs.existsSync(path.join(named, "events.jsonl"));
+  if (isThere || known.length === 0 || fs.statSync(named, { throwIfNoEntry: false })?.isFile()) return;
+  throw new BenchError("run-missing", `${named} holds no run: there is no events.jsonl`, {
+    hint: nearest(path.basename(named), known, (name) => path.join(runsFolder, name)),
+  });
+}
+
 /** The run that a command is about: the one that is named, else the latest, and then it says which. Throws a BenchError. */
 export function runOf(named: string | undefined, { stderr }: Pick<Surroundings, "stderr">): string {
   if (named !== undefined) {
+    checkRun(named);
     sayIfMeasured(named, { stderr });
     return named;
   }

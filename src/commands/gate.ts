@@ -6,6 +6,7 @@ import { junit } from "../reports/junit.js";
 import { writeWhole } from "../store/index.js";
 import { say } from "../terminal.js";
 import type { Surroundings } from "./command.js";
+import { checkRun } from "./folder.js";
 
 export interface GateCommand {
   /** A run's folder, or a baseline's file. */
@@ -27,6 +28,7 @@ const codes = {
 export async function gateCommand(asked: GateCommand, { stdout }: Surroundings): Promise<number> {
   const rules = asked.rules.map(parseRule);
   const before = asked.baseline === undefined ? [] : readSeries(asked.baseline);
+  checkRun(asked.run);
   const now = readSeries(asked.run).map(asInBaseline);
   const result = gate(now, before.map(asInBaseline), rules);
   if (asked.junit !== undefined) writeWhole(asked.junit, junit(result));

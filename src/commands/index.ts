@@ -188,7 +188,7 @@ goes to other workers.`,
         .option("--card", "print the table for a model card, as Markdown; write nothing else")
         .option(
           "--columns <names>",
-          "its columns: size, ppl, kld, change, MEASUREMENT, MEASUREMENT.METRIC …; a,b or repeatable",
+          "its columns: size, ppl, kld, change, MEASUREMENT, MEASUREMENT.METRIC …, or all; a,b or repeatable",
           names,
         )
         .option("--sort <column>", "its rows, the best of this column first (default: as in the run)")

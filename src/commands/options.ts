@@ -51,7 +51,7 @@ export const positive = (text: string) => {
 export const share = (text: string) => {
   const [, amount] = text.trim().match(/^(\d+(?:\.\d+)?) ?%$/) ?? [];
   if (amount === undefined || !(Number(amount) > 0 && Number(amount) <= 100))
-    throw new InvalidArgumentError("per cent are expected, such as 1%.");
+    throw new InvalidArgumentError("per cent above 0 and up to 100 are expected, such as 1%.");
   return Number(amount) / 100;
 };
 

@@ -1,4 +1,5 @@
-import { changeOf, verdictsFrom } from "../judge/index.js";
+import { changeOf, isAtChance, markOf, type Result, verdictsFrom } from "../judge/index.js";
+import { metric as describe, isDistance } from "../metrics.js";
 import type { Run } from "../replay/index.js";
 
 /** A change that the short table tells, without the rest of the table: `Short.rows[].cells[].change`. */
@@ -10,6 +11,12 @@ export interface ToldChange {
   text: string;
 }
 
+/** `?` where nothing can be told of a change, `chance` where both figures may be guessed; a distance is a change itself. */
+function untold(result: Result): string | undefined {
+  if (isDistance(describe(result.metric)) || markOf(result) !== "?") return undefined;
+  return isAtChance(result.verdict!) ? "chance" : "?";
+}
+
 /** The changes against the reference of all that is measured so far: what a report of the run would tell now. */
 export function changesFrom(run: Run): ToldChange[] {
   const { ladders, questions } = verdictsFrom(run);
@@ -18,7 +25,7 @@ export function changesFrom(run: Run): ToldChange[] {
     const pairs = questions.find((question) => question.base === base)?.pairs ?? [];
     return pairs.flatMap(({ b: variant, results }) =>
       results.flatMap((result) => {
-        const text = result.verdict && changeOf(result);
+        const text = result.verdict && (changeOf(result) ?? untold(result));
         const { measurement, metric } = result;
         return text === undefined ? [] : [{ variant, against: base, measurement, metric, text }];
       }),

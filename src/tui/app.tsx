@@ -6,7 +6,7 @@ import { layout, type MatrixLayout, roughWidth } from "./columns.js";
 import { bar, formatFigure, isPrincipal, oneOf, placesOf } from "./figures.js";
 import { divide, firstRow, footerLines, type Looking, runningTogether } from "./frame.js";
 import { type KeyName, keysIn } from "./keys.js";
-import { columnHeads, type Glyphs, groupHeads, type Piece, rowPieces, type Tone } from "./matrix.js";
+import { columnHeads, type Glyphs, groupHeads, type Piece, pointedAt, rowPieces, type Tone } from "./matrix.js";
 import { cellLines, keyLines } from "./pages.js";
 import {
   describePreparation,
@@ -72,7 +72,7 @@ export function App(props: AppProps): ReactElement {
       <Header {...props} left={left} bar={sections.bar} />
       {sections.blanks && <Text> </Text>}
       {sections.heads && <Heads {...props} table={table} />}
-      {rows.map((row) => (
+      {rows.map((row, at) => (
         <Box key={row.variant.name} height={1}>
           <Box width={table.nameWidth} flexShrink={0}>
             <Tinted
@@ -80,9 +80,17 @@ export function App(props: AppProps): ReactElement {
               tone={row.cells.some((cell) => cell && isAtWork(state, cell)) ? "running" : "plain"}
               wrap="truncate-middle"
               text={row.variant.name}
+              inverse={from + at === looking.cursor}
             />
           </Box>
-          <Line {...props} pieces={rowPieces(state, row, table.columns, glyphs)} />
+          <Line
+            {...props}
+            pieces={
+              from + at === looking.cursor
+                ? pointedAt(rowPieces(state, row, table.columns, glyphs), glyphs)
+                : rowPieces(state, row, table.columns, glyphs)
+            }
+          />
         </Box>
       ))}
       {sections.blanks && sections.running > 0 && <Text> </Text>}
@@ -289,6 +297,8 @@ function Footer(props: AppProps & { clipped: string; table: MatrixLayout }): Rea
   else if (!state.outcome) keys.push(looking.stopping ? "q stop now" : "q stop");
   if (looking.over) keys.push("Esc back", ...(looking.over === "cell" ? ["arrows other cells"] : []));
   else keys.push("? keys");
+  if (looking.cursor !== undefined && !looking.over)
+    keys.push(clipped ? "Enter one row" : `${glyphs.rowKeys} Enter one row`);
   if (clipped) keys.push(`${glyphs.rowKeys} rows (${clipped})${looking.follow ? "" : `${gap}f follow`}`);
   if (table.hidden > 0 && !looking.over) keys.push(`${glyphs.columnKeys} columns (${table.hidden} more)`);
   const legend = (["done", "running", "waiting", "failed", "impossible"] as const)
@@ -353,11 +363,12 @@ function Tinted(props: {
   colour: boolean;
   tone?: Tone;
   bold?: boolean;
+  inverse?: boolean;
   wrap?: "truncate" | "truncate-middle";
 }): ReactElement {
-  const { text, tone = "plain", colour, bold = false, wrap = "truncate" } = props;
+  const { text, tone = "plain", colour, bold = false, inverse = false, wrap = "truncate" } = props;
   return (
-    <Text wrap={wrap} {...style(tone, colour)} {...(colour && bold ? { bold } : {})}>
+    <Text wrap={wrap} {...style(tone, colour)} {...(colour ? { bold, inverse } : {})}>
       {harmless(text, { length: Infinity })}
     </Text>
   );

@@ -7,6 +7,8 @@ export interface Looking {
   row: number;
   /** Keeps the running row in sight until the user scrolls. */
   follow: boolean;
+  /** The row that Enter opens; none until a key moves it while a run is measured. */
+  cursor?: number | undefined;
   /** Page of the matrix's columns; 0: what a person looks for first. */
   page: number;
   stopping: StopKind | undefined;
@@ -56,7 +58,10 @@ export function footerLines(looking: Looking, lines: number): number {
 /** Keeps the running row in sight, a little below the top so that what was just finished stays visible. */
 export function firstRow(state: LiveState, looking: Looking, shown: number): number {
   const last = Math.max(0, state.rows.length - shown);
-  if (!looking.follow) return Math.min(Math.max(0, looking.row), last);
+  if (!looking.follow) {
+    const { row, cursor = row } = looking;
+    return Math.min(Math.max(0, Math.min(cursor, Math.max(row, cursor - shown + 1))), last);
+  }
   const current = state.current ? state.rows.findIndex((row) => row.cells.includes(state.current)) : -1;
   if (current < 0) return Math.min(Math.max(0, looking.row), last);
   return Math.min(Math.max(0, current - Math.floor(shown / 2)), last);

@@ -61,50 +61,54 @@ export function look(looking: Looking, key: KeyName, state: LiveState, lines: nu
   }
   const shown = divide(state, looking, lines).rows;
   const row = firstRow(state, looking, shown);
-  const last = Math.max(0, state.rows.length - shown);
-  const to = (target: number): Looking => ({ ...looking, follow: false, row: Math.min(last, Math.max(0, target)) });
+  const running = looking.follow ? rowOf(state) : undefined;
+  const from = looking.cursor ?? running ?? row;
+  const to = (target: number): Looking => {
+    const cursor = Math.max(0, Math.min(state.rows.length - 1, target));
+    const moved = { ...looking, follow: false, row, cursor };
+    return { ...moved, row: firstRow(state, moved, shown) };
+  };
   switch (key) {
     case "stop":
       return { ...looking, stopping: looking.stopping ? "now" : "graceful" };
     case "up":
-      return to(row - 1);
+      return to(from - 1);
     case "down":
-      return to(row + 1);
+      return to(from + 1);
     case "page-up":
-      return to(row - shown);
+      return to(from - shown);
     case "page-down":
-      return to(row + shown);
+      return to(from + shown);
     case "home":
       return to(0);
     case "end":
-      return to(last);
+      return to(state.rows.length - 1);
     case "left":
       return { ...looking, page: turnPage(state, columns, looking.page, -1) };
     case "right":
       return { ...looking, page: turnPage(state, columns, looking.page, 1) };
     case "follow":
-      return { ...looking, follow: true };
+      return { ...looking, follow: true, cursor: undefined };
     case "help":
       return { ...looking, over: looking.over === "keys" ? undefined : "keys" };
     case "open":
-      return state.rows.length > 0
-        ? { ...looking, over: "cell", cell: looking.cell ?? firstCell(state, row) }
-        : looking;
+      return state.rows.length > 0 ? { ...looking, over: "cell", cell: opened(looking, state, row) } : looking;
     case "back":
-      return looking.over ? { ...looking, over: undefined } : { ...looking, follow: true };
+      if (looking.over) return { ...looking, over: undefined };
+      return state.outcome ? looking : { ...looking, follow: true, cursor: undefined };
   }
 }
 
-/** The job at work, else the first one of the first row that is shown. */
-function firstCell({ rows, current }: LiveState, row: number): NonNullable<Looking["cell"]> {
-  if (!current) return { row, column: 0 };
-  return {
-    row: Math.max(
-      0,
-      rows.findIndex(({ cells }) => cells.includes(current)),
-    ),
-    column: current.column,
-  };
+/** The row of the job at work. */
+function rowOf({ rows, current }: LiveState): number | undefined {
+  const at = current ? rows.findIndex(({ cells }) => cells.includes(current)) : -1;
+  return at < 0 ? undefined : at;
+}
+
+/** What Enter opens: of the row that the cursor is at the column that was open last; without a cursor the job at work. */
+function opened({ cursor, cell }: Looking, state: LiveState, row: number): NonNullable<Looking["cell"]> {
+  if (cursor !== undefined) return { row: cursor, column: cell?.column ?? 0 };
+  return cell ?? { row: rowOf(state) ?? row, column: state.current?.column ?? 0 };
 }
 
 /** To a neighbour of the cell that is open; undefined for other keys. */
@@ -114,8 +118,10 @@ function move(looking: Looking, key: KeyName, { rows, measurements }: LiveState)
   const { cell } = looking;
   if (!step || !cell) return undefined;
   const within = (at: number, count: number) => Math.min(Math.max(0, at), Math.max(0, count - 1));
+  const row = within(cell.row + step[0], rows.length);
   return {
     ...looking,
-    cell: { row: within(cell.row + step[0], rows.length), column: within(cell.column + step[1], measurements.length) },
+    ...(looking.cursor === undefined ? {} : { cursor: row }),
+    cell: { row, column: within(cell.column + step[1], measurements.length) },
   };
 }

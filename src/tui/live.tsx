@@ -36,6 +36,8 @@ export function startView({
   // Before the screen opens: what is wrong with the past is said on the first one.
   for (const event of onlooked?.past ?? []) state = reduce(state, event);
   let looking: Looking = { row: 0, follow: true, page: 0, stopping: undefined, onlooking };
+  // Nothing moves in a run that is over: its first row can be opened at once.
+  if (onlooked && !onlooked.follow) looking = { ...looking, follow: false, cursor: 0 };
   let live = onlooked?.follow ?? false;
   let closed = false;
 

@@ -25,6 +25,8 @@ export interface Glyphs {
   separator: string;
   rowKeys: string;
   columnKeys: string;
+  /** Behind the name of the row that Enter opens. */
+  cursor: string;
   /** From the lowest to the highest. */
   bars: string;
 }
@@ -42,6 +44,7 @@ export const unicode: Glyphs = {
   separator: " · ",
   rowKeys: "↑↓",
   columnKeys: "←→",
+  cursor: "◂",
   bars: "▁▂▃▄▅▆▇█",
 };
 
@@ -59,6 +62,7 @@ export const ascii: Glyphs = {
   separator: ", ",
   rowKeys: "j k",
   columnKeys: "h l",
+  cursor: "<",
   bars: "_.:-=+*#",
 };
 
@@ -120,6 +124,12 @@ export function rowPieces(state: LiveState, row: LiveVariant, columns: MatrixCol
     pieces.push({ text, tone: valueTone(cell) });
   }
   return pieces;
+}
+
+/** The same with the cursor's sign in the gap before the first column. */
+export function pointedAt([first, ...others]: Piece[], { cursor }: Glyphs): Piece[] {
+  const sign = ` ${cursor}`;
+  return first ? [{ ...first, text: sign + first.text.slice(sign.length) }, ...others] : [];
 }
 
 function content(row: LiveVariant, cell: LiveJob | undefined, column: MatrixColumn, glyphs: Glyphs): string {

@@ -1,5 +1,5 @@
 import { harmless } from "../harmless.js";
-import { isChange, metric } from "../metrics.js";
+import { isChange, itemsPer, metric } from "../metrics.js";
 import { summarize } from "../stats/summary.js";
 import { formatFigure, formatValue, isPrincipal } from "./figures.js";
 import type { Looking } from "./frame.js";
@@ -9,10 +9,10 @@ import { changeIn, figure, type LiveState } from "./state.js";
 /** What the keys do, a line each. */
 export function keyLines({ onlooking }: Looking): string[] {
   return [
-    "up, down, j, k      rows; PageUp, PageDown, Home (g), End (G)",
+    "up, down, j, k      another row; PageUp, PageDown, Home (g), End (G)",
     "left, right, h, l   columns",
     "f                   follow the row that runs",
-    "Enter               one cell by itself; the arrows lead to others",
+    "Enter               one cell of the row by itself; the arrows lead to others",
     "Esc                 back",
     onlooking ? "q, Ctrl-C           end" : "q, Ctrl-C           stop after the item at hand; twice: at once",
     "?                   these keys",
@@ -50,7 +50,8 @@ export function cellLines(
         ? ""
         : `   95 % ${formatValue(of, low)} to ${formatValue(of, high)}`;
     const change = changeIn(state, cell, variant.name, name);
-    const against = change ? `   ${changeText(change.text, glyphs)} against ${harmless(change.against)}` : "";
+    const told = change && (untold[change.text] ?? changeText(change.text, glyphs));
+    const against = change ? `   ${told} against ${harmless(change.against)}` : "";
     lines.push(`${label} ${formatFigure(name, known)}${interval}${against}`);
   }
   const leading = cell.job.metrics.find(isPrincipal) ?? cell.job.metrics[0];
@@ -63,7 +64,8 @@ export function cellLines(
   const [least, most] = [samples, samples].map((all, end) =>
     all.reduce((a, b) => ((end === 0 ? b.value < a.value : b.value > a.value) ? b : a)),
   );
-  lines.push("", `${of.label} item by item, ${one(least!)} to ${one(most!)}:`);
+  const unit = itemsPer[of.per].replace(/s$/, "");
+  lines.push("", `${of.label} ${unit} by ${unit}, ${one(least!)} to ${one(most!)}:`);
   lines.push(
     sparkline(
       samples.map(({ value }) => value),
@@ -71,9 +73,17 @@ export function cellLines(
       glyphs,
     ),
   );
-  lines.push("", `last item: ${harmless(last.item, { length: 60 })}, ${of.label} ${one(last)}`);
+  const item = harmless(last.item, { length: 60 });
+  // A chunk is named by its place in the text, which has more of them than are measured.
+  const which = of.per === "token" || of.per === "text" ? `number ${item} of the text` : item;
+  const isAnswer = of.per === "question" && (last.value === 0 || last.value === 1);
+  const what = isAnswer ? (last.value === 1 ? "right" : "wrong") : `${of.label} ${one(last)}`;
+  lines.push("", `last ${unit}: ${which}, ${what}`);
   return lines;
 }
+
+/** Changes of which nothing can be told, in words. */
+const untold: Record<string, string> = { "?": "not decided", chance: "both at chance, nothing is told" };
 
 /** Values as bars between the least and the largest; several share a bar as their mean where there are more than `width`. */
 export function sparkline(values: number[], width: number, { bars }: Glyphs): string {

@@ -1,7 +1,7 @@
 import { definite } from "../definite.js";
 import type { Event, JobRecord, SpeedSession, StoredEvent, VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
-import { metric as describe, isTally } from "../metrics.js";
+import { metric as describe, isTally, itemsPer } from "../metrics.js";
 import type { Quantizing } from "../models/quantize.js";
 import type { Fetching } from "../models/sources.js";
 import { isTimed, type JobResult, type Run } from "../replay/index.js";
@@ -313,7 +313,9 @@ function begun(state: LiveState, cell: LiveJob, items: number): void {
   state.current ??= cell;
 }
 
-function measured(state: LiveState, cell: LiveJob, { samples, cluster }: Of<"samples">): void {
+function measured(state: LiveState, cell: LiveJob, { samples, cluster, of }: Of<"samples">): void {
+  const total = cell.total ?? wantedOf(cell.job, of);
+  if (total !== undefined && cell.total === undefined) learn(state, cell, total);
   for (const sample of samples) {
     const accumulator = cell.accumulators.get(sample.metric) ?? newAccumulator(state, cell, sample.metric);
     accumulator.running.add({ ...sample, ...definite({ run: cluster }) });
@@ -468,8 +470,8 @@ function newCell(
     accumulators: new Map(kept?.metrics.map((name) => [name, accumulated(name, variant, kept)])),
     items,
     done: items,
-    total: isDone ? items : undefined,
-    unit: "items",
+    total: isDone ? items : wantedOf(job, kept?.of),
+    unit: unitOf(job),
     pace: {
       from: isDone ? kept?.from : undefined,
       busy: 0,
@@ -480,6 +482,20 @@ function newCell(
     inTurns: false,
     where: new Set(),
   };
+}
+
+/** `chunks`, `questions`, `repetitions`: what the measurement itself calls its items once it tells of them. */
+function unitOf({ metrics: [name] }: JobRecord): string {
+  return name === undefined ? "items" : itemsPer[describe(name).per];
+}
+
+/** How many items a job is to have, where its data have `of` and its settings ask for a part of them. */
+function wantedOf(
+  { settings: { limit, chunks, spread }, share }: JobRecord,
+  of: number | undefined,
+): number | undefined {
+  const wanted = Number(limit ?? chunks ?? spread ?? 0);
+  return of === undefined || share !== undefined || !(wanted > 0) ? undefined : Math.min(of, wanted);
 }
 
 /** The cell with the status that the plan or an earlier session gives it. */

@@ -13,15 +13,19 @@ interface TimeLeft {
  * has the pace of the same measurement on the other variants, scaled by parameters, or by bytes when tokens are generated
  * one by one, because reading the weights then takes the time. For a measurement that no variant has begun, the plan's
  * estimate counts, times the factor by which the estimates of the other jobs were wrong. What was measured lately counts more:
- * a machine that others use, too, has another pace in an hour.
+ * a machine that others use, too, has another pace in an hour. The plan's estimates count beside what little is measured at first, as
+ * if `trusted` seconds of them had come true: a first item, or a first variant, may take many times as long as the others.
  */
 export function timeLeft(state: LiveState): { total: TimeLeft; jobs: Map<LiveJob, number> } {
   const jobs = new Map<LiveJob, number>();
   const total: TimeLeft = { milliseconds: 0, known: "about" };
   // Jobs that run side by side share the wall time: each of them takes as many times longer as there are.
   const beside = besides(state).length;
-  const guessed = { took: 0, estimate: 0 };
-  const columns = state.measurements.map((_, column) => ({ size: sizeOf(state, column), time: 0, work: 0 }));
+  const trusted = trustedIn(state);
+  const guessed = { took: 1000 * trusted, estimate: trusted };
+  const columns = state.measurements.map((_, column) => ({
+    ...{ size: sizeOf(state, column), time: 0, work: 0, estimate: 0 },
+  }));
   for (const cell of state.cells.values()) {
     const pace = paceOf(cell);
     const column = columns[cell.column]!;
@@ -33,21 +37,23 @@ export function timeLeft(state: LiveState): { total: TimeLeft; jobs: Map<LiveJob
     if (estimate === undefined) continue;
     guessed.took += weight * pace.milliseconds;
     guessed.estimate += weight * pace.share * estimate;
+    column.estimate += weight * pace.share * estimate;
   }
+  if (guessed.estimate > 0 && guessed.estimate < 2 * trusted) total.known = "roughly";
   for (const cell of state.cells.values()) {
     if (cell.status !== "waiting" && cell.status !== "running") continue;
-    const { size, time, work } = columns[cell.column]!;
+    const { size, time, work, estimate: measured } = columns[cell.column]!;
     const own = paceOf(cell);
-    let whole = own ? own.milliseconds / own.share : work > 0 ? (time / work) * size(cell) : undefined;
+    const estimate = estimateOf(cell);
+    const planned =
+      estimate === undefined || guessed.estimate === 0 ? undefined : (guessed.took / guessed.estimate) * estimate;
+    const seen = own ? own.milliseconds / own.share : work > 0 ? (time / work) * size(cell) : undefined;
+    const whole = own ? between(seen, own.share, planned, trustedShare) : between(seen, measured, planned, trusted);
     if (whole === undefined) {
-      const estimate = estimateOf(cell);
-      if (estimate === undefined || guessed.estimate === 0) {
-        total.known = "over";
-        continue;
-      }
-      whole = (guessed.took / guessed.estimate) * estimate;
-      if (total.known === "about") total.known = "roughly";
+      total.known = "over";
+      continue;
     }
+    if (seen === undefined && total.known === "about") total.known = "roughly";
     // The time since the last report counts, else the figure would stand still and then jump.
     const since = cell === state.current ? state.now - state.reportedAt : 0;
     const left = Math.max(0, whole * (1 - (share(state, cell) ?? 0)) - since);
@@ -55,6 +61,22 @@ export function timeLeft(state: LiveState): { total: TimeLeft; jobs: Map<LiveJob
     if (cell.status === "running") jobs.set(cell, cell.job.mode === "alone" ? left * beside : left);
   }
   return { total, jobs };
+}
+
+/** A job's own pace counts as much as the plan's guess of it when so much of it is done. */
+const trustedShare = 0.2;
+
+/** Seconds of the plan's estimates that are believed beside what is measured: a fifth of them, 40 at most. */
+function trustedIn({ cells }: LiveState): number {
+  let sum = 0;
+  for (const cell of cells.values()) if (cell.status !== "impossible") sum += estimateOf(cell) ?? 0;
+  return Math.min(40, sum / 5);
+}
+
+/** The mean of what is seen and what is planned by their weights; the one that is known where the other is not, or is 0. */
+function between(seen: number | undefined, weight: number, planned: number | undefined, trust: number) {
+  if (seen === undefined || !planned) return seen ?? planned;
+  return (seen * weight + planned * trust) / (weight + trust);
 }
 
 /** Milliseconds since a job was worked on; one of an earlier session is as old as this one. */

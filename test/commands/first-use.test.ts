@@ -65,6 +65,32 @@ describe("report, items and list", () => {
   });
 });
 
+describe("a name that is not there", () => {
+  it("is asked about; the end of a variant's name is enough where one alone has it", async () => {
+    writeFileSync(
+      join(cwd, "two.yaml"),
+      'variants: {small-Q4_K_M: {model: "mock:seed=1", reference: true}, small-Q2_K: {model: "mock:seed=1,damage=0.3"}}\n' +
+        "measurements: {perplexity: {text: book.txt, context: 64}}\n",
+    );
+    expect((await here("run", "two.yaml", "--plain")).code).toBe(0);
+    mkdirSync(join(cwd, "ladder8"));
+    const two = await here("compare", "Q4_K_M", "Q2_K");
+    expect(two.stdout).toContain("reports/two:small-Q4_K_M → reports/two:small-Q2_K");
+    for (const [meant, ...typed] of [
+      ["small-Q4_K_M", "compare", "Q4_KM", "Q2_K"],
+      ["small-Q2_K", "compare", "reports/two:small-Q4_K_M", "reports/two:small-Q2K"],
+      ["reports/two", "compare", "reports/twoo", "reports/latest"],
+      ["reports/two", "choose", "twoo"],
+      ["reports/two", "report", "reports/twoo"],
+      ["reports/two", "gate", "reports/twoo", "--rule", "perplexity: 9"],
+      ["ladder8", "run", "ladder9", "--text", "book.txt"],
+    ] as const) {
+      const { code, stderr } = await here(...typed);
+      expect([code, stderr], typed.join(" ")).toEqual([1, expect.stringContaining(`Did you mean \`${meant}\`?`)]);
+    }
+  });
+});
+
 describe("benchmarks that come with the program", () => {
   it("run by name from anywhere", async () => {
     for (const name of ["demo", "demo.yaml", "benchmarks/demo.yaml"]) {

@@ -119,13 +119,21 @@ describe.skipIf(!found)("view and watch in a terminal (tmux)", { timeout: 90_000
       press("Escape");
       await screen(session, "? keys", "the matrix");
       press("Enter");
-      const cell = (await screen(session, "last item: 15, PPL", "a cell")).join("\n");
-      expect(cell).toMatch(/SmolLM2-135M-F16: perplexity\n\n✓ done, 16\/16 items/);
+      const cell = (await screen(session, "last chunk: number 15 of the text, PPL", "a cell")).join("\n");
+      expect(cell).toMatch(/SmolLM2-135M-F16: perplexity\n\n✓ done, 16\/16 chunks/);
       expect(cell).toMatch(/PPL +\d+\.\d{4} ± \d\.\d+ +95 % \d+\.\d+ to \d+\.\d+/);
       expect(cell).toMatch(/\n[▁-█]{16}\n/);
       press("Down");
       press("Right");
       await screen(session, "SmolLM2-135M-Q8_0: speed", "another cell");
+      // The cursor is where the arrows led; Enter opens the row that it is moved to.
+      press("Escape");
+      await screen(session, /^SmolLM2-135M-Q8_0 +◂/m, "the cursor");
+      for (const _ of [1, 2, 3]) press("Down");
+      await screen(session, /^SmolLM2-135M-Q2_K +◂/m, "the cursor three rows below");
+      expect((await screen(session, "◂", "one cursor")).join("\n").match(/◂/g)).toHaveLength(1);
+      press("Enter");
+      await screen(session, "SmolLM2-135M-Q2_K: speed", "the cell of that row");
       press("q");
       const after = await screen(session, "ended with 0", "the end");
       expect(after[0]).toBe("ended with 0");

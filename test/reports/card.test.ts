@@ -476,6 +476,48 @@ describe("measured beside published", () => {
     expect(table!.notes.join(" ")).not.toMatch(/error|mistake/i);
   });
 
+  test("a quantization of another model, or one of several, stands beside none; what nobody measured is named", async () => {
+    const rows = ["F16", "Q8_0", "Q6_K"].map((name, i) => ({ name, quant: name, figures: { ppl: 2 + i / 100 } }));
+    const columns = { ppl: { head: "PPL", metric: "perplexity", unit: "1", digits: 3, compare: "change" } };
+    const others = {
+      source: { title: "My card", url: "https://example.org/card" },
+      tables: { q: { title: "Quant", conditions: "a book", reference: "F16", columns, rows } },
+    };
+    writeFileSync(join(folder, "others.json"), JSON.stringify(others));
+    const made: Made[] = [
+      { name: "new-F16", quant: "F16", reference: true, cost: 0 },
+      { name: "new-Q8_0", quant: "Q8_0", cost: 0.001 },
+      { name: "old-F16", quant: "F16", cost: 0.07 },
+    ];
+    const beside = async (variants: Made[], wishes: { variants?: string[] } = {}) => {
+      const facts = factsOf(eventsOf(variants, { kinds: ["perplexity"] }));
+      return cardOf(facts, { ...wishes, published: await readPublished(join(folder, "others.json")) }).published;
+    };
+    const [table] = await beside(made);
+    expect(table!.title).toBe("Quant: measured, and as published (My card)");
+    expect(table!.rows.map(({ name }) => name)).toEqual(["new-F16", "new-Q8_0"]);
+    expect(table!.notes).toEqual(
+      expect.arrayContaining(["Not beside F16: old-F16, of another model.", "Published, and not measured here: Q6_K."]),
+    );
+    // Without a reference nothing says which of the two is meant, but the user.
+    const apart = made.map((one) => ({ ...one, reference: false }));
+    const value = { ...others.tables.q, columns: { ppl: { ...columns.ppl, compare: "value" } } };
+    writeFileSync(join(folder, "others.json"), JSON.stringify({ ...others, tables: { q: value } }));
+    const [unknown] = await beside(apart);
+    expect(unknown!.rows.map(({ name }) => name)).toEqual(["new-Q8_0"]);
+    expect(unknown!.notes).toContain("Which is meant by F16, new-F16, old-F16, is not known: --variant NAME says it.");
+    const [said] = await beside(apart, { variants: ["old-F16"] });
+    expect(said!.rows.map(({ name }) => name)).toEqual(["old-F16"]);
+  });
+
+  test("all columns of a run can be asked for, and a wrong name says how", () => {
+    const facts = factsOf(eventsOf(ladder, { kinds: ["perplexity"] }));
+    expect(cardOf(facts, { columns: ["all"] }).columns.map(({ name }) => name)).toContain("bits_per_byte");
+    expect(() => cardOf(facts, { columns: ["nope"] })).toThrow(
+      expect.objectContaining({ hint: expect.stringContaining("--columns all shows every one") }),
+    );
+  });
+
   test("of the same model and task the figures themselves", async () => {
     const events = (right: number) =>
       eventsOf([{ name: "llama-3-chinese-8b-instruct-v3", cost: 0, flips: [right, 0] }], {
@@ -525,7 +567,10 @@ describe("measured beside published", () => {
     writeFileSync(join(own, "b.yaml"), file("theirs.json"));
     writeFileSync(join(own, "absent.yaml"), file("absent.json"));
     const absent = await bench(["run", join(own, "absent.yaml"), "--out", join(own, "x"), "--plain"]);
-    expect([absent.code, absent.stderr]).toEqual([1, expect.stringContaining("There is no file")]);
+    expect([absent.code, absent.stderr]).toEqual([
+      1,
+      expect.stringMatching(/absent\.yaml:1:\d+: there is no file .*absent\.json/i),
+    ]);
     const out = join(own, "run");
     expect((await bench(["run", join(own, "b.yaml"), "--out", out, "--plain"])).code).toBe(0);
     expect((await bench(["report", out, "--card"])).stdout).toMatch(/Others[\s\S]*alpha[\s\S]*2\.5/);

@@ -168,6 +168,46 @@ describe("what is drawn", () => {
     }
   });
 
+  test("says in its file what it shows, above and below it", () => {
+    for (const { name, title, caption } of pictures) {
+      const texts = Array.from(svg(name).matchAll(/<text[^>]*>([^<]*)<\/text>/g), ([, text]) => text).join(" ");
+      for (const word of `${title} ${caption}`.match(/[A-Za-z]{3,}/g)!) expect(texts, name).toContain(word);
+      const [, left, top, width, height] = /^<svg[^>]* viewBox="(\S+) (\S+) (\S+) (\S+)"/.exec(svg(name))!.map(Number);
+      expect([left, width]).toEqual([0, 480]);
+      for (const [, y] of svg(name).matchAll(/<text x="12" y="(\S+)"/g)) {
+        expect(Number(y)).toBeGreaterThan(top!);
+        expect(Number(y)).toBeLessThan(top! + height!);
+      }
+    }
+  });
+
+  test("promises an interval where one is drawn alone", () => {
+    const at = facts.table.columns.findIndex(({ metric }) => metric.name === "kld");
+    const summaries = facts.table.rows.flatMap(({ cells }) => {
+      const cell = cells[at]!;
+      return cell.state === "measured" ? [cell.summary] : [];
+    });
+    const before = summaries.map(({ low, high }) => ({ low, high }));
+    expect(called("kld-by-size").caption).toContain("95 % interval");
+    for (const summary of summaries) Object.assign(summary, { low: undefined, high: undefined });
+    expect(picturesOf(facts).find(({ name }) => name === "kld-by-size")!.caption).not.toContain("95 % interval");
+    for (const [i, summary] of summaries.entries()) Object.assign(summary, before[i]);
+  });
+
+  test("has one notation for the numbers of an axis", async () => {
+    const chart = (ticks: number[]): Chart => ({
+      ...called("kld-by-size").chart,
+      y: { type: "log", domain: [ticks[0]!, ticks.at(-1)!], ticks },
+      layers: [],
+    });
+    const told = async (ticks: number[]) => {
+      const [drawn] = await draw([{ name: "x", title: "x", caption: "x", chart: chart(ticks) }]);
+      return Array.from(drawn!.inline.matchAll(/<text[^>]*>([^<]*)<\/text>/g), ([, text]) => text);
+    };
+    expect(await told([1e-4, 1e-3, 0.05])).toEqual(expect.arrayContaining(["0.0001", "0.001", "0.05"]));
+    expect(await told([1e-7, 1e-3, 0.5])).toEqual(expect.arrayContaining(["1e−7", "1e−3", "5e−1"]));
+  });
+
   test("shows a variant in one colour everywhere", () => {
     const seen = new Map<unknown, Set<unknown>>();
     for (const { chart } of pictures)
@@ -213,6 +253,27 @@ describe("what is drawn", () => {
 
 describe("labels", () => {
   const frame = { left: 74, right: 464, top: 12, bottom: 300 };
+
+  test("stand clear of an interval through the place beside their point, near by", () => {
+    const frame = { left: 0, right: 400, top: 0, bottom: 300 };
+    // Two intervals that cross at the point, and slanting lines at both sides of it.
+    const lines = [
+      [200, 0, 200, 300],
+      [0, 150, 400, 150],
+      [150, 130, 150, 170],
+      [250, 130, 250, 170],
+    ] as const;
+    const [place] = placeLabels([{ x: 200, y: 150, text: "model-Q4_K_M" }], frame, lines)!;
+    const box = {
+      left: place!.x,
+      right: place!.x + textWidth("model-Q4_K_M"),
+      top: place!.y - 7,
+      bottom: place!.y + 7,
+    };
+    for (const [x1, y1, x2, y2] of lines)
+      expect(box.right < Math.min(x1, x2) || box.left > Math.max(x1, x2) || box.bottom < y1 || box.top > y2).toBe(true);
+    expect(Math.abs(place!.y - 150)).toBeLessThan(60);
+  });
 
   test("of up to twelve points, however close, lie over no other and over no point", () => {
     const next = random(11);

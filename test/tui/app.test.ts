@@ -257,12 +257,31 @@ describe("keys", () => {
     } as ReturnType<typeof look>);
 
   it("scroll and stop at the ends", () => {
-    expect(press("down", "down", "up")).toMatchObject({ row: 1, follow: false });
-    expect(press("up")).toMatchObject({ row: 0 });
+    expect(press("down", "down", "up")).toMatchObject({ row: 0, cursor: 1, follow: false });
+    expect(press("up")).toMatchObject({ row: 0, cursor: 0 });
+    // The rows move when the cursor would leave them.
+    const shown = press("page-down").cursor!;
+    expect(press("page-down")).toMatchObject({ row: 1 });
+    expect(press("page-down", "page-down", "page-up")).toMatchObject({ cursor: Math.min(29, 2 * shown) - shown });
+    expect(press("end")).toMatchObject({ cursor: 29 });
     const end = press("end").row;
+    expect(end).toBe(30 - shown);
     expect(press("end", "down").row).toBe(end);
     expect(press("end", "home").row).toBe(0);
-    expect(press("down", "follow").follow).toBe(true);
+    expect(press("down", "follow")).toMatchObject({ follow: true, cursor: undefined });
+  });
+
+  it("Enter opens the row of the cursor, and the frame shows where it is", () => {
+    const looking = press("down", "down", "down", "open");
+    expect(looking).toMatchObject({ over: "cell", cell: { row: 3 } });
+    const back = look(looking, "back", state, 23, 80);
+    const lines = frame(state, 80, 24, { looking: back });
+    expectFits(lines, 80, 24);
+    expect(lines.filter((line) => line.includes("◂"))).toEqual([expect.stringMatching(/^variant-4 +◂/)]);
+    expect(lines.at(-1)).toContain("Enter one row");
+    // Without a cursor it is the job at work.
+    expect(press("open")).toMatchObject({ cell: { row: 0 } });
+    expect(frame(state, 80, 24, { looking: back, glyphs: ascii }).join("\n")).toMatch(/^variant-4 +</m);
   });
 
   it("→ and ← change what is shown at each press, and reach every column", () => {

@@ -7,7 +7,7 @@ import type { Facts } from "../index.js";
 import { figureIn, type Row, type Table } from "../table.js";
 import type { BesideTable } from "./card.js";
 import type { Changes } from "./change.js";
-import { columnsFor, type MeasuredColumn, modelOf, rowFor } from "./match.js";
+import { columnsFor, type Matching, type MeasuredColumn, matchingOf, modelOf } from "./match.js";
 import {
   type Published,
   type PublishedColumn,
@@ -29,14 +29,24 @@ interface Match {
   reference: PublishedRow | undefined;
 }
 
-/** Published tables of which this run measured something, each with the rows and columns that both have. */
-export function besideOf({ table, short }: Facts, rows: Row[], published: Published, changes: Changes): BesideTable[] {
+/**
+ * Published tables of which this run measured something, each with the rows and columns that both have. `isNamed`: the user named the
+ * variants of these rows.
+ */
+export function besideOf(
+  { table, short }: Facts,
+  rows: Row[],
+  published: Published,
+  { changes, isNamed }: { changes: Changes; isNamed: boolean },
+): BesideTable[] {
+  const named = isNamed ? new Set(rows.map(({ variant }) => variant.name)) : undefined;
   const models = Object.values(published.tables).flatMap(({ of, rows: named }) => [
     ...(of === undefined ? [] : [of]),
     ...named.flatMap(({ name, quant }) => (quant === undefined ? [name] : [])),
   ]);
   return Object.values(published.tables).flatMap((of) => {
-    const matches = rows.flatMap((row) => matchOf(row, of, { table, short }, models));
+    const matching = matchingOf({ rows: table.rows, reference: short.reference }, of, { models, named });
+    const matches = rows.flatMap((row) => matchOf(row, of, { table, short }, { models, matching }));
     const columns = Object.entries(of.columns).flatMap(([key, column]) => columnsFor(table, key, column));
     const drawn = matches.map((match) => ({
       match,
@@ -50,7 +60,7 @@ export function besideOf({ table, short }: Facts, rows: Row[], published: Publis
     const lines = drawn.filter(({ cells }) => cells.some(isTold));
     return [
       {
-        title: `${of.title}: measured, and as the ${published.source.title} states it`,
+        title: `${of.title}: measured, and as published (${published.source.title})`,
         source: published.source,
         heads: kept(columns.map(({ head }) => head)),
         rows: lines.map(({ match, cells }) => ({
@@ -58,11 +68,14 @@ export function besideOf({ table, short }: Facts, rows: Row[], published: Publis
           measured: kept(cells.map(({ measured }) => measured)),
           published: kept(cells.map((cell) => cell.published)),
         })),
-        notes: notesOf(
-          of,
-          matches,
-          lines.some(({ cells }) => cells.some((cell) => cell.published.endsWith(differs))),
-        ),
+        notes: [
+          ...notesOf(
+            of,
+            matches,
+            lines.some(({ cells }) => cells.some((cell) => cell.published.endsWith(differs))),
+          ),
+          ...matching.notes,
+        ],
       },
     ];
   });
@@ -72,9 +85,9 @@ function matchOf(
   row: Row,
   of: PublishedTable,
   { table, short }: Pick<Facts, "table" | "short">,
-  models: readonly string[],
+  { models, matching: { pairs } }: { models: readonly string[]; matching: Matching },
 ): Match[] {
-  const published = rowFor(row, of);
+  const published = pairs.get(row.variant.name);
   if (!published) return [];
   const { against } = short.rows.find(({ variant }) => variant.name === row.variant.name) ?? {};
   const base = table.rows.find(({ variant }) => variant.name === against);
@@ -83,7 +96,7 @@ function matchOf(
     {
       ...{ row, published },
       sameModel: of.of === undefined || modelOf(row, models) === of.of,
-      reference: base && rowFor(base, of) === stated ? stated : undefined,
+      reference: base && pairs.get(base.variant.name) === stated ? stated : undefined,
     },
   ];
 }

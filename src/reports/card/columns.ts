@@ -199,7 +199,7 @@ export function chosen(offered: Offered[], names: readonly string[], option: str
     const found = meant.find(({ length }) => length > 0);
     if (found) return found;
     throw new BenchError("config", `${option} ${name}: this run has no column of that name`, {
-      hint: nearest(name, [...new Set(offered.flatMap((one) => [one.name, ...alsoCalled(one.name)]))]),
+      hint: `${nearest(name, [...new Set(offered.flatMap((one) => [one.name, ...alsoCalled(one.name)]))])} --columns all shows every one.`,
     });
   });
   return [...new Set(found)];

@@ -35,8 +35,9 @@ export function cardOf(facts: Facts, { columns, sort, variants, published }: Car
   const rows = rowsOf(facts, variants);
   const offered = offeredBy(facts);
   const [first, files] = nameColumn(rows, offered);
+  const isTold = (column: Offered) => rows.some((row) => column.cell(row).text !== "");
   const { shown, empty } = columns
-    ? { shown: chosen(offered, columns, "--columns"), empty: [] }
+    ? { shown: columns.includes("all") ? offered.filter(isTold) : chosen(offered, columns, "--columns"), empty: [] }
     : usualColumns(rows, offered, first);
   const isNamed = shown.some(({ name }) => name === "file" || name === "variant");
   const all = isNamed ? shown : [first, ...shown];
@@ -56,7 +57,7 @@ export function cardOf(facts: Facts, { columns, sort, variants, published }: Car
     legend: explained(facts, rows, all),
     notes: [...lines, ...leftOut(facts, rows, [...all, ...empty], changes)].map(withoutFolders(facts.table.started)),
     ...provenanceOf(facts, rows, all),
-    published: published ? besideOf(facts, rows, published, changes) : [],
+    published: published ? besideOf(facts, rows, published, { changes, isNamed: variants !== undefined }) : [],
   };
 }
 

@@ -3,6 +3,7 @@ import { isSameSize } from "../../judge/index.js";
 import { bytes, percent } from "../../units.js";
 import type { Facts } from "../facts.js";
 import { Footnotes, floorOf, notedIn, sharedMarks, without } from "../footnotes.js";
+import { shortNames } from "../names.js";
 import { isUntold, type Short, type ShortCell, type ShortColumn, type ShortMark, type ShortRow } from "../short.js";
 import { ownSign, whatMatters } from "../short-table.js";
 import { figureIn } from "../table.js";
@@ -54,7 +55,14 @@ export function shortTable({ short, table }: Pick<Facts, "short" | "table">): Ma
         : ""
       : `Changes are told against ${reference}.`;
   const matter = whatMatters(short);
-  const body = rows.map((row, i) => rowOf(row, columns, cellMarks[i]!, hasSize, hasMark));
+  // A name stands whole in its own row.
+  const { shown: others } = shortNames(
+    rows.map(({ variant }) => variant.name),
+    24,
+    { strip: false },
+  );
+  const shown = (name: string) => others.get(name) ?? name;
+  const body = rows.map((row, i) => rowOf(row, columns, cellMarks[i]!, { hasSize, hasMark, shown }));
   const drawn = html`<table class="sortable"><caption>${against} ${matter && `${matter.charAt(0).toUpperCase()}${matter.slice(1)}.`} The heads sort; ↓ lower is better, ↑ higher is better.</caption><thead><tr>${heads}</tr></thead><tbody>${body}</tbody></table>`;
   return html`${scrolling("The variants and their principal figures", drawn)}<div class="small soft">${listOf([...lines, ...table.notes])}</div>`;
 }
@@ -62,13 +70,18 @@ export function shortTable({ short, table }: Pick<Facts, "short" | "table">): Ma
 /** From the best to the worst, as the column sorts. */
 const order: ShortMark[] = ["reference", "better", "likely better", "≈", "?", "likely worse", "worse", "much worse"];
 
-function rowOf(row: ShortRow, columns: ShortColumn[], marks: string[], hasSize: boolean, hasMark: boolean): Markup {
+function rowOf(
+  row: ShortRow,
+  columns: ShortColumn[],
+  marks: string[],
+  { hasSize, hasMark, shown }: { hasSize: boolean; hasMark: boolean; shown(name: string): string },
+): Markup {
   const { variant, bytes: size, saved, cells, mark = "none", beatenBy } = row;
   const { text, tone } = signs[mark];
   const place = order.indexOf(mark);
   const change =
     saved === undefined ? "" : isSameSize(saved) ? "same size" : `${saved > 0 ? "−" : "+"}${percent(Math.abs(saved))}`;
-  return html`<tr><th scope="row" data-value="${variant.name}">${variant.name}${below(beatenBy === undefined ? "" : `beaten by ${beatenBy}`)}</th>${
+  return html`<tr><th scope="row" data-value="${variant.name}">${variant.name}${below(beatenBy === undefined ? "" : `beaten by ${shown(beatenBy)}`)}</th>${
     hasSize
       ? html`<td class="number" data-value="${size}">${size === undefined ? "" : bytes(size)}${below(change)}</td>`
       : ""

@@ -41,7 +41,15 @@ nav ul {
   display: flex; flex-wrap: wrap; gap: 0.25rem 1rem; margin: 1rem 0 0; padding: 0; list-style: none;
   max-width: none;
 }
-.scroll { overflow-x: auto; margin: 0.5rem 0; position: relative; }
+/* A shade at the side where columns are hidden. */
+.scroll {
+  overflow-x: auto; margin: 0.5rem 0; position: relative;
+  background:
+    linear-gradient(to right, var(--back) 50%, transparent) 0 0 / 3rem 100% no-repeat local,
+    linear-gradient(to left, var(--back) 50%, transparent) 100% 0 / 3rem 100% no-repeat local,
+    linear-gradient(to right, var(--soft), transparent) 0 0 / 0.6rem 100% no-repeat scroll,
+    linear-gradient(to left, var(--soft), transparent) 100% 0 / 0.6rem 100% no-repeat scroll;
+}
 table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); font-size: 0.875rem; padding: 0 0 0.25rem; }
 th, td {
@@ -93,7 +101,7 @@ dd { margin: 0; }
   body { padding: 1rem 0.75rem 3rem; }
   caption { max-width: calc(100vw - 1.5rem); }
   th, td { padding: 0.3rem 0.4rem; }
-  tbody th { min-width: 5.5rem; max-width: 8rem; }
+  tbody th { min-width: 5.5rem; max-width: 9rem; font-size: 0.8rem; }
   dl { grid-template-columns: minmax(0, 1fr); }
   dd { margin-bottom: 0.4rem; }
 }

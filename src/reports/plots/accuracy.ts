@@ -15,10 +15,11 @@ export const accuracy: Plot = {
     });
     return tasks.map(({ measurement, told }, i): Picture => {
       const { metric, chance } = told[0]!.figure;
+      const hasRange = told.some(({ figure: { summary } }) => rangeOf(summary) !== undefined);
       return {
         name: numbered("accuracy", i),
         title: `${metric.label} in ${harmless(measurement, { length: 60 })}`,
-        caption: `Share of ${told[0]!.figure.summary.n} questions with its 95 % interval${chance === undefined ? "" : "; the dashed line is what guessing gives"}. Higher is better.`,
+        caption: `Share of ${told[0]!.figure.summary.n} questions${hasRange ? " with its 95 % interval" : ""}${chance === undefined ? "" : "; the dashed line is what guessing gives"}. Higher is better.`,
         chart: rowsChart(
           told.map(({ variant, figure: { summary } }) => {
             const range = rangeOf(summary);

@@ -1,4 +1,5 @@
 import { harmless } from "../../harmless.js";
+import { wrap } from "../text.js";
 import { colours, grounds } from "./palette.js";
 import type { Axis, Chart, Layer, Picture } from "./plot.js";
 
@@ -31,15 +32,15 @@ export async function draw(pictures: readonly Picture[]): Promise<Svg[]> {
       marks: [
         ...(x.grid ? [plot.gridX({ ...ticksOf(x), ...gridLook })] : []),
         ...(y.grid ? [plot.gridY({ ...ticksOf(y), ...gridLook })] : []),
-        plot.axisX({ ...ticksOf(x), ...axisLook, label: x.label ?? null, text: written, labelOffset: 36 }),
+        plot.axisX({ ...ticksOf(x), ...axisLook, label: x.label ?? null, text: writtenAt(x), labelOffset: 36 }),
         y.type === "band"
           ? plot.axisY({ label: null, tickSize: 0, tickPadding: 8 })
-          : plot.axisY({ ...ticksOf(y), ...axisLook, label: y.label ?? null, text: written, labelOffset: 64 }),
+          : plot.axisY({ ...ticksOf(y), ...axisLook, label: y.label ?? null, text: writtenAt(y), labelOffset: 64 }),
         ...layers.map(({ mark, data, options }) => marks[mark](data, options)),
       ],
     });
     const svg = finished(String(drawn), about.title, about.caption);
-    return { ...about, inline: svg, file: `${alone(svg, chart)}\n` };
+    return { ...about, inline: svg, file: `${alone(svg, chart, about)}\n` };
   });
 }
 
@@ -48,12 +49,16 @@ const axisLook = { labelAnchor: "center", labelArrow: "none", tickSize: 4 } as c
 const scaleOf = ({ type, domain }: Axis) => ({ type, domain: [...domain], ...(type === "band" ? { padding: 0 } : {}) });
 const ticksOf = ({ ticks = 5 }: Axis) => ({ ticks: typeof ticks === "number" ? ticks : [...ticks] });
 
-/** The shortest form of a number at an axis: `0.05`, `−2`, `1e−4`. */
-function written(value: number): string {
-  const size = Math.abs(value);
-  const isTiny = size !== 0 && (size < 1e-3 || size >= 1e6);
-  const text = isTiny ? value.toExponential(0).replace("e+", "e") : Number(value.toPrecision(6)).toString();
-  return text.replace(/-/g, "−");
+/** The shortest form of the numbers at an axis: `0.05`, `−2`; all of them as `1e−6` where one of them is so small or large. */
+function writtenAt({ ticks, domain }: Axis): (value: number) => string {
+  const sizes = (typeof ticks === "object" ? ticks : [Math.max(...domain.map((end) => Math.abs(Number(end))))]).map(
+    Math.abs,
+  );
+  const isTiny = sizes.some((size) => size !== 0 && (size < 1e-5 || size >= 1e6));
+  return (value) => {
+    const plain = Number(value.toPrecision(6)).toString();
+    return (isTiny && value !== 0 ? value.toExponential(0).replace("e+", "e") : plain).replace(/-/g, "−");
+  };
 }
 
 const attribute = (text: string) =>
@@ -82,14 +87,37 @@ function finished(svg: string, title: string, caption: string): string {
   return root + marks;
 }
 
-/** With a ground and colours of its own, for light and dark. */
-function alone(svg: string, { width, height }: Chart): string {
+/** Lines of a title and a caption, in pixels. */
+const lines = { title: 18, caption: 15, margin: 8 };
+
+/** With a ground and colours of its own, for light and dark, and its title and caption: a picture that is sent alone says what it shows. */
+function alone(svg: string, { width, height }: Chart, { title, caption }: Omit<Picture, "chart">): string {
+  const [heads, words] = [wrap(title, 58, 0).split("\n"), wrap(caption, 72, 0).split("\n")];
+  const top = heads.length * lines.title + lines.margin;
+  const whole = top + height + words.length * lines.caption + lines.margin;
+  const box = `x="0" y="${-top}" width="${width}" height="${whole}"`;
+  const texts = [
+    ...heads.map((line, i) => textAt(line, (i + 1) * lines.title - top, 'font-size="14" font-weight="600"')),
+    ...words.map((line, i) =>
+      textAt(line, height + (i + 0.8) * lines.caption, `font-size="11" fill="${grounds.guide[0]}"`),
+    ),
+  ];
+  const sized = (open: string) =>
+    open
+      .replace(/ viewBox="[^"]*"/, ` viewBox="0 ${-top} ${width} ${whole}"`)
+      .replace(/ height="[^"]*"/, ` height="${whole}"`);
   return svg.replace(
     /^<svg[^>]*>/,
     (open) =>
-      `${open}<style>svg{color:${colours[0]![0]}}@media screen and (prefers-color-scheme: dark){svg{color:${colours[0]![1]}}${darkened("")}}</style><rect width="${width}" height="${height}" fill="${grounds.back[0]}"/>`,
+      `${sized(open)}<style>svg{color:${colours[0]![0]}}@media screen and (prefers-color-scheme: dark){svg{color:${colours[0]![1]}}${darkened("")}}</style><rect ${box} fill="${grounds.back[0]}"/>${texts.join("")}`,
   );
 }
+
+const textAt = (line: string, y: number, look: string) =>
+  `<text x="12" y="${y}" fill="currentColor" ${look}>${attribute(line)}</text>`.replace(
+    /fill="currentColor" (.*fill=)/,
+    "$1",
+  );
 
 /** The rules of a style sheet by which the colours of pictures become those for a dark ground. */
 export function darkened(within: string): string {

@@ -30,11 +30,12 @@ export const kldBySize: Plot = {
       .filter(({ sized }) => sized.length > 1)
       .map(({ measurement, metric, against, sized }, i): Picture => {
         const from = against === undefined ? "its reference" : harmless(against, { length: 60 });
+        const hasRange = sized.some(({ summary }) => rangeOf(summary) !== undefined);
         const hasTail = sized.some(({ tail }) => tail !== undefined && tail > 0);
         return {
           name: numbered("kld-by-size", i),
           title: `${metric.label} from ${from} by size${measurement === "divergence" ? "" : ` (${harmless(measurement, { length: 60 })})`}`,
-          caption: `Mean ${metric.label} with its 95 % interval${hasTail ? ", and hollow the value that 99 % of the tokens stay below" : ""}. No file on the line is beaten in both size and distance.`,
+          caption: `Mean ${metric.label}${hasRange ? " with its 95 % interval" : ""}${hasTail ? ", and hollow the value that 99 % of the tokens stay below" : ""}. No file on the line is beaten in both size and distance.`,
           chart: pointsChart(
             sized.map(({ variant, summary, bytes, tail }) => ({
               ...named(variant.name),

@@ -77,11 +77,12 @@ export const kldWhere: Plot = {
       const farthest = drawn.toSorted((a, b) => meanIn(b) - meanIn(a))[0];
       if (!farthest || names.length < 2 || names.length > mostDocuments) return [];
       const { label, unit } = describe(metricOf(farthest));
+      const hasRange = farthest.where!.documents.some(({ summary }) => rangeOf(summary) !== undefined);
       return [
         {
           name: numbered("kld-by-document", i),
           title: `${label} from ${harmless(against ?? "the reference", { length: 60 })} by document: ${named(farthest.job.variant).text}`,
-          caption: `The mean over the tokens of each document of ${harmless(dataset, { length: 60 })}, with its 95 % interval, for the variant that is farthest.`,
+          caption: `The mean over the tokens of each document of ${harmless(dataset, { length: 60 })}${hasRange ? ", with its 95 % interval" : ""}, for the variant that is farthest.`,
           chart: rowsChart(
             farthest.where!.documents.map(({ of: name, summary }) => ({
               ...{

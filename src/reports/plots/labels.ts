@@ -54,9 +54,10 @@ export function placeLabels(
     const { x, y, text } = points[index]!;
     const width = textWidth(text);
     const { beside, away } = candidates(x, y, width);
-    // A name beside its point is better than one away, even over a line.
+    // A name beside its point is better than one far away, even over a line; one near by is as good, and clear of it.
+    const near = away.filter((place) => Math.hypot(nearestX(place.x, width, x) - x, place.y - y) <= nearBy);
     const found =
-      beside.find((place) => isFree(place, width, [...taken, ...strokes])) ??
+      [...beside, ...near].find((place) => isFree(place, width, [...taken, ...strokes])) ??
       beside.find((place) => isFree(place, width, taken)) ??
       away.find((place) => isFree(place, width, [...taken, ...strokes])) ??
       away.find((place) => isFree(place, width, taken));
@@ -69,6 +70,10 @@ export function placeLabels(
   }
   return places;
 }
+
+/** Pixels from a point to a name that is seen to be its own. */
+const nearBy = 37;
+const nearestX = (left: number, width: number, x: number) => Math.min(Math.max(x, left), left + width);
 
 /** From right beside the point outwards. */
 function candidates(x: number, y: number, width: number): { beside: LabelPlace[]; away: LabelPlace[] } {

@@ -37,7 +37,7 @@ export const qualityBySpeed: Plot = {
     const picture: Picture = {
       name: "quality-by-speed",
       title: `${metric.label} on ${harmless(dataset || measurement, { length: 60 })} by speed`,
-      caption: `Speed (${speed.metric.label}) with its 95 % interval against ${metric.label}. No variant on the line is beaten in both.`,
+      caption: `Speed (${speed.metric.label})${points.some(({ xs }) => xs) ? " with its 95 % interval" : ""} against ${metric.label}. No variant on the line is beaten in both.`,
       chart: pointsChart(points, {
         x: { label: `${speed.metric.label}, ${speed.metric.unit}`, log: false },
         y: {
