@@ -21,6 +21,8 @@ export interface LimitTest {
   /** On the comparison's scale; harm lies beyond it on the side that `rises` says. */
   limit: number;
   rises: boolean;
+  /** As of `Limit`, where the limit does not tell. */
+  size?: number;
   /** `PPL rose by 0.3 %`, with its interval. */
   found: string;
   /** `the 0.5 % allowed` */
@@ -109,6 +111,7 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
         comparison,
         none,
         limit: 0,
+        size: comparison.scale === "relative" ? 1 : comparison.a,
         floorOf: noise.length,
         found: `${common.label} is ${amount(told, comparison.b)}${interval({ ...level(name, own, clusters), ...told })}`,
         allowed: `${times} times the noise floor of ${amount(told, comparison.a * (1 / times))}`,
@@ -175,7 +178,7 @@ const forms: { [Kind in RuleLimit["kind"]]: LimitForm<Extract<RuleLimit, { kind:
       if (!relative) return { ...told, comparison: plain, limit: signed / plain.a };
       // A share of a figure that is compared by its difference: then B is set against that multiple of A.
       const comparison = compare(name, scaled(old, 1 + signed), own, how);
-      return { ...told, comparison, limit: 0 };
+      return { ...told, comparison, limit: 0, size: size * Math.abs(plain.a) };
     },
   },
 };

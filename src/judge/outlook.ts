@@ -21,8 +21,8 @@ export interface Outlook {
 
 /** `family`: how many checks Holm's adjustment is over. */
 export function outlook(test: LimitTest, family: number): Outlook {
-  const { comparison, limit, rises } = test;
-  const asked = { limit, rises, family };
+  const { comparison, limit, rises, size } = test;
+  const asked = { limit, rises, family, ...definite({ size }) };
   const supply = supplyOf(test);
   const more = furtherItems(comparison, asked, supply.n);
   const byRuns = ofRuns(test);
@@ -52,7 +52,7 @@ function supplyOf({ comparison, items, source, n, left, both = false }: LimitTes
   return { name: items, n, source, both, how: "", ...definite({ left }) };
 }
 
-/** `60 to 400 more chunks should decide`, `about 3 more runs of both should decide (--again)`, or why no such thing can be promised. */
+/** `60 more chunks may decide, 400 should`, `About 3 more runs of both should decide (--again)`, or why no such thing can be promised. */
 function inItems(more: Further | undefined, { name, source, left, both, how }: Supply): string {
   if (more === undefined) return `It lies too near the limit for any affordable number of ${name} to decide`;
   const { from, to } = more;
@@ -63,27 +63,29 @@ function inItems(more: Further | undefined, { name, source, left, both, how }: S
     const rest = left === undefined ? unknown : left < from ? `; ${short}` : "";
     return `It may lie at the limit: ${from} ${counted(from)} could decide, or no number does${how}${rest}`;
   }
-  const wanted = `${from === to ? `About ${to}` : `${from} to ${to}`} ${counted(to)}`;
-  if (left !== undefined && left < from) return `${wanted} would be needed: ${short}`;
+  const range = from === to ? `About ${to}` : `${from} to ${to}`;
+  if (left !== undefined && left < from) return `${range} ${counted(to)} would be needed: ${short}`;
   const rest =
     left === undefined ? unknown : left < to ? `; the whole ${source} has ${left} more, which may not be enough` : "";
-  return `${wanted} should decide${how}${rest}`;
+  const promised =
+    from === to ? `About ${to} ${counted(to)} should decide` : `${from} ${counted(from)} may decide, ${to} should`;
+  return `${promised}${how}${rest}`;
 }
 
 /** The floor's part of the error, which more items of the variant do not make smaller. */
 function ofFloor({ comparison, floorOf, n, items, left }: LimitTest, asked: Limit): string | undefined {
   if (floorOf === undefined || floorOf >= n) return undefined;
   const measured = `The noise floor was measured on ${floorOf} ${items}`;
-  const { needed, isSure } = floorItems(comparison, asked, floorOf, n);
+  const found = floorItems(comparison, asked, { floor: floorOf, n, most: left === undefined ? Infinity : n + left });
   // Then the floor is not what keeps it open.
-  if (needed === undefined) return undefined;
-  if (!isSure)
-    return needed <= n
-      ? `It may lie at the limit. ${measured}: on ${needed} (floor: ${needed}) it could decide, or no number does`
-      : undefined;
-  if (needed <= n) return `${measured}: measure it on ${needed} (floor: ${needed})`;
-  if (left !== undefined && needed > n + left) return undefined;
-  return `${measured}: measure both on ${needed} (chunks: ${needed}, floor: ${needed})`;
+  if (found === undefined) return undefined;
+  const { needed, isSure } = found;
+  const how = needed <= n ? `(floor: ${needed})` : `(chunks: ${needed}, floor: ${needed})`;
+  if (!isSure) {
+    const on = needed <= n ? `on ${needed}` : `both on ${needed}`;
+    return `It may lie at the limit. ${measured}: ${on} ${how} it could decide, or no number does`;
+  }
+  return needed <= n ? `${measured}: measure it on ${needed} ${how}` : `${measured}: measure both on ${needed} ${how}`;
 }
 
 /** How much runs differ is a part of the error, which repetitions of one run do not show. */

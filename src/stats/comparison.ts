@@ -2,7 +2,7 @@ import type { Sample } from "../events.js";
 import { metric as describe } from "../metrics.js";
 import { type Basis, baseOf } from "./bases/index.js";
 import type { Flips } from "./bases/score.js";
-import { itemsFor, type Limit } from "./power.js";
+import { itemsFor, type Limit, power } from "./power.js";
 
 export { alpha, oneSided } from "./bases/basis.js";
 
@@ -85,39 +85,43 @@ export interface Further {
 }
 
 /**
- * How many more items decide with 80 % power: `from` if the truth lies at the far end of its middle half, seen from the limit, `to`
- * if at the near one. Two digits. `n`: items that there are. Undefined when not even the fewest can be afforded.
+ * How many more items decide: `from` as likely as not, `to` in four cases of five, see `Base.decides`. Two digits. `n`: items that
+ * there are. Undefined when not even the fewest can be afforded.
  */
 export function furtherItems({ basis }: Comparison, asked: Limit, n: number): Further | undefined {
-  const base = baseOf(basis);
-  const { low, high } = base.half(basis, asked.limit);
-  const [one, other] = [low, high].map((truth) => itemsFor(n, (factor) => base.power(basis, factor, truth, asked)) - n);
-  const from = Math.min(one!, other!);
-  if (from === Infinity) return undefined;
-  const isBetween = low <= asked.limit && asked.limit <= high;
-  return { from: rounded(from), to: isBetween ? Infinity : rounded(Math.max(one!, other!)) };
+  const decides = baseOf(basis).decides(basis, asked);
+  const from = itemsFor(n, decides, evenly) - n;
+  return from === Infinity ? undefined : { from: rounded(from), to: rounded(itemsFor(n, decides, power) - n) };
+}
+
+/** A chance that is as good as none. */
+const evenly = 0.5;
+
+/** Items of the floor and of the variant that there are, and of either that there can be. */
+interface FloorItems {
+  floor: number;
+  n: number;
+  most: number;
 }
 
 /**
- * Items of a noise floor with which a test against a multiple of it has 80 % power, if the truth lies at the near end of its middle half.
- * When the limit lies in that half, `isSure` is false and the truth is taken at the far end: so many could decide. `floor` and `n`: items that
- * the floor and the variant have; more than n are meant of both. No `needed`: no affordable number has that power.
+ * Items of a noise floor that decide against a multiple of it in four cases of five (`isSure`), or else as likely as not; more
+ * than `n` are meant of both. Undefined when no number that can be had does.
  */
 export function floorItems(
   { basis }: Comparison,
   asked: Limit,
-  floor: number,
-  n: number,
-): { needed?: number; isSure: boolean } {
-  const base = baseOf(basis);
-  const { low, high } = base.half(basis);
-  const isSure = low > asked.limit || high < asked.limit;
-  const isAbove = isSure ? low > asked.limit : high - asked.limit < asked.limit - low;
-  const truth = isAbove ? low : high;
-  const alone = itemsFor(floor, (factor) => base.power(basis, 1, truth, asked, factor));
-  if (alone <= n) return { needed: Math.min(n, rounded(alone)), isSure };
-  const both = itemsFor(n, (factor) => base.power(basis, factor, truth, asked, (factor * n) / floor));
-  return both === Infinity ? { isSure } : { needed: rounded(both), isSure };
+  { floor, n, most }: FloorItems,
+): { needed: number; isSure: boolean } | undefined {
+  const decides = baseOf(basis).decides(basis, asked);
+  for (const chance of [power, evenly]) {
+    const isSure = chance === power;
+    const alone = itemsFor(floor, (factor) => decides(1, factor), chance);
+    if (alone <= n) return { needed: Math.min(n, rounded(alone)), isSure };
+    const both = rounded(itemsFor(n, (factor) => decides(factor, (factor * n) / floor), chance));
+    if (both <= most && both < Infinity) return { needed: both, isSure };
+  }
+  return undefined;
 }
 
 /** Upwards, to two digits and at least 1. */

@@ -7,7 +7,8 @@ import cephes = require("cephes");
  * necessarily whole; without it the standard normal distribution.
  */
 export function tQuantile(probability: number, freedom = Infinity): number {
-  if (freedom === Infinity) return normalQuantile(probability);
+  // From here on the two agree to nine digits, and Cephes takes no greater whole numbers.
+  if (freedom > 1e9) return normalQuantile(probability);
   if (Number.isInteger(freedom)) return cephes.stdtri(freedom, probability);
   // P(|T| > t) is the incomplete beta function of freedom / (freedom + t²).
   const tail = Math.min(probability, 1 - probability);
@@ -66,6 +67,9 @@ export function binomialLow(k: number, n: number, chance: number): number {
     return 0;
   }
 }
+
+/** The quantile of the beta distribution. */
+export const betaQuantile = (probability: number, a: number, b: number) => binomialLow(a, a + b - 1, probability);
 
 /** The probability of which `k` successes of `n`, or fewer, have this chance: the upper end. */
 export function binomialHigh(k: number, n: number, chance: number): number {

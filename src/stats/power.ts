@@ -1,6 +1,6 @@
 import { tQuantile } from "./distributions.js";
 
-/** The probability with which a difference that is called detectable is found. */
+/** The probability with which a difference that is called detectable is found, and promised items decide. */
 export const power = 0.8;
 
 /** A limit that a rule sets, on the scale on which the comparison is reported. */
@@ -10,6 +10,8 @@ export interface Limit {
   rises: boolean;
   /** How many checks Holm's adjustment is over. */
   family: number;
+  /** The harm that the rule is made for, on the scale of the estimate; absent: the limit's distance from none. */
+  size?: number;
 }
 
 /**
@@ -22,9 +24,9 @@ export const reach = (level: number, freedom: number) =>
 /** No more than this times as many items as there are can be promised to decide, from what so few have shown. */
 const farthest = 100;
 
-/** The items, `n` times a factor of at least 1, with which a test has its power; Infinity when no affordable number has. */
-export function itemsFor(n: number, powerAt: (factor: number) => number): number {
-  for (let factor = 1; factor <= farthest; factor *= 1.02) if (powerAt(factor) >= power) return n * factor;
+/** The items, `n` times a factor of at least 1, that decide with this chance; Infinity when no affordable number does. */
+export function itemsFor(n: number, chanceAt: (factor: number) => number, chance: number): number {
+  for (let factor = 1; factor <= farthest; factor *= 1.03) if (chanceAt(factor) >= chance) return n * factor;
   return Infinity;
 }
 

@@ -4,8 +4,8 @@ export interface Cell {
   /** Items that are measured first: chunks, questions, runs. */
   n: number;
   place: string;
-  /** The truth, as a share of the way from no harm to the limit; drawn anew each time when it is undefined. */
-  share: number | undefined;
+  /** The truth, as a share of the way from no harm to the limit, or how it is drawn. */
+  share: number | ((uniform: () => number) => number);
 }
 export const cells: Cell[];
 export interface Kept {

@@ -102,8 +102,18 @@ const runs = (truth, between, within) => (normal) => {
   };
 };
 
-/** Where the truth lies: no harm, half way to the limit, one and a half times and twice as far, or anywhere up to there. */
-const places = { "no harm": 0, "half way": 0.5, "1.5 ×": 1.5, "2 ×": 2, anywhere: undefined };
+/**
+ * Where the truth lies, as a share of the way from no harm to the limit: one place, or anew each time. That of `often none` is none in one of
+ * two, else exponential about the limit.
+ */
+const places = {
+  "no harm": 0,
+  "half way": 0.5,
+  "1.5 ×": 1.5,
+  "2 ×": 2,
+  anywhere: (uniform) => 2 * uniform(),
+  "often none": (uniform) => (uniform() < 0.5 ? 0 : -Math.log(1 - uniform())),
+};
 const over = (name, rule, sizes, drawn) =>
   sizes.flatMap((n) => Object.entries(places).map(([place, share]) => ({ name, rule, n, place, share, drawn })));
 
@@ -129,7 +139,7 @@ export function promises({ rule: text, n, share, drawn }, draws, { seed = 1, bri
   const ask = (run) => gate(...run, [rule]).checks.find(({ variant }) => variant === "v");
   const found = { draws, undecided: 0, promised: 0, kept: 0, anew: 0, middle: 0, sizes: [], floors: 0 };
   for (let draw = 0; draw < draws; draw++) {
-    const truth = share ?? 2 * uniform();
+    const truth = typeof share === "number" ? share : share(uniform);
     const run = drawn(truth)(normal, uniform);
     const check = ask(run(n));
     if (check.outcome !== "undecided") continue;
@@ -197,7 +207,7 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   for (const cell of cells.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
     const found = promises(cell, Number(draws));
     const { undecided, promised, kept, anew, middle, sizes, floors } = found;
-    const row = `${cell.name} | all | ${cell.share === undefined ? "anywhere" : "at the four places"}`;
+    const row = `${cell.name} | all | ${typeof cell.share === "number" ? "at the four places" : cell.place}`;
     const total = totals.get(row) ?? { promised: 0, kept: 0, anew: 0, middle: 0, floors: 0 };
     totals.set(row, total);
     for (const key of Object.keys(total)) total[key] += found[key];

@@ -15,36 +15,14 @@ export interface Base<B> {
   pieces(basis: B, clusters: number): number;
   /** The smallest difference from none that a two-sided test at `level` finds with 80 % power; NaN where none is tested. */
   detectable(basis: B, level: number): number;
-  /** The middle half of what the truth may be: it lies in there as likely as not. `limit`: of the rule that asks, see `aboutLimit`. */
-  half(basis: B, limit?: number): Half;
   /**
-   * The power of a test against the limit on `factor` times as many items, if this is the truth; `fixed`: times as many behind the
-   * part of the error that more items leave as it is.
+   * The chance that a test against the limit on `factor` times as many items, of which those that there are stay the first, decides on
+   * which side the truth lies: over all that the truth and the scatter of items may be after these data, see `predictive.ts`.
+   * `fixed`: times as many behind the part of the error that more items leave as it is.
    */
-  power(basis: B, factor: number, truth: number, limit: Limit, fixed?: number): number;
+  decides(basis: B, limit: Limit): (factor: number, fixed?: number) => number;
   /** The value that would have failed the limit with 80 % power, all other checks adjusted for. */
   harm(basis: B, limit: Limit): number;
-}
-
-export interface Half {
-  low: number;
-  high: number;
-}
-
-/** The 75 % quantile of the normal distribution. */
-const quartile = 0.6745;
-
-/**
- * The middle half of what the truth may be under a rule. A rule is made for harm of the size of its limit, so the truth is taken to be normal about the
- * limit, `spread` wide, before the data are seen. From few items the estimate says less than that: an undecided one far from
- * the limit is far by luck, and would promise too few items. A limit of none has no size: then the data speak alone.
- */
-export function aboutLimit({ low, high }: Half, limit: number, spread = Math.abs(limit)): Half {
-  if (spread === 0 || !Number.isFinite(spread)) return { low, high };
-  const [middle, reach] = [(low + high) / 2, (high - low) / 2];
-  const weight = spread ** 2 / (spread ** 2 + (reach / quartile) ** 2);
-  const [centre, near] = [limit + weight * (middle - limit), Math.sqrt(weight) * reach];
-  return { low: centre - near, high: centre + near };
 }
 
 /** Level of every two-sided test, and of each of the two one-sided tests whose 95 % interval is shown. */

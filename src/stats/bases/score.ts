@@ -1,6 +1,7 @@
 import { binomialAtLeast, binomialAtMost, tQuantile, tTail } from "../distributions.js";
 import { harmFor, type Limit, power } from "../power.js";
-import { aboutLimit, alpha, type Base, levelAt } from "./basis.js";
+import { predictive, spreadAbout } from "../predictive.js";
+import { alpha, type Base, levelAt, oneSided } from "./basis.js";
 
 /** Answers to the same questions that changed under another variant; questions that both got right, or both wrong, say nothing. */
 export interface Flips {
@@ -31,19 +32,22 @@ export const score: Base<Score> = {
 
   detectable: ({ flips, freedom }, level) => detectableChange(flips, level, freedom),
 
-  half: ({ flips, freedom }, limit = 0) => aboutLimit(scoreInterval(flips, freedom, 0.5), limit),
-
-  power: ({ flips, freedom }, factor, truth, limit) => powerAgainst(grown(flips, factor), freedom, truth, limit),
+  decides({ flips, freedom }, { limit, rises, family, size = Math.abs(limit) }) {
+    const { distance, error } = fromLimit(flips, limit);
+    // The rate of flips is known as well as its count is, whose variance is its mean.
+    const counted = 2 * (flips.toRight + flips.toWrong) + 1;
+    const later = predictive({
+      ...{ distance: rises ? distance : -distance, error },
+      freedom: Math.min(counted, freedom ?? Infinity),
+      spread: spreadAbout(size),
+    });
+    const critical = (level: number) => tQuantile(1 - level, freedom);
+    const tested = { harm: critical(oneSided / family), none: critical(oneSided) };
+    return (factor) => later(1 / Math.sqrt(factor), tested);
+  },
 
   harm: ({ flips, freedom }, asked) => harmFor(asked, (harm) => powerAgainst(flips, freedom, harm, asked)),
 };
-
-/** The same shares among more questions. */
-const grown = ({ n, toRight, toWrong }: Flips, factor: number): Flips => ({
-  n: n * factor,
-  toRight: toRight * factor,
-  toWrong: toWrong * factor,
-});
 
 /** The chance that the score test of the limit finds on which side of it a true change lies. */
 function powerAgainst({ n, toRight, toWrong }: Flips, freedom: number | undefined, truth: number, asked: Limit) {
@@ -60,15 +64,19 @@ function powerAgainst({ n, toRight, toWrong }: Flips, freedom: number | undefine
  * changed by `delta`", the nuisance probability at its maximum likelihood under that. Unlike Wald's it holds its level
  * with few flips, and with none.
  */
-function scoreZ({ n, toRight, toWrong }: Flips, delta: number): number {
+function scoreZ(flips: Flips, delta: number): number {
+  const { distance, error } = fromLimit(flips, delta);
+  return distance === 0 ? 0 : distance / error;
+}
+
+/** How far the change lies above `delta`, and its standard error if that is the truth. */
+function fromLimit({ n, toRight, toWrong }: Flips, delta: number): { distance: number; error: number } {
   const a = 2 * n;
   const b = -toRight - toWrong + (2 * n - toRight + toWrong) * delta;
   const c = -toWrong * delta * (1 - delta);
   const q = (Math.sqrt(Math.max(0, b * b - 4 * a * c)) - b) / (2 * a);
   const variance = n * (2 * q + delta * (1 - delta));
-  const numerator = toRight - toWrong - n * delta;
-  if (numerator === 0) return 0;
-  return numerator / Math.sqrt(Math.max(variance, Number.MIN_VALUE));
+  return { distance: (toRight - toWrong) / n - delta, error: Math.sqrt(Math.max(variance, Number.MIN_VALUE)) / n };
 }
 
 /** One-sided p of "the accuracy rose by at most `delta`"; `freedom` as of `Design`. */

@@ -1,6 +1,7 @@
 import { tQuantile, tTail } from "../distributions.js";
 import { power, reach } from "../power.js";
-import { aboutLimit, type Base, levelAt, oneSided } from "./basis.js";
+import { predictive, spreadAbout } from "../predictive.js";
+import { type Base, oneSided } from "./basis.js";
 
 /**
  * An estimate with a standard error, which scatters by Student's t. `link`: from a difference as reported to the scale on
@@ -61,21 +62,22 @@ export const t: Base<T> = {
     return link === "log1p" ? Math.expm1(found) : found;
   },
 
-  half({ link, estimate, error, freedom }, limit = 0) {
-    const reach = tQuantile(0.75, Math.max(1, freedom)) * error;
-    const alone = { low: estimate - reach, high: estimate + reach };
-    // A figure on a log scale is taken to be within a factor of about e of its limit.
-    const { low, high } = limit === 0 ? alone : aboutLimit(alone, links[link](limit), link === "log" ? 1 : undefined);
-    return { low: reported[link](low), high: reported[link](high) };
-  },
-
-  power(basis, factor, truth, asked, fixed = 1) {
-    const { link, freedom: now } = basis;
-    const { error, freedom } = grown(basis, factor, fixed);
-    const distance = Math.abs(links[link](truth) - links[link](asked.limit));
-    // As in `reach`: the error, as far as it is known today, is too small on average.
-    const widened = error * (1 + 1 / (4 * Math.max(1, now)));
-    return tTail(tQuantile(1 - levelAt(truth, asked), freedom) - distance / widened, freedom);
+  decides(basis, asked) {
+    const { link, estimate, sides, per, fixed: part } = basis;
+    const limit = links[link](asked.limit);
+    const above = estimate - limit;
+    const error = sides ? (above > 0 ? sides.below : sides.above) : basis.error;
+    // Where the autocorrelation of items had to be estimated, too, their error is about half as well known, see `detectable`. Runs have
+    // none, and a floor's error is on the wide side already.
+    const freedom = Math.max(1, per || part ? basis.freedom : basis.freedom / 2);
+    const { size = link === "log" ? 1 : Math.abs(limit) } = asked;
+    const later = predictive({ distance: asked.rises ? above : -above, error, freedom, spread: spreadAbout(size) });
+    return (factor, fixed = 1) => {
+      const then = grown(basis, factor, fixed);
+      const critical = (level: number) => tQuantile(1 - level, then.freedom);
+      const share = basis.error === 0 ? 1 : then.error / basis.error;
+      return later(share, { harm: critical(oneSided / asked.family), none: critical(oneSided) });
+    };
   },
 
   harm({ link, error, freedom }, { limit, rises, family }) {
