@@ -176,6 +176,16 @@ export interface DataRecord {
 export const notesOfData = ({ datasets }: Pick<Provenance, "datasets">): string[] =>
   datasets.flatMap(({ name, note, entries = [name] }) => (note === undefined ? [] : [`${several(entries)}: ${note}`]));
 
+/** A job, or its share, of which all was measured. */
+interface JobEnded {
+  at: number;
+  job: string;
+  items: number;
+  seconds: number;
+  engine?: EngineName;
+  instead?: Instead;
+}
+
 /**
  * The events of a run, in order; the store keeps every event but `progress`, `fetching` and `quantizing`, the view
  * folds them, the statistics fold them.
@@ -220,27 +230,9 @@ export type Event =
   /** A quantization that is being made. */
   | ({ type: "quantizing"; at: number } & Quantizing)
   /** `engine`: what measured it, whichever job had opened it; absent in runs of version 0.1. */
-  | {
-      type: "job-done";
-      at: number;
-      job: string;
-      items: number;
-      seconds: number;
-      engine?: EngineName;
-      instead?: Instead;
-    }
+  | ({ type: "job-done" } & JobEnded)
   /** A share of a job is there; `whole`: items of all shares, if they are known. */
-  | {
-      type: "share-done";
-      at: number;
-      job: string;
-      share: Share;
-      items: number;
-      whole?: number;
-      seconds: number;
-      engine?: EngineName;
-      instead?: Instead;
-    }
+  | ({ type: "share-done"; share: Share; whole?: number } & JobEnded)
   | { type: "job-failed"; at: number; job: string; failure: Failure }
   /** `worker`: it is about one of those that measure, or their queue, and not about figures. */
   | { type: "warning"; at: number; message: string; variant?: string; job?: string; worker?: string }
@@ -372,6 +364,11 @@ const ofItsVariants = ({ variants, jobs }: { variants: { name: string }[]; jobs:
 };
 const unnamed = "has a job of a variant that it does not name";
 
+const jobEnded = {
+  ...{ at: time, job: jobId, items: count, seconds: amount, engine: engineForm.optional() },
+  instead: z.looseObject({ settings: record, method: text.optional() }).optional(),
+};
+
 const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
   started: z
     .looseObject({
@@ -412,24 +409,8 @@ const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
     engine: engineForm.extend({ loadSeconds: amount.optional(), threads: amount.optional() }),
   }),
   "job-started": z.looseObject({ at: time, job: jobId, done: count }),
-  "job-done": z.looseObject({
-    at: time,
-    job: jobId,
-    items: count,
-    seconds: amount,
-    engine: engineForm.optional(),
-    instead: z.looseObject({ settings: record, method: text.optional() }).optional(),
-  }),
-  "share-done": z.looseObject({
-    at: time,
-    job: jobId,
-    share: shareForm,
-    items: count,
-    whole: count.optional(),
-    seconds: amount,
-    engine: engineForm.optional(),
-    instead: z.looseObject({ settings: record, method: text.optional() }).optional(),
-  }),
+  "job-done": z.looseObject(jobEnded),
+  "share-done": z.looseObject({ ...jobEnded, share: shareForm, whole: count.optional() }),
   "job-failed": z.looseObject({ at: time, job: jobId, failure }),
   warning: z.looseObject({
     ...{ at: time, message: text },

@@ -237,13 +237,20 @@ const speed = {
   margin: { size: 0.02, relative: true },
 } as const;
 
-/** The share of these options in the probability of all, by its logarithms. */
-function shareOf(options: readonly number[], scores: readonly number[]): number {
+/** The share of these options in the probability of all, by its logarithms, less the largest one: what is far below 1 stays a number. */
+export function shareOf(options: readonly number[], scores: readonly number[]): number {
   const most = Math.max(...scores);
   const shares = scores.map((one) => Math.exp(one - most));
   const sum = (some: number[]) => some.reduce((all, one) => all + one, 0);
   return sum(options.map((option) => shares[option] ?? 0)) / sum(shares);
 }
+
+/** The probability of all options, by its logarithms. A rounding above 1 is none. */
+export const massOf = (scores: readonly number[]): number =>
+  Math.min(
+    1,
+    scores.reduce((sum, one) => sum + Math.exp(one), 0),
+  );
 
 /** A count of questions beside the figures that it belongs to. */
 const tally = {
@@ -534,12 +541,7 @@ const described: Record<string, Described> = {
   },
   answer_mass: {
     ...score,
-    byAnswer: ({ scores }) =>
-      scores &&
-      Math.min(
-        1,
-        scores.reduce((sum, one) => sum + Math.exp(one), 0),
-      ),
+    byAnswer: ({ scores }) => scores && massOf(scores),
     label: "answer mass",
     better: "neither",
     prominence: prominences.last,

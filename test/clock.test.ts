@@ -1,10 +1,11 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, writeFileSync, writeSync } from "node:fs";
 import { uptime } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import {
   bench,
+  childrenOf,
   cli,
   eventsOf,
   qualityRows,
@@ -15,6 +16,7 @@ import {
   temporaryFolder,
   until,
   verdicts,
+  writeMatrix,
   writeRandomLlama,
 } from "./support.js";
 
@@ -27,16 +29,8 @@ writeRandomLlama(folder, "random", { seed: 1 });
 const perplexity = "perplexity: {text: text.txt, context: 64, chunks: 40}";
 const hellaswag = "hellaswag: {file: questions.txt}";
 
-function matrix(name: string, variants: Record<string, string>, measurements: string[]): string {
-  const path = join(folder, `${name}.yaml`);
-  const lines = Object.entries(variants).map(([variant, said]) => `  ${variant}: {${said}}`);
-  const measured = measurements.map((one) => `  ${one}\n`).join("");
-  writeFileSync(path, `variants:\n${lines.join("\n")}\nmeasurements:\n${measured}`);
-  return path;
-}
-
-const enginesOf = (pid: number) =>
-  readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
+const matrix = (name: string, variants: Record<string, string>, measured: string[]) =>
+  writeMatrix(folder, name, variants, measured);
 
 const warningsOf = (out: string) => eventsOf(out).flatMap((event) => (event.type === "warning" ? [event.message] : []));
 
@@ -112,7 +106,7 @@ describe.skipIf(process.platform !== "linux")("a process that is stopped and goe
     const args = ["run", file, "--plain", "--parallel", "1", "--timeout", "3", "--out", out];
     const { child, ended } = start(args);
     await until("a chunk", () => eventsOf(out).some(({ type }) => type === "samples"));
-    for (const engine of enginesOf(child.pid!)) process.kill(engine, "SIGSTOP");
+    for (const engine of childrenOf(child.pid!)) process.kill(engine, "SIGSTOP");
     const { code } = await ended;
     expect(code).toBe(2);
     expect(verdicts(eventsOf(out))).toEqual({

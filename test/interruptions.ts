@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import { allTokens } from "../dist/store/index.js";
 import { random } from "./draws.mjs";
-import { eventsOf, qualityRows, start } from "./support.js";
+import { childrenOf, eventsOf, qualityRows, start } from "./support.js";
 
 /** Strikes a run. False where there was nothing to strike: no engine yet, say. `chance`: a number below 1 for a choice among several. */
 export type Blow = (main: ChildProcess, chance: number) => boolean;
@@ -23,13 +23,7 @@ const toGroup =
   ({ pid }) =>
     strike(-pid!, signal);
 
-export function enginesOf({ pid }: ChildProcess): number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
-  } catch {
-    return [];
-  }
-}
+export const enginesOf = ({ pid }: ChildProcess): number[] => childrenOf(pid!);
 
 /** By what they strike and how. Whoever measures elsewhere has more to strike: see `survives`. */
 export const blows = {

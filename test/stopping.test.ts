@@ -14,6 +14,7 @@ import {
   temporaryFolder,
   until,
   wikitext,
+  writeMatrix,
   writeRandomLlama,
 } from "./support.js";
 
@@ -24,15 +25,8 @@ writeFileSync(join(folder, "questions.txt"), someQuestions(60));
 const together = "divergence: {text: text.txt, context: 64, chunks: 12, floor: 0}";
 const beside = "perplexity: {text: text.txt, context: 64, chunks: 12}";
 
-function matrix(name: string, variants: Record<string, string>, measurements: string[]): string {
-  const path = join(folder, `${name}.yaml`);
-  const lines = Object.entries(variants).map(([variant, said]) => `  ${variant}: {${said}}`);
-  writeFileSync(
-    path,
-    `variants:\n${lines.join("\n")}\nmeasurements:\n${measurements.map((one) => `  ${one}\n`).join("")}`,
-  );
-  return path;
-}
+const matrix = (name: string, variants: Record<string, string>, measured: string[]) =>
+  writeMatrix(folder, name, variants, measured);
 
 const samplesOf = (out: string) => eventsOf(out).filter((event) => event.type === "samples");
 const failuresOf = (out: string) => eventsOf(out).filter((event) => event.type === "job-failed");

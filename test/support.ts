@@ -96,6 +96,28 @@ export function verdicts(events: StoredEvent[]): Record<string, string> {
   );
 }
 
+/** A benchmark file of these variants and measurements, each a line of YAML. */
+export function writeMatrix(
+  folder: string,
+  name: string,
+  variants: Record<string, string>,
+  measured: string[],
+): string {
+  const path = join(folder, `${name}.yaml`);
+  const lines = Object.entries(variants).map(([variant, said]) => `  ${variant}: {${said}}\n`);
+  writeFileSync(path, `variants:\n${lines.join("")}measurements:\n${measured.map((one) => `  ${one}\n`).join("")}`);
+  return path;
+}
+
+/** Processes that one has started, not those that they have; none of one that is gone. */
+export function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(/\s+/).filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
+
 /** Rows of table-long.csv that do not depend on the clock or on memory: what every run of a matrix must agree on. */
 export function qualityRows(folder: string): string[] {
   const rows = readFileSync(join(folder, "table-long.csv"), "utf8").trimEnd().split("\n");

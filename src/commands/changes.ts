@@ -1,5 +1,5 @@
+import { changesFrom } from "../judge/index.js";
 import type { Run } from "../replay/index.js";
-import { changesFrom } from "../reports/changes.js";
 import type { View } from "../tui/index.js";
 
 /** Comparing may take this share of one processor's time, so that it takes none from what is measured. */

@@ -15,7 +15,7 @@ export function describePlan(plan: Plan): string {
   const missing = new Map(preparations.map((one) => [one.variant, one.missing]));
   const measurements = [...new Set(jobs.map(({ record }) => record.measurement))];
   const rows = variants.map((variant) => {
-    const own = jobs.filter(({ record }) => record.variant === variant.name && record.share !== "none");
+    const own = jobs.filter(({ record }) => record.variant === variant.name);
     const first = missing.get(variant.name);
     const cells = measurements.map((name) => {
       const job = own.find(({ record }) => record.measurement === name);

@@ -9,12 +9,12 @@ import { harmless, harmlessJson } from "../harmless.js";
 import { measurements } from "../measurements/index.js";
 import { withoutKeeping } from "../models/cache.js";
 import { makePlan, type Plan } from "../plan/index.js";
-import { Fold, isTimed, progressOf, type Run, replay } from "../replay/index.js";
+import { Fold, hasShare, isTimed, progressOf, type Run, replay } from "../replay/index.js";
 import { readPublished } from "../reports/card/index.js";
 import type { Wishes } from "../reports/choice.js";
 import { factsFrom, writeReports } from "../reports/index.js";
 import { nextTiming, run } from "../run/index.js";
-import { type Share, shareName } from "../share.js";
+import type { Share } from "../share.js";
 import { readEvents, Store } from "../store/index.js";
 import { onLost, say, type Writer } from "../terminal.js";
 import { openView, type StopKind, type View } from "../tui/index.js";
@@ -178,10 +178,9 @@ function folderOf(plan: Plan, { out, file, reference }: RunCommand): string {
 
 /** The exit code of a shard: what it leaves to others is not missing here. */
 function shardCode({ jobs }: Plan, run: Run): number {
-  const left = jobs.filter(({ record: { id, share, impossible } }) => {
-    const result = run.jobs.get(id);
-    if (share === "none" || impossible !== undefined || result?.done) return false;
-    return !(share && result?.shares.has(shareName(share)));
+  const left = jobs.filter(({ record }) => {
+    const result = run.jobs.get(record.id);
+    return record.impossible === undefined && !result?.done && !hasShare(record, result?.shares);
   });
   return left.length > 0 ? exitCodes.someFailed : exitCodes.allMeasured;
 }

@@ -4,6 +4,7 @@ import { findKind } from "../data/index.js";
 import { definite } from "../definite.js";
 import type { JobRecord } from "../events.js";
 import { measurementOn, measurements } from "../measurements/index.js";
+import { shareOf } from "../metrics.js";
 
 /** What a variant made of an item. */
 export interface ItemAnswer {
@@ -88,15 +89,8 @@ export function answerOf(
     score,
     gold: right ?? gold,
     right: score === undefined ? undefined : score >= least,
-    confidence: scores && prediction !== undefined ? shareOf(scores, prediction) : undefined,
+    confidence: scores && prediction !== undefined ? shareOf([prediction], scores) : undefined,
     said: prediction === undefined ? (extracted ?? text) : String(prediction),
   };
   return { isThere: detail !== undefined, ...definite(answer) };
-}
-
-/** Of probabilities by their logarithms, less the largest one: what is far below 1 stays a number. */
-export function shareOf(scores: readonly number[], option: number): number {
-  const most = Math.max(...scores);
-  const all = scores.reduce((sum, score) => sum + Math.exp(score - most), 0);
-  return Math.exp(scores[option]! - most) / all;
 }

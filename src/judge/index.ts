@@ -1,6 +1,7 @@
 // The door of the wing that judges: what may be compared, what a comparison says, and whether rules hold.
 
 export type { Pair } from "./answers.js";
+export { changesFrom, type ToldChange } from "./changes.js";
 export { type Comparability, comparability, imatrixFlag } from "./comparable.js";
 export { type Check, type Gate, gate } from "./gate.js";
 export { isSameSize, type Ladder, type LadderStep } from "./ladder.js";

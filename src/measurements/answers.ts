@@ -4,6 +4,7 @@ import type { ChoiceItem } from "../data/index.js";
 import { definite } from "../definite.js";
 import { sha256 } from "../digest.js";
 import type { Measured, Sample } from "../events.js";
+import { metric as describe, type KeptAnswer } from "../metrics.js";
 import { optionNamed } from "./letters.js";
 
 /** How the answers to the questions of a task are scored; all metrics are those of one decode. */
@@ -17,10 +18,14 @@ export interface Scoring {
 }
 
 /** The metrics of answers by likelihood. */
-export const scoredBy = ({ mass, sameLength, sameOptions }: Scoring): string[] => [
-  ...(mass ? ["mc2"] : sameLength ? ["acc"] : ["acc", "acc_norm", "acc_token"]),
-  ...(sameOptions ? ["answer_mass"] : []),
+export const scoredBy = (scoring: Scoring): string[] => [
+  ...rulesOf(scoring),
+  ...(scoring.sameOptions ? ["answer_mass"] : []),
 ];
+
+/** Those of them that take a key. */
+const rulesOf = ({ mass, sameLength }: Scoring): string[] =>
+  mass ? ["mc2"] : sameLength ? ["acc"] : ["acc", "acc_norm", "acc_token"];
 
 const ofItem = ({ id, cluster, gold }: ChoiceItem) => ({ item: id, ...definite({ cluster, gold }) });
 
@@ -52,8 +57,9 @@ function graded(item: ChoiceItem, score: (right: number[]) => Sample[]): Sample[
   return right ? score(right) : [counted("ungraded")];
 }
 
-const rightness = (metric: string, right: number[], prediction: number | undefined): Sample => ({
-  ...{ metric, value: prediction !== undefined && right.includes(prediction) ? 1 : 0, weight: 1 },
+/** By the rule that the metric itself says, so that whoever checks a stored answer finds the same. */
+const scored = (metric: string, answer: KeptAnswer): Sample => ({
+  ...{ metric, value: describe(metric).byAnswer!(answer)!, weight: 1 },
 });
 
 /**
@@ -68,23 +74,21 @@ const rightness = (metric: string, right: number[], prediction: number | undefin
 export function answered(
   item: ChoiceItem,
   { unanswerable, options, alone, prompt }: OptionScores,
-  { mass, sameLength, sameOptions }: Scoring,
+  scoring: Scoring,
 ): Measured {
   if (unanswerable !== undefined) return unasked(item, unanswerable);
   const scores = options.map(({ sum }) => sum);
   const perToken = options.map(({ mean }) => mean);
   const prediction = best(scores);
-  const byLength = mass || sameLength;
+  const byLength = scoring.mass || scoring.sameLength;
   const norm = best(scores.map((one, i) => one / [...item.options[i]!].length));
   const token = best(perToken);
+  const answer = { prediction, byLength: norm, byToken: token, scores };
   return {
     ...ofItem(item),
     samples: [
-      ...graded(item, (right) => [
-        mass ? { metric: "mc2", value: shareOf(right, scores), weight: 1 } : rightness("acc", right, prediction),
-        ...(byLength ? [] : [rightness("acc_norm", right, norm), rightness("acc_token", right, token)]),
-      ]),
-      ...(sameOptions ? [massOn(scores)] : []),
+      ...graded(item, (right) => rulesOf(scoring).map((metric) => scored(metric, { ...answer, right }))),
+      ...(scoring.sameOptions ? [massOn(scores)] : []),
     ],
     prediction,
     scores,
@@ -114,7 +118,7 @@ export function answeredByLetter(
   const prediction = order?.[letter] ?? letter;
   return {
     ...ofItem(item),
-    samples: [...graded(item, (right) => [rightness("acc", right, prediction)]), massOn(scores)],
+    samples: [...graded(item, (right) => [scored("acc", { prediction, right })]), massOn(scores)],
     ...{ prediction, scores, ...listedIn(order) },
     detail: { ...about(item), ...definite({ given: prompt }) },
   };
@@ -132,7 +136,7 @@ export function written(item: ChoiceItem, answer: Answer, order?: readonly numbe
   return {
     ...ofItem(item),
     samples: [
-      ...graded(item, (right) => [rightness("acc", right, prediction)]),
+      ...graded(item, (right) => [scored("acc", { right, ...definite({ prediction }) })]),
       ...(prediction === undefined ? [counted("unparsed")] : []),
       ...(finish === "length" ? [counted("cut_off")] : []),
       ...(said.thought ? [counted("thoughts")] : []),
@@ -143,23 +147,7 @@ export function written(item: ChoiceItem, answer: Answer, order?: readonly numbe
   };
 }
 
-/** Of probabilities, less the largest logarithm: what is far below 1 stays a number. */
-function shareOf(right: number[], scores: number[]): number {
-  const most = Math.max(...scores);
-  const shares = scores.map((score) => Math.exp(score - most));
-  const sum = (some: number[]) => some.reduce((all, one) => all + one, 0);
-  return sum(right.map((option) => shares[option]!)) / sum(shares);
-}
-
-/** A rounding above 1 is none. */
-const massOn = (scores: number[]): Sample => ({
-  metric: "answer_mass",
-  value: Math.min(
-    1,
-    scores.reduce((sum, score) => sum + Math.exp(score), 0),
-  ),
-  weight: 1,
-});
+const massOn = (scores: number[]): Sample => scored("answer_mass", { scores, right: [] });
 
 function best(scores: number[]): number {
   let first = 0;

@@ -8,6 +8,7 @@ import { sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
 import { fileIdentity, keptSha256, recall, remember } from "./cache.js";
 import { type OtherPurpose, otherPurpose } from "./purpose.js";
+import { partNamed, partNames, splitName } from "./split.js";
 import { assumedBos, tokenizerBehaviour, vocabularyDigest } from "./tokenizer.js";
 
 /** Facts from the header of a GGUF file, read without loading the model. */
@@ -88,21 +89,16 @@ export interface ModelPart {
   tensors: { name: string; type: number; shape: number[]; elements: number; bytes: number }[];
 }
 
-const SPLIT = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
-const part = (stem: string, number: number, count: string) =>
-  `${stem}-${String(number).padStart(5, "0")}-of-${count}.gguf`;
-
 /**
  * All files of the model that `path` is or belongs to, in order; throws where one is missing. A number that is not of its
  * own count (part 3 of 2, 0 of 0) names no part: such a file stands for itself.
  */
 async function splitParts(path: string): Promise<string[]> {
-  const match = basename(path).match(SPLIT);
-  const [, stem, number, count] = match ?? [];
-  if (!match || Number(number) < 1 || Number(number) > Number(count)) return [path];
+  const split = splitName(basename(path));
+  if (!split || split.number < 1 || split.number > split.count) return [path];
   const folder = dirname(path);
   const there = new Set(await readdir(folder).catch(() => []));
-  const names = Array.from({ length: Number(count) }, (_, index) => part(stem!, index + 1, count!));
+  const names = partNames(split);
   const missing = names.filter((name) => !there.has(name));
   if (missing.length === 0) return names.map((name) => join(folder, name));
   if (missing.length === names.length) throw missingModel(path);
@@ -111,7 +107,7 @@ async function splitParts(path: string): Promise<string[]> {
     missing.length <= 2 ? [first, second].filter(Boolean).join(" and ") : `${first} and ${missing.length - 1} more`;
   throw new BenchError(
     "model-part-missing",
-    `${join(folder, stem!)} is split into ${names.length} files, of which ${told} ${missing.length === 1 ? "is" : "are"} missing.`,
+    `${join(folder, split.stem)} is split into ${names.length} files, of which ${told} ${missing.length === 1 ? "is" : "are"} missing.`,
     { hint: "Put all parts into one folder." },
   );
 }
@@ -131,7 +127,7 @@ async function checkSplit(parts: ModelPart[]): Promise<void> {
     throw new BenchError(
       "model-part-missing",
       `${path} is one part of a model split into ${count} files, but is not named as such.`,
-      { hint: `Give the parts their names back: ${part("NAME", 1, String(count).padStart(5, "0"))} and so on.` },
+      { hint: `Give the parts their names back: ${partNamed({ stem: "NAME", count }, 1)} and so on.` },
     );
   }
   for (const [index, one] of parts.entries()) {

@@ -3,6 +3,7 @@ import { homedir } from "node:os";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { BenchError } from "../errors.js";
 import { isFile } from "../folders.js";
+import { partNamed, splitName } from "./split.js";
 
 /** Where files on this machine are looked for. */
 export interface ModelFolders {
@@ -46,18 +47,16 @@ async function firstFolder(places: string[]): Promise<string | undefined> {
   return undefined;
 }
 
-const PART = /-\d{5}-of-(\d{5})\.gguf$/;
-
 /** A split model is opened by its first part. A first part that is missing is the reader's to complain of. */
 async function firstPart(path: string): Promise<string> {
-  const first = path.replace(PART, "-00001-of-$1.gguf");
+  const split = splitName(path);
+  if (!split) return path;
+  const first = partNamed(split, 1);
   return (await isFile(first)) ? first : path;
 }
 
 async function splitStart(stem: string): Promise<string | undefined> {
-  const parts = (await ggufFiles(dirname(stem))).filter(
-    (name) => name.startsWith(`${basename(stem)}-`) && PART.test(name) && name.replace(PART, "") === basename(stem),
-  );
+  const parts = (await ggufFiles(dirname(stem))).filter((name) => splitName(name)?.stem === basename(stem));
   return parts.length > 0 ? join(dirname(stem), parts[0]!) : undefined;
 }
 

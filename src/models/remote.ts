@@ -30,6 +30,7 @@ import {
   servedRepository,
   together,
 } from "./repository.js";
+import { partNames, splitName } from "./split.js";
 
 /** How far a download is. */
 export interface Fetching {
@@ -85,7 +86,7 @@ export async function remoteFiles(
 
 function webFiles(model: string, { url, authorization, hub }: Extract<ModelAddress, { kind: "web" }>): Remote[] {
   const one = { url, shown: addressWithoutSecrets(model), ...definite({ authorization, hub: hub?.access }) };
-  return partNames(lastPart(url), one).map((name) => {
+  return namesOf(lastPart(url), one).map((name) => {
     const part = new URL(url);
     part.pathname = part.pathname.replace(SPLIT_NAME, name.match(SPLIT_NAME)?.[0] ?? "$&");
     return remote([{ ...one, url: part, shown: renamed(one.shown, name) }]);
@@ -117,7 +118,7 @@ function placed(place: ServedRepository, file: string, listed?: RepositoryFile[]
   const { hub, repository, endpoints } = place;
   const folder = file.slice(0, file.lastIndexOf("/") + 1);
   const first = addressAt(place, endpoints[0]!, 0);
-  return partNames(file.slice(folder.length), first).map((name) => {
+  return namesOf(file.slice(folder.length), first).map((name) => {
     const path = `${folder}${name}`;
     const entry = listed?.find((one) => one.path === path);
     if (listed && !entry)
@@ -151,14 +152,12 @@ export async function isKept(model: string, address: RemoteAddress, options: Fet
 }
 
 /** The names of a model's files by that of one of them. */
-function partNames(name: string, address: Address): string[] {
-  const [, , count] = name.match(SPLIT_NAME) ?? [];
-  if (!count) return [name];
-  if (Number(count) === 0 || Number(count) > MOST_PARTS)
-    throw downloadError(address, `a model of ${Number(count)} parts is not fetched`, "Check the name.");
-  return Array.from({ length: Number(count) }, (_, index) =>
-    name.replace(SPLIT_NAME, `-${String(index + 1).padStart(5, "0")}-of-$2.gguf`),
-  );
+function namesOf(name: string, address: Address): string[] {
+  const split = splitName(name);
+  if (!split) return [name];
+  if (split.count === 0 || split.count > MOST_PARTS)
+    throw downloadError(address, `a model of ${split.count} parts is not fetched`, "Check the name.");
+  return partNames(split);
 }
 
 /** An address as it is shown, with the name of another part. */

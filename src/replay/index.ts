@@ -440,6 +440,10 @@ export function engineOf({ jobs, engines }: Run, { id, variant }: JobRecord): En
   return { version, library, ...definite({ build, environment, rounding }) };
 }
 
+/** Whether nothing is left of a job's own share: it measures none of it, or all of its share is there, by name. */
+export const hasShare = ({ share }: Pick<JobRecord, "share">, there: ReadonlySet<string> | undefined): boolean =>
+  share === "none" || (share !== undefined && there?.has(shareName(share)) === true);
+
 /** Whether a job is timed, so that each session gives other figures. */
 export const isTimed = ({ metrics }: Pick<JobRecord, "metrics">) =>
   metrics.some((name) => describe(name).per === "repetition");

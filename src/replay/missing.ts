@@ -1,7 +1,6 @@
 import type { JobRecord } from "../events.js";
 import { metric as describe, itemsPer } from "../metrics.js";
-import { shareName } from "../share.js";
-import type { Run } from "./index.js";
+import { hasShare, type Run } from "./index.js";
 
 /** Which parts of a plan a run was measured in, while others are not begun; undefined for other runs. */
 function ownParts({ shard, shards }: Run): { parts: number[]; of: number } | undefined {
@@ -29,8 +28,7 @@ export function missingOf(run: Run): string[] {
   });
   if (open.length === 0) return [];
   const ids = new Set(open.map(({ id }) => id));
-  const isLeft = ({ id, share }: JobRecord) =>
-    share !== "none" && ids.has(id) && !(share && jobs.get(id)?.shares.has(shareName(share)));
+  const isLeft = (record: JobRecord) => ids.has(record.id) && !hasShare(record, jobs.get(record.id)?.shares);
   const told = Array.from(shards, ([of, there]) => {
     const missing = Array.from({ length: of }, (_, i) => i + 1).filter((part) => !there.has(part));
     const unfinished = [...there]

@@ -19,8 +19,16 @@ import {
   variantMetrics,
 } from "../metrics.js";
 
-import { type JobResult, missingOf, partTold, planOf, type Run, type Session, timingOf } from "../replay/index.js";
-import { shareName } from "../share.js";
+import {
+  hasShare,
+  type JobResult,
+  missingOf,
+  partTold,
+  planOf,
+  type Run,
+  type Session,
+  timingOf,
+} from "../replay/index.js";
 import { habitOf, warningsOf } from "../stats/answers.js";
 import { besideChance, chanceOf } from "../stats/chance.js";
 import { macroMean } from "../stats/macro.js";
@@ -484,8 +492,7 @@ export const resuming = ": the same command continues where it stopped";
 
 function notesOf(started: Started, run: Run, jobs: Map<string, Planned>): string[] {
   const part = partTold(run);
-  const isElsewhere = ({ record: { share }, result }: Planned) =>
-    part !== undefined && share !== undefined && (share === "none" || result.shares.has(shareName(share)));
+  const isElsewhere = ({ record, result }: Planned) => part !== undefined && hasShare(record, result.shares);
   const states = [...jobs.values()].filter((job) => !isElsewhere(job)).map(({ result }) => result.state);
   const missing = missingOf(run);
   const possible = states.filter((state) => state !== "impossible");

@@ -1,8 +1,7 @@
 import { z } from "zod";
 import { measurementOn } from "../measurements/index.js";
 import { type Job, memoryTogether, type Plan, togetherGroups } from "../plan/index.js";
-import type { JobProgress } from "../replay/index.js";
-import { shareName } from "../share.js";
+import { hasShare, type JobProgress } from "../replay/index.js";
 import { engineOf } from "./engines.js";
 
 const needed = {
@@ -55,10 +54,10 @@ export function* schedule(
   // Variants that differ in nothing but their names have their jobs in common.
   const first = new Map(plan.jobs.toReversed().map((job) => [job.record.id, job]));
   const open = plan.jobs.filter((job) => {
-    const { id, impossible, share } = job.record;
-    if (first.get(id) !== job || impossible || share === "none" || begun.has(id)) return false;
+    const { id, impossible } = job.record;
+    if (first.get(id) !== job || impossible || begun.has(id)) return false;
     const known = done.get(id);
-    return !known?.complete && !(share && known?.shares?.has(shareName(share)));
+    return !known?.complete && !hasShare(job.record, known?.shares);
   });
   const left = besideEachOther(withoutWaiting(plan, open));
   const together = togetherGroups(left);

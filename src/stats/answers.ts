@@ -1,6 +1,6 @@
 import { definite } from "../definite.js";
 import type { JobRecord } from "../events.js";
-import { metric as describe, tellsOfSameOptions, withoutPriors } from "../metrics.js";
+import { metric as describe, massOf, tellsOfSameOptions, withoutPriors } from "../metrics.js";
 import type { JobResult, OptionAnswer } from "../replay/index.js";
 import { percent } from "../units.js";
 import { type Summary, summarize } from "./summary.js";
@@ -44,12 +44,7 @@ export function habitOf(
   const counted = (of: (one: OptionAnswer) => number | undefined) =>
     options.map((_, option) => answers.filter((one) => of(one) === option).length);
   const scored = answers.filter(({ scores }) => scores?.every(Number.isFinite));
-  const masses = scored.map(({ scores }) =>
-    Math.min(
-      1,
-      scores!.reduce((sum, score) => sum + Math.exp(score), 0),
-    ),
-  );
+  const masses = scored.map(({ scores }) => massOf(scores!));
   const { clusters } = result;
   const rights = withoutPrior(scored).flatMap(({ item, gold, prediction }) =>
     gold === undefined ? [] : [{ item, value: prediction === gold ? 1 : 0, weight: 1 }],

@@ -3,7 +3,7 @@ import type { Writer } from "../terminal.js";
 import { startPlain } from "./plain.js";
 import type { Onlooked, StopKind, View } from "./view.js";
 
-export type { LiveChange, StopKind, View } from "./view.js";
+export type { StopKind, View } from "./view.js";
 
 export interface ViewOptions {
   stdout: Writer;

@@ -1,6 +1,7 @@
 import type { ReadStream, WriteStream } from "node:tty";
 import { render } from "ink";
 import { now as clockNow } from "../clock.js";
+import type { ToldChange } from "../judge/index.js";
 import type { Writer } from "../terminal.js";
 import { App } from "./app.js";
 import { footerLines, type Looking } from "./frame.js";
@@ -8,7 +9,7 @@ import { type KeyName, look } from "./keys.js";
 import { ascii, unicode } from "./matrix.js";
 import { openScreen } from "./screen.js";
 import { compared, initialState, reduce, resumed, tick } from "./state.js";
-import type { LiveChange, Onlooked, StopKind, View } from "./view.js";
+import type { Onlooked, StopKind, View } from "./view.js";
 
 interface LiveOptions {
   onStop(kind: StopKind): void;
@@ -98,7 +99,7 @@ export function startView({
   mend.unref();
 
   return {
-    compare(changes: LiveChange[]) {
+    compare(changes: ToldChange[]) {
       state = compared(state, changes);
       frames.soon();
     },

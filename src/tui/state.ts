@@ -1,15 +1,15 @@
 import { definite } from "../definite.js";
 import type { Event, JobRecord, SpeedSession, StoredEvent, VariantRecord } from "../events.js";
 import { harmless } from "../harmless.js";
+import type { ToldChange } from "../judge/index.js";
 import { metric as describe, isTally, itemsPer } from "../metrics.js";
 import type { Quantizing } from "../models/quantize.js";
 import type { Fetching } from "../models/sources.js";
-import { isTimed, type JobResult, type Run } from "../replay/index.js";
+import { hasShare, isTimed, type JobResult, type Run } from "../replay/index.js";
 import { shareName } from "../share.js";
 import { vocabularyOf } from "../stats/series.js";
 import { type Running, running } from "../stats/summary.js";
 import { bytes, duration } from "../units.js";
-import type { LiveChange } from "./view.js";
 
 export type Status = "waiting" | "running" | "done" | "failed" | "impossible";
 
@@ -113,7 +113,7 @@ export interface LiveState {
   /** Results of earlier sessions, by job id. */
   kept: Map<string, JobResult>;
   /** Changes against the reference, see `changeIn`. */
-  changes: Map<string, LiveChange>;
+  changes: Map<string, ToldChange>;
   /** The session of speed that is measured. */
   timing: SpeedSession;
   /** The download on its way. */
@@ -163,7 +163,7 @@ export function resumed({ jobs }: Run): LiveState {
 }
 
 /** The state with these changes in the place of earlier ones. */
-export function compared(state: LiveState, changes: LiveChange[]): LiveState {
+export function compared(state: LiveState, changes: ToldChange[]): LiveState {
   return {
     ...state,
     changes: new Map(changes.map((one) => [changeKey(one.variant, one.measurement, one.metric), one])),
@@ -459,8 +459,7 @@ function newCell(
 ): LiveJob {
   const kept = earlier.get(job.id);
   const timedAgain = kept !== undefined && isTimed(job) && timing.again;
-  const isShared = job.share !== undefined && job.share !== "none" && kept?.shares.has(shareName(job.share)) === true;
-  const isDone = timedAgain ? kept.sessions.has(timing.session) : isShared || (kept?.done ?? false);
+  const isDone = timedAgain ? kept.sessions.has(timing.session) : hasShare(job, kept?.shares) || (kept?.done ?? false);
   const items = (timedAgain ? kept.itemsIn(timing.session).length : kept?.items.length) ?? 0;
   return {
     job,

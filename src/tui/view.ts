@@ -1,4 +1,5 @@
 import type { Event, StoredEvent } from "../events.js";
+import type { ToldChange } from "../judge/index.js";
 import type { Run } from "../replay/index.js";
 
 /** Shows a run: first `resume` with what there is of it, then every event in order, at last `close`. */
@@ -7,20 +8,9 @@ export interface View {
   resume(run: Run): void;
   handle(event: Event | StoredEvent): void;
   /** Takes the changes against the reference, all that there are. Absent where none are shown, so that nobody computes them. */
-  compare?(changes: LiveChange[]): void;
+  compare?(changes: ToldChange[]): void;
   /** Gives the terminal back as it was. */
   close(): Promise<void>;
-}
-
-/** How a variant's figure differs from its reference's, as the tables of the run tell it. */
-export interface LiveChange {
-  variant: string;
-  /** The reference. */
-  against: string;
-  measurement: string;
-  metric: string;
-  /** `+0.9 %`, `−2.1 points`, `×2.1` */
-  text: string;
 }
 
 /** A run that another process measures, or measured. */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import {
   bench,
+  childrenOf,
   eventsOf,
   llamaServer,
   type Outcome,
@@ -168,11 +169,6 @@ describe.skipIf(!llamaServer || process.platform !== "linux")(
 const descendantsOf = (pid: number): number[] => [...childrenOf(pid).flatMap(descendantsOf), pid];
 
 const isNode = (pid: number) => readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith(process.execPath);
-
-/** Processes that this one has started, not those that they have. */
-function childrenOf(pid: number): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(/\s+/).filter(Boolean).map(Number);
-}
 
 describe.skipIf(!llamaServer)(
   `a llama-server of the user's${llamaServer ? "" : " (not on this machine)"}`,

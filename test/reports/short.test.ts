@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, test } from "vitest";
+import { changesFrom } from "../../dist/judge/index.js";
 import { replay } from "../../dist/replay/index.js";
-import { changesFrom } from "../../dist/reports/changes.js";
 import { figureOf } from "../../dist/reports/digits.js";
 import { shortTable as pageTable } from "../../dist/reports/html/short-table.js";
 import { factsFrom } from "../../dist/reports/index.js";

@@ -5,6 +5,7 @@ import { keptSha256 } from "../../models/cache.js";
 import { cachedModels } from "../../models/cached.js";
 import { readModelFacts } from "../../models/gguf.js";
 import { isRemote, resolveModel } from "../../models/sources.js";
+import { partNames, splitName } from "../../models/split.js";
 import type { NamedFile } from "./messages.js";
 
 /** Where a worker looks for files, and from where it fetches them. */
@@ -18,7 +19,6 @@ export interface FileSources {
 
 /** Deeper than people put models. */
 const deepest = 6;
-const part = /-(\d{5})-of-(\d{5})\.gguf$/;
 
 /**
  * The file with these bytes, wherever it lies in the folders or in the cache and whatever it is called there; of a split model the
@@ -63,13 +63,10 @@ async function digestOf(path: string, parts: number): Promise<string | undefined
 
 /** Of all parts; undefined for what is no file, or has another number of parts. */
 async function bytesOf(path: string, parts: number): Promise<number | undefined> {
-  const [, number, count] = path.match(part) ?? [];
-  if (Number(count ?? 1) !== parts) return undefined;
-  if (parts > 1 && Number(number) !== 1) return undefined;
-  const all =
-    parts === 1
-      ? [path]
-      : Array.from({ length: parts }, (_, i) => path.replace(part, `-${String(i + 1).padStart(5, "0")}-of-$2.gguf`));
+  const split = splitName(path);
+  if ((split?.count ?? 1) !== parts) return undefined;
+  if (parts > 1 && split?.number !== 1) return undefined;
+  const all = parts > 1 && split ? partNames(split) : [path];
   const sizes = await Promise.all(
     all.map((one) =>
       stat(one).then(

@@ -1,13 +1,18 @@
-import { changeOf, isAtChance, markOf, type Result, verdictsFrom } from "../judge/index.js";
 import { metric as describe, isDistance } from "../metrics.js";
 import type { Run } from "../replay/index.js";
+import { changeOf, markOf } from "./reading.js";
+import type { Result } from "./results.js";
+import { isAtChance } from "./verdict.js";
+import { verdictsFrom } from "./verdicts.js";
 
-/** A change that the short table tells, without the rest of the table: `Short.rows[].cells[].change`. */
+/** How a variant's figure differs from its reference's, as the tables of the run tell it. */
 export interface ToldChange {
   variant: string;
+  /** The reference. */
   against: string;
   measurement: string;
   metric: string;
+  /** `+0.9 %`, `−2.1 points`, `×2.1` */
   text: string;
 }
 
