@@ -23,6 +23,6 @@ function loadTimes({ plan, engines }: Run): string[] {
     if (worker !== undefined && loadSeconds !== undefined) opened.set(worker, [...(opened.get(worker) ?? []), name]);
   }
   if (opened.size < 2) return [];
-  const all = [...opened].map(([worker, names]) => `${several(names)} by ${worker}`);
-  return [`Load times are of the worker that opened a variant, and are not to be compared: ${several(all)}`];
+  const all = [...opened].map(([worker, names]) => `${several([worker])}: ${several(names)}`);
+  return [`Load times are not to be compared, each is of the worker that opened the variant (${all.join("; ")})`];
 }

@@ -94,6 +94,19 @@ measurements:
       (said) => said.match(/has done speed/g)?.length ?? 0,
     );
     expect(timed).toEqual([0, 8, 0]);
+    expect(eventsOf(there)).toContainEqual(
+      expect.objectContaining({
+        type: "warning",
+        message: expect.stringMatching(/^passed over: odd has another build/),
+      }),
+    );
+    // Each variant has a load time, with the worker that opened it.
+    const opened = eventsOf(there).flatMap((event) => (event.type === "opened" ? [event] : []));
+    expect(new Set(opened.map(({ variant }) => variant))).toEqual(new Set(["a", "b"]));
+    for (const { engine } of opened) {
+      expect(["desk", "tower"]).toContain(engine.worker);
+      expect(engine.loadSeconds).toBeGreaterThan(0);
+    }
     const [started] = eventsOf(there);
     expect(started).toMatchObject({ provenance: { machine: { host: expect.any(String) } } });
   });
@@ -137,6 +150,11 @@ measurements:
     await sleep(1000);
     await redis.start();
     expect(ok(await going.ended)).toEqual({ code: 0, stderr: "" });
+    const told = eventsOf(there).flatMap((event) =>
+      event.type === "warning" || event.type === "note" ? [event.message] : [],
+    );
+    expect(told).toContain(`${killed.name} is gone: ${part} goes to another worker`);
+    expect(told.join("\n")).toMatch(/redis:\S+: .*; the run waits for it\n(.*\n)*redis:\S+ is back/);
     expect(ok(await bench(run(file, here)))).toEqual({ code: 0, stderr: "" });
     expect(qualityRows(there)).toEqual(qualityRows(here));
     expect(twice(there)).toEqual([]);
@@ -235,6 +253,8 @@ measurements:
     expect(part).toBeDefined();
     expect(ok(await going.ended)).toEqual({ code: 0, stderr: "" });
     expect(two.output.stdout).toContain(`has done ${part}`);
+    const notes = eventsOf(out).flatMap((event) => (event.type === "note" ? [event.message] : []));
+    expect(notes).toEqual(["measured by 1 worker: one", "two measures from now on, too", "one has left"]);
     expect(twice(out)).toEqual([]);
   });
 });
