@@ -131,16 +131,19 @@ const inSheet = ({ scale }: Metric, value: number | undefined) =>
         ? value * 100
         : value;
 
-/** `complete`, or what is not there and why. */
+/** `complete`, or what is not there and why, and which figures are none to publish as they are. */
 function status({ cells }: Row, columns: Column[]): string {
   const where = new Map<string, Set<string>>();
   cells.forEach((cell, index) => {
-    const why = absence(cell) ?? unasked(cell) ?? guessed(cell);
+    const why = absence(cell) ?? unasked(cell) ?? guessed(cell) ?? disturbed(cell);
     const measurement = columns[index]?.measurement;
     if (why && measurement) where.set(why, (where.get(why) ?? new Set()).add(measurement));
   });
   return Array.from(where, ([why, measurements]) => `${[...measurements].join(", ")} ${why}`).join("; ") || "complete";
 }
+
+const disturbed = (cell: Cell) =>
+  cell.state === "measured" && cell.disturbed ? "timed beside other processes" : undefined;
 
 const guessed = (cell: Cell) => (cell.state === "measured" ? cell.guessed : undefined);
 

@@ -51,6 +51,8 @@ export type Cell =
       floor?: boolean;
       /** `not shown to be above chance: 25 %`, `below chance: 25 %`. */
       guessed?: string;
+      /** A speed that was timed while other processes computed. */
+      disturbed?: true;
     }
   | { state: "failed"; failure: Failure }
   | { state: "impossible"; reason: string }
@@ -260,6 +262,7 @@ function jobCell(
   const summary = believable(measured, fault);
   const other = metric.name === soundness ? foreign.get(cellKey(variant.name, record.measurement)) : undefined;
   const together = togetherNote(metric, result);
+  const loaded = loadNote(metric, result);
   const guessed = fault === undefined ? guessedIn(metric, record, summary) : undefined;
   return {
     state: "measured",
@@ -277,12 +280,13 @@ function jobCell(
       ...averageNote(metric, record, result),
       ...aloneNote(metric, result),
       ...methodNote(metric, record, variant),
-      ...loadNote(metric, result),
+      ...loaded,
       ...together,
     ],
     ...(other ? { foreign: true } : {}),
     ...definite({ guessed: guessed?.status }),
     ...(together.length > 0 ? { together: true } : {}),
+    ...(loaded.length > 0 ? { disturbed: true } : {}),
     ...(record.against === variant.name && !isPeak(metric) ? { floor: true } : {}),
   };
 }

@@ -174,7 +174,7 @@ describe("what is drawn", () => {
       for (const word of `${title} ${caption}`.match(/[A-Za-z]{3,}/g)!) expect(texts, name).toContain(word);
       const [, left, top, width, height] = /^<svg[^>]* viewBox="(\S+) (\S+) (\S+) (\S+)"/.exec(svg(name))!.map(Number);
       expect([left, width]).toEqual([0, 480]);
-      for (const [, y] of svg(name).matchAll(/<text x="12" y="(\S+)"/g)) {
+      for (const [, y] of svg(name).matchAll(/<text x="12" y="(\S+)" text-anchor="start"/g)) {
         expect(Number(y)).toBeGreaterThan(top!);
         expect(Number(y)).toBeLessThan(top! + height!);
       }

@@ -167,6 +167,8 @@ describe("the short table on a screen", () => {
     for (const width of [80, 120])
       expect(screenTable(facts, width).block).toMatch(new RegExp(`^Q8_0 .*${speed.replace(".", "\\.")}.* \\?`, "m"));
     expect(shortTable(facts.short).rows[1]!.slice(-2)).toEqual([speed, "?"]);
+    facts.short.rows[2]!.cells[at]!.mark = "likely better";
+    expect(pageTable(facts).text).toMatch(/<span class="change good">×\d\.\d likely<\/span>/);
     expect(pageTable(facts).text).toContain(
       `${speed} <span class="soft">± ${cell.error}</span><span class="change soft">?</span>`,
     );

@@ -97,7 +97,7 @@ function cellOf(short: ShortCell, column: ShortColumn, marks: string): Markup {
   const { cell, figure, error, change, mark } = short;
   const isFloor = cell.state === "measured" && cell.floor;
   const value = isFloor ? undefined : figureIn(cell)?.value;
-  const unsure = mark === "?" || mark === "≈" ? ` ${mark}` : "";
+  const unsure = mark === "?" || mark === "≈" ? ` ${mark}` : mark?.startsWith("likely") ? " likely" : "";
   const told = change === undefined ? (isUntold(short) ? "?" : "") : change + unsure;
   const own = ownSign(column, short).map((sign) => ` ${sign}`);
   return html`<td class="number" data-value="${value}">${figure}${error === undefined ? "" : html` <span class="soft">± ${error}</span>`}${own}${marks}${below(told, mark && signs[mark].tone)}</td>`;

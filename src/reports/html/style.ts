@@ -2,7 +2,7 @@
 export const style = `
 :root {
   color-scheme: light dark; --back: #fff; --ink: #1b1f24; --soft: #57606a; --line: #d0d7de;
-  --band: #f6f8fa; --link: #0550ae; --good: #116329; --bad: #a40e26; --maybe: #7d4e00;
+  --band: #f6f8fa; --link: #0550ae; --good: #116329; --bad: #a40e26; --maybe: #7d4e00; --shade: rgb(87 96 106 / 40%);
 }
 @media screen and (prefers-color-scheme: dark) {
   :root {
@@ -47,8 +47,8 @@ nav ul {
   background:
     linear-gradient(to right, var(--back) 50%, transparent) 0 0 / 3rem 100% no-repeat local,
     linear-gradient(to left, var(--back) 50%, transparent) 100% 0 / 3rem 100% no-repeat local,
-    linear-gradient(to right, var(--soft), transparent) 0 0 / 0.6rem 100% no-repeat scroll,
-    linear-gradient(to left, var(--soft), transparent) 100% 0 / 0.6rem 100% no-repeat scroll;
+    linear-gradient(to right, var(--shade), transparent) 0 0 / 0.75rem 100% no-repeat scroll,
+    linear-gradient(to left, var(--shade), transparent) 100% 0 / 0.75rem 100% no-repeat scroll;
 }
 table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); font-size: 0.875rem; padding: 0 0 0.25rem; }

@@ -114,7 +114,7 @@ function alone(svg: string, { width, height }: Chart, { title, caption }: Omit<P
 }
 
 const textAt = (line: string, y: number, look: string) =>
-  `<text x="12" y="${y}" fill="currentColor" ${look}>${attribute(line)}</text>`.replace(
+  `<text x="12" y="${y}" text-anchor="start" fill="currentColor" ${look}>${attribute(line)}</text>`.replace(
     /fill="currentColor" (.*fill=)/,
     "$1",
   );
