@@ -102,6 +102,8 @@ describe("installed into an empty folder", () => {
     expect(doctor.code, doctor.output).toBe(0);
     expect(doctor.stdout).toMatch(/^Library +llama\.cpp \S+/m);
     expect(doctor.stdout).toContain(join("node_modules", "@node-llama-cpp"));
+    // Features in plain words, without llama.cpp's own " = 1 | ".
+    expect(doctor.stdout).toMatch(/^Features +CPU: [^=|]+$/m);
     const list = await bench("list");
     expect(list.code, list.output).toBe(0);
     expect(list.stdout).toMatch(/demo-en +text +at /);

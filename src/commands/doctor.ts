@@ -6,6 +6,7 @@ import { BenchError, exitCodes } from "../errors.js";
 import { harmless } from "../harmless.js";
 import { loadLibrary } from "../llama/library.js";
 import {
+  cardPresent,
   chooseLibrary,
   findLibraries,
   idleCard,
@@ -44,10 +45,11 @@ async function diagnosis(folders: { dataDir?: string }, own?: string): Promise<s
     `Library      llama.cpp ${library.version} (${llamaRelease} expected: its C interface was checked)`,
     `             ${chosen.origin} for ${chosen.gpu}, ${library.cpuLibrary()}`,
     `             ${chosen.directory}`,
-    `Features     ${library.systemInfo().trim()}`,
+    `Features     ${featuresIn(library.systemInfo())}`,
     ...library.devices().map((device, i) => `${i === 0 ? "Devices" : "       "}      ${device}`),
   ];
-  const others = findLibraries().filter(({ directory }) => directory !== chosen.directory);
+  // A build for a card that is not there is of no use to anyone who reads this.
+  const others = findLibraries().filter(({ gpu, directory }) => directory !== chosen.directory && cardPresent(gpu));
   for (const [i, { gpu, origin, directory }] of others.entries())
     lines.push(`${i === 0 ? "Also found" : "          "}   ${gpu} ${origin}: ${directory}`);
   const idle = own === undefined ? idleCard() : undefined;
@@ -63,6 +65,16 @@ async function diagnosis(folders: { dataDir?: string }, own?: string): Promise<s
   ];
   for (const [i, one] of data.entries()) lines.push(`${i === 0 ? "Data" : "    "}         ${one}`);
   return `${lines.map((line) => harmless(line)).join("\n")}\n`;
+}
+
+/** llama.cpp's line of features, `CPU : AVX = 1 | AVX512 = 0 | …`, as a list of those that are there; values other than 1 are kept. */
+export function featuresIn(info: string): string {
+  return info
+    .split("|")
+    .map((one) => one.trim().replace(" : ", ": "))
+    .filter((one) => one !== "" && !one.endsWith(" = 0"))
+    .map((one) => one.replace(/ = 1$/, "").replace(" = ", " "))
+    .join(", ");
 }
 
 /**

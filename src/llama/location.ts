@@ -127,10 +127,15 @@ export function missingCard(gpu: "auto" | LibraryLocation["gpu"]): string | unde
     const remedy = adding ? `\`npm install ${adding}\` adds it` : "take `gpu` away, or set it to cpu";
     return `gpu: ${gpu} is asked for, and no llama.cpp library for it is installed: ${remedy}`;
   }
-  const there = gpu === "vulkan" ? graphicsCards().length > 0 : driverPresent(gpu);
-  return there
+  return cardPresent(gpu)
     ? undefined
     : `gpu: ${gpu} is asked for, and this machine has no such graphics card: take \`gpu\` away, or set it to cpu`;
+}
+
+/** Whether this machine has what a build is for; every machine has a processor. */
+export function cardPresent(gpu: LibraryLocation["gpu"]): boolean {
+  if (gpu === "cpu") return true;
+  return gpu === "vulkan" ? graphicsCards().length > 0 : driverPresent(gpu);
 }
 
 /**

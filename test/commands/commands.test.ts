@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
+import { featuresIn } from "../../dist/commands/doctor.js";
 import { commands, exitCodes } from "../../dist/index.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -42,4 +43,11 @@ it("models are looked for where the variable says, unless the option says where"
   await expect(commands.quantize({ ...asked, modelsDir: mine }, where)).rejects.toThrow(join(mine, "none.gguf"));
   await commands.run({ models: ["none.gguf"], measures: ["speed"], dryRun: true }, where);
   expect(said.stdout).toContain(join(folder, "none.gguf"));
+});
+
+it("doctor lists the features of a build in plain words, and those alone that are there", () => {
+  expect(featuresIn("CPU : SSE3 = 1 | AVX = 1 | AVX512 = 0 | REPACK = 1 | ")).toBe("CPU: SSE3, AVX, REPACK");
+  expect(featuresIn("CUDA : ARCHS = 500,520 | USE_GRAPHS = 1 | CPU : AVX2 = 1 | \n")).toBe(
+    "CUDA: ARCHS 500,520, USE_GRAPHS, CPU: AVX2",
+  );
 });
