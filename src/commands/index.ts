@@ -2,7 +2,6 @@ import { definite } from "../definite.js";
 import type { Executor } from "../executors/index.js";
 import type { BisectCommand } from "./bisect.js";
 import type { Command, Surroundings } from "./command.js";
-import { checkOptions } from "./conflicts.js";
 import {
   bytes,
   chunks,
@@ -105,7 +104,7 @@ export const commands = {
         )
         .option(
           "--only <pattern>",
-          "these variants, measurements or VARIANT/MEASUREMENT alone, * stands for anything; of several, what any of them means",
+          "these variants, measurements or VARIANT/MEASUREMENT alone, * stands for anything; repeatable: what any of them means",
           list,
         )
         .option("--exclude <pattern>", "not these; repeatable", list)
@@ -481,7 +480,7 @@ async function executorOf({ queue, tags, speedHost }: RunCommand, { stderr }: Su
 
 /** Starts the first engine process before this one loads its own code, because they use different cores. */
 async function runCommand(asked: RunCommand, where: Surroundings): Promise<number> {
-  checkOptions(asked);
+  (await import("./conflicts.js")).checkOptions(asked);
   const executor = asked.dryRun ? undefined : (asked.executor ?? (await executorOf(asked, where)));
   return (await import("./run.js")).runCommand(definite({ ...asked, executor }), where);
 }
