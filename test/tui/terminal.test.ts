@@ -102,7 +102,9 @@ describe.skipIf(!found)("in a real terminal (tmux)", { timeout: 60_000 }, () => 
     tmux("send-keys", "-t", "resize", "G");
     await screen("resize", has("模型-30"), "the last row");
     tmux("send-keys", "-t", "resize", "g", "j", "j", "Down");
-    await screen("resize", has("rows (4 to "), "scrolled rows");
+    await screen("resize", has(/模型-04\S* ◂/), "the cursor three rows down");
+    tmux("send-keys", "-t", "resize", "-N", "12", "j");
+    await screen("resize", has(/模型-16\S* ◂/), "scrolled rows");
     tmux("send-keys", "-t", "resize", "f");
     await screen("resize", (lines) => !has("f follow")(lines), "the running row");
     tmux("resize-window", "-t", "resize", "-x", "200", "-y", "60");
