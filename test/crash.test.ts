@@ -21,6 +21,24 @@ const file = (name: string, yaml: string) => {
 };
 const kills = Number(process.env.KILLS ?? 0);
 
+/** Two models of random weights, measured in chunks of so many tokens. */
+function randomModels(name: string, context: number): string {
+  for (const seed of [1, 2]) writeRandomLlama(folder, `random-${seed}`, { seed });
+  return file(
+    name,
+    `
+defaults: {threads: 1}
+variants:
+  a: {model: random-1.gguf, reference: true}
+  b: {model: random-2.gguf}
+measurements:
+  perplexity: {text: text.txt, context: ${context}}
+  divergence: {text: text.txt, context: 128, chunks: 20, floor: 0}
+  hellaswag: {file: questions.txt}
+`,
+  );
+}
+
 /** Three subjects of a task whose questions stand behind five solved ones of their own subject. */
 function writeTask(to: string): void {
   for (const [subject, count] of [
@@ -116,38 +134,12 @@ measurements:
   });
 
   it.skipIf(!hasRedis)("llama.cpp with random weights, by workers of a queue", { timeout: 3_600_000 }, async () => {
-    for (const seed of [1, 2]) writeRandomLlama(folder, `random-${seed}`, { seed });
-    const matrix = file(
-      "llama-queue",
-      `
-defaults: {threads: 1}
-variants:
-  a: {model: random-1.gguf, reference: true}
-  b: {model: random-2.gguf}
-measurements:
-  perplexity: {text: text.txt, context: 64}
-  divergence: {text: text.txt, context: 128, chunks: 20, floor: 0}
-  hellaswag: {file: questions.txt}
-`,
-    );
+    const matrix = randomModels("llama-queue", 64);
     await byWorkers({ folder, name: "llama-queue", file: matrix, strikes: kills || 4, seed: 8 });
   });
 
   it("llama.cpp with random weights", { timeout: 3_600_000 }, async () => {
-    for (const seed of [1, 2]) writeRandomLlama(folder, `random-${seed}`, { seed });
-    const matrix = file(
-      "llama",
-      `
-defaults: {threads: 1}
-variants:
-  a: {model: random-1.gguf, reference: true}
-  b: {model: random-2.gguf}
-measurements:
-  perplexity: {text: text.txt, context: 128}
-  divergence: {text: text.txt, context: 128, chunks: 20, floor: 0}
-  hellaswag: {file: questions.txt}
-`,
-    );
+    const matrix = randomModels("llama", 128);
     await survives({ folder, name: "llama", file: matrix, strikes: kills || 6, seed: 2 });
   });
 

@@ -24,6 +24,18 @@ const redis = spawn("redis-server", ["--port", String(port), "--save", ""], { st
 const workers = [];
 const say = (/** @type {string[]} */ ...cells) => process.stdout.write(`| ${cells.join(" | ")} |\n`);
 
+function end() {
+  for (const worker of workers) worker.kill("SIGKILL");
+  redis.kill();
+  fs.rmSync(folder, { recursive: true, force: true });
+}
+// Workers and Redis would outlive a script that is stopped.
+for (const signal of ["SIGINT", "SIGTERM"])
+  process.once(signal, () => {
+    end();
+    process.exit(1);
+  });
+
 /** @param {string[]} args */
 function start(...args) {
   const child = spawn(process.execPath, [cli, ...args], { stdio: ["ignore", "pipe", "inherit"] });
@@ -96,7 +108,5 @@ try {
     await curve("llama.cpp", [1, 2], `{ model: ${model}, threads: 1 }`, `{ text: ${book}, chunks: ${values.chunks} }`);
   }
 } finally {
-  for (const worker of workers) worker.kill("SIGKILL");
-  redis.kill();
-  fs.rmSync(folder, { recursive: true, force: true });
+  end();
 }

@@ -93,7 +93,8 @@ const sameSize = 0.25;
 function stemOf(row: Row): string {
   const { facts, name } = row.variant;
   const file = (fileOf(row) ?? name).replace(/\.gguf$/i, "");
-  const bare = facts ? file.replace(new RegExp(facts.quant.replace(/\\W/g, "\\\\$&"), "i"), "") : file;
+  const at = facts ? file.toLowerCase().lastIndexOf(facts.quant.toLowerCase()) : -1;
+  const bare = facts && at >= 0 ? file.slice(0, at) + file.slice(at + facts.quant.length) : file;
   return plain(bare.replace(/[-_.]im\b/i, ""));
 }
 
