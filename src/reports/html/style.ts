@@ -99,7 +99,8 @@ dd { margin: 0; }
 [hidden] { display: none !important; }
 @media (max-width: 40rem) {
   body { padding: 1rem 0.75rem 3rem; }
-  caption { max-width: calc(100vw - 1.5rem); }
+  /* Room for the shade, and for a scroll bar, which 100vw counts in. */
+  caption { max-width: calc(100vw - 3.25rem); }
   th, td { padding: 0.3rem 0.4rem; }
   tbody th { min-width: 5.5rem; max-width: 9rem; font-size: 0.8rem; }
   dl { grid-template-columns: minmax(0, 1fr); }
