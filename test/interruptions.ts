@@ -48,7 +48,7 @@ function quality(out: string) {
     .trimEnd()
     .split("\n")
     .map((row) => row.split(","));
-  const kept = wide[0]!.map((name) => !/^(pp|tg)\d|^load_time|peak_memory/.test(name));
+  const kept = wide[0]!.map((name) => !/^(pp|tg)\d|^load_time|peak_memory|^disturbed$/.test(name));
   return {
     long: qualityRows(out),
     wide: wide.map((row) => row.filter((_, i) => kept[i]).join(",")),

@@ -107,11 +107,12 @@ export function wideCsv(table: Table): string {
   const records = rows.map((row) => {
     const { name, facts: of, model, backend } = row.variant;
     return [
-      ...[name, of?.quant, ...figuresOf(row, facts), ...figuresOf(row, measured), status(row, columns)],
+      ...[name, of?.quant, ...figuresOf(row, facts), ...figuresOf(row, measured)],
+      ...[status(row, columns), disturbed(row, columns)],
       ...[of && of.imatrix !== undefined, of?.architecture, backend, of?.files[0]?.split(/[/\\]/).at(-1), model],
     ];
   });
-  const before = ["variant", "quant", ...headsOf(facts), ...headsOf(measured), "status"];
+  const before = ["variant", "quant", ...headsOf(facts), ...headsOf(measured), "status", "disturbed"];
   return sheetOf([...before, "imatrix", "architecture", "backend", "file", "model"], records);
 }
 
@@ -131,19 +132,24 @@ const inSheet = ({ scale }: Metric, value: number | undefined) =>
         ? value * 100
         : value;
 
-/** `complete`, or what is not there and why, and which figures are none to publish as they are. */
+/** `complete`, or what is not there and why. What was measured decides it, never what else the machine did meanwhile. */
 function status({ cells }: Row, columns: Column[]): string {
   const where = new Map<string, Set<string>>();
   cells.forEach((cell, index) => {
-    const why = absence(cell) ?? unasked(cell) ?? guessed(cell) ?? disturbed(cell);
+    const why = absence(cell) ?? unasked(cell) ?? guessed(cell);
     const measurement = columns[index]?.measurement;
     if (why && measurement) where.set(why, (where.get(why) ?? new Set()).add(measurement));
   });
   return Array.from(where, ([why, measurements]) => `${[...measurements].join(", ")} ${why}`).join("; ") || "complete";
 }
 
-const disturbed = (cell: Cell) =>
-  cell.state === "measured" && cell.disturbed ? "timed beside other processes" : undefined;
+/** The measurements that were timed beside other processes; empty where none was. */
+function disturbed({ cells }: Row, columns: Column[]): string {
+  const names = cells.flatMap((cell, i) =>
+    cell.state === "measured" && cell.disturbed ? columns[i]!.measurement : [],
+  );
+  return [...new Set(names)].join(", ");
+}
 
 const guessed = (cell: Cell) => (cell.state === "measured" ? cell.guessed : undefined);
 
