@@ -1,7 +1,7 @@
 // The example of a queue in docs/examples: its form, and the commands that it holds, run as processes of this machine.
 
-import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
@@ -22,6 +22,7 @@ describe("a queue by docker compose", () => {
     command: z.array(z.string()),
     environment: z.record(z.string(), z.string()),
     ports: z.array(z.string().regex(/^127\.0\.0\.1:\d+:\d+$/)).optional(),
+    user: z.string().optional(),
     volumes: z.array(z.string()),
     healthcheck: z
       .strictObject({ test: z.array(z.string()), interval: z.string().regex(/^\d+s$/), retries: z.int() })
@@ -84,6 +85,36 @@ describe("a queue by docker compose", () => {
       expect(spawnSync("bash", ["-n"], { input: line.slice(4), encoding: "utf8" })).toMatchObject({ status: 0 });
   });
 
+  it("is made of an image whose commands run", { timeout: 600_000 }, () => {
+    const [, ...stage] = readExample("Dockerfile")
+      .replace(/\\\n/g, " ")
+      .split(/^FROM .*$/m)[1]!
+      .split("\n");
+    const inside = (path: string) => join(folder, "image", path);
+    const moved = (text: string) => text.replace(/(?<=^|\s)\/(?=[a-z])/g, `${inside("/")}`);
+    const copied = execFileSync("git", ["ls-files", "-coz", "--exclude-standard"], { cwd: root, encoding: "utf8" })
+      .split("\0")
+      .filter(Boolean);
+    let at = inside("/");
+    for (const [instruction, rest] of stage.map((line) => moved(line).split(/ (.*)/))) {
+      if (instruction === "WORKDIR") at = rest!;
+      mkdirSync(at, { recursive: true });
+      const files = rest === ". ." ? copied : (rest?.split(" ").slice(0, -1) ?? []);
+      if (instruction === "COPY") for (const file of files) cpSync(join(root, file), join(at, file));
+      if (instruction !== "RUN") continue;
+      // What a clean install gives is here already.
+      if (rest === "npm ci --ignore-scripts") {
+        symlinkSync(join(root, "node_modules"), join(at, "node_modules"));
+        continue;
+      }
+      const { status, stdout, stderr } = spawnSync("sh", ["-ec", rest!], { cwd: at, encoding: "utf8" });
+      expect(status, `${rest}: ${stdout}${stderr}`).toBe(0);
+      expect(stderr).not.toMatch(/npm warn/i);
+    }
+    const [, target] = /ln -s (\S+) \/usr\/local\/bin\/gguf-bench/.exec(readExample("Dockerfile"))!;
+    expect(execFileSync(moved(target!), ["--version"], { encoding: "utf8" })).toContain(version);
+  });
+
   const running: Started[] = [];
   const redis = new RedisHere("a planted password");
   afterAll(async () => {
@@ -102,7 +133,9 @@ describe("a queue by docker compose", () => {
     await redis.start();
     const { port } = new URL(redis.url);
     const password = { GGUF_BENCH_QUEUE_PASSWORD: redis.password };
-    const variables = { ...password, QUEUE: `redis://127.0.0.1:${port}`, MODELS: join(root, "datasets/demo") };
+    // The demo's models come with the program.
+    const variables = { ...password, QUEUE: `redis://127.0.0.1:${port}`, MODELS: join(folder, "models") };
+    mkdirSync(variables.MODELS);
     const [called, ...args] = services.worker.command.map((word) => filled(word, variables));
     expect(called).toBe("gguf-bench");
     // The container sees the folder of the models under another name.

@@ -4,6 +4,7 @@ import { childExecutor, localPlace } from "../executors/index.js";
 import { startWorker } from "../executors/queue/index.js";
 import { isFolder } from "../folders.js";
 import { freeMemory } from "../machine.js";
+import { shippedModels } from "../models/shipped.js";
 import { say } from "../terminal.js";
 import { foldersOf, type Surroundings } from "./command.js";
 import { stopper } from "./stop.js";
@@ -37,7 +38,8 @@ export async function workerCommand(asked: WorkerCommand, where: Surroundings): 
       throw new BenchError("folder", `${folder} is no folder`, { hint: "--models names a folder of models" });
   const told = (sentence: string) => say(stdout, `${sentence}\n`);
   const worker = await startWorker({
-    ...{ url: queue, version: versions()["gguf-bench"]!, folders, allowed: allowSource, memory: memoryLimit },
+    ...{ url: queue, version: versions()["gguf-bench"]!, folders: [...folders, shippedModels] },
+    ...{ allowed: allowSource, memory: memoryLimit },
     ...{ executor: childExecutor, place: localPlace, told },
     ...definite({ name, tags, threads }),
   });

@@ -262,7 +262,10 @@ class QueueWorker {
     const declined = { ...body.declined, [token]: { by: name, reason: reason.slice(0, 300), ever } };
     const able = (await this.#ask(() => present(this.link))).filter((one) => queuesOf(one).includes(queue));
     if (able.every((one) => declined[one.token]?.ever)) {
-      const all = Object.values(declined).map((one) => `${one.by} ${one.reason}`);
+      // Sorted, so that what is refused for the same reasons is told in the same words.
+      const all = Object.values(declined)
+        .map((one) => `${one.by} ${one.reason}`)
+        .sort();
       return taken.refuse(`no worker can take ${body.assignment.shown}: ${several(all, 4)}`);
     }
     if (!body.declined[token]) {
