@@ -199,11 +199,15 @@ class PlainView implements View {
   }
 }
 
-/** The principal figures of a job; all of them if none is principal. */
+/** The principal metrics of a job; all of them if none is principal. */
+function shown({ job }: LiveJob): string[] {
+  const principal = job.metrics.filter(isPrincipal);
+  return principal.length > 0 ? principal : job.metrics;
+}
+
 function figures(cell: LiveJob): string[] {
-  const principal = cell.job.metrics.filter(isPrincipal);
   const texts: string[] = [];
-  for (const name of principal.length > 0 ? principal : cell.job.metrics) {
+  for (const name of shown(cell)) {
     const known = figure(cell, name);
     if (known)
       texts.push(`${metric(name).label} ${formatFigure(name, known)}${known.broken ? `: ${known.broken}` : ""}`);
@@ -211,9 +215,9 @@ function figures(cell: LiveJob): string[] {
   return texts;
 }
 
-/** The basis of the figures: `32 chunks`, `3 of 4 questions` where one could not be asked, `5 repetitions` of each test. */
+/** The basis of the figures: `32 chunks`, `3 of 4 questions` where one could not be asked or has no key, `5 repetitions` of each test. */
 function extent(cell: LiveJob, items: number): string {
-  const counts = cell.job.metrics.flatMap((name) => (isTally(metric(name)) ? [] : (figure(cell, name)?.n ?? 0)));
+  const counts = shown(cell).flatMap((name) => (isTally(metric(name)) ? [] : (figure(cell, name)?.n ?? 0)));
   const n = Math.max(0, ...counts);
   const { per } = metric(cell.job.metrics[0]!);
   if (per === "repetition") return counted(n, "repetition");

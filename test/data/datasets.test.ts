@@ -442,6 +442,29 @@ ${more}`;
     expect(error).toMatchObject({ code: "dataset-invalid", message: expect.stringMatching(message) });
   });
 
+  test("a question without words is refused, also where its prompt shows the options", async () => {
+    const shown = form("csv").replace('"{q}"', '"{q} {A} {B}"');
+    file("mine/card.yaml", shown);
+    file("mine/test.csv", "q,A,B,key\none?,x,y,A\n ,x,y,A\n");
+    expect(await failure(choice("mine"))).toMatchObject({
+      message: expect.stringMatching(/test\.csv:3: the question is empty\.$/),
+      hint: "Mend the row, or take it out of the file.",
+    });
+    // Where options are all that is shown, they are what is asked.
+    file("mine/card.yaml", shown.replace("{q} ", ""));
+    expect((await choice("mine")).items).toHaveLength(2);
+    const listed = form("jsonl").replace('"{q}"', '"{q} {o[0]} {o[1]}"');
+    file("mine/card.yaml", listed.replace("[A, B]", "o"));
+    file("mine/test.jsonl", '{"q":"","o":["x","y"],"key":"x"}\n');
+    expect((await failure(choice("mine"))).message).toMatch(/test\.jsonl:1: the question is empty\.$/);
+  });
+
+  test("questions that are asked again are said, with what is known of them", async () => {
+    const twice = await read("csv", "q,A,B,key\none?,x,y,A\none?,x,y,A\none?,x,z,A\none?,x,y,A\n");
+    expect(twice.items).toHaveLength(4);
+    expect(twice.note).toBe("questions that are asked again, each counted: 2");
+  });
+
   test("options alike stay different letters, and are said", async () => {
     const data = await read("csv", "q,A,B,key\none?,x,x,B\n", "continueWith: letter\nanswerIs: letter");
     expect(data.items).toEqual([{ id: "0", context: "one?", options: ["A", "B"], gold: 1 }]);

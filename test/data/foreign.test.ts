@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { contextsOf } from "../../dist/backends/backend.js";
@@ -473,6 +473,15 @@ ${more}`;
     expect((await choice("eval.yaml")).items).toMatchObject([
       { context: "Of France?", options: ["Rome", "Paris"], gold: 1 },
     ]);
+  });
+
+  it("reads the data in its own folder, and none of another dataset in the data directory", async () => {
+    for (const name of ["data/one", "data/other"])
+      rows(`${name}/test.jsonl`, { question: `${name}?`, options: ["x", "y"], answer: 1 });
+    file("data/one/eval.yaml", hub(""));
+    expect((await choice("data/one/eval.yaml")).items).toMatchObject([{ context: "data/one?" }]);
+    rmSync(join(dir, "data/one/test.jsonl"));
+    expect(await refusal(choice("data/one/eval.yaml"))).toMatch(/one holds no data beside eval\.yaml/);
   });
 
   it("fills templates in, and refuses what runs code", async () => {

@@ -146,6 +146,7 @@ export async function readChoice(
 const readerOf = (card: ChoiceCard): TaskReader<ChoiceSolution> => ({
   key: card.answer,
   solve: (questions, how) => solve(card, questions, how),
+  asks: (column) => ![card.options ?? []].flat().some((options) => isWithin(column, options)),
 
   example(asked, { texts, gold }, style) {
     const answer = continuations(texts, style)[gold!]!;
@@ -171,6 +172,12 @@ const readerOf = (card: ChoiceCard): TaskReader<ChoiceSolution> => ({
     };
   },
 });
+
+/** Whether a column of a prompt is one of options, or in the list of them: `choices[0].text` in `choices[].text`, or in `choices`. */
+function isWithin(column: string, options: string): boolean {
+  const any = column.replace(/\[\d+\]/g, "[]");
+  return any === options || any.startsWith(`${options}[`) || any.startsWith(`${options}.`);
+}
 
 function itemOf(asked: TaskItem<ChoiceSolution>, card: ChoiceCard, style: Style): ChoiceItem {
   const { id, cluster, text, framed, solution } = asked;

@@ -26,7 +26,11 @@ export const tableName = (path: string): string => basename(path, extname(path))
 export async function tableCard(path: string): Promise<FoundDataset<ChoiceCard>> {
   const { rows } = await readTable(path, "csv");
   const [first] = rows;
-  const heads = Object.keys(first?.cells ?? {});
+  if (!first)
+    throw new BenchError("dataset-invalid", `${path} holds no questions.`, {
+      hint: "Its first line names the columns question, A, B (C, D …) and answer; each line below it is a question.",
+    });
+  const heads = Object.keys(first.cells);
   const column = (name: string) => heads.find((head) => head.toLowerCase() === name.toLowerCase());
   const [question, answer] = [column("question"), column("answer")];
   const options: string[] = [];
@@ -44,7 +48,7 @@ export async function tableCard(path: string): Promise<FoundDataset<ChoiceCard>>
   const letters = options.map((_, option) => letter(option));
   const isLetter = answers.every((one) => one === "" || letters.includes(one.normalize("NFKC").toUpperCase()));
   // A prompt is in the language of its questions.
-  const ending = /\p{Script=Han}/u.test(String(first!.cells[question!])) ? "答案：" : "Answer:";
+  const ending = /\p{Script=Han}/u.test(String(first.cells[question!])) ? "答案：" : "Answer:";
   const name = tableName(path)
     .toLowerCase()
     .replace(/[^a-z0-9._-]+/g, "-")

@@ -134,12 +134,13 @@ async function filesLike(path: string): Promise<string[]> {
 
 const escaped = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
-/** A copy of a dataset of the Hub's: the folder of its name in the data directory, or the task's own. */
+/** A copy of a dataset of the Hub's: the folder of its name in the data directory; `.`: that of the task's own file, and no other. */
 async function hubFiles({ path: name, config, by }: SourceNamed, split: string, { dataDir }: DataFolders) {
   const own = name.split("/").at(-1)!;
-  const roots = dataDir ? [join(dataDir, name), join(dataDir, own), join(dataDir, own.toLowerCase())] : [];
-  // The Hub's own eval.yaml lies in the dataset's folder.
-  for (const root of [...roots, ...(name === "." ? [dirname(by)] : [])]) {
+  const named = dataDir ? [join(dataDir, name), join(dataDir, own), join(dataDir, own.toLowerCase())] : [];
+  // The Hub's own eval.yaml lies in the dataset's folder, and names no dataset: the data directory holds those of others.
+  const roots = name === "." ? [dirname(by)] : named;
+  for (const root of roots) {
     const all = await tablesIn(root);
     if (all.length === 0) continue;
     const within = config === undefined ? all : inConfig(all, config);
@@ -155,6 +156,10 @@ async function hubFiles({ path: name, config, by }: SourceNamed, split: string, 
       { hint: `It holds ${several(all, 6)}. ${another}` },
     );
   }
+  if (name === ".")
+    throw new BenchError("dataset-missing", `${dirname(by)} holds no data beside ${basename(by)}.`, {
+      hint: "An eval.yaml is read in its dataset's folder: get the dataset whole, and name the file there.",
+    });
   throw new BenchError(
     "dataset-missing",
     `The data ${name} are not here: ${dataDir ? `there is no folder ${roots[0]}` : "no --data-dir is given"}.`,

@@ -9,6 +9,9 @@ export function lines(text: string): string[] {
   return all;
 }
 
+/** What to do about a row that lacks a text. */
+export const mendOrRemove = "Mend the row, or take it out of the file.";
+
 export const isBlank = (text: string) => text.trim() === "";
 
 /** The second of two options alike but for blanks at their ends. */
@@ -51,7 +54,7 @@ export function textAt({ cells }: TaskRow, path: string, refused: Refusal): stri
 /** The same, of a cell that must not be empty. */
 export function filledAt(row: TaskRow, path: string, refused: Refusal): string {
   const value = textAt(row, path, refused);
-  if (isBlank(value)) throw refused(`column "${excerpt(path)}" is empty.`);
+  if (isBlank(value)) throw refused(`column "${excerpt(path)}" is empty.`, mendOrRemove);
   return value;
 }
 
@@ -96,7 +99,7 @@ export function listAt(row: TaskRow, path: string, refused: Refusal, what = "opt
   return listed.map((one, i) => {
     if (one === undefined) throw refused(`${what} ${i + 1} of "${excerpt(path)}" is not there.`);
     const text = asText(one, path, refused);
-    if (isBlank(text)) throw refused(`${what} ${i + 1} is empty.`);
+    if (isBlank(text)) throw refused(`${what} ${i + 1} is empty.`, mendOrRemove);
     return text;
   });
 }

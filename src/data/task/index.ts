@@ -129,7 +129,9 @@ function told(faults: SubjectFault[], folder: string, most = 5): string[] {
   const said = faults.slice(0, most).map(({ subject, fault }) => {
     return `${subject.name} is left out: ${fault.message.replaceAll(join(folder, "/"), "").replace(/\.$/, "")}`;
   });
-  return faults.length > most ? [...said, `${faults.length - most} more subjects are left out`] : said;
+  return faults.length > most
+    ? [...said, `${faults.length - most} more ${faults.length - most === 1 ? "subject is" : "subjects are"} left out`]
+    : said;
 }
 
 /** The one error where no subject can be asked. */

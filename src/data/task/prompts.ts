@@ -3,7 +3,7 @@ import type { Message } from "../../chat/template.js";
 import { BenchError } from "../../errors.js";
 import { nearest } from "../../yaml.js";
 import type { Style, TaskCard, TaskSaid } from "./card.js";
-import { textAt } from "./cells.js";
+import { isBlank, mendOrRemove, textAt } from "./cells.js";
 import type { Refusal, TaskRow } from "./rows.js";
 import type { TaskSubject } from "./subjects.js";
 
@@ -54,16 +54,27 @@ export function styleOf(card: TaskCard, said: Pick<TaskSaid, "style" | "system">
   };
 }
 
-/** The prompt with the row's texts in it. Throws for a row that leaves it empty. */
-export function filled(prompt: string, row: TaskRow, subject: TaskSubject | undefined, refused: Refusal): string {
-  let asked = false;
-  const text = prompt.replace(/\{([^{}]+)\}/g, (_, column) => {
+/**
+ * The prompt with the row's texts in it. Throws for a row that asks nothing: its columns are empty but for those of the options,
+ * which `asks` tells apart; where a prompt shows options alone, they are the question.
+ */
+export function filled(
+  prompt: string,
+  row: TaskRow,
+  subject: TaskSubject | undefined,
+  refused: Refusal,
+  asks: (column: string) => boolean = () => true,
+): string {
+  const texts = new Map<string, string>();
+  const text = prompt.replace(/\{([^{}]+)\}/g, (_, column: string) => {
     if (subject && column === "subject") return subject.title;
     const value = textAt(row, column, refused);
-    asked ||= value.trim() !== "";
+    texts.set(column, value);
     return value;
   });
-  if (!asked) throw refused("the question is empty.");
+  const asking = [...texts.keys()].filter(asks);
+  if ((asking.length > 0 ? asking : [...texts.keys()]).every((column) => isBlank(texts.get(column)!)))
+    throw refused("the question is empty.", mendOrRemove);
   return text;
 }
 

@@ -41,6 +41,8 @@ export interface TaskReader<Solution> {
   solve(questions: TaskQuestion[], how: HowToSolve): Solution[];
   /** A solved question as it goes before others. */
   example(asked: FilledQuestion, solution: Solution, style: Style): Example;
+  /** Whether a column of a prompt asks something; those of options do not. By default all do. */
+  asks?(column: string): boolean;
   /** How often there is something that a reader of the figures should know, by a phrase. */
   remarks?(questions: { text: string; solution: Solution }[]): Record<string, number>;
 }
@@ -103,7 +105,7 @@ export async function readQuestions<Solution>(
     keyless: isKeyless,
     cleaned: (texts) => cleaned(texts, style.clean.options, path),
   });
-  const texts = textsOf(rows, style, subject, path);
+  const texts = textsOf(rows, style, subject, path, reader.asks);
   const frame = framed(style, subject, solved?.examples ?? []);
   const items = rows.map(({ row, refused }, index) => ({
     id: subject ? `${subject.name}/${index}` : String(index),
@@ -125,10 +127,17 @@ export async function readQuestions<Solution>(
       "rows without any text, left out": empty,
       "questions without a key, asked and not graded": keyless ? 0 : unkeyed,
       ...separated([read.separator, solved?.separator]),
+      "questions that are asked again, each counted": repeated(items),
       ...reader.remarks?.(items),
     },
     differences: [...read.differences, ...(solved?.differences ?? [])],
   };
+}
+
+/** How many questions are, with all that is known of them, the same as one before. */
+function repeated(items: readonly Pick<TaskItem<unknown>, "text" | "solution">[]): number {
+  const asked = new Set(items.map(({ text, solution }) => sha256(JSON.stringify([text, solution]))));
+  return items.length - asked.size;
 }
 
 /** How many files have cells that commas do not separate. */
@@ -166,7 +175,7 @@ async function examplesOf<Solution>(
     keyless: () => false,
     cleaned: (texts) => cleaned(texts, style.clean.options, path),
   });
-  const texts = textsOf(first, style, subject, path);
+  const texts = textsOf(first, style, subject, path, reader.asks);
   return {
     differences,
     examples: solutions.map((solution, i) =>
@@ -237,9 +246,15 @@ async function partsOf(path: string): Promise<string[]> {
   return paths;
 }
 
-function textsOf(rows: TaskQuestion[], { prompt, clean }: Style, subject: TaskSubject | undefined, path: string) {
+function textsOf(
+  rows: TaskQuestion[],
+  { prompt, clean }: Style,
+  subject: TaskSubject | undefined,
+  path: string,
+  asks: TaskReader<unknown>["asks"],
+) {
   return cleaned(
-    rows.map(({ row, refused }) => filled(prompt, row, subject, refused)),
+    rows.map(({ row, refused }) => filled(prompt, row, subject, refused, asks)),
     clean.prompt,
     path,
   );
