@@ -14,6 +14,8 @@ export interface Clustered {
 
 /** From fewer blocks than these a variance is too uncertain to be worth less bias. */
 const fewestBlocks = 8;
+/** Of items that are too few for blocks. */
+const leastFreedom = 2;
 /** How much of the variance may be left to the analytic correction. */
 const leftOver = 0.1;
 
@@ -33,7 +35,11 @@ const leftOver = 0.1;
  *
  * of the variance. The shortest L that misses at most 10 % is taken, as far as 8 blocks remain, and what it misses is put
  * back. ρ is that of `dependence`, of these residuals alone where none is given. φ cannot be told from few chunks; it is taken as
- * one half, or as ρ where that is more. `weights`: those of the items, where they are not alike, as of `clusteredError`.
+ * one half, or as ρ where that is more. Fewer than 16 items are too few for blocks: what is put back may then be most of the
+ * variance, by a ρ that so few hardly show. Their freedom is that of the part that they do show, (n − 1)(1 − left), and at least
+ * the 2 of three items: with 1 a t interval tells nothing.
+ *
+ * `weights`: those of the items, where they are not alike, as of `clusteredError`.
  * `test/stats/simulation/` shows the coverage that this has.
  */
 export function blockedError(
@@ -53,7 +59,9 @@ export function blockedError(
     return sums;
   };
   const { error, freedom } = clusteredError(inBlocks(residuals), weights && inBlocks(weights));
-  return { error: error / Math.sqrt(1 - missing(rho, n / clusters)), clusters, block, freedom, drift };
+  const left = missing(rho, n / clusters);
+  const shown = n < 2 * fewestBlocks ? Math.max(Math.min(leastFreedom, freedom), freedom * (1 - left)) : freedom;
+  return { error: error / Math.sqrt(1 - left), clusters, block, freedom: shown, drift };
 }
 
 /** How the neighbours of a text hang together, as far as some series of residuals over its chunks show. */

@@ -76,3 +76,39 @@ describe("one autocorrelation over six comparisons with one reference, whose noi
     if (rho === 0) expect(wide / all).toBeLessThan(1);
   });
 });
+
+describe("too few chunks for blocks: six comparisons of KLD share an autocorrelation that they hardly show", () => {
+  const pairs = [
+    [0, 1],
+    [0, 2],
+    [0, 3],
+    [2, 4],
+    [4, 5],
+    [3, 5],
+  ] as const;
+  test.each([8, 12].flatMap((chunks) => [0, 0.3].map((rho) => [chunks, rho] as const)))(
+    "%i chunks, AR(1) %d",
+    (chunks, rho) => {
+      const normal = normals(chunks + 1000 * rho + 3);
+      let [covered, plain] = [0, 0];
+      for (let draw = 0; draw < draws; draw++) {
+        const common = autoregression(chunks, rho, normal).map((one) => 0.6 * one);
+        const variants = Array.from({ length: 6 }, () =>
+          observed(autoregression(chunks, rho, normal).map((one, i) => 0.02 * Math.exp(common[i]! + 0.3 * one))),
+        );
+        const compared = pairs.map(([a, b]) => [variants[a]!, variants[b]!] as const);
+        const dependence = dependenceOf(compared.map(([a, b]) => residualsOf("kld", a, b)!));
+        for (const [a, b] of compared) {
+          if (covers(compare("kld", a, b, { dependence }), 0)) covered++;
+          if (covers(compare("kld", a, b, { dependence: { lag1: 0, drift: 1 } }), 0)) plain++;
+        }
+      }
+      const percent = (count: number) => (100 * count) / (draws * pairs.length);
+      report(`KLD of two variants, ${chunks} chunks, AR(1) ${rho}`, percent(covered));
+      report("  with chunks as independent draws", percent(plain));
+      expect(percent(covered)).toBeGreaterThan(93.5);
+      expect(percent(covered)).toBeLessThan(96.5);
+      if (rho > 0) expect(percent(plain)).toBeLessThan(91);
+    },
+  );
+});
