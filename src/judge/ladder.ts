@@ -3,7 +3,7 @@ import { metric as describe } from "../metrics.js";
 import type { Run } from "../replay/index.js";
 import type { Series } from "../stats/series.js";
 import type { Pair } from "./answers.js";
-import { type Figures, figuresOf, hasFigures, missingIn, unsoundBase } from "./missing.js";
+import { type Figures, figuresOf, hasFigures, type Lack, lacksOf, unsoundBase } from "./missing.js";
 import {
   farDistance,
   isOfDistance,
@@ -58,6 +58,8 @@ export interface LadderStep {
    * matters would have been detected; `unknown`: too little was measured; `absent`: there is no figure.
    */
   standing: "better" | "equal" | "open" | "unknown" | "probably worse" | "worse" | "much worse" | "mixed" | "absent";
+  /** Why figures of quality are missing that it should have; such a file is never recommended. */
+  lacks: Lack[];
   /** The smallest loss that would have been detected, when none is shown. */
   detectable?: string;
 }
@@ -141,6 +143,7 @@ function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
     // Weights of the same size in a file with less beside them are no smaller model.
     smaller: saved !== undefined && saved > 0 && !isSameSize(saved) && own!.tensorBytes < base!.tensorBytes,
     standing,
+    lacks: lacksOf(figures, b, a),
     ...(standing === "open" && open[0]
       ? {
           detectable: open
@@ -152,7 +155,7 @@ function climb({ a, b, results }: Pair, figures: Figures, alone = false) {
   return {
     step,
     quality: quality.length,
-    complete: told.length > 0 && missingIn(figures, b, a) === undefined,
+    complete: told.length > 0 && step.lacks.length === 0,
     distances: distances.length,
     nearby: distances[0] && marginText(distances[0]),
     near:

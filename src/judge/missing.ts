@@ -5,7 +5,7 @@ import type { JobState, Run } from "../replay/index.js";
 import type { Series } from "../stats/series.js";
 
 /** Why a variant has no figure to believe. */
-type Lack = "broken" | "failed" | "not possible" | "not finished" | "not measured";
+export type Lack = "broken" | "failed" | "not possible" | "not finished" | "not measured";
 
 /** One metric of a measurement that says how well a model predicts: speed and what comes beside it recommend no file. */
 interface QualityMetric {
@@ -68,19 +68,17 @@ function lackIn({ broken, job, observations }: Series, name: string): Lack | und
 }
 
 /**
- * The figures that a variant lacks though its base has them, in words: `perplexity failed; hellaswag not finished`. A file with a failed,
- * unfinished or broken figure is no recommendation.
+ * Why figures are missing that a variant should have, each reason once: those that its base has, and its distance from a base whose own,
+ * the noise floor, is still to come. A file with a failed, unfinished or broken figure is no recommendation.
  */
-export function missingIn({ variants, metrics, lack }: Figures, variant: string, base: string): string | undefined {
+export function lacksOf({ variants, metrics, lack }: Figures, variant: string, base: string): Lack[] {
   const [own, theirs] = [variant, base].map((wanted) => variants.find(({ name }) => name === wanted));
-  if (!own || !theirs) return undefined;
-  const where = new Map<Lack, Set<string>>();
-  for (const one of metrics) {
-    const why = lack(theirs, one) === undefined ? lack(own, one) : undefined;
-    if (why !== undefined) where.set(why, (where.get(why) ?? new Set()).add(one.measurement));
-  }
-  if (where.size === 0) return undefined;
-  return Array.from(where, ([why, names]) => `${[...names].join(", ")} ${why}`).join("; ");
+  if (!own || !theirs) return [];
+  const isAsked = (one: QualityMetric) => {
+    const missing = lack(theirs, one);
+    return missing === undefined || (one.against && missing === "not finished");
+  };
+  return [...new Set(metrics.filter(isAsked).flatMap((one) => lack(own, one) ?? []))];
 }
 
 /** Whether a variant has any figure of quality to hold others against. */

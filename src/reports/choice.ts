@@ -41,6 +41,13 @@ export function recommendedIn(facts: ChoiceFacts): Choice {
   const sentences = [...recommended(short, verdicts), ...beaten(short)];
   const taken = verdicts.ladders.flatMap(({ smallest, near }) => smallest ?? near ?? [])[0];
   if (taken) return { outcome: "found", variant: taken.variant, sentences };
+  // Where no file is smaller, one that is shown to be better is the answer.
+  const better = verdicts.ladders.flatMap(({ unsound, steps }) =>
+    unsound === undefined && !steps.some(({ smaller }) => smaller)
+      ? steps.filter(({ standing, lacks }) => standing === "better" && lacks.length === 0)
+      : [],
+  );
+  if (better.length === 1) return { outcome: "found", variant: better[0]!.variant, sentences };
   const isShown = verdicts.ladders.every(
     ({ judged, unsound, steps }) =>
       judged === "quality" && unsound === undefined && steps.every(({ standing }) => /worse|mixed/.test(standing)),
@@ -62,9 +69,10 @@ export function chosenFrom(facts: ChoiceFacts, wishes: Wishes): Choice {
       outcome: close ? "undecided" : "none",
       sentences: [`No file is ${wished.join(" and ")}${nearest(short, wishes)}.`, ...doubts],
     };
-  const whole = fit.filter((row) => isWhole(short, row));
+  const sure = fit.filter((row) => isSurelyFast(short, row, wishes));
+  const whole = (sure.length > 0 ? sure : fit).filter((row) => isWhole(short, row));
   const partly = fit
-    .filter((row) => !whole.includes(row))
+    .filter((row) => !isWhole(short, row))
     .map(({ variant: { name } }) =>
       [name, ...[lackOf(name, short)].filter(Boolean).map((lack) => `(${lack})`)].join(" "),
     );
@@ -74,15 +82,23 @@ export function chosenFrom(facts: ChoiceFacts, wishes: Wishes): Choice {
       outcome: "undecided",
       sentences: [`It cannot be told which file to take: no figure of quality is whole.`, ...left],
     };
-  const { sentences, ...found } =
-    wishes.margin === undefined ? best(facts, whole, wished) : within(facts, whole, wishes.margin, wished);
-  return { ...found, sentences: [...sentences, ...left, ...doubts] };
+  const isSure = sure.length > 0;
+  const said = wordsOf(wishes, isSure ? "" : "perhaps ");
+  const { sentences, outcome, ...found } =
+    wishes.margin === undefined
+      ? best(facts, whole, said, !close && fit.length === whole.length)
+      : within(facts, whole, wishes.margin, said);
+  return {
+    ...found,
+    outcome: isSure || outcome !== "found" ? outcome : "undecided",
+    sentences: [...sentences, ...left, ...doubts],
+  };
 }
 
-function wordsOf({ maxSize, minSpeed }: Wishes): string[] {
+function wordsOf({ maxSize, minSpeed }: Wishes, surely = ""): string[] {
   return [
     ...(maxSize === undefined ? [] : [`at most ${bytes(maxSize)}`]),
-    ...(minSpeed === undefined ? [] : [`at ${minSpeed} tok/s or more`]),
+    ...(minSpeed === undefined ? [] : [`${surely}at ${minSpeed} tok/s or more`]),
   ];
 }
 
@@ -101,6 +117,12 @@ function fitting(short: Short, { maxSize = Infinity, minSpeed }: Wishes): ShortR
     const rate = minSpeed === undefined ? undefined : figureIn(row.cells[speed]!.cell)?.value;
     return isSmall(row, maxSize) && (minSpeed === undefined || (rate !== undefined && rate >= minSpeed));
   });
+}
+
+/** Whether the interval of its speed lies within the wish. */
+function isSurelyFast(short: Short, { cells }: ShortRow, { minSpeed }: Wishes): boolean {
+  const summary = minSpeed === undefined ? undefined : figureIn(cells[speedIn(short)]!.cell);
+  return minSpeed === undefined || (summary?.low ?? summary?.value ?? 0) >= minSpeed;
 }
 
 const isSmall = ({ bytes: size }: ShortRow, maxSize = Infinity) =>
@@ -170,8 +192,8 @@ const isGuessed = (cell: Cell) => cell.state === "measured" && cell.guessed !== 
 /** A sentence has room for so many names. */
 const mostNames = 8;
 
-/** The best by the first figure of quality; which others are not shown to be worse. */
-function best({ short, series }: ChoiceFacts, fit: ShortRow[], wished: string[]): Choice {
+/** The best by the first figure of quality; which others are not shown to be worse; `isAll`: no other file may be as wished. */
+function best({ short, series }: ChoiceFacts, fit: ShortRow[], wished: string[], isAll: boolean): Choice {
   const [first] = qualityIn(short) as [number];
   const column = short.columns[first]!;
   const badness = (row: ShortRow) =>
@@ -202,7 +224,7 @@ function best({ short, series }: ChoiceFacts, fit: ShortRow[], wished: string[])
     sentences: [
       `${wished.length > 0 ? `Best of the files ${wished.join(" and ")}` : "Best file"}: ${told(winner, short)}.`,
       others.length === 0
-        ? "No other file is."
+        ? `No other file is${isAll ? "" : " shown to be"}.`
         : rivals.length === 0
           ? `By ${labelOf(column)} it is shown to be better than ${several(
               others.map(({ variant }) => variant.name),

@@ -1,8 +1,8 @@
 import { several } from "../harmless.js";
 import { isSameSize, type Ladder, type LadderStep, type Verdicts } from "../judge/index.js";
-import { isLikelihood, isQuality, type Metric } from "../metrics.js";
+import { isDistance, isLikelihood, isQuality, type Metric } from "../metrics.js";
 import { percent } from "../units.js";
-import type { Short, ShortCell, ShortColumn } from "./short.js";
+import type { Short, ShortCell, ShortColumn, ShortMark } from "./short.js";
 
 type Shown = (name: string) => string;
 type Drawn = Pick<Short, "columns" | "rows">;
@@ -36,7 +36,12 @@ function recommendations(
     return [`No file can be recommended: none has a figure that could be compared with ${shown(base)}'s.`];
   if (steps.every(({ saved }) => saved === undefined))
     return ["No smaller file can be recommended, because the sizes of these models are not known."];
-  if (!steps.some(({ smaller }) => smaller)) return [`None of these files holds smaller weights than ${shown(base)}.`];
+  if (!steps.some(({ smaller }) => smaller)) {
+    return [
+      ...heldAgainst(base, steps, short, shown),
+      `None of these files holds smaller weights than ${shown(base)}.`,
+    ];
+  }
   const named = new Set<string>();
   const told = ({ variant }: LadderStep) => {
     named.add(variant);
@@ -50,9 +55,9 @@ function recommendations(
         : `No smaller file is shown to predict as ${shown(base)} does, within ${nearby}.`,
       "Only perplexity or a task says what is better or worse.",
     ];
-  const besides = () => [...whyFar(named, short, nearness), ...leftOut(steps, short, shown)];
+  const besides = () => [...whyFar(named, short, nearness), ...leftOut(steps, shown)];
   if (!smallest && !near) {
-    const why = whyNone(steps, short, shown);
+    const why = whyNone(steps, shown);
     return [`No smaller file can be recommended${why}.`, ...leastLost(steps, short, told), ...besides()];
   }
   if (smallest && smallest === near)
@@ -74,8 +79,8 @@ function recommendations(
 const mostNames = 6;
 
 /** What is wrong with the smaller files, as the end of a sentence. Those without a figure are told by `leftOut`. */
-function whyNone(steps: readonly LadderStep[], short: Drawn, shown: Shown): string {
-  const whole = steps.filter((step) => step.smaller && lackOf(step.variant, short) === "");
+function whyNone(steps: readonly LadderStep[], shown: Shown): string {
+  const whole = steps.filter((step) => step.smaller && step.lacks.length === 0);
   const isWorse = ({ standing }: LadderStep) => /worse|mixed/.test(standing);
   const names = (some: LadderStep[]) =>
     several(
@@ -87,11 +92,11 @@ function whyNone(steps: readonly LadderStep[], short: Drawn, shown: Shown): stri
     ...(worse.length === 0
       ? []
       : worse.length === steps.length
-        ? ["each is shown to be worse"]
+        ? [`${steps.length === 1 ? "the only one" : "each"} is shown to be worse`]
         : [`shown to be worse: ${names(worse)}`]),
     ...(open.length > 0 ? [`too little was measured to tell: ${names(open)}`] : []),
   ];
-  return reasons.length === 0 ? "" : `${reasons[0]!.startsWith("each") ? ": " : "; "}${reasons.join("; ")}`;
+  return reasons.length === 0 ? "" : `${worse.length === steps.length ? ": " : "; "}${reasons.join("; ")}`;
 }
 
 /** `failed`, `broken and unfinished`: why a variant has no figure in a column of quality; empty where it has all. */
@@ -102,17 +107,17 @@ export function lackOf(variant: string, { columns, rows }: Drawn): string {
     if (!cell || second || !isQuality(metric)) return [];
     if (cell.state === "impossible") return ["not possible"];
     if (cell.state === "measured") return cell.summary.broken === undefined ? [] : ["broken"];
+    if (cell.state === "unfinished") return ["not finished"];
     return cell.state === "absent" ? [] : [cell.state];
   });
   return [...new Set(words)].join(" and ");
 }
 
 /** The files that no answer is about, because a figure that others have is missing. */
-function leftOut(steps: readonly LadderStep[], short: Drawn, shown: Shown): string[] {
-  const told = steps.flatMap(({ variant }) => {
-    const lack = lackOf(variant, short);
-    return lack === "" ? [] : [`${shown(variant)} (${lack})`];
-  });
+function leftOut(steps: readonly LadderStep[], shown: Shown): string[] {
+  const told = steps.flatMap(({ variant, lacks }) =>
+    lacks.length > 0 ? [`${shown(variant)} (${lacks.join(" and ")})`] : [],
+  );
   return told.length > 0 ? [`Left out, because a figure is missing: ${several(told, mostNames)}.`] : [];
 }
 
@@ -130,6 +135,56 @@ function whyFar(named: ReadonlySet<string>, { columns, rows }: Drawn, { labels }
 /** So many files are told that lose something. */
 const mostLosing = 3;
 
+/** So many files are told one by one. */
+const mostTold = 3;
+
+/** Where no file is smaller: in what each is better or worse, or of many which are. */
+function heldAgainst(base: string, steps: readonly LadderStep[], { columns, rows }: Drawn, shown: Shown): string[] {
+  const rowOf = ({ variant }: LadderStep) => rows.find((one) => one.variant.name === variant);
+  const findings = steps.map((step) => {
+    const cells = columns.flatMap((column, i) => {
+      const cell = rowOf(step)?.cells[i];
+      const isTold = cell?.verdict !== undefined && !column.second && !isDistance(column.metric);
+      return isTold && isQuality(column.metric) ? [{ column, cell }] : [];
+    });
+    const said = sides.flatMap(([words, marks]) => {
+      const of = cells.filter(({ cell: { mark } }) => mark !== undefined && marks.includes(mark));
+      return of.length > 0 ? [`${words} ${listed(of.map(({ column, cell }) => changeBy(column, cell)))}`] : [];
+    });
+    const pace = columns.flatMap(({ metric }, i) => paceOf(metric, rowOf(step)?.cells[i]));
+    return { step, said, all: [...said, ...pace] };
+  });
+  const told = findings.filter(({ said }) => said.length > 0);
+  if (told.length <= mostTold)
+    return told.map(({ step: { variant }, all }) => `${shown(variant)} against ${shown(base)}: ${all.join("; ")}.`);
+  const named = (fits: (standing: LadderStep["standing"]) => boolean) =>
+    told.filter(({ step }) => fits(step.standing)).map(({ step }) => shown(step.variant));
+  const groups: [words: string, names: string[]][] = [
+    ["better", named((one) => one === "better")],
+    ["worse", named((one) => /worse|mixed/.test(one))],
+    ["too little to matter", named((one) => one === "equal")],
+    ["not decided", named((one) => one === "open" || one === "unknown")],
+  ];
+  const parts = groups
+    .filter(([, names]) => names.length > 0)
+    .map(([words, names]) => `${words}: ${several(names, mostNames)}`);
+  return [`Against ${shown(base)}: ${parts.join("; ")}.`];
+}
+
+/** In what words a variant is held against another that is no larger, and the marks that they stand for. */
+const sides: [words: string, marks: ShortMark[]][] = [
+  ["better in", ["better"]],
+  ["likely better in", ["likely better"]],
+  ["worse in", ["worse", "much worse"]],
+  ["likely worse in", ["likely worse"]],
+  ["too little to matter in", ["≈"]],
+  ["not decided in", ["?"]],
+];
+
+/** `PPL (−0.03 %)` */
+const changeBy = (column: ShortColumn, { change }: ShortCell) =>
+  [labelOf(column), change && `(${change})`].filter(Boolean).join(" ");
+
 /** Who must take one that is worse takes one of these: no other file beats them, and the larger ones lose less. */
 function leastLost(steps: readonly LadderStep[], short: Drawn, told: (step: LadderStep) => string): string[] {
   const losing = new Set(
@@ -141,10 +196,12 @@ function leastLost(steps: readonly LadderStep[], short: Drawn, told: (step: Ladd
   );
   const files = steps
     .filter(({ variant, smaller, saved }) => smaller && saved !== undefined && losing.has(variant))
-    .filter(({ variant }) => lackOf(variant, short) === "")
+    .filter(({ lacks }) => lacks.length === 0)
     .sort((a, b) => a.saved! - b.saved!)
     .slice(0, mostLosing);
-  return files.length > 0 ? [`Those that lose least for their size: ${files.map(told).join("; ")}.`] : [];
+  if (files.length === 0) return [];
+  const about = steps.length === 1 ? "What it costs" : "Those that lose least for their size";
+  return [`${about}: ${files.map(told).join("; ")}.`];
 }
 
 /** `46 % smaller`, `same size`; empty where a size is not known. */
@@ -206,8 +263,9 @@ function farIn(column: ShortColumn, { figure, verdict }: ShortCell): string[] {
  * `tg128 1.8× faster`, where a difference is shown and larger than machines make by themselves; `tg128 likely 1.8× faster on a
  * busy machine`, where other processes keep it from being certain.
  */
-function paceOf({ per, label }: Metric, { comparison, mark, disturbed }: ShortCell): string[] {
-  if (per !== "repetition" || !comparison) return [];
+function paceOf({ per, label }: Metric, cell: ShortCell | undefined): string[] {
+  if (per !== "repetition" || !cell?.comparison) return [];
+  const { comparison, mark, disturbed } = cell;
   const isSure = mark === "better" || mark === "worse";
   if (!isSure && !(comparison.disturbed && (mark === "likely better" || mark === "likely worse"))) return [];
   const ratio = comparison.b / comparison.a;

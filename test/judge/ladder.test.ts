@@ -112,6 +112,35 @@ describe("a ladder ends with its answer", () => {
     },
   );
 
+  test("wherever a run is stopped, no file is recommended that is left out", () => {
+    const kinds = ["perplexity", "hellaswag", "divergence", "speed"] as const;
+    const variants = [f16, q8, q4].map((one, i) => ({ ...one, reference: i === 0 }));
+    const [started, ...rest] = eventsOf(variants, { kinds, questions: 400, spread: 0.1 });
+    const kindOf = (event: (typeof rest)[number]) =>
+      kinds.findIndex((kind) => "job" in event && event.job.endsWith(kind));
+    // Measurement by measurement, as most runs have it, and variant by variant.
+    const orders = [rest.toSorted((a, b) => kindOf(a) - kindOf(b)), rest];
+    let recommended = 0;
+    for (const events of orders) {
+      const ends = events.flatMap((event, i) => (event.type === "job-done" ? [i + 1, i + 3] : []));
+      for (const end of ends) {
+        const { short, verdicts } = factsFrom(replay([started!, ...events.slice(0, end)]), "");
+        for (const { smallest, near, steps } of verdicts.ladders)
+          for (const step of [smallest, near])
+            if (step) {
+              recommended++;
+              expect([end, step.variant, step.lacks]).toEqual([end, step.variant, []]);
+              expect(steps).toContain(step);
+            }
+        const told = short.conclusions.join("\n");
+        for (const { name } of variants)
+          if (new RegExp(`Left out[^\n]*${name} \\(`).test(told))
+            expect(told).not.toMatch(new RegExp(`Smallest[^\n]*: ${name} \\(`));
+      }
+    }
+    expect(recommended).toBeGreaterThan(3);
+  });
+
   test("the same weights in a file with less beside them are no smaller file", () => {
     const copies = [
       { ...f16, bytes: 269.9e6, weights: f16.bytes, name: "copy" },

@@ -72,12 +72,17 @@ describe("which file to take", () => {
       Object.assign(cell.summary, { low, high });
       cell.notes = [{ mark: "†", text: `other processes used 1.${i} CPU cores while this was timed` }];
     }
-    const { sentences } = chosenFrom(noisy, { minSpeed: 75 });
+    const { sentences, variant, outcome } = chosenFrom(noisy, { minSpeed: 75 });
+    expect([outcome, variant]).toEqual(["found", "Q2_K"]);
+    expect(sentences[1]).toBe("No other file is shown to be.");
     expect(sentences.slice(-2)).toEqual([
       "Whether these make 75 tok/s is not decided (95 % interval): Q4_K_M (70 … 95).",
       "Speeds: other processes used 1.1 and 1.2 CPU cores while this was timed.",
     ]);
     expect(chosenFrom(noisy, { minSpeed: 98 }).outcome).toBe("undecided");
+    const perhaps = chosenFrom(noisy, { minSpeed: 88, maxSize: 95e6 });
+    expect(perhaps).toMatchObject({ outcome: "undecided", variant: "Q2_K" });
+    expect(perhaps.sentences[0]).toMatch(/^Best of the files at most 95\.0 MB and perhaps at 88 tok\/s or more: Q2_K /);
     expect(chosenFrom(noisy, { minSpeed: 98, maxSize: 80e6 }).outcome).toBe("none");
     expect(chosenFrom(noisy, { minSpeed: 120 }).outcome).toBe("none");
   });
@@ -142,11 +147,32 @@ describe("which file to take", () => {
     expect(sentences.join(" ")).not.toContain("× the margin");
   });
 
+  test("of two files of one size the one that is better, and in what", () => {
+    const other = { ...f16, name: "other", reference: false };
+    const run = { kinds: ["perplexity", "hellaswag"], questions: 400 } as const;
+    const better = recommendedIn(facts([f16, { ...other, cost: -0.1, flips: [80, 0] }], run));
+    expect(better).toMatchObject({ outcome: "found", variant: "other" });
+    expect(better.sentences[0]).toMatch(
+      /^other against F16: better in PPL \(−\d.*\) and hellaswag acc \(\+20 points\)\.$/,
+    );
+    const unsure = recommendedIn(
+      facts([f16, { ...other, cost: 0.001, flips: [80, 0] }], { ...run, chunks: 4, spread: 90 }),
+    );
+    expect(unsure.outcome).toBe("undecided");
+    expect(unsure.sentences[0]).toMatch(
+      /^other against F16: better in hellaswag acc \(\+20 points\); not decided in PPL \(.* %\)\.$/,
+    );
+    const many = ["a", "b", "c", "d"].map((name, i) => ({ ...other, name, cost: 0.05 * i }));
+    expect(recommendedIn(facts([f16, ...many])).sentences[0]).toBe(
+      "Against F16: worse: b, c, d; too little to matter: a.",
+    );
+  });
+
   test("a file whose figure is missing is never chosen, and said to be left out", () => {
     for (const end of ["failed", "unfinished", "not a number"] as const) {
       const { variant, sentences } = chosen({ maxSize: 100e6 }, [f16, { ...q3, end }, q2]);
       expect(variant).toBe("Q2_K");
-      const lack = end === "not a number" ? "broken" : end;
+      const lack = { failed: "failed", unfinished: "not finished", "not a number": "broken" }[end];
       expect(sentences.at(-1)).toBe(`Left out, because a figure is missing: Q3_K_M (${lack}).`);
     }
   });
