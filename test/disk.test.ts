@@ -14,6 +14,9 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { toFailure } from "../dist/errors.js";
+import { merge } from "../dist/merge/index.js";
+import { hasRedis, killWorker, RedisHere, startWorker } from "./redis.js";
 import {
   bench,
   eventsOf,
@@ -256,6 +259,66 @@ fetch:
     expect((await run(old)).code).toBe(0);
   });
 
+  it("full and read-only where runs are joined: the old run or the new one", { timeout: 400_000 }, async () => {
+    const parts = ["1", "2"].map((part) => join(folder, `part-${part}`));
+    for (const [i, part] of parts.entries())
+      expect((await bench(["run", small, "--plain", "--shard", `${i + 1}/2`, "--out", part])).code).toBe(0);
+    const joined = join(folder, "joined");
+    merge(parts, joined);
+    const out = join(disk, "joined");
+    /** What is refused here, in this process: a disk with any number of pages is tried. */
+    const refused = (folders: string[]): string => {
+      try {
+        merge(folders, out);
+      } catch (error) {
+        const { code, message, hint } = toFailure(error);
+        expect({ code, message, hint }).toEqual({
+          code: expect.stringMatching(/^(disk|folder)$/),
+          message: expect.stringMatching(/^[^\n]{1,300}(ENOSPC|EROFS)[^\n]*\.$/),
+          hint: expect.stringMatching(/make room|name another|may write there|writable/i),
+        });
+        return message;
+      }
+      throw new Error("a full disk was not noticed");
+    };
+    const bytesOf = (name: string, at = out) => readFileSync(join(at, name));
+    const expectJoined = () => {
+      expect(filesIn(out)).toEqual(filesIn(joined));
+      for (const name of filesIn(joined)) expect(bytesOf(name).equals(bytesOf(name, joined)), name).toBe(true);
+    };
+    const all = filesIn(joined).reduce((sum, name) => sum + pages(join(joined, name)), 0);
+    const named = new Set<string>();
+    for (let free = 0; free < all; free += 1 + Math.floor(free / 20)) {
+      clear();
+      fill(free);
+      const [, path = ""] = refused(parts).match(/(\S+) cannot be (?:written|made)/) ?? [];
+      named.add(relative(out, path).replace(/\w{16}\.\w+\.bin/, "*.bin"));
+      // Nothing is left that looks like a run.
+      expect(existsSync(out)).toBe(false);
+      makeRoom();
+      merge(parts, out);
+      expectJoined();
+    }
+    expect([...named].sort()).toEqual(["", "events.jsonl.new", "tokens/*.bin"]);
+    clear();
+    merge([parts[0]!], out);
+    const before = bytesOf("events.jsonl");
+    for (const free of [0, 1, 3, 9]) {
+      fill(free);
+      refused(parts);
+      expect(bytesOf("events.jsonl").equals(before)).toBe(true);
+      expect(filesIn(out).filter((name) => /new$|lock/.test(name))).toEqual([]);
+    }
+    makeRoom();
+    expect(mount("-o", "remount,ro")).toBe(true);
+    expect(refused(parts)).toContain("EROFS");
+    expect(refusal(await bench(["merge", ...parts, "--out", out]))).toContain(out);
+    expect(mount("-o", "remount,rw")).toBe(true);
+    expect(bytesOf("events.jsonl").equals(before)).toBe(true);
+    expect((await bench(["merge", ...parts, "--out", out])).code).toBe(0);
+    expect(qualityRows(out)).toEqual(qualityRows(whole));
+  });
+
   describe("that holds the cache", () => {
     const env = { GGUF_BENCH_CACHE: join(disk, "cache") };
     writeRandomLlama(folder, "random", { seed: 1 });
@@ -339,6 +402,41 @@ measurements:
         expect(said).toMatch(/GGUF_BENCH_CACHE/);
       });
     }
+
+    it.skipIf(!hasRedis)("full where a worker keeps its files: another measures", { timeout: 400_000 }, async () => {
+      clear();
+      fill(0);
+      const asked = file(
+        "workers",
+        `
+memoryLimit: 1GB
+variants:
+  a: {model: "mock:seed=1,bytes=6e8", reference: true}
+  b: {model: "mock:seed=1,damage=0.3,bytes=6e8"}
+measurements:
+  divergence: {text: text.txt, context: 128, chunks: 8, floor: 0}
+`,
+      );
+      const redis = await new RedisHere().start();
+      const workers = [await startWorker(redis, "full", [], env)];
+      try {
+        const out = join(folder, "workers");
+        const queued = (...more: string[]) =>
+          bench(["run", asked, "--plain", "--out", out, "--queue", redis.url, ...more]);
+        const alone = await queued();
+        expect(alone).toMatchObject({ code: 2, stderr: "" });
+        const failed = Object.values(verdicts(eventsOf(out))).find((one) => one !== "done");
+        expect(failed).toMatch(/logits-\w+\.tmp cannot be (written|opened for writing): ENOSPC/);
+        workers.push(await startWorker(redis, "free"));
+        expect(await queued()).toMatchObject({ code: 0, stderr: "" });
+        const elsewhere = join(folder, "workers-whole");
+        expect((await run(elsewhere, asked)).code).toBe(0);
+        expect(qualityRows(out)).toEqual(qualityRows(elsewhere));
+      } finally {
+        for (const worker of workers) await killWorker(worker);
+        await redis.kill();
+      }
+    });
 
     it.skipIf(!llamaServer)(
       `full at a server's log: it is measured all the same${llamaServer ? "" : " (llama-server is not here)"}`,

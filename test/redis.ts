@@ -1,4 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { Redis } from "ioredis";
 import { freePort } from "./ollama-server.js";
 import { type Started, sleep, start, until } from "./support.js";
@@ -74,7 +75,7 @@ export interface StartedWorker extends Started {
 
 /** A worker that waits for work. */
 export async function startWorker(
-  { url }: RedisHere,
+  { url }: { url: string },
   name: string,
   args: string[] = [],
   env: NodeJS.ProcessEnv = {},
@@ -89,4 +90,38 @@ export async function startWorker(
 export async function killWorker({ child, ended }: Started): Promise<void> {
   child.kill("SIGKILL");
   await ended;
+}
+
+/** A way to a Redis that takes so many milliseconds there, and so many back. */
+export class SlowWay {
+  readonly #server = createServer();
+  readonly #sockets = new Set<Socket>();
+
+  constructor(private readonly redis: RedisHere) {}
+
+  get url(): string {
+    return `redis://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async start(milliseconds: number): Promise<this> {
+    this.#server.on("connection", (client) => {
+      const server = connect(Number(new URL(this.redis.url).port), "127.0.0.1");
+      for (const [from, to] of [
+        [client, server],
+        [server, client],
+      ] as const) {
+        this.#sockets.add(from);
+        from.on("error", () => {});
+        from.on("data", (bytes) => setTimeout(() => to.write(bytes), milliseconds));
+        from.on("close", () => setTimeout(() => to.destroy(), milliseconds));
+      }
+    });
+    await new Promise<void>((listening) => this.#server.listen(0, "127.0.0.1", listening));
+    return this;
+  }
+
+  async end(): Promise<void> {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
 }

@@ -17,7 +17,7 @@ export function replaceEvents(folder: string, next: (there: Iterable<StoredEvent
   const isNew = !fs.existsSync(folder);
   makeFolder(path.join(folder, "tokens"), "name another one with --out");
   const abandoned = isAbandoned(folder);
-  const lock = takeLock(folder);
+  const lock = lockOf(folder, isNew);
   const file = path.join(folder, "events.jsonl");
   // Under the lock it is nobody else's; what a kill left is written over.
   const draft = `${file}.new`;
@@ -43,6 +43,21 @@ export function replaceEvents(folder: string, next: (there: Iterable<StoredEvent
     throw unreadable(error, file);
   } finally {
     releaseLock(lock);
+  }
+}
+
+/** Where it cannot be written, folders that were made for the run go; never what another process has put into them. */
+function lockOf(folder: string, isNew: boolean): string {
+  try {
+    return takeLock(folder);
+  } catch (error) {
+    if (isNew)
+      try {
+        for (const empty of [path.join(folder, "tokens"), folder]) fs.rmdirSync(empty);
+      } catch {
+        // They stay, empty or another's.
+      }
+    throw error;
   }
 }
 

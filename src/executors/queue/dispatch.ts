@@ -19,7 +19,7 @@ const silence = 8000;
 const tick = 500;
 /** Ticks in a row for which an assignment is unknown before it is sent anew: a letter about it may be on its way. */
 const patience = 4;
-/** So many workers may be lost over one assignment. */
+/** So many workers may be lost for good over one assignment: one that comes back was slow. */
 const mostLost = 5;
 /** Ticks for which an assignment may wait without a worker that could take it, before that is told. */
 const mostUnserved = 8;
@@ -35,13 +35,15 @@ interface Sent {
   parcels: readonly Parcel[];
   /** Items that need not be measured. */
   done(): Iterable<string>;
-  heard(letter: Letter): void;
+  /** Resolves when there is room for more. */
+  heard(letter: Letter): Promise<void>;
   refused(error: BenchError): void;
   /** Who took it. */
   by?: { worker: string; token: string };
   unknownTicks: number;
   unservedTicks: number;
-  lost: number;
+  /** Tokens of workers that were gone when they had it. */
+  lost: Set<string>;
 }
 
 type NewlySent = Omit<Sent, "unknownTicks" | "unservedTicks" | "lost">;
@@ -100,7 +102,7 @@ export class Dispatcher {
 
   /** Resolves when Redis has it; throws after `signal`, or when Redis refuses it. What is heard of it comes to `heard`, until `end`. */
   async send(sent: NewlySent, { first, signal }: { first?: boolean; signal?: AbortSignal } = {}): Promise<void> {
-    this.#sent.set(sent.assignment.id, { ...sent, unknownTicks: 0, unservedTicks: 0, lost: 0 });
+    this.#sent.set(sent.assignment.id, { ...sent, unknownTicks: 0, unservedTicks: 0, lost: new Set() });
     await this.#asked(() => this.#post(sent, definite({ first })), signal);
     this.#prepared.add(sent.assignment.group);
   }
@@ -198,13 +200,14 @@ export class Dispatcher {
         for (const [at, [, text = ""]] of entries) {
           last = at;
           const letter = read(text);
-          if (letter) this.#hear(letter);
+          // Meanwhile they wait in Redis.
+          if (letter) await this.#hear(letter);
         }
       if (found && last !== "0") await this.link.farewell(() => redis.xtrim(key, "MINID", last));
     }
   }
 
-  #hear(letter: Letter): void {
+  async #hear(letter: Letter): Promise<void> {
     const sent = this.#sent.get(letter.assignment);
     if (!sent) return;
     const { assignment } = sent;
@@ -212,10 +215,12 @@ export class Dispatcher {
     if (told.type === "taken") sent.by = { worker, token };
     // One who has lost it may fail at it all the same.
     if (told.type === "failed" && sent.by?.token !== token) return;
-    if (told.type === "declined") this.#told({ what: "declined", assignment, worker, reason: told.reason });
-    else if (told.type === "lacks-data")
-      void this.#asked(() => this.#prepare(sent)).catch(() => {}); // told by then
-    else sent.heard(letter);
+    if (told.type === "declined") {
+      if (sent.by?.token === token) delete sent.by;
+      this.#told({ what: "declined", assignment, worker, reason: told.reason });
+    }
+    if (told.type === "lacks-data") void this.#asked(() => this.#prepare(sent)).catch(() => {}); // told by then
+    await sent.heard(letter);
   }
 
   async #look(): Promise<void> {
@@ -279,8 +284,8 @@ export class Dispatcher {
     if (!isLost) return this.again(id);
     delete sent.by;
     this.#told({ what: "lost", assignment, worker: by.worker });
-    sent.lost++;
-    if (sent.lost >= mostLost)
+    sent.lost.add(by.token);
+    if ([...sent.lost].filter((token) => !there.has(token)).length >= mostLost)
       return sent.refused(
         new BenchError("engine-crashed", `${assignment.shown}: ${mostLost} workers were lost while they measured it`, {
           hint: "the model may need more memory than they have: see their --memory-limit",

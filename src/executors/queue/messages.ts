@@ -75,11 +75,17 @@ const assignmentForm = z.strictObject({
 });
 export type Assignment = z.output<typeof assignmentForm>;
 
+/** Why a worker left an assignment to others; `ever`: whether that stays so. `failed`: it has tried. */
+const declinedForm = z.strictObject({
+  ...{ by: name, reason: name, ever: z.boolean(), failed: z.literal(true).exactOptional() },
+});
+export type LeftToOthers = z.output<typeof declinedForm>;
+
 /** An assignment in the queue, with what became of it so far. */
 const bodyForm = z.strictObject({
   assignment: assignmentForm,
-  /** Why workers could not take it, by their tokens; `ever`: whether that stays so. */
-  declined: z.record(name, z.strictObject({ by: name, reason: name, ever: z.boolean() })),
+  /** By the tokens of workers. */
+  declined: z.record(name, declinedForm),
 });
 export type Body = z.output<typeof bodyForm>;
 

@@ -1,6 +1,8 @@
+import { setMaxListeners } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Job, Queue, Worker } from "bullmq";
 import type { ChainableCommander, Redis } from "ioredis";
+import { afterWaiting } from "../../clock.js";
 import { BenchError, messageOf, systemCode } from "../../errors.js";
 import { harmless } from "../../harmless.js";
 import { checkedAddress, shownQueue } from "./address.js";
@@ -16,10 +18,10 @@ export const kept = 86_400;
 const lockDuration = 30_000;
 /** Milliseconds between looks for what a worker owns no longer. */
 const stalledInterval = 5_000;
-/** So many workers may die over one assignment before it is given up. */
-const mostDeaths = 10;
 /** Milliseconds before what Redis refused is asked once more: at first, and at most. */
 const pause = { first: 100, most: 5000 };
+/** Seconds without an answer after which it is told that Redis hangs, and between looks whether it does. */
+const patience = 5;
 /** Milliseconds after which a farewell no longer waits for Redis. */
 const farewell = 2000;
 
@@ -101,7 +103,9 @@ export class RedisLink {
     private readonly options: LinkOptions,
   ) {
     this.shown = shownQueue(url);
+    setMaxListeners(0, this.#over.signal);
     this.#watch(redis);
+    void this.#listen();
   }
 
   /** Throws a BenchError `server-unreachable`. */
@@ -144,7 +148,7 @@ export class RedisLink {
     const over = signal ? AbortSignal.any([signal, this.#over.signal]) : this.#over.signal;
     for (let wait = pause.first; ; wait = Math.min(2 * wait, pause.most)) {
       try {
-        const answer = await work();
+        const answer = await this.#untilClosed(work());
         if (isRefused && --this.#refused === 0) this.options.told(`${this.shown} takes what it is sent again`, true);
         return answer;
       } catch (error) {
@@ -162,13 +166,30 @@ export class RedisLink {
     }
   }
 
+  /** What was asked while Redis was away is never answered by a connection that is closed before it is back. */
+  #untilClosed<Answer>(work: Promise<Answer>): Promise<Answer> {
+    const { signal } = this.#over;
+    return new Promise((resolve, reject) => {
+      const over = () => reject(new Error("Connection is closed"));
+      if (signal.aborted) over();
+      signal.addEventListener("abort", over, { once: true });
+      void work.then(resolve, reject).finally(() => signal.removeEventListener("abort", over));
+    });
+  }
+
   /** Asks once. Throws as `ask` does, for what passes, too. */
   async askOnce<Answer>(work: () => Promise<Answer>): Promise<Answer> {
     return this.ask(work, AbortSignal.abort());
   }
 
+  /** Whether Redis can be asked now. */
+  get isThere(): boolean {
+    return this.redis.status === "ready";
+  }
+
   /** For what need not be done, such as to clear away: a Redis that is gone is not waited for; what else is wrong is told once. */
   async farewell(work: () => Promise<unknown>): Promise<void> {
+    if (!this.isThere) return;
     const asked = work().catch((error: unknown) => this.hear(error));
     await Promise.race([asked, sleep(farewell, undefined, { ref: false })]);
   }
@@ -185,9 +206,11 @@ export class RedisLink {
     this.options.told(said);
   }
 
-  /** The commands as one step. Throws what any of them is answered. */
-  async transaction(commands: (steps: ChainableCommander) => ChainableCommander): Promise<void> {
-    for (const [error] of (await commands(this.redis.multi()).exec()) ?? []) if (error) throw error;
+  /** The commands as one step, and their answers. Throws the first error among them. */
+  async transaction(commands: (steps: ChainableCommander) => ChainableCommander): Promise<unknown[]> {
+    const answers = (await commands(this.redis.multi()).exec()) ?? [];
+    for (const [error] of answers) if (error) throw error;
+    return answers.map(([, answer]) => answer);
   }
 
   /** Another connection, for what blocks. */
@@ -211,7 +234,8 @@ export class RedisLink {
   async taker(name: string): Promise<Taker> {
     const worker = new this.bullmq.Worker(name, null, {
       ...{ connection: this.redis, prefix, autorun: false, lockDuration, stalledInterval },
-      maxStalledCount: mostDeaths,
+      // Who asks counts the workers that were lost over it, and tells those apart that were slow.
+      maxStalledCount: Number.MAX_SAFE_INTEGER,
     });
     worker.on("error", (error) => this.hear(error));
     await worker.startStalledCheckTimer();
@@ -224,21 +248,36 @@ export class RedisLink {
     this.#over.abort();
     const ends = [...this.#senders.values(), ...this.#takers].map((one) => one.close().catch(() => {}));
     // A Redis that is gone answers no farewell.
-    await Promise.race([Promise.all(ends), sleep(farewell, undefined, { ref: false })]);
+    if (this.isThere) await Promise.race([Promise.all(ends), sleep(farewell, undefined, { ref: false })]);
     for (const one of [...this.#others, this.redis]) one.disconnect();
   }
 
   #watch(redis: Redis): void {
-    const { told, meanwhile } = this.options;
-    redis.on("error", (error) => {
-      if (this.#away || this.#over.signal.aborted) return;
-      this.#away = true;
-      told(`${this.shown}: ${connectionFault(error)}; ${meanwhile}`);
-    });
-    redis.on("ready", () => {
-      if (this.#away) told(`${this.shown} is back`, true);
-      this.#away = false;
-    });
+    redis.on("error", (error) => this.#tellAway(() => connectionFault(error)));
+    redis.on("ready", () => this.#tellBack());
+  }
+
+  /** A Redis that hangs, or a network that swallows all, ends no connection. */
+  async #listen(): Promise<void> {
+    const { signal } = this.#over;
+    while (!signal.aborted) {
+      const cancel = afterWaiting(patience, () => this.#tellAway(() => `no answer came within ${patience} s`));
+      const answer = await this.redis.ping().catch(() => undefined);
+      cancel();
+      if (answer !== undefined) this.#tellBack();
+      await sleep(patience * 1000, undefined, { signal, ref: false }).catch(() => {});
+    }
+  }
+
+  #tellAway(why: () => string): void {
+    if (this.#away || this.#over.signal.aborted) return;
+    this.#away = true;
+    this.options.told(`${this.shown}: ${why()}; ${this.options.meanwhile}`);
+  }
+
+  #tellBack(): void {
+    if (this.#away && !this.#over.signal.aborted) this.options.told(`${this.shown} is back`, true);
+    this.#away = false;
   }
 }
 
@@ -259,8 +298,7 @@ function senderOf(queue: Queue): Sender {
       return "waiting";
     },
     async refusal(id) {
-      const reason = (await found(id))?.failedReason;
-      return reason === stalled ? `${mostDeaths} workers were lost while they measured it` : reason;
+      return (await found(id))?.failedReason;
     },
     async release(id, token) {
       await unlessLost((await found(id))?.moveToWait(token));
@@ -271,9 +309,6 @@ function senderOf(queue: Queue): Sender {
     close: () => queue.close(),
   };
 }
-
-/** How BullMQ says that an assignment was given up with its workers. */
-const stalled = "job stalled more than allowable limit";
 
 /** It is another's, or was done or taken back meanwhile: then there is nothing to do. */
 async function unlessLost(work: Promise<unknown> | undefined): Promise<boolean> {

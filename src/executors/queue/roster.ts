@@ -45,8 +45,12 @@ export const workerName = workerForm.shape.name;
 const silence = 5000;
 export const beat = 1000;
 
+/** Milliseconds for which one that says nothing may be slow, stopped or started anew, and come back. */
+const remembered = 30_000;
+
 const roster = keyOf("workers");
 const keyOfWorker = (name: string) => keyOf("worker", name);
+const keyOfLately = (name: string) => keyOf("lately", name);
 
 /** The queue of what any worker of a place may take. Workers of another version score by other rules, perhaps. */
 export const placeQueue = (place: Place, version: string): string =>
@@ -82,10 +86,16 @@ export async function register(link: RedisLink, record: WorkerRecord): Promise<W
     const name = number === 1 ? record.name : `${record.name}-${number}`;
     const own = { ...record, name };
     if (!(await takes(link, own))) continue;
-    await link.redis.sadd(roster, name);
+    await enter(link, own);
     return own;
   }
   throw new BenchError("config", `there are a thousand workers named ${record.name}`, { hint: "name it with --name" });
+}
+
+async function enter(link: RedisLink, record: WorkerRecord): Promise<void> {
+  const { name } = record;
+  const all = JSON.stringify(record);
+  await link.transaction((steps) => steps.sadd(roster, name).set(keyOfLately(name), all, "PX", remembered));
 }
 
 /** Whether the name is free, or becomes free because its worker says nothing any more. */
@@ -112,7 +122,7 @@ export async function sayPresent(link: RedisLink, record: WorkerRecord): Promise
     await link.redis.set(key, JSON.stringify(other), "PX", silence);
     return false;
   }
-  await link.redis.sadd(roster, record.name);
+  await enter(link, record);
   return true;
 }
 
@@ -120,17 +130,25 @@ export async function sayPresent(link: RedisLink, record: WorkerRecord): Promise
 export async function unregister(link: RedisLink, { name, token }: WorkerRecord): Promise<void> {
   const there = recordIn(await link.redis.get(keyOfWorker(name)));
   if (there && there.token !== token) return;
-  await link.transaction((steps) => steps.del(keyOfWorker(name)).srem(roster, name));
+  await link.transaction((steps) => steps.del(keyOfWorker(name), keyOfLately(name)).srem(roster, name));
 }
 
 /** The workers that are there, the first to come first. */
-export async function present(link: RedisLink): Promise<WorkerRecord[]> {
-  const names = await link.redis.smembers(roster);
-  if (names.length === 0) return [];
-  const found = await link.redis.mget(names.map(keyOfWorker));
-  const gone = names.filter((_, i) => found[i] === null);
-  if (gone.length > 0) await link.redis.srem(roster, ...gone);
-  return found.flatMap((one) => recordIn(one) ?? []).sort((a, b) => a.since - b.since || (a.name < b.name ? -1 : 1));
+export const present = async (link: RedisLink): Promise<WorkerRecord[]> => (await enrolled(link)).present;
+
+/** The same, with those that have said nothing for less than half a minute, and did not say that they leave. */
+export const lately = async (link: RedisLink): Promise<WorkerRecord[]> => (await enrolled(link)).lately;
+
+async function enrolled({ redis }: RedisLink): Promise<Record<"present" | "lately", WorkerRecord[]>> {
+  const names = await redis.smembers(roster);
+  if (names.length === 0) return { present: [], lately: [] };
+  const found = await redis.mget([keyOfWorker, keyOfLately].flatMap((key) => names.map(key)));
+  const [now, before] = [found.slice(0, names.length), found.slice(names.length)];
+  const gone = names.filter((_, i) => before[i] === null);
+  if (gone.length > 0) await redis.srem(roster, ...gone);
+  const records = (texts: (string | null)[]) =>
+    texts.flatMap((text) => recordIn(text) ?? []).sort((a, b) => a.since - b.since || (a.name < b.name ? -1 : 1));
+  return { present: records(now), lately: records(before) };
 }
 
 function recordIn(text: string | null): WorkerRecord | undefined {

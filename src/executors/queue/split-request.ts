@@ -8,6 +8,9 @@ import type { Parcel } from "./parcels.js";
 /** Milliseconds that workers may take for the items at hand when the run is stopped. */
 const stopPatience = 4000;
 
+/** Letters that wait here, with the values per token of each; the rest waits in Redis until these are read. */
+const mostUnread = 500;
+
 /** The parts of one request, from when they are sent until all are done. */
 export class SplitRequest {
   readonly #id = randomUUID();
@@ -19,6 +22,8 @@ export class SplitRequest {
   readonly #stop = new AbortController();
   readonly #inbox: Letter[] = [];
   #wake = () => {};
+  /** Lets whoever waits for room in the inbox go on. */
+  #makeRoom = () => {};
   #refusal: BenchError | undefined;
   #count = 0;
   #over = false;
@@ -72,6 +77,7 @@ export class SplitRequest {
   async *letters(): AsyncGenerator<Letter> {
     while (!this.#over) {
       const letter = this.#inbox.shift();
+      if (this.#inbox.length < mostUnread) this.#makeRoom();
       if (letter?.told.type === "failed") throw fromFailure(letter.told.failure);
       if (letter) yield letter;
       else if (this.#refusal) throw this.#refusal;
@@ -139,6 +145,7 @@ export class SplitRequest {
     setTimeout(() => {
       this.#over = true;
       this.#wake();
+      this.#makeRoom();
     }, stopPatience).unref();
     this.#wake();
   }
@@ -155,19 +162,24 @@ export class SplitRequest {
     this.#ending = true;
     this.#over = true;
     this.#wake();
+    this.#makeRoom();
     this.#ended();
     if (this.#open.size > 0) await this.dispatcher.cancel(this.#id);
     await this.dispatcher.forget(this.#id, this.#open.keys());
     this.#open.clear();
   }
 
-  #hear(letter: Letter): void {
+  async #hear(letter: Letter): Promise<void> {
     const { assignment, worker, told } = letter;
     if (!this.#open.has(assignment)) return;
     if (told.type === "taken") this.#open.set(assignment, worker);
-    if (told.type === "stopped") this.#open.set(assignment, undefined);
+    if (told.type === "stopped" || told.type === "declined") this.#open.set(assignment, undefined);
     this.#inbox.push(letter);
     this.#wake();
+    if (this.#inbox.length >= mostUnread && !this.#over)
+      await new Promise<void>((resolve) => {
+        this.#makeRoom = resolve;
+      });
   }
 }
 

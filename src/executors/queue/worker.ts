@@ -1,10 +1,18 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { BenchError, toFailure } from "../../errors.js";
+import { BenchError, type Failure, toFailure } from "../../errors.js";
 import { several } from "../../harmless.js";
 import { bytes as inUnits } from "../../units.js";
 import type { Executor, OpenedEngine } from "../executor.js";
 import { keyOfCancelled, keyOfDone, keyOfLetters, keyOfRun } from "./dispatch.js";
-import { type Assignment, type Body, checkedBody, itemKey, type WorkerReply, written } from "./messages.js";
+import {
+  type Assignment,
+  type Body,
+  checkedBody,
+  itemKey,
+  type LeftToOthers,
+  type WorkerReply,
+  written,
+} from "./messages.js";
 import { OpenEngines } from "./open-engines.js";
 import { ownRecord, type WorkerOptions } from "./own-record.js";
 import { type FoundVariants, Receiver, type Unable } from "./receiving.js";
@@ -13,13 +21,14 @@ import {
   beat,
   hostName,
   hostQueue,
-  present,
+  lately,
   queuesOf,
   register,
   sayPresent,
   unregister,
   type WorkerRecord,
 } from "./roster.js";
+import { type Watch, watchOver } from "./watch.js";
 
 export interface RunningWorker {
   /** At first: it takes another one when it loses this one in a pause. */
@@ -34,14 +43,16 @@ export interface RunningWorker {
 
 /** Milliseconds between looks into queues that were empty: just after work, and at most. */
 const pause = { least: 40, most: 500 };
-/** Milliseconds between renewals of what was taken, far below the time that it is owned without. */
-const renewal = 5000;
 /** Milliseconds after which an assignment that this worker cannot take is offered again, to others in the first place. */
 const offerAgain = 400;
+/** Letters that a run has not read, beyond which its workers wait for it. */
+const mostUnread = 5000;
+/** Characters of the reason why a worker leaves something to others. */
+const mostReason = 300;
 /** Milliseconds that a run may say nothing: Redis may just have begun anew. */
 const runPatience = 5000;
-/** Milliseconds after which a stop no longer waits for Redis. */
-const stopPatience = 8000;
+/** Milliseconds after which a stop no longer waits for Redis, and for one that is gone. */
+const stopPatience = { there: 8000, gone: 1500 };
 
 /** Takes assignments from the queue until it is stopped. Throws a BenchError when Redis cannot be reached, or refuses it. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
@@ -90,7 +101,7 @@ class QueueWorker {
     this.#stopping = true;
     this.#abort.abort();
     this.#executor.stop();
-    setTimeout(() => void this.kill(), stopPatience).unref();
+    setTimeout(() => void this.kill(), stopPatience[this.link.isThere ? "there" : "gone"]).unref();
   }
 
   async kill(): Promise<void> {
@@ -165,10 +176,12 @@ class QueueWorker {
     const { assignment } = body;
     if (await this.#isGone(assignment)) return taken.done();
     if (this.#silent.has(assignment.run)) return taken.giveBack({ milliseconds: offerAgain, body });
+    const before = body.declined[this.#record.token];
+    if (before?.failed) return this.#decline(taken, queue, body, before);
     // What follows may take long: files are read to find out what they are, and fetched.
     const watch = this.#watch(taken, assignment);
     try {
-      const prepared = await this.#prepare(assignment, body.declined[this.#record.token] !== undefined);
+      const prepared = await this.#prepare(assignment, before !== undefined);
       if ("reason" in prepared) return await this.#decline(taken, queue, body, prepared);
       const started = performance.now();
       await this.#say(assignment, { type: "taken" });
@@ -181,7 +194,8 @@ class QueueWorker {
         return told(`waits for the data of ${assignment.shown}`);
       }
       if (how === "stopped") {
-        if (!watch.cancelled) await taken.giveBack();
+        // A run that said nothing, and goes on all the same, sends it anew.
+        await (watch.cancelled ? taken.done() : taken.giveBack());
         await this.#say(assignment, { type: "stopped" });
         return told(`stopped ${assignment.shown}`);
       }
@@ -189,17 +203,10 @@ class QueueWorker {
       told(`has done ${assignment.shown} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
     } catch (error) {
       if (watch.lost) return;
+      if (watch.cancelled) return await taken.done();
       if (this.#stopping) return await taken.giveBack();
       this.#receiver.forget();
-      const failure = toFailure(error);
-      told(`failed at ${assignment.shown}: ${failure.message}`);
-      try {
-        await this.#say(assignment, { type: "failed", failure });
-        await taken.done();
-      } catch (refusal) {
-        // The queue itself still tells the run.
-        await taken.refuse(`${this.#record.name}: ${toFailure(refusal).message}`);
-      }
+      await this.#fail(taken, queue, body, toFailure(error));
     } finally {
       watch.end();
       if (watch.lost || watch.cancelled) await this.#beginAnew();
@@ -225,54 +232,62 @@ class QueueWorker {
     return isOver;
   }
 
-  /** Keeps what was taken, and stops the engine when it is lost or of no use any more. */
+  /** Renews what was taken, and stops the engine when that is lost or of no use any more. */
   #watch(taken: Taken, assignment: Assignment): Watch {
-    const watch = { lost: false, cancelled: false, end: () => clearInterval(timer) };
-    let renewed = performance.now();
-    let looking = false;
-    const stop = () => {
-      clearInterval(timer);
-      this.#executor.stop();
-    };
-    const look = async () => {
-      if (await this.#isGone(assignment)) {
-        watch.cancelled = true;
-        stop();
-      } else if (performance.now() - renewed > renewal) {
-        renewed = performance.now();
-        if (await taken.renew()) return;
-        watch.lost = true;
-        stop();
-      }
-    };
-    const timer = setInterval(() => {
-      if (looking) return;
-      looking = true;
-      void look()
-        .catch((error) => this.link.hear(error))
-        .finally(() => {
-          looking = false;
-        });
-    }, 500);
-    return watch;
+    return watchOver({
+      isGone: () => this.#isGone(assignment),
+      renew: () => taken.renew(),
+      stop: () => this.#executor.stop(),
+      failed: (error) => this.link.hear(error),
+    });
   }
 
-  async #decline(taken: Taken, queue: string, body: Body, { reason, ever }: Unable): Promise<void> {
-    const { name, token } = this.#record;
-    const declined = { ...body.declined, [token]: { by: name, reason: reason.slice(0, 300), ever } };
-    const able = (await this.#ask(() => present(this.link))).filter((one) => queuesOf(one).includes(queue));
-    if (able.every((one) => declined[one.token]?.ever)) {
+  async #decline(taken: Taken, queue: string, body: Body, unable: Unable): Promise<void> {
+    const isNew = !body.declined[this.#record.token];
+    const next = this.#declinedBy(body, unable);
+    if (!(await this.#isLeft(queue, next))) {
       // Sorted, so that what is refused for the same reasons is told in the same words.
-      const all = Object.values(declined)
+      const all = Object.values(next.declined)
         .map((one) => `${one.by} ${one.reason}`)
         .sort();
       return taken.refuse(`no worker can take ${body.assignment.shown}: ${several(all, 4)}`);
     }
-    if (!body.declined[token]) {
-      this.options.told(`leaves ${body.assignment.shown} to others: it ${reason}`);
-      if (ever) await this.#say(body.assignment, { type: "declined", reason: reason.slice(0, 300) });
+    if (isNew) {
+      this.options.told(`leaves ${body.assignment.shown} to others: it ${unable.reason}`);
+      if (unable.ever) await this.#say(body.assignment, { type: "declined", reason: unable.reason });
     }
-    return taken.giveBack({ milliseconds: offerAgain, body: { ...body, declined } });
+    return taken.giveBack({ milliseconds: offerAgain, body: next });
+  }
+
+  /** What failed here, an engine that hangs or was killed for want of memory, is for another worker to try; what failed twice has failed. */
+  async #fail(taken: Taken, queue: string, body: Body, failure: Failure): Promise<void> {
+    const { assignment, declined } = body;
+    this.options.told(`failed at ${assignment.shown}: ${failure.message}`);
+    const reason = `failed at ${assignment.shown} (${failure.message.replace(/\.$/, "")})`.slice(0, mostReason);
+    const next = this.#declinedBy(body, { reason, ever: true, failed: true });
+    const isFirst = Object.values(declined).every(({ failed }) => !failed);
+    try {
+      if (isFirst && (await this.#isLeft(queue, next))) {
+        await this.#say(assignment, { type: "declined", reason });
+        return await taken.giveBack({ milliseconds: offerAgain, body: next });
+      }
+      await this.#say(assignment, { type: "failed", failure });
+      await taken.done();
+    } catch (refusal) {
+      // The queue itself still tells the run.
+      await taken.refuse(`${this.#record.name}: ${toFailure(refusal).message}`);
+    }
+  }
+
+  #declinedBy({ assignment, declined }: Body, { reason, ...how }: Omit<LeftToOthers, "by">): Body {
+    const { name: by, token } = this.#record;
+    return { assignment, declined: { ...declined, [token]: { by, reason: reason.slice(0, mostReason), ...how } } };
+  }
+
+  /** Whether a worker may still take it, be it one that has said nothing for a while, or this one when others were asked. */
+  async #isLeft(queue: string, { declined }: Body): Promise<boolean> {
+    const able = (await this.#ask(() => lately(this.link))).filter((one) => queuesOf(one).includes(queue));
+    return [this.#record, ...able].some(({ token }) => !declined[token]?.ever);
   }
 
   /** The variants with their files found. `offered`: whether others were offered it, who may have the files already. */
@@ -334,10 +349,23 @@ class QueueWorker {
     const done = keyOfDone(group);
     const send = () =>
       this.link.transaction((steps) => {
-        const all = steps.xadd(key, "*", "d", letter).expire(key, kept);
+        const all = steps.xadd(key, "*", "d", letter).expire(key, kept).xlen(key);
         return told.type === "measured" ? all.sadd(done, itemKey(told.job, told.item)).expire(done, kept) : all;
       });
-    await this.#ask(send);
+    const [, , unread] = await this.#ask(send);
+    if (told.type === "measured" && Number(unread) > mostUnread) await this.#untilRead(run);
+  }
+
+  /** A run whose disk is slower than its workers is waited for: what it has not read fills the memory of Redis. */
+  async #untilRead(run: string): Promise<void> {
+    const { redis } = this.link;
+    for (let wait = pause.least; !this.#stopping; wait = Math.min(2 * wait, pause.most)) {
+      await sleep(wait, undefined, { signal: this.#abort.signal }).catch(() => {});
+      const [unread, there] = await this.#ask(() =>
+        Promise.all([redis.xlen(keyOfLetters(run)), redis.exists(keyOfRun(run))]),
+      );
+      if (unread <= mostUnread || there === 0) return;
+    }
   }
 
   /** Once alone when it is being stopped. */
@@ -348,10 +376,3 @@ class QueueWorker {
 
 /** How an assignment ended that was begun. */
 type Ending = "done" | "stopped" | "lost" | "lacks-data";
-
-/** What befell an assignment while it was at work. */
-interface Watch {
-  lost: boolean;
-  cancelled: boolean;
-  end(): void;
-}
