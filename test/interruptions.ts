@@ -149,7 +149,9 @@ export async function survives(asked: Campaign): Promise<void> {
       if (hit && eventsOf(out).filter((event) => event.type === "samples").length > before) inside++;
       if (code === 0) break;
       // Ended by the signal, stopped as asked, or with cells that failed with their engine.
-      expect(hit, `ended with ${signal ?? code} without being struck\n${stderr}`).toBe(true);
+      const failed = eventsOf(out).flatMap((event) => (event.type === "job-failed" ? [JSON.stringify(event)] : []));
+      const told = [`ended with ${signal ?? code} without being struck`, stderr, ...failed.slice(-5)].join("\n");
+      expect(hit, told).toBe(true);
       if (signal !== null) continue;
       expect([1, 2, 130]).toContain(code);
       // While the plan was made, there were no lines yet that would say so.
