@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { type BenchError, fromFailure } from "../../errors.js";
+import { type BenchError, type Failure, fromFailure } from "../../errors.js";
 import type { MeasureReply, TakenMemory } from "../executor.js";
 import type { Dispatcher } from "./dispatch.js";
 import { type Assignment, itemKey, type Letter } from "./messages.js";
@@ -78,7 +78,7 @@ export class SplitRequest {
     while (!this.#over) {
       const letter = this.#inbox.shift();
       if (this.#inbox.length < mostUnread) this.#makeRoom();
-      if (letter?.told.type === "failed") throw fromFailure(letter.told.failure);
+      if (letter?.told.type === "failed") throw failureOf(letter.told.failure, letter.worker);
       if (letter) yield letter;
       else if (this.#refusal) throw this.#refusal;
       else if (this.#stop.signal.aborted && [...this.#open.values()].every((worker) => worker === undefined)) return;
@@ -182,6 +182,10 @@ export class SplitRequest {
       });
   }
 }
+
+/** A path or a want of memory is its worker's. */
+const failureOf = (failure: Failure, worker: string) =>
+  fromFailure({ ...failure, message: `${worker}: ${failure.message}` });
 
 type Whole = TakenMemory & { each?: Record<string, TakenMemory> };
 
