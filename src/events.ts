@@ -200,11 +200,12 @@ export type Event =
       jobs: JobRecord[];
       /**
        * Which measurements the user asked for, in order, with the settings as given; `group`: the entry of which it is a part, one
-       * of several texts; `data`: what the entry says of its data, by the keys of their kind.
+       * of several texts, and `bySize` whether the mean over these weighs each by its questions; `data`: what the entry says of its data, by the keys of their kind.
        */
       measurements: {
         name: string;
         group?: string;
+        bySize?: true;
         kind: string;
         settings: Record<string, unknown>;
         data?: Record<string, unknown>;
@@ -376,7 +377,10 @@ const forms: Record<Exclude<StoredEvent["type"], "samples">, z.ZodType> = {
       name: text,
       ...cells,
       measurements: z.array(
-        z.looseObject({ name: text, group: text.optional(), kind: text, settings: record, data: record.optional() }),
+        z.looseObject({
+          ...{ name: text, group: text.optional(), bySize: z.literal(true).optional() },
+          ...{ kind: text, settings: record, data: record.optional() },
+        }),
       ),
       provenance: z.looseObject({
         command: z.array(text),

@@ -25,6 +25,8 @@ export interface MeasurementConfig {
   name: string;
   /** The entry of the file that it is a part of, where that names several data: the mean over its parts is told under this name. */
   group?: string;
+  /** That mean weighs each part by its questions; else the parts count alike. */
+  bySize?: true;
   /** perplexity, speed, choice … */
   kind: string;
   /** The kind of data that it is measured on. */

@@ -41,7 +41,7 @@ export async function readMeasurements(
     const parts =
       (await partsOfGroup(file, path, name, entry, family[meant]!, options)) ??
       partsOf(file, path, name, entry, findKind(measurement.data));
-    for (const { part, said, group } of parts) {
+    for (const { part, said, group, bySize } of parts) {
       if (read.some((one) => one.name === part) || (group !== undefined && Object.hasOwn(entries, part)))
         throw file.fault(path, `two measurements are named "${part}".`, { hint: "Rename an entry.", at: "key" });
       faults.of(() => file.check(entrySchema(measurement), said, path, engineHints));
@@ -49,7 +49,7 @@ export async function readMeasurements(
       const settings = Object.fromEntries(given.map((key) => [key, said[key]]));
       read.push({
         name: part,
-        ...definite({ group }),
+        ...definite({ group, bySize }),
         kind: meant,
         on: measurement.data,
         data: dataSaid(measurement, part, said),
@@ -74,6 +74,7 @@ interface EntryPart {
   part: string;
   said: Record<string, unknown>;
   group?: string;
+  bySize?: true | undefined;
 }
 
 /** An entry that names a group of another program's tasks is one measurement of each; undefined for any other. */
@@ -102,6 +103,7 @@ async function partsOfGroup(
     part: `${name}-${task.name}`,
     said: { ...entry, [named]: task.dataset },
     group: name,
+    bySize: found.bySize,
   }));
 }
 

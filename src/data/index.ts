@@ -34,6 +34,8 @@ export function findKind(name: string): DataKind | undefined {
 export interface TaskFile {
   name: string;
   tasks: Pick<ForeignTask, "name" | "dataset" | "kind">[];
+  /** The mean over the tasks weighs each by its questions. */
+  bySize?: true;
 }
 
 /** Undefined where the path leads to no such file. */

@@ -128,9 +128,9 @@ function assemble(
       const found = await inspect(config, benchmark, { ...options, prepared });
       return assemble(benchmark, options, data, new Map(inspected).set(name, { ...found, cells }));
     },
-    measurements: benchmark.measurements.map(({ name, group, kind, settings, data }) => ({
+    measurements: benchmark.measurements.map(({ name, group, bySize, kind, settings, data }) => ({
       name,
-      ...definite({ group }),
+      ...definite({ group, bySize }),
       kind,
       settings,
       ...(Object.keys(data).length > 0 ? { data } : {}),

@@ -29,7 +29,7 @@ import {
   type Session,
   timingOf,
 } from "../replay/index.js";
-import { habitOf, warningsOf } from "../stats/answers.js";
+import { constantIn, habitOf, warningsOf } from "../stats/answers.js";
 import { besideChance, chanceOf } from "../stats/chance.js";
 import { macroMean } from "../stats/macro.js";
 import { foreignLoad, type Series, seriesFrom } from "../stats/series.js";
@@ -141,7 +141,14 @@ export function tableFrom(run: Run): Table {
   const cellOf = (variant: VariantRecord, { measurement, metric }: Pick<Column, "measurement" | "metric">): Cell => {
     if (measurement === modelFacts) return factCell(variant, metric, engines);
     const several = parts.get(measurement);
-    if (several) return meanCell(several.map((part) => cellOf(variant, { measurement: part, metric })));
+    if (several) {
+      const { names, bySize } = several;
+      const cells = names.map((part) => ({
+        cell: cellOf(variant, { measurement: part, metric }),
+        record: jobs.get(cellKey(variant.name, part))?.record,
+      }));
+      return meanCell(cells, metric, { measurement, bySize });
+    }
     return jobCell(jobs.get(cellKey(variant.name, measurement)), metric, variant, { foreign, broken, dependences });
   };
   return {
@@ -155,22 +162,40 @@ export function tableFrom(run: Run): Table {
 }
 
 /** By the entry of the benchmark file that names several data: its measurements, one of each. */
-function partsOf({ measurements }: Started): Map<string, string[]> {
-  const parts = new Map<string, string[]>();
-  for (const { name, group } of measurements)
-    if (group !== undefined) parts.set(group, [...(parts.get(group) ?? []), name]);
+function partsOf({ measurements }: Started): Map<string, { names: string[]; bySize: boolean }> {
+  const parts = new Map<string, { names: string[]; bySize: boolean }>();
+  for (const { name, group, bySize = false } of measurements)
+    if (group !== undefined) parts.set(group, { names: [...(parts.get(group)?.names ?? []), name], bySize });
   return parts;
 }
 
 /** The mean over several data; where one of them has no figure, there is none. */
-function meanCell(cells: Cell[]): Cell {
-  const summaries = cells.flatMap((cell) => (cell.state === "measured" && !cell.floor ? [cell.summary] : []));
-  const [first, ...others] = summaries;
-  const missing = cells.find(({ state }) => state !== "measured");
-  if (missing) return missing;
-  if (!first || summaries.length < cells.length) return { state: "absent" };
-  const text = `the mean over ${cells.length} sets of data, each of which counts alike; its interval is over other pieces of the same data`;
-  return { state: "measured", summary: macroMean([first, ...others]), notes: [{ text }] };
+function meanCell(
+  parts: { cell: Cell; record: JobRecord | undefined }[],
+  metric: Metric,
+  { measurement, bySize }: { measurement: string; bySize: boolean },
+): Cell {
+  const missing = parts.find(({ cell }) => cell.state !== "measured");
+  if (missing) return missing.cell;
+  const found = parts.flatMap(({ cell, record }) =>
+    cell.state === "measured" && !cell.floor ? [{ summary: cell.summary, record }] : [],
+  );
+  const [first, ...others] = found.map(({ summary }) => summary);
+  if (!first || found.length < parts.length) return { state: "absent" };
+  const summary = macroMean([first, ...others], { bySize });
+  // What guessing gives on each counts as its figure does.
+  const weights = found.map(({ summary: { n } }) => (bySize ? n / summary.n : 1 / found.length));
+  const chance = found.reduce((sum, { record }, i) => {
+    const own = record && chanceOf(record, metric.name);
+    return sum + weights[i]! * (own ?? Number.NaN);
+  }, 0);
+  const guessed = Number.isNaN(chance) ? undefined : guessedIn(measurement, chance, summary);
+  const how = bySize ? "each counts by its questions" : "each counts alike";
+  const text = `the mean over ${found.length} sets of data, of which ${how}; the interval is for other pieces of the same data`;
+  return {
+    ...{ state: "measured", summary, notes: [...(guessed ? [guessed.note] : []), { text }] },
+    ...definite({ guessed: guessed?.status }),
+  };
 }
 
 const cellKey = (variant: string, measurement: string) => JSON.stringify([variant, measurement]);
@@ -182,7 +207,9 @@ function columnsOf(started: Started, jobs: Map<string, Planned>): Column[] {
     ...started.jobs.map(({ measurement }) => measurement),
   ]);
   const parts = partsOf(started);
-  const groups = new Map([...parts].flatMap(([group, of]) => of.map((part) => [part, { group, last: of.at(-1) }])));
+  const groups = new Map(
+    [...parts].flatMap(([group, { names }]) => names.map((part) => [part, { group, last: names.at(-1) }])),
+  );
   const single = (measurement: string) => {
     const of = [...jobs.values()].filter(({ record }) => record.measurement === measurement);
     const announced = of.flatMap(({ record }) => record.metrics);
@@ -198,7 +225,8 @@ function columnsOf(started: Started, jobs: Map<string, Planned>): Column[] {
     const own = single(measurement);
     const { group, last } = groups.get(measurement) ?? {};
     if (group === undefined || last !== measurement) return own;
-    const dataset = `mean of ${parts.get(group)!.length} texts`;
+    const what = own.some(({ metric }) => isOfQuestions(metric)) ? "tasks" : "texts";
+    const dataset = `mean of ${parts.get(group)!.names.length} ${what}`;
     return [
       ...own,
       ...own.flatMap(({ metric }) => (isQuality(metric) ? [{ measurement: group, dataset, metric }] : [])),
@@ -263,7 +291,8 @@ function jobCell(
   const other = metric.name === soundness ? foreign.get(cellKey(variant.name, record.measurement)) : undefined;
   const together = togetherNote(metric, result);
   const loaded = loadNote(metric, result);
-  const guessed = fault === undefined ? guessedIn(metric, record, summary) : undefined;
+  const chance = fault === undefined ? chanceOf(record, metric.name) : undefined;
+  const guessed = chance === undefined ? undefined : guessedIn(record.measurement, chance, summary);
   return {
     state: "measured",
     summary,
@@ -276,7 +305,7 @@ function jobCell(
       ...(unasked ? [unasked] : []),
       ...unreadNote(metric, record, result),
       ...cutOffNote(metric, record, result),
-      ...habitNotes(metric, record, result),
+      ...habitNotes(metric, record, result, guessed === undefined ? summary : undefined),
       ...averageNote(metric, record, result),
       ...aloneNote(metric, result),
       ...methodNote(metric, record, variant),
@@ -353,12 +382,10 @@ function unreadNote(metric: Metric, record: JobRecord, result: JobResult): Note[
 }
 
 /** What to say of a figure that is not shown to be better than guessing. */
-function guessedIn(metric: Metric, record: JobRecord, summary: Summary): { status: string; note: Note } | undefined {
-  const chance = chanceOf(record, metric.name);
-  const place = chance === undefined ? undefined : besideChance(summary, chance);
-  if (chance === undefined || place === undefined) return undefined;
+function guessedIn(measurement: string, chance: number, summary: Summary): { status: string; note: Note } | undefined {
+  const place = besideChance(summary, chance);
+  if (place === undefined) return undefined;
   const { mark, status, text } = besides[place];
-  const { measurement } = record;
   return {
     status: `${status}: ${percent(chance)}`,
     note: { mark, text: text.replace("{chance}", percent(chance)), of: { measurement } },
@@ -380,10 +407,16 @@ const besides = {
 
 const leads = (metric: Metric, { metrics }: JobRecord) => isOfQuestions(metric) && leadsAmong(metric.name, metrics);
 
-/** An accuracy may come of a model that always says the same. */
-function habitNotes(metric: Metric, record: JobRecord, result: JobResult): Note[] {
+/** An accuracy may come of a model that always says the same. `above`: the figure, where it is shown to be better than guessing. */
+function habitNotes(metric: Metric, record: JobRecord, result: JobResult, above: Summary | undefined): Note[] {
   const habit = leads(metric, record) ? habitOf(result, record) : undefined;
-  return habit ? warningsOf(habit).map((text) => ({ mark: "¶", text, of: cellIn(record) })) : [];
+  if (!habit) return [];
+  const constant = constantIn(habit);
+  const reached =
+    above && constant && besideChance(above, constant.share) !== undefined
+      ? [`not shown to be better than always answering ${constant.option}, which gives ${percent(constant.share)}`]
+      : [];
+  return [...warningsOf(habit), ...reached].map((text) => ({ mark: "¶", text, of: cellIn(record) }));
 }
 
 function averageNote(metric: Metric, record: JobRecord, { clusters }: JobResult): Note[] {

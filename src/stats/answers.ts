@@ -93,6 +93,13 @@ function withoutPrior(answers: OptionAnswer[]): OptionAnswer[] {
   });
 }
 
+/** The answer that is right most often, and in what share of the questions: what a model gets that always gives it. Undefined without keys. */
+export function constantIn({ options, right }: AnswerHabit): { option: string; share: number } | undefined {
+  const keyed = right.reduce((sum, one) => sum + one, 0);
+  const most = Math.max(...right);
+  return keyed === 0 ? undefined : { option: options[right.indexOf(most)]!, share: most / keyed };
+}
+
 /** Below this share of the probability on the options, the model is asked in a form in which it does not answer. */
 const leastMass = 0.2;
 

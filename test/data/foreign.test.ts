@@ -264,6 +264,13 @@ doc_to_target: answer
     );
   });
 
+  it("that ask a question again are read, and it is said", async () => {
+    const again = { question: "Of France?", options: ["Rome", "Paris"], answer: 1 };
+    rows("test.jsonl", again, again, { ...again, answer: 0 });
+    file("capitals.yaml", capitals);
+    expect((await choice("capitals.yaml")).note).toContain("questions that are asked again, each counted: 1");
+  });
+
   it("of a group are measured each, with what the group says of them", async () => {
     capitalRows();
     file("one.yaml", capitals.replace("task: capitals", "task: one\ntag: both"));
@@ -420,6 +427,14 @@ describe("in benchmarks", () => {
     ]);
     expect((await quick(one)).measurements).toMatchObject([{ name: "one", kind: "choice", data: { dataset: one } }]);
     expect((await quick(group)).measurements).toMatchObject([{ name: "places-one" }, { name: "places-two" }]);
+    expect((await quick(group)).measurements[0]).not.toHaveProperty("bySize");
+    // As lm-eval has it: a mean that is asked for weighs by size, unless it says otherwise.
+    const asked = (more: string) =>
+      file("group.yaml", `group: places\ntask: [one, two]\naggregate_metric_list: [{ metric: acc${more} }]\n`);
+    asked("");
+    expect((await quick(group)).measurements).toMatchObject([{ bySize: true }, { bySize: true }]);
+    asked(", weight_by_size: false");
+    expect((await quick(group)).measurements[1]).not.toHaveProperty("bySize");
     expect((await choice("group.yaml#two")).path).toBe(join(dir, "group.yaml#two"));
   });
 

@@ -68,6 +68,42 @@ describe("several texts", () => {
     expect(readFileSync(join(folder, "two", "table.md"), "utf8")).toContain("the mean over 2 sets of data");
   });
 
+  it("a group of tasks: the mean weighs them as the group says, and is held against guessing", async () => {
+    const written = (name: string, content: string) => {
+      writeFileSync(join(folder, name), content);
+      return join(folder, name);
+    };
+    const questions = (name: string, count: number) =>
+      written(
+        `${name}.jsonl`,
+        Array.from({ length: count }, (_, i) => `{"q":"What is ${i}?","a":${i % 2}}\n`).join(""),
+      );
+    for (const [name, count, options] of [
+      ["few", 6, '["x", "y"]'],
+      ["many", 30, '["x", "y", "z"]'],
+    ] as const) {
+      const data = `dataset_path: json\ndataset_kwargs: { data_files: { test: ${questions(name, count)} } }\ntest_split: test\n`;
+      const asked = `output_type: multiple_choice\ndoc_to_text: "{{q}}"\ndoc_to_choice: ${options}\ndoc_to_target: a\n`;
+      written(`${name}.yaml`, `task: ${name}\n${data}${asked}metric_list: [{ metric: acc }]\n`);
+    }
+    for (const [size, share] of [
+      ["true", 6 / 36],
+      ["false", 1 / 2],
+    ] as const) {
+      const list = `aggregate_metric_list: [{ metric: acc, weight_by_size: ${size} }]`;
+      const group = written(`by-${size}.yaml`, `group: all\ntask: [few, many]\n${list}\n`);
+      const figures = await figuresOf(`group-${size}`, `all: { dataset: ${group} }`);
+      const [few, many, mean] = ["all-few", "all-many", "all"].map((name) => figures.get(`a ${name} acc`)!);
+      expect(mean!.value).toBeCloseTo(share * few!.value + (1 - share) * many!.value, 12);
+      expect(mean!.error).toBeCloseTo(Math.hypot(share * few!.error, (1 - share) * many!.error), 12);
+      expect(mean).toMatchObject({ n: 36, dataset: "mean of 2 tasks" });
+      const chance = (100 * (share / 2 + (1 - share) / 3)).toFixed(0);
+      const table = readFileSync(join(folder, `group-${size}`, "table.md"), "utf8");
+      expect(table).toMatch(new RegExp(`all: .*guessing, which gives ${chance}`));
+      expect(table).toContain(size === "true" ? "each counts by its questions" : "each counts alike");
+    }
+  });
+
   it("of a divergence too; the noise floor of the reference has no mean", async () => {
     const figures = await figuresOf("kld", "divergence: {texts: [prose.txt, code.md], context: 64, chunks: 8}");
     const [prose, code, mean] = ["divergence-prose", "divergence-code", "divergence"].map(

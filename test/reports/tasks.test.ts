@@ -260,6 +260,32 @@ describe("answers by letter", () => {
     expect(markdown(factsFrom(good, ""))).not.toContain("¶");
   });
 
+  test("that are hardly more often right than the commonest key are held against it", () => {
+    // 70 % of the keys are A. It knows a tenth of them, and gives A for most of the others: better than one in four, and no more.
+    const next = random(5);
+    const keyed = answers(4, 0, 0, 0).map((one) => ({ ...one, gold: next() < 0.7 ? 0 : 1 + Math.floor(3 * next()) }));
+    const told = (knows: number) =>
+      markdown(
+        factsFrom(
+          replay(
+            run({
+              [F16]: keyed.map((one) => {
+                const prediction = next() < knows ? one.gold : next() < 0.6 ? 0 : 1 + Math.floor(3 * next());
+                const value = prediction === one.gold ? 1 : 0;
+                return { ...one, prediction, samples: [{ metric: "acc", value, weight: 1 }, one.samples[1]!] };
+              }),
+              [Q2_K]: answers(2, 0.5, 0, 0),
+            }),
+          ),
+          "",
+        ),
+      );
+    const warning = /¶ F16 in ceval: not shown to be better than always answering A, which gives \d\d %/;
+    expect(told(0.2)).toMatch(warning);
+    expect(told(0.2)).not.toMatch(/[°↓] ceval/);
+    expect(told(0.9)).not.toMatch(warning);
+  });
+
   test("less their priors show what the model knows", () => {
     const [F16, Q2_K] = tasksFrom(biased)[0]!.variants;
     // It knows 60 % of the keys by one nat, and favours B by one and a half.

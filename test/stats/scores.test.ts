@@ -171,6 +171,27 @@ describe("the macro average", () => {
     expect(share).toBeGreaterThan(91.7);
   });
 
+  test("of tasks that count by their questions covers the accuracy of their questions", () => {
+    const next = random(11);
+    const tasks = [
+      { n: 15, p: 0.25 },
+      { n: 60, p: 0.9 },
+      { n: 240, p: 0.55 },
+    ];
+    const truth = tasks.reduce((sum, { n, p }) => sum + n * p, 0) / tasks.reduce((sum, { n }) => sum + n, 0);
+    const share = percentage(1000, () => {
+      const [first, ...others] = tasks.map(({ n, p }) =>
+        summarize("acc", observed(Array.from({ length: n }, () => (next() < p ? 1 : 0)))),
+      );
+      const { low, high } = macroMean([first!, ...others], { bySize: true });
+      return covers({ low: low!, high: high! }, truth);
+    });
+    report("3 tasks by size", share);
+    // Three standard errors of 1000 draws below 95.
+    expect(share).toBeGreaterThan(92.9);
+    expect(share).toBeLessThan(99);
+  });
+
   test("of subjects that are all right leaves room for other questions, and ends at 1", () => {
     const perfect = summarize("acc", observed(Array(20).fill(1)));
     const { value, low, high } = macroMean([perfect, perfect, perfect], { drawn: true });

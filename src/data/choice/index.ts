@@ -9,6 +9,7 @@ import {
   type FilledQuestion,
   readTask,
   type Style,
+  sameOptions,
   styleOf,
   type TaskItem,
   type TaskReader,
@@ -20,6 +21,7 @@ import { type ChoiceSolution, letter, solve } from "./answers.js";
 import { type ChoiceCard, choiceCard } from "./card.js";
 import { tableCard, tableFile } from "./table.js";
 
+export { sameOptions } from "../task/index.js";
 export { tableFile, tableName } from "./table.js";
 
 /** A question with options. */
@@ -210,10 +212,3 @@ function atGap({ gap }: ChoiceCard, { text, refused }: FilledQuestion): [before:
 /** What continues the question, for each option. */
 const continuations = (texts: string[], { continueWith }: Style) =>
   continueWith === "letter" ? texts.map((_, option) => letter(option)) : texts;
-
-/** The options that all questions have: letters, or yes and no; one that has fewer has the first of them. Undefined where they differ. */
-export function sameOptions(items: readonly Pick<ChoiceItem, "options">[]): string[] | undefined {
-  const longest = items.reduce<string[]>((most, { options }) => (options.length > most.length ? options : most), []);
-  const same = items.every(({ options }) => options.every((option, i) => option === longest[i]));
-  return same && items.length > 1 && new Set(longest).size === longest.length ? longest : undefined;
-}

@@ -24,6 +24,17 @@ interface TasksByName {
   tags: Map<string, string[]>;
 }
 
+/**
+ * Whether the group's mean weighs each task by its questions: as lm-eval does where the group asks for a mean at all, unless it says
+ * otherwise.
+ */
+export function isBySize({ value }: MergedYaml): boolean {
+  const asked: unknown[] = [value.aggregate_metric_list ?? []].flat();
+  const alike = (one: unknown) =>
+    typeof one === "object" && one !== null && "weight_by_size" in one && one.weight_by_size === false;
+  return asked.length > 0 && !asked.some(alike);
+}
+
 /** Keys of a group that are no keys of its tasks. */
 const ofGroup = ["group", "group_alias", "task", "aggregate_metric_list", "metadata", "tag", "include", "task_list"];
 

@@ -1,6 +1,7 @@
 import { basename, dirname, resolve } from "node:path";
 import { z } from "zod";
 import type { Message } from "../../chat/template.js";
+import { definite } from "../../definite.js";
 import { BenchError } from "../../errors.js";
 import { isExpression } from "../../expressions.js";
 import type { ScoreRule } from "../../scores/index.js";
@@ -8,6 +9,7 @@ import type { ChoiceDataset } from "../choice/index.js";
 import type { DataFolders } from "../data.js";
 import { noted } from "../files.js";
 import type { GenerationDataset } from "../generation.js";
+import { sameOptions } from "../task/index.js";
 import type { TaskRow } from "../task/rows.js";
 import type { ForeignTask } from "./index.js";
 import type { ForeignSaid } from "./lm-eval-data.js";
@@ -161,7 +163,7 @@ class HubReader {
     const { path, sha256, bytes } = source;
     return {
       ...{ kind: "choice", name: this.name, path, sha256, bytes, items, delimiter: " ", chance },
-      task: { chance, split, shots: 0 },
+      task: { chance, split, shots: 0, ...definite({ answers: sameOptions(items) }) },
       ...noted([...this.#notes(), "options continue the question, where the task asks for a letter in a conversation"]),
     };
   }

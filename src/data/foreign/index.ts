@@ -6,9 +6,10 @@ import { several } from "../../harmless.js";
 import { nearest } from "../../yaml.js";
 import type { ChoiceDataset } from "../choice/index.js";
 import type { DataFolders } from "../data.js";
+import { noted } from "../files.js";
 import type { GenerationDataset } from "../generation.js";
-import type { TaskSaid } from "../task/index.js";
-import { isGroup, tasksOf } from "./group.js";
+import { askedAgain, repeated, type TaskSaid } from "../task/index.js";
+import { isBySize, isGroup, tasksOf } from "./group.js";
 import { isHubFile, readHubFile } from "./hub.js";
 import { readableTask } from "./lm-eval.js";
 import { choiceOf, type ForeignSaid, generationOf } from "./lm-eval-data.js";
@@ -35,6 +36,8 @@ export interface ForeignTask {
 export interface ForeignFile {
   name: string;
   tasks: ForeignTask[];
+  /** The mean over the tasks weighs each by its questions; else they count alike. */
+  bySize?: true;
 }
 
 /** What a path names; undefined if it leads to no file of another program's. A folder stands for the one such file in it. */
@@ -80,7 +83,9 @@ export async function foreignQuestions<Kind extends ForeignKind>(
       },
     );
   const ask: ForeignTask[ForeignKind] = task![kind];
-  return (await ask({ split, shots, file }, folders)) as Awaited<ReturnType<ForeignTask[Kind]>>;
+  const data = (await ask({ split, shots, file }, folders)) as Awaited<ReturnType<ForeignTask[Kind]>>;
+  const again = repeated(data.items.map(({ id: _, ...question }) => question));
+  return { ...data, ...noted([data.note, again > 0 && `${askedAgain}: ${again}`]) };
 }
 
 /** `file.yaml#task`: a path may hold the sign itself. */
@@ -127,7 +132,8 @@ async function readFile(path: string, named: string): Promise<ForeignFile> {
   if (isGroup(yaml)) {
     const members = await tasksOf(yaml);
     const tasks = members.map((one) => lmEvalTask(one.name, one.yaml, named, path, true));
-    return { name: typeof group === "string" ? group : basename(path).replace(/\.ya?ml$/i, ""), tasks };
+    const name = typeof group === "string" ? group : basename(path).replace(/\.ya?ml$/i, "");
+    return { name, tasks, ...(isBySize(yaml) ? { bySize: true as const } : {}) };
   }
   if (typeof task !== "string" && yaml.value.class === undefined)
     throw yaml.fault([], "this is no task: there is neither `task:` nor, as in the Hub's eval.yaml, `tasks:`.", {

@@ -9,6 +9,7 @@ import type { ChoiceDataset, ChoiceItem } from "../choice/index.js";
 import type { DataFolders } from "../data.js";
 import { noted } from "../files.js";
 import type { GenerationDataset } from "../generation.js";
+import { sameOptions } from "../task/index.js";
 import type { TaskRow } from "../task/rows.js";
 import { type Document, type DocumentFields, documents } from "./documents.js";
 import { PyFloat, text, typeName } from "./jinja/values.js";
@@ -276,7 +277,7 @@ export async function choiceOf(
     items,
     delimiter: delimiters.target,
     chance,
-    task: { chance, split, shots },
+    task: { chance, split, shots, ...definite({ answers: sameOptions(items) }) },
     ...noted([...all.notes, ...notes]),
   };
 }

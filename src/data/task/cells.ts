@@ -21,6 +21,13 @@ export function twinOf(options: string[]): number | undefined {
   return twin < 0 ? undefined : twin;
 }
 
+/** The options that all questions have: letters, or yes and no; one that has fewer has the first of them. Undefined where they differ. */
+export function sameOptions(items: readonly { options: string[] }[]): string[] | undefined {
+  const longest = items.reduce<string[]>((most, { options }) => (options.length > most.length ? options : most), []);
+  const same = items.every(({ options }) => options.every((option, i) => option === longest[i]));
+  return same && items.length > 1 && new Set(longest).size === longest.length ? longest : undefined;
+}
+
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 

@@ -14,9 +14,17 @@ import { readQuestions, type SubjectQuestions, type TaskItem, type TaskReader } 
 import type { TaskSubject } from "./subjects.js";
 
 export { checkTask, describeTask, type Style, type TaskCard, type TaskSaid, taskKeys, taskShape } from "./card.js";
-export { filledAt, hasNoText, isBlank, listAt, textAt, twinOf, valueAt, valuesAt } from "./cells.js";
+export { filledAt, hasNoText, isBlank, listAt, sameOptions, textAt, twinOf, valueAt, valuesAt } from "./cells.js";
 export { styleOf } from "./prompts.js";
-export type { FilledQuestion, HowToSolve, TaskItem, TaskQuestion, TaskReader } from "./questions.js";
+export {
+  askedAgain,
+  type FilledQuestion,
+  type HowToSolve,
+  repeated,
+  type TaskItem,
+  type TaskQuestion,
+  type TaskReader,
+} from "./questions.js";
 export { type Refusal, readTable, type TaskRow } from "./rows.js";
 export { sixLineColumns } from "./six-lines.js";
 

@@ -127,18 +127,19 @@ export async function readQuestions<Solution>(
       "rows without any text, left out": empty,
       "questions without a key, asked and not graded": keyless ? 0 : unkeyed,
       ...separated([read.separator, solved?.separator]),
-      "questions that are asked again, each counted": repeated(items),
+      [askedAgain]: repeated(items.map(({ text, solution }) => [text, solution])),
       ...reader.remarks?.(items),
     },
     differences: [...read.differences, ...(solved?.differences ?? [])],
   };
 }
 
-/** How many questions are, with all that is known of them, the same as one before. */
-function repeated(items: readonly Pick<TaskItem<unknown>, "text" | "solution">[]): number {
-  const asked = new Set(items.map(({ text, solution }) => sha256(JSON.stringify([text, solution]))));
-  return items.length - asked.size;
-}
+/** Begins the note on `repeated` questions. */
+export const askedAgain = "questions that are asked again, each counted";
+
+/** How many questions are, with all that is known of them but their ids, the same as one before. */
+export const repeated = (questions: readonly unknown[]): number =>
+  questions.length - new Set(questions.map((one) => sha256(JSON.stringify(one)))).size;
 
 /** How many files have cells that commas do not separate. */
 const separated = (files: TaskTable["separator"][]): Record<string, number> =>
