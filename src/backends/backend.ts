@@ -302,6 +302,8 @@ export interface GenerationRequest {
   /** Tokens are drawn from so many of the most likely ones, and from the fewest that have this probability together; by default from all. */
   topK?: number;
   topP?: number;
+  /** Above 1: tokens of the prompt and the answer are less likely again, see `repetitionPenalty` of the kernels; by default 1. */
+  repetitionPenalty?: number;
   seed: number;
   /** The id of the prompt that is told. */
   show?: string | undefined;
@@ -330,6 +332,8 @@ export interface Generation {
   readonly chats: boolean;
   /** Whether it knows the tokens of a prompt and can shorten it; a prompt that would have to be is `unanswerable` without. */
   readonly truncates: boolean;
+  /** Whether repetition can be penalized; where not, such prompts are `unanswerable`. */
+  readonly penalizes: boolean;
   /** Answers for every prompt that is not done, in any order. */
   answer(prompts: readonly Prompt[], request: GenerationRequest): AsyncIterable<Answer>;
 }

@@ -7,10 +7,14 @@ export const unasked = (id: string, unanswerable: string): Answer => ({
 });
 
 /**
- * Why a server that tells no tokens cannot be asked a prompt whose middle might have to go, a phrase. No text has more tokens than
- * bytes, and BOS.
+ * Why a server that tells no tokens, and has no agreed way of penalizing repetition, cannot be asked a prompt, a phrase: its middle might
+ * have to go (no text has more tokens than bytes, and BOS), or a penalty would be left out without a word.
  */
-export function middleKept(prompt: Prompt, truncate: number | undefined): string | undefined {
+export function beyondServer(
+  prompt: Prompt,
+  { truncate, repetitionPenalty = 1 }: GenerationRequest,
+): string | undefined {
+  if (repetitionPenalty !== 1) return "the server may leave out the penalty on repetition without a word";
   const text = "text" in prompt ? prompt.text : (prompt.messages.at(-1)?.content ?? "");
   return truncate === undefined || Buffer.byteLength(text) < truncate
     ? undefined

@@ -1,5 +1,5 @@
 import type { AskedText, Conversation } from "../chat/conversation.js";
-import { type TokenChooser, tokenChooser, uniforms } from "../kernels/sampling.js";
+import { repetitionPenalty, type TokenChooser, tokenChooser, uniforms } from "../kernels/sampling.js";
 import type { Answer, Generation, GenerationRequest, Message, Prompt } from "./backend.js";
 import { unasked } from "./concurrent.js";
 
@@ -50,6 +50,8 @@ interface Writing {
   last: number;
   text: AnswerBytes;
   draw: () => number;
+  /** Tokens of the prompt and the answer, where repeating them is penalized. */
+  seen?: Set<number>;
 }
 
 /** A prompt in tokens, or why it is not asked. */
@@ -73,6 +75,7 @@ export function generationByTokens(generator: TokenGenerator): Generation {
   return {
     chats: generator.chats,
     truncates: true,
+    penalizes: true,
     async *answer(prompts, request) {
       const cut: CutPrompt[] = [];
       for (const prompt of prompts) {
@@ -161,6 +164,7 @@ function middleOut(text: string, limit: number, generator: TokenGenerator): stri
 class Writers {
   readonly #sequences: (Writing | undefined)[];
   readonly #choose: TokenChooser;
+  readonly #penalized: ReturnType<typeof repetitionPenalty> | undefined;
   readonly #stops: Buffer[];
   #letIn = performance.now();
 
@@ -172,6 +176,8 @@ class Writers {
   ) {
     this.#sequences = Array.from({ length: sequencesFor(length) }, () => undefined);
     this.#choose = tokenChooser(generator.vocabulary, request.temperature, request);
+    const { repetitionPenalty: penalty = 1 } = request;
+    this.#penalized = penalty === 1 ? undefined : repetitionPenalty(generator.vocabulary, penalty);
     this.#stops = request.stop.filter(Boolean).map((stop) => Buffer.from(stop, "utf8"));
   }
 
@@ -207,12 +213,15 @@ class Writers {
 
   #writing(id: string, prompt: Int32Array): Writing {
     const draw = uniforms(`${this.request.seed} ${id}`);
-    return { id, prompt, tokens: 0, last: -1, text: new AnswerBytes(this.#stops), draw };
+    const seen = this.#penalized ? { seen: new Set(prompt) } : {};
+    return { id, prompt, tokens: 0, last: -1, text: new AnswerBytes(this.#stops), draw, ...seen };
   }
 
   /** The answer, where the token that is chosen now is its last. */
   #take(writing: Writing, logits: Float32Array): Answer | undefined {
-    const token = this.#choose(logits, writing.draw);
+    const { seen } = writing;
+    const token = this.#choose(this.#penalized && seen ? this.#penalized(logits, seen) : logits, writing.draw);
+    seen?.add(token);
     writing.tokens++;
     writing.last = token;
     const { id, prompt, text, tokens } = writing;

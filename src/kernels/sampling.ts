@@ -16,6 +16,26 @@ export function uniforms(name: string): () => number {
 /** The next token by a row of logits; `next` gives uniform numbers. */
 export type TokenChooser = (logits: Float32Array, next: () => number) => number;
 
+/**
+ * Logits in which each token that stands in the prompt or the answer is less likely: divided by `penalty` where above 0, else
+ * multiplied with it (Keskar et al. 2019, "CTRL", § 4.1, as transformers, vLLM and llama.cpp do it), once however often it stands
+ * there. The row given is left as it is; the one returned is valid until the next call.
+ */
+export function repetitionPenalty(
+  vocabulary: number,
+  penalty: number,
+): (logits: Float32Array, seen: Iterable<number>) => Float32Array {
+  const row = new Float32Array(vocabulary);
+  return (logits, seen) => {
+    row.set(logits);
+    for (const token of seen) {
+      const logit = logits[token]!;
+      row[token] = logit > 0 ? logit / penalty : logit * penalty;
+    }
+    return row;
+  };
+}
+
 /** Which tokens may be drawn: the `topK` most likely ones, and of these the fewest whose probabilities come to `topP`. */
 export interface Nucleus {
   topK?: number | undefined;

@@ -36,6 +36,14 @@ const settings = z
       .max(1)
       .optional()
       .describe("At a temperature: tokens are drawn from the fewest that have this probability together."),
+    repetitionPenalty: z
+      .number()
+      .gt(0)
+      .max(10)
+      .optional()
+      .describe(
+        "Above 1: tokens that stand in the prompt or the answer are less likely again, as transformers does it.",
+      ),
     seed: z
       .int()
       .min(0)
@@ -116,7 +124,7 @@ export const generation: Measurement<GenerationSettings, "generation", "generati
 type AnswerContext = MeasureContext<GenerationSettings, "generation", "generation">;
 
 async function* answersOf({ engine, settings, data, done, progress }: AnswerContext): AsyncGenerator<Measured> {
-  const { limit, temperature = 0, topK, topP, seed = 0, maxTokens = data.maxTokens } = settings;
+  const { limit, temperature = 0, topK, topP, repetitionPenalty, seed = 0, maxTokens = data.maxTokens } = settings;
   const asked = limited(data.items, limit);
   const byId = new Map(asked.map((item) => [item.id, item]));
   const { chats } = engine.generation;
@@ -128,7 +136,7 @@ async function* answersOf({ engine, settings, data, done, progress }: AnswerCont
   }
   const answers = engine.generation.answer(prompts, {
     ...{ done, maxTokens, stop: data.stop, temperature, seed },
-    ...definite({ truncate: data.truncate, topK, topP, show: asked[0]?.id }),
+    ...definite({ truncate: data.truncate, topK, topP, repetitionPenalty, show: asked[0]?.id }),
     progress: (count) => progress(count, asked.length, "questions"),
   });
   for await (const answer of answers) yield written(byId.get(answer.id)!, answer, data.scores);

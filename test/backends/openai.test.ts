@@ -366,6 +366,10 @@ describe("generated text", () => {
       const last = fake.asked.at(-1)!;
       expect(last.body).toMatchObject({ max_tokens: 5, seed: 7, temperature: 0, stream: true });
       expect(await answers(engine, prompts, { done: new Set(["a"]) })).toHaveLength(1);
+      const count = fake.asked.length;
+      for (const { unanswerable } of await answers(engine, prompts, { repetitionPenalty: 1.1 }))
+        expect(unanswerable).toMatch(/penalty on repetition/);
+      expect(fake.asked).toHaveLength(count);
     },
   );
 
@@ -531,6 +535,15 @@ describe.skipIf(!llamaServer)(`a real llama-server${llamaServer ? "" : " (not on
     expect(answer!.text).toMatch(/\S/);
     expect(long).toMatchObject({ id: "b", unanswerable: expect.stringMatching(/needs \d+ tokens of 512/) });
     expect(await answers(engine, prompts, { maxTokens: 8 })).toEqual([answer, long]);
+    // Over the prompt, too, and as in process: "Anna lives in" alone forbids little.
+    const repeating: Prompt[] = ["Anna lives in", "Ben lives in the red house. Anna lives in the"].map((text, i) => ({
+      ...{ id: `${i}`, text },
+    }));
+    const texts = async (one: Engine, repetitionPenalty: number) =>
+      (await answers(one, repeating, { maxTokens: 24, repetitionPenalty })).map(({ text }) => text);
+    const penalized = await texts(engine, 1.3);
+    expect(penalized).not.toEqual(await texts(engine, 1));
+    expect(penalized).toEqual(await texts(own, 1.3));
     for (const test of [
       { prompt: 64, generate: 0, depth: 0 },
       { prompt: 0, generate: 8, depth: 0 },

@@ -577,6 +577,22 @@ for (const {
         expect((await ask(prompts, { temperature: 1, seed: 8 })).map(({ text }) => text)).not.toEqual(texts);
       });
 
+      it("with a penalty on repetition, or says that it cannot", async () => {
+        const { penalizes } = opened.generation!;
+        const penalized = await ask(prompts, { repetitionPenalty: 5 });
+        const free = await ask(prompts, { repetitionPenalty: 1 });
+        if (!penalizes) {
+          for (const { unanswerable } of penalized) expect(unanswerable).toMatch(/penalty on repetition/);
+          return;
+        }
+        // The mock's law leaves no doubt about the next token.
+        if (what !== "a law") expect(penalized.map(({ text }) => text)).not.toEqual(free.map(({ text }) => text));
+        expect(free).toEqual(await ask(prompts));
+        const done = new Set(["p1", "p2", "p8"]);
+        const left = await ask(prompts, { repetitionPenalty: 5, done });
+        expect(left).toEqual(penalized.filter(({ id }) => !done.has(id)));
+      });
+
       it("that end before the first stop string", async () => {
         for (const from of all.slice(0, 2)) {
           const characters = [...from.text];

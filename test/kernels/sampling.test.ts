@@ -1,9 +1,22 @@
 import { describe, expect, it } from "vitest";
-import { tokenChooser, uniforms } from "../../dist/kernels/sampling.js";
+import { repetitionPenalty, tokenChooser, uniforms } from "../../dist/kernels/sampling.js";
 
 const width = 1003;
 const some = uniforms("some");
 const row = () => Float32Array.from({ length: width }, () => 6 * some() - 3);
+
+describe("a penalty on repetition", () => {
+  it("divides what is above 0 and multiplies what is not, once, and leaves the row as it was", () => {
+    const logits = Float32Array.of(2, -2, 0, 3, -Infinity, 1);
+    const before = [...logits];
+    const penalized = repetitionPenalty(6, 1.25);
+    expect([...penalized(logits, new Set([0, 1, 2, 4]))]).toEqual(
+      [2 / 1.25, -2.5, 0, 3, -Infinity, 1].map(Math.fround),
+    );
+    expect([...penalized(logits, new Set([3]))]).toEqual([2, -2, 0, 3 / 1.25, -Infinity, 1].map(Math.fround));
+    expect([...logits]).toEqual(before);
+  });
+});
 
 describe("the next token", () => {
   it("at temperature 0 is the most likely one, the lower id on a tie", () => {

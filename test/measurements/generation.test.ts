@@ -22,6 +22,7 @@ async function measured(
   const generation: Generation = {
     chats,
     truncates: true,
+    penalizes: true,
     async *answer(prompts, request) {
       requested = request;
       for (const prompt of prompts) {

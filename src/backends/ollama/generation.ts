@@ -1,6 +1,6 @@
 import { definite } from "../../definite.js";
 import type { Answer, Generation, GenerationRequest, Prompt } from "../backend.js";
-import { middleKept, unasked } from "../concurrent.js";
+import { beyondServer, unasked } from "../concurrent.js";
 import { asked } from "./asked.js";
 import type { OllamaChat, PromptForm } from "./chat.js";
 import { plain } from "./sampling.js";
@@ -9,6 +9,7 @@ import { type OllamaServer, repeated, type ServerAnswer, type ServerRequest, too
 /** Answers of the server. A text goes to it as it stands. */
 export class OllamaGeneration implements Generation {
   readonly truncates = false;
+  readonly penalizes = false;
   constructor(
     private readonly server: OllamaServer,
     private readonly context: number,
@@ -33,7 +34,7 @@ export class OllamaGeneration implements Generation {
   }
 
   async #asked(prompt: Prompt, request: TimedRequest): Promise<Answer> {
-    const kept = middleKept(prompt, request.truncate);
+    const kept = beyondServer(prompt, request);
     if (kept !== undefined) return unasked(prompt.id, kept);
     const one = await this.conversations.ask(prompt);
     if ("fault" in one) return unasked(prompt.id, one.fault);

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { definite } from "../../definite.js";
 import type { Answer, Generation, GenerationRequest, Prompt } from "../backend.js";
-import { answersTo, middleKept, unasked } from "../concurrent.js";
+import { answersTo, beyondServer, unasked } from "../concurrent.js";
 import { type Client, Declined, type Pieces } from "./client.js";
 import type { Fleet } from "./fleet.js";
 
@@ -30,6 +30,7 @@ export function openaiGeneration(fleet: Fleet, model: string, kwargs?: Record<st
     // A server without a template refuses a conversation, and says so.
     chats: true,
     truncates: false,
+    penalizes: false,
     answer: (prompts, request) =>
       answersTo(prompts, request, fleet.lanes, (prompt, alive) =>
         fleet.run(({ client }) => answerOf(prompt, request, client, { model, kwargs }, alive)),
@@ -42,12 +43,13 @@ export const wholeCharacters = (text: string) => text.replace(/\ufffd+$/, "");
 
 async function answerOf(
   prompt: Prompt,
-  { maxTokens, stop, truncate, temperature, topK, topP = 1, seed }: GenerationRequest,
+  request: GenerationRequest,
   client: Client,
   { model, kwargs }: { model: string; kwargs: Record<string, unknown> | undefined },
   alive: () => void,
 ): Promise<Answer> {
-  const reason = middleKept(prompt, truncate);
+  const { maxTokens, stop, temperature, topK, topP = 1, seed } = request;
+  const reason = beyondServer(prompt, request);
   if (reason !== undefined) return unasked(prompt.id, reason);
   const [path, asked] =
     "text" in prompt

@@ -235,6 +235,7 @@ export function serverGeneration(
   return {
     chats: chat !== undefined,
     truncates: true,
+    penalizes: true,
     answer: (prompts, request) =>
       answersTo(prompts, request, fleet.lanes, async (prompt, alive): Promise<Answer> => {
         const { text, ids, thinks, fault } = await inTokens(prompt, request.truncate);
@@ -267,14 +268,17 @@ function reasonAgainst(tokens: Int32Array, { maxTokens }: GenerationRequest, con
 function answerOf(
   id: string,
   tokens: Int32Array,
-  { maxTokens, stop, temperature, topK = 0, topP = 1, seed }: GenerationRequest,
+  { maxTokens, stop, temperature, topK = 0, topP = 1, repetitionPenalty = 1, seed }: GenerationRequest,
   client: Client,
   { alone, alive }: { alone: boolean; alive(): void },
 ): Promise<Answer> {
   const sampling =
     temperature === 0
       ? { temperature }
-      : { temperature, top_k: topK, top_p: topP, samplers: ["temperature", "top_k", "top_p"] };
+      : { temperature, top_k: topK, top_p: topP, samplers: ["penalties", "temperature", "top_k", "top_p"] };
+  // Over the whole prompt and answer: some versions refuse −1, which stands for all.
+  const penalty =
+    repetitionPenalty === 1 ? {} : { repeat_penalty: repetitionPenalty, repeat_last_n: tokens.length + maxTokens };
   const body = {
     prompt: [...tokens],
     n_predict: maxTokens,
@@ -283,6 +287,7 @@ function answerOf(
     stream: true,
     cache_prompt: !alone,
     ...sampling,
+    ...penalty,
   };
   return client.stream("/completion", body, () => {
     let text = "";
