@@ -88,8 +88,13 @@ export class Conversations {
       this.#toldOfBos = true;
       this.tokens.warning("its chat template begins conversations with BOS twice; models are trained with one");
     }
-    // Many templates write the BOS that the vocabulary would add: it stands there once.
-    const begin = bos >= 0 && bare[0] !== bos ? [bos] : [];
+    // Many templates write the BOS that the vocabulary would add: it stands there once, unless it is wanted twice.
+    const { doublesBos } = this.renderer;
+    if (doublesBos && (bos < 0 || bare[0] !== bos) && !this.#toldOfBos) {
+      this.#toldOfBos = true;
+      this.tokens.warning("`doubleBos` changes nothing: vocabulary and chat template do not both write BOS");
+    }
+    const begin = bos >= 0 && (bare[0] !== bos || doublesBos) ? [bos] : [];
     const whole: Int32Array[] = [];
     if (endings.length > 0) {
       const last = await this.#lastPiece(bare, marked);

@@ -36,4 +36,6 @@ export const chatSettings = {
 export interface ChatSettings {
   templateKwargs?: Record<string, string | number | boolean> | undefined;
   conversationDay?: string | undefined;
+  /** BOS before a conversation also where its template writes it, as transformers' tokenizers put it there. */
+  doubleBos?: boolean | undefined;
 }

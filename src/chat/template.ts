@@ -62,6 +62,11 @@ export class ChatRenderer {
     return /\bstrftime_now\b/.test(this.template.text) ? (this.said.conversationDay ?? usualDay) : undefined;
   }
 
+  /** Whether BOS stands before a conversation also where the template writes it. */
+  get doublesBos(): boolean {
+    return this.said.doubleBos ?? false;
+  }
+
   /** Throws a BenchError `template-failed`. */
   render(messages: readonly Message[]): Promise<string> {
     // The process takes one conversation at a time.

@@ -85,6 +85,20 @@ describe.skipIf(!realVocabularies)("a conversation in tokens (of vocabularies of
       expect(ids.filter((id) => id === tokens.bos).length).toBe(tokens.bos < 0 ? 0 : 1);
     });
 
+    it("has BOS twice where that is wanted and the template writes it, before each ending, too; else it is said", async () => {
+      const { tokens, chat } = open();
+      const warnings: string[] = [];
+      const said = { doubleBos: true };
+      const doubled = conversations(tokens, templateOf(folder, template), { bos, said, warnings });
+      const [once, twice] = await Promise.all([chat, doubled].map((one) => one.read(talk(ordinary), ["A"])));
+      doubled.close();
+      const written = tokens.bos >= 0 && tokens.piece(once!.text, true)[0] === tokens.bos;
+      const begin = written ? [tokens.bos] : [];
+      expect([...twice!.ids]).toEqual([...begin, ...once!.ids]);
+      expect([...twice!.whole[0]!]).toEqual([...begin, ...once!.whole[0]!]);
+      expect(warnings).toEqual(written ? [] : [expect.stringContaining("`doubleBos` changes nothing")]);
+    });
+
     it("goes on with each ending as it would as a whole", async () => {
       const { tokens, chat } = open();
       const endings = ["A", " B", "\n", "税 法", "12", ...hostile];

@@ -11,6 +11,12 @@ export const gpuNames = ["auto", "cpu", "cuda", "vulkan", "metal"] as const;
 /** What a variant may set of llama.cpp in this process: a benchmark file's form, its JSON Schema and the flags follow from it. */
 export const llamaSettings = llamaCppSettings.extend({
   ...chatSettings,
+  doubleBos: z
+    .boolean()
+    .optional()
+    .describe(
+      "Put BOS before a conversation also where its chat template writes it, as scripts do that tokenize a rendered prompt once more.",
+    ),
   mmap: z.boolean().default(true).describe("Map the model's file rather than read it."),
   swaFull: z
     .boolean()
