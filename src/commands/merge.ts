@@ -26,7 +26,7 @@ export async function mergeCommand({ runs, out }: MergeCommand, where: Surroundi
   if (twice > 0)
     say(
       stdout,
-      `${counted(twice, "item")} measured more than once, and counted once${close > 0 ? `; ${close} with other last digits` : ""}.\n`,
+      `${counted(twice, "item")} measured more than once, and counted once${close > 0 ? `; ${close} with other last digits or words` : ""}.\n`,
     );
   const facts = factsFrom(replay(readEvents(out)), out);
   await writeTables(out, facts);

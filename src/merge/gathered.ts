@@ -2,7 +2,7 @@ import { digestOfParts, sha256 } from "../digest.js";
 import { BenchError } from "../errors.js";
 import { type JobRecord, memoryItem, type Started, type StoredEvent, type StoredSamples } from "../events.js";
 import { isTimed } from "../replay/index.js";
-import { differing } from "../store/index.js";
+import { AnswerKeys, differing, differingScore } from "../store/index.js";
 
 /** One time that a command ran, as one of the joined runs tells it. */
 export interface JoinedSession {
@@ -38,7 +38,8 @@ export class Gathered {
   /** By job id: a record of it, and items of all its shares. */
   readonly jobs = new Map<string, JobRecord>();
   readonly wholes = new Map<string, { items: number; folder: string }>();
-  /** Items that were there twice, and those of them of which the last digits differ. */
+  readonly #keys = new AnswerKeys();
+  /** Items that were there twice, and those of them of which the last digits differ, or words of an answer. */
   twice = 0;
   close = 0;
 
@@ -164,6 +165,8 @@ export class Gathered {
     const { job, item } = event;
     const of = this.items.get(job) ?? new Map<string, JoinedItem>();
     this.items.set(job, of);
+    const otherKey = this.#keys.fault(event, this.jobs.get(job)?.askedSha256, folder);
+    if (otherKey !== undefined) throw contradiction(`${folder}: ${this.told(job)} ${otherKey}`);
     const known = of.get(item);
     const own = { folder, line: JSON.stringify(event) };
     if (!known) {
@@ -174,16 +177,11 @@ export class Gathered {
     const other = eventIn(known);
     const [text, knownText] = [textOf(event), textOf(other)];
     if (text === knownText) return;
-    const metric = differing(other, event) ?? (answerOf(other) === answerOf(event) ? undefined : "its answer");
-    if (metric !== undefined) {
-      const value = ({ samples, prediction }: StoredSamples) =>
-        samples.find((one) => one.metric === metric)?.value ?? (prediction === undefined ? "none" : prediction + 1);
-      throw new BenchError(
-        "run-contradiction",
-        `${folder}: ${this.told(job, item)}: ${metric} is ${value(event)}, and ${value(other)} in ${known.folder}`,
-        { hint: "one of the two is wrong: measure that part anew, or leave one of the folders out" },
+    const differs = differenceBetween(event, other);
+    if (differs)
+      throw contradiction(
+        `${folder}: ${this.told(job, item)}: ${differs.what} is ${differs.value}, and ${differs.other} in ${known.folder}`,
       );
-    }
     this.close++;
     // Whichever comes first, the same one stays.
     if (text < knownText) of.set(item, own);
@@ -197,10 +195,8 @@ export class Gathered {
     if (items === undefined) return;
     const known = this.wholes.get(event.job);
     if (known && known.items !== items)
-      throw new BenchError(
-        "run-contradiction",
+      throw contradiction(
         `${folder}: ${this.told(event.job)} has ${items} items in all, and ${known.items} in ${known.folder}`,
-        { hint: "one of the two is wrong: measure that part anew, or leave one of the folders out" },
       );
     this.wholes.set(event.job, known ?? { items, folder });
   }
@@ -213,6 +209,42 @@ export class Gathered {
   }
 }
 
+const contradiction = (sentence: string) =>
+  new BenchError("run-contradiction", sentence, {
+    hint: "one of the two is wrong: measure that part anew, or leave one of the folders out",
+  });
+
+/** What two measurements of one item cannot both have. */
+function differenceBetween(
+  event: StoredSamples,
+  other: StoredSamples,
+): { what: string; value: unknown; other: unknown } | undefined {
+  const metric = differing(other, event);
+  if (metric !== undefined) {
+    const value = ({ samples }: StoredSamples) => samples.find((one) => one.metric === metric)?.value;
+    return { what: metric, value: value(event), other: value(other) };
+  }
+  const option = differingScore(event, other);
+  if (option !== undefined)
+    return { what: `the score of option ${option + 1}`, value: event.scores?.[option], other: other.scores?.[option] };
+  for (const [what, factOf] of Object.entries(sameFacts)) {
+    const [own, its] = [factOf(event), factOf(other)];
+    if (JSON.stringify(own) !== JSON.stringify(its)) return { what, value: own ?? "none", other: its ?? "none" };
+  }
+  return undefined;
+}
+
+/** What an item is, and the option that was chosen: no digits of it are the last. */
+const sameFacts: Record<string, (event: StoredSamples) => unknown> = {
+  "its answer": ({ prediction }) => (prediction === undefined ? undefined : prediction + 1),
+  "its key": ({ gold }) => (gold === undefined ? undefined : gold + 1),
+  "what was not asked": ({ unanswerable }) => unanswerable,
+  "its group": ({ cluster }) => cluster,
+  "the number of its data": ({ of }) => of,
+  "the digest of its tokens": ({ ids }) => ids,
+  "the order of its options": ({ order }) => order,
+};
+
 const timing = ({ job, item }: StoredSamples) => JSON.stringify([job, item]);
 
 const valuesOf = ({ samples }: StoredSamples) => samples.map(({ value }) => value).join(", ");
@@ -223,6 +255,3 @@ function textOf(event: StoredSamples): string {
   const digests = Object.entries(tokens ?? {}).map(([name, [, count, sha]]) => [name, count, sha]);
   return JSON.stringify([rest, digests]);
 }
-
-const answerOf = ({ prediction, gold, unanswerable }: StoredSamples) =>
-  JSON.stringify([prediction, gold, unanswerable !== undefined]);

@@ -66,8 +66,12 @@ export class PlansAlike {
       const cell = JSON.stringify([cellOf(job), job.against]);
       const other = this.#known.get(cell);
       if (!other) this.#known.set(cell, { job, started });
-      else if (job.question !== other.job.question)
-        return `${job.measurement} of ${job.variant} has ${whatDiffers(job, other.job, other.started, started)} there`;
+      else {
+        const differs = whatDiffers(job, other.job, other.started, started);
+        // Digests of one question are the same wherever it is asked.
+        if (differs ?? job.question !== other.job.question)
+          return `${job.measurement} of ${job.variant} has ${differs ?? "other settings"} there`;
+      }
     }
     return undefined;
   }
@@ -85,13 +89,13 @@ function differenceOf(a: Started, b: Started): string | undefined {
   return undefined;
 }
 
-function whatDiffers(job: JobRecord, other: JobRecord, a: Started, b: Started): string {
+function whatDiffers(job: JobRecord, other: JobRecord, a: Started, b: Started): string | undefined {
   if (job.askedSha256 !== other.askedSha256) return "other data";
   if (job.rule !== other.rule) return "another scoring rule, of another version,";
   const digest = ({ variants }: Started, wanted?: string) =>
     variants.find(({ name }) => name === wanted)?.facts?.sha256;
   if ([job.variant, job.against].some((name) => digest(a, name) !== digest(b, name))) return "another model file";
-  return "other settings";
+  return undefined;
 }
 
 const same = (a: readonly string[], b: readonly string[]) => a.length === b.length && a.every((one, i) => one === b[i]);

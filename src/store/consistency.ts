@@ -30,9 +30,9 @@ export class Consistency {
   readonly #jobs = new Map<string, Known>();
   readonly #planned = new Map<string, number | undefined>();
   #hasPlan = false;
-  /** By job: the data that it asks; and by these and item, which options are right. */
+  /** By job: the data that it asks. */
   readonly #asked = new Map<string, string>();
-  readonly #keys = new Map<string, string>();
+  readonly #keys = new AnswerKeys();
   #otherKey: Inconsistency | undefined;
   /** By job and item: the last of several samples. */
   readonly #doubles = new Map<string, { line: number; event: StoredSamples }>();
@@ -76,17 +76,9 @@ export class Consistency {
     if (seen) this.#doubles.set(keyOf(event), { line, event });
   }
 
-  /** All variants are asked the same questions, which have the same right options. */
-  #takeKey({ job, item, gold, detail }: StoredSamples, line: number): void {
-    const asked = this.#asked.get(job);
-    const right = Array.isArray(detail?.right) ? detail.right : gold === undefined ? undefined : [gold];
-    if (asked === undefined || right === undefined) return;
-    const place = `${asked}/${item}`;
-    const key = `option ${right.map((option) => Number(option) + 1).join(", ")}`;
-    const known = this.#keys.get(place);
-    if (known === undefined) this.#keys.set(place, key);
-    else if (known !== key)
-      this.#otherKey ??= { line, reason: `has ${key} as the answer of item ${item}, and another variant has ${known}` };
+  #takeKey(event: StoredSamples, line: number): void {
+    const reason = this.#keys.fault(event, this.#asked.get(event.job), "another variant");
+    if (reason !== undefined) this.#otherKey ??= { line, reason };
   }
 
   /** The first inconsistency. `samplesAgain` reads the file's samples anew; called only if some item is there twice. */
@@ -110,6 +102,28 @@ export class Consistency {
   }
 }
 
+/** Which options are right: all variants are asked the same questions, which have the same answers. */
+export class AnswerKeys {
+  /** By the digest of the data and item: the key, and who has it. */
+  readonly #known = new Map<string, { key: string; by: string }>();
+
+  /**
+   * What is wrong where one before it had another key for its question. `asked`: the digest of its job's data; `by`: who has it, as
+   * a later one is to say.
+   */
+  fault({ item, gold, detail }: StoredSamples, asked: string | undefined, by: string): string | undefined {
+    const right = Array.isArray(detail?.right) ? detail.right : gold === undefined ? undefined : [gold];
+    if (asked === undefined || right === undefined) return undefined;
+    const place = `${asked}/${item}`;
+    const key = `option ${right.map((option) => Number(option) + 1).join(", ")}`;
+    const known = this.#known.get(place);
+    if (!known) this.#known.set(place, { key, by });
+    return known && known.key !== key
+      ? `has ${key} as the answer of item ${item}, and ${known.by} has ${known.key}`
+      : undefined;
+  }
+}
+
 const keyOf = ({ job, item }: StoredSamples) => `${job}/${item}`;
 
 /** How many chunks or questions a job has at most, if its settings say so. */
@@ -126,6 +140,15 @@ export function differing(a: StoredSamples, b: StoredSamples): string | undefine
     return Math.abs(value - other.value) > sameWithin * Math.max(1, Math.abs(value));
   });
   return found?.metric;
+}
+
+/** An option whose score differs in two measurements of one item. */
+export function differingScore(a: StoredSamples, b: StoredSamples): number | undefined {
+  const [own, other] = [a.scores ?? [], b.scores ?? []];
+  const found = own.findIndex(
+    (score, i) => !(Math.abs(score - (other[i] ?? Number.NaN)) <= sameWithin * Math.max(1, Math.abs(score))),
+  );
+  return found < 0 || other.length === 0 ? undefined : found;
 }
 
 /** A set of whole numbers, mostly those from 0 on: a bit each. */

@@ -8,7 +8,7 @@ import { isAbandoned, releaseLock, takeLock } from "./lock.js";
 import { checkedEvents, repair, unreadable } from "./reading.js";
 import { syncFolder, TokenWriter } from "./tokens.js";
 
-export { differing } from "./consistency.js";
+export { AnswerKeys, differing, differingScore } from "./consistency.js";
 export { isLocked } from "./lock.js";
 export { Follower, readEvents } from "./reading.js";
 export { replaceEvents } from "./replace.js";
