@@ -38,8 +38,7 @@ export function jobsOf(step: Step): string[] {
 
 /**
  * The steps of a plan that are left to do, in order: the preparations; then the jobs of each variant; then the jobs that take turns,
- * item by item over all variants, every second round in reverse, and so the first of every second `session`; then the jobs that
- * are measured with a reference. A round of which one turn is missing is taken as a whole, for its others are of another moment. A
+ * item by item over all variants, in the order of `roundOf`; then the jobs that are measured with a reference. A round of which one turn is missing is taken as a whole, for its others are of another moment. A
  * job waits for the preparation of its own variant; those that are measured in turns or together, for all of theirs. When a
  * preparation has completed the plan, it is scheduled again, without the jobs that have `begun`.
  */
@@ -75,11 +74,9 @@ export function* schedule(
     const mode = modeOf(jobs[0]!);
     const items = mode.kind === "turns" ? mode.items(jobs[0]!.record.settings) : [];
     const isThere = (item: string) => jobs.every(({ record: { id } }) => done.get(id)?.items.has(item));
-    // There and back: a machine that slows down steadily then slows all variants alike.
-    const turns = items.flatMap((item) => {
-      const order = (repetitionOf(item) + session) % 2 === 1 ? jobs : jobs.toReversed();
-      return isThere(item) ? [] : order.map(({ record: { id } }) => ({ job: id, item }));
-    });
+    const turns = items.flatMap((item) =>
+      isThere(item) ? [] : roundOf(jobs, repetitionOf(item), session).map(({ record: { id } }) => ({ job: id, item })),
+    );
     yield { kind: "turns", turns, ...needs(jobs) };
   }
 
@@ -133,6 +130,18 @@ function groupsOf(jobs: Job[], key: (job: Job) => string): Map<string, Job[]> {
   const groups = new Map<string, Job[]>();
   for (const job of jobs) groups.set(key(job), [...(groups.get(key(job)) ?? []), job]);
   return groups;
+}
+
+/**
+ * The order of a round: two rounds go there and back, so that a machine that slows down steadily slows all variants alike; the next two
+ * begin in the middle. Without that the last of one round would always be the first of the next, timed twice in the same moment:
+ * then the rounds of the first and the last variant hang together, and 95 % intervals of five rounds on a machine whose pace wanders cover
+ * 91 to 93 % (`test/stats/speed.test.ts`). Every second `session` begins with the way back.
+ */
+function roundOf(jobs: Job[], repetition: number, session: number): Job[] {
+  const middle = Math.floor(repetition / 2) % 2 === 0 ? 0 : Math.floor(jobs.length / 2);
+  const there = [...jobs.slice(middle), ...jobs.slice(0, middle)];
+  return (repetition + session) % 2 === 1 ? there : there.toReversed();
 }
 
 /** The number of the repetition, at the end of an item's name. */

@@ -29,14 +29,37 @@ describe("variants in turns on a machine that is not steady: the 95 % interval o
     "a quarter slower in 30 %": () => () => (next() < 0.3 ? 0.75 : 1),
     "half as fast in 5 %": () => () => (next() < 0.05 ? 0.5 : 1),
     "cold at the first": () => (at) => (at === 0 ? 0.7 : 1),
+    "wandering by 5 %, slowly": wandering(0.9),
+    "wandering by 5 %": wandering(0.5),
   };
+  /** Consecutive timings hang together: AR(1). */
+  function wandering(rho: number) {
+    return (timings: number) => {
+      let last = normal();
+      const paces = Array.from({ length: timings }, () => {
+        const pace = Math.exp(0.05 * last);
+        last = rho * last + Math.sqrt(1 - rho * rho) * normal();
+        return pace;
+      });
+      return (at: number) => paces[at]!;
+    };
+  }
 
-  /** The first and the last of some variants, in the order of the schedule: there and back. */
-  function timed(machine: (timings: number) => (at: number) => number, repetitions: number, variants: number) {
+  /** The first and the last of some variants, in the order of the schedule: there and back, every second time from the middle. */
+  function timed(
+    machine: (timings: number) => (at: number) => number,
+    repetitions: number,
+    variants: number,
+    fromMiddle = true,
+  ) {
     const pace = machine(repetitions * variants);
-    const at = (repetition: number, variant: number) =>
-      pace(repetition * variants + (repetition % 2 === 0 ? variant : variants - 1 - variant)) *
-      Math.exp(0.01 * normal());
+    const at = (repetition: number, variant: number) => {
+      const shift = fromMiddle && Math.floor(repetition / 2) % 2 === 1 ? Math.ceil(variants / 2) : 0;
+      const place = (variant + shift) % variants;
+      return (
+        pace(repetition * variants + (repetition % 2 === 0 ? place : variants - 1 - place)) * Math.exp(0.01 * normal())
+      );
+    };
     const rounds = [...Array(repetitions).keys()];
     return {
       a: observed(rounds.map((round) => 50 * at(round, 0))),
@@ -59,6 +82,19 @@ describe("variants in turns on a machine that is not steady: the 95 % interval o
     // holds the quotient of the two figures beside that of the ratios, which errs on the wide side.
     if (machine === "steady" || repetitions > 5) expect(share).toBeLessThan(repetitions > 5 ? 98 : 96.6);
   });
+
+  test.each([3, 5, 20])(
+    "always from the same end, %i rounds of six on a machine that wanders do not cover",
+    (rounds) => {
+      const share = percentage(2500, () => {
+        const { a, b } = timed(machines["wandering by 5 %"]!, rounds, 6, false);
+        const { low, high } = compare("tg128", a, b);
+        return low <= -0.04 && -0.04 <= high;
+      });
+      report(`wandering by 5 %, ${rounds} repetitions, the ends always the same: covers`, share);
+      expect(share).toBeLessThan(93.5);
+    },
+  );
 
   test("one in twenty is far off: ranks are shorter than t by far", () => {
     const machine = machines["half as fast in 5 %"]!;
