@@ -13,6 +13,9 @@ import { formFor, formsOf, nameable, settingKeys, settingsShape } from "./form.j
 import { measurementOf, otherName } from "./measurements.js";
 import { literal } from "./placeholders.js";
 
+/** A key of a benchmark file as a flag: `templateKwargs` is `--template-kwargs`. */
+export const flagOf = (key: string): string => `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
 /** Values by the names that a benchmark file has for them: settings of the engine or of a measurement, what names data. */
 export type Flags = Record<string, unknown>;
 
@@ -124,8 +127,10 @@ class WrittenFlags extends Written {
   }
 
   protected errorAt(path: YamlPath, message: string, { hint }: FaultOptions): BenchError {
-    const [room, name, key = room === "defaults" ? name : undefined] = path;
-    const flag = `--${key}`;
+    const [room, name, own] = path;
+    // Beyond its name a flag has no place.
+    const key = room === "defaults" ? name : own;
+    const flag = flagOf(String(key));
     const about =
       message === `\`${key}\` is missing.` ? `--measure ${name} needs ${flag}.` : message.replace(`\`${key}\``, flag);
     const said =

@@ -18,6 +18,7 @@ import {
   shard,
   spread,
   type Typed,
+  templateKwargs,
   threads,
   timeout,
 } from "./options.js";
@@ -91,6 +92,11 @@ export const commands = {
         .option("--style <name>", "how the questions of a task are put, one of its card's styles (default: the card's)")
         .option("--subjects <names>", "these subjects or groups of a task alone; a,b or repeatable", names)
         .option("--system <text>", "the system prompt of a task put as a conversation (default: its style's)")
+        .option(
+          "--template-kwargs <name=value>",
+          "a variable of the models' chat templates, such as enable_thinking=false; repeatable",
+          templateKwargs,
+        )
         .addOption(threads())
         .addOption(library())
         .option("--prompt <n>", "tokens of the prompt speed test; 0: none (default: 512)", integer(0))

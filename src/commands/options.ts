@@ -55,6 +55,15 @@ export const share = (text: string) => {
   return Number(amount) / 100;
 };
 
+/** Variables of a template: `true` and `false` are truths, what is written as a number is one. */
+export const templateKwargs = (text: string, before: Record<string, string | number | boolean> = {}) => {
+  const [, name, value = ""] = text.match(/^\s*([A-Za-z_]\w*)\s*=(.*)$/s) ?? [];
+  if (name === undefined) throw new InvalidArgumentError("NAME=VALUE is expected, such as enable_thinking=false.");
+  const truths: Record<string, boolean> = { true: true, false: false };
+  const read = truths[value] ?? (/^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value);
+  return { ...before, [name]: read };
+};
+
 const shardNumbers = (text: string) => {
   const [, part, of] = text.trim().match(/^(\d{1,6}) ?\/ ?(\d{1,6})$/) ?? [];
   if (part === undefined || Number(part) < 1 || Number(part) > Number(of))

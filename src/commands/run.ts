@@ -1,6 +1,13 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
-import { flagsOf, type QuickOptions, quickBenchmark, readBenchmark, sortArguments } from "../benchmark/index.js";
+import {
+  flagOf,
+  flagsOf,
+  type QuickOptions,
+  quickBenchmark,
+  readBenchmark,
+  sortArguments,
+} from "../benchmark/index.js";
 import { definite } from "../definite.js";
 import { BenchError, exitCodes } from "../errors.js";
 import type { Event, JobRecord } from "../events.js";
@@ -240,12 +247,16 @@ async function askedOf(options: RunCommand, folders: FolderOptions): Promise<Run
   const { measures, file: _, ...rest } = options;
   const idle = measures ? "measure" : Object.keys(flagsOf(rest, measurements))[0];
   if (idle !== undefined)
-    throw new BenchError("config", `--${idle} has no meaning beside a benchmark file: ${file} says what is measured`, {
-      hint:
-        idle === "measure"
-          ? `--only ${measures![0]} measures that alone`
-          : `leave --${idle} out, or set it in the file`,
-    });
+    throw new BenchError(
+      "config",
+      `${flagOf(idle)} has no meaning beside a benchmark file: ${file} says what is measured`,
+      {
+        hint:
+          idle === "measure"
+            ? `--only ${measures![0]} measures that alone`
+            : `leave ${flagOf(idle)} out, or set it in the file`,
+      },
+    );
   return { ...options, file };
 }
 

@@ -3,7 +3,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { backendNames, findBackend } from "../../dist/backends/index.js";
-import { readBenchmark } from "../../dist/benchmark/index.js";
+import { quickBenchmark, readBenchmark } from "../../dist/benchmark/index.js";
+import { templateKwargs } from "../../dist/commands/options.js";
 import { measurements } from "../../dist/measurements/index.js";
 import { temporaryFolder } from "../support.js";
 
@@ -28,6 +29,19 @@ it("the template's variables are an axis by which variants differ, whatever they
     ["ollama", { templateKwargs: { enable_thinking: false }, conversationDay: "2025-01-31" }],
     ["server", { templateKwargs: { reasoning_effort: "low" } }],
   ]);
+});
+
+it("the template's variables are a flag, too", async () => {
+  const flag = ["enable_thinking=false", "reasoning_effort=low", "budget=1024", "note=a=b"];
+  const said = flag.reduce<ReturnType<typeof templateKwargs>>((before, one) => templateKwargs(one, before), {});
+  expect(said).toEqual({ enable_thinking: false, reasoning_effort: "low", budget: 1024, note: "a=b" });
+  expect(() => templateKwargs("thinking")).toThrow("NAME=VALUE is expected");
+  expect(() => templateKwargs("a-b=1")).toThrow("NAME=VALUE is expected");
+  const model = join(folder, "a.gguf");
+  const quick = (kwargs: object) =>
+    quickBenchmark({ measurements, models: [model], measures: ["speed"], flags: { templateKwargs: kwargs } });
+  expect((await quick(said)).variants[0]!.settings).toEqual({ templateKwargs: said });
+  await expect(quick({ messages: "a" })).rejects.toThrow(/`messages` belongs to the conversation itself/);
 });
 
 it("they and the day decide digits, and not what is loaded", async () => {
