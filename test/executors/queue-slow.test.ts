@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { watchOver } from "../../dist/executors/queue/watch.js";
@@ -7,6 +7,7 @@ import { hasRedis, killWorker, RedisHere, SlowWay, type StartedWorker, startWork
 import { bench, eventsOf, qualityRows, sleep, someText, start, temporaryFolder, until } from "../support.js";
 
 // What hangs is told and goes elsewhere; what is slow is waited for, and fails nothing.
+const faketime = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 const folder = temporaryFolder();
 writeFileSync(join(folder, "text.txt"), someText(4500));
 
@@ -188,6 +189,23 @@ measurements:
     expect(await going.ended).toMatchObject({ code: 0, stderr: "" });
     await expectWhole("silent", file);
   });
+
+  it.skipIf(!existsSync(faketime))(
+    `what a worker leaves to others waits for no clock${existsSync(faketime) ? "" : " (faketime is not here)"}`,
+    async () => {
+      const file = matrix("clocks", "delay=0.1,bytes=6e8");
+      const able = await begin("able", ["--tags", "gpu"]);
+      const going = start(queued(file, "clocks", "--tags", "gpu"));
+      await measuring("clocks");
+      strike(able.child.pid, "SIGSTOP");
+      const ahead = await startWorker(redis, "ahead", [], { LD_PRELOAD: faketime, FAKETIME: "+2h" });
+      await until("the other leaves it to others", () => /leaves perplexity/.test(ahead.output.stdout), 60);
+      await killWorker(ahead);
+      strike(able.child.pid, "SIGCONT");
+      expect(await going.ended).toMatchObject({ code: 0, stderr: "" });
+      await expectWhole("clocks", file);
+    },
+  );
 
   it("a network of half a second there and back fails nothing", async () => {
     const file = matrix("far", "delay=0.02,bytes=6e8");

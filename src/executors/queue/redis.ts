@@ -73,7 +73,8 @@ export interface Taken {
   done(): Promise<void>;
   /** For good: `reason` is a sentence. */
   refuse(reason: string): Promise<void>;
-  giveBack(after?: { milliseconds: number; body: unknown }): Promise<void>;
+  /** As the next one; with what it is to be from now on as the last one. */
+  giveBack(body?: unknown): Promise<void>;
 }
 
 export interface LinkOptions {
@@ -342,10 +343,11 @@ function takenOf(job: Job, token: string, link: RedisLink): Taken {
     async refuse(reason) {
       await own(() => job.moveToFailed(new Error(reason), token, false));
     },
-    async giveBack(after) {
-      if (!after) await own(() => job.moveToWait(token));
-      else if (await own(() => job.updateData(after.body)))
-        await own(() => job.moveToDelayed(Date.now() + after.milliseconds, token));
+    async giveBack(body) {
+      if (body === undefined) await own(() => job.moveToWait(token));
+      else if ((await own(() => job.updateData(body))) && (await own(() => job.moveToDelayed(Date.now(), token))))
+        // What is delayed would wait for the clock of whoever looks next, and clocks of machines differ.
+        await own(() => job.promote());
     },
   };
 }

@@ -3,20 +3,13 @@ import { BenchError, type Failure, toFailure } from "../../errors.js";
 import { several } from "../../harmless.js";
 import { bytes as inUnits } from "../../units.js";
 import type { Executor, OpenedEngine } from "../executor.js";
-import { keyOfCancelled, keyOfDone, keyOfLetters, keyOfRun } from "./dispatch.js";
-import {
-  type Assignment,
-  type Body,
-  checkedBody,
-  itemKey,
-  type LeftToOthers,
-  type WorkerReply,
-  written,
-} from "./messages.js";
+import { keyOfCancelled, keyOfRun } from "./dispatch.js";
+import { Letters } from "./letters.js";
+import { type Assignment, type Body, checkedBody, itemKey, type LeftToOthers } from "./messages.js";
 import { OpenEngines } from "./open-engines.js";
 import { ownRecord, type WorkerOptions } from "./own-record.js";
 import { type FoundVariants, Receiver, type Unable } from "./receiving.js";
-import { kept, RedisLink, type Taken, type Taker } from "./redis.js";
+import { RedisLink, type Taken, type Taker } from "./redis.js";
 import {
   beat,
   hostName,
@@ -43,10 +36,8 @@ export interface RunningWorker {
 
 /** Milliseconds between looks into queues that were empty: just after work, and at most. */
 const pause = { least: 40, most: 500 };
-/** Milliseconds after which an assignment that this worker cannot take is offered again, to others in the first place. */
-const offerAgain = 400;
-/** Letters that a run has not read, beyond which its workers wait for it. */
-const mostUnread = 5000;
+/** Milliseconds for which an assignment that this worker cannot take is left to others, and before the next one is taken then. */
+const left = { for: 400, pause: 100 };
 /** Characters of the reason why a worker leaves something to others. */
 const mostReason = 300;
 /** Milliseconds that a run may say nothing: Redis may just have begun anew. */
@@ -79,6 +70,9 @@ class QueueWorker {
   readonly #receiver: Receiver;
   readonly #abort = new AbortController();
   readonly #silent: Silences = new Map();
+  /** By assignment: until when it is left to others, by `performance.now()`. */
+  readonly #left = new Map<string, number>();
+  readonly #letters: Letters;
   #executor: Executor;
   #stopping = false;
   #idleSince = performance.now();
@@ -94,6 +88,7 @@ class QueueWorker {
     this.#wanted = options.name ?? hostName();
     this.#executor = options.executor();
     this.#engines = new OpenEngines(options.memory);
+    this.#letters = new Letters(link, () => this.#record, this.#abort.signal);
     this.#receiver = new Receiver(link, { ...options, signal: this.#abort.signal });
   }
 
@@ -124,7 +119,7 @@ class QueueWorker {
           wait = pause.least;
         } else {
           if (performance.now() - this.#idleSince > idle) await this.#engines.close();
-          await sleep(wait, undefined, { signal: this.#abort.signal }).catch(() => {});
+          await this.#pause(wait);
           wait = Math.min(1.2 * wait, pause.most);
         }
       }
@@ -175,7 +170,12 @@ class QueueWorker {
     }
     const { assignment } = body;
     if (await this.#isGone(assignment)) return taken.done();
-    if (this.#silent.has(assignment.run)) return taken.giveBack({ milliseconds: offerAgain, body });
+    if ((this.#left.get(assignment.id) ?? 0) > performance.now()) {
+      await taken.giveBack(body);
+      return this.#pause(left.pause);
+    }
+    this.#left.delete(assignment.id);
+    if (this.#silent.has(assignment.run)) return this.#leave(taken, body);
     const before = body.declined[this.#record.token];
     if (before?.failed) return this.#decline(taken, queue, body, before);
     // What follows may take long: files are read to find out what they are, and fetched.
@@ -184,19 +184,19 @@ class QueueWorker {
       const prepared = await this.#prepare(assignment, before !== undefined);
       if ("reason" in prepared) return await this.#decline(taken, queue, body, prepared);
       const started = performance.now();
-      await this.#say(assignment, { type: "taken" });
+      await this.#letters.say(assignment, { type: "taken" });
       told(`takes ${assignment.shown}`);
       const how = await this.#measured(assignment, prepared, watch);
       if (how === "lost") return told(`gave up ${assignment.shown}: it was given to another worker`);
       if (how === "lacks-data") {
         // The run is told, and sends them: until then it is of no use to take this.
-        await taken.giveBack({ milliseconds: offerAgain, body });
+        await this.#leave(taken, body);
         return told(`waits for the data of ${assignment.shown}`);
       }
       if (how === "stopped") {
         // A run that said nothing, and goes on all the same, sends it anew.
         await (watch.cancelled ? taken.done() : taken.giveBack());
-        await this.#say(assignment, { type: "stopped" });
+        await this.#letters.say(assignment, { type: "stopped" });
         return told(`stopped ${assignment.shown}`);
       }
       await taken.done();
@@ -211,6 +211,18 @@ class QueueWorker {
       watch.end();
       if (watch.lost || watch.cancelled) await this.#beginAnew();
     }
+  }
+
+  /** To others in the first place. */
+  async #leave(taken: Taken, body: Body): Promise<void> {
+    const now = performance.now();
+    for (const [id, until] of this.#left) if (until < now) this.#left.delete(id);
+    this.#left.set(body.assignment.id, now + left.for);
+    await taken.giveBack(body);
+  }
+
+  async #pause(milliseconds: number): Promise<void> {
+    await sleep(milliseconds, undefined, { signal: this.#abort.signal }).catch(() => {});
   }
 
   /** After a stop, which no engine outlives. */
@@ -254,9 +266,9 @@ class QueueWorker {
     }
     if (isNew) {
       this.options.told(`leaves ${body.assignment.shown} to others: it ${unable.reason}`);
-      if (unable.ever) await this.#say(body.assignment, { type: "declined", reason: unable.reason });
+      if (unable.ever) await this.#letters.say(body.assignment, { type: "declined", reason: unable.reason });
     }
-    return taken.giveBack({ milliseconds: offerAgain, body: next });
+    return this.#leave(taken, next);
   }
 
   /** What failed here, an engine that hangs or was killed for want of memory, is for another worker to try; what failed twice has failed. */
@@ -268,10 +280,10 @@ class QueueWorker {
     const isFirst = Object.values(declined).every(({ failed }) => !failed);
     try {
       if (isFirst && (await this.#isLeft(queue, next))) {
-        await this.#say(assignment, { type: "declined", reason });
-        return await taken.giveBack({ milliseconds: offerAgain, body: next });
+        await this.#letters.say(assignment, { type: "declined", reason });
+        return await this.#leave(taken, next);
       }
-      await this.#say(assignment, { type: "failed", failure });
+      await this.#letters.say(assignment, { type: "failed", failure });
       await taken.done();
     } catch (refusal) {
       // The queue itself still tells the run.
@@ -316,12 +328,12 @@ class QueueWorker {
     }
     if (!request) {
       const { facts, warnings, others } = engine;
-      await this.#say(assignment, { type: "opened", facts, warnings: [...warnings], others: [...others] });
+      await this.#letters.say(assignment, { type: "opened", facts, warnings: [...warnings], others: [...others] });
       return "done";
     }
     const asked = await this.#ask(() => this.#receiver.request(assignment));
     if (!asked) {
-      await this.#say(assignment, { type: "lacks-data" });
+      await this.#letters.say(assignment, { type: "lacks-data" });
       return "lacks-data";
     }
     const items: string[] = [];
@@ -329,43 +341,16 @@ class QueueWorker {
       for await (const reply of engine.measure(asked)) {
         if (watch.lost) continue;
         if (reply.type === "complete") {
-          await this.#say(assignment, { ...reply, items });
+          await this.#letters.say(assignment, { ...reply, items });
           return "done";
         }
-        await this.#say(assignment, reply);
+        await this.#letters.say(assignment, reply);
         if (reply.type === "measured") items.push(itemKey(reply.job, reply.item));
       }
     } catch (error) {
       if (!watch.lost && !watch.cancelled && !this.#stopping) throw error;
     }
     return over();
-  }
-
-  /** An item is told and counted as told in one step. */
-  async #say({ id, run, group }: Assignment, told: WorkerReply): Promise<void> {
-    const { name, token } = this.#record;
-    const letter = written({ assignment: id, worker: name, token, told });
-    const key = keyOfLetters(run);
-    const done = keyOfDone(group);
-    const send = () =>
-      this.link.transaction((steps) => {
-        const all = steps.xadd(key, "*", "d", letter).expire(key, kept).xlen(key);
-        return told.type === "measured" ? all.sadd(done, itemKey(told.job, told.item)).expire(done, kept) : all;
-      });
-    const [, , unread] = await this.#ask(send);
-    if (told.type === "measured" && Number(unread) > mostUnread) await this.#untilRead(run);
-  }
-
-  /** A run whose disk is slower than its workers is waited for: what it has not read fills the memory of Redis. */
-  async #untilRead(run: string): Promise<void> {
-    const { redis } = this.link;
-    for (let wait = pause.least; !this.#stopping; wait = Math.min(2 * wait, pause.most)) {
-      await sleep(wait, undefined, { signal: this.#abort.signal }).catch(() => {});
-      const [unread, there] = await this.#ask(() =>
-        Promise.all([redis.xlen(keyOfLetters(run)), redis.exists(keyOfRun(run))]),
-      );
-      if (unread <= mostUnread || there === 0) return;
-    }
   }
 
   /** Once alone when it is being stopped. */
