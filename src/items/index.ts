@@ -6,6 +6,7 @@ import type { JobRecord } from "../events.js";
 import { several } from "../harmless.js";
 import { metric as describe, isQuality, isTally } from "../metrics.js";
 import { type JobResult, planOf, type Run } from "../replay/index.js";
+import { natural } from "../stats/comparison.js";
 import { nearest } from "../yaml.js";
 import { answerOf, type ItemAnswer, isAsked } from "./answers.js";
 
@@ -113,7 +114,8 @@ export function itemsOf(run: Run, asked: ItemsAsked): Items {
       answers,
     });
   }
-  return { record, variants, items, of, ...definite({ flips, given }) };
+  // Answers in words come longest question first.
+  return { record, variants, items: natural(items), of, ...definite({ flips, given }) };
 }
 
 /** Whether an item is among those that were asked for; counts flips. */

@@ -136,7 +136,9 @@ function answerLines(answer: ItemAnswer & { variant: string }, widest: number, w
     scores && confidence !== undefined ? `  ${percent(confidence)} of the probability;  ${sharesOf(scores)}` : "";
   const lines = wrappedAfter(padded, `${said} ${graded}${shares}`, width);
   if (text !== undefined)
-    lines.push(...wrapped(`wrote${finish === "length" ? " (cut off)" : ""}: ${text.trim()}`, width, ofText));
+    lines.push(
+      ...wrapped(`wrote${finish === "length" ? " (cut off)" : ""}: ${text.trim() || "nothing"}`, width, ofText),
+    );
   return lines;
 }
 

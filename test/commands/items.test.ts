@@ -292,6 +292,10 @@ describe("items of a run", () => {
     expect(text).toMatch(/^written · sums · val · 5-shot · usual · by generation: whole\n6 of 6 items\./);
     expect(text).toMatch(/^ {2}whole {2}([A-D]|no answer) (right|wrong)$/m);
     expect(text).toMatch(/^ {2}wrote( \(cut off\))?: \S/m);
+    // The longest questions were answered first.
+    const ids = (await json({ task: "written" })).items.map(({ item }: { item: string }) => item);
+    expect(ids).toHaveLength(6);
+    expect(ids).toEqual([...ids].sort());
   });
 
   it("without the data: the prompt's digest, and where the questions come from; other data are not taken for them", async () => {
