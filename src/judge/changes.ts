@@ -1,6 +1,7 @@
+import { definite } from "../definite.js";
 import { metric as describe, isDistance } from "../metrics.js";
 import type { Run } from "../replay/index.js";
-import { changeOf, markOf } from "./reading.js";
+import { changeOf, type Mark, markOf } from "./reading.js";
 import type { Result } from "./results.js";
 import { isAtChance } from "./verdict.js";
 import { verdictsFrom } from "./verdicts.js";
@@ -12,14 +13,25 @@ export interface ToldChange {
   against: string;
   measurement: string;
   metric: string;
-  /** `+0.9 %`, `−2.1 points`, `×2.1` */
-  text: string;
+  /** `+0.9 %`, `−2.1 points`, `×2.1`; absent where nothing can be told. */
+  text?: string;
+  mark: Mark;
+  /** One of the figures is not shown to be above chance. */
+  guessed?: true;
+  /** A speed beside which other processes computed. */
+  disturbed?: true;
 }
 
-/** `?` where nothing can be told of a change, `chance` where both figures may be guessed; a distance is a change itself. */
-function untold(result: Result): string | undefined {
-  if (isDistance(describe(result.metric)) || markOf(result) !== "?") return undefined;
-  return isAtChance(result.verdict!) ? "chance" : "?";
+/** As the tables have it; nothing of a distance, which is a change itself. */
+function toldOf(result: Result): Pick<ToldChange, "text" | "mark" | "guessed" | "disturbed"> | undefined {
+  const [text, mark] = [changeOf(result), markOf(result)];
+  if (!result.verdict || (text === undefined && (isDistance(describe(result.metric)) || mark !== "?")))
+    return undefined;
+  const yes = (fact: boolean) => (fact ? (true as const) : undefined);
+  return {
+    mark,
+    ...definite({ text, guessed: yes(isAtChance(result.verdict)), disturbed: yes(result.foreign !== undefined) }),
+  };
 }
 
 /** The changes against the reference of all that is measured so far: what a report of the run would tell now. */
@@ -30,9 +42,9 @@ export function changesFrom(run: Run): ToldChange[] {
     const pairs = questions.find((question) => question.base === base)?.pairs ?? [];
     return pairs.flatMap(({ b: variant, results }) =>
       results.flatMap((result) => {
-        const text = result.verdict && (changeOf(result) ?? untold(result));
+        const told = toldOf(result);
         const { measurement, metric } = result;
-        return text === undefined ? [] : [{ variant, against: base, measurement, metric, text }];
+        return told === undefined ? [] : [{ variant, against: base, measurement, metric, ...told }];
       }),
     );
   });

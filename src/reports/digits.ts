@@ -1,6 +1,6 @@
-import { metric as describe, type Metric } from "../metrics.js";
+import { metric as describe, itemsPer, type Metric } from "../metrics.js";
 import type { Summary } from "../stats/summary.js";
-import { byteScale } from "../units.js";
+import { byteScale, counted } from "../units.js";
 
 /** A figure for people: `31.03` and `0.15`, in the unit that `unitOf` names. */
 export interface Figure {
@@ -9,8 +9,9 @@ export interface Figure {
   error?: string;
 }
 
-/** Figures without an error have this many significant digits at most. */
+/** Figures without an error have this many significant digits at most; a speed that was timed once, fewer. */
 const significant = 5;
+const significantOnce = 3;
 
 /** No digit that the error makes meaningless: the error has two digits, and the figure ends where it ends. */
 export function figureOf({ metric, value, error }: Pick<Summary, "metric" | "value" | "error">): Figure {
@@ -20,8 +21,10 @@ export function figureOf({ metric, value, error }: Pick<Summary, "metric" | "val
   const shown = value * times;
   // None or all of a few answers: digits after the point would claim what the missing error does not.
   if (error === 0 && scale === "percent" && (value === 0 || value === 1)) return { figure: fixed(shown, 0) };
-  if (error === undefined || !(error > 0) || !Number.isFinite(error))
-    return { figure: fixed(shown, Math.min(most, significant - 1 - magnitude(shown))) };
+  if (error === undefined || !(error > 0) || !Number.isFinite(error)) {
+    const few = error === undefined && per === "repetition" ? significantOnce : significant;
+    return { figure: fixed(shown, Math.min(most, few - 1 - magnitude(shown))) };
+  }
   const spread = Number((error * times).toPrecision(2));
   // Whoever divides two speeds is to find the change that is told of them.
   const fewest = per === "repetition" ? 1 - magnitude(shown) : Number.NEGATIVE_INFINITY;
@@ -29,10 +32,10 @@ export function figureOf({ metric, value, error }: Pick<Summary, "metric" | "val
   return { figure: fixed(shown, places), error: fixed(spread, places) };
 }
 
-/** What there is of an unfinished figure: `12 so far`, of a speed `61.2 (n = 2)`; nothing where there is nothing. */
-export function unfinishedText({ n, part }: { n: number; part?: Summary }): string {
-  if (part !== undefined && part.broken === undefined) return `${figureOf(part).figure} (n = ${n})`;
-  return n > 0 ? `${n} so far` : "";
+/** What there is of an unfinished figure: `12 chunks`, of a speed `61.2 (n = 2)`; nothing where there is nothing. */
+export function unfinishedText({ n, part }: { n: number; part?: { summary: Summary } }, { per }: Metric): string {
+  if (part !== undefined && part.summary.broken === undefined) return `${figureOf(part.summary).figure} (n = ${n})`;
+  return n > 0 ? counted(n, itemsPer[per].replace(/s$/, "")) : "";
 }
 
 /** The unit of `figureOf`: `%`, `tok/s`, `nat`, or nothing where the number says all. */

@@ -1,5 +1,5 @@
 import { harmless, several } from "../harmless.js";
-import { isDistance } from "../metrics.js";
+import { isDistance, type Metric } from "../metrics.js";
 import { percent } from "../units.js";
 import { unfinishedText } from "./digits.js";
 import type { Cell, Column, Note } from "./table.js";
@@ -109,13 +109,14 @@ export interface Telling {
   told: Set<string>;
   /** A fact of the file: its failure is the measurements', too. */
   ofFile: boolean;
+  metric: Metric;
   /** The noise floor in words, where the cell holds it. */
   floor: string | undefined;
   variant: string;
 }
 
 /** A failure is told once in a row, and nothing that nobody asked for has a note. */
-export function notedIn(cell: Cell, { told, ofFile, floor, variant }: Telling): Noted {
+export function notedIn(cell: Cell, { told, ofFile, metric, floor, variant }: Telling): Noted {
   switch (cell.state) {
     case "absent":
       return { instead: "", notes: [] };
@@ -131,7 +132,7 @@ export function notedIn(cell: Cell, { told, ofFile, floor, variant }: Telling): 
     case "impossible":
       return { instead: "n/a", notes: [{ text: `not possible: ${harmless(cell.reason)}` }] };
     case "unfinished":
-      return { instead: unfinishedText(cell), notes: [] };
+      return { instead: unfinishedText(cell, metric), notes: cell.part?.notes ?? [] };
   }
   const { broken } = cell.summary;
   if (broken !== undefined)

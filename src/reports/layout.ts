@@ -116,6 +116,7 @@ export function gridOf(table: Table): Grid {
           footnotes,
           told,
           ofFile,
+          metric: columns[view.index]!.metric,
           floor: floorOf(cells, columns, view.index, variant),
           variant: harmless(variant.name),
         }),
@@ -246,10 +247,15 @@ function columnViews({ metric }: Column, summaries: Summary[]): PartialView[] {
   return [{ label: unit === "s" ? `${label} s` : label, minor }];
 }
 
-/** Five digits at most: of the thousands of tokens a second that a small model makes, no repetition repeats more. */
+/**
+ * Five digits at most: of the thousands of tokens a second that a small model makes, no repetition repeats more. After the point no more
+ * than the smallest error has two digits, but the least speed keeps two of its own.
+ */
 function rateDigits({ digits }: Metric, summaries: Summary[]): number {
   const largest = Math.max(1, ...summaries.map(({ value }) => value));
-  return Math.max(0, Math.min(digits, 4 - Math.floor(Math.log10(largest))));
+  const known = summaries.flatMap(({ value, error }) => (error !== undefined && error > 0 ? [value, error] : []));
+  const asked = known.length > 0 ? 1 - Math.floor(Math.log10(Math.min(...known))) : digits;
+  return Math.max(0, Math.min(digits, asked, 4 - Math.floor(Math.log10(largest))));
 }
 
 function bytesView(label: string, summaries: Summary[]): PartialView {

@@ -108,6 +108,7 @@ function notesOf({ table, short }: { table: Table; short: Short }, only: Readonl
       const { instead, notes } = notedIn(cell, {
         told,
         ofFile: false,
+        metric,
         floor: undefined,
         variant: harmless(variant.name),
       });

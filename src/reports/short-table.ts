@@ -48,8 +48,9 @@ export function shortTable(short: Short): Layout {
 
 /** Signs of notes, as the full table has them: figures at chance, or timed beside other processes, are none to copy without. */
 function signsAt({ cell }: ShortCell): string[] {
-  if (cell.state !== "measured" || cell.summary.broken !== undefined) return [];
-  return [...new Set(cell.notes.flatMap(({ mark }) => mark ?? []))];
+  const of = cell.state === "unfinished" ? cell.part : cell.state === "measured" ? cell : undefined;
+  if (!of || of.summary.broken !== undefined) return [];
+  return [...new Set(of.notes.flatMap(({ mark }) => mark ?? []))];
 }
 
 /** A distance is a change itself, and has its sign at the figure. */

@@ -68,7 +68,7 @@ export type ShortMark = Mark | "reference";
 export interface ShortCell {
   /** As in the full table: state, summary, notes. */
   cell: Cell;
-  /** `31.03`, digits from its error; what stands there instead where there is no figure (`failed`, `n/a`, `12 so far`). */
+  /** `31.03`, digits from its error; what stands there instead where there is no figure (`failed`, `n/a`, `12 chunks`). */
   figure: string;
   /** `0.15` */
   error?: string;
@@ -154,7 +154,7 @@ function cellOf(cell: Cell, base: Cell | undefined, { measurement, metric }: Col
     result?.comparison && result.verdict ? { mark: markOf(result), change: changeOf(result) } : undefined;
   return {
     cell: result?.comparison && compared?.change !== undefined ? partNoted(cell, base, result.comparison) : cell,
-    ...shownIn(cell),
+    ...shownIn(cell, metric),
     ...definite({
       ...compared,
       comparison: result?.comparison,
@@ -172,7 +172,7 @@ function partNoted(cell: Cell, base: Cell | undefined, { metric, n, paired }: Co
   return { ...cell, notes: [...cell.notes, { text }] };
 }
 
-function shownIn(cell: Cell): Pick<ShortCell, "figure" | "error"> {
+function shownIn(cell: Cell, metric: Metric): Pick<ShortCell, "figure" | "error"> {
   switch (cell.state) {
     case "measured":
       if (cell.summary.broken !== undefined) return { figure: "broken" };
@@ -182,7 +182,7 @@ function shownIn(cell: Cell): Pick<ShortCell, "figure" | "error"> {
     case "impossible":
       return { figure: "n/a" };
     case "unfinished":
-      return { figure: unfinishedText(cell) };
+      return { figure: unfinishedText(cell, metric) };
     case "absent":
       return { figure: "" };
   }

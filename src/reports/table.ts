@@ -60,9 +60,15 @@ export type Cell =
    * Begun or waiting; `n` items are there so far. A figure over some of the items is no figure of the whole, but of a speed, whose
    * repetitions are all of the same: `part`.
    */
-  | { state: "unfinished"; n: number; part?: Summary }
+  | { state: "unfinished"; n: number; part?: Part }
   /** Nobody asked for it. */
   | { state: "absent" };
+
+/** What there is of an unfinished speed. */
+export interface Part {
+  summary: Summary;
+  notes: Note[];
+}
 
 /** A note for the reader of a figure, one sentence. Sentences that differ in their numbers alone are told as one. */
 export interface Note {
@@ -473,9 +479,9 @@ export function figureIn(cell: Cell | undefined): Summary | undefined {
   return cell?.state === "measured" && cell.summary.broken === undefined ? cell.summary : undefined;
 }
 
-function partOf(metric: Metric, result: JobResult): Summary | undefined {
+function partOf(metric: Metric, result: JobResult): Part | undefined {
   const samples = metric.per === "repetition" ? result.samples(metric.name) : [];
-  return samples.length > 0 ? summarize(metric.name, samples) : undefined;
+  return samples.length > 0 ? { summary: summarize(metric.name, samples), notes: loadNote(metric, result) } : undefined;
 }
 
 function loadNote(metric: Metric, result: JobResult): Note[] {

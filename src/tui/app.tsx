@@ -48,7 +48,7 @@ export function App(props: AppProps): ReactElement {
   const left = timeLeft(state);
   const page =
     looking.over === "keys"
-      ? keyLines(looking)
+      ? keyLines(looking, glyphs)
       : looking.over === "cell" && looking.cell && state.rows[looking.cell.row]
         ? cellLines(state, looking.cell, width, glyphs)
         : undefined;
@@ -190,8 +190,10 @@ function Running(props: AppProps & { count: number; left: Map<LiveJob, number> }
   if (count > 0 && groups.length === 0 && !preparation)
     return <Tinted {...props} tone="quiet" text={state.counts.waiting > 0 ? "loading the model" : "finishing"} />;
   const widest = (names: string[]) => names.reduce((most, name) => Math.max(most, roughWidth(name)), 0);
-  const natural =
-    widest(state.rows.map((row) => row.variant.name)) + widest(state.measurements.map(({ name }) => name)) + 3;
+  const natural = Math.max(
+    widest(state.rows.map((row) => row.variant.name)) + widest(state.measurements.map(({ name }) => name)) + 3,
+    widest(groups.map((group) => runningName(state, group))) + 2,
+  );
   const nameWidth = Math.min(Math.max(natural, 30), Math.floor(columns * 0.47));
   return (
     <>
@@ -208,15 +210,13 @@ function RunningLine(
 ): ReactElement {
   const { state, group, nameWidth, glyphs, columns } = props;
   const cell = group[0]!;
-  const measurement = harmless(cell.job.measurement);
   const together = takingTurns(state, cell);
-  const what = together
-    ? `${measurement}, ${counted(together.variants, "variant")} in turns`
-    : `${harmless(cell.job.variant)} ${measurement}`;
+  const what = runningName(state, group);
   const { done, total } = together ?? { done: cell.done, total: cell.total };
   const known = together ? (total === undefined ? undefined : done / total) : share(state, cell);
-  const times = group.map((one) => props.left.get(one)).filter((time) => time !== undefined);
-  const left = times.length < group.length ? undefined : times.reduce((sum, time) => sum + time, 0);
+  const working = group.filter(({ column }) => column === cell.column);
+  const times = working.map((one) => props.left.get(one)).filter((time) => time !== undefined);
+  const left = times.length < working.length ? undefined : times.reduce((sum, time) => sum + time, 0);
   const unit = total === 1 ? oneOf(cell) : cell.unit;
   const count = `${Math.floor(done)}${total === undefined ? "" : `/${total}`} ${unit}`;
   const time = left === undefined ? `${glyphs.unknown} left` : `${duration(left / 1000)} left`;
@@ -239,6 +239,16 @@ function RunningLine(
       />
     </Box>
   );
+}
+
+/** `Q4_K_M perplexity`, `speed, 8 variants in turns`, `divergence + perplexity, 8 variants`: what a line of `Running` is about. */
+function runningName(state: LiveState, group: LiveJob[]): string {
+  const cell = group[0]!;
+  const measured = [...new Set(group.map(({ job }) => harmless(job.measurement)))].join(" + ");
+  const together = takingTurns(state, cell);
+  if (!together) return `${harmless(cell.job.variant)} ${measured}`;
+  const variants = counted(together.variants, "variant");
+  return `${measured}, ${variants}${cell.job.mode === "together" ? "" : " in turns"}`;
 }
 
 /** Items done and to do of all variants that take turns at a measurement; undefined for a job by itself. */
@@ -297,10 +307,16 @@ function Footer(props: AppProps & { clipped: string; table: MatrixLayout }): Rea
   else if (!state.outcome) keys.push(looking.stopping ? "q stop now" : "q stop");
   if (looking.over) keys.push("Esc back", ...(looking.over === "cell" ? ["arrows other cells"] : []));
   else keys.push("? keys");
-  if (looking.cursor !== undefined && !looking.over)
-    keys.push(clipped ? "Enter one row" : `${glyphs.rowKeys} Enter one row`);
-  if (clipped) keys.push(`${glyphs.rowKeys} rows (${clipped})${looking.follow ? "" : `${gap}f follow`}`);
+  const opens = clipped ? "Enter one row" : `${glyphs.rowKeys} Enter one row`;
+  if (looking.cursor !== undefined && !looking.over) keys.push(opens);
+  if (clipped) keys.push(`${glyphs.rowKeys} rows (${clipped})`);
+  if (clipped && !looking.follow) keys.push("f follow");
   if (table.hidden > 0 && !looking.over) keys.push(`${glyphs.columnKeys} columns (${table.hidden} more)`);
+  // What the page of keys tells as well gives way first.
+  for (const key of ["f follow", opens]) {
+    const at = keys.indexOf(key);
+    if (at >= 0 && keys.join(gap).length > columns) keys.splice(at, 1);
+  }
   const legend = (["done", "running", "waiting", "failed", "impossible"] as const)
     .map((status) => `${glyphs.status[status]} ${status === "impossible" ? "not possible" : status}`)
     .join("  ");

@@ -201,7 +201,8 @@ function arrange(state: LiveState, columns: MatrixColumn[]): { columns: MatrixCo
   for (const [index, column] of columns.entries()) {
     if (column.measurement === undefined || columns[index + 1]?.measurement === column.measurement || !column.marked)
       continue;
-    const name = roughWidth(state.measurements[column.measurement]!.name);
+    const unit = metric(column.metric).unit === "tok/s" ? " tok/s" : "";
+    const name = roughWidth(state.measurements[column.measurement]!.name + unit);
     const missing = Math.min(name, headWidth) - (markWidth + column.valueWidth + column.errorWidth);
     if (missing > 0) column.valueWidth += missing;
   }
@@ -213,8 +214,8 @@ export function columnWidth(column: MatrixColumn): number {
   return column.gap + (column.marked ? markWidth : 0) + column.valueWidth + column.errorWidth;
 }
 
-/** `−0.42 pt` */
-const changeWidth = 8;
+/** `+0.38 % ?`, `−0.42 pt?` */
+const changeWidth = 9;
 
 function valueWidth(name: string): number {
   return metric(name).width;

@@ -1,5 +1,6 @@
+import type { JobRecord } from "../events.js";
 import { several } from "../harmless.js";
-import { type Metric, metric } from "../metrics.js";
+import { isDistance, type Metric, metric } from "../metrics.js";
 import { bytes } from "../units.js";
 import type { LiveFigure, LiveJob } from "./state.js";
 
@@ -7,6 +8,9 @@ import type { LiveFigure, LiveJob } from "./state.js";
 export function isPrincipal(name: string): boolean {
   return metric(name).leads === true;
 }
+
+/** Whether it measures the reference's distance from itself: the noise floor, no figure of the variant. */
+export const isFloor = ({ variant, against }: JobRecord): boolean => against === variant;
 
 /** A value of a metric for the eye: as many digits as the metric asks for, fewer where `width` is too narrow. */
 export function formatValue(of: Metric, value: number, width = Number.POSITIVE_INFINITY): string {
@@ -18,6 +22,9 @@ export function formatValue(of: Metric, value: number, width = Number.POSITIVE_I
   // No clock tells a speed to more than five digits.
   const most =
     of.per === "repetition" ? Math.min(all, Math.max(0, 4 - Math.floor(Math.log10(Math.abs(shown) || 1)))) : all;
+  // Fewer than two digits would be left of a noise floor.
+  if (isDistance(of) && shown > 0 && shown < 10 ** (1 - most) && width === Number.POSITIVE_INFINITY)
+    return shown.toExponential(1);
   for (let digits = most; digits >= 0; digits--) {
     const text = shown.toFixed(digits);
     if (text.length <= width) return text;

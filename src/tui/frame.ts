@@ -1,4 +1,4 @@
-import type { LiveJob, LiveState } from "./state.js";
+import { feederOf, type LiveJob, type LiveState } from "./state.js";
 import type { StopKind } from "./view.js";
 
 /** The part of the run that the user looks at; the run's own state is in `LiveState`. */
@@ -40,13 +40,17 @@ export function divide(state: LiveState, looking: Looking, lines: number) {
   return { bar, heads, blanks, rows, notes, running: running === 0 ? 0 : running + Math.min(others, more, 7) };
 }
 
-/** Jobs that run, those that take turns as one group, and every other one by itself. */
+/** Jobs that run: those that take turns as one group, with those that the same decode feeds behind them, and every other one by itself. */
 export function runningTogether(state: LiveState): LiveJob[][] {
   const groups = new Map<string | number, LiveJob[]>();
+  const fed: [LiveJob, LiveJob][] = [];
+  const keyOf = ({ inTurns, column, job }: LiveJob) => (inTurns ? column : job.id);
   for (const cell of state.active) {
-    const key = cell.inTurns ? cell.column : cell.job.id;
-    groups.set(key, [...(groups.get(key) ?? []), cell]);
+    const feeder = feederOf(state, cell);
+    if (feeder) fed.push([feeder, cell]);
+    else groups.set(keyOf(cell), [...(groups.get(keyOf(cell)) ?? []), cell]);
   }
+  for (const [feeder, cell] of fed) groups.get(keyOf(feeder))?.push(cell);
   return [...groups.values()];
 }
 

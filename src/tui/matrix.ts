@@ -1,6 +1,7 @@
+import type { ToldChange } from "../judge/index.js";
 import { type Metric, metric } from "../metrics.js";
 import { columnWidth, groupGap, type MatrixColumn, markWidth } from "./columns.js";
-import { formatValue } from "./figures.js";
+import { formatValue, isFloor } from "./figures.js";
 import { changeIn, figure, isReference, type LiveJob, type LiveState, type LiveVariant, type Status } from "./state.js";
 
 /** How a piece of a line is meant; the drawing turns it into colour or leaves it. Never the only carrier of a meaning. */
@@ -21,6 +22,10 @@ export interface Glyphs {
   delta: string;
   minus: string;
   times: string;
+  /** Signs of changes: too small to matter; at chance; of a speed that was timed beside other processes. */
+  same: string;
+  guessed: string;
+  disturbed: string;
   unknown: string;
   separator: string;
   rowKeys: string;
@@ -40,6 +45,9 @@ export const unicode: Glyphs = {
   delta: "Δ",
   minus: "−",
   times: "×",
+  same: "≈",
+  guessed: "°",
+  disturbed: "†",
   unknown: "—",
   separator: " · ",
   rowKeys: "↑↓",
@@ -58,6 +66,9 @@ export const ascii: Glyphs = {
   delta: "diff",
   minus: "-",
   times: "x",
+  same: "~",
+  guessed: "c",
+  disturbed: "*",
   unknown: "?",
   separator: ", ",
   rowKeys: "j k",
@@ -142,6 +153,7 @@ function content(row: LiveVariant, cell: LiveJob | undefined, column: MatrixColu
   if (!cell) return " ".repeat(whole);
   if (cell.status === "failed" && column.marked) return "failed".padEnd(whole);
   const known = figure(cell, column.metric);
+  if (known && isFloor(cell.job)) return glyphs.status.impossible.padStart(column.valueWidth).padEnd(whole);
   if (!known || cell.status === "failed" || cell.status === "impossible") return " ".repeat(whole);
   const value = pointed(of, formatValue(of, known.value, column.valueWidth), column.valueWidth);
   if (column.errorWidth === 0) return value;
@@ -167,18 +179,27 @@ function change(
   glyphs: Glyphs,
 ): string {
   const known = cell && changeIn(state, cell, row.variant.name, metric);
-  const text = known ? changeText(known.text, glyphs) : cell && isReference(state, row) ? "ref" : "";
-  const fitted = [text, text.replace(" ", ""), glyphs.unknown].find(({ length }) => length <= valueWidth)!;
-  return fitted.padStart(valueWidth);
+  const text = known ? changeText(known, glyphs) : cell && isReference(state, row) ? "ref" : "";
+  const fitted = [text, text.replace(/ (?=\S+$)/, ""), text.replaceAll(" ", ""), glyphs.unknown];
+  return fitted.find(({ length }) => length <= valueWidth)!.padStart(valueWidth);
 }
 
-/** A change with the signs that the terminal has. */
-export const changeText = (text: string, { minus, times, plusMinus }: Glyphs): string =>
-  text
+/** `+0.9 % ?`, `(×1.2) †`: a change as the tables mark it, with the signs that the terminal has; `°` where nothing is told at chance. */
+export function changeText(
+  { text, mark, guessed, disturbed }: Omit<ToldChange, "variant" | "against">,
+  glyphs: Glyphs,
+): string {
+  if (guessed) return glyphs.guessed;
+  if (text === undefined) return "?";
+  const { minus, times, plusMinus, same } = glyphs;
+  const shown = text
     .replace(/ points?$/, " pt")
     .replaceAll("−", minus)
     .replaceAll("×", times)
     .replaceAll("±", plusMinus);
+  const signs = [...(mark === "?" ? ["?"] : mark === "≈" ? [same] : []), ...(disturbed ? [glyphs.disturbed] : [])];
+  return [mark === "likely better" || mark === "likely worse" ? `(${shown})` : shown, ...signs].join(" ");
+}
 
 /** From the file where it says so, else as measured; the largest where several jobs measured it. */
 function variantValue(row: LiveVariant, name: string): number | undefined {

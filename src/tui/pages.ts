@@ -1,13 +1,14 @@
 import { harmless } from "../harmless.js";
+import type { ToldChange } from "../judge/index.js";
 import { isChange, itemsPer, metric } from "../metrics.js";
 import { summarize } from "../stats/summary.js";
-import { formatFigure, formatValue, isPrincipal } from "./figures.js";
+import { formatFigure, formatValue, isFloor, isPrincipal } from "./figures.js";
 import type { Looking } from "./frame.js";
 import { changeText, type Glyphs } from "./matrix.js";
 import { changeIn, figure, type LiveState } from "./state.js";
 
 /** What the keys do, a line each. */
-export function keyLines({ onlooking }: Looking): string[] {
+export function keyLines({ onlooking }: Looking, { delta, same, guessed, disturbed }: Glyphs): string[] {
   return [
     "up, down, j, k      another row; PageUp, PageDown, Home (g), End (G)",
     "left, right, h, l   columns",
@@ -16,6 +17,9 @@ export function keyLines({ onlooking }: Looking): string[] {
     "Esc                 back",
     onlooking ? "q, Ctrl-C           end" : "q, Ctrl-C           stop after the item at hand; twice: at once",
     "?                   these keys",
+    "",
+    `Changes against the reference (${delta}): ${same} too small to matter, ? not decided,`,
+    `( ) likely, ${guessed} not shown to be above chance, ${disturbed} timed beside other processes`,
   ];
 }
 
@@ -32,6 +36,11 @@ export function cellLines(
   if (!cell) return [...lines, "nothing is measured here"];
   const items = `${Math.floor(cell.done)}${cell.total === undefined ? "" : `/${cell.total}`} ${cell.unit}`;
   lines.push(`${glyphs.status[cell.status]} ${cell.status}, ${items}`);
+  if (isFloor(cell.job)) lines.push("the reference against itself in another batch shape: the noise floor");
+  if (cell.disturbed > 0)
+    lines.push(
+      `other processes used up to ${cell.disturbed.toFixed(1)} CPU cores while this was timed; figures may be too low`,
+    );
   if (cell.reason !== undefined) lines.push(harmless(cell.reason, { length: 200 }));
   lines.push("");
   const result = state.kept.get(cell.job.id);
@@ -50,8 +59,7 @@ export function cellLines(
         ? ""
         : `   95 % ${formatValue(of, low)} to ${formatValue(of, high)}`;
     const change = changeIn(state, cell, variant.name, name);
-    const told = change && (untold[change.text] ?? changeText(change.text, glyphs));
-    const against = change ? `   ${told} against ${harmless(change.against)}` : "";
+    const against = change ? `   ${inWords(change, glyphs)}` : "";
     lines.push(`${label} ${formatFigure(name, known)}${interval}${against}`);
   }
   const leading = cell.job.metrics.find(isPrincipal) ?? cell.job.metrics[0];
@@ -82,8 +90,21 @@ export function cellLines(
   return lines;
 }
 
-/** Changes of which nothing can be told, in words. */
-const untold: Record<string, string> = { "?": "not decided", chance: "both at chance, nothing is told" };
+/** `+0.9 % against F16, not decided` */
+function inWords(change: ToldChange, glyphs: Glyphs): string {
+  const { text, mark, guessed } = change;
+  const against = `against ${harmless(change.against)}`;
+  if (guessed) return `nothing is told ${against}: not shown to be above chance`;
+  const words = {
+    "?": "not decided",
+    "≈": "too small to matter",
+    "likely better": "likely",
+    "likely worse": "likely",
+    ...{ better: "", worse: "", "much worse": "", none: "" },
+  }[mark];
+  if (text === undefined) return `${words} ${against}`;
+  return [`${changeText({ ...change, mark: "none" }, glyphs)} ${against}`, words].filter(Boolean).join(", ");
+}
 
 /** Values as bars between the least and the largest; several share a bar as their mean where there are more than `width`. */
 export function sparkline(values: number[], width: number, { bars }: Glyphs): string {

@@ -6,7 +6,7 @@ import { isTally, metric } from "../metrics.js";
 import type { Run } from "../replay/index.js";
 import { shareName } from "../share.js";
 import { counted, duration } from "../units.js";
-import { formatFigure, isPrincipal, oneOf, placesOf } from "./figures.js";
+import { formatFigure, isFloor, isPrincipal, oneOf, placesOf } from "./figures.js";
 import {
   describePreparation,
   figure,
@@ -210,7 +210,9 @@ function figures(cell: LiveJob): string[] {
   for (const name of shown(cell)) {
     const known = figure(cell, name);
     if (known)
-      texts.push(`${metric(name).label} ${formatFigure(name, known)}${known.broken ? `: ${known.broken}` : ""}`);
+      texts.push(
+        `${isFloor(cell.job) ? "noise floor " : ""}${metric(name).label} ${formatFigure(name, known)}${known.broken ? `: ${known.broken}` : ""}`,
+      );
   }
   return texts;
 }

@@ -7,7 +7,7 @@ import type { Quantizing } from "../models/quantize.js";
 import type { Fetching } from "../models/sources.js";
 import { hasShare, isTimed, type JobResult, type Run } from "../replay/index.js";
 import { shareName } from "../share.js";
-import { vocabularyOf } from "../stats/series.js";
+import { foreignLoad, vocabularyOf } from "../stats/series.js";
 import { type Running, running } from "../stats/summary.js";
 import { bytes, duration } from "../units.js";
 
@@ -41,6 +41,8 @@ export interface LiveJob {
   total: number | undefined;
   unit: string;
   pace: Pace;
+  /** CPU cores that other processes used at most while it was timed; 0 where they did not matter. */
+  disturbed: number;
   /** Another variant was at the same measurement at the same time: they take turns. */
   inTurns: boolean;
   /** Names of the workers that measure it, on other machines. */
@@ -313,7 +315,11 @@ function begun(state: LiveState, cell: LiveJob, items: number): void {
   state.current ??= cell;
 }
 
-function measured(state: LiveState, cell: LiveJob, { samples, cluster, of }: Of<"samples">): void {
+function measured(state: LiveState, cell: LiveJob, { samples, cluster, of, foreign = 0 }: Of<"samples">): void {
+  if (foreign > foreignLoad) {
+    cell.disturbed = Math.max(cell.disturbed, foreign);
+    noteDisturbed(state, cell);
+  }
   const total = cell.total ?? wantedOf(cell.job, of);
   if (total !== undefined && cell.total === undefined) learn(state, cell, total);
   for (const sample of samples) {
@@ -478,6 +484,7 @@ function newCell(
       before: isDone,
       at: 0,
     },
+    disturbed: Math.max(0, ...[...(kept?.foreign.values() ?? [])].filter((cores) => cores > foreignLoad)),
     inTurns: false,
     where: new Set(),
   };
@@ -522,6 +529,7 @@ function enter(state: LiveState, cell: LiveJob): LiveJob {
   const measurement = state.measurements[cell.column]!;
   for (const name of cell.accumulators.keys()) announce(measurement, name);
   if (cell.total !== undefined) measurement.total = cell.total;
+  if (cell.disturbed > 0) noteDisturbed(state, cell);
   return cell;
 }
 
@@ -541,11 +549,15 @@ function learn(state: LiveState, cell: LiveJob, total: number): void {
   state.measurements[cell.column]!.total = total;
 }
 
-/** The wall time since the last report is the work of the job that reports: true in sequence and in turns. */
+/**
+ * The wall time since the last report is the work of the job that reports: true in sequence and in turns. What one decode gives to several
+ * variants is reported at one moment, and the work of all of them.
+ */
 function report(state: LiveState, cell: LiveJob): void {
-  const beside = cell.job.mode === "alone" ? besides(state) : [];
-  spend(state, beside.includes(cell) ? beside : [cell]);
-  if (cell.status === "running") state.current = cell;
+  const worker = feederOf(state, cell) ?? cell;
+  const sharing = worker.job.mode === "together" ? togetherWith(state, worker) : besides(state);
+  spend(state, sharing.includes(worker) ? sharing : [worker]);
+  if (worker.status === "running") state.current = worker;
 }
 
 /** Jobs that run side by side share the wall time equally, so that the times of all add up to that of the run. */
@@ -559,7 +571,27 @@ function spend(state: LiveState, cells: LiveJob[]): void {
 }
 
 /** Jobs that run side by side, each by itself. */
-export const besides = (state: LiveState) => [...state.active].filter(({ job }) => job.mode === "alone");
+export const besides = (state: LiveState) =>
+  [...state.active].filter((cell) => cell.job.mode === "alone" && feederOf(state, cell) === undefined);
+
+const togetherWith = ({ active }: LiveState, { column }: LiveJob) =>
+  [...active].filter((cell) => cell.column === column && cell.job.mode === "together");
+
+/** Whether the plan has the decode of a comparison feed it, so that it costs no time of its own. */
+const isFed = ({ job }: LiveJob) => job.mode === "alone" && job.estimate === 0;
+
+/** The running comparison of the same variant whose decode feeds a job. */
+export function feederOf({ active }: LiveState, cell: LiveJob): LiveJob | undefined {
+  if (!isFed(cell)) return undefined;
+  const { variant, askedSha256 } = cell.job;
+  return [...active].find(
+    ({ job }) => job.mode === "together" && job.variant === variant && job.askedSha256 === askedSha256,
+  );
+}
+
+/** Whether its time is another job's: it is fed now, or will be. */
+export const costsNothing = (state: LiveState, cell: LiveJob): boolean =>
+  isFed(cell) && (cell.status !== "running" || feederOf(state, cell) !== undefined);
 
 function turn(state: LiveState, cell: LiveJob, status: Status): void {
   state.counts[cell.status]--;
@@ -597,6 +629,15 @@ function note(
   if (about.hint !== undefined) fresh.hint = about.hint;
   state.notes.set(key, fresh);
   if (state.notes.size > keptNotes) state.notes.delete(state.notes.keys().next().value!);
+}
+
+/** Once, however many repetitions of however many variants it concerns. */
+function noteDisturbed(state: LiveState, { job: { measurement } }: LiveJob): void {
+  const message = "other processes computed while this was timed; figures may be too low";
+  const isTold = [...state.notes.values()].some(
+    (one) => one.message === message && one.measurements.includes(measurement),
+  );
+  if (!isTold) note(state, "note", message, { measurement });
 }
 
 /** A metric from the samples so far; undefined if there are none. */

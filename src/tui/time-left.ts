@@ -1,6 +1,6 @@
 import { metric } from "../metrics.js";
 import { fractionOf } from "../share.js";
-import { besides, type LiveJob, type LiveState, share } from "./state.js";
+import { besides, costsNothing, type LiveJob, type LiveState, share } from "./state.js";
 
 /** Milliseconds left: `about` rests on measured jobs, `roughly` on the plan's estimates too, `over` is a lower bound. */
 interface TimeLeft {
@@ -29,7 +29,7 @@ export function timeLeft(state: LiveState): { total: TimeLeft; jobs: Map<LiveJob
   for (const cell of state.cells.values()) {
     const pace = paceOf(cell);
     const column = columns[cell.column]!;
-    if (!pace) continue;
+    if (!pace || costsNothing(state, cell)) continue;
     const weight = 2 ** (-age(state, cell) / halfLife(state));
     column.time += weight * pace.milliseconds;
     column.work += weight * pace.share * column.size(cell);
@@ -41,7 +41,7 @@ export function timeLeft(state: LiveState): { total: TimeLeft; jobs: Map<LiveJob
   }
   if (guessed.estimate > 0 && guessed.estimate < 2 * trusted) total.known = "roughly";
   for (const cell of state.cells.values()) {
-    if (cell.status !== "waiting" && cell.status !== "running") continue;
+    if ((cell.status !== "waiting" && cell.status !== "running") || costsNothing(state, cell)) continue;
     const { size, time, work, estimate: measured } = columns[cell.column]!;
     const own = paceOf(cell);
     const estimate = estimateOf(cell);

@@ -73,7 +73,7 @@ describe("a ladder ends with its answer", () => {
         const { ladders, screen, table, facts } = made([f16, q8, { ...q2, cost: 0, end }], other);
         expect(ladders[0]!.smallest?.variant).toBe("Q8_0");
         expect(ladders[0]!.near?.variant).toBe("Q8_0");
-        expect(screen).toMatch(/^Q2_K .*(failed|3 so far|broken)/m);
+        expect(screen).toMatch(/^Q2_K .*(failed|3 chunks|broken)/m);
         expect(screen.split("\n\n")[0]).not.toContain("NaN");
         if (end === "not a number") {
           expect(screen).toMatch(/broken +‼/);

@@ -5,6 +5,7 @@ import { replay } from "../../dist/replay/index.js";
 import { figureOf } from "../../dist/reports/digits.js";
 import { shortTable as pageTable } from "../../dist/reports/html/short-table.js";
 import { factsFrom } from "../../dist/reports/index.js";
+import { markdown } from "../../dist/reports/markdown.js";
 import { screenTable } from "../../dist/reports/screen-table.js";
 import { shortTable } from "../../dist/reports/short-table.js";
 import { text, wrap } from "../../dist/reports/text.js";
@@ -58,13 +59,15 @@ describe("the short table", () => {
     const run = replay(eventsOf([f16, q8, q4, q4im, q2], { kinds, questions: 400, spread: 0.1 }));
     const told = (text: string | undefined) => text !== undefined;
     const here = made.rows.flatMap(({ variant, against, cells }) =>
-      cells.flatMap(({ change }, i) => {
+      cells.flatMap(({ change, mark }, i) => {
         const { measurement, metric } = made.columns[i]!;
-        return told(change) ? [{ variant: variant.name, against, measurement, metric: metric.name, text: change }] : [];
+        return told(change)
+          ? [{ variant: variant.name, against, measurement, metric: metric.name, text: change, mark }]
+          : [];
       }),
     );
     const given = changesFrom(run).filter(
-      ({ metric, text }) => made.columns.some((one) => one.metric.name === metric) && text !== "?" && text !== "chance",
+      ({ metric, text }) => made.columns.some((one) => one.metric.name === metric) && text !== undefined,
     );
     const sorted = (all: { variant: string; metric: string }[]) =>
       all.toSorted((a, b) => `${a.variant} ${a.metric}`.localeCompare(`${b.variant} ${b.metric}`));
@@ -101,7 +104,7 @@ describe("the short table", () => {
     );
     const states = short([f16, { ...q8, end: "failed" }, { ...q4, end: "unfinished" }, { ...q2, end: "not a number" }]);
     const figures = states.rows.map(({ cells }) => cells[0]!.figure);
-    expect(figures.slice(1)).toEqual(["failed", "3 so far", "broken"]);
+    expect(figures.slice(1)).toEqual(["failed", "3 chunks", "broken"]);
     for (const { cells } of states.rows.slice(1)) expect(cells[0]!.change).toBeUndefined();
   });
 });
@@ -126,8 +129,10 @@ describe("the short table on a screen", () => {
     },
   );
 
-  test("an unfinished speed shows its repetitions so far, of which the others would tell the same", () => {
-    const events = eventsOf([f16, q8], { kinds, questions: 400, spread: 0.1 });
+  test("an unfinished speed shows its repetitions so far, of which the others would tell the same, and what disturbed them", () => {
+    const events = eventsOf([f16, q8], { kinds, questions: 400, spread: 0.1 }).map((event) =>
+      event.type === "samples" && event.job === "Q8_0 speed" ? { ...event, foreign: 1.5 } : event,
+    );
     const stopped = events.slice(0, events.findLastIndex(({ type }) => type === "samples") + 1);
     const facts = factsFrom(replay(stopped), "");
     const speed = facts.short.columns.findIndex(({ metric }) => metric.label === "tg128");
@@ -135,7 +140,14 @@ describe("the short table on a screen", () => {
     expect(cell.state).toBe("unfinished");
     expect(figure).toMatch(/^9\d(\.\d+)? \(n = \d+\)$/);
     expect(change).toBeUndefined();
-    expect(screenTable(facts, 100).block).toContain(figure);
+    const { block, notes } = screenTable(facts, 100);
+    expect(block).toContain(`${figure} †`);
+    expect(notes.slice(1)).toEqual([expect.stringMatching(/^† other processes used 1\.5 CPU cores/)]);
+    expect(markdown(facts)).toContain(`${figure} †`);
+    const once = replay(
+      stopped.filter((event) => event.type !== "samples" || event.job !== "Q8_0 speed" || event.item === "0"),
+    );
+    expect(factsFrom(once, "").short.rows[1]!.cells[speed]!.figure).toMatch(/^9\d\.\d \(n = 1\)$/);
   });
 
   test("the legend says what is much", () => {

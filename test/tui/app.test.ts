@@ -5,6 +5,7 @@ import { render } from "ink-testing-library";
 import { createElement } from "react";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Event } from "../../dist/events.js";
+import type { ToldChange } from "../../dist/judge/index.js";
 import { metric } from "../../dist/metrics.js";
 import { App, type AppProps } from "../../dist/tui/app.js";
 import { layout } from "../../dist/tui/columns.js";
@@ -91,15 +92,20 @@ describe("frames", () => {
 
   it("show changes beside their figures where there is room, and which variant is the reference", () => {
     const variants = ladder.map((one, i) => ({ ...one, reference: i === 0 }));
-    const told = (name: string, measurement: string, metric: string, text: string) => ({
+    const told = (name: string, measurement: string, metric: string, text: string, more: Partial<ToldChange> = {}) => ({
       ...{ variant: name, against: ladder[0]!.name },
-      ...{ measurement, metric, text },
+      ...{ measurement, metric, text, mark: "worse" as const, ...more },
     });
     const q8 = "SmolLM2-135M-Q8_0";
     const state = compared(stateAfter(1e6, variants), [
       told(q8, "perplexity", "perplexity", "−0.42 %"),
       told(q8, "hellaswag", "acc", "−12 points"),
       told(q8, "speed", "tg128", "×1.8"),
+      told("SmolLM2-135M-Q4_K_M", "perplexity", "perplexity", "+0.38 %", { mark: "?" }),
+      told("SmolLM2-135M-Q4_K_M", "hellaswag", "acc", "−0.42 points", { mark: "?" }),
+      told("SmolLM2-135M-Q4_K_M", "speed", "tg128", "×1.2", { mark: "likely better", disturbed: true }),
+      told("SmolLM2-135M-Q4_K_M-im", "perplexity", "perplexity", "+0.05 %", { mark: "≈" }),
+      { ...told("SmolLM2-135M-Q4_K_M-im", "hellaswag", "acc", "", { mark: "?" }), guessed: true },
       told("SmolLM2-135M-Q2_K", "perplexity", "perplexity", "+1234567890 %"),
     ]);
     const rows = (columns: number, props = {}) => {
@@ -112,6 +118,12 @@ describe("frames", () => {
     expect(f16).toMatch(/✓ +\d+\.\d{4} .*ref /);
     expect(second).toMatch(/✓ +\d+\.\d{4}(?: ±\d\.\d{4})? +−0\.42 % .* −12 pt$/);
     expect(rows(200)[2]).toMatch(/×1\.8/);
+    // As the tables mark them: not decided, likely, too small to matter, at chance, timed beside others.
+    const marked = (columns: number, props = {}) => rows(columns, props).filter((line) => line.includes("Q4_K_M"));
+    expect(marked(120)[0]).toMatch(/ \+0\.38 % \? .* −0\.42 pt\?$/);
+    expect(marked(200)[0]).toMatch(/ \(×1\.2\) † /);
+    expect(marked(120)[1]).toMatch(/ \+0\.05 % ≈ .* °$/);
+    expect(marked(200, { glyphs: ascii })[0]).toMatch(/ \(x1\.2\) \* /);
     expect(rows(120).find((line) => line.includes("Q2_K"))).not.toContain("1234567890");
     expect(rows(120, { glyphs: ascii })[2]).toMatch(/ -0\.42 % .* -12 pt$/);
     expect(rows(120, { glyphs: ascii })[0]).toMatch(/PPL +diff/);
@@ -121,6 +133,11 @@ describe("frames", () => {
     expect(frame(state, 80, 24, { looking } as Partial<AppProps>).join("\n")).toContain(
       `−0.42 % against ${ladder[0]!.name}`,
     );
+    const page = (row: number, column: number) =>
+      frame(state, 120, 24, { looking: { ...looking, cell: { row, column } } } as Partial<AppProps>).join("\n");
+    expect(page(2, 0)).toContain(`+0.38 % against ${ladder[0]!.name}, not decided`);
+    expect(page(2, 1)).toContain(`×1.2 † against ${ladder[0]!.name}, likely`);
+    expect(page(3, 2)).toContain(`nothing is told against ${ladder[0]!.name}: not shown to be above chance`);
   });
 
   it("tell speeds to five digits, whatever their size", () => {

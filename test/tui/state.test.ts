@@ -391,6 +391,56 @@ describe("jobs side by side", () => {
   });
 });
 
+describe("jobs that the decode of a comparison feeds", () => {
+  const together = { name: "divergence", kind: "divergence", settings: {} };
+  const record = (name: string, measurement: string, estimate: number) => ({
+    ...{ ...job(name, perplexity), id: jobId(name, measurement), measurement, askedSha256: "text", estimate },
+    ...(measurement === "divergence"
+      ? { kind: "divergence", metrics: ["kld"], mode: "together" as const, against: "small" }
+      : { mode: "alone" as const }),
+  });
+  const event = {
+    ...(opening() as Extract<Event, { type: "started" }>),
+    jobs: ["small", "large"].flatMap((name) => [record(name, "perplexity", 0), record(name, "divergence", 20)]),
+  };
+  const begun = ["divergence", "perplexity"].flatMap((name) =>
+    ["small", "large"].map((one) => begin(one, T, 0, { ...together, name })),
+  );
+  const told = (name: string, measurement: string, done: number): Event => ({
+    ...{ type: "progress", job: jobId(name, measurement), done, total: 8, unit: "chunks" },
+  });
+
+  it("are one line with it, and cost no time of their own", () => {
+    const waiting = fold([event as Event]);
+    const state = fold(begun, waiting);
+    for (let chunk = 1; chunk <= 2; chunk++)
+      for (const name of ["small", "large"])
+        for (const measurement of ["divergence", "perplexity"]) {
+          tick(state, T + chunk * 5000);
+          reduce(state, told(name, measurement, chunk));
+        }
+    expect(runningTogether(state).map((group) => group.map(({ job: { id } }) => id))).toEqual([
+      ["small/divergence", "large/divergence", "small/perplexity", "large/perplexity"],
+    ]);
+    const { total, jobs } = timeLeft(state);
+    expect([...jobs.keys()].map(({ job }) => job.measurement)).toEqual(["divergence", "divergence"]);
+    // Two of eight chunks of both took 10 s; the plan's 40 s in all count beside that.
+    expect(total.milliseconds).toBeGreaterThan(25_000);
+    expect(total.milliseconds).toBeLessThan(35_000);
+    expect(state.current?.job.measurement).toBe("divergence");
+  });
+
+  it("have their own line and time where they are measured by themselves after all", () => {
+    const state = fold([event as Event, ...begun]);
+    for (const name of ["small", "large"])
+      reduce(state, { type: "job-done", at: T + 1000, job: jobId(name, "divergence"), items: 8, seconds: 1 } as Event);
+    tick(state, T + 3000);
+    reduce(state, told("small", "perplexity", 2));
+    expect(runningTogether(state)).toHaveLength(2);
+    expect([...timeLeft(state).jobs.keys()].map(({ job: { id } }) => id)).toContain("small/perplexity");
+  });
+});
+
 interface Times {
   variants: [name: string, parameters: number, bytes: number][];
   measurements: [name: string, metrics: string[], mode: string][];

@@ -111,7 +111,10 @@ function notesTo({ rows, columns }: Short) {
     const [all, of] = [cells.map(({ cell }) => cell), columns.map((column) => ({ ...column, dataset: "", name: "" }))];
     return cells.map(({ cell }, i) => {
       const floor = floorOf(all, of, i, variant);
-      const { notes, instead } = notedIn(cell, { told, ofFile: false, floor, variant: harmless(variant.name) });
+      const { notes, instead } = notedIn(cell, {
+        ...{ told, ofFile: false, floor, variant: harmless(variant.name) },
+        metric: columns[i]!.metric,
+      });
       return { isFigure: instead === undefined, marks: notes.map((note) => footnotes.add(note)).join("") };
     });
   });
