@@ -42,7 +42,10 @@ export function readBaseline(file: string): Series[] {
   try {
     text = readFileSync(file, "utf8");
   } catch (cause) {
-    throw new BenchError("baseline-missing", `the baseline ${file} cannot be read: ${messageOf(cause)}`, {
+    const why = existsSync(file)
+      ? `the baseline ${file} cannot be read: ${messageOf(cause)}`
+      : `there is no baseline ${file}`;
+    throw new BenchError("baseline-missing", why, {
       hint: `make one of a run that you trust: gguf-bench baseline RUN --out ${file}`,
       cause,
     });

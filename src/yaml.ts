@@ -64,11 +64,13 @@ export abstract class Written {
   protected abstract position(path: YamlPath, at: "key" | "value"): number;
 
   readonly #places = new WeakMap<BenchError, number>();
+  readonly #kinds = new WeakMap<BenchError, string>();
 
   /** The error for a value, or for the key before it. */
   fault(path: YamlPath, message: string, options: FaultOptions = {}): BenchError {
     const error = this.errorAt(path, message, options);
     this.#places.set(error, this.position(path, options.at ?? "value"));
+    if (options.once !== undefined) this.#kinds.set(error, options.once);
     return error;
   }
 
@@ -76,9 +78,12 @@ export abstract class Written {
   joined(faults: readonly BenchError[]): BenchError {
     const all = faults.flatMap((one) => [one, ...one.others]);
     const place = (one: BenchError) => this.#places.get(one) ?? Infinity;
-    const [first, ...others] = [...new Map(all.map((one) => [one.message, one])).values()].sort(
-      (a, b) => place(a) - place(b) || 0,
-    ) as [BenchError, ...BenchError[]];
+    const inOrder = all.toSorted((a, b) => place(a) - place(b) || 0);
+    const kind = (one: BenchError) => this.#kinds.get(one) ?? one.message;
+    // The first of a kind stays.
+    const [first, ...others] = [
+      ...new Map(inOrder.toReversed().map((one) => [kind(one), one])).values(),
+    ].toReversed() as [BenchError, ...BenchError[]];
     if (others.length === 0) return first;
     const { code, message, hint, cause } = first;
     const error = new BenchError(code, message, { hint, cause, others });
@@ -146,6 +151,8 @@ export class Faults {
 export interface FaultOptions {
   hint?: string | undefined;
   at?: "key" | "value";
+  /** Of several faults with this word the first is told alone. */
+  once?: string;
 }
 
 /** A YAML file; its faults name file:line:column. */

@@ -220,13 +220,21 @@ function bytesBefore(engine: Windows, tokens: Int32Array, start: (chunk: number)
   };
 }
 
+/** Tokens of the shortest chunks that may be asked for. */
+export const leastContext = 8;
+
 /** How many chunks a text of so many tokens has, and which of them are asked. Throws a BenchError `text-too-short`. */
 export function chunksOf(tokens: number, { context, stride, ...extent }: TextChunks): { of: number; asked: number[] } {
   if (tokens < 2 * context)
     throw new BenchError(
       "text-too-short",
       `the text has ${tokens} tokens; a context of ${context} needs at least ${2 * context}`,
-      { hint: `take a longer text, or a context of at most ${Math.floor(tokens / 2)}` },
+      {
+        hint:
+          tokens < 2 * leastContext
+            ? "take a longer text"
+            : `take a longer text, or a context of at most ${Math.floor(tokens / 2)}`,
+      },
     );
   const of = stride === undefined ? Math.floor(tokens / context) : Math.ceil((tokens - context) / stride);
   return { of, asked: askedChunks(of, extent) };

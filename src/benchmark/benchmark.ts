@@ -57,6 +57,8 @@ export interface Benchmark {
   baseDir: string;
   /** A file of figures that others published, from `baseDir`. */
   published?: string;
+  /** What a question without a file is called when these variants of it are measured. */
+  titled?(variants: string[]): string;
   /** Notes on how the flags were read, a sentence each. */
   notes?: string[];
 }

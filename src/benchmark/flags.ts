@@ -87,7 +87,8 @@ export async function quickBenchmark(options: QuickOptions): Promise<Benchmark> 
           ? `Leave --${idle} out, or ask for both: --measure ${takers[0]}, too.`
           : `Leave --${idle} out.`,
     });
-  return notes.length > 0 ? { ...benchmark, notes } : benchmark;
+  const titled = (some: string[]) => titleOf(some, measures);
+  return { ...benchmark, titled, ...(notes.length > 0 ? { notes } : {}) };
 }
 
 /** `model-F16 +3 perplexity`: what a reader calls a question without a file. */

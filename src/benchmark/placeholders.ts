@@ -32,6 +32,7 @@ export function placeholders(file: Written, options: ReadOptions, axes: Record<s
     if (set !== undefined) return whole ? typed(set) : set;
     const known = Object.keys(axes).length > 0 ? `, or one of the axes ${several(Object.keys(axes))}` : "";
     throw file.fault(path, `\${${name}} is not set in the environment.`, {
+      once: `environment ${name}`,
       hint: `Set it (${name}=… gguf-bench run …)${known}. A literal \${${name}} is written $\${${name}}.`,
     });
   };

@@ -16,7 +16,7 @@ import {
 } from "../llama/location.js";
 import { freeMemory, thisMachine } from "../machine.js";
 import { say } from "../terminal.js";
-import { bytes } from "../units.js";
+import { bytes, counted } from "../units.js";
 import { type FolderOptions, foldersOf, type Surroundings } from "./command.js";
 
 export interface DoctorCommand extends Pick<FolderOptions, "dataDir"> {
@@ -59,8 +59,12 @@ async function diagnosis(folders: { dataDir?: string }, own?: string): Promise<s
       "Advice       a build for this processor can be faster: gguf-bench doctor --build (about 5 minutes on 2 cores)",
     );
   const { found, broken } = await readDatasets(folders);
+  const absent = found.filter(({ path: file }) => file === undefined).length;
   const data = [
-    ...found.map(({ card, path: file }) => `${card.name}: ${file ?? `not here (${card.source})`}`),
+    ...found.flatMap(({ card, path: file }) => (file === undefined ? [] : [`${card.name}: ${file}`])),
+    ...(absent > 0
+      ? [`${counted(absent, "dataset")} not here: \`gguf-bench list\` names them, \`gguf-bench fetch NAME\` gets them`]
+      : []),
     ...broken.map(({ name, fault }) => `${name}: broken (${fault.message})`),
   ];
   for (const [i, one] of data.entries()) lines.push(`${i === 0 ? "Data" : "    "}         ${one}`);

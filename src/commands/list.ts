@@ -30,7 +30,7 @@ export async function listCommand(asked: ListCommand, where: Surroundings): Prom
   const lines = [
     ...section(`Runs (${runsFolder}/)`, runFolders().map(told)),
     ...section("Benchmark files (gguf-bench run NAME)", benchmarkFiles()),
-    ...section("Datasets", [
+    ...section("Datasets (gguf-bench fetch NAME, where one is not here)", [
       ...found.flatMap(({ card, path: file }) => {
         const told = describeTask(card);
         const place = [card.name, card.kind, file ? `at ${file}` : `not here; ${card.source}`];

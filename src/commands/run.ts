@@ -109,7 +109,8 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
         }),
         stop.signal,
       );
-    const plan = await (executor ? planned() : withoutKeeping(planned));
+    const waiting = stdout.isTTY && !options.json ? sayWhenLong(benchmark.variants.length, stderr) : undefined;
+    const plan = await (executor ? planned() : withoutKeeping(planned)).finally(() => clearTimeout(waiting));
     if (plan && !executor) {
       const shown = options.again ? againIn(folderOf(plan, asked), plan) : plan;
       say(stdout, options.json ? planAsJson(shown) : describePlan(shown));
@@ -171,6 +172,10 @@ export async function runCommand(said: RunCommand, where: Surroundings): Promise
     await executor?.close();
   }
 }
+
+/** Every byte of the models is read for its digest, which takes minutes for the largest ones. */
+const sayWhenLong = (models: number, stderr: Writer) =>
+  setTimeout(() => stderr.write(`reading ${counted(models, "model")} …\n`), 1500);
 
 /** The command as it may be written down. */
 const withoutSecretsOf = ({ command = [], queue }: RunCommand) =>

@@ -54,6 +54,7 @@ export const isShare = (metric: string) => describe(metric).scale === "percent";
 export function changed(comparison: Comparison): string {
   if (isIdentical(comparison)) return "is the same in every item";
   const { difference, low, high } = comparison;
+  if (difference === 0) return `is the same on average${interval(comparison)}`;
   const fell = difference < 0;
   const [from, to] = fell ? [-high, -low] : [low, high];
   return `${fell ? "fell" : "rose"} by ${amount(comparison, Math.abs(difference))}${interval({ ...comparison, low: from, high: to })}`;
@@ -333,10 +334,10 @@ export function tabulated(comparison: Comparison): string[] {
   const difference = isOfTwo ? comparison.b / comparison.a - 1 : comparison.difference;
   const { low, p, adjusted = p, detectable, flips, needed, scale } = comparison;
   const known = (number: number, text: string) => (Number.isFinite(number) ? text : "");
-  const changes = flips ? ` (${flips.toRight} to right, ${flips.toWrong} to wrong)` : "";
+  const changes = flips ? `, ${flips.toRight} to right, ${flips.toWrong} to wrong` : "";
   const signed = `${difference > 0 && scale !== "level" && !manifold(comparison, difference) ? "+" : ""}${amount(comparison, difference)}`;
   return [
-    known(difference, `${signed}${changes}`),
+    known(difference, signed),
     known(low, range(comparison, low, comparison.high)),
     known(adjusted, probability(adjusted).replace(/^= /, "")),
     Number.isNaN(detectable) || needed !== undefined
@@ -344,7 +345,7 @@ export function tabulated(comparison: Comparison): string[] {
       : isDetectable(comparison)
         ? amount(comparison, detectableOf(comparison))
         : undetectable(comparison),
-    needed === undefined ? basisOf(comparison) : `${basisOf(comparison)}, take ${needed}`,
+    `${basisOf(comparison)}${changes}${needed === undefined ? "" : `, take ${needed}`}`,
   ];
 }
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { ChunkLikelihood } from "../backends/backend.js";
-import { type ChunkExtent, meanOf } from "../backends/chunks.js";
+import { type ChunkExtent, leastContext, meanOf } from "../backends/chunks.js";
 import type { TextDataset } from "../data/index.js";
 import { definite } from "../definite.js";
 import type { Measured, Sample } from "../events.js";
@@ -30,7 +30,7 @@ export const extentShape = {
 
 /** Settings of what is measured on a text; for `inParts`. */
 export const chunkSettings = z.strictObject({
-  context: z.int().min(8).max(1_048_576).default(512).describe("Tokens per chunk."),
+  context: z.int().min(leastContext).max(1_048_576).default(512).describe("Tokens per chunk."),
   ...extentShape,
   special: z
     .literal("parse")

@@ -115,7 +115,7 @@ function assemble(
   const { engine, machine } = all[0]!.routes[0].place;
   const { version, library, origin } = engine;
   return {
-    name: benchmark.name,
+    name: benchmark.titled?.(variants.map(({ name }) => name)) ?? benchmark.name,
     variants,
     jobs,
     preparations: all.flatMap(({ preparation }) =>

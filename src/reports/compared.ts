@@ -64,8 +64,7 @@ function tabled(results: HeldResult[], sides: Held["sides"], isMany: boolean): s
       label,
       isLevel || !Number.isFinite(comparison!.a) ? "—" : figure(comparison!.a),
       Number.isFinite(comparison!.b) ? figure(comparison!.b) : "—",
-      // How many answers changed stands in the sentence.
-      isLevel ? "" : difference.replace(/ \(.*/, ""),
+      isLevel ? "" : difference,
       interval,
       `${markedVerdict(result)}${isSmall(result.verdict!) ? ", too small to matter" : ""}`,
     ].map((cell) => harmless(cell));

@@ -1,5 +1,6 @@
 import { harmless, several } from "../harmless.js";
-import { isUndecided, markedVerdict, type Question, tabulated, type Verdicts } from "../judge/index.js";
+import { isUndecided, markedVerdict, type Question, type Result, tabulated, type Verdicts } from "../judge/index.js";
+import type { Comparison } from "../stats/comparison.js";
 import { counted } from "../units.js";
 import { type Divergence, divergenceTables, worstTable } from "./divergence.js";
 import { explanations, howAveraged, howDiverging, howJudged, provenance } from "./explained.js";
@@ -97,18 +98,19 @@ function comparisonsOf({ base, pairs }: Question): string[] {
       return comparison && verdict
         ? [
             {
-              cells: [b, ...(base === undefined ? [a] : []), label, markedVerdict(result), ...tabulated(comparison)],
+              cells: [b, ...(base === undefined ? [a] : []), label, ...toldOf(result, comparison)],
               isOpen: isUndecided(verdict),
             },
           ]
         : [];
     }),
   );
-  const left = ["", ...(base === undefined ? ["against"] : []), "metric", "verdict"];
-  const right = ["difference", "95 % CI", "adjusted p", "detectable", "rests on"];
+  const heading = (align: "left" | "right") => (text: string) => ({ text, align, minor: false });
   const columns = [
-    ...left.map((text) => ({ text, align: "left" as const, minor: false })),
-    ...right.map((text) => ({ text, align: "right" as const, minor: false })),
+    ...["", ...(base === undefined ? ["against"] : []), "metric"].map(heading("left")),
+    ...["difference"].map(heading("right")),
+    ...["verdict"].map(heading("left")),
+    ...["95 % CI", "adjusted p", "detectable", "rests on"].map(heading("right")),
   ];
   const drawn = (some: typeof rows) => draw({ columns, rows: some.map(({ cells }) => cells), footnotes: [] });
   const open = rows.filter(({ isOpen }) => isOpen);
@@ -119,6 +121,12 @@ function comparisonsOf({ base, pairs }: Question): string[] {
     open.length > 0 ? [undecided, drawn(open), "</details>"].join("\n\n") : "",
     bullets(remarks(pairs).map((text) => inert(text))),
   ];
+}
+
+/** How much, then whether it is sure, then what it rests on. */
+function toldOf(result: Result, comparison: Comparison): string[] {
+  const [difference = "", ...rest] = tabulated(comparison);
+  return [difference, markedVerdict(result), ...rest];
 }
 
 /** Refusals and notes, each with the variants that it is about. */

@@ -195,7 +195,9 @@ function arrange(state: LiveState, columns: MatrixColumn[]): { columns: MatrixCo
     const first = column.measurement !== last;
     column.marked = first && column.measurement !== undefined;
     column.gap = first ? groupGap : gap;
-    column.valueWidth = column.isChange ? changeWidth : Math.max(column.label.length, valueWidth(column.metric));
+    column.valueWidth = column.isChange
+      ? changeWidth(column.metric)
+      : Math.max(column.label.length, valueWidth(column.metric));
     last = column.measurement;
   }
   for (const [index, column] of columns.entries()) {
@@ -214,8 +216,8 @@ export function columnWidth(column: MatrixColumn): number {
   return column.gap + (column.marked ? markWidth : 0) + column.valueWidth + column.errorWidth;
 }
 
-/** `+0.38 % ?`, `−0.42 pt?` */
-const changeWidth = 9;
+/** `+0.38 %?`, `(−0.42pt)` */
+const changeWidth = (name: string) => (metric(name).scale === "percent" ? 9 : 8);
 
 function valueWidth(name: string): number {
   return metric(name).width;

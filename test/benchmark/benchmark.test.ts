@@ -337,8 +337,11 @@ describe("placeholders", () => {
   });
 
   test("that are not set name the line and the remedy", async () => {
-    const unset = await failure(variants("  v:\n    model: ${NOWHERE}/a.gguf\n"));
+    const twice = "  v:\n    model: ${NOWHERE}/a.gguf\n  w:\n    model: ${NOWHERE}/b.gguf\n";
+    const unset = await failure(variants(twice));
     expect(unset.message).toBe("b.yaml:4:12: ${NOWHERE} is not set in the environment.");
+    // Once, however often it is asked for.
+    await expect(variants(twice)).rejects.toMatchObject({ others: [] });
     writeFileSync(join(dir, "b.yaml"), `${some}variants:\n  v:\n    model: \${models}/a.gguf\n`);
     const nowhere = await failure(readBenchmark(join(dir, "b.yaml"), { measurements, env }));
     expect(nowhere).toEqual({

@@ -108,8 +108,8 @@ describe.skipIf(!found)("view and watch in a terminal (tmux)", { timeout: 90_000
       // Changes against the first, as a report tells them.
       if (size[0] > 80)
         expect(
-          (await screen(session, / [+−]\d\S* %/, "changes")).filter((line) =>
-            /^SmolLM2-135M-Q\S+ .*✓ .* [+−]\d\S* %/.test(line),
+          (await screen(session, / \(?[+−]\d\S* ?%/, "changes")).filter((line) =>
+            /^SmolLM2-135M-Q\S+ .*✓ .* \(?[+−]\d\S* ?%/.test(line),
           ),
         ).toHaveLength(5);
       expect(lines[size[1] - 2]).toMatch(/^q end/);

@@ -163,11 +163,11 @@ describe("the card", () => {
     const facts = factsOf(events);
     const card = cardOf(facts);
     const at = card.columns.findIndex(({ name }) => name === "acc");
-    expect(card.rows[0]!.cells[at]).toEqual({ text: "chance", marks: " °" });
+    expect(card.rows[0]!.cells[at]).toEqual({ text: "not above chance", marks: " °" });
     expect(card.notes.join()).toContain("° hellaswag: not shown to be better than guessing, which gives 50 %");
     expect(card.provenance.join()).toContain("hellaswag: hellaswag");
-    expect(await drawnAs("md", facts, card, events)).toMatch(/\| hellaswag acc %\s↑ \|/);
-    expect(await drawnAs("html", facts, card, events)).toContain("chance °");
+    expect(await drawnAs("md", facts, card, events)).toMatch(/\| +hellaswag acc %\s↑ \|/);
+    expect(await drawnAs("html", facts, card, events)).toContain("not above chance °");
     const [head, ...rows] = (await drawnAs("csv", facts, card, events)).replace("\ufeff", "").trim().split("\n");
     const names = head!.split(",");
     expect(names).toEqual(expect.arrayContaining(["PPL", "PPL error", "Δ %", "Δ % note", "hellaswag acc % note"]));
@@ -176,7 +176,50 @@ describe("the card", () => {
       for (const [i, name] of names.entries())
         if (i > 0 && name !== "quant" && !name.endsWith("note")) expect(own[i], name).toMatch(/^(-?[\d.]+(e-\d+)?)?$/);
     expect(fields[1]![names.indexOf("Δ % note")]).toMatch(/^(likely|not decided|too little to matter)$/);
-    expect(fields[0]![names.indexOf("hellaswag acc % note")]).toContain("chance; hellaswag: not shown");
+    expect(fields[0]![names.indexOf("hellaswag acc % note")]).toContain("not above chance; hellaswag: not shown");
+  });
+
+  test("beside a reference that is not above chance it is said that the others do not differ from it", () => {
+    const chanced = (flips: [number, number]) => {
+      const variants = [ladder[0]!, { ...ladder[1]!, flips }];
+      const events = eventsOf(variants, { kinds: ["perplexity", "hellaswag"], questions: 60 }).map((event) =>
+        event.type === "started"
+          ? { ...event, jobs: event.jobs.map((job) => ({ ...job, task: { chance: 0.4 } })) }
+          : event,
+      );
+      const card = cardOf(factsOf(events));
+      const at = card.columns.findIndex(({ name }) => name === "acc");
+      return { texts: card.rows.map(({ cells }) => cells[at]!.text), notes: card.notes.join("\n") };
+    };
+    const said = "no figure is shown to differ from that of small-F16, which is not above chance.";
+    const few = chanced([3, 0]);
+    expect(few.texts).toEqual(["not above chance", "55.0"]);
+    expect(few.notes).toContain(`hellaswag acc: ${said}`);
+    expect(chanced([0, 0]).notes).not.toContain(said);
+  });
+
+  test("a speed that scatters by half of it is a word, and all of some answers have the end of their interval", async () => {
+    let timed = 0;
+    const events = eventsOf(ladder.slice(0, 2), { kinds: ["perplexity", "hellaswag", "speed"], questions: 40 }).map(
+      (event) => {
+        if (event.type !== "samples") return event;
+        const samples = event.samples.map((one) => {
+          if (one.metric === "tg128" && event.job.startsWith("small-Q8_0"))
+            return { ...one, value: [10, 200, 900][timed++ % 3]! };
+          return one.metric.startsWith("acc") ? { ...one, value: 1 } : one;
+        });
+        return { ...event, samples };
+      },
+    );
+    const facts = factsOf(events);
+    const card = cardOf(facts);
+    const at = (wanted: string) => card.columns.findIndex(({ name }) => name === wanted);
+    expect(card.rows.map(({ cells }) => cells[at("tg128")]!.text)).toEqual([expect.stringMatching(/^\d/), "unsteady"]);
+    expect(card.notes.join()).toContain("‡ the repetitions scatter by half of the speed or more");
+    expect(card.rows[0]!.cells[at("acc")]).toMatchObject({ text: "100", end: "≥ 91", value: 1 });
+    expect(await drawnAs("md", facts, card, events)).toMatch(/\|\s+100\s\(≥\s91\) \|/);
+    expect(await drawnAs("csv", facts, card, events)).toMatch(/,100,95 % interval: ≥ 91,/);
+    expect(JSON.parse(await drawnAs("json", facts, card, events))).toBeTruthy();
   });
 
   test("a file that could not be opened has its name among the files', and one word", () => {

@@ -120,9 +120,9 @@ describe("frames", () => {
     expect(rows(200)[2]).toMatch(/×1\.8/);
     // As the tables mark them: not decided, likely, too small to matter, at chance, timed beside others.
     const marked = (columns: number, props = {}) => rows(columns, props).filter((line) => line.includes("Q4_K_M"));
-    expect(marked(120)[0]).toMatch(/ \+0\.38 % \? .* −0\.42 pt\?$/);
+    expect(marked(120)[0]).toMatch(/ \+0\.38 %\? .* −0\.42 pt\?$/);
     expect(marked(200)[0]).toMatch(/ \(×1\.2\) † /);
-    expect(marked(120)[1]).toMatch(/ \+0\.05 % ≈ .* °$/);
+    expect(marked(120)[1]).toMatch(/ \+0\.05 %≈ .* °$/);
     expect(marked(200, { glyphs: ascii })[0]).toMatch(/ \(x1\.2\) \* /);
     expect(rows(120).find((line) => line.includes("Q2_K"))).not.toContain("1234567890");
     expect(rows(120, { glyphs: ascii })[2]).toMatch(/ -0\.42 % .* -12 pt$/);

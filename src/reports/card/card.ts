@@ -39,6 +39,8 @@ export interface CardCell {
   text: string;
   /** The ± of `text`, where it is told. */
   plusMinus?: string;
+  /** In place of a ±, of all or none of some answers: where the 95 % interval ends, `≥ 91`. */
+  end?: string;
   /** `†`, whose meaning is among the card's notes; with a blank before it. */
   marks?: string;
   /** Absent where there is nothing to tell; `text` then says why in a word, or is empty. */
@@ -49,6 +51,14 @@ export interface CardCell {
   n?: number;
   unit?: string;
 }
+
+/** `27.1 ± 1.5`, `100 (≥ 91)`; `blank`: one that breaks no line, perhaps. */
+export const figureWithError = ({ text, plusMinus, end }: CardCell, blank = " "): string =>
+  plusMinus !== undefined
+    ? `${text}${blank}±${blank}${plusMinus}`
+    : end !== undefined
+      ? `${text}${blank}(${end.replace(" ", blank)})`
+      : text;
 
 /** Measured and published figures of the same things, two lines a row. */
 export interface BesideTable {

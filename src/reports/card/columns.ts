@@ -127,10 +127,26 @@ function figureCell(
   const { summary, guessed } = cell;
   if (summary.broken !== undefined) return { text: "broken" };
   const notes = cell.notes.filter(({ mark }) => mark !== undefined);
-  if (guessed !== undefined) return { text: "chance", notes };
+  if (guessed !== undefined) return { text: guessed.startsWith("below") ? "below chance" : "not above chance", notes };
   const { value, error, low, high, n, unit } = summary;
+  if (isUnsteady(summary)) return { text: "unsteady", notes: [...notes, unsteady] };
   const { figure, error: plusMinus } = shown(summary);
-  return { text: figure, ...definite({ plusMinus, value, error, low, high, n, unit }), notes };
+  return { text: figure, ...definite({ plusMinus, end: endOf(summary), value, error, low, high, n, unit }), notes };
+}
+
+/** A speed whose repetitions scatter by half of it and more is no figure for others. */
+const isUnsteady = ({ metric, value, error = 0 }: Summary) =>
+  describe(metric).per === "repetition" && error >= 0.5 * value;
+const unsteady: Note = {
+  mark: "‡",
+  text: "the repetitions scatter by half of the speed or more: time it again on a quiet machine",
+};
+
+/** Of all or none of some answers, which have no ±: where the 95 % interval ends. */
+function endOf({ metric, value, error, low, high }: Summary): string | undefined {
+  if (error !== 0 || describe(metric).scale !== "percent") return undefined;
+  if (value === 1 && low !== undefined) return `≥ ${Math.floor(100 * low)}`;
+  return value === 0 && high !== undefined ? `≤ ${Math.ceil(100 * high)}` : undefined;
 }
 
 /** The change of a figure against the reference's; none where nothing was compared. */

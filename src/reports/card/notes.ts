@@ -1,4 +1,5 @@
 import { harmless, several } from "../../harmless.js";
+import { shownIn } from "../../judge/index.js";
 import type { Metric } from "../../metrics.js";
 import type { Facts } from "../index.js";
 import { marginIn } from "../short-table.js";
@@ -67,10 +68,35 @@ export function leftOut(
   const sentences = Array.from(said, ([why, variants]) => `${several([...variants], 4)}: ${sentence(why)}`);
   return [
     ...unreferenced(verdicts, rows),
+    ...columns.flatMap((column) => alikeAtChance(column, rows, verdicts, changes)),
     ...table.notes.slice(0, most).map((note) => sentence(harmless(note))),
     ...sentences.slice(0, most),
     ...(sentences.length > most ? [`${sentences.length - most} more notes stand in table.md.`] : []),
   ];
+}
+
+/** Beside a reference that is not above chance the figures of others would read as better, where none is shown to differ from it. */
+function alikeAtChance(
+  { metric, measurement, name, cell }: Offered,
+  rows: readonly Row[],
+  { questions }: Facts["verdicts"],
+  changes: Changes,
+): string[] {
+  if (!metric || measurement === undefined || name.endsWith(".change")) return [];
+  const isFigure = (row: Row | undefined) => row !== undefined && cell(row).value !== undefined;
+  return [...new Set(questions.flatMap(({ base }) => base ?? []))].flatMap((base) => {
+    const own = rows.find(({ variant }) => variant.name === base);
+    if (!own || isFigure(own) || !/chance/.test(cell(own).text)) return [];
+    const others = rows.flatMap((row) => {
+      const result = isFigure(row) ? changes(row.variant.name, measurement, metric.name) : undefined;
+      return result?.verdict ? [result.verdict] : [];
+    });
+    return others.length > 0 && others.every((one) => shownIn(one)?.what.kind !== "different")
+      ? [
+          `${harmless(measurement)} ${metric.label}: no figure is shown to differ from that of ${harmless(base)}, which is not above chance.`,
+        ]
+      : [];
+  });
 }
 
 const unreferenced = ({ questions }: Facts["verdicts"], rows: readonly Row[]) =>

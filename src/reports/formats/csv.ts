@@ -41,12 +41,13 @@ function numberIn(text = ""): number | undefined {
 }
 
 /** What stands in place of a figure, or what is to be known of it; `notes`: those of the card, each after its sign. */
-function wordsOf({ text, marks = "" }: CardCell, notes: readonly string[]): string | undefined {
+function wordsOf({ text, end, marks = "" }: CardCell, notes: readonly string[]): string | undefined {
   const sign = signs[text.at(-1) ?? ""] ?? signs[text[0] ?? ""];
   const word = sign ?? (numberIn(text) === undefined ? text : "");
   const told = marks
     .split(" ")
     .filter(Boolean)
     .map((mark) => notes.find((note) => note.startsWith(`${mark} `))?.slice(mark.length + 1) ?? mark);
-  return [word, ...told].filter(Boolean).join("; ") || undefined;
+  const bound = end === undefined ? "" : `95 % interval: ${end}`;
+  return [word, bound, ...told].filter(Boolean).join("; ") || undefined;
 }

@@ -1,5 +1,5 @@
 import { harmless } from "../../harmless.js";
-import type { BesideTable, ModelCard } from "../card/card.js";
+import { type BesideTable, figureWithError, type ModelCard } from "../card/card.js";
 import type { Format } from "./format.js";
 
 /** A table to put into a page of one's own: no style, no script. */
@@ -13,8 +13,8 @@ export const html: Format = {
 function main({ files, columns, rows, legend, notes, provenance, command }: ModelCard): string {
   const heads = columns.map(({ head, align }) => cell("th", head, align, ' scope="col"'));
   const body = rows.map(({ cells }) =>
-    cells.map(({ text, plusMinus, marks = "" }, i) => {
-      const shown = (plusMinus === undefined ? text : `${text}\u00a0±\u00a0${plusMinus}`) + marks;
+    cells.map((one, i) => {
+      const shown = figureWithError(one, "\u00a0") + (one.marks ?? "");
       return i === 0 ? cell("th", shown, "left", ' scope="row"') : cell("td", shown, columns[i]!.align);
     }),
   );

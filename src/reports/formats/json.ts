@@ -12,7 +12,7 @@ export const json: Format = {
       rows: rows.map(({ variant, file, quant, cells }) => ({
         ...{ variant, file, quant },
         figures: Object.fromEntries(
-          cells.flatMap(({ plusMinus: _, marks: __, text, ...figure }, i) =>
+          cells.flatMap(({ plusMinus: _, end: __, marks: ___, text, ...figure }, i) =>
             columns[i]!.align === "left" ? [] : [[columns[i]!.name, figure.value === undefined ? { text } : figure]],
           ),
         ),

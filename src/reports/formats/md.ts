@@ -1,5 +1,5 @@
 import { harmless } from "../../harmless.js";
-import type { BesideTable, ModelCard } from "../card/card.js";
+import { type BesideTable, figureWithError, type ModelCard } from "../card/card.js";
 import { fitting } from "../card/width.js";
 import { bullets, draw, inert } from "../markup.js";
 import type { Format } from "./format.js";
@@ -24,10 +24,8 @@ const unbroken = (text: string) => text.replaceAll(" ", "\u00a0");
 function parts({ files, columns: of, rows, legend, notes, provenance, command }: ModelCard): string[] {
   const columns = of.map((column) => ({ ...column, head: headOf(column.head) }));
   const texts = rows.map(({ cells }) =>
-    cells.map(({ text, plusMinus, marks = "" }, i) =>
-      columns[i]!.align === "left"
-        ? text
-        : unbroken((plusMinus === undefined ? text : `${text} ± ${plusMinus}`) + marks),
+    cells.map((cell, i) =>
+      columns[i]!.align === "left" ? cell.text : unbroken(figureWithError(cell) + (cell.marks ?? "")),
     ),
   );
   return [

@@ -55,17 +55,22 @@ function asQuestion({ title, answers, pairs, base }: Verdicts["questions"][numbe
   );
   const labels = [...new Set(compared.map(({ label }) => label))];
   const isPaired = base === undefined;
-  const [left, right] = [
-    ["variant", ...(isPaired ? ["against"] : []), "verdict"],
-    ["difference", "95 % CI", "adjusted p", "detectable", "rests on"],
+  const heads: [text: string, isNumber?: boolean][] = [
+    ...[["variant"], ...(isPaired ? [["against"]] : [])].map(([text]): [string] => [text!]),
+    ["difference", true],
+    ["verdict"],
+    ...["95 % CI", "adjusted p", "detectable", "rests on"].map((text): [string, boolean] => [text, true]),
   ];
-  const rowOf = ({ a, b, comparison, verdict, tone, told }: (typeof compared)[number]) =>
-    html`<tr data-different="${isDifferent(verdict) ? "yes" : "no"}"><th scope="row">${b}</th>${isPaired ? html`<td>${a}</td>` : ""}<td class="nowrap ${tone}">${told}</td>${tabulated(comparison).map((text) => html`<td class="number">${text}</td>`)}</tr>`;
+  const number = (text: string) => html`<td class="number">${text}</td>`;
+  const rowOf = ({ a, b, comparison, verdict, tone, told }: (typeof compared)[number]) => {
+    const [difference = "", ...rest] = tabulated(comparison);
+    return html`<tr data-different="${isDifferent(verdict) ? "yes" : "no"}"><th scope="row">${b}</th>${isPaired ? html`<td>${a}</td>` : ""}${number(difference)}<td class="nowrap ${tone}">${told}</td>${rest.map(number)}</tr>`;
+  };
   const bodies = labels.map(
     (label) =>
-      html`<tbody data-compared="yes"><tr><th scope="rowgroup" colspan="${left.length + right.length}">${label}</th></tr>${compared.filter((one) => one.label === label).map(rowOf)}</tbody>`,
+      html`<tbody data-compared="yes"><tr><th scope="rowgroup" colspan="${heads.length}">${label}</th></tr>${compared.filter((one) => one.label === label).map(rowOf)}</tbody>`,
   );
-  const table = html`<table><thead><tr>${left.map((text) => html`<th scope="col">${text}</th>`)}${right.map((text) => html`<th scope="col" class="number">${text}</th>`)}</tr></thead>${bodies}</table>`;
+  const table = html`<table><thead><tr>${heads.map(([text, isNumber]) => html`<th scope="col"${isNumber ? html` class="number"` : ""}>${text}</th>`)}</tr></thead>${bodies}</table>`;
   const different = compared.filter(({ verdict }) => isDifferent(verdict)).length;
   const summary = `${counted(compared.length, "comparison")}, ${different} different`;
   return html`<div data-compared="yes"><h3>${title}</h3>${listOf(answers)}${
