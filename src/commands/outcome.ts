@@ -2,6 +2,7 @@ import path from "node:path";
 import { BenchError, exitCodes, writeRemedy } from "../errors.js";
 import { areWishes, chosenFrom, type Wishes } from "../reports/choice.js";
 import { type Facts, writeReports } from "../reports/index.js";
+import { widthOf } from "../reports/names.js";
 import { resuming, type Table } from "../reports/table.js";
 import { type Terminal, text } from "../reports/text.js";
 import { isColoured, say } from "../terminal.js";
@@ -43,8 +44,12 @@ function conclusion(
   // A run that failed altogether has said why; grids of nothing would bury it.
   if (!isMeasured(facts.table)) return `${resume || "Nothing was measured.\n"}`;
   const { submissions } = facts;
+  const tables = `To read and to send: report.html. Tables: ${path.join(folder, "table.md")}`;
   const closing = [
-    `To read and to send: report.html. Tables: ${path.join(folder, "table.md")}`,
+    // A path that is broken cannot be copied.
+    widthOf(tables) > (width ?? Infinity)
+      ? `To read and to send: report.html. Tables: table.md. Both in ${folder}`
+      : tables,
     ...(submissions.size > 0 ? [`Answers to send in: ${[...submissions.keys()].join(", ")}`] : []),
   ];
   const chosen = chosenIn(facts, wishes);

@@ -3,6 +3,7 @@ import { homedir } from "node:os";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { BenchError } from "../errors.js";
 import { isFile } from "../folders.js";
+import { harmless } from "../harmless.js";
 import { partNamed, splitName } from "./split.js";
 
 /** Where files on this machine are looked for. */
@@ -61,8 +62,9 @@ async function splitStart(stem: string): Promise<string | undefined> {
 }
 
 async function ggufFiles(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch(() => []);
-  return names.filter((name) => name.endsWith(".gguf")).sort();
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const models = entries.filter((entry) => entry.name.endsWith(".gguf") && !entry.isDirectory());
+  return models.map(({ name }) => name).sort();
 }
 
 /** What there is where the model was looked for, names most alike first. */
@@ -76,7 +78,10 @@ async function suggestion(places: string[]): Promise<string> {
   if (there.length === 0) return "No .gguf file is there; give the path, or the models' folder with --models-dir.";
   const alike = [...new Set(there)].sort((a, b) => likeness(b, wanted) - likeness(a, wanted));
   const meant = likeness(alike[0]!, wanted) >= 0.75 ? `Did you mean ${alike[0]}? ` : "";
-  return `${meant}There: ${alike.slice(0, 4).join(", ")}${alike.length > 4 ? ` and ${alike.length - 4} more` : ""}.`;
+  return `${meant}There: ${alike
+    .slice(0, 4)
+    .map((name) => harmless(name, { length: 60 }))
+    .join(", ")}${alike.length > 4 ? ` and ${alike.length - 4} more` : ""}.`;
 }
 
 /** Share of pairs of neighbouring letters that two names have in common (Dice's coefficient). */

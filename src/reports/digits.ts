@@ -44,14 +44,17 @@ export function unitOf({ scale, unit }: Pick<Metric, "scale" | "unit">): string 
   return unit === "1" ? "" : unit;
 }
 
+/** A number with the sign of a minus. */
+export const signed = (text: string) => text.replace(/^-/, "−");
+
 const magnitude = (number: number) => (number === 0 ? 0 : Math.floor(Math.log10(Math.abs(number))));
 
 /** Rounded to tens or hundreds where `places` is below 0. Where rounding would leave nothing, the order of magnitude stays. */
 function fixed(number: number, places: number): string {
   if (places <= 0) {
     const step = 10 ** -places;
-    return (Math.round(number / step) * step).toFixed(0).replace(/^-/, "−");
+    return signed((Math.round(number / step) * step).toFixed(0));
   }
   const text = number.toFixed(places);
-  return (number !== 0 && Number(text) === 0 ? number.toExponential(1) : text).replace(/^-/, "−");
+  return signed(number !== 0 && Number(text) === 0 ? number.toExponential(1) : text);
 }

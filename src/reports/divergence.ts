@@ -7,6 +7,7 @@ import { type Breakdown, breakdownOf, type ChunkTokens } from "../stats/breakdow
 import { type DivergenceFigure, deltaPercents, divergenceFigures, kldPercents } from "../stats/divergence.js";
 import { readTokens } from "../store/index.js";
 import { counted } from "../units.js";
+import { signed } from "./digits.js";
 import type { Heading, Layout } from "./layout.js";
 
 /** All that the per-token values say of one variant against its reference. */
@@ -223,7 +224,7 @@ function shown(
 ): string {
   const figure = figures.find((one) => one.metric === metric);
   if (!figure) return "";
-  const text = (figure.value * factor).toFixed(digits);
+  const text = signed((figure.value * factor).toFixed(digits));
   return figure.error === undefined ? text : `${text} ± ${(figure.error * factor).toFixed(errorDigits)}`;
 }
 

@@ -3,6 +3,7 @@ import { harmless } from "../harmless.js";
 import { isTally, type Metric, prominences } from "../metrics.js";
 import type { Summary } from "../stats/summary.js";
 import { byteScale } from "../units.js";
+import { signed } from "./digits.js";
 import { Footnotes, floorOf, notedIn, sharedMarks, type Telling, without } from "./footnotes.js";
 import { leadsOf } from "./leads.js";
 import {
@@ -158,7 +159,7 @@ function drawCell(cell: Cell, view: ColumnView, { footnotes, ...telling }: Drawi
   if (instead !== undefined || cell.state !== "measured") return { ...empty, text: instead ?? "", marks };
   const { value, error } = view.convert(cell.summary);
   return {
-    text: value.toFixed(view.digits),
+    text: signed(value.toFixed(view.digits)),
     error: error === undefined ? "" : ` ± ${error.toFixed(view.errorDigits)}`,
     after: view.after(cell.summary),
     marks,
@@ -208,7 +209,9 @@ const intervalIn = (cell: Cell) => (cell.state === "measured" && cell.floor ? un
 function range({ convert, digits }: ColumnView, summary: Summary | undefined): string {
   if (!summary) return "";
   const { low, high } = convert(summary);
-  return low === undefined || high === undefined ? "" : `${low.toFixed(digits)} … ${high.toFixed(digits)}`;
+  return low === undefined || high === undefined
+    ? ""
+    : `${signed(low.toFixed(digits))} … ${signed(high.toFixed(digits))}`;
 }
 
 function viewsOf(columns: Column[], rows: Table["rows"]): ColumnView[] {

@@ -83,7 +83,8 @@ export function cellLines(
   );
   const item = harmless(last.item, { length: 60 });
   // A chunk is named by its place in the text, which has more of them than are measured.
-  const which = of.per === "token" || of.per === "text" ? `number ${item} of the text` : item;
+  const place = Number.isInteger(Number(item)) ? Number(item) + 1 : item;
+  const which = of.per === "token" || of.per === "text" ? `number ${place} of the text` : item;
   const isAnswer = of.per === "question" && (last.value === 0 || last.value === 1);
   const what = isAnswer ? (last.value === 1 ? "right" : "wrong") : `${of.label} ${one(last)}`;
   lines.push("", `last ${unit}: ${which}, ${what}`);

@@ -38,7 +38,7 @@ class PlainView implements View {
   #toldAt: number;
   /** Jobs whose end was told. */
   readonly #ended = new Set<string>();
-  /** Reasons of failures, and the first measurement that each befell. */
+  /** Reasons of failures, and the first job that each befell. */
   readonly #failed = new Map<string, string>();
   /** Sentences on impossible cells, each told once. */
   readonly #impossible = new Set<string>();
@@ -176,12 +176,20 @@ class PlainView implements View {
     } else this.#progress();
   }
 
-  /** The same reason is told once per variant: a model that cannot be loaded fails in each of its measurements. */
+  /**
+   * The same reason is told once: a model that cannot be loaded fails in each of its measurements, and a text that is too short fails all
+   * variants.
+   */
   #failure({ job: { variant, measurement } }: LiveJob, { message, hint }: Failure): string {
-    const reason = JSON.stringify([variant, message]);
-    const first = this.#failed.get(reason) ?? measurement;
-    this.#failed.set(reason, first);
-    return first === measurement ? `failed: ${message}${hint ? ` (${hint})` : ""}` : `failed, as ${first} did`;
+    const told = (...of: string[]) => {
+      const reason = JSON.stringify([...of, message]);
+      const first = this.#failed.get(reason);
+      if (first === undefined) this.#failed.set(reason, `${variant} ${measurement}`);
+      return first;
+    };
+    const [ofVariant, ofMeasurement] = [told("variant", variant), told("measurement", measurement)];
+    const first = ofVariant?.slice(variant.length + 1) ?? ofMeasurement;
+    return first === undefined ? `failed: ${message}${hint ? ` (${hint})` : ""}` : `failed, as ${first} did`;
   }
 
   #progress(): void {

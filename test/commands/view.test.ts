@@ -119,7 +119,7 @@ describe.skipIf(!found)("view and watch in a terminal (tmux)", { timeout: 90_000
       press("Escape");
       await screen(session, "? keys", "the matrix");
       press("Enter");
-      const cell = (await screen(session, "last chunk: number 15 of the text, PPL", "a cell")).join("\n");
+      const cell = (await screen(session, "last chunk: number 16 of the text, PPL", "a cell")).join("\n");
       expect(cell).toMatch(/SmolLM2-135M-F16: perplexity\n\n✓ done, 16\/16 chunks/);
       expect(cell).toMatch(/PPL +\d+\.\d{4} ± \d\.\d+ +95 % \d+\.\d+ to \d+\.\d+/);
       expect(cell).toMatch(/\n[▁-█]{16}\n/);

@@ -125,3 +125,27 @@ it("says on which workers a job is measured", () => {
   expect(lines).toMatch(/3\/9 chunks.* on desk/);
   expect(lines).toMatch(/5\/9 chunks.* on desk, tower/);
 });
+
+it("tells a reason that befalls all variants once, and a reference's distance from itself as the noise floor", () => {
+  const variants = ladder.slice(0, 3);
+  const first = started(T, variants) as Extract<Event, { type: "started" }>;
+  const failure = { code: "text-too-short", message: "the text has 8 tokens", hint: "take a longer text" };
+  const failed = variants.map(({ name }): [number, object] => [
+    100,
+    { type: "job-failed", job: jobId(name, "perplexity"), failure },
+  ]);
+  const lines = play(failed, first).split("\n");
+  expect(lines.filter((line) => line.includes("8 tokens"))).toHaveLength(1);
+  expect(lines.filter((line) => line.endsWith(`failed, as ${variants[0]!.name} perplexity did`))).toHaveLength(2);
+
+  const [{ name }] = variants as [(typeof variants)[number]];
+  const jobs = first.jobs.slice(0, 1).map((job) => ({ ...job, metrics: ["kld"], against: name }));
+  const job = jobs[0]!.id;
+  const kld = (value: number) => ({ metric: "kld", value, weight: 255, square: value * value * 2 });
+  const items = [1e-6, 2e-6].map((value, i): [number, object] => [
+    100,
+    { type: "samples", job, item: String(i), samples: [kld(value)] },
+  ]);
+  const done = { type: "job-done", job, items: 2, seconds: 1 };
+  expect(play([...items, [100, done]], { ...first, jobs })).toMatch(/: noise floor KLD 1\.5e-6(?: ± \S+)? nat \(/);
+});
