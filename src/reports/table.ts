@@ -60,12 +60,12 @@ export type Cell =
    * Begun or waiting; `n` items are there so far. A figure over some of the items is no figure of the whole, but of a speed, whose
    * repetitions are all of the same: `part`.
    */
-  | { state: "unfinished"; n: number; part?: Part }
+  | { state: "unfinished"; n: number; part?: PartialSpeed }
   /** Nobody asked for it. */
   | { state: "absent" };
 
 /** What there is of an unfinished speed. */
-export interface Part {
+export interface PartialSpeed {
   summary: Summary;
   notes: Note[];
 }
@@ -479,7 +479,7 @@ export function figureIn(cell: Cell | undefined): Summary | undefined {
   return cell?.state === "measured" && cell.summary.broken === undefined ? cell.summary : undefined;
 }
 
-function partOf(metric: Metric, result: JobResult): Part | undefined {
+function partOf(metric: Metric, result: JobResult): PartialSpeed | undefined {
   const samples = metric.per === "repetition" ? result.samples(metric.name) : [];
   return samples.length > 0 ? { summary: summarize(metric.name, samples), notes: loadNote(metric, result) } : undefined;
 }
