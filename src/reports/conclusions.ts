@@ -56,6 +56,9 @@ function recommendations(
       "Only perplexity or a task says what is better or worse.",
     ];
   const besides = () => [...whyFar(named, short, nearness), ...leftOut(steps, shown)];
+  const isPending = ({ lacks }: LadderStep) => lacks.length === 1 && lacks[0] === "not finished";
+  if (steps.length > 1 && steps.every(isPending))
+    return ["No smaller file can be recommended yet: none has all of its figures."];
   if (!smallest && !near) {
     const why = whyNone(steps, shown);
     return [`No smaller file can be recommended${why}.`, ...leastLost(steps, short, told), ...besides()];

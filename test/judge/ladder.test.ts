@@ -120,7 +120,7 @@ describe("a ladder ends with its answer", () => {
       kinds.findIndex((kind) => "job" in event && event.job.endsWith(kind));
     // Measurement by measurement, as most runs have it, and variant by variant.
     const orders = [rest.toSorted((a, b) => kindOf(a) - kindOf(b)), rest];
-    let recommended = 0;
+    let [recommended, pending] = [0, 0];
     for (const events of orders) {
       const ends = events.flatMap((event, i) => (event.type === "job-done" ? [i + 1, i + 3] : []));
       for (const end of ends) {
@@ -133,12 +133,18 @@ describe("a ladder ends with its answer", () => {
               expect(steps).toContain(step);
             }
         const told = short.conclusions.join("\n");
+        if (told.includes("No smaller file can be recommended yet: none has all of its figures.")) {
+          pending++;
+          expect(told).not.toContain("Left out");
+          expect(verdicts.ladders.flatMap(({ smallest, near }) => smallest ?? near ?? [])).toEqual([]);
+        }
         for (const { name } of variants)
           if (new RegExp(`Left out[^\n]*${name} \\(`).test(told))
             expect(told).not.toMatch(new RegExp(`Smallest[^\n]*: ${name} \\(`));
       }
     }
     expect(recommended).toBeGreaterThan(3);
+    expect(pending).toBeGreaterThan(0);
   });
 
   test("the same weights in a file with less beside them are no smaller file", () => {
