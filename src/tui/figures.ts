@@ -32,11 +32,15 @@ export function formatValue(of: Metric, value: number, width = Number.POSITIVE_I
   return shown.toExponential(Math.max(0, Math.min(2, width - 6)));
 }
 
+/** All or none of some answers have no error, which does not make them exact: ± 0.00 is not told. */
+export const isTold = ({ scale }: Metric, error: number | undefined): error is number =>
+  error !== undefined && !(error === 0 && scale === "percent");
+
 /** `31.0338 ± 1.5062`, without the second part while there is no error to state. */
 export function formatFigure(name: string, { value, error, broken }: Omit<LiveFigure, "n">): string {
   if (broken !== undefined) return "broken";
   const of = metric(name);
-  const spread = error === undefined ? "" : ` ± ${formatValue(of, error)}`;
+  const spread = isTold(of, error) ? ` ± ${formatValue(of, error)}` : "";
   const unit =
     of.scale === "percent" ? " %" : of.unit === "1" || of.unit === "B" || of.unit === "bit" ? "" : ` ${of.unit}`;
   return formatValue(of, value) + spread + unit;

@@ -1,7 +1,7 @@
 import type { ToldChange } from "../judge/index.js";
 import { type Metric, metric } from "../metrics.js";
 import { columnWidth, groupGap, type MatrixColumn, markWidth } from "./columns.js";
-import { formatValue, isFloor } from "./figures.js";
+import { formatValue, isFloor, isTold } from "./figures.js";
 import { changeIn, figure, isReference, type LiveJob, type LiveState, type LiveVariant, type Status } from "./state.js";
 
 /** How a piece of a line is meant; the drawing turns it into colour or leaves it. Never the only carrier of a meaning. */
@@ -157,10 +157,9 @@ function content(row: LiveVariant, cell: LiveJob | undefined, column: MatrixColu
   if (!known || cell.status === "failed" || cell.status === "impossible") return " ".repeat(whole);
   const value = pointed(of, formatValue(of, known.value, column.valueWidth), column.valueWidth);
   if (column.errorWidth === 0) return value;
-  const spread =
-    known.error === undefined
-      ? ""
-      : ` ${glyphs.plusMinus}${formatValue(of, known.error, column.errorWidth - 1 - glyphs.plusMinus.length)}`;
+  const spread = !isTold(of, known.error)
+    ? ""
+    : ` ${glyphs.plusMinus}${formatValue(of, known.error, column.errorWidth - 1 - glyphs.plusMinus.length)}`;
   return value + spread.padEnd(column.errorWidth);
 }
 

@@ -138,6 +138,18 @@ it("tells a reason that befalls all variants once, and a reference's distance fr
   expect(lines.filter((line) => line.includes("8 tokens"))).toHaveLength(1);
   expect(lines.filter((line) => line.endsWith(`failed, as ${variants[0]!.name} perplexity did`))).toHaveLength(2);
 
+  const all = Array.from({ length: 40 }, (_, i): [number, object] => [
+    10,
+    {
+      type: "samples",
+      job: jobId(variants[0]!.name, "hellaswag"),
+      item: String(i),
+      samples: [{ metric: "acc", value: 1, weight: 1 }],
+    },
+  ]);
+  const over = { type: "job-done", job: jobId(variants[0]!.name, "hellaswag"), items: 40, seconds: 1 };
+  expect(play([...all, [100, over]], first)).toContain("hellaswag: acc 100.00 % (40 questions");
+
   const [{ name }] = variants as [(typeof variants)[number]];
   const jobs = first.jobs.slice(0, 1).map((job) => ({ ...job, metrics: ["kld"], against: name }));
   const job = jobs[0]!.id;
