@@ -19,6 +19,11 @@ const settings = z
       .max(1_048_576)
       .optional()
       .describe("Most tokens of an answer, by default what the card says; models that think first need more."),
+    truncate: z
+      .int()
+      .min(2)
+      .optional()
+      .describe("Of a question of more tokens the middle goes; by default what the card says."),
     temperature: z
       .number()
       .min(0)
@@ -92,8 +97,8 @@ export const generation: Measurement<GenerationSettings, "generation", "generati
   },
 
   /** A token is a byte of text at least. */
-  cost({ limit = Infinity, maxTokens }, data, { trained = Infinity }) {
-    const { items = [], truncate = Infinity } = data ?? {};
+  cost({ limit = Infinity, maxTokens, truncate: said }, data, { trained = Infinity }) {
+    const { items = [], truncate = Infinity } = { ...data, ...definite({ truncate: said }) };
     const asked = limited(items, limit);
     const most = maxTokens ?? data?.maxTokens ?? 0;
     let [largest, prompt] = [aside, 0];
@@ -124,7 +129,8 @@ export const generation: Measurement<GenerationSettings, "generation", "generati
 type AnswerContext = MeasureContext<GenerationSettings, "generation", "generation">;
 
 async function* answersOf({ engine, settings, data, done, progress }: AnswerContext): AsyncGenerator<Measured> {
-  const { limit, temperature = 0, topK, topP, repetitionPenalty, seed = 0, maxTokens = data.maxTokens } = settings;
+  const { limit, temperature = 0, topK, topP, repetitionPenalty, seed = 0 } = settings;
+  const { maxTokens = data.maxTokens, truncate = data.truncate } = settings;
   const asked = limited(data.items, limit);
   const byId = new Map(asked.map((item) => [item.id, item]));
   const { chats } = engine.generation;
@@ -136,7 +142,7 @@ async function* answersOf({ engine, settings, data, done, progress }: AnswerCont
   }
   const answers = engine.generation.answer(prompts, {
     ...{ done, maxTokens, stop: data.stop, temperature, seed },
-    ...definite({ truncate: data.truncate, topK, topP, repetitionPenalty, show: asked[0]?.id }),
+    ...definite({ truncate, topK, topP, repetitionPenalty, show: asked[0]?.id }),
     progress: (count) => progress(count, asked.length, "questions"),
   });
   for await (const answer of answers) yield written(byId.get(answer.id)!, answer, data.scores);

@@ -485,6 +485,7 @@ ${more}`;
       },
     ]);
     expect(data.scores).toMatchObject([{ by: "exact", extract: { last: expect.stringContaining("ANSWER") } }]);
+    expect(data.task).toEqual({ split: "test", shots: 0, chance: 0.5 });
     expect((await choice("eval.yaml")).items).toMatchObject([
       { context: "Of France?", options: ["Rome", "Paris"], gold: 1 },
     ]);

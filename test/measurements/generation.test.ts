@@ -59,6 +59,12 @@ describe("answers in words", () => {
       prompt: expect.stringMatching(/^[0-9a-f]{16}$/),
     });
     expect(request).toMatchObject({ maxTokens: 50, stop: ["Q:"], temperature: 0, show: "0" });
+    const asked = { data: { truncate: 3584 }, settings: { maxTokens: 7, repetitionPenalty: 1.1 } };
+    expect((await measured([item("0")], () => ({}), asked)).request).toMatchObject({
+      ...{ maxTokens: 7, truncate: 3584, repetitionPenalty: 1.1 },
+    });
+    const shorter = { ...asked, settings: { truncate: 600 } };
+    expect((await measured([item("0")], () => ({}), shorter)).request).toMatchObject({ maxTokens: 50, truncate: 600 });
   });
 
   it("without anything to score are wrong and counted; those cut off are counted and scored", async () => {

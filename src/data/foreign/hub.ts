@@ -132,15 +132,19 @@ class HubReader {
 
   async generation(said: ForeignSaid, folders: DataFolders): Promise<GenerationDataset> {
     const { split, ...source } = await this.#rows(said, folders);
+    let guessed = 0;
     const items = source.rows.map((row, i) => {
       const options = this.#options(row, source);
+      guessed += 1 / (options?.length ?? Number.NaN);
       const answer = this.#answer(row, source, options);
       return { id: String(i), messages: this.#conversation(row, source, options), answers: [answer] };
     });
     const { path, sha256, bytes } = source;
+    // What guessing a letter gives, where there are options.
+    const chance = Number.isNaN(guessed) ? undefined : guessed / items.length;
     return {
       ...{ kind: "generation", name: this.name, path, sha256, bytes, items },
-      ...{ maxTokens: mostTokens, stop: [], scores: [this.#rule], task: { split, shots: 0 } },
+      ...{ maxTokens: mostTokens, stop: [], scores: [this.#rule], task: { split, shots: 0, ...definite({ chance }) } },
       ...noted([...this.#notes(), `at most ${mostTokens} tokens an answer, for the file says none`]),
     };
   }
