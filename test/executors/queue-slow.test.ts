@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { watchOver } from "../../dist/executors/queue/watch.js";
@@ -140,6 +142,29 @@ measurements:
     expect(onWorkers).toEqual(failed);
     expect(failed).toMatchObject([{ code: "timeout" }]);
     expect(eventsOf(join(folder, "hangs")).filter(({ type }) => type === "job-done").length).toBe(1);
+  });
+
+  it.each([
+    ["says nothing", "no answer came within 5 s", () => {}],
+    [
+      "speaks HTTP",
+      "what listens there is no Redis",
+      (socket: Socket) => socket.write("HTTP/1.1 400 Bad Request\r\n\r\n"),
+    ],
+  ])("what listens there and %s is told, by a run and a worker", async (name, fault, answer) => {
+    const server = createServer((socket) => {
+      socket.on("error", () => {});
+      answer(socket);
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const url = `redis://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const commands = [
+      ["run", matrix("nobody", "seed=1"), "--plain", "--out", join(folder, name), "--queue", url],
+      ["worker", "--queue", url],
+    ];
+    for (const outcome of await Promise.all(commands.map((command) => bench(command))))
+      expect(outcome).toMatchObject({ code: 1, stdout: "", stderr: expect.stringContaining(`${url}: ${fault}.`) });
+    server.close();
   });
 
   it("a Redis that is gone keeps neither a run nor a worker that is to end", async () => {

@@ -22,6 +22,7 @@ const stalledInterval = 5_000;
 const pause = { first: 100, most: 5000 };
 /** Seconds without an answer after which it is told that Redis hangs, and between looks whether it does. */
 const patience = 5;
+const noAnswer = `no answer came within ${patience} s`;
 /** Milliseconds after which a farewell no longer waits for Redis. */
 const farewell = 2000;
 
@@ -124,6 +125,11 @@ export class RedisLink {
     redis.on("error", (error) => {
       fault ||= connectionFault(error);
     });
+    // Something may listen there that never answers.
+    const cancel = afterWaiting(patience, () => {
+      fault ||= noAnswer;
+      redis.disconnect();
+    });
     try {
       await redis.connect();
       await redis.ping();
@@ -135,6 +141,8 @@ export class RedisLink {
       throw new BenchError("server-unreachable", `${shownQueue(url)}: ${fault || connectionFault(error)}`, {
         hint: "start Redis, and check host, port and password of --queue",
       });
+    } finally {
+      cancel();
     }
     return new RedisLink(redis, bullmq, url, options);
   }
@@ -262,7 +270,7 @@ export class RedisLink {
   async #listen(): Promise<void> {
     const { signal } = this.#over;
     while (!signal.aborted) {
-      const cancel = afterWaiting(patience, () => this.#tellAway(() => `no answer came within ${patience} s`));
+      const cancel = afterWaiting(patience, () => this.#tellAway(() => noAnswer));
       const answer = await this.redis.ping().catch(() => undefined);
       cancel();
       if (answer !== undefined) this.#tellBack();

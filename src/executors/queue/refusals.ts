@@ -102,7 +102,9 @@ export function connectionFault(error: unknown): string {
   if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "there is no such host";
   if (code === "ECONNRESET" || code === "EPIPE") return "the connection was cut";
   if (code === "ETIMEDOUT") return "no answer came within 5 s";
+  if (code === "ERR_SSL_WRONG_VERSION_NUMBER") return "what listens there speaks no TLS: name it as redis://";
   const said = error instanceof Error ? error.message : "";
+  if (/Unknown RESP type|Protocol error/.test(said)) return "what listens there is no Redis";
   const access = accessFault(said);
   if (access !== undefined) return access;
   if (/self.signed|certificate|altnames/i.test(said))
