@@ -691,6 +691,7 @@ measurements:
       "style",
       "subjects",
       "system",
+      "templateKwargs",
       "text",
       "threads",
     ]);
