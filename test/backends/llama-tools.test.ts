@@ -322,7 +322,7 @@ measurements:
     expect(said.code, said.stdout + said.stderr).toBe(0);
     const table = readFileSync(join(out, "table.md"), "utf8");
     expect(table).toMatch(/measured by llama-server of the same build/);
-    expect(table).toMatch(/^\| tools +\| PPL +\| equivalent +\|/m);
+    expect(table).toMatch(/^\| tools +\| PPL +\| +0\.0 % \| equivalent +\|/m);
     expect(table).toMatch(/a difference below 0\.00010 % is not seen/);
     // It tells no bits per byte, which is not the file's fault.
     expect(table).not.toMatch(/perplexity not measured/);
