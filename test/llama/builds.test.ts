@@ -62,8 +62,8 @@ measurements:
       damaged: expect.stringMatching(/^[0-9a-f]{12}$/),
     });
     const table = readFileSync(join(out, "table.md"), "utf8");
-    expect(table).toMatch(/^\| same +\| PPL +\| identical +\|/m);
-    expect(table).toMatch(/^\| damaged +\| PPL +\| worse +\| +\+\d/m);
+    expect(table).toMatch(/^\| same +\| PPL +\| +0\.0 % \| identical +\|/m);
+    expect(table).toMatch(/^\| damaged +\| PPL +\| +\+[\d.]+ % \| worse +\|/m);
     expect(table).toMatch(/Engine: .*build [0-9a-f]{12}/);
   });
 
