@@ -53,7 +53,7 @@ nav ul {
 table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); font-size: 0.875rem; padding: 0 0 0.25rem; }
 th, td {
-  padding: 0.3rem 0.6rem; border-bottom: 1px solid var(--line); text-align: left;
+  padding: 0.3rem 0.5rem; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top; overflow-wrap: normal;
 }
 thead th { vertical-align: bottom; white-space: nowrap; }
