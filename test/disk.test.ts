@@ -333,6 +333,13 @@ fetch:
     });
     afterAll(() => server.close().closeAllConnections());
 
+    const twoMocks = `
+memoryLimit: 1GB
+variants:
+  a: {model: "mock:seed=1,bytes=6e8", reference: true}
+  b: {model: "mock:seed=1,damage=0.3,bytes=6e8"}
+measurements:
+`;
     const measured = "measurements:\n  perplexity: {text: text.txt, context: 128, chunks: 8}\n";
     /** Full, then with room: verdicts of both, and the figures those of a run with room from the start. */
     async function fullThenFree(name: string, asked: string, code: number, readOnly = false): Promise<string> {
@@ -387,13 +394,7 @@ fetch:
       it(`${state} at the rows of a reference that waits there`, { timeout: 400_000 }, async () => {
         const asked = file(
           "rows",
-          `
-memoryLimit: 1GB
-variants:
-  a: {model: "mock:seed=1,bytes=6e8", reference: true}
-  b: {model: "mock:seed=1,damage=0.3,bytes=6e8"}
-measurements:
-  perplexity: {text: text.txt, context: 64, chunks: 4}
+          `${twoMocks}  perplexity: {text: text.txt, context: 64, chunks: 4}
   divergence: {text: text.txt, context: 128, chunks: 8, floor: 0}
 `,
         );
@@ -408,13 +409,7 @@ measurements:
       fill(0);
       const asked = file(
         "workers",
-        `
-memoryLimit: 1GB
-variants:
-  a: {model: "mock:seed=1,bytes=6e8", reference: true}
-  b: {model: "mock:seed=1,damage=0.3,bytes=6e8"}
-measurements:
-  divergence: {text: text.txt, context: 128, chunks: 8, floor: 0}
+        `${twoMocks}  divergence: {text: text.txt, context: 128, chunks: 8, floor: 0}
 `,
       );
       const redis = await new RedisHere().start();
