@@ -4,7 +4,7 @@ import { childExecutor, localPlace } from "../executors/index.js";
 import { startWorker } from "../executors/queue/index.js";
 import { isFolder } from "../folders.js";
 import { freeMemory } from "../machine.js";
-import { shippedModels } from "../models/shipped.js";
+import { shippedFolder } from "../models/shipped.js";
 import { say } from "../terminal.js";
 import { foldersOf, type Surroundings } from "./command.js";
 import { stopper } from "./stop.js";
@@ -38,7 +38,7 @@ export async function workerCommand(asked: WorkerCommand, where: Surroundings): 
       throw new BenchError("folder", `${folder} is no folder`, { hint: "--models names a folder of models" });
   const told = (sentence: string) => say(stdout, `${sentence}\n`);
   const worker = await startWorker({
-    ...{ url: queue, version: versions()["gguf-bench"]!, folders: [...folders, shippedModels] },
+    ...{ url: queue, version: versions()["gguf-bench"]!, folders: [...folders, shippedFolder] },
     ...{ allowed: allowSource, memory: memoryLimit },
     ...{ executor: childExecutor, place: localPlace, told },
     ...definite({ name, tags, threads }),

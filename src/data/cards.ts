@@ -1,16 +1,13 @@
 import { readdir } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { definite } from "../definite.js";
 import { BenchError, messageOf } from "../errors.js";
 import { isFile } from "../folders.js";
+import { shippedFolder } from "../models/shipped.js";
 import { nearest, YamlFile } from "../yaml.js";
 import { type Card, cardKeys, type DataFolders, type DataKind, measuredFile } from "./data.js";
 import { locateFile } from "./files.js";
-
-// The package's own folder beside dist/, wherever that is installed.
-const packaged = fileURLToPath(new URL("../../datasets", import.meta.url));
 
 /** A file `card.yaml` as far as its kind is not asked. */
 export interface CardFile {
@@ -43,7 +40,7 @@ export interface FindOptions {
  */
 export async function findCards({ dataDir, extra = [] }: FindOptions = {}): Promise<CardFile[]> {
   // The package's own do not change, and are asked for with every entry of a benchmark file.
-  ownCards ??= cardsIn(packaged);
+  ownCards ??= cardsIn(shippedFolder);
   const roots = [...(dataDir ? [dataDir] : []), ...extra];
   const all = [await ownCards, ...(await Promise.all(roots.map(cardsIn)))].flat();
   const found = new Map(all.map((card) => [card.name, card]));

@@ -1,4 +1,4 @@
 import { fileURLToPath } from "node:url";
 
-/** The folder, with all below, where the models lie that come with the program: those of the demo. */
-export const shippedModels = fileURLToPath(new URL("../../datasets", import.meta.url));
+/** The package's own folder beside dist/, wherever that is installed: with all below, the cards, the data and the demo's models. */
+export const shippedFolder = fileURLToPath(new URL("../../datasets", import.meta.url));
